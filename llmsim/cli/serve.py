@@ -1,0 +1,114 @@
+"""`llmsim serve`: the server, under gunicorn.
+
+Decisions:
+* What was said by flags is handed on in the environment, under each flag's own variable, so that a
+  reload reads the file anew and still obeys the flags.
+"""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+
+from llmsim import __version__
+from llmsim.catalogue import load_catalogue
+from llmsim.cli.options import setting_options
+from llmsim.config import CONFIG_VARIABLE, Settings, knobs, load
+from llmsim.providers.registry import PROVIDERS
+from llmsim.server.hosting import HOST, worker_count
+
+
+@click.command()
+@setting_options
+def serve(path: str | None, flags: dict[str, Any]) -> None:
+    """Serve simulated LLM APIs until Ctrl-C.
+
+    Settings come from the defaults, then the file, then the environment, then these options; `llmsim config` shows the
+    outcome. Send the process SIGHUP to read them anew without losing a stream.
+    """
+    settings = load(path, environ=os.environ, flags=flags, profiles=load_catalogue().profiles).settings
+    variables = {knob.name: knob.env for knob in knobs()}
+    os.environ.update({variables[name]: str(value) for name, value in flags.items()})
+    if path is not None:
+        os.environ[CONFIG_VARIABLE] = str(Path(path).resolve())
+    if settings.server.port == 0:
+        os.environ[variables["server.port"]] = str(_free_port(settings.server.host))
+    HOST.announce = _banner
+    _Gunicorn().run()
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no types
+    """gunicorn with the host's settings instead of a command line of its own."""
+
+    def load_config(self) -> None:
+        for name, value in HOST.configure().items():
+            if name != "wsgi_app":
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return HOST.application()
+
+
+def _free_port(host: str) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _banner(settings: Settings) -> None:
+    """Say what is simulated, where, and what to try first."""
+    server = settings.server
+    host = "localhost" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104 - compared, not bound
+    base = f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
+    workers = worker_count(settings)
+    latency = settings.latency.profile or "each model's own"
+    if any(value is not None for value in (settings.latency.ttft_mean_ms, settings.latency.tbt_mean_ms)):
+        latency += ", overridden by [latency]"
+    facts = [(provider.name, base + provider.prefix + "/v1") for provider in PROVIDERS]
+    facts += [
+        ("stats", f"{base}/llmsim/stats   or: llmsim stats --watch" + _port_option(server.port)),
+        ("workers", f"{workers}"),
+        ("latency", latency),
+        (
+            "replies",
+            f"{settings.response.generator}, {settings.response.target_tokens} tokens" + _seed(settings),
+        ),
+    ]
+    if rates := _rates(settings):
+        facts.append(("faults", rates))
+    click.echo(
+        click.style(f"\nllmsim {__version__}", bold=True) + " simulates LLM APIs; no model is asked.\n"
+    )
+    for name, fact in facts:
+        click.echo(f"  {click.style(f'{name:<8}', dim=True)} {fact}")
+    click.echo(
+        f"\nTry:\n\n  curl -N {base}/openai/v1/chat/completions -H 'content-type: application/json' \\"
+    )
+    click.echo(
+        """    -d '{"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}'\n"""
+    )
+
+
+def _port_option(port: int) -> str:
+    return "" if port == 8080 else f" --port {port}"
+
+
+def _seed(settings: Settings) -> str:
+    return "" if settings.response.seed is None else f", seed {settings.response.seed}"
+
+
+def _rates(settings: Settings) -> str:
+    errors = settings.errors
+    rated = {
+        "rate limit": errors.rate_limit_rate,
+        "server error": errors.server_error_rate,
+        "timeout": errors.timeout_rate,
+        "invalid request": errors.invalid_request_rate,
+        "authentication": errors.authentication_rate,
+    }
+    return ", ".join(f"{rate:.1%} {name}" for name, rate in rated.items() if rate)

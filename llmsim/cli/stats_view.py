@@ -1,0 +1,265 @@
+"""How the counters look in a terminal.
+
+Decisions:
+* One view for 80 columns and up: tables are as wide as their content, and what stands side by
+  side where there is room stands one below the other where there is none.
+* Colour says nothing that words do not: what is zero is dim, errors are red, lateness turns
+  yellow at 10 ms and red at 20 ms, the promise for a server that is not overloaded.
+* Model names come from the network, so what does not print is replaced before it meets a terminal.
+"""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from llmsim.stats import Snapshot
+
+LATE_MS = 20.0
+_WARM_MS = 10.0
+_BARS = "▁▂▃▄▅▆▇█"
+_MODELS_SHOWN = 12
+_NAME_WIDTH = 34
+_FIGURE_WIDTHS = {"": 9, "%": 4, "prompt": 9, "completion": 10}
+
+
+def view(stats: Snapshot, *, origin: str) -> RenderableType:
+    """Lay out a snapshot.
+
+    Args:
+        stats: What to show.
+        origin: Where it was read, e.g. `port 8080`.
+
+    Returns:
+        A renderable for a rich console of 80 columns or more.
+    """
+    parts: list[RenderableType] = [
+        _headline(stats, origin),
+        _pulse(stats),
+        _outcomes(stats),
+        _latencies(stats),
+    ]
+    p99 = stats.latency.lateness_ms.p99
+    if p99 is not None and p99 >= LATE_MS:
+        parts.append(
+            Text(f"Late: one token in a hundred left {_ms(p99)} ms or more after it was due.", "red")
+        )
+    if stats.workers:
+        tables = [_models(stats), _workers(stats)] if stats.models else [_workers(stats)]
+        parts.append(Columns(tables, padding=(1, 3)))
+    return Padding(Group(*_spaced(parts)), (0, 1), expand=False)
+
+
+def sparkline(values: Sequence[int]) -> str:
+    """Draw values as bars, a character each, against the largest; a value above zero never looks like zero."""
+    top = max(values, default=0)
+    if not top:
+        return _BARS[0] * len(values)
+    steps = len(_BARS) - 1
+    return "".join(_BARS[-(-value * steps // top)] for value in values)
+
+
+def duration(seconds: int) -> str:
+    """Say how long, in the two largest units: `2 d 3 h`, `5 min 12 s`, `7 s`."""
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    words = [
+        f"{seconds // size % wrap} {unit}"
+        for (unit, size), wrap in zip(units, (10**9, 24, 60, 60), strict=True)
+    ]
+    first = next((place for place, (_, size) in enumerate(units) if seconds >= size), 3)
+    return " ".join(words[first : first + 2])
+
+
+def _headline(stats: Snapshot, origin: str) -> Text:
+    alive = sum(worker.alive for worker in stats.workers)
+    line = Text()
+    line.append("llmsim", "bold cyan")
+    line.append(f" on {_printable(origin)}")
+    line.append(f"  ·  up {duration(stats.uptime_secs)}  ·  {alive} worker{'' if alive == 1 else 's'}", "dim")
+    return line
+
+
+def _pulse(stats: Snapshot) -> RenderableType:
+    """What happens: three figures, and a minute of each as bars."""
+    recent = stats.last_60_seconds
+    figures = Text("  ·  ").join(
+        [
+            Text.assemble((f"{_rate(stats.requests_per_second)}", "bold"), " requests/s"),
+            Text.assemble((f"{_rate(stats.tokens_per_second)}", "bold"), " tokens/s"),
+            Text.assemble((f"{stats.active_requests:,}", "bold"), " in flight"),
+        ]
+    )
+    bars = Table.grid(padding=(0, 1))
+    bars.add_column(no_wrap=True)
+    bars.add_column(no_wrap=True, overflow="crop")
+    bars.add_column(no_wrap=True)
+    for name, values, style in (
+        ("requests", recent.requests, "cyan"),
+        ("tokens", recent.tokens, "green"),
+        ("errors", recent.errors, "red"),
+    ):
+        top = max(values, default=0)
+        bars.add_row(
+            Text(name, "dim"),
+            Text(sparkline(values), style if top else "dim"),
+            Text(f"{_short(top)}/s", "dim"),
+        )
+    bars.add_row(
+        "", Text("60 s ago" + "now".rjust(len(recent.requests) - len("60 s ago")), "dim"), Text("peak", "dim")
+    )
+    return Group(figures, "", bars)
+
+
+def _outcomes(stats: Snapshot) -> RenderableType:
+    ended = _table("Requests", "", "%")
+    total = stats.total_requests
+    for name, count, style in (
+        ("finished", stats.finished_requests, "green"),
+        ("in flight", stats.active_requests, "cyan"),
+        ("refused", stats.refused_requests, "yellow"),
+        ("abandoned", stats.abandoned_requests, "yellow"),
+        ("aborted", stats.aborted_requests, "red"),
+        ("failed", stats.failed_requests, "red"),
+    ):
+        ended.add_row(*_share(name, count, total, style))
+    ended.add_row("total", f"{total:,}", "", style="bold")
+    faults = _table("Simulated faults", "", "%")
+    for name, count in (
+        ("rate limit", stats.rate_limit_errors),
+        ("server error", stats.server_errors - stats.overloaded_errors),
+        ("overloaded", stats.overloaded_errors),
+        ("timeout", stats.timeout_errors),
+        ("invalid request", stats.invalid_request_errors),
+        ("authentication", stats.authentication_errors),
+    ):
+        faults.add_row(*_share(name, count, total, "red"))
+    simulated = stats.total_errors - stats.failed_requests
+    faults.add_row("total", f"{simulated:,}", "", style="bold")
+    traffic = _table("Traffic", "")
+    for name, count in (
+        ("streamed", stats.streaming_requests),
+        ("not streamed", stats.non_streaming_requests),
+        *((_printable(label), counts.requests) for label, counts in stats.endpoints.items()),
+        ("prompt tokens", stats.prompt_tokens),
+        ("completion tokens", stats.completion_tokens),
+    ):
+        traffic.add_row(name, f"{count:,}", style="" if count else "dim")
+    return Columns([ended, faults, traffic], padding=(1, 4))
+
+
+def _latencies(stats: Snapshot) -> Table:
+    table = _table("Latency, ms", "count", "mean", "p50", "p90", "p99", "p99.9", "max")
+    latency = stats.latency
+    for name, row in (
+        ("first token", latency.ttft_ms),
+        ("inter-token", latency.inter_token_ms),
+        ("end to end", latency.end_to_end_ms),
+        ("lateness", latency.lateness_ms),
+    ):
+        late = row is latency.lateness_ms
+        cells = [
+            Text(_ms(value), _heat(value) if late else "")
+            for value in (row.mean, row.p50, row.p90, row.p99, row.p99_9, row.max)
+        ]
+        table.add_row(name, _short(row.count), *cells, style="" if row.count else "dim")
+    return table
+
+
+def _models(stats: Snapshot) -> Table:
+    table = _table("Model", "requests", "prompt", "completion")
+    models = list(stats.models.items())
+    for name, counts in models[:_MODELS_SHOWN]:
+        table.add_row(
+            _clipped(name),
+            f"{counts.requests:,}",
+            f"{counts.prompt_tokens:,}",
+            f"{counts.completion_tokens:,}",
+        )
+    hidden = [counts for _, counts in models[_MODELS_SHOWN:]]
+    if hidden:
+        table.add_row(
+            f"{len(hidden)} more",
+            f"{sum(counts.requests for counts in hidden):,}",
+            f"{sum(counts.prompt_tokens for counts in hidden):,}",
+            f"{sum(counts.completion_tokens for counts in hidden):,}",
+            style="dim",
+        )
+    return table
+
+
+def _workers(stats: Snapshot) -> Table:
+    table = _table("Worker", "pid", "requests", "in flight", "tokens")
+    for worker in stats.workers:
+        state = "" if worker.alive else " (gone)"
+        table.add_row(
+            f"{worker.slot}{state}",
+            "" if worker.pid is None else str(worker.pid),
+            f"{worker.requests:,}",
+            f"{worker.active:,}",
+            f"{worker.tokens:,}",
+            style="" if worker.alive else "dim",
+        )
+    return table
+
+
+def _table(title: str, *headings: str) -> Table:
+    """Make a table: names on the left, figures on the right, wide enough that they do not dance as they grow."""
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, header_style="bold"
+    )
+    table.add_column(title, no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True, min_width=_FIGURE_WIDTHS.get(heading, 6))
+    return table
+
+
+def _share(name: str, count: int, total: int, style: str) -> tuple[Text, Text, Text]:
+    style = style if count else "dim"
+    share = f"{100 * count / total:.1f}" if count else ""
+    return Text(name, style), Text(f"{count:,}", style), Text(share, "dim")
+
+
+def _heat(value: float | None) -> str:
+    if value is None or value < _WARM_MS:
+        return ""
+    return "red" if value >= LATE_MS else "yellow"
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "–"  # noqa: RUF001 # a dash, not a minus
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.1f}" if 0.0 < value < 100.0 else f"{value:,.0f}"
+
+
+def _short(count: int) -> str:
+    """Say a count in at most five characters: `12`, `1.2k`, `340M`."""
+    value, suffixes = float(count), "kMGTP"
+    while value >= 999.5:
+        value, suffixes = value / 1000, suffixes[1:]
+    suffix = "kMGTP"[: 5 - len(suffixes)][-1:]
+    return f"{value:.1f}{suffix}" if suffix and value < 9.95 else f"{value:.0f}{suffix}"
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def _clipped(name: str) -> Text:
+    text = Text(_printable(name))
+    text.truncate(_NAME_WIDTH, overflow="ellipsis")
+    return text
+
+
+def _spaced(parts: Sequence[RenderableType]) -> list[RenderableType]:
+    spaced: list[RenderableType] = []
+    for part in parts:
+        spaced += [part, ""]
+    return spaced[:-1]

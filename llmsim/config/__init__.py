@@ -1,0 +1,29 @@
+"""Every knob, and where its value came from."""
+
+from llmsim.config.knobs import CONFIG_VARIABLE, Knob, knobs
+from llmsim.config.load import DEFAULT, Loaded, load
+from llmsim.config.settings import (
+    GENERATORS,
+    ErrorSettings,
+    LatencySettings,
+    ModelSettings,
+    ResponseSettings,
+    ServerSettings,
+    Settings,
+)
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "DEFAULT",
+    "GENERATORS",
+    "ErrorSettings",
+    "Knob",
+    "LatencySettings",
+    "Loaded",
+    "ModelSettings",
+    "ResponseSettings",
+    "ServerSettings",
+    "Settings",
+    "knobs",
+    "load",
+]

@@ -1,0 +1,59 @@
+"""What one request asks, whichever API it came by."""
+
+import msgspec
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A picture in the prompt.
+
+    Attributes:
+        path: Where it stands in the request, e.g. `("messages", 0, "content", 1)`, for a refusal to name.
+        detail: `low`, or anything else for full detail; it decides the cost in tokens.
+    """
+
+    path: tuple[str | int, ...]
+    detail: str = "auto"
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message of the conversation.
+
+    Attributes:
+        role: The author's role in the provider's own word.
+        texts: What was said, in order; counted, and echoed by the generator that echoes.
+        notes: Text that is counted only: tool calls, refusals.
+        name: The author's name; None when absent.
+        extra_tokens: Prompt tokens of what is not text (files, audio), as the provider prices them.
+    """
+
+    role: str
+    texts: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    name: str | None = None
+    extra_tokens: int = 0
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked.
+
+    Attributes:
+        model: Model id as requested; any name is taken.
+        messages: The conversation, oldest first.
+        images: All images of the conversation.
+        limit: Most completion tokens per choice, reasoning included; None for the model's own maximum.
+        stop: Texts before whose first occurrence the answer ends.
+        choices: How many answers are wanted; >= 1.
+        seed: Makes text and timing repeatable; None for fresh dice.
+        effort: Reasoning effort in the house's words (`none` ... `max`); None for the model's default.
+        stream: Whether the answer is to be streamed.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    images: tuple[Image, ...] = ()
+    limit: int | None = None
+    stop: tuple[str, ...] = ()
+    choices: int = 1
+    seed: int | None = None
+    effort: str | None = None
+    stream: bool = False

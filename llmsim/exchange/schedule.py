@@ -1,0 +1,65 @@
+"""When each token of a turn exists.
+
+Decisions:
+* Time is planned before the first byte leaves, as offsets from the arrival of the request.
+  Rendering and pacing never sample, so a seeded turn replays to the tick.
+* Gaps are not stored but read from a shared table of unit deviates at a start and stride
+  drawn for the turn: a schedule is a few numbers, however long its turn is.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """The instants at which a choice's tokens come into being.
+
+    Attributes:
+        ttft: Time to first token, in seconds after the request arrived; >= 0.
+        itl: Mean inter-token latency, in seconds; >= 0.
+        spread: Standard deviation of the inter-token latency, in seconds; >= 0.
+        deviates: Table of unit deviates (mean 0, deviation 1); its length is a power of two.
+        start: Where in the table this turn begins.
+        stride: Odd step through the table, so that every entry is met before one recurs.
+    """
+
+    ttft: float
+    itl: float
+    spread: float = 0.0
+    deviates: Sequence[float] = (0.0,)
+    start: int = 0
+    stride: int = 1
+
+    def gap(self, token: int) -> float:
+        """Tell the inter-token latency between output tokens `token` and `token + 1`.
+
+        Args:
+            token: Output token, counted from 1, reasoning included.
+
+        Returns:
+            Seconds; a sampled latency below zero is cut to zero.
+        """
+        if self.spread == 0.0:
+            return self.itl
+        deviates = self.deviates
+        gap = self.itl + self.spread * deviates[(self.start + token * self.stride) & (len(deviates) - 1)]
+        return max(0.0, gap)
+
+    def due(self, tokens: int) -> float:
+        """Tell when `tokens` output tokens exist.
+
+        Args:
+            tokens: Output tokens of a choice, reasoning included; 0 is due at once.
+
+        Returns:
+            Seconds after the request arrived.
+        """
+        if tokens <= 0:
+            return 0.0
+        if self.spread == 0.0:
+            return self.ttft + self.itl * (tokens - 1)
+        instant = self.ttft
+        for token in range(1, tokens):
+            instant += self.gap(token)
+        return instant

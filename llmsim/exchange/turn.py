@@ -1,0 +1,123 @@
+"""What one request is answered: who says what, in which tokens, and when.
+
+Decisions:
+* Text travels as a `Passage`: the pieces a tokenizer would stream, each with the number
+  of tokens that must exist before it may be seen. A piece is one token, or several
+  joined where one token alone is not whole UTF-8.
+* A passage is compared by identity and never changes, so that what renderers derive from
+  it (its JSON escape) can be kept beside it for as long as it lives.
+"""
+
+import enum
+
+import msgspec
+
+from llmsim.exchange.schedule import Schedule
+
+
+class SegmentKind(enum.Enum):
+    """What a run of tokens is."""
+
+    REASONING = "reasoning"
+    TEXT = "text"
+
+
+class FinishReason(enum.Enum):
+    """Why a choice ended; renderers map it to the provider's word."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+
+
+class Passage(msgspec.Struct, frozen=True, eq=False, weakref=True):
+    """Text cut into the pieces in which it is streamed.
+
+    Attributes:
+        pieces: Consecutive non-empty texts; joined they are the whole.
+        ends: `ends[i]` is how many of the passage's tokens exist when piece `i` is complete; strictly rising.
+    """
+
+    pieces: tuple[str, ...]
+    ends: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the whole passage."""
+        return self.ends[-1] if self.ends else 0
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.pieces)
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A run of one kind inside a choice.
+
+    Attributes:
+        kind: What it is.
+        tokens: Completion tokens it costs; >= 0.
+        passage: Its text; None where the provider keeps it hidden (reasoning in chat completions).
+    """
+
+    kind: SegmentKind
+    tokens: int
+    passage: Passage | None = None
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One answer: its segments in the order in which their tokens come into being."""
+
+    segments: tuple[Segment, ...]
+    finish: FinishReason
+
+    @property
+    def tokens(self) -> int:
+        """Completion tokens of this choice."""
+        return sum(segment.tokens for segment in self.segments)
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What the turn costs, in tokens.
+
+    Attributes:
+        prompt: Tokens of the prompt.
+        completion: Tokens of all choices, reasoning included.
+        reasoning: The part of `completion` that is reasoning.
+    """
+
+    prompt: int
+    completion: int
+    reasoning: int = 0
+
+    @property
+    def total(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt + self.completion
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request is answered.
+
+    Attributes:
+        id: Unique among all workers and restarts; renderers put their prefix before it.
+        created: Unix time in seconds.
+        model: Model id as requested.
+        choices: At least one. They come into being side by side: token `k` of each exists at `schedule.due(k)`.
+        usage: What is reported and counted.
+        schedule: When the tokens of a choice exist.
+    """
+
+    id: str
+    created: int
+    model: str
+    choices: tuple[Choice, ...]
+    usage: Usage
+    schedule: Schedule
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest choice: the turn is whole at `schedule.due(length)`."""
+        return max(choice.tokens for choice in self.choices)

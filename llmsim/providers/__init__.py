@@ -1,0 +1,1 @@
+"""The APIs that are simulated: one folder a provider, one line in the registry."""

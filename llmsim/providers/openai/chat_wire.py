@@ -1,0 +1,186 @@
+"""What a chat completion request may look like, as types.
+
+Decisions:
+* Only what is obeyed or checked is declared; every other field is ignored, as the API ignores it.
+* Optional fields take `null`: the SDKs' types say so, and clients send it.
+
+Source: openai SDK 3.54, types/chat/completion_create_params.py and chat_completion_*_param.py; the bounds
+are those of openai/openai-openapi `CreateChatCompletionRequest`.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class TextPart(Struct, tag_field="type", tag="text"):
+    """Text."""
+
+    text: str
+
+
+class ImageUrl(Struct):
+    """Where the image is: an address or a data URL; it is never fetched."""
+
+    url: str
+    detail: Literal["auto", "low", "high", "original"] = "auto"
+
+
+class ImagePart(Struct, tag_field="type", tag="image_url"):
+    """An image."""
+
+    image_url: ImageUrl
+
+
+class InputAudio(Struct):
+    """Base64 audio."""
+
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class AudioPart(Struct, tag_field="type", tag="input_audio"):
+    """A recording."""
+
+    input_audio: InputAudio
+
+
+class FileSource(Struct):
+    """A file by content or by id."""
+
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class FilePart(Struct, tag_field="type", tag="file"):
+    """A file."""
+
+    file: FileSource
+
+
+class RefusalPart(Struct, tag_field="type", tag="refusal"):
+    """A refusal of the model's own, sent back as history."""
+
+    refusal: str
+
+
+UserPart = TextPart | ImagePart | AudioPart | FilePart
+AssistantPart = TextPart | RefusalPart
+
+
+class FunctionCalled(Struct):
+    """Name and JSON arguments of a call."""
+
+    name: str
+    arguments: str
+
+
+class CustomCalled(Struct):
+    """Name and free-text input of a call."""
+
+    name: str
+    input: str
+
+
+class ToolCall(Struct):
+    """A call that the model made, sent back as history."""
+
+    id: str
+    type: Literal["function", "custom"] = "function"
+    function: FunctionCalled | None = None
+    custom: CustomCalled | None = None
+
+
+class SystemMessage(Struct, tag_field="role", tag="system"):
+    """Instructions, in the word of older models."""
+
+    content: str | Annotated[list[TextPart], Meta(min_length=1)]
+    name: str | None = None
+
+
+class DeveloperMessage(Struct, tag_field="role", tag="developer"):
+    """Instructions, in the word of newer models."""
+
+    content: str | Annotated[list[TextPart], Meta(min_length=1)]
+    name: str | None = None
+
+
+class UserMessage(Struct, tag_field="role", tag="user"):
+    """What the user says and shows."""
+
+    content: str | Annotated[list[UserPart], Meta(min_length=1)]
+    name: str | None = None
+
+
+class AssistantMessage(Struct, tag_field="role", tag="assistant"):
+    """What the model said or called earlier."""
+
+    content: str | Annotated[list[AssistantPart], Meta(min_length=1)] | None = None
+    name: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: FunctionCalled | None = None
+
+
+class ToolMessage(Struct, tag_field="role", tag="tool"):
+    """What a tool answered."""
+
+    content: str | Annotated[list[TextPart], Meta(min_length=1)]
+    tool_call_id: str
+
+
+class FunctionMessage(Struct, tag_field="role", tag="function"):
+    """What a function answered (deprecated on the wire, still taken)."""
+
+    name: str
+    content: str | None
+
+
+AnyMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage
+
+
+class StreamOptions(Struct):
+    """How to stream. `null` for a flag is its default."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class ChatRequest(Struct):
+    """The body of `POST /v1/chat/completions`."""
+
+    # NOTE: bounded because it comes back in every chunk: a request must not cost more than itself.
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    messages: Annotated[list[AnyMessage], Meta(min_length=1)]
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logprobs: bool | None = None
+    max_completion_tokens: Count | None = None
+    max_tokens: Count | None = None
+    metadata: (
+        Annotated[
+            dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]],
+            Meta(max_length=16),
+        ]
+        | None
+    ) = None
+    modalities: list[Literal["text", "audio"]] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    parallel_tool_calls: bool | None = None
+    presence_penalty: Penalty | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    store: bool | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    user: str | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None

@@ -1,0 +1,11 @@
+"""All providers, in the order in which they are shown."""
+
+from llmsim.providers.contract import Provider
+from llmsim.providers.openai.provider import OPENAI
+
+PROVIDERS: tuple[Provider, ...] = (OPENAI,)
+
+
+def endpoint_labels() -> tuple[str, ...]:
+    """Give the stats label of every generating endpoint; its index is the endpoint's number in the stats."""
+    return tuple(generation.label for provider in PROVIDERS for generation in provider.generations)

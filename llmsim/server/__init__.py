@@ -1,0 +1,1 @@
+"""Clock, event loop and sockets."""

@@ -1,0 +1,77 @@
+"""The ASGI application: made once before the fork, started in every worker after it.
+
+Decisions:
+* What is large and read-only (vocabularies, reply pools, catalogue) is loaded before the fork and
+  shared by all workers; what must differ (dice, id prefix, wheel, slot) is made after it.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any
+
+from llmsim.catalogue import load_catalogue
+from llmsim.config import Settings
+from llmsim.planning.planner import Planner
+from llmsim.server.app import create_app
+from llmsim.server.connections import Receive, Send, connector, direct_writes_problem
+from llmsim.server.pacing import Wheel
+from llmsim.server.visits import KEY, Visit
+from llmsim.state.directory import run_directory
+from llmsim.state.tickets import Tickets
+from llmsim.stats import Block, Recorder
+
+_log = logging.getLogger(__name__)
+
+
+class Application:
+    """llmsim as an ASGI application.
+
+    Attributes:
+        settings: What is simulated.
+        tickets: Numbers that all workers share.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Load everything that workers can share.
+
+        Raises:
+            ConfigError: A setting cannot be carried out.
+            CatalogueError: The catalogue or a vocabulary is broken.
+        """
+        self.settings = settings
+        self._catalogue = load_catalogue()
+        # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
+        self.tickets = Tickets(run_directory(settings.server.run_dir, os.environ) / f"{os.getpid()}.tickets")
+        self._planner = Planner(settings, self._catalogue, self.tickets, time.time)
+        self._planner.warm()
+
+    def start(self, block: Block, slot: int) -> None:
+        """Make what is this process's own; call it in the worker, inside its event loop.
+
+        Args:
+            block: The counters of all workers.
+            slot: This worker's part of them.
+        """
+        self._planner.start_process()
+        self._recorder = Recorder(block, slot)
+        direct = self.settings.server.direct_writes
+        if direct and (problem := direct_writes_problem()):
+            _log.warning("direct writes are off, streams cost more: %s", problem)
+            direct = False
+        self._connect = connector(Wheel(asyncio.get_running_loop()), direct=direct)
+        self._app = create_app(self.settings, self._catalogue, self._planner, block)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request; book its end whatever happens."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        visit = scope[KEY] = Visit(time.monotonic(), self._connect(receive, send), self._recorder)
+        try:
+            await self._app(scope, receive, send)
+        except BaseException as error:
+            visit.close(error)
+            raise
+        visit.close()

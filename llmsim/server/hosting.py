@@ -1,0 +1,181 @@
+"""How gunicorn hosts llmsim: its settings, and what the master does around its workers.
+
+`llmsim serve` and `gunicorn -c gunicorn.conf.py` both take everything from here, so they are the same server.
+
+Decisions:
+* `reuse_port` balances accepts evenly (a shared socket gave four workers 539/326/86/49 of 1,000
+  connections), but lets a second instance bind the same port in silence: the master holds a lock
+  on the port and tries it without sharing before it starts.
+* The stats block and the lock belong to the master and outlive reloads; a slot is claimed before a
+  worker's fork and settled when the worker is dead, however it died.
+* A reload with a faulty configuration keeps the one in force and says so.
+"""
+
+import fcntl
+import gc
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from llmsim.catalogue import load_catalogue
+from llmsim.config import Settings, load
+from llmsim.errors import ConfigError, LlmsimError, StatsError
+from llmsim.providers.registry import endpoint_labels
+from llmsim.server.asgi import Application
+from llmsim.server.worker import Worker
+from llmsim.state.directory import run_directory
+from llmsim.stats import Block, block_name
+
+_SPARE_SLOTS = 16
+
+
+def _announce_nothing(settings: Settings) -> None:
+    """Say nothing."""
+
+
+class Host:
+    """The master process's side of llmsim.
+
+    Attributes:
+        settings: Those in force.
+        announce: Called with the settings when the server is ready; the place for a banner.
+    """
+
+    def __init__(self) -> None:
+        self.settings: Settings | None = None
+        self.announce: Callable[[Settings], None] = _announce_nothing
+        self._block: Block | None = None
+        self._lock = -1
+
+    def configure(self) -> dict[str, Any]:
+        """Read the settings from the environment and give gunicorn's from them; again at each reload.
+
+        Raises:
+            ConfigError: At the first reading; later the settings in force are kept.
+        """
+        try:
+            self.settings = load(environ=os.environ, profiles=load_catalogue().profiles).settings
+        except LlmsimError as error:
+            if self.settings is None:
+                raise
+            print(f"llmsim: the configuration in force is kept: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        return self._gunicorn(self.settings)
+
+    def _gunicorn(self, settings: Settings) -> dict[str, Any]:
+        server = settings.server
+        return {
+            "wsgi_app": "llmsim.server.hosting:HOST.application()",
+            "worker_class": f"{Worker.__module__}.{Worker.__qualname__}",
+            "bind": [address(server.host, server.port)],
+            "workers": worker_count(settings),
+            "loglevel": server.log_level,
+            "accesslog": "-" if server.access_log else None,
+            "backlog": server.backlog,
+            "keepalive": server.keepalive_secs,
+            "timeout": server.timeout_secs,
+            "graceful_timeout": server.graceful_timeout_secs,
+            "proc_name": f"llmsim:{server.port}",
+            "preload_app": True,
+            "reuse_port": True,
+            # Its socket would stand in the home directory; signals do all that is needed.
+            "control_socket_disable": True,
+            "on_starting": self.on_starting,
+            "on_reload": self.on_reload,
+            "when_ready": self.when_ready,
+            "pre_fork": self.pre_fork,
+            "child_exit": self.child_exit,
+            "on_exit": self.on_exit,
+        }
+
+    def application(self) -> Application:
+        """Load the application by the settings in force."""
+        if self.settings is None:
+            raise ConfigError("the host is not configured")
+        return Application(self.settings)
+
+    def on_starting(self, server: Any) -> None:
+        """Take the port and make the stats block; gunicorn calls it before the first worker."""
+        host, port = server.cfg.address[0][:2]
+        try:
+            self._take_port(host, port)
+            self._block = Block.create(
+                block_name(port),
+                endpoints=endpoint_labels(),
+                slots=2 * server.cfg.workers + _SPARE_SLOTS,
+                now=time.monotonic(),
+            )
+        except (ConfigError, StatsError) as error:
+            print(f"llmsim: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            sys.exit(1)
+        server.app.wsgi().tickets.restart()
+
+    def _take_port(self, host: str, port: int) -> None:
+        assert self.settings is not None
+        path = run_directory(self.settings.server.run_dir, os.environ) / f"{port}.lock"
+        self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        taken = (
+            f"port {port} is taken: {{}}. Stop that one, or choose another port with --port (or LLMSIM_PORT)."
+        )
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._lock, 32).decode().strip()
+            raise ConfigError(taken.format(f"another llmsim (pid {holder}) serves it")) from None
+        os.truncate(self._lock, 0)
+        os.write(self._lock, f"{os.getpid()}\n".encode())
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ConfigError(taken.format(f"cannot listen on {host}:{port}: {error.strerror}")) from None
+
+    def when_ready(self, server: Any) -> None:
+        """Leave what is loaded alone from now on, so that workers share it; tell that the server is up."""
+        gc.collect()
+        gc.freeze()
+        if self.settings is not None:
+            self.announce(self.settings)
+
+    def on_reload(self, server: Any) -> None:
+        """Load the application anew by the settings just read; new workers serve it."""
+        try:
+            server.app.callable = self.application()
+        except LlmsimError as error:
+            server.log.error("the application in force is kept: %s", error)
+
+    def pre_fork(self, server: Any, worker: Any) -> None:
+        """Give the worker its part of the stats block."""
+        assert self._block is not None
+        worker.block = self._block
+        worker.slot = self._block.claim(0)
+
+    def child_exit(self, server: Any, worker: Any) -> None:
+        """Settle what a dead worker left open."""
+        if self._block is not None:
+            self._block.settle(worker.slot)
+
+    def on_exit(self, server: Any) -> None:
+        """Take the stats block away."""
+        server.app.wsgi().tickets.remove()
+        if self._block is not None:
+            self._block.close()
+            self._block.unlink()
+
+
+def worker_count(settings: Settings) -> int:
+    """Tell how many workers are meant: 0 is one for each available core, at most 4."""
+    return settings.server.workers or min(4, len(os.sched_getaffinity(0)))
+
+
+def address(host: str, port: int) -> str:
+    """Write host and port as gunicorn takes them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+HOST = Host()
+"""This process's host."""

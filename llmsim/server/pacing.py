@@ -1,0 +1,206 @@
+"""When bytes leave: a wheel of deadlines, and the flight of one stream along its schedule.
+
+Decisions:
+* Deadlines are absolute, on `time.monotonic()`, and planned before the first byte leaves; what is
+  due goes out in one write. Sleeping from token to token would end 100-token replies 44 ms late.
+* One wheel a worker, of 1 ms ticks, with one timer for the earliest of them: the timer costs the
+  same for one stream and for two thousand, and none when nothing flies. A tick is rounded up, so
+  nothing is ever early.
+* A flight knows what is due and what was observed; who writes is the connection's matter.
+"""
+
+import asyncio
+import heapq
+import logging
+import time
+from collections.abc import Callable, Sequence
+from math import ceil
+
+from llmsim.exchange import Turn
+from llmsim.stats import Recorder
+from llmsim.wire.frames import Run
+
+_MOST_FRAMES = 256
+"""Frames of one run that are put into one write: some 64 KB, so that no reply is copied whole."""
+
+_log = logging.getLogger(__name__)
+
+
+class Wheel:
+    """Calls back at instants, to the millisecond, never early."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.monotonic) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._due: dict[int, list[Callable[[], None]]] = {}
+        self._ticks: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = 0
+
+    def at(self, instant: float, callback: Callable[[], None]) -> None:
+        """Call `callback` once, as soon as the clock shows `instant`.
+
+        It cannot be taken back: a callback must know itself whether it is still wanted.
+        """
+        tick = ceil(instant * 1000)
+        waiting = self._due.get(tick)
+        if waiting is not None:
+            waiting.append(callback)
+            return
+        self._due[tick] = [callback]
+        heapq.heappush(self._ticks, tick)
+        if self._timer is None or tick < self._armed:
+            self._arm(tick)
+
+    def _arm(self, tick: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed = tick
+        # NOTE: uvloop's timers count whole milliseconds and may fire early; below one it would spin.
+        self._timer = self._loop.call_later(max(0.001, tick / 1000 - self._clock()), self._turn)
+
+    def _turn(self) -> None:
+        self._timer = None
+        ticks, due = self._ticks, self._due
+        reached = int(self._clock() * 1000)
+        while ticks and ticks[0] <= reached:
+            for callback in due.pop(heapq.heappop(ticks)):
+                try:
+                    callback()
+                except Exception:
+                    # One stream's bug must not stop the clock of all others.
+                    _log.exception("a callback of the wheel failed")
+        if ticks and (self._timer is None or ticks[0] < self._armed):
+            self._arm(ticks[0])
+
+
+class Flight:
+    """One streamed turn under way: what has left, what is due, and when the next frame will be.
+
+    Attributes:
+        due: Instant at which the next frame may leave; meaningless once done.
+        done: Whether everything was taken.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_at_once",
+        "_index",
+        "_last",
+        "_recorder",
+        "_row",
+        "_run",
+        "_runs",
+        "_schedule",
+        "_sent",
+        "_tokens",
+        "_total",
+        "done",
+        "due",
+    )
+
+    def __init__(
+        self, turn: Turn, runs: Sequence[Run], *, arrived: float, recorder: Recorder, row: int
+    ) -> None:
+        """Prepare to leave.
+
+        Args:
+            turn: What is answered.
+            runs: Its frames.
+            arrived: Instant of the request's arrival; the schedule counts from it.
+            recorder: Where what is observed is counted.
+            row: The model's row in the stats.
+        """
+        self._runs = runs
+        self._schedule = turn.schedule
+        self._at_once = turn.schedule.itl == 0.0 and turn.schedule.spread == 0.0
+        self._total = turn.usage.completion
+        self._arrived = arrived
+        self._recorder = recorder
+        self._row = row
+        self._run = 0
+        self._index = 0
+        self._tokens = 0
+        self._sent = 0
+        self._last = -1.0
+        self.done = False
+        self.due = arrived
+        self._reach(runs[0].ends[0])
+
+    def _reach(self, after: int) -> None:
+        """Move on to the instant at which `after` tokens exist."""
+        tokens = self._tokens
+        if tokens >= after:
+            return
+        schedule, instant = self._schedule, self.due
+        if tokens == 0:
+            instant = self._arrived + schedule.ttft
+            tokens = 1
+        if self._at_once:
+            tokens = after
+        while tokens < after:
+            instant += schedule.gap(tokens)
+            tokens += 1
+        self._tokens = tokens
+        self.due = instant
+
+    def take(self, now: float) -> bytes:
+        """Take all frames that are due at `now`, for writing at once; empty when none is."""
+        parts: list[bytes] = []
+        runs = self._runs
+        while self._run < len(runs):
+            run = runs[self._run]
+            start = self._index
+            stop = self._ready(run, start, now)
+            if stop > start:
+                parts.append(run.data(start, stop))
+                if run.tokens:
+                    self._observe(run.tokens[start:stop], now)
+            if stop < len(run.ends):
+                self._index = stop
+                return b"".join(parts)
+            self._run += 1
+            self._index = 0
+        self.done = True
+        if self._sent < self._total:
+            # Hidden tokens of a turn that shows nothing behind them.
+            self._recorder.sent(self._row, self._total - self._sent, now)
+        return b"".join(parts)
+
+    def _ready(self, run: Run, start: int, now: float) -> int:
+        """Tell up to which frame (exclusive) `run` may leave, and book how late each is."""
+        ends = run.ends
+        stop = min(len(ends), start + _MOST_FRAMES)
+        late = self._recorder.late if run.tokens else None
+        if self._at_once:
+            self._reach(ends[stop - 1])
+            if self.due > now:
+                return start
+            if late is not None:
+                late(now - self.due, stop - start)
+            return stop
+        for index in range(start, stop):
+            if ends[index] > self._tokens:
+                self._reach(ends[index])
+            if self.due > now:
+                return index
+            if late is not None:
+                late(now - self.due)
+        return stop
+
+    def _observe(self, tokens: Sequence[int], now: float) -> None:
+        """Book that frames with `tokens` left together."""
+        frames = len(tokens) - tokens.count(0)
+        if not frames:
+            return
+        recorder = self._recorder
+        sent = sum(tokens)
+        self._sent += sent
+        recorder.sent(self._row, sent, now)
+        if self._last < 0.0:
+            recorder.first_token(now - self._arrived)
+        else:
+            recorder.gap(now - self._last)
+        self._last = now
+        if frames > 1:
+            recorder.gap(0.0, frames - 1)

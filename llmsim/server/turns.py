@@ -1,0 +1,180 @@
+"""The one path of a generating request, for every endpoint: read, parse, plan, pace, answer.
+
+Decisions:
+* The head of a streamed answer leaves with the first token, as the real APIs' do: tools that time
+  the head and tools that time the first text see the same time to first token.
+* A large body is parsed and planned off the loop: tokenizers let go of the interpreter, so one
+  client's megabytes do not delay the tokens of all others.
+"""
+
+import asyncio
+import time
+
+from falcon.asgi import Request, Response
+
+from llmsim.errors import BodyTooLargeError, MethodError, RefusedError
+from llmsim.exchange import Fault, Turn
+from llmsim.planning.planner import Planner
+from llmsim.providers.contract import Ask, Generation, Provider, Reply
+from llmsim.server.pacing import Flight
+from llmsim.server.visits import KEY, Visit
+from llmsim.stats import Outcome
+
+_OFF_LOOP = 32_768
+"""Bytes of a body from which on it is parsed and planned in a thread."""
+
+
+class HungUpError(Exception):
+    """The client hung up before the request was complete."""
+
+
+class Stream:
+    """The body of a streamed answer, as Falcon iterates it."""
+
+    __slots__ = ("_flight", "_visit")
+
+    def __init__(self, visit: Visit, flight: Flight) -> None:
+        self._visit = visit
+        self._flight = flight
+
+    def __aiter__(self) -> "Stream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        visit, flight = self._visit, self._flight
+        while not flight.done:
+            if visit.connection.gone:
+                visit.outcome = Outcome.ABANDONED
+                raise StopAsyncIteration
+            if data := flight.take(time.monotonic()):
+                return data
+            await visit.connection.fly(flight)
+        visit.outcome = Outcome.FINISHED
+        visit.left = time.monotonic()
+        raise StopAsyncIteration
+
+
+class Turns:
+    """The resource of one generating endpoint."""
+
+    def __init__(
+        self, provider: Provider, generation: Generation, number: int, planner: Planner, max_body_bytes: int
+    ) -> None:
+        self._provider = provider
+        self._generation = generation
+        self._number = number
+        self._planner = planner
+        self._max_body_bytes = max_body_bytes
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Answer one request."""
+        visit: Visit = req.scope[KEY]
+        visit.began(self._number)
+        try:
+            ask, decided = await self._decide(await read_body(req, self._max_body_bytes))
+        except RefusedError as error:
+            visit.outcome = Outcome.REFUSED
+            self._reply(resp, visit, self._provider.render_refusal(error))
+            return
+        except HungUpError:
+            visit.outcome = Outcome.ABANDONED
+            return
+        if isinstance(decided, Fault):
+            await self._fail(resp, visit, ask, decided)
+        elif ask.prompt.stream:
+            await self._stream(resp, visit, ask, decided)
+        else:
+            await self._answer(resp, visit, ask, decided)
+
+    async def _decide(self, body: bytes) -> tuple[Ask, Turn | Fault]:
+        if len(body) < _OFF_LOOP:
+            return self._decide_now(body)
+        return await asyncio.get_running_loop().run_in_executor(None, self._decide_now, body)
+
+    def _decide_now(self, body: bytes) -> tuple[Ask, Turn | Fault]:
+        ask = self._generation.parse(body)
+        return ask, self._planner.plan(ask.prompt)
+
+    async def _fail(self, resp: Response, visit: Visit, ask: Ask, fault: Fault) -> None:
+        visit.recorder.accepted(ask.prompt.model, streaming=ask.prompt.stream, prompt_tokens=0)
+        if not await visit.connection.until(visit.arrived + fault.delay):
+            visit.outcome = Outcome.ABANDONED
+            return
+        visit.outcome = Outcome.of(fault.kind)
+        self._reply(resp, visit, self._provider.render_fault(fault))
+
+    async def _answer(self, resp: Response, visit: Visit, ask: Ask, turn: Turn) -> None:
+        recorder = visit.recorder
+        row = recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
+        body = self._generation.render_answer(turn, ask.options)
+        due = visit.arrived + turn.schedule.due(turn.length)
+        if not await visit.connection.until(due):
+            visit.outcome = Outcome.ABANDONED
+            return
+        now = time.monotonic()
+        recorder.late(now - due)
+        recorder.sent(row, turn.usage.completion, now)
+        visit.outcome = Outcome.FINISHED
+        self._reply(resp, visit, Reply(200, body))
+
+    async def _stream(self, resp: Response, visit: Visit, ask: Ask, turn: Turn) -> None:
+        recorder = visit.recorder
+        row = recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
+        runs = self._generation.render_stream(turn, ask.options)
+        flight = Flight(turn, runs, arrived=visit.arrived, recorder=recorder, row=row)
+        if not await visit.connection.until(flight.due):
+            visit.outcome = Outcome.ABANDONED
+            return
+        resp.content_type = "text/event-stream; charset=utf-8"
+        resp.set_headers(_STREAM_HEADERS)
+        resp.set_headers(self._headers(visit))
+        resp.stream = Stream(visit, flight)
+
+    def _headers(self, visit: Visit) -> tuple[tuple[str, str], ...]:
+        return self._provider.headers(self._planner.new_id(), time.monotonic() - visit.arrived)
+
+    def _reply(self, resp: Response, visit: Visit, reply: Reply) -> None:
+        send_reply(resp, reply, self._headers(visit))
+
+    async def on_options(self, req: Request, resp: Response) -> None:
+        """Refuse, as every other method is refused.
+
+        Raises:
+            MethodError: Always.
+        """
+        raise MethodError("OPTIONS", self._generation.path, ("POST",))
+
+
+_STREAM_HEADERS = (
+    ("cache-control", "no-cache"),
+    # Proxies that buffer (nginx) would turn paced tokens into bursts.
+    ("x-accel-buffering", "no"),
+)
+
+
+def send_reply(resp: Response, reply: Reply, headers: tuple[tuple[str, str], ...]) -> None:
+    """Put a whole answer into Falcon's response."""
+    resp.status = reply.status
+    resp.content_type = "application/json"
+    resp.set_headers(headers)
+    if reply.headers:
+        resp.set_headers(reply.headers)
+    resp.data = reply.body
+
+
+async def read_body(req: Request, limit: int) -> bytes:
+    """Read the request body, whether its length was announced or not.
+
+    Raises:
+        BodyTooLargeError: It is over `limit` bytes.
+        HungUpError: The client hung up before its end.
+    """
+    announced = req.content_length
+    if announced is not None and announced > limit:
+        raise BodyTooLargeError(limit)
+    body: bytes = await req.stream.read(limit + 1)
+    if len(body) > limit:
+        raise BodyTooLargeError(limit)
+    if announced is not None and len(body) < announced:
+        raise HungUpError
+    return body

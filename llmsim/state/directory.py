@@ -1,0 +1,26 @@
+"""Where an instance keeps its files: the lock of its port, and the tickets."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def run_directory(configured: str, environ: Mapping[str, str]) -> Path:
+    """Give the run directory, made if need be.
+
+    Args:
+        configured: The setting `server.run_dir`; empty to choose: systemd's `$RUNTIME_DIRECTORY`, else
+            `llmsim` under `$XDG_RUNTIME_DIR`, else a directory of the user's own under the temporary one.
+        environ: The environment.
+    """
+    if configured:
+        path = Path(configured)
+    elif given := environ.get("RUNTIME_DIRECTORY"):
+        path = Path(given.split(":")[0])
+    elif runtime := environ.get("XDG_RUNTIME_DIR"):
+        path = Path(runtime) / "llmsim"
+    else:
+        path = Path(tempfile.gettempdir()) / f"llmsim-{os.getuid()}"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path

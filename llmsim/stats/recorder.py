@@ -1,0 +1,200 @@
+"""A worker's pen: counts what happens to its requests.
+
+Decisions:
+* Plain index arithmetic on one view of 64-bit words; no lock, no struct, no dict on the way
+  of a token. A model's row is handed out as the word it begins at.
+* The ring's current entry is remembered, so that a second costs one look-up, not each token.
+* Model names come from the network: as many rows as the block has, then `__other__`; a name is cut
+  where the field ends, between characters.
+
+PERF: ns an operation, Python 3.11, one core of an AMD EPYC VM on which `words[i] += 1` alone takes 60: began 205,
+accepted 200, sent 225, first_token, gap and late 370 each, ended 490 (finished) or 270; so 1.6 us a request and 1.0 us a
+token event. `scripts` of the clock such as `timeit` over a private block show them again.
+"""
+
+from llmsim.stats import layout
+from llmsim.stats.block import Block
+from llmsim.stats.histogram import Tally
+from llmsim.stats.layout import (
+    ENDPOINT_REQUESTS,
+    MODEL_COMPLETION,
+    MODEL_NON_STREAMING,
+    MODEL_PROMPT,
+    RING_ERRORS,
+    RING_REQUESTS,
+    RING_TOKENS,
+)
+from llmsim.stats.outcome import Outcome
+
+# PERF: reading a member from its class costs 30 ns more.
+_FINISHED = Outcome.FINISHED
+
+
+class Recorder:
+    """Counts into one slot, whose only writer it is.
+
+    `now` is `time.monotonic()` in seconds throughout, so that all processes of a machine mean the same second.
+
+    Args:
+        block: The instance's counters, writable.
+        slot: The worker's slot, by `Block.claim`.
+    """
+
+    __slots__ = (
+        "_block",
+        "_e2e",
+        "_entry",
+        "_itl",
+        "_lateness",
+        "_other",
+        "_requests",
+        "_ring",
+        "_rows",
+        "_since",
+        "_ttft",
+        "_until",
+        "_words",
+    )
+
+    def __init__(self, block: Block, slot: int) -> None:
+        first = block.layout.slot(slot)
+        self._block = block
+        self._words = block.words
+        # PERF: the word of each endpoint's requests; its outcomes stand right before.
+        self._requests = tuple(
+            first + layout.ENDPOINTS + endpoint * layout.ENDPOINT_WORDS + layout.ENDPOINT_REQUESTS
+            for endpoint in range(block.layout.endpoints)
+        )
+        self._ttft = Tally(self._words, first + layout.TTFT)
+        self._itl = Tally(self._words, first + layout.ITL)
+        self._e2e = Tally(self._words, first + layout.E2E)
+        self._lateness = Tally(self._words, first + layout.LATENESS)
+        self._ring = first + layout.RING
+        self._entry = self._ring
+        self._since = self._until = 0
+        models = first + layout.MODELS
+        self._other = models + (layout.MODEL_ROWS - 1) * layout.MODEL_WORDS
+        self._rows: dict[str, int] = {}
+        for row in range(models, self._other, layout.MODEL_WORDS):
+            length = self._words[row + layout.MODEL_NAME_BYTES]
+            if not length:
+                break
+            self._rows[bytes(self._name_field(row)[:length]).decode("utf-8")] = row
+        self._publish(self._other, layout.OTHER)
+
+    def began(self, endpoint: int, now: float) -> None:
+        """Count a request that arrived at an endpoint.
+
+        Args:
+            endpoint: Number of the endpoint, by its place in the block's labels.
+            now: Arrival.
+        """
+        words = self._words
+        words[self._requests[endpoint]] += 1
+        if not self._since <= now < self._until:
+            self._turn_to(int(now))
+        words[self._entry + RING_REQUESTS] += 1
+
+    def accepted(self, model: str, *, streaming: bool, prompt_tokens: int) -> int:
+        """Count a request that was parsed and taken.
+
+        Args:
+            model: Model id as requested: any string.
+            streaming: Whether the answer is to be streamed.
+            prompt_tokens: Tokens of the prompt.
+
+        Returns:
+            The model's row, for `sent`.
+        """
+        row = self._rows.get(model)
+        if row is None:
+            row = self._row(model)
+        words = self._words
+        words[row if streaming else row + MODEL_NON_STREAMING] += 1
+        words[row + MODEL_PROMPT] += prompt_tokens
+        return row
+
+    def sent(self, row: int, tokens: int, now: float) -> None:
+        """Count completion tokens that left.
+
+        Args:
+            row: The model's row, by `accepted`.
+            tokens: How many left together.
+            now: When.
+        """
+        words = self._words
+        words[row + MODEL_COMPLETION] += tokens
+        if not self._since <= now < self._until:
+            self._turn_to(int(now))
+        words[self._entry + RING_TOKENS] += tokens
+
+    def first_token(self, seconds: float) -> None:
+        """Count an observed time to first token, in seconds."""
+        self._ttft.add(seconds, 1)
+
+    def gap(self, seconds: float, count: int = 1) -> None:
+        """Count `count` observed inter-token latencies of so many seconds."""
+        self._itl.add(seconds, count)
+
+    def late(self, seconds: float, count: int = 1) -> None:
+        """Count the lateness of `count` tokens: seconds between when they were due and when they left."""
+        self._lateness.add(seconds, count)
+
+    def ended(self, endpoint: int, outcome: Outcome, seconds: float, now: float) -> None:
+        """Count the end of a request; exactly once for each that began.
+
+        Args:
+            endpoint: Where it began.
+            outcome: How it ended.
+            seconds: End-to-end latency; measured for finished requests only.
+            now: When it ended.
+        """
+        words = self._words
+        words[self._requests[endpoint] - ENDPOINT_REQUESTS + outcome.column] += 1
+        if outcome is _FINISHED:
+            self._e2e.add(seconds, 1)
+        elif outcome.is_error:
+            if not self._since <= now < self._until:
+                self._turn_to(int(now))
+            words[self._entry + RING_ERRORS] += 1
+
+    def _turn_to(self, second: int) -> None:
+        words = self._words
+        entry = self._ring + second % layout.RING_SECONDS * layout.RING_WORDS
+        if words[entry + layout.RING_SECOND] != second:
+            words[entry + layout.RING_REQUESTS] = 0
+            words[entry + layout.RING_TOKENS] = 0
+            words[entry + layout.RING_ERRORS] = 0
+            words[entry + layout.RING_SECOND] = second
+        self._entry = entry
+        self._since = second
+        self._until = second + 1
+
+    def _row(self, model: str) -> int:
+        name = _fit(model)
+        if not name or name == layout.OTHER:
+            return self._other
+        row = self._rows.get(name)
+        if row is None:
+            if len(self._rows) == layout.MODEL_ROWS - 1:
+                return self._other
+            row = self._other - (layout.MODEL_ROWS - 1 - len(self._rows)) * layout.MODEL_WORDS
+            self._publish(row, name)
+            self._rows[name] = row
+        return row
+
+    def _publish(self, row: int, name: str) -> None:
+        encoded = name.encode("utf-8")
+        self._name_field(row)[: len(encoded)] = encoded
+        # NOTE: the length last: a row with a length has its whole name.
+        self._words[row + layout.MODEL_NAME_BYTES] = len(encoded)
+
+    def _name_field(self, row: int) -> "memoryview[int]":
+        start = (row + layout.MODEL_NAME) * layout.WORD_BYTES
+        return self._block.octets[start : start + layout.NAME_BYTES]
+
+
+def _fit(model: str) -> str:
+    """Trim a model id to what the name field holds; a character is at least a byte, and none is cut in two."""
+    encoded = model.strip()[: layout.NAME_BYTES].encode("utf-8", "replace")
+    return encoded[: layout.NAME_BYTES].decode("utf-8", "ignore")

@@ -1,0 +1,116 @@
+"""A named piece of shared memory: made by one process, read by any other of the machine.
+
+Decisions:
+* Python's resource tracker is kept out of it. On 3.11 it removes a segment when any process
+  that attached to it exits; and after a master was killed, the tracker that its last
+  worker leaves behind would remove the successor's segment of the same name. A stale segment
+  costs some hundred KB until the next start replaces it.
+* A reader maps the segment read-only, by the call that SharedMemory itself makes: it cannot
+  write, and there is no moment at which a Ctrl-C would make it the owner.
+* The mapping is our own, not SharedMemory's, whose destructor raises while views are alive.
+"""
+
+# Typeshed has no stub for it: it is the call under SharedMemory, which maps read-write only.
+import _posixshmem  # type: ignore[import-not-found]
+import contextlib
+import errno
+import mmap
+import os
+import sys
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
+
+from llmsim.errors import StatsError
+
+
+class Segment:
+    """A mapped segment.
+
+    Attributes:
+        name: What other processes find it by.
+        memory: The mapping; shared with forked children.
+    """
+
+    def __init__(self, name: str, memory: mmap.mmap, *, inode: int, creator: int | None) -> None:
+        self.name = name
+        self.memory = memory
+        self._inode = inode
+        self._creator = creator
+
+    @classmethod
+    def create(cls, name: str, size: int) -> "Segment":
+        """Make a segment of zeros, in place of one of that name if there is any.
+
+        Args:
+            name: Without a leading slash; at most 30 bytes, for macOS.
+            size: In bytes.
+
+        Raises:
+            StatsError: The memory is not to be had, or the name belongs to another user.
+        """
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                _posixshmem.shm_unlink(f"/{name}")
+            shared = SharedMemory(name, create=True, size=size)
+            resource_tracker.unregister(f"/{name}", "shared_memory")
+            shared.close()
+            memory, inode = _map(name, write=True)
+        except OSError as error:
+            raise StatsError(_failure(name, size, error)) from error
+        return cls(name, memory, inode=inode, creator=os.getpid())
+
+    @classmethod
+    def open(cls, name: str) -> "Segment":
+        """Map another process's segment, for reading only.
+
+        Raises:
+            FileNotFoundError: There is none of that name.
+            PermissionError: It belongs to another user.
+            ValueError: It has no size yet: its maker is just at it.
+        """
+        memory, inode = _map(name, write=False)
+        return cls(name, memory, inode=inode, creator=None)
+
+    def close(self) -> None:
+        """Give the mapping back; with views of it alive, it goes with the last of them."""
+        with contextlib.suppress(BufferError):
+            self.memory.close()
+
+    def unlink(self) -> None:
+        """Remove the name, if this process made the segment and no successor has taken the name over."""
+        if self._creator != os.getpid():
+            return
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = _posixshmem.shm_open(f"/{self.name}", os.O_RDONLY, mode=0)
+            inode = os.fstat(descriptor).st_ino
+            os.close(descriptor)
+            if inode == self._inode:
+                _posixshmem.shm_unlink(f"/{self.name}")
+        self._creator = None
+
+
+def _map(name: str, *, write: bool) -> tuple[mmap.mmap, int]:
+    descriptor = _posixshmem.shm_open(f"/{name}", os.O_RDWR if write else os.O_RDONLY, mode=0)
+    try:
+        status = os.fstat(descriptor)
+        if write and sys.platform == "linux":
+            # Without this a full /dev/shm is noticed by the worker that touches the page, as a SIGBUS.
+            try:
+                os.posix_fallocate(descriptor, 0, status.st_size)
+            except OSError:
+                _posixshmem.shm_unlink(f"/{name}")
+                raise
+        access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
+        return mmap.mmap(descriptor, status.st_size, access=access), status.st_ino
+    finally:
+        os.close(descriptor)
+
+
+def _failure(name: str, size: int, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"no room for the stats segment {name}: it takes {size // 1024} KB of shared memory; enlarge /dev/shm"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"the stats segment {name} belongs to another user: stop that user's llmsim, or use another port"
+        )
+    return f"cannot make the stats segment {name}: {error.strerror}"

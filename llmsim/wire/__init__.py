@@ -1,0 +1,1 @@
+"""Bytes ready for the wire: framing and JSON, shared by all providers."""

@@ -1,0 +1,559 @@
+import itertools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmsim.config import Knob, Loaded, Settings, knobs, load
+from llmsim.config.literals import literal
+from llmsim.errors import ConfigError
+
+PROFILES = ("instant", "fast", "gpt-5", "gpt-5-mini", "claude-opus", "o-series")
+
+# The file of the original with each key it has.
+ORIGINAL = """
+[server]
+port = 8888
+host = "127.0.0.1"
+max_websocket_connections = 50
+
+[latency]
+profile = "fast"
+ttft_mean_ms = 500
+ttft_stddev_ms = 100
+tbt_mean_ms = 25
+tbt_stddev_ms = 5
+
+[response]
+generator = "echo"
+target_tokens = 16
+script_path = ""
+
+[errors]
+rate_limit_rate = 0.10
+server_error_rate = 0.05
+timeout_rate = 0.02
+timeout_after_ms = 5000
+
+[models]
+available = ["gpt-5", "o3"]
+"""
+
+
+def read(
+    toml: str = "",
+    *,
+    directory: Path,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Loaded:
+    path = directory / "llmsim.toml"
+    path.write_text(toml, encoding="utf-8")
+    return load(path, environ=environ or {}, flags=flags, profiles=PROFILES)
+
+
+def problems(*args: Any, **sources: Any) -> list[str]:
+    with pytest.raises(ConfigError) as refusal:
+        load(*args, **{"environ": {}, "profiles": PROFILES, **sources})
+    return str(refusal.value).split("\n")
+
+
+def problems_in(directory: Path, toml: str) -> list[str]:
+    """List the problems of a file, without its name."""
+    path = directory / "llmsim.toml"
+    path.write_text(toml, encoding="utf-8")
+    found = problems(path)
+    assert all(problem.startswith(f"{path}: ") for problem in found)
+    return [problem.removeprefix(f"{path}: ") for problem in found]
+
+
+def value_of(loaded: Loaded, name: str) -> Any:
+    section, key = name.split(".")
+    return getattr(getattr(loaded.settings, section), key)
+
+
+class TestSources:
+    """Which source decides, and how it is named."""
+
+    def test_defaults_serve_everyone_with_each_models_own_latency(self) -> None:
+        """CONF-3.3: Without any source the server is on 0.0.0.0:8080, tells lorem, fails never and is as slow as its models."""
+        loaded = load(environ={})
+
+        assert loaded.settings == Settings()
+        assert (loaded.settings.server.host, loaded.settings.server.port) == ("0.0.0.0", 8080)
+        assert (loaded.settings.response.generator, loaded.settings.response.target_tokens) == ("lorem", 100)
+        assert set(msgspec.structs.astuple(loaded.settings.latency)) == {None}
+        assert not any(
+            value
+            for key, value in msgspec.structs.asdict(loaded.settings.errors).items()
+            if "rate" in key[-4:]
+        )
+
+    def test_later_source_wins(self, tmp_path: Path) -> None:
+        """CONF-1.1: Defaults yield to the file, the file to the environment, the environment to flags."""
+        toml = "[server]\nport = 1\nworkers = 1\nhost = 'file'"
+        environ = {"LLMSIM_PORT": "2", "LLMSIM_WORKERS": "2"}
+
+        server = read(toml, directory=tmp_path, environ=environ, flags={"server.port": 3}).settings.server
+
+        assert (server.backlog, server.host, server.workers, server.port) == (4096, "file", 2, 3)
+
+    def test_origin_names_the_source(self, tmp_path: Path) -> None:
+        """CONF-1.8: Each value's origin is its file, variable or flag by name."""
+        path = tmp_path / "some.toml"
+        path.write_text("[server]\nhost = 'here'")
+
+        loaded = load(
+            path,
+            environ={"LLMSIM_WORKERS": "2", "LLMSIM_ERRORS_TIMEOUT_RATE": "0.5"},
+            flags={"server.port": 3, "errors.timeout_after_ms": 5, "response.seed": None},
+        )
+
+        assert loaded.path == str(path)
+        assert loaded.origins["server.host"] == str(path)
+        assert loaded.origins["server.workers"] == "environment LLMSIM_WORKERS"
+        assert loaded.origins["errors.timeout_rate"] == "environment LLMSIM_ERRORS_TIMEOUT_RATE"
+        assert loaded.origins["server.port"] == "flag --port"
+        assert loaded.origins["errors.timeout_after_ms"] == "argument errors.timeout_after_ms"
+        assert loaded.origins["response.seed"] == "default"
+        assert list(loaded.origins) == [knob.name for knob in knobs()]
+
+    def test_file_at_hand_is_not_read_unasked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """CONF-1.2: A llmsim.toml in the working directory changes nothing until it is named."""
+        (tmp_path / "llmsim.toml").write_text("[server]\nport = 1")
+        monkeypatch.chdir(tmp_path)
+
+        assert load(environ={}).settings.server.port == 8080
+        assert load(environ={"LLMSIM_CONFIG": ""}).settings.server.port == 8080
+        assert load(environ={"LLMSIM_CONFIG": "llmsim.toml"}).settings.server.port == 1
+
+    def test_flag_names_the_file_before_the_variable(self, tmp_path: Path) -> None:
+        """CONF-1.2: With --config, LLMSIM_CONFIG is not looked at."""
+        loaded = read("[server]\nport = 1", directory=tmp_path, environ={"LLMSIM_CONFIG": "/nowhere.toml"})
+
+        assert loaded.settings.server.port == 1
+
+    def test_environment_is_that_of_the_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """CONF-1.1: Without an explicit environment the variables of the process count."""
+        monkeypatch.setenv("LLMSIM_PORT", "81")
+
+        assert load().settings.server.port == 81
+
+    @pytest.mark.parametrize(
+        ("name", "text", "value"),
+        [
+            ("server.port", "9000", 9000),
+            ("server.max_body_bytes", "1_000_000", 1_000_000),
+            ("latency.ttft_mean_ms", "0.5", 0.5),
+            ("latency.ttft_mean_ms", "3", 3.0),
+            ("models.available", "gpt-5, o3 ,", ("gpt-5", "o3")),
+            ("response.generator", "fixed:a, b", "fixed:a, b"),
+            *[("server.access_log", text, True) for text in ("true", "1", "yes", "on", "True", "YES")],
+            *[("server.direct_writes", text, False) for text in ("false", "0", "no", "off", "False", "OFF")],
+        ],
+    )
+    def test_text_is_read_as_the_settings_type(self, name: str, text: str, value: Any) -> None:
+        """CONF-1.5: Variables and flags are texts, and mean the same in both."""
+        variable = next(knob.env for knob in knobs() if knob.name == name)
+
+        assert value_of(load(environ={variable: text}), name) == value
+        assert value_of(load(environ={}, flags={name: text}), name) == value
+
+    @pytest.mark.parametrize("knob", knobs(), ids=lambda knob: knob.name)
+    def test_empty_variable_is_unset(self, knob: Knob, tmp_path: Path) -> None:
+        """CONF-1.6: `LLMSIM_X=` leaves the setting to the other sources."""
+        loaded = load(environ={knob.env: ""})
+
+        assert loaded == load(environ={})
+
+    @pytest.mark.parametrize(
+        ("variable", "text"),
+        [
+            ("LLMSIM_PORT", "tcp://10.0.0.11:8080"),
+            ("LLMSIM_SERVICE_HOST", "10.0.0.11"),
+            ("LLMSIM_SERVICE_PORT", "8080"),
+            ("LLMSIM_SERVICE_PORT_HTTP", "8080"),
+            ("LLMSIM_PORT_8080_TCP", "tcp://10.0.0.11:8080"),
+            ("LLMSIM_PORT_8080_TCP_PROTO", "tcp"),
+            ("LLMSIM_PORT_8080_TCP_PORT", "8080"),
+            ("LLMSIM_PORT_8080_TCP_ADDR", "10.0.0.11"),
+            ("LLMSIM_STAGING_EU_SERVICE_HOST", "10.0.0.11"),
+            ("LLMSIM_STAGING_EU_PORT", "tcp://10.0.0.11:8080"),
+            ("LLMSIM_STAGING_EU_PORT_8080_TCP_ADDR", "10.0.0.11"),
+        ],
+    )
+    def test_kubernetes_service_variables_are_ignored(self, variable: str, text: str) -> None:
+        """CONF-1.7: In the namespace of a service called llmsim, the server starts as anywhere else."""
+        assert load(environ={variable: text}) == load(environ={})
+
+    def test_service_variables_do_not_hide_ours(self) -> None:
+        """CONF-1.7: No setting's own variable looks like one of Kubernetes."""
+        environ = {knob.env: "?" for knob in knobs() if knob.kind in ("integer", "number", "boolean")}
+
+        assert len(problems(environ=environ)) == len(environ)
+
+
+def valid_values(knob: Knob) -> st.SearchStrategy[Any]:
+    """Generate values that a setting takes."""
+    text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+    match knob.kind:
+        case "choice":
+            return st.sampled_from(knob.choices)
+        case "integer":
+            return st.integers(knob.least, knob.greatest)  # type: ignore[arg-type]  # integers have integer bounds
+        case "number":
+            return st.floats(knob.least, knob.greatest)
+        case "boolean":
+            return st.booleans()
+        case "list":
+            item = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)
+            return st.lists(item, min_size=1).map(tuple)
+        case "text" if knob.name == "latency.profile":
+            return st.sampled_from(PROFILES)
+        case "text" if knob.name == "response.generator":
+            return st.sampled_from(["lorem", "echo", "random"]) | text.map("fixed:{}".format)
+        case "text" if knob.name == "response.script_path":
+            return st.just("")
+        case _:
+            return text
+
+
+any_setting = st.sampled_from(knobs()).flatmap(lambda knob: st.tuples(st.just(knob), valid_values(knob)))
+
+
+class TestValues:
+    """Which values a setting takes."""
+
+    @given(any_setting)
+    def test_value_means_the_same_in_every_source(
+        self, tmp_path_factory: pytest.TempPathFactory, setting: tuple[Knob, Any]
+    ) -> None:
+        """CONF-1.5: Any value in range is taken, and is the same in the file, a variable and a flag."""
+        knob, value = setting
+        path = tmp_path_factory.getbasetemp() / "any.toml"
+        path.write_text(f"[{knob.section}]\n{knob.key} = {literal(value)}\n", encoding="utf-8", newline="")
+        text = ",".join(value) if knob.kind == "list" else str(value)
+
+        in_file = load(path, environ={}, profiles=PROFILES)
+        in_variable = load(environ={knob.env: text}, profiles=PROFILES)
+        in_flag = load(environ={}, flags={knob.name: text}, profiles=PROFILES)
+        in_python = load(environ={}, flags={knob.name: value}, profiles=PROFILES)
+
+        assert value_of(in_file, knob.name) == value
+        assert in_file.settings == in_flag.settings == in_python.settings
+        if text:
+            assert in_file.settings == in_variable.settings
+
+    @pytest.mark.parametrize(
+        "knob", [knob for knob in knobs() if knob.greatest is not None], ids=lambda knob: knob.name
+    )
+    def test_bounds_are_the_last_values_taken(self, knob: Knob) -> None:
+        """CONF-2.2: A bound is taken; one beyond it, and what is no number of the kind, is refused."""
+        assert knob.least is not None
+        assert knob.greatest is not None
+        for value in (knob.least, knob.greatest):
+            assert value_of(load(environ={}, flags={knob.name: value}), knob.name) == value
+        wrong: list[Any] = [knob.least - 1, knob.greatest + 1, "many", "nan", "inf", True]
+        wrong += [1.5] if knob.kind == "integer" else []
+
+        for value in wrong:
+            (problem,) = problems(flags={knob.name: value})
+            assert f"{knob.name}: wanted a " in problem
+            assert f"number from {knob.range}, found " in problem
+
+    @pytest.mark.parametrize(
+        ("toml", "problem"),
+        [
+            ("[server]\nport = '8080'", 'server.port: wanted a whole number from 0 to 65535, found "8080"'),
+            ("[server]\nport = true", "server.port: wanted a whole number from 0 to 65535, found true"),
+            ("[server.port]\nx = 1", "server.port: wanted a whole number from 0 to 65535, found a table"),
+            ("[server]\nhost = ''", 'server.host: wanted text that is not empty, found ""'),
+            ("[server]\nhost = 1979-05-27", "server.host: wanted text, found 1979-05-27"),
+            ("[server]\naccess_log = 1", "server.access_log: wanted true or false, found 1"),
+            ("[errors]\ntimeout_rate = nan", "errors.timeout_rate: wanted a number from 0 to 1, found nan"),
+            (
+                "[models]\navailable = 'o3'",
+                'models.available: wanted a list of texts, none of them empty, found "o3"',
+            ),
+            (
+                "[models]\navailable = ['o3', '']",
+                'models.available: wanted a list of texts, none of them empty, found ["o3", ""]',
+            ),
+            ("server = 5", "server: wanted a table, [server], found 5"),
+        ],
+    )
+    def test_wrong_value_in_the_file(self, toml: str, problem: str, tmp_path: Path) -> None:
+        """CONF-2.2: The refusal names the file, the setting, what would do, and what stands there."""
+        assert problems_in(tmp_path, toml) == [problem]
+
+    def test_wrong_value_elsewhere(self) -> None:
+        """CONF-2.2: The refusal names the variable or flag as well as the setting."""
+        found = problems(environ={"LLMSIM_PORT": "http"}, flags={"server.workers": "-1"})
+
+        assert found == [
+            'environment LLMSIM_PORT: server.port: wanted a whole number from 0 to 65535, found "http"',
+            "flag --workers: server.workers: wanted a whole number from 0 to 512, found -1",
+        ]
+
+    def test_variable_that_is_not_utf8(self) -> None:
+        """CONF-2.2: Bytes that could be neither sent nor printed are refused in a message that can be."""
+        (problem,) = problems(environ={"LLMSIM_GENERATOR": "fixed:\udcff"})
+
+        assert "response.generator: wanted UTF-8 text" in problem
+        assert problem.encode()
+
+    def test_unknown_profile(self) -> None:
+        """CONF-2.3: A profile that is not in the catalogue is refused with the nearest and all."""
+        (problem,) = problems(flags={"latency.profile": "gtp5"})
+
+        assert problem == (
+            'flag --latency: latency.profile: unknown profile "gtp5"; did you mean "gpt-5"? '
+            "One of: claude-opus, fast, gpt-5, gpt-5-mini, instant, o-series"
+        )
+
+    def test_any_profile_is_taken_while_none_are_known(self) -> None:
+        """CONF-2.3: Without the list of profiles there is nothing to check against."""
+        loaded = load(environ={}, flags={"latency.profile": "gtp5"}, profiles=())
+
+        assert loaded.settings.latency.profile == "gtp5"
+
+    def test_unknown_log_level(self) -> None:
+        """CONF-2.3: A choice is refused with the nearest and all, in their order."""
+        (problem,) = problems(flags={"server.log_level": "warn"})
+
+        assert problem.endswith(
+            'unknown log level "warn"; did you mean "warning"? One of: debug, info, warning, error'
+        )
+
+    def test_unknown_generator(self) -> None:
+        """CONF-2.3: A generator is refused with the nearest and all, as one writes them."""
+        (problem,) = problems(flags={"response.generator": "lorm"})
+
+        assert problem.endswith(
+            'unknown generator "lorm"; did you mean "lorem"? One of: lorem, echo, random, fixed:TEXT, sequence:FILE'
+        )
+
+    @pytest.mark.parametrize(
+        "generator", ["lorem", "echo", "random", "fixed:x", "fixed: : ", "sequence:some/file.txt"]
+    )
+    def test_generators(self, generator: str) -> None:
+        """CONF-2.4: A generator with what it needs is taken as it is; a file need not exist yet."""
+        assert load(environ={"LLMSIM_GENERATOR": generator}).settings.response.generator == generator
+
+    @pytest.mark.parametrize(
+        ("generator", "complaint"),
+        [
+            ("fixed", "needs a text: fixed:TEXT"),
+            ("fixed:", "needs a text: fixed:TEXT"),
+            ("sequence", "needs a file: sequence:FILE"),
+            ("sequence:", "needs a file: sequence:FILE"),
+            ("lorem:5", "takes nothing after it"),
+            ("echo:", "takes nothing after it"),
+        ],
+    )
+    def test_generator_without_its_argument(self, generator: str, complaint: str) -> None:
+        """CONF-2.4: A missing text or file, or a needless one, is refused."""
+        (problem,) = problems(flags={"response.generator": generator})
+
+        name = generator.partition(":")[0]
+        assert problem == f'flag --generator: response.generator: "{name}" {complaint}, found "{generator}"'
+
+    def test_rates_add_up_to_one_at_most(self, tmp_path: Path) -> None:
+        """CONF-2.5: More than all requests cannot fail; the refusal tells which rates from where."""
+        path = tmp_path / "chaos.toml"
+        path.write_text("[errors]\nrate_limit_rate = 0.7\ntimeout_rate = 0")
+
+        found = problems(path, environ={"LLMSIM_ERRORS_SERVER_ERROR_RATE": "0.5"})
+
+        assert "\n".join(found) == (
+            f"errors: the rates add up to 1.2, wanted at most 1: rate_limit_rate 0.7 ({path}), "
+            "server_error_rate 0.5 (environment LLMSIM_ERRORS_SERVER_ERROR_RATE)"
+        )
+
+    @given(st.lists(st.integers(0, 100), min_size=4, max_size=4, unique=True))
+    def test_rates_that_add_up_to_one_are_taken(self, cuts: list[int]) -> None:
+        """CONF-2.5: Any five shares in per cent that make up the whole are taken, whatever binary makes of them."""
+        edges = [0, *sorted(cuts), 100]
+        shares = [(high - low) / 100 for low, high in itertools.pairwise(edges)]
+        names = [
+            knob.name for knob in knobs() if knob.name.startswith("errors.") and knob.name.endswith("_rate")
+        ]
+
+        loaded = load(environ={}, flags=dict(zip(names, shares, strict=True)))
+
+        assert [value_of(loaded, name) for name in names] == shares
+
+    def test_script_path(self, tmp_path: Path) -> None:
+        """CONF-2.6: A script is refused rather than not played; an empty path names none."""
+        (problem,) = problems_in(tmp_path, "[response]\nscript_path = 'run.json'")
+
+        assert problem == (
+            "response.script_path: scripted mode is not available in this version; remove the setting "
+            '(found "run.json")'
+        )
+        assert not read("[response]\nscript_path = ''", directory=tmp_path).settings.response.script_path
+
+
+class TestUnknownNames:
+    """What was probably meant."""
+
+    @pytest.mark.parametrize(
+        ("toml", "problem"),
+        [
+            ("[server]\nprot = 1", '[server] prot: unknown key; did you mean "port"?'),
+            ("[server]\nlog-level = 'info'", '[server] log-level: unknown key; did you mean "log_level"?'),
+            (
+                "[server]\ntarget_tokens = 1",
+                "[server] target_tokens: unknown key; did you mean [response] target_tokens?",
+            ),
+            ("[models]\nzzz = 1", "[models] zzz: unknown key. One of: available"),
+            ("[sever]\nport = 1", "[sever]: unknown table; did you mean [server]?"),
+            ("[zzz]\nport = 1", "[zzz]: unknown table. One of: server, latency, response, errors, models"),
+            ("port = 1", "port: a key outside of any table; did you mean [server] port?"),
+            ("zzz = 1", "zzz: a key outside of any table"),
+        ],
+    )
+    def test_in_the_file(self, toml: str, problem: str, tmp_path: Path) -> None:
+        """CONF-2.1: An unknown table or key is refused with the nearest right one, and where it belongs."""
+        assert problems_in(tmp_path, toml) == [problem]
+
+    @pytest.mark.parametrize(
+        ("variable", "hint"),
+        [
+            ("LLMSIM_PROT", "did you mean LLMSIM_PORT?"),
+            ("LLMSIM_SERVER_PORT", "did you mean LLMSIM_PORT?"),
+            ("LLMSIM_LATENCY_PROFILE", "did you mean LLMSIM_LATENCY?"),
+            ("LLMSIM_RATE_LIMIT_RATE", "did you mean LLMSIM_ERRORS_RATE_LIMIT_RATE?"),
+            ("LLMSIM_CONFG", "did you mean LLMSIM_CONFIG?"),
+            ("LLMSIM_FOO_BAR", "`llmsim config --example` lists them all"),
+        ],
+    )
+    def test_in_the_environment(self, variable: str, hint: str) -> None:
+        """CONF-2.1: An unknown variable of ours is refused, even an empty one."""
+        assert problems(environ={variable: ""}) == [f"{variable}: unknown variable; {hint}"]
+
+    def test_variables_of_others_are_none_of_ours(self) -> None:
+        """CONF-2.1: Only names that begin with LLMSIM_ are looked at."""
+        assert load(environ={"PORT": "x", "LLMSIMX": "x", "llmsim_port": "x", "MY_LLMSIM_PORT": "x"}) == load(
+            environ={}
+        )
+
+    def test_among_arguments(self) -> None:
+        """CONF-2.1: A setting passed by a wrong name is refused as well."""
+        assert problems(flags={"server.prot": 1}) == [
+            "argument server.prot: unknown setting; did you mean server.port?"
+        ]
+
+    @given(st.sampled_from(knobs()), st.data())
+    def test_one_letter_missing(
+        self, tmp_path_factory: pytest.TempPathFactory, knob: Knob, data: st.DataObject
+    ) -> None:
+        """CONF-2.1: Whichever letter of a key is lost, the key is found again."""
+        gap = data.draw(st.integers(0, len(knob.key) - 1))
+        key = knob.key[:gap] + knob.key[gap + 1 :]
+
+        (problem,) = problems_in(tmp_path_factory.getbasetemp(), f"[{knob.section}]\n{key} = 1")
+
+        assert problem == f'[{knob.section}] {key}: unknown key; did you mean "{knob.key}"?'
+
+
+class TestFile:
+    """The TOML file as a whole, and all sources together."""
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (b"[server]\nport 80", r"not TOML: .*line 2.*"),
+            (b"[server]\nport = 1\nport = 2\n", r"not TOML: .*line 3.*"),
+            (b"[server]\nhost = '\xff'", r"not UTF-8 text: .*at byte 17"),
+        ],
+    )
+    def test_not_toml(self, content: bytes, problem: str, tmp_path: Path) -> None:
+        """CONF-2.7: A file that cannot be parsed is refused with the place of the mistake."""
+        path = tmp_path / "llmsim.toml"
+        path.write_bytes(content)
+
+        (found,) = problems(path)
+
+        assert re.fullmatch(f"{re.escape(str(path))}: {problem}", found)
+
+    def test_missing(self, tmp_path: Path) -> None:
+        """CONF-2.7: A missing file is refused, with who asked for it."""
+        assert problems("nowhere.toml") == [
+            'flag --config: cannot read "nowhere.toml": No such file or directory'
+        ]
+        assert problems(environ={"LLMSIM_CONFIG": str(tmp_path)}) == [
+            f'environment LLMSIM_CONFIG: cannot read "{tmp_path}": Is a directory'
+        ]
+
+    def test_all_problems_at_once(self, tmp_path: Path) -> None:
+        """CONF-2.8: Each problem of each source has its line, also that of a value that is overridden."""
+        path = tmp_path / "llmsim.toml"
+        path.write_text(
+            "[server]\nport = -1\nprot = 1\n[sever]\n[errors]\nrate_limit_rate = 1\ntimeout_rate = 1"
+        )
+
+        found = problems(path, environ={"LLMSIM_PROT": "1", "LLMSIM_WORKERS": "x"}, flags={"server.port": 80})
+
+        assert [re.sub(r": (wanted|unknown|the rates).*", "", problem) for problem in found] == [
+            f"{path}: server.port",
+            f"{path}: [server] prot",
+            f"{path}: [sever]",
+            "LLMSIM_PROT",
+            "environment LLMSIM_WORKERS: server.workers",
+            "errors",
+        ]
+
+    def test_unreadable_file_does_not_hide_the_rest(self) -> None:
+        """CONF-2.8: Environment and flags are checked even if the file cannot be."""
+        assert len(problems("nowhere.toml", environ={"LLMSIM_PORT": "x"}, flags={"server.workers": "x"})) == 3
+
+
+class TestOriginal:
+    """Files written for the original llmsim."""
+
+    def test_every_key(self, tmp_path: Path) -> None:
+        """CONF-3.1: A file of the original with all its keys sets what it says."""
+        settings = read(ORIGINAL, directory=tmp_path).settings
+
+        server, latency, response, errors = (
+            settings.server,
+            settings.latency,
+            settings.response,
+            settings.errors,
+        )
+        assert (server.port, server.host, server.max_websocket_connections) == (8888, "127.0.0.1", 50)
+        assert msgspec.structs.astuple(latency) == ("fast", 500.0, 100.0, 25.0, 5.0)
+        assert (response.generator, response.target_tokens) == ("echo", 16)
+        assert (errors.rate_limit_rate, errors.server_error_rate, errors.timeout_rate) == (0.1, 0.05, 0.02)
+        assert errors.timeout_after_ms == 5000
+        assert settings.models.available == ("gpt-5", "o3")
+
+    @pytest.mark.parametrize(
+        ("profile", "ours"),
+        [
+            ("gpt5", "gpt-5"),
+            ("GPT-5", "gpt-5"),
+            ("GPT5-mini", "gpt-5-mini"),
+            ("opus", "claude-opus"),
+            ("o4", "o-series"),
+        ],
+    )
+    def test_other_names_of_profiles(self, profile: str, ours: str, tmp_path: Path) -> None:
+        """CONF-3.2: The original's other names of a profile, in any case, mean ours."""
+        loaded = read(f"[latency]\nprofile = '{profile}'", directory=tmp_path)
+
+        assert loaded.settings.latency.profile == ours
+
+    @pytest.mark.parametrize(
+        ("generator", "ours"),
+        [("Lorem", "lorem"), ("random_word", "random"), ("FIXED:As It Is", "fixed:As It Is")],
+    )
+    def test_other_names_of_generators(self, generator: str, ours: str) -> None:
+        """CONF-3.2: The original's other names of a generator mean ours; a text keeps its case."""
+        assert load(environ={"LLMSIM_GENERATOR": generator}).settings.response.generator == ours
