@@ -30,9 +30,18 @@ _LARGEST = 16 << 20  # bytes
 Reader = Callable[[], Snapshot]
 
 
+class _PortOption(click.Option):
+    """A port whose variable may be a service link: Kubernetes sets LLMSIM_PORT=tcp://10.0.0.11:8080 itself."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        text = super().resolve_envvar_value(ctx)
+        return None if text is not None and "://" in text else text
+
+
 @click.command()
 @click.option(
     "--port",
+    cls=_PortOption,
     type=click.IntRange(1, 65535),
     default=8080,
     show_default=True,
@@ -44,6 +53,7 @@ Reader = Callable[[], Snapshot]
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON of GET /llmsim/stats.")
 @click.option(
     "--watch",
+    default=None,
     type=click.FloatRange(min=0.1),
     is_flag=False,
     flag_value=1.0,

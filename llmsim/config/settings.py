@@ -82,7 +82,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _about("Least severe message that is logged.", flag="--log-level"),
-    ] = "info"
+    ] = "warning"
     access_log: Annotated[bool, _about("Log a line for every request; costs throughput.")] = False
     backlog: Annotated[
         int,

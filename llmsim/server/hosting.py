@@ -67,7 +67,7 @@ class Host:
     def _gunicorn(self, settings: Settings) -> dict[str, Any]:
         server = settings.server
         return {
-            "wsgi_app": "llmsim.server.hosting:HOST.application()",
+            "wsgi_app": "llmsim.server.hosting:create_application()",
             "worker_class": f"{Worker.__module__}.{Worker.__qualname__}",
             "bind": [address(server.host, server.port)],
             "workers": worker_count(settings),
@@ -179,3 +179,8 @@ def address(host: str, port: int) -> str:
 
 HOST = Host()
 """This process's host."""
+
+
+def create_application() -> Application:
+    """Load the application as gunicorn does, by name."""
+    return HOST.application()

@@ -26,14 +26,15 @@ T = TypeVar("T")
 encode = orjson.dumps
 """Encode builtins as JSON bytes."""
 
-_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
+_AT = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+|\.\.\.)\]")
 _MISSING = re.compile(r"^Object missing required field `(.+)`$")
 _LENGTH = re.compile(r"^Expected `[^`]+` of length (>=|<=|==) (\d+)$")
 _BOUND = re.compile(r"^Expected `[^`]+` (>=|>|<=|<) (-?[\d.e+]+)$")
 _PATTERN = re.compile(r"^Expected `str` matching regex (.+)$")
 _CHOICE = re.compile(r"^Invalid (?:enum )?value")
-_TYPE = re.compile(r"^Expected `([^`]+)`(?:, got `[^`]+`)?$")
+_TYPE = re.compile(r"^Expected `([^`]+)`(?:, got `([^`]+)`)?$")
+_GOT = {"str": str, "int": int, "float": float, "bool": bool, "null": type(None), "array": list, "object": dict}
 
 
 def decoder(kind: type[T]) -> Callable[[bytes], T]:
@@ -47,7 +48,11 @@ def decoder(kind: type[T]) -> Callable[[bytes], T]:
 
     def typed(body: bytes) -> T:
         try:
-            return decode(body)
+            value = decode(body)
+            # NOTE: msgspec skips unknown fields unread; bytes that are no UTF-8 are refused in them, too.
+            if not body.isascii():
+                body.decode()
+            return value
         except msgspec.ValidationError as error:
             raise _explain(str(error), body, kind) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -56,75 +61,95 @@ def decoder(kind: type[T]) -> Callable[[bytes], T]:
     return typed
 
 
-def _explain(sentence: str, body: bytes, kind: Any) -> InvalidFieldError:
+def _explain(sentence: str, body: bytes, kind: Any) -> InvalidFieldError | InvalidJsonError:
     """Turn msgspec's sentence into the field, the rule and the value found."""
     match = _AT.match(sentence)
     what, where = (match["what"], match["path"] or "") if match else (sentence, "")
     try:
         document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # NOTE: msgspec accepted the syntax up to the wrong field; what follows it may still be broken.
-        document = None
-    path = _resolve(where)
-    found = _value_at(document, path)
+    except orjson.JSONDecodeError as error:
+        # NOTE: msgspec accepted the syntax up to the wrong field; what follows it is broken.
+        return InvalidJsonError(str(error))
+    rule, wanted, breaks = _rule(what)
+    path, found = _find(where, document, breaks, in_key=bool(match and match["key"]))
+    if rule == "missing":
+        return InvalidFieldError((*path, wanted), rule, None)
+    if rule == "type":
+        choices = tuple(_choices(inspect.type_info(kind), path, document))
+        if _CHOICE.match(what) or (choices and not isinstance(found, str)):
+            return InvalidFieldError(path, "choice", choices, found)
+    return InvalidFieldError(path, rule, wanted, found)
+
+
+def _rule(what: str) -> tuple[Rule, Any, Callable[[Any], bool]]:
+    """Tell which rule was broken, what it wants, and how to know a value that breaks it."""
     if missing := _MISSING.match(what):
-        return InvalidFieldError((*path, missing[1]), "missing", None)
+        return "missing", missing[1], lambda _: False
     if length := _LENGTH.match(what):
-        rule: Rule = "too_short" if length[1] == ">=" else "too_long"
-        return InvalidFieldError(path, rule, int(length[2]), found)
-    if bound := _BOUND.match(what):
-        return InvalidFieldError(path, "minimum" if ">" in bound[1] else "maximum", _number(bound[2]), found)
+        size = int(length[2])
+        if length[1] == ">=":
+            return "too_short", size, lambda value: len(value) < size
+        return "too_long", size, lambda value: len(value) > size
+    if limit := _BOUND.match(what):
+        number = _number(limit[2])
+        if ">" in limit[1]:
+            return "minimum", number, lambda value: value < number
+        return "maximum", number, lambda value: value > number
     if pattern := _PATTERN.match(what):
-        return InvalidFieldError(path, "pattern", pattern[1], found)
-    choices = tuple(_choices(inspect.type_info(kind), path))
-    if _CHOICE.match(what) or (choices and not isinstance(found, str)):
-        return InvalidFieldError(path, "choice", choices, found)
-    wanted = _TYPE.match(what)
-    return InvalidFieldError(path, "type", wanted[1] if wanted else what, found)
+        return "pattern", pattern[1], lambda _: False
+    if wanted := _TYPE.match(what):
+        return "type", wanted[1], lambda value: type(value) is _GOT.get(wanted[2])
+    return "type", what, lambda _: False
 
 
 def _number(digits: str) -> int | float:
-    value = float(digits)
-    return int(value) if value.is_integer() else value
+    try:
+        return int(digits)
+    except ValueError:
+        value = float(digits)
+        return int(value) if value.is_integer() else value
 
 
-def _resolve(where: str) -> tuple[str | int, ...]:
-    """Read msgspec's path; `[...]` (some value of an object or unordered list) cannot be told and ends it."""
-    steps: list[str | int] = []
+def _find(
+    where: str, document: Any, breaks: Callable[[Any], bool], *, in_key: bool
+) -> tuple[tuple[str | int, ...], Any]:
+    """Follow msgspec's path to the value found.
+
+    `[...]` is some value of an object: the first that breaks the rule; where none does, the path ends at the object.
+    """
+    path: list[str | int] = []
     for step in _STEP.finditer(where):
         if step["index"] == "...":
-            break
-        steps.append(step["key"] if step["key"] is not None else int(step["index"]))
-    return tuple(steps)
+            key = next((key for key, value in document.items() if breaks(value)), None)
+            return ((*path, key), document[key]) if key is not None else (tuple(path), document)
+        place = step["key"] if step["key"] is not None else int(step["index"])
+        path.append(place)
+        document = document[place]
+    if in_key:
+        key = next(filter(breaks, document))
+        return (*path, key), key
+    return tuple(path), document
 
 
-def _value_at(document: Any, path: Sequence[str | int]) -> Any:
-    for step in path:
-        try:
-            document = document[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return document
-
-
-def _choices(info: inspect.Type, path: Sequence[str | int]) -> Iterator[Any]:
-    """Find the values that a Literal or a struct's tag allows at `path`."""
+def _choices(info: inspect.Type, path: Sequence[str | int], node: Any) -> Iterator[Any]:
+    """Find the values that a Literal or a struct's tag allows at `path` below `node`, a value of type `info`."""
     match info:
         case inspect.UnionType(types=types):
             for member in types:
-                yield from _choices(member, path)
+                yield from _choices(member, path, node)
         case inspect.Metadata(type=inner):
-            yield from _choices(inner, path)
+            yield from _choices(inner, path, node)
         case inspect.LiteralType(values=values) if not path:
             yield from values
         case inspect.ListType(item_type=item) if path and isinstance(path[0], int):
-            yield from _choices(item, path[1:])
+            yield from _choices(item, path[1:], node[path[0]])
         case inspect.StructType(fields=fields, tag_field=tag_field, tag=tag) if path:
-            if path[0] == tag_field and len(path) == 1:
+            if path[0] == tag_field:
                 yield tag
-            for field in fields:
-                if field.encode_name == path[0]:
-                    yield from _choices(field.type, path[1:])
+            elif tag_field is None or node.get(tag_field) == tag:
+                for field in fields:
+                    if field.encode_name == path[0]:
+                        yield from _choices(field.type, path[1:], node.get(path[0]))
         case _:
             return
 

@@ -1,0 +1,99 @@
+"""One server, however it is started; and only one on a port."""
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from serving import eventually, serve
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_second_instance_on_the_same_port_is_refused(tmp_path: Path) -> None:
+    """ARCH-3.3: the refusal names the port, who has it and what to do; the first instance is not disturbed."""
+    with serve(tmp_path, "--workers", "1") as server:
+        environment = os.environ | {"LLMSIM_SERVER_RUN_DIR": str(tmp_path), "LLMSIM_HOST": "127.0.0.1"}
+        second = subprocess.run(
+            [sys.executable, "-m", "llmsim", "serve", "--port", str(server.port), "--workers", "1"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        elsewhere = subprocess.run(
+            [sys.executable, "-m", "llmsim", "serve", "--port", str(server.port), "--workers", "1"],
+            env=environment | {"LLMSIM_SERVER_RUN_DIR": str(tmp_path / "other")},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert server.stats()["total_requests"] == 0
+
+    for refused in (second, elsewhere):
+        assert refused.returncode != 0
+        assert f"port {server.port} is taken" in refused.stderr
+        assert "--port" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    assert str(server.process.pid) in second.stderr
+
+
+def test_gunicorn_with_the_configuration_file_is_the_same_server(tmp_path: Path) -> None:
+    """ARCH-3.1: `gunicorn -c gunicorn.conf.py` answers, counts and obeys settings like `llmsim serve`."""
+    gunicorn = (sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"))
+    with serve(tmp_path, command=gunicorn, LLMSIM_WORKERS="2", LLMSIM_LATENCY="instant", LLMSIM_GENERATOR="fixed:hi") as server:
+        body = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'
+        with urllib.request.urlopen(f"{server.openai}/chat/completions", data=body, timeout=10) as answer:
+            assert b'"content":"hi"' in answer.read()
+        stats = eventually(lambda: (s := server.stats())["finished_requests"] == 1 and s)
+        eventually(lambda: len(server.workers()) == 2)
+
+    assert stats["completions_requests"] == 1
+
+
+def test_stats_command_reads_shared_memory_even_while_workers_stand_still(tmp_path: Path) -> None:
+    """STATS-6.1: `llmsim stats` needs no worker to answer, and leaves the block as it is."""
+    with serve(tmp_path, "--workers", "1", LLMSIM_LATENCY="instant") as server:
+        worker = server.workers()[0]
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            for _ in range(2):
+                shown = subprocess.run(
+                    [sys.executable, "-m", "llmsim", "stats", "--json", "--port", str(server.port)],
+                    capture_output=True,
+                    text=True,
+                    timeout=30,
+                    check=True,
+                )
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        assert '"total_requests"' in shown.stdout
+        assert server.stats()["total_requests"] == 0
+
+
+def test_stats_block_and_files_go_with_the_server(tmp_path: Path) -> None:
+    """STATS-1.2: after SIGTERM neither shared memory nor ticket files are left behind."""
+    with serve(tmp_path, "--workers", "1") as server:
+        block = Path("/dev/shm") / f"llmsim-{server.port}"
+        assert block.exists()
+
+    assert not block.exists()
+    assert not list(tmp_path.glob("*.tickets"))
+
+
+def test_memory_is_shared_after_the_fork(tmp_path: Path) -> None:
+    """ARCH-3.2: vocabularies are loaded once; a further worker costs a fraction of the master."""
+    with serve(tmp_path, "--workers", "3", LLMSIM_LATENCY="instant") as server:
+        shares = [_memory(worker) for worker in server.workers()]
+
+    assert all(private < shared for private, shared in shares), shares
+
+
+def _memory(pid: int) -> tuple[int, int]:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    values = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    return values["Private_Dirty"] + values["Private_Clean"], values["Shared_Dirty"] + values["Shared_Clean"]

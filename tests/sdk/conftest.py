@@ -1,0 +1,23 @@
+from collections.abc import Iterator
+
+import pytest
+from openai import AsyncOpenAI, OpenAI
+from serving import Server, serve
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Two workers that answer at once."""
+    with serve(tmp_path_factory.mktemp("sdk"), "--workers", "2", "--latency", "instant") as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[OpenAI]:
+    with OpenAI(base_url=server.openai, api_key="any", max_retries=0) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def async_client(server: Server) -> AsyncOpenAI:
+    return AsyncOpenAI(base_url=server.openai, api_key="any", max_retries=0)

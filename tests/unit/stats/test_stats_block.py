@@ -1,0 +1,371 @@
+"""The block: how it comes, who finds it, how it goes."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmsim.errors import StatsError
+from llmsim.stats import Block, Outcome, Recorder, block_name, layout, snapshot
+
+SHM = Path("/dev/shm")
+linux = pytest.mark.skipif(not SHM.is_dir(), reason="looks at the segment as a file")
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A segment name of this test's own."""
+    name = f"llmsim-t{os.getpid()}-{abs(hash(request.node.nodeid)) % 10**8}"
+    yield name
+    (SHM / name).unlink(missing_ok=True)
+
+
+def _block(name: str, *, slots: int = 2) -> Block:
+    return Block.create(name, endpoints=("completions", "responses"), slots=slots, now=100.0, wall=1.75e9)
+
+
+def _python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_an_instance_is_found_by_its_port() -> None:
+    """STATS-1.1: The segment's name follows from the port alone."""
+    assert block_name(8080) == "llmsim-8080"
+
+
+def test_a_reader_sees_what_the_master_wrote(name: str) -> None:
+    """STATS-1.1: Labels, slots, start and master are read from the segment; nothing need be told to a reader."""
+    block = _block(name, slots=3)
+
+    found = Block.attach(name)
+
+    assert found.endpoints == ("completions", "responses")
+    assert found.layout == block.layout
+    assert found.layout.slots == 3
+    assert (found.started, found.started_at, found.master) == (100.0, 1.75e9, os.getpid())
+    found.close()
+    block.close()
+    block.unlink()
+
+
+def test_a_stale_segment_is_replaced(name: str) -> None:
+    """STATS-1.3: A block starts from zero, whatever was left under its name."""
+    stale = _block(name)
+    Recorder(stale, stale.claim(1)).began(0, 101.0)
+
+    fresh = _block(name)
+
+    assert snapshot(Block.attach(name), 102.0).total_requests == 0
+    assert snapshot(stale, 102.0).total_requests == 1
+    fresh.unlink()
+
+
+def test_a_predecessor_does_not_remove_its_successor(name: str) -> None:
+    """STATS-1.7: A block whose name was taken over leaves the name alone."""
+    old = _block(name)
+    fresh = _block(name)
+
+    old.unlink()
+
+    assert Block.attach(name).master == os.getpid()
+    fresh.unlink()
+    with pytest.raises(StatsError):
+        Block.attach(name)
+
+
+def test_only_the_maker_removes_it(name: str) -> None:
+    """STATS-1.7: A forked worker or a reader that unlinks removes nothing."""
+    block = _block(name)
+    pid = os.fork()
+    if not pid:
+        block.unlink()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    Block.attach(name).unlink()
+
+    Block.attach(name).close()
+    block.unlink()
+    block.unlink()
+
+
+def test_an_absent_block_says_what_to_do() -> None:
+    """STATS-1.4: Where no simulator runs, the message names the port and what would do."""
+    with pytest.raises(StatsError) as caught:
+        Block.attach(block_name(1))
+
+    assert str(caught.value) == (
+        "no llmsim on port 1: start one with `llmsim serve`, or name the port with --port"
+    )
+
+
+@linux
+@pytest.mark.parametrize(
+    ("word", "value", "message"),
+    [
+        (layout.HEADER_MAGIC, 0, "is just starting"),
+        (layout.HEADER_MAGIC, 7, "no stats block"),
+        (layout.HEADER_VERSION, 99, "writes stats layout 99, and this llmsim reads 1"),
+        (layout.HEADER_SLOTS, 10**6, "bytes where"),
+        (layout.HEADER_BYTES, 64, "bytes where"),
+    ],
+)
+def test_another_layout_is_refused(name: str, word: int, value: int, message: str) -> None:
+    """STATS-1.5: What this version cannot read is not read, and the message says why."""
+    block = _block(name)
+    block.words[word] = value
+
+    with pytest.raises(StatsError, match=message):
+        Block.attach(name)
+    block.unlink()
+
+
+@linux
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "is just starting"), (b"short", "no stats block"), (b"\1" * 4096, "no stats")],
+)
+def test_a_foreign_segment_is_refused(name: str, content: bytes, message: str) -> None:
+    """STATS-1.5: A segment that no llmsim wrote, or that one is just making, is refused."""
+    (SHM / name).write_bytes(content)
+
+    with pytest.raises(StatsError, match=message):
+        Block.attach(name)
+
+
+def test_another_users_block_says_so(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STATS-1.4: A block that may not be read is told apart from none."""
+
+    def deny(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("_posixshmem.shm_open", deny)
+    with pytest.raises(StatsError, match="belongs to another user"):
+        Block.attach(name)
+    with pytest.raises(StatsError, match="belongs to another user: stop that user's llmsim"):
+        _block(name)
+
+
+@linux
+def test_memory_that_is_not_there_is_noticed_at_the_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STATS-1.10: A full /dev/shm stops the start with a message, and leaves nothing behind."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(StatsError, match="enlarge /dev/shm"):
+        _block(name)
+    assert not (SHM / name).exists()
+
+
+@linux
+def test_memory_is_reserved(name: str) -> None:
+    """STATS-1.10: Every page of the block is reserved when it is made."""
+    block = _block(name)
+
+    assert (SHM / name).stat().st_blocks * 512 >= block.layout.bytes
+    block.unlink()
+
+
+def test_a_readers_exit_leaves_the_segment(name: str) -> None:
+    """STATS-1.6: A process that attached, and then another, exit without a word, and the segment is still there."""
+    block = _block(name)
+    Recorder(block, block.claim(1)).began(0, 101.0)
+    code = (
+        "import sys; from llmsim.stats import Block, snapshot\n"
+        "print(snapshot(Block.attach(sys.argv[1]), 102.0).total_requests)"
+    )
+
+    runs = [_python(code, name) for _ in range(2)]
+
+    assert [(run.stdout, run.stderr, run.returncode) for run in runs] == [("1\n", "", 0)] * 2
+    assert snapshot(Block.attach(name), 102.0).total_requests == 1
+    block.unlink()
+
+
+def test_a_killed_reader_leaves_the_segment(name: str) -> None:
+    """STATS-1.6: Nor does it go with a reader that is killed."""
+    block = _block(name)
+    code = (
+        "import os, sys; from llmsim.stats import Block; Block.attach(sys.argv[1]); os.kill(os.getpid(), 9)"
+    )
+
+    assert _python(code, name).returncode == -signal.SIGKILL
+    Block.attach(name).close()
+    block.unlink()
+
+
+def test_a_reader_cannot_write(name: str) -> None:
+    """STATS-1.6: What a reader attached to is read-only."""
+    block = _block(name)
+    block.claim(1)
+    found = Block.attach(name)
+
+    with pytest.raises(TypeError, match="read-only"):
+        found.words[0] = 1
+    with pytest.raises(TypeError, match="read-only"):
+        found.occupy(0, 1)
+    block.unlink()
+
+
+def test_a_makers_exit_is_silent(name: str) -> None:
+    """STATS-1.8: A process that ends with recorders and views alive says nothing, closed or not."""
+    code = (
+        "import sys, os; from llmsim.stats import Block, Recorder\n"
+        "block = Block.create(sys.argv[1], endpoints=('a',), slots=1, now=0.0)\n"
+        "recorder = Recorder(block, block.claim(1)); view = block.words[3:9]; octets = memoryview(block.octets)\n"
+        "if len(sys.argv) > 2: view.release(); octets.release(); block.close()\n"
+        "pid = os.fork()\n"
+        "if pid: os.waitpid(pid, 0); block.unlink()\n"
+    )
+
+    runs = [_python(code, name), _python(code, name, "close")]
+
+    assert [(run.stdout, run.stderr, run.returncode) for run in runs] == [("", "", 0)] * 2
+    with pytest.raises(StatsError):
+        Block.attach(name)
+
+
+def test_closing_with_views_alive_is_silent(name: str) -> None:
+    """STATS-1.8: Closing does not fail while somebody holds a view; counting after it does."""
+    block = _block(name)
+    recorder = Recorder(block, block.claim(1))
+    view = memoryview(block.words)[1:3]
+
+    block.close()
+
+    assert view[0] >= 0
+    with pytest.raises(ValueError, match="released"):
+        recorder.began(0, 1.0)
+    block.close()
+    block.unlink()
+
+
+def test_forked_workers_and_master_share_it(name: str) -> None:
+    """STATS-1.1: What forked workers count, the master and other processes read."""
+    block = _block(name)
+    slots = [block.claim(os.getpid()) for _ in range(2)]
+    for slot in slots:
+        pid = os.fork()
+        if not pid:
+            block.occupy(slot, os.getpid())
+            recorder = Recorder(block, slot)
+            for _ in range(1000):
+                recorder.began(slot, 101.0)
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+    stats = snapshot(Block.attach(name), 102.0)
+
+    assert stats.total_requests == 2000
+    assert [worker.requests for worker in stats.workers] == [1000, 1000]
+    assert len({worker.pid for worker in stats.workers} | {os.getpid()}) == 3
+    block.unlink()
+
+
+def test_slots_are_claimed_once() -> None:
+    """STATS-2.1: Each claim gives another slot, and with none left an error says so."""
+    block = Block.private(endpoints=("completions",), slots=2, now=0.0)
+
+    assert [block.claim(11), block.claim(12)] == [0, 1]
+    with pytest.raises(StatsError, match="all 2 stats slots are taken"):
+        block.claim(13)
+
+
+def test_the_lowest_free_slot_is_claimed() -> None:
+    """STATS-2.1: A settled slot is claimed before one that was never used."""
+    block = Block.private(endpoints=("completions",), slots=4, now=0.0)
+    block.claim(11)
+    block.claim(12)
+    block.settle(0)
+
+    assert block.claim(13) == 0
+
+
+def test_settling_counts_what_was_in_flight() -> None:
+    """STATS-2.3: Requests that a dead worker had begun and not ended are aborted, at their endpoints."""
+    block = Block.private(endpoints=("completions", "responses"), slots=2, now=0.0)
+    slot, other = block.claim(11), block.claim(12)
+    dead, living = Recorder(block, slot), Recorder(block, other)
+    for endpoint in (0, 0, 0, 1):
+        dead.began(endpoint, 1.0)
+    dead.ended(0, Outcome.FINISHED, 0.5, 1.0)
+    living.began(0, 1.0)
+
+    block.settle(slot)
+
+    stats = snapshot(block, 2.0)
+    assert (stats.total_requests, stats.finished_requests, stats.aborted_requests) == (5, 1, 3)
+    assert stats.active_requests == 1
+    assert (stats.endpoints["completions"].aborted, stats.endpoints["responses"].aborted) == (2, 1)
+
+
+def test_settling_twice_changes_nothing() -> None:
+    """STATS-2.4: A slot that is free, because it was settled or never claimed, stays as it is."""
+    block = Block.private(endpoints=("completions",), slots=2, now=0.0)
+    Recorder(block, block.claim(11)).began(0, 1.0)
+    block.settle(0)
+    before = bytes(block.octets)
+
+    block.settle(0)
+    block.settle(1)
+
+    assert bytes(block.octets) == before
+
+
+def test_a_successor_continues_the_totals() -> None:
+    """STATS-2.2: A worker in a freed slot counts on where its predecessor stopped."""
+    block = Block.private(endpoints=("completions",), slots=1, now=0.0)
+    for pid in (11, 12, 13):
+        recorder = Recorder(block, block.claim(pid))
+        recorder.began(0, 1.0)
+        row = recorder.accepted("gpt-5", streaming=True, prompt_tokens=7)
+        recorder.sent(row, 3, 1.0)
+        recorder.ended(0, Outcome.FINISHED, pid / 10, 1.0)
+        block.settle(0)
+
+    stats = snapshot(block, 2.0)
+
+    assert (stats.total_requests, stats.finished_requests, stats.active_requests) == (3, 3, 0)
+    assert (stats.prompt_tokens, stats.completion_tokens) == (21, 9)
+    assert stats.model_requests == {"gpt-5": 3}
+    assert (stats.min_latency_ms, stats.max_latency_ms) == (1100.0, 1300.0)
+    assert stats.last_60_seconds.requests[-1] == 3
+    [worker] = stats.workers
+    assert (worker.slot, worker.pid, worker.alive, worker.requests) == (0, None, False, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ((), "at least one"),
+        (("a", "a"), "each once"),
+        (("Chat",), "lower case"),
+        (("",), "lower case"),
+        (("a" * 33,), "at most 32"),
+        (("total",), "already a name"),
+        (("finished",), "already a name"),
+    ],
+)
+def test_labels_are_names(labels: tuple[str, ...], message: str) -> None:
+    """STATS-1.11: A label that would not make a JSON name of its own is refused."""
+    with pytest.raises(ValueError, match=message):
+        Block.private(endpoints=labels, now=0.0)
+
+
+def test_a_block_has_slots() -> None:
+    """STATS-1.11: A block without slots is refused."""
+    with pytest.raises(ValueError, match="0 stats slots"):
+        Block.private(endpoints=("completions",), slots=0, now=0.0)
+
+
+def test_a_long_label_is_whole() -> None:
+    """STATS-1.11: A label of 32 characters is kept."""
+    assert Block.private(endpoints=("a" * 32, "b"), now=0.0).endpoints == ("a" * 32, "b")

@@ -1,0 +1,80 @@
+"""The layout: every word has one meaning and one writer."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmsim.stats import histogram, layout
+from llmsim.stats.layout import Layout
+from llmsim.stats.outcome import Outcome
+
+layouts = st.builds(Layout, slots=st.integers(1, 64), endpoints=st.integers(1, 20))
+
+
+def _areas(measures: Layout) -> list[tuple[int, int]]:
+    """First word and first word after of everything that stands in a slot."""
+    tables = [
+        *((first, histogram.WORDS, 1) for first in (layout.TTFT, layout.ITL, layout.E2E, layout.LATENESS)),
+        (layout.TAKEN, 1, 1),
+        (layout.PID, 1, 1),
+        (layout.RING, layout.RING_WORDS, layout.RING_SECONDS),
+        (layout.MODELS, layout.MODEL_WORDS, layout.MODEL_ROWS),
+        (layout.ENDPOINTS, layout.ENDPOINT_WORDS, measures.endpoints),
+    ]
+    return [
+        (first + row * words, first + (row + 1) * words)
+        for first, words, rows in tables
+        for row in range(rows)
+    ]
+
+
+@given(layouts)
+def test_nothing_overlaps_within_a_slot(measures: Layout) -> None:
+    """STATS-1.2: No two counters of a slot share a word, and all of them are inside it."""
+    areas = sorted(_areas(measures))
+
+    assert all(end <= start for (_, end), (start, _) in pairwise(areas))
+    assert areas[-1][1] <= measures.slot_words
+
+
+@given(layouts)
+def test_slots_share_no_cache_line(measures: Layout) -> None:
+    """STATS-1.2: Header and slots begin on cache lines of their own, and end where the block ends."""
+    starts = [measures.slot(slot) for slot in range(measures.slots)]
+
+    assert all(start * layout.WORD_BYTES % 64 == 0 for start in starts)
+    assert starts[0] >= layout.HEADER_LABELS + measures.endpoints * layout.LABEL_WORDS
+    assert all(after - start == measures.slot_words for start, after in pairwise(starts))
+    assert (starts[-1] + measures.slot_words) * layout.WORD_BYTES == measures.bytes
+
+
+@given(layouts)
+def test_a_slot_is_small(measures: Layout) -> None:
+    """STATS-1.9: The block's size follows from slots and endpoints: some 22 KB a slot and 100 bytes an endpoint."""
+    assert measures.slot_words * layout.WORD_BYTES <= 22_000 + 112 * measures.endpoints
+
+
+def test_there_is_no_slot_outside() -> None:
+    """STATS-1.2: A slot that does not exist has no place."""
+    measures = Layout(slots=2, endpoints=1)
+
+    with pytest.raises(IndexError, match="slot 2 of 2"):
+        measures.slot(2)
+    with pytest.raises(IndexError, match="slot -1 of 2"):
+        measures.slot(-1)
+
+
+def test_a_reader_meets_first_what_is_written_last() -> None:
+    """STATS-3.3: Read upwards, models stand before endpoints, outcomes before requests, counts before names."""
+    assert layout.MODELS < layout.ENDPOINTS
+    assert all(outcome.column < layout.ENDPOINT_REQUESTS for outcome in Outcome)
+    assert layout.MODEL_COMPLETION < layout.MODEL_NAME_BYTES < layout.MODEL_NAME
+    assert max(histogram.bucket(1 << 60), 0) < histogram.SUM < histogram.MOST
+    assert layout.RING_SECOND == 0
+
+
+def test_outcomes_have_a_column_each() -> None:
+    """STATS-3.2: Each outcome has a counter of its own."""
+    assert sorted(outcome.column for outcome in Outcome) == list(range(len(Outcome)))
