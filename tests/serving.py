@@ -101,7 +101,10 @@ def _up(port: int, process: "subprocess.Popen[str]", log: Path) -> bool:
 
 @contextlib.contextmanager
 def serve(
-    directory: Path, *arguments: str, command: tuple[str, ...] = (sys.executable, "-m", "llmsim", "serve"), **variables: str
+    directory: Path,
+    *arguments: str,
+    command: tuple[str, ...] = (sys.executable, "-m", "llmsim", "serve"),
+    **variables: str,
 ) -> Iterator[Server]:
     """Run a server until the block ends; it must then end cleanly.
 
@@ -114,10 +117,18 @@ def serve(
     port = free_port()
     log = directory / f"server-{port}.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LLMSIM_")}
-    environment |= {"LLMSIM_PORT": str(port), "LLMSIM_HOST": "127.0.0.1", "LLMSIM_SERVER_RUN_DIR": str(directory)}
+    environment |= {
+        "LLMSIM_PORT": str(port),
+        "LLMSIM_HOST": "127.0.0.1",
+        "LLMSIM_SERVER_RUN_DIR": str(directory),
+    }
     with log.open("w") as output:
         process = subprocess.Popen(
-            (*command, *arguments), env=environment | variables, stdout=output, stderr=subprocess.STDOUT, text=True
+            (*command, *arguments),
+            env=environment | variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
     try:
         eventually(lambda: _up(port, process, log))

@@ -45,16 +45,18 @@ class _Commands(click.Group):
             raise _Failure(error) from error
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+_EXAMPLES = """\b
+Start here:
+  llmsim serve --latency instant    answers on http://localhost:8080
+  llmsim stats --watch              shows what it answers
+  llmsim COMMAND --help             explains a command
+"""
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXAMPLES)
 @click.version_option(__version__, prog_name="llmsim")
 def main() -> None:
-    r"""Simulate the traffic of LLM APIs without a model.
-
-    \b
-    Start here:
-      llmsim serve --latency instant      answers on http://localhost:8080
-      llmsim stats --watch                counts what it answers
-    """
+    """Simulate the traffic of LLM APIs without a model."""
 
 
 if __name__ == "__main__":

@@ -38,7 +38,16 @@ class _PortOption(click.Option):
         return None if text is not None and "://" in text else text
 
 
-@click.command()
+# \b keeps click from filling the lines.
+_EXAMPLES = """\b
+Examples:
+  llmsim stats --watch                      in place, every second
+  llmsim stats --watch 5 --json             a line of JSON every five seconds
+  llmsim stats --url http://staging:8080    another machine's
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @click.option(
     "--port",
     cls=_PortOption,
@@ -61,14 +70,9 @@ class _PortOption(click.Option):
     help="Refresh until Ctrl-C, every second or as given.",
 )
 def stats(port: int, url: str | None, *, as_json: bool, watch: float | None) -> None:
-    r"""Show what a running simulator has counted.
+    """Show what a running simulator has counted.
 
-    Reads the shared memory of the simulator on this machine, also when that is saturated.
-
-    \b
-    llmsim stats --watch            in place, every second
-    llmsim stats --json | jq .      for programs
-    llmsim stats --url http://staging:8080
+    Reads the shared memory of the simulator on this machine, so it works also when that is saturated.
     """
     if url is None:
         read, origin = partial(read_block, port), f"port {port}"
@@ -139,6 +143,7 @@ def fetch(address: str) -> Snapshot:
         with urllib.request.urlopen(address, timeout=_TIMEOUT) as response:  # noqa: S310
             body: bytes = response.read(_LARGEST)
     except urllib.error.HTTPError as error:
+        error.close()
         raise StatsError(f"{address} answers {error.code} {error.reason}: is an llmsim there?") from error
     except urllib.error.URLError as error:
         raise StatsError(f"cannot read {address}: {_reason(error.reason)}") from error
@@ -151,7 +156,7 @@ def fetch(address: str) -> Snapshot:
 
 
 def readings(
-    read: Reader, interval: float, *, sleep: Callable[[float], None] = time.sleep
+    read: Reader, interval: float, *, sleep: Callable[[float], None]
 ) -> Iterator[Snapshot | StatsError]:
     """Read again and again.
 
@@ -177,7 +182,7 @@ def readings(
 
 def _watch(read: Reader, interval: float, *, origin: str, as_json: bool) -> None:
     console = Console()
-    found = readings(read, interval)
+    found = readings(read, interval, sleep=time.sleep)
     if as_json or not console.is_terminal:
         for stats in found:
             if isinstance(stats, StatsError):

@@ -4,7 +4,7 @@ Decisions:
 * The vocabularies ship in the package and are found through tiktoken's own cache, so no
   network is ever used; a missing file is an error here and never a download.
 * Long texts are encoded in slices. tiktoken panics on some very long runs (a million
-  spaces overflow its regex stack); a slice boundary costs at most one token too many.
+  spaces overflow its regex stack); a slice boundary may cost a token or two more.
 """
 
 import functools

@@ -9,3 +9,11 @@ PROVIDERS: tuple[Provider, ...] = (OPENAI,)
 def endpoint_labels() -> tuple[str, ...]:
     """Give the stats label of every generating endpoint; its index is the endpoint's number in the stats."""
     return tuple(generation.label for provider in PROVIDERS for generation in provider.generations)
+
+
+def endpoint_numbers() -> dict[str, int]:
+    """Give the number of every generating endpoint by its full path."""
+    paths = (
+        provider.prefix + generation.path for provider in PROVIDERS for generation in provider.generations
+    )
+    return {path: number for number, path in enumerate(paths)}

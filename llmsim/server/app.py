@@ -25,7 +25,7 @@ from llmsim.server.lookups import Lookups
 from llmsim.server.system import Health, Stats
 from llmsim.server.turns import Turns, send_reply
 from llmsim.server.visits import KEY, Visit
-from llmsim.stats import Block
+from llmsim.stats import Block, Outcome
 from llmsim.wire.codec import encode
 
 _log = logging.getLogger(__name__)
@@ -40,12 +40,10 @@ def create_app(
     """
     app = falcon.asgi.App()
     models = served_models(settings, catalogue)
-    number = 0
     for provider in PROVIDERS:
         for generation in provider.generations:
-            turns = Turns(provider, generation, number, planner, settings.server.max_body_bytes)
+            turns = Turns(provider, generation, planner, settings.server.max_body_bytes)
             app.add_route(provider.prefix + generation.path, turns)
-            number += 1
         for lookup in provider.lookups:
             app.add_route(provider.prefix + lookup.path, Lookups(provider, lookup, models, planner))
     app.add_route("/health", Health())
@@ -79,6 +77,7 @@ class _Errors:
         self, req: Request, resp: Response, error: falcon.HTTPError, params: Mapping[str, Any], **_: Any
     ) -> None:
         """Answer one of Falcon's own errors: no route, no such method, a malformed request."""
+        req.scope[KEY].outcome = Outcome.REFUSED
         provider = _provider_of(req.path)
         if provider is None:
             self._plain(req, resp, error)
@@ -100,7 +99,8 @@ class _Errors:
     async def refused(
         self, req: Request, resp: Response, error: RefusedError, params: Mapping[str, Any], **_: Any
     ) -> None:
-        """Answer a refusal raised outside a generating endpoint."""
+        """Answer a refusal that no endpoint has caught."""
+        req.scope[KEY].outcome = Outcome.REFUSED
         provider = _provider_of(req.path)
         if provider is None:
             raise error
@@ -111,6 +111,7 @@ class _Errors:
     ) -> None:
         """Log a bug with its traceback and answer 500."""
         _log.error("%s %s failed", req.method, req.path, exc_info=error)
+        req.scope[KEY].outcome = Outcome.FAILED
         provider = _provider_of(req.path)
         if provider is None:
             self._plain(req, resp, falcon.HTTPInternalServerError())

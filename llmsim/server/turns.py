@@ -58,18 +58,16 @@ class Turns:
     """The resource of one generating endpoint."""
 
     def __init__(
-        self, provider: Provider, generation: Generation, number: int, planner: Planner, max_body_bytes: int
+        self, provider: Provider, generation: Generation, planner: Planner, max_body_bytes: int
     ) -> None:
         self._provider = provider
         self._generation = generation
-        self._number = number
         self._planner = planner
         self._max_body_bytes = max_body_bytes
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Answer one request."""
         visit: Visit = req.scope[KEY]
-        visit.began(self._number)
         try:
             ask, decided = await self._decide(await read_body(req, self._max_body_bytes))
         except RefusedError as error:

@@ -1,8 +1,9 @@
 """One HTTP request from arrival to end, and its booking.
 
 Decisions:
-* The end is booked in one place, when the ASGI call returns, whatever happened in between: done,
-  refused, hang-up, drain, bug. Handlers only say what the outcome is.
+* Both ends are booked in one place: the beginning before the call is handed on, the end when it
+  returns, whatever happened in between: done, refused, hang-up, drain, bug. Handlers only say what
+  the outcome is. So a client that hangs up before anyone has looked at its request counts too.
 """
 
 import asyncio
@@ -28,18 +29,25 @@ class Visit:
 
     __slots__ = ("_endpoint", "arrived", "connection", "left", "outcome", "recorder")
 
-    def __init__(self, arrived: float, connection: Connection, recorder: Recorder) -> None:
+    def __init__(
+        self, arrived: float, connection: Connection, recorder: Recorder, endpoint: int | None = None
+    ) -> None:
+        """Book the beginning.
+
+        Args:
+            arrived: Instant of arrival.
+            connection: The line to the client.
+            recorder: The worker's counters.
+            endpoint: Number of the generating endpoint that is asked; None for any other path, which is not counted.
+        """
         self.arrived = arrived
         self.connection = connection
         self.recorder = recorder
         self.outcome: Outcome | None = None
         self.left: float | None = None
-        self._endpoint = -1
-
-    def began(self, endpoint: int) -> None:
-        """Count it as a request to generating endpoint number `endpoint`."""
         self._endpoint = endpoint
-        self.recorder.began(endpoint, self.arrived)
+        if endpoint is not None:
+            recorder.began(endpoint, arrived)
 
     def close(self, error: BaseException | None = None) -> None:
         """Book the end.
@@ -48,11 +56,17 @@ class Visit:
             error: What the call was left by, if by an exception.
         """
         self.connection.close()
-        if self._endpoint < 0:
+        if self._endpoint is None:
             return
-        outcome = self.outcome
-        if outcome is None:
-            outcome = Outcome.ABORTED if isinstance(error, asyncio.CancelledError) else Outcome.FAILED
+        outcome = self.outcome or _unsaid(error)
         now = time.monotonic()
         left = now if self.left is None else self.left
         self.recorder.ended(self._endpoint, outcome, left - self.arrived, now)
+
+
+def _unsaid(error: BaseException | None) -> Outcome:
+    """Tell the outcome that no handler has said."""
+    if error is None:
+        # Falcon returns without a word when the client was gone before its request was looked at.
+        return Outcome.ABANDONED
+    return Outcome.ABORTED if isinstance(error, asyncio.CancelledError) else Outcome.FAILED

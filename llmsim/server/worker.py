@@ -3,16 +3,33 @@
 Decisions:
 * While uvicorn drains it stops telling gunicorn that it lives, and gunicorn would abort it at
   `timeout`; here a task of its own keeps telling, and the drain is bounded by `graceful_timeout`.
+* uvicorn closes a connection that was accepted but has not asked yet at the very start of a drain,
+  under the hands of a client that is just writing; here it is given a moment.
 """
 
 import asyncio
 import os
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
 _BEAT = 1.0
 """Seconds between two signs of life."""
+
+_MOMENT = 0.5
+"""Seconds that a connection which has not asked yet is given when a drain begins."""
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, patient with those who have only just connected."""
+
+    def shutdown(self) -> None:
+        """Begin to end the connection."""
+        if self.cycle is None:
+            self.loop.call_later(_MOMENT, super().shutdown)
+        else:
+            super().shutdown()
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes no types
@@ -25,7 +42,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
 
     CONFIG_KWARGS = {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": Protocol,
         "ws": "none",
         "lifespan": "off",
         "server_header": False,

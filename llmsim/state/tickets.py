@@ -4,11 +4,14 @@ Decisions:
 * `flock` around a mapped file, each process with a descriptor of its own: a holder killed at
   any instant releases it, where a `multiprocessing.Lock` stays locked for ever.
   PERF: 1.2 us alone, 2.0 us with four processes contending.
+* The threads of a process share its descriptor, and to `flock` they are one holder: a thread lock
+  stands before it. It dies with its process, so it can keep no other process waiting.
 """
 
 import fcntl
 import mmap
 import os
+import threading
 from pathlib import Path
 
 _NAMES = ("request", "sequence")
@@ -26,6 +29,7 @@ class Tickets:
         self._path = path
         self._file = -1
         self._numbers = memoryview(b"").cast("q")
+        self._threads = threading.Lock()
 
     def _open(self) -> None:
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -39,14 +43,15 @@ class Tickets:
             ValueError: There is no such sequence.
         """
         index = _NAMES.index(name)
-        if self._file < 0:
-            self._open()
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        try:
-            number = self._numbers[index]
-            self._numbers[index] = number + 1
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+        with self._threads:
+            if self._file < 0:
+                self._open()
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                number = self._numbers[index]
+                self._numbers[index] = number + 1
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
         return number
 
     def restart(self) -> None:

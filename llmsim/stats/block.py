@@ -129,7 +129,7 @@ class Block:
         """Take a free slot for a worker about to be forked; for the master.
 
         Args:
-            pid: A process id to show until the worker writes its own.
+            pid: A process id to show until the worker writes its own; 0 to show none.
 
         Returns:
             The slot.

@@ -14,7 +14,7 @@ class SlotReading(msgspec.Struct, frozen=True):
 
     Attributes:
         slot: Its number.
-        pid: Process that writes it; None when it is free.
+        pid: Process that writes it; None when it is free, or its worker has not said yet.
         words: All of it.
         endpoints: A row for each endpoint; requests are never fewer than what has ended.
         models: Name and row of each model that was asked for; `__other__` the last.
@@ -72,7 +72,7 @@ def _read_slot(block: Block, slot: int) -> SlotReading | None:
     ]
     return SlotReading(
         slot=slot,
-        pid=words[layout.PID] if words[layout.TAKEN] else None,
+        pid=(words[layout.PID] or None) if words[layout.TAKEN] else None,
         words=words,
         endpoints=endpoints,
         models=models,

@@ -7,9 +7,9 @@ Decisions:
 * Model names come from the network: as many rows as the block has, then `__other__`; a name is cut
   where the field ends, between characters.
 
-PERF: ns an operation, Python 3.11, one core of an AMD EPYC VM on which `words[i] += 1` alone takes 60: began 205,
-accepted 200, sent 225, first_token, gap and late 370 each, ended 490 (finished) or 270; so 1.6 us a request and 1.0 us a
-token event. `scripts` of the clock such as `timeit` over a private block show them again.
+PERF: ns an operation (timeit, Python 3.11, one core of an AMD EPYC VM on which `words[i] += 1` alone takes 60):
+began 205, accepted 200, sent 225; first_token, gap and late 370 each; ended 490 if finished, else 270. So a request
+takes 1.6 us and each further token event 1.0 us.
 """
 
 from llmsim.stats import layout

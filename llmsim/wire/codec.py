@@ -34,7 +34,15 @@ _BOUND = re.compile(r"^Expected `[^`]+` (>=|>|<=|<) (-?[\d.e+]+)$")
 _PATTERN = re.compile(r"^Expected `str` matching regex (.+)$")
 _CHOICE = re.compile(r"^Invalid (?:enum )?value")
 _TYPE = re.compile(r"^Expected `([^`]+)`(?:, got `([^`]+)`)?$")
-_GOT = {"str": str, "int": int, "float": float, "bool": bool, "null": type(None), "array": list, "object": dict}
+_GOT = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "null": type(None),
+    "array": list,
+    "object": dict,
+}
 
 
 def decoder(kind: type[T]) -> Callable[[bytes], T]:
@@ -88,13 +96,13 @@ def _rule(what: str) -> tuple[Rule, Any, Callable[[Any], bool]]:
     if length := _LENGTH.match(what):
         size = int(length[2])
         if length[1] == ">=":
-            return "too_short", size, lambda value: len(value) < size
-        return "too_long", size, lambda value: len(value) > size
+            return "too_short", size, lambda value: isinstance(value, str | list | dict) and len(value) < size
+        return "too_long", size, lambda value: isinstance(value, str | list | dict) and len(value) > size
     if limit := _BOUND.match(what):
         number = _number(limit[2])
         if ">" in limit[1]:
-            return "minimum", number, lambda value: value < number
-        return "maximum", number, lambda value: value > number
+            return "minimum", number, lambda value: isinstance(value, int | float) and value < number
+        return "maximum", number, lambda value: isinstance(value, int | float) and value > number
     if pattern := _PATTERN.match(what):
         return "pattern", pattern[1], lambda _: False
     if wanted := _TYPE.match(what):
@@ -115,20 +123,30 @@ def _find(
 ) -> tuple[tuple[str | int, ...], Any]:
     """Follow msgspec's path to the value found.
 
-    `[...]` is some value of an object: the first that breaks the rule; where none does, the path ends at the object.
+    `[...]` is some value of an object: the first that breaks the rule. Where none does, the path ends at the object.
     """
     path: list[str | int] = []
     for step in _STEP.finditer(where):
         if step["index"] == "...":
-            key = next((key for key, value in document.items() if breaks(value)), None)
-            return ((*path, key), document[key]) if key is not None else (tuple(path), document)
+            for key, value in document.items() if isinstance(document, dict) else ():
+                if breaks(value):
+                    return (*path, key), value
+            return tuple(path), document
         place = step["key"] if step["key"] is not None else int(step["index"])
         path.append(place)
-        document = document[place]
+        document = _child(document, place)
     if in_key:
-        key = next(filter(breaks, document))
-        return (*path, key), key
+        keys = document if isinstance(document, dict) else ()
+        return tuple(path), next(filter(breaks, keys), None)
     return tuple(path), document
+
+
+def _child(node: Any, place: str | int) -> Any:
+    """Step down; None where the document has no such place: msgspec saw a key that occurs twice, with another value."""
+    try:
+        return node[place]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def _choices(info: inspect.Type, path: Sequence[str | int], node: Any) -> Iterator[Any]:
@@ -142,14 +160,14 @@ def _choices(info: inspect.Type, path: Sequence[str | int], node: Any) -> Iterat
         case inspect.LiteralType(values=values) if not path:
             yield from values
         case inspect.ListType(item_type=item) if path and isinstance(path[0], int):
-            yield from _choices(item, path[1:], node[path[0]])
+            yield from _choices(item, path[1:], _child(node, path[0]))
         case inspect.StructType(fields=fields, tag_field=tag_field, tag=tag) if path:
             if path[0] == tag_field:
                 yield tag
-            elif tag_field is None or node.get(tag_field) == tag:
+            elif tag_field is None or _child(node, tag_field) == tag:
                 for field in fields:
                     if field.encode_name == path[0]:
-                        yield from _choices(field.type, path[1:], node.get(path[0]))
+                        yield from _choices(field.type, path[1:], _child(node, path[0]))
         case _:
             return
 

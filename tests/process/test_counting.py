@@ -50,11 +50,15 @@ async def _visit(server: Server, kind: str, fate: Counter[str]) -> None:
 
 
 async def test_totals_account_for_every_request(tmp_path: Path) -> None:
-    """ARCH-1.4: after any mix of endings over several workers each request is booked once, and none stays active."""
+    """ARCH-1.4, STATS-3.2: after any mix of endings over several workers each request is booked once, and none stays active."""
     dice = random.Random(7)
     kinds = [dice.choice(["answer", "stream", "refused", "hang up", "hang up early"]) for _ in range(400)]
     fate: Counter[str] = Counter()
-    rates = {"LLMSIM_ERRORS_RATE_LIMIT_RATE": "0.1", "LLMSIM_ERRORS_SERVER_ERROR_RATE": "0.1", "LLMSIM_SEED": "3"}
+    rates = {
+        "LLMSIM_ERRORS_RATE_LIMIT_RATE": "0.1",
+        "LLMSIM_ERRORS_SERVER_ERROR_RATE": "0.1",
+        "LLMSIM_SEED": "3",
+    }
     with serve(tmp_path, "--workers", "3", **SLOW, **rates) as server:
         gate = asyncio.Semaphore(60)
 
@@ -76,9 +80,11 @@ async def test_totals_account_for_every_request(tmp_path: Path) -> None:
 
 
 async def test_worker_killed_in_mid_stream_leaks_nothing(tmp_path: Path) -> None:
-    """ARCH-3.6, STATS-4.1: SIGKILL costs the open requests of that worker; they count as aborted, the worker is replaced."""
+    """ARCH-3.6, STATS-2.5: SIGKILL costs the open requests of that worker; they count as aborted, the worker is replaced."""
     streams = 40
-    with serve(tmp_path, "--workers", "2", LLMSIM_LATENCY="instant", LLMSIM_LATENCY_TBT_MEAN_MS="50") as server:
+    with serve(
+        tmp_path, "--workers", "2", LLMSIM_LATENCY="instant", LLMSIM_LATENCY_TBT_MEAN_MS="50"
+    ) as server:
         eventually(lambda: len(server.workers()) == 2)
         clients = [await Client.open(server.port) for _ in range(streams)]
         for client in clients:
@@ -102,10 +108,12 @@ async def test_worker_killed_in_mid_stream_leaks_nothing(tmp_path: Path) -> None
 
 
 async def test_reload_keeps_totals_and_streams(tmp_path: Path) -> None:
-    """ARCH-3.4: over SIGHUP open streams run to their end, new workers take the new settings, totals stay."""
+    """ARCH-3.4, STATS-2.6: over SIGHUP open streams run to their end, new workers take the new settings, totals stay."""
     file = tmp_path / "llmsim.toml"
     file.write_text('[response]\ngenerator = "fixed:before"\n[latency]\nprofile = "instant"\n')
-    with serve(tmp_path, "--workers", "2", "--config", str(file), LLMSIM_LATENCY_TTFT_MEAN_MS="700") as server:
+    with serve(
+        tmp_path, "--workers", "2", "--config", str(file), LLMSIM_LATENCY_TTFT_MEAN_MS="700"
+    ) as server:
         eventually(lambda: len(server.workers()) == 2)
         old = set(server.workers())
         clients = [await Client.open(server.port) for _ in range(10)]
@@ -178,7 +186,6 @@ async def test_term_drains_within_the_graceful_timeout(tmp_path: Path) -> None:
         server.process.wait(timeout=10)
         await ends.hang_up()
         await cut.hang_up()
-        server.log.write_text(server.logged().replace("Traceback", "traceback of the stream that was cut"))
 
     assert b'"finish_reason":"length"' in whole
     assert b"[DONE]" not in rest
@@ -186,7 +193,9 @@ async def test_term_drains_within_the_graceful_timeout(tmp_path: Path) -> None:
 
 async def test_hang_up_is_noticed_before_the_first_token(tmp_path: Path) -> None:
     """LAT-3.4: a client that leaves during the time to first token ends its request at once, streamed or not."""
-    with serve(tmp_path, "--workers", "1", LLMSIM_LATENCY="instant", LLMSIM_LATENCY_TTFT_MEAN_MS="60000") as server:
+    with serve(
+        tmp_path, "--workers", "1", LLMSIM_LATENCY="instant", LLMSIM_LATENCY_TTFT_MEAN_MS="60000"
+    ) as server:
         for stream in (True, False):
             client = await Client.open(server.port)
             await client.send(chat(stream=stream))
@@ -201,7 +210,9 @@ async def test_hang_up_is_noticed_before_the_first_token(tmp_path: Path) -> None
 
 async def test_hang_up_is_noticed_while_a_timeout_hangs(tmp_path: Path) -> None:
     """CHAT-4.2: a simulated timeout lets go of a client that left."""
-    with serve(tmp_path, "--workers", "1", LLMSIM_LATENCY="instant", LLMSIM_ERRORS_TIMEOUT_RATE="1") as server:
+    with serve(
+        tmp_path, "--workers", "1", LLMSIM_LATENCY="instant", LLMSIM_ERRORS_TIMEOUT_RATE="1"
+    ) as server:
         client = await Client.open(server.port)
         await client.send(chat())
         eventually(lambda: server.stats()["active_requests"] == 1)
@@ -215,7 +226,12 @@ async def test_hang_up_is_noticed_while_a_timeout_hangs(tmp_path: Path) -> None:
 async def test_slow_reader_gets_everything_and_holds_little(tmp_path: Path) -> None:
     """LAT-3.6, ARCH-4.5: who stops reading is sent what fell due once it reads again."""
     with serve(
-        tmp_path, "--workers", "1", LLMSIM_LATENCY="instant", LLMSIM_TARGET_TOKENS="60000", LLMSIM_LATENCY_TBT_MEAN_MS="0.01"
+        tmp_path,
+        "--workers",
+        "1",
+        LLMSIM_LATENCY="instant",
+        LLMSIM_TARGET_TOKENS="60000",
+        LLMSIM_LATENCY_TBT_MEAN_MS="0.01",
     ) as server:
         client = await Client.open(server.port)
         await client.send(chat(stream=True, model="some-model"))
@@ -261,7 +277,9 @@ async def test_same_seed_gives_the_same_text_from_any_number_of_workers(tmp_path
                 length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
                 body = json.loads(await client.reader.readexactly(length))
                 await client.hang_up()
-                text = body["choices"][0]["message"]["content"] if "choices" in body else body["error"]["code"]
+                text = (
+                    body["choices"][0]["message"]["content"] if "choices" in body else body["error"]["code"]
+                )
                 seen.append((body.get("id"), text))
         runs.append(seen)
 

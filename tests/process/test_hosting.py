@@ -10,6 +10,7 @@ from pathlib import Path
 from serving import eventually, serve
 
 ROOT = Path(__file__).parents[2]
+BODY = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'
 
 
 def test_second_instance_on_the_same_port_is_refused(tmp_path: Path) -> None:
@@ -43,11 +44,12 @@ def test_second_instance_on_the_same_port_is_refused(tmp_path: Path) -> None:
 
 
 def test_gunicorn_with_the_configuration_file_is_the_same_server(tmp_path: Path) -> None:
-    """ARCH-3.1: `gunicorn -c gunicorn.conf.py` answers, counts and obeys settings like `llmsim serve`."""
+    """ARCH-3.1, STATS-7.6: `gunicorn -c gunicorn.conf.py` answers, counts and obeys settings like `llmsim serve`."""
     gunicorn = (sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"))
-    with serve(tmp_path, command=gunicorn, LLMSIM_WORKERS="2", LLMSIM_LATENCY="instant", LLMSIM_GENERATOR="fixed:hi") as server:
-        body = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'
-        with urllib.request.urlopen(f"{server.openai}/chat/completions", data=body, timeout=10) as answer:
+    with serve(
+        tmp_path, command=gunicorn, LLMSIM_WORKERS="2", LLMSIM_LATENCY="instant", LLMSIM_GENERATOR="fixed:hi"
+    ) as server:
+        with urllib.request.urlopen(f"{server.openai}/chat/completions", data=BODY, timeout=10) as answer:
             assert b'"content":"hi"' in answer.read()
         stats = eventually(lambda: (s := server.stats())["finished_requests"] == 1 and s)
         eventually(lambda: len(server.workers()) == 2)
@@ -56,7 +58,7 @@ def test_gunicorn_with_the_configuration_file_is_the_same_server(tmp_path: Path)
 
 
 def test_stats_command_reads_shared_memory_even_while_workers_stand_still(tmp_path: Path) -> None:
-    """STATS-6.1: `llmsim stats` needs no worker to answer, and leaves the block as it is."""
+    """STATS-8.1, STATS-1.6: `llmsim stats` needs no worker to answer, and leaves the block as it is."""
     with serve(tmp_path, "--workers", "1", LLMSIM_LATENCY="instant") as server:
         worker = server.workers()[0]
         os.kill(worker, signal.SIGSTOP)
@@ -76,7 +78,7 @@ def test_stats_command_reads_shared_memory_even_while_workers_stand_still(tmp_pa
 
 
 def test_stats_block_and_files_go_with_the_server(tmp_path: Path) -> None:
-    """STATS-1.2: after SIGTERM neither shared memory nor ticket files are left behind."""
+    """STATS-1.7: after SIGTERM neither shared memory nor ticket files are left behind."""
     with serve(tmp_path, "--workers", "1") as server:
         block = Path("/dev/shm") / f"llmsim-{server.port}"
         assert block.exists()
@@ -97,3 +99,39 @@ def _memory(pid: int) -> tuple[int, int]:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     values = {line.split(":")[0]: int(line.split()[1]) for line in lines}
     return values["Private_Dirty"] + values["Private_Clean"], values["Shared_Dirty"] + values["Shared_Clean"]
+
+
+def test_workers_come_and_go_without_losing_a_connection(tmp_path: Path) -> None:
+    """ARCH-3.9: reloads, more workers, fewer workers: every request of a steady client is answered."""
+    with serve(tmp_path, "--workers", "2", LLMSIM_LATENCY="instant") as server:
+        eventually(lambda: len(server.workers()) == 2)
+        answered = 0
+        for number in (
+            signal.SIGHUP,
+            signal.SIGTTIN,
+            signal.SIGHUP,
+            signal.SIGHUP,
+            signal.SIGHUP,
+            signal.SIGHUP,
+        ):
+            server.signal(number)
+            for _ in range(60):
+                with urllib.request.urlopen(
+                    f"{server.openai}/chat/completions", data=BODY, timeout=20
+                ) as answer:
+                    answered += answer.status == 200
+        stats = server.settled(360)
+
+    assert answered == stats["finished_requests"] == 360
+
+
+def test_fewer_workers_serve_on(tmp_path: Path) -> None:
+    """ARCH-3.9: when workers are retired for good, no connection is left waiting at a socket that nobody serves."""
+    with serve(tmp_path, "--workers", "3", LLMSIM_LATENCY="instant") as server:
+        eventually(lambda: len(server.workers()) == 3)
+        for left in (2, 1):
+            server.signal(signal.SIGTTOU)
+            eventually(lambda left=left: len(server.workers()) == left)
+        for _ in range(60):
+            with urllib.request.urlopen(f"{server.openai}/chat/completions", data=BODY, timeout=5) as answer:
+                assert answer.status == 200

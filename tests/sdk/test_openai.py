@@ -83,7 +83,9 @@ async def test_async_streams_side_by_side(async_client: AsyncOpenAI) -> None:
     """CHAT-2.4: fifty async streams of one seed over all workers say the same."""
 
     async def say() -> str:
-        stream = await async_client.chat.completions.create(model="gpt-5-mini", messages=HELLO, stream=True, seed=1)
+        stream = await async_client.chat.completions.create(
+            model="gpt-5-mini", messages=HELLO, stream=True, seed=1
+        )
         return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
     async with async_client:
@@ -95,7 +97,9 @@ async def test_async_streams_side_by_side(async_client: AsyncOpenAI) -> None:
 
 def test_choices_interleave(client: OpenAI) -> None:
     """CHAT-2.3: n choices come side by side, each with role and finish."""
-    chunks = list(client.chat.completions.create(model="gpt-4o", messages=HELLO, n=3, stream=True, max_tokens=5))
+    chunks = list(
+        client.chat.completions.create(model="gpt-4o", messages=HELLO, n=3, stream=True, max_tokens=5)
+    )
 
     order = [chunk.choices[0].index for chunk in chunks if chunk.choices[0].delta.content]
     assert order == [0, 1, 2] * 5
@@ -105,7 +109,14 @@ def test_choices_interleave(client: OpenAI) -> None:
 
 def test_reasoning_is_counted(client: OpenAI) -> None:
     """CHAT-2.5: effort decides the reasoning tokens, which are part of the completion's."""
-    for effort, factor in {"none": 0, "minimal": 0.5, "low": 1.5, "medium": 3, "high": 6, "xhigh": 10}.items():
+    for effort, factor in {
+        "none": 0,
+        "minimal": 0.5,
+        "low": 1.5,
+        "medium": 3,
+        "high": 6,
+        "xhigh": 10,
+    }.items():
         usage = client.chat.completions.create(
             model="gpt-5",
             messages=HELLO,

@@ -141,7 +141,8 @@ def _said(
             case TextPart():
                 texts.append(part.text)
             case ImagePart():
-                images.append(Image(("messages", index, "content", position), part.image_url.detail))
+                detail = part.image_url.detail or "auto"
+                images.append(Image(("messages", index, "content", position), detail))
             case AudioPart():
                 extra += -(-len(part.input_audio.data) * 3 // 4 // _AUDIO_BYTES_PER_TOKEN)
             case FilePart():

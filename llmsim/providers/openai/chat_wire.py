@@ -26,7 +26,7 @@ class ImageUrl(Struct):
     """Where the image is: an address or a data URL; it is never fetched."""
 
     url: str
-    detail: Literal["auto", "low", "high", "original"] = "auto"
+    detail: Literal["auto", "low", "high", "original"] | None = None
 
 
 class ImagePart(Struct, tag_field="type", tag="image_url"):

@@ -122,10 +122,10 @@ def _kind_of(value: Any) -> str:
 
 
 def _param(path: tuple[str | int, ...]) -> str | None:
-    """Write a path as OpenAI does: `messages[1].role`."""
+    """Write a path as OpenAI does: `messages[1].role`. Its keys may be the client's own: they are bounded, too."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        text += f"[{step}]" if isinstance(step, int) else f".{_shown(step)}" if text else _shown(step)
     return text or None
 
 
@@ -186,7 +186,7 @@ def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
     thing = (
         "array" if isinstance(error.found, list) else "object" if isinstance(error.found, dict) else "string"
     )
-    length = len(error.found) if error.found is not None else 0
+    length = len(error.found) if isinstance(error.found, str | list | dict) else 0
     unit = {"array": "length", "object": "number of properties", "string": "length"}[thing]
     if error.rule == "too_short":
         code = f"empty_{thing}" if length == 0 else f"{thing}_below_min_length"

@@ -1,11 +1,13 @@
 """The block: how it comes, who finds it, how it goes."""
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,20 @@ def _python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, check=False
     )
+
+
+def _forked(work: Callable[[], object]) -> int:
+    """Do something in a child and end it; gives its process id."""
+    with warnings.catch_warnings():
+        # From 3.12 on forking with threads is warned of, and a test runner may have some.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid:
+        return pid
+    try:
+        work()
+    finally:
+        os._exit(0)
 
 
 def test_an_instance_is_found_by_its_port() -> None:
@@ -83,10 +99,7 @@ def test_a_predecessor_does_not_remove_its_successor(name: str) -> None:
 def test_only_the_maker_removes_it(name: str) -> None:
     """STATS-1.7: A forked worker or a reader that unlinks removes nothing."""
     block = _block(name)
-    pid = os.fork()
-    if not pid:
-        block.unlink()
-        os._exit(0)
+    pid = _forked(block.unlink)
     os.waitpid(pid, 0)
     Block.attach(name).unlink()
 
@@ -252,14 +265,14 @@ def test_forked_workers_and_master_share_it(name: str) -> None:
     """STATS-1.1: What forked workers count, the master and other processes read."""
     block = _block(name)
     slots = [block.claim(os.getpid()) for _ in range(2)]
-    for slot in slots:
-        pid = os.fork()
-        if not pid:
-            block.occupy(slot, os.getpid())
-            recorder = Recorder(block, slot)
-            for _ in range(1000):
-                recorder.began(slot, 101.0)
-            os._exit(0)
+
+    def work(slot: int) -> None:
+        block.occupy(slot, os.getpid())
+        recorder = Recorder(block, slot)
+        for _ in range(1000):
+            recorder.began(slot, 101.0)
+
+    for pid in [_forked(lambda slot=slot: work(slot)) for slot in slots]:
         os.waitpid(pid, 0)
 
     stats = snapshot(Block.attach(name), 102.0)
@@ -267,6 +280,43 @@ def test_forked_workers_and_master_share_it(name: str) -> None:
     assert stats.total_requests == 2000
     assert [worker.requests for worker in stats.workers] == [1000, 1000]
     assert len({worker.pid for worker in stats.workers} | {os.getpid()}) == 3
+    block.unlink()
+
+
+def test_reading_while_it_is_written(name: str) -> None:
+    """STATS-3.3: Whenever it is read, a busy block adds up; killed at any moment, its worker leaves nothing in flight."""
+    block = _block(name)
+    slot = block.claim(os.getpid())
+
+    def work() -> None:
+        recorder = Recorder(block, slot)
+        for number in itertools.count():
+            now = 101.0 + number / 1000
+            recorder.began(number % 2, now)
+            row = recorder.accepted(f"model-{number % 80}", streaming=True, prompt_tokens=1)
+            recorder.sent(row, 1, now)
+            recorder.first_token(number % 1000 / 1e4)
+            recorder.ended(number % 2, Outcome.FINISHED, number % 1000 / 1e4, now)
+
+    pid = _forked(work)
+    found = Block.attach(name)
+    seen = [snapshot(found, 102.0) for _ in range(100)]
+    while not seen[-1].finished_requests:
+        seen.append(snapshot(found, 102.0))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    block.settle(slot)
+
+    for stats in seen:
+        assert stats.active_requests in (0, 1)
+        assert stats.total_requests == stats.finished_requests + stats.active_requests
+        assert stats.streaming_requests <= stats.total_requests
+        assert all(model == "__other__" or model.startswith("model-") for model in stats.models)
+    assert [stats.total_requests for stats in seen] == sorted(stats.total_requests for stats in seen)
+    last = snapshot(found, 102.0)
+    assert last.active_requests == 0
+    assert last.total_requests == last.finished_requests + last.aborted_requests
+    assert last.aborted_requests in (0, 1)
     block.unlink()
 
 

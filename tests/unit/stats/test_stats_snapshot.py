@@ -199,3 +199,11 @@ def test_liveness(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("os.kill", deny)
     assert is_alive(1)
+
+
+def test_a_slot_whose_worker_has_not_started_has_no_process(block: Block) -> None:
+    """STATS-7.5: Between claim and the worker's first word a slot shows no process."""
+    block.claim(0)
+
+    [worker] = snapshot(block, NOW).workers
+    assert (worker.pid, worker.alive) == (None, False)

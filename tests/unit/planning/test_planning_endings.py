@@ -1,0 +1,110 @@
+"""Endings: stop texts and limits, as laws."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmsim.exchange import FinishReason, Passage
+from llmsim.planning.endings import EMPTY, limited, stopped
+
+PIECES = st.lists(
+    st.tuples(st.text(st.sampled_from("abc \n"), min_size=1, max_size=4), st.integers(1, 3)), max_size=12
+)
+STOPS = st.lists(st.text(st.sampled_from("abc \n"), max_size=3), max_size=4)
+
+
+def made(pieces: list[tuple[str, int]]) -> Passage:
+    ends, tokens = [], 0
+    for _, span in pieces:
+        tokens += span
+        ends.append(tokens)
+    return Passage(tuple(text for text, _ in pieces), tuple(ends))
+
+
+@given(PIECES, STOPS)
+def test_the_text_ends_before_the_first_stop_text(pieces: list[tuple[str, int]], stops: list[str]) -> None:
+    """CHAT-2.2: What is left is all of the text before the first occurrence of any stop text."""
+    passage = made(pieces)
+    text = passage.text
+    first = min((at for at in (text.find(stop) for stop in stops if stop) if at >= 0), default=len(text))
+
+    assert stopped(passage, stops).text == text[:first]
+
+
+@given(PIECES, STOPS)
+def test_no_stop_text_is_left(pieces: list[tuple[str, int]], stops: list[str]) -> None:
+    """CHAT-2.2: No stop text is ever seen, not even one that begins where another ends the text."""
+    left = stopped(made(pieces), stops).text
+
+    assert not any(stop in left for stop in stops if stop)
+
+
+@given(PIECES, STOPS)
+def test_what_is_left_are_pieces_of_the_whole(pieces: list[tuple[str, int]], stops: list[str]) -> None:
+    """CHAT-3.5: A stop text shortens the last piece and leaves those before it, and their tokens, alone."""
+    passage = made(pieces)
+    left = stopped(passage, stops)
+    count = len(left.pieces)
+
+    assert left.pieces[: max(0, count - 1)] == passage.pieces[: max(0, count - 1)]
+    assert all(left.pieces)
+    assert left.ends == passage.ends[:count]
+
+
+@given(PIECES)
+def test_without_stop_texts_nothing_is_touched(pieces: list[tuple[str, int]]) -> None:
+    """CHAT-2.2: Without a match the passage itself goes on, with all that was derived from it."""
+    passage = made(pieces)
+
+    assert stopped(passage, ()) is passage
+    assert stopped(passage, ("absent", "")) is passage
+
+
+def test_a_stop_text_may_span_pieces() -> None:
+    """CHAT-2.2: A match is found in the text, wherever the pieces are cut; its first token was made all the same."""
+    left = stopped(Passage(("one", " two", " three"), (1, 2, 3)), ["o thr"])
+
+    assert left.pieces == ("one", " tw")
+    assert left.tokens == 2
+
+
+def test_a_stop_text_at_the_start_leaves_nothing() -> None:
+    """CHAT-2.2: A text that begins with a stop text is empty and costs nothing."""
+    left = stopped(Passage(("one", " two"), (1, 2)), ["one"])
+
+    assert left.pieces == ()
+    assert left.tokens == 0
+
+
+@given(PIECES, st.integers(0, 40))
+def test_a_limit_is_never_exceeded(pieces: list[tuple[str, int]], limit: int) -> None:
+    """CHAT-2.1: At most so many tokens are made, and as many pieces as fit."""
+    passage = made(pieces)
+    cut, finish = limited(passage, limit)
+    count = len(cut.pieces)
+
+    assert cut.tokens <= limit
+    assert cut.pieces == passage.pieces[:count]
+    assert cut.ends == passage.ends[:count]
+    assert finish is (FinishReason.STOP if count == len(passage.pieces) else FinishReason.LENGTH)
+    if finish is FinishReason.LENGTH:
+        assert passage.ends[count] > limit
+
+
+def test_a_limit_that_is_just_met_cuts_nothing() -> None:
+    """CHAT-2.1: `length` is said only when something was cut."""
+    passage = Passage(("one", " two"), (1, 2))
+
+    assert limited(passage, 2) == (passage, FinishReason.STOP)
+    assert limited(passage, 1)[1] is FinishReason.LENGTH
+
+
+def test_a_piece_of_several_tokens_is_not_split() -> None:
+    """CHAT-3.5: A limit inside a piece that is whole only together leaves the piece out."""
+    cut, finish = limited(Passage(("Hi", " 🦜", "!"), (1, 4, 5)), 3)
+
+    assert (cut.pieces, cut.tokens, finish) == (("Hi",), 1, FinishReason.LENGTH)
+
+
+def test_nothing_may_be_limited_to_nothing() -> None:
+    """CHAT-2.1: An empty text is whole under any limit."""
+    assert limited(EMPTY, 0) == (EMPTY, FinishReason.STOP)

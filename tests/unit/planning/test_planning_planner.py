@@ -1,0 +1,495 @@
+"""The planner: what is refused, what fails, and what is answered."""
+
+import functools
+import math
+import pickle
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fakes import counting_tickets
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmsim.catalogue import load_catalogue
+from llmsim.config import ErrorSettings, LatencySettings, ResponseSettings, Settings
+from llmsim.errors import ContextLengthError, VisionError
+from llmsim.exchange import Fault, FinishReason, Image, Message, Prompt, Segment, SegmentKind, Turn
+from llmsim.planning.planner import Planner, count_prompt, image_tokens
+from llmsim.planning.reasoning import EFFORTS
+from llmsim.planning.tokens import tokenizer
+
+CATALOGUE = load_catalogue()
+WORDS = tokenizer("o200k_base")
+IMAGE = Image(("messages", 0, "content", 1))
+
+
+def planner(
+    tickets: Callable[[str], int] | None = None, *, errors: dict[str, Any] | None = None, **response: Any
+) -> Planner:
+    settings = Settings(response=ResponseSettings(**response), errors=ErrorSettings(**(errors or {})))
+    return Planner(settings, CATALOGUE, tickets or counting_tickets(), lambda: 1_750_000_000.9)
+
+
+# Building one takes some 40 ms; those without a memory of their own are shared.
+shared = functools.cache(planner)
+
+
+def asked(text: str = "Hello", **facts: Any) -> Prompt:
+    return Prompt(**({"model": "gpt-4o", "messages": (Message("user", (text,)),)} | facts))
+
+
+def answered(plans: Planner, prompt: Prompt) -> Turn:
+    turn = plans.plan(prompt)
+    assert isinstance(turn, Turn)
+    return turn
+
+
+def texts(turn: Turn) -> list[str]:
+    return [
+        segment.passage.text
+        for choice in turn.choices
+        for segment in choice.segments
+        if segment.passage is not None
+    ]
+
+
+def segments(turn: Turn) -> list[tuple[SegmentKind, int]]:
+    return [(segment.kind, segment.tokens) for choice in turn.choices for segment in choice.segments]
+
+
+class TestRefusals:
+    """What the model would not take."""
+
+    def test_an_image_for_a_known_model_without_vision_is_refused(self) -> None:
+        """CHAT-1.4: The refusal names the model and the first image."""
+        with pytest.raises(VisionError) as refused:
+            shared().plan(asked(model="gpt-4", images=(IMAGE, Image(("messages", 3)))))
+
+        assert (refused.value.model, refused.value.path) == ("gpt-4", IMAGE.path)
+
+    @pytest.mark.parametrize(
+        "model", ["gpt-4o", "claude-opus-4-8", "somebody-elses-model", "gpt-4-unknown-9000"]
+    )
+    def test_an_image_for_any_other_model_costs_tokens(self, model: str) -> None:
+        """CHAT-1.4: A model that sees, or that nobody knows, takes images."""
+        without = answered(shared(), asked(model=model))
+        with_one = answered(shared(), asked(model=model, images=(IMAGE,)))
+
+        assert with_one.usage.prompt == without.usage.prompt + 765
+
+    @pytest.mark.parametrize(
+        ("detail", "tokens"), [("low", 85), ("high", 765), ("auto", 765), ("original", 765)]
+    )
+    def test_images_cost_by_their_detail(self, detail: str, tokens: int) -> None:
+        """CHAT-1.4: An image costs 85 tokens with `detail: low`, else 765."""
+        assert image_tokens(Image((), detail)) == tokens
+
+    def test_a_prompt_longer_than_the_window_is_refused_with_both_counts(self) -> None:
+        """CHAT-1.8: A prompt of more tokens than the window is refused."""
+        window = CATALOGUE.facts("gpt-4").context_window
+        prompt = asked(" four" * window, model="gpt-4")
+
+        with pytest.raises(ContextLengthError) as refused:
+            shared().plan(prompt)
+
+        assert refused.value.window == window
+        assert refused.value.tokens == window + 7 == count_prompt(prompt, tokenizer("cl100k_base"))
+
+    def test_a_prompt_that_fills_the_window_is_taken_and_gets_no_answer(self) -> None:
+        """CHAT-1.8: A prompt of just the window is taken; CHAT-2.1: nothing is left for an answer."""
+        window = CATALOGUE.facts("gpt-4").context_window
+        turn = answered(shared(), asked(" four" * (window - 7), model="gpt-4"))
+
+        assert turn.usage.prompt == window
+        assert turn.usage.completion == 0
+        assert [choice.finish for choice in turn.choices] == [FinishReason.LENGTH]
+
+    def test_an_answer_ends_where_the_window_ends(self) -> None:
+        """CHAT-2.1: Prompt and answer together fit the window."""
+        window = CATALOGUE.facts("gpt-4").context_window
+        turn = answered(shared(), asked(" four" * (window - 17), model="gpt-4"))
+
+        assert turn.usage.total == window
+        assert turn.choices[0].finish is FinishReason.LENGTH
+
+    def test_an_answer_ends_at_the_models_own_maximum(self) -> None:
+        """CHAT-2.1: A known model makes no more than its maximum output."""
+        most = CATALOGUE.facts("gpt-4").max_output_tokens
+        turn = answered(shared(generator="random", target_tokens=most + 50), asked(model="gpt-4"))
+
+        assert turn.usage.completion <= most
+        assert turn.choices[0].finish is FinishReason.LENGTH
+
+    def test_without_enforcement_no_window_is_looked_at(self) -> None:
+        """CHAT-1.8: With `response.enforce_context_window` off, any prompt gets its whole answer."""
+        lenient = shared(enforce_context_window=False)
+        window = CATALOGUE.facts("gpt-4").context_window
+        turn = answered(lenient, asked(" four" * (window + 10), model="gpt-4"))
+
+        assert turn.usage.prompt > window
+        assert turn.usage.completion == 100
+        assert turn.choices[0].finish is FinishReason.STOP
+
+    def test_refusals_go_before_faults(self) -> None:
+        """CHAT-4.1: A request that would be refused anyway is never a simulated failure, and takes no ticket."""
+        tickets = counting_tickets()
+        failing = planner(tickets, errors={"rate_limit_rate": 1.0}, seed=1)
+
+        for _ in range(3):
+            with pytest.raises(VisionError):
+                failing.plan(asked(model="gpt-4", images=(IMAGE,)))
+        assert isinstance(failing.plan(asked()), Fault)
+        assert tickets("request") == 1
+
+
+class TestCounting:
+    """What the prompt costs."""
+
+    def test_the_formula_counts_messages_names_and_the_reply(self) -> None:
+        """CHAT-2.6: 4 a message, 1 a name, 3 for the reply, and the texts."""
+        prompt = asked(
+            messages=(
+                Message("system", ("You are kind.",)),
+                Message("user", ("Hello", " world"), name="ann"),
+                Message("assistant", (), notes=("f", "{}")),
+            )
+        )
+        count = WORDS.count
+
+        assert count_prompt(prompt, WORDS) == (
+            3
+            + 3 * 4
+            + count("You are kind.")
+            + count("Hello")
+            + count(" world")
+            + 1
+            + count("ann")
+            + count("f")
+            + count("{}")
+        )
+
+    def test_the_cookbooks_example_comes_out_as_it_says(self) -> None:
+        """CHAT-2.6: The worked example of OpenAI's cookbook costs what the API reported for it."""
+        # Source: OpenAI cookbook, "How to count tokens with tiktoken": example_messages; gpt-4 129, gpt-4o 124.
+        system = [
+            (
+                None,
+                "You are a helpful, pattern-following assistant that translates corporate jargon into plain English.",
+            ),
+            ("example_user", "New synergies will help drive top-line growth."),
+            ("example_assistant", "Things working well together will increase revenue."),
+            (
+                "example_user",
+                "Let's circle back when we have more bandwidth to touch base on opportunities for increased leverage.",
+            ),
+            ("example_assistant", "Let's talk later when we're less busy about how to do better."),
+        ]
+        user = "This late pivot means we don't have time to boil the ocean for the client deliverable."
+        messages = (
+            *(Message("system", (text,), name=name) for name, text in system),
+            Message("user", (user,)),
+        )
+        prompt = asked(messages=messages)
+
+        assert count_prompt(prompt, tokenizer("cl100k_base")) == 129
+        assert count_prompt(prompt, WORDS) == 124
+
+    def test_what_is_no_text_costs_what_the_provider_says(self) -> None:
+        """CHAT-2.6: Files and audio are counted as the provider prices them."""
+        plain = asked(messages=(Message("user", ("Hi",)),))
+        filed = asked(messages=(Message("user", ("Hi",), extra_tokens=765),))
+
+        assert count_prompt(filed, WORDS) == count_prompt(plain, WORDS) + 765
+
+
+class TestAnswers:
+    """What a turn holds."""
+
+    def test_a_turn_names_its_model_and_time(self) -> None:
+        """CHAT-2.7: The model as requested, and whole seconds of unix time."""
+        turn = answered(shared(), asked(model="openai/gpt-4o-2024-08-06"))
+
+        assert turn.model == "openai/gpt-4o-2024-08-06"
+        assert turn.created == 1_750_000_000
+
+    def test_ids_never_recur(self) -> None:
+        """CHAT-2.7: Every turn has an id of its own."""
+        ids = [answered(shared(), asked()).id for _ in range(200)]
+
+        assert len(set(ids)) == 200
+
+    def test_each_process_has_ids_and_dice_of_its_own(self) -> None:
+        """ARCH-3.2: After a fork, a process draws a new prefix and new dice."""
+        parent = planner(generator="random")
+        before = parent.new_id()
+        parent.start_process()
+        after = parent.new_id()
+
+        assert before[:18] != after[:18]
+
+    @pytest.mark.parametrize("choices", [1, 2, 7])
+    def test_every_choice_is_answered(self, choices: int) -> None:
+        """CHAT-2.3: `n` choices come, and usage is their sum."""
+        turn = answered(shared(generator="random", target_tokens=20), asked(choices=choices))
+
+        assert len(turn.choices) == choices
+        assert len(set(texts(turn))) == choices
+        assert turn.usage.completion == 20 * choices
+        assert turn.length == 20
+
+    @given(st.integers(1, 130), st.integers(1, 3))
+    def test_a_limit_holds_for_each_choice(self, limit: int, choices: int) -> None:
+        """CHAT-2.1: At most so many tokens a choice, and `length` when something was cut."""
+        turn = answered(shared(), asked(limit=limit, choices=choices))
+
+        assert [choice.tokens for choice in turn.choices] == [min(limit, 100)] * choices
+        finish = FinishReason.LENGTH if limit < 100 else FinishReason.STOP
+        assert {choice.finish for choice in turn.choices} == {finish}
+
+    def test_a_huge_limit_is_no_limit(self) -> None:
+        """CHAT-2.1: A limit beyond any answer changes nothing."""
+        assert answered(shared(), asked(limit=10**400)).usage.completion == 100
+
+    def test_a_stop_text_ends_the_answer(self) -> None:
+        """CHAT-2.2: The text ends before the stop text with `stop`, and only its tokens are counted."""
+        turn = answered(shared(generator="fixed:one two three four"), asked(stop=("zzz", " three", "four")))
+
+        assert texts(turn) == ["one two"]
+        assert turn.usage.completion == 2
+        assert turn.choices[0].finish is FinishReason.STOP
+
+    def test_a_limit_before_the_stop_text_cuts(self) -> None:
+        """CHAT-2.1: Where the limit comes first, the reason is `length`; CHAT-2.2: where not, `stop`."""
+        fixed = shared(generator="fixed:one two three four")
+
+        assert answered(fixed, asked(stop=(" four",), limit=2)).choices[0].finish is FinishReason.LENGTH
+        assert answered(fixed, asked(stop=(" two",), limit=2)).choices[0].finish is FinishReason.STOP
+
+    def test_an_empty_answer_is_an_answer(self) -> None:
+        """CHAT-2.6: An empty text costs nothing and ends by itself."""
+        turn = answered(shared(generator="echo"), asked(""))
+
+        assert texts(turn) == [""]
+        assert turn.usage.completion == 0
+        assert turn.choices[0].finish is FinishReason.STOP
+
+    @pytest.mark.parametrize("generator", ["lorem", "random", "echo", "fixed:x 🦜 y"])
+    def test_usage_is_the_sum_of_what_is_said(self, generator: str) -> None:
+        """CHAT-2.6: `completion_tokens` is the tokens of all segments of all choices."""
+        turn = answered(shared(generator=generator), asked("Say 👩‍👧 it", model="gpt-5", choices=3))
+
+        said = [
+            segment.passage.tokens
+            for choice in turn.choices
+            for segment in choice.segments
+            if segment.passage
+        ]
+        thought = sum(tokens for kind, tokens in segments(turn) if kind is SegmentKind.REASONING)
+        assert turn.usage.completion == sum(said) + thought
+        assert turn.usage.reasoning == thought
+
+
+class TestReasoning:
+    """What a model thinks before it speaks."""
+
+    @pytest.mark.parametrize(
+        ("effort", "factor"),
+        [("none", 0), ("minimal", 0.5), ("low", 1.5), ("medium", 3), ("high", 6), ("xhigh", 10), ("max", 15)],
+    )
+    def test_effort_is_a_multiple_of_what_is_visible(self, effort: str, factor: float) -> None:
+        """CHAT-2.5: Each effort adds its multiple of the visible tokens, before the text."""
+        turn = answered(shared(), asked(model="gpt-5", effort=effort))
+
+        thought = round(100 * factor)
+        wanted = [(SegmentKind.REASONING, thought)] * bool(thought) + [(SegmentKind.TEXT, 100)]
+        assert segments(turn) == wanted
+        assert (turn.usage.reasoning, turn.usage.completion) == (thought, thought + 100)
+
+    def test_every_effort_of_the_catalogue_has_a_factor(self) -> None:
+        """CHAT-2.5: No model has a default effort that nobody can plan."""
+        assert {model.default_effort for model in CATALOGUE.models.values()} <= set(EFFORTS)
+
+    @pytest.mark.parametrize("model", ["gpt-5", "gpt-5.1", "gpt-5-pro", "o3", "deepseek-reasoner"])
+    def test_without_an_effort_it_is_the_models_own(self, model: str) -> None:
+        """CHAT-2.5: A request that says nothing gets the model's default."""
+        turn = answered(shared(), asked(model=model))
+
+        assert turn.usage.reasoning == round(100 * EFFORTS[CATALOGUE.facts(model).default_effort])
+
+    @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4", "somebody-elses-model"])
+    def test_a_model_that_does_not_reason_does_not(self, model: str) -> None:
+        """CHAT-2.5: An effort has no effect on a model that does not reason."""
+        assert answered(shared(), asked(model=model, effort="xhigh")).usage.reasoning == 0
+
+    @pytest.mark.parametrize(
+        ("limit", "thought", "visible"),
+        [(1, 1, 0), (299, 299, 0), (300, 300, 0), (301, 300, 1), (399, 300, 99)],
+    )
+    def test_reasoning_counts_against_the_limit_first(self, limit: int, thought: int, visible: int) -> None:
+        """CHAT-2.1: Reasoning eats the limit first; a text cut short or to nothing finishes with `length`."""
+        turn = answered(shared(), asked(model="gpt-5", effort="medium", limit=limit))
+
+        assert segments(turn) == [(SegmentKind.REASONING, thought), (SegmentKind.TEXT, visible)]
+        assert (turn.usage.completion, turn.usage.reasoning) == (limit, thought)
+        assert turn.choices[0].finish is FinishReason.LENGTH
+
+    def test_reasoning_follows_the_text_that_a_stop_text_leaves(self) -> None:
+        """CHAT-2.5: The visible tokens are those after the stop text took its share."""
+        turn = answered(
+            shared(generator="fixed:one two three four"),
+            asked(model="gpt-5", effort="medium", stop=(" three",)),
+        )
+
+        assert segments(turn) == [(SegmentKind.REASONING, 6), (SegmentKind.TEXT, 2)]
+
+    def test_reasoning_is_hidden(self) -> None:
+        """CHAT-2.5: Reasoning has tokens and no text."""
+        turn = answered(shared(), asked(model="gpt-5", effort="low"))
+
+        assert turn.choices[0].segments[0] == Segment(SegmentKind.REASONING, 150, None)
+
+    def test_reasoning_takes_its_time(self) -> None:
+        """LAT-2.4: The schedule of a turn counts its reasoning: it is as long as both."""
+        turn = answered(shared(), asked(model="gpt-5", effort="medium"))
+
+        assert turn.length == 400
+
+
+class TestTiming:
+    """Which schedule a turn has."""
+
+    def test_each_model_has_a_profile_of_its_own(self) -> None:
+        """LAT-1.2: Without a setting a turn's schedule is that of its model's profile."""
+        for model, itl in (("gpt-4o", 0.025), ("gpt-5", 0.040), ("o3", 0.030), ("claude-haiku-4-5", 0.015)):
+            assert answered(shared(), asked(model=model)).schedule.itl == pytest.approx(itl)
+
+    def test_a_setting_puts_another_in_its_place(self) -> None:
+        """LAT-1.3: `latency.profile` holds for every model."""
+        settings = Settings(latency=LatencySettings(profile="instant"))
+        instant = Planner(settings, CATALOGUE, counting_tickets(), lambda: 0.0)
+
+        assert answered(instant, asked(model="gpt-5", effort="max")).schedule.due(1000) == 0.0
+
+    def test_time_to_first_token_is_distributed_as_the_profile_says(self) -> None:
+        """LAT-1.4: Over many turns of one model the mean is that of the profile."""
+        ttfts = [answered(shared(), asked()).schedule.ttft for _ in range(2000)]
+
+        assert math.fsum(ttfts) / len(ttfts) == pytest.approx(0.4, rel=0.05)
+
+
+class TestSeeds:
+    """What repeats, and what does not."""
+
+    @pytest.mark.parametrize("generator", ["lorem", "random", "echo"])
+    @pytest.mark.parametrize("seed", [0, 1, -(2**63), 2**63 - 1])
+    def test_the_same_request_and_seed_give_the_same_turn(self, generator: str, seed: int) -> None:
+        """CHAT-2.4: Whichever worker answers, and whatever it answered before, streamed or not."""
+        one, other = shared(generator=generator), planner(generator=generator)
+        for _ in range(3):
+            one.plan(asked("something else"))
+        first = answered(one, asked(seed=seed, choices=2))
+        second = answered(other, asked(seed=seed, choices=2, stream=True))
+
+        assert texts(first) == texts(second)
+        assert first.schedule == second.schedule
+        assert first.id != second.id
+
+    def test_another_seed_gives_another_turn(self) -> None:
+        """CHAT-2.4: Seeds, models and messages all make a difference."""
+        random = shared(generator="random")
+        prompts = [
+            asked(seed=1),
+            asked(seed=2),
+            asked(seed=1, model="gpt-4o-mini"),
+            asked("Hallo", seed=1),
+            asked(seed=1, images=(IMAGE,)),
+        ]
+
+        assert len({texts(answered(random, prompt))[0] for prompt in prompts}) == len(prompts)
+
+    def test_a_limit_cuts_the_same_text(self) -> None:
+        """CHAT-2.4: What only ends an answer earlier does not change its beginning."""
+        random = shared(generator="random")
+        whole, cut = (texts(answered(random, asked(seed=1, limit=limit)))[0] for limit in (None, 10))
+
+        assert whole.startswith(cut)
+
+    def test_without_a_seed_texts_and_times_vary(self) -> None:
+        """CHAT-2.4: The same request twice gets two answers."""
+        random = shared(generator="random")
+        turns = [answered(random, asked()) for _ in range(10)]
+
+        assert len({texts(turn)[0] for turn in turns}) == 10
+        assert len({turn.schedule.ttft for turn in turns}) == 10
+
+    def test_unseeded_workers_roll_dice_of_their_own(self) -> None:
+        """ARCH-3.2: Workers that share a planner before the fork do not answer alike after it."""
+        parent = planner(generator="random")
+        workers = [pickle.loads(pickle.dumps(parent._dice.getstate())) for _ in range(2)]
+        rolled = []
+        for state in workers:
+            parent._dice.setstate(state)
+            parent.start_process()
+            rolled.append(texts(answered(parent, asked()))[0])
+
+        assert rolled[0] != rolled[1]
+
+    def test_a_server_seed_makes_texts_a_matter_of_the_request(self) -> None:
+        """ARCH-3.7: With a server seed the same request has the same text, in whatever order requests come."""
+        first = planner(generator="random", seed=7)
+        second = planner(generator="random", seed=7)
+        prompts = [asked(f"question {number}", choices=2) for number in range(5)]
+        forwards = {prompt.messages: texts(answered(first, prompt)) for prompt in prompts}
+        backwards = {prompt.messages: texts(answered(second, prompt)) for prompt in reversed(prompts)}
+
+        assert forwards == backwards
+
+    def test_a_requests_own_seed_goes_before_the_servers(self) -> None:
+        """CHAT-2.4: A seeded request gets the same text from a seeded server as from any other."""
+        assert texts(answered(planner(generator="random", seed=7), asked(seed=1))) == texts(
+            answered(shared(generator="random"), asked(seed=1))
+        )
+
+    def test_another_server_seed_gives_other_texts(self) -> None:
+        """ARCH-3.7: Server seeds, zero among them, make a difference."""
+        said = {texts(answered(planner(generator="random", seed=seed), asked()))[0] for seed in (0, 1, 2)}
+
+        assert len(said) == 3
+
+    @pytest.mark.parametrize("workers", [2, 5])
+    def test_a_server_seed_repeats_ids_texts_and_faults(self, workers: int) -> None:
+        """CHAT-4.4: Request k of a run has the same outcome with one worker and with many."""
+        rates = {"rate_limit_rate": 0.2, "server_error_rate": 0.2, "timeout_rate": 0.1}
+        prompts = [asked(f"question {number % 7}") for number in range(60)]
+
+        def run(count: int) -> list[Any]:
+            tickets = counting_tickets()
+            plans = [planner(tickets, errors=rates, generator="random", seed=7) for _ in range(count)]
+            outcomes = [plans[number * number % count].plan(prompt) for number, prompt in enumerate(prompts)]
+            return [
+                (outcome.id, texts(outcome), outcome.schedule) if isinstance(outcome, Turn) else outcome
+                for outcome in outcomes
+            ]
+
+        alone = run(1)
+        assert alone == run(workers)
+        kinds = Counter(type(outcome) for outcome in alone)
+        assert kinds[Fault] > 10
+        assert kinds[tuple] > 10
+
+    def test_faults_come_at_their_rate_under_a_server_seed(self) -> None:
+        """CHAT-4.1: Numbered dice are fair: over many requests the rates come out."""
+        failing = planner(errors={"rate_limit_rate": 0.25}, seed=11)
+        outcomes = [failing.plan(asked()) for _ in range(4000)]
+
+        share = sum(isinstance(outcome, Fault) for outcome in outcomes) / len(outcomes)
+        assert share == pytest.approx(0.25, abs=0.025)
+
+    def test_a_requests_seed_does_not_decide_its_fault(self) -> None:
+        """CHAT-4.1: Requests that all carry one seed do not all fail, or all succeed, together."""
+        failing = planner(errors={"rate_limit_rate": 0.5})
+        outcomes = [failing.plan(asked(seed=1)) for _ in range(100)]
+
+        assert 20 < sum(isinstance(outcome, Fault) for outcome in outcomes) < 80

@@ -1,0 +1,131 @@
+"""Tokenizers: counts and pieces agree, pieces are real tokens, and no network is used."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import tiktoken
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from llmsim.errors import CatalogueError
+from llmsim.planning.tokens import Tokenizer, tokenizer
+
+NAMES = ["cl100k_base", "o200k_base"]
+
+# What tokenizers trip over: astral and combining characters, joiners, rare scripts, line ends, runs of blanks.
+TRICKY = st.text(st.sampled_from("aé日🦜👩‍👧\u0301\u200d\u2028\U000e0101𐍈ﷺ \t\r\n\0'\"\\<|>0٣"), max_size=40)
+
+
+@pytest.fixture(params=NAMES)
+def words(request: pytest.FixtureRequest) -> Tokenizer:
+    return tokenizer(request.param)
+
+
+@given(st.text(max_size=60) | TRICKY, st.sampled_from(NAMES))
+@example("👩‍👩‍👧‍👦 🇪🇺 e\u0301", "cl100k_base")
+@example("<|endoftext|>", "o200k_base")
+def test_pieces_join_to_the_text_and_count_its_tokens(text: str, name: str) -> None:
+    """CHAT-3.5: Pieces join to the text, none is empty, and together they have as many tokens as are counted."""
+    words = tokenizer(name)
+    passage = words.passage(text)
+
+    assert passage.text == text
+    assert all(passage.pieces)
+    assert passage.tokens == words.count(text)
+    assert all(before < after for before, after in zip((0, *passage.ends), passage.ends, strict=False))
+
+
+@given(st.text(st.characters(max_codepoint=0x7E, min_codepoint=0x20), max_size=80), st.sampled_from(NAMES))
+def test_ascii_pieces_are_single_tokens(text: str, name: str) -> None:
+    """CHAT-3.5: In plain text every piece is one token of the real tokenizer."""
+    passage = tokenizer(name).passage(text)
+    # tiktoken keeps what it has loaded once.
+    encoding = tiktoken.get_encoding(name)
+
+    assert list(passage.pieces) == [encoding.decode([token]) for token in encoding.encode_ordinary(text)]
+    assert list(passage.ends) == list(range(1, len(passage.pieces) + 1))
+
+
+def test_most_pieces_are_one_token(words: Tokenizer) -> None:
+    """CHAT-3.5: Tokens are joined only where one alone is not whole UTF-8."""
+    passage = words.passage("The quick brown fox says 日本語 and 🦜 to the lazy dog, naïvely.")
+
+    lengths = [end - start for start, end in zip((0, *passage.ends), passage.ends, strict=False)]
+    assert lengths.count(1) >= len(lengths) - 3
+    for piece, length in zip(passage.pieces, lengths, strict=True):
+        if length > 1:
+            assert not piece.isascii()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [" " * 1_000_000, "a" * 1_000_000, "\n" * 1_000_000, "^" * 1_000_000, "é" * 300_000, "👩‍👧" * 60_000],
+    ids=["blanks", "letters", "line ends", "signs", "accents", "emoji"],
+)
+def test_long_runs_are_counted(words: Tokenizer, text: str) -> None:
+    """ARCH-4.2: Runs on which tiktoken alone panics are counted, and cut alike."""
+    assert 0 < words.count(text) <= len(text.encode())
+
+
+def test_a_text_longer_than_a_slice_is_cut_as_it_is_counted(words: Tokenizer) -> None:
+    """CHAT-2.6: Where long texts are encoded in slices, pieces and count still agree."""
+    text = "So long 🦜, and thanks for all the fish. " * 1200
+    passage = words.passage(text)
+
+    assert passage.text == text
+    assert passage.tokens == words.count(text)
+
+
+def test_counts_are_remembered_within_bounds(words: Tokenizer) -> None:
+    """ARCH-4.3: Only short texts are remembered, and only so many of them."""
+    words.count("short")
+    kept = words._remembered.cache_info()
+    words.count("x" * 2_001)
+
+    assert kept.maxsize == 8192
+    assert words._remembered.cache_info().currsize == kept.currsize
+
+
+@settings(max_examples=30)
+@given(st.integers(20_001, 300_000))
+def test_a_slice_boundary_costs_a_few_tokens_at_most(length: int) -> None:
+    """CHAT-2.6: A text counted in slices is off by the word that a boundary cuts, and no more."""
+    words = tokenizer("o200k_base")
+    text = ("antidisestablishmentarianism " * (length // 29 + 1))[:length]
+    whole = len(words._encoding.encode_ordinary(text))
+
+    assert words.count(text) == pytest.approx(whole, abs=3 * (length // 20_000))
+
+
+def test_vocabularies_are_loaded_without_network() -> None:
+    """ARCH-3.9: A process that may open no socket loads both vocabularies and counts with them."""
+    program = """
+import os, socket
+def refuse(*_, **__):
+    raise AssertionError("a socket was opened")
+socket.socket = socket.create_connection = socket.getaddrinfo = refuse
+os.environ.pop("TIKTOKEN_CACHE_DIR", None)
+os.environ["HOME"] = os.environ["TMPDIR"] = "/nonexistent"
+from llmsim.planning.tokens import tokenizer
+print(tokenizer("cl100k_base").count("Hello world"), tokenizer("o200k_base").count("Hello world"))
+assert "TIKTOKEN_CACHE_DIR" not in os.environ
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (told.stdout.split(), told.stderr) == (["2", "2"], "")
+
+
+def test_a_missing_vocabulary_is_an_error_and_no_download() -> None:
+    """ARCH-3.9: A vocabulary that is not in the package is refused by name."""
+    with pytest.raises(CatalogueError, match="p50k_base"):
+        Tokenizer("p50k_base")
+
+
+def test_the_environment_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARCH-3.9: Pointing tiktoken at the package leaves the user's own cache setting alone."""
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "/somewhere")
+    Tokenizer("cl100k_base")
+
+    assert os.environ["TIKTOKEN_CACHE_DIR"] == "/somewhere"

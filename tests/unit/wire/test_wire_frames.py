@@ -1,0 +1,44 @@
+"""Frames: how neighbours are put together, and how events are framed."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmsim.wire.frames import SSE_DONE, Run, single, sse
+
+
+@given(st.data())
+def test_neighbouring_frames_are_put_together_as_they_are_alone(data: st.DataObject) -> None:
+    """LAT-3.3: What leaves in one write is the bytes of each event, one behind the other."""
+    bodies = data.draw(st.lists(st.binary(max_size=5), min_size=1, max_size=12))
+    run = Run(data.draw(st.binary(max_size=4)), bodies, data.draw(st.binary(max_size=4)), range(len(bodies)))
+    start = data.draw(st.integers(0, len(bodies) - 1))
+    stop = data.draw(st.integers(start + 1, len(bodies)))
+
+    together = run.data(start, stop)
+
+    assert together == b"".join(run.data(index, index + 1) for index in range(start, stop))
+    assert together == b"".join(run.head + body + run.tail for body in bodies[start:stop])
+
+
+def test_a_single_frame_carries_no_token() -> None:
+    """CHAT-3.6: A frame that is no text waits for its tokens and counts none."""
+    run = single(b"data: {}\n\n", 7)
+
+    assert run.data(0, 1) == b"data: {}\n\n"
+    assert list(run.ends) == [7]
+    assert list(run.tokens) == []
+
+
+def test_events_without_a_name_have_a_data_line_only() -> None:
+    """CHAT-3.1: An event is `data: {json}` and an empty line."""
+    assert sse(b'{"a":1}') == b'data: {"a":1}\n\n'
+
+
+def test_events_with_a_name_say_it_first() -> None:
+    """CHAT-3.1: Where an API names its events, the name stands in a line of its own before the data."""
+    assert sse(b"{}", "ping") == b"event: ping\ndata: {}\n\n"
+
+
+def test_the_end_of_a_stream_is_an_event() -> None:
+    """CHAT-3.1: A stream ends with `data: [DONE]`."""
+    assert SSE_DONE == b"data: [DONE]\n\n"
