@@ -1,0 +1,347 @@
+"""The repository itself: what releases and maintenance rely on, and that the documentation keeps its word."""
+
+import hashlib
+import importlib.metadata
+import inspect
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import click
+import msgspec
+import pytest
+import tiktoken_ext.openai_public
+from click.testing import CliRunner
+
+import llmsim
+from llmsim.catalogue import CatalogueFile, load_catalogue
+from llmsim.cli import main
+from llmsim.config import CONFIG_VARIABLE, knobs
+from llmsim.server.connections import direct_writes_problem
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PACKAGE = ROOT / "llmsim"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+TEXTS = (
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "specs").glob("*.md")),
+)
+
+COMMANDS = main.list_commands(click.Context(main))
+
+# Published with tiktoken; see NOTICE.
+VOCABULARIES = {
+    "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+}
+
+FILES = """
+    README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md AGENTS.md Dockerfile .dockerignore .editorconfig .gitignore
+    pyproject.toml gunicorn.conf.py
+    .ci/run .github/workflows/ci.yml .github/pull_request_template.md .github/ISSUE_TEMPLATE/bug_report.md
+    scripts/serve scripts/test scripts/check scripts/update-catalogue
+    docs/README.md docs/getting-started.md docs/configuration.md docs/latency.md docs/faults.md docs/models.md
+    docs/stats.md docs/hosting.md docs/llmsim.service
+    specs/README.md specs/release-process.md specs/maintenance.md
+"""
+
+
+def text_of(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def vocabulary_file(name: str) -> str:
+    """The file name by which the installed tiktoken finds a vocabulary in its cache."""
+    source = inspect.getsource(tiktoken_ext.openai_public)
+    address = re.search(rf'"(https://\S+/{name}\.tiktoken)"', source)
+    assert address is not None
+    return hashlib.sha1(address[1].encode()).hexdigest()
+
+
+# Versions
+
+
+def test_version_stands_in_one_place() -> None:
+    """REL-1.1: `llmsim/__init__.py` has the version, the package takes it from there."""
+    assert re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", llmsim.__version__)
+    assert "version" in PROJECT["project"]["dynamic"]
+    assert "version" not in PROJECT["project"]
+    assert PROJECT["tool"]["hatch"]["version"]["path"] == "llmsim/__init__.py"
+
+
+def test_program_tells_its_version() -> None:
+    """REL-1.2: `llmsim --version` prints it."""
+    printed = CliRunner().invoke(main, ["--version"])
+
+    assert printed.exit_code == 0
+    assert printed.output.split()[-1] == llmsim.__version__
+
+
+# The changelog
+
+
+def changelog() -> list[tuple[str, str, list[str]]]:
+    """Version, day and headings of each section."""
+    sections: list[tuple[str, str, list[str]]] = []
+    for line in text_of("CHANGELOG.md").splitlines():
+        if line.startswith("## "):
+            heading = re.fullmatch(r"## \[([^\]]+)\] - (\S+)", line)
+            assert heading is not None, line
+            sections.append((heading[1], heading[2], []))
+        elif line.startswith("### "):
+            sections[-1][2].append(line.removeprefix("### "))
+    return sections
+
+
+def test_version_is_in_the_changelog() -> None:
+    """REL-2.1: There is a section for the version."""
+    assert llmsim.__version__ in [version for version, _, _ in changelog()]
+
+
+def test_changelog_is_dated_and_newest_first() -> None:
+    """REL-2.2: Sections are in order and dated; only the first may be unreleased."""
+    sections = changelog()
+    versions = [tuple(map(int, version.split("."))) for version, _, _ in sections]
+    days = [day for _, day, _ in sections]
+
+    assert versions == sorted(versions, reverse=True)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", day) for day in days[1:])
+    assert days[0] == "unreleased" or re.fullmatch(r"\d{4}-\d\d-\d\d", days[0])
+
+
+def test_changelog_has_the_usual_headings() -> None:
+    """REL-2.3: Nothing but Keep a Changelog's headings, each once in a section."""
+    for version, _, headings in changelog():
+        assert set(headings) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, version
+        assert len(headings) == len(set(headings)), version
+
+
+# What ships
+
+
+def test_package_holds_what_it_reads() -> None:
+    """REL-3.1: Catalogue, vocabularies and the mark of being typed are inside the package."""
+    package = resources.files("llmsim")
+
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["llmsim"]
+    assert package.joinpath("catalogue.json").is_file()
+    assert package.joinpath("py.typed").is_file()
+    assert all(package.joinpath("vocabularies", vocabulary_file(name)).is_file() for name in VOCABULARIES)
+
+
+def test_data_of_others_is_named() -> None:
+    """REL-3.2: Licence and notice ship; the notice names every file of data in the package, with its licence."""
+    data = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and path.name != "py.typed"
+    }
+    notice = text_of("NOTICE")
+
+    assert set(PROJECT["project"]["license-files"]) == {"LICENSE", "NOTICE"}
+    assert text_of("LICENSE").startswith("MIT License")
+    assert all(f"llmsim/{name}" in notice for name in data)
+    assert all(digest in notice for digest in VOCABULARIES.values())
+    assert notice.count("MIT License") >= len(data)
+
+
+def test_source_distribution_finds_its_files() -> None:
+    """REL-3.3: Whatever is to be included exists."""
+    wanted = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+
+    assert [name for name in wanted if not (ROOT / name).exists()] == []
+
+
+def test_named_pythons_are_tested() -> None:
+    """REL-3.4: CI tests the versions of the classifiers, and the oldest is the one that is required."""
+    prefix = "Programming Language :: Python :: "
+    named = [
+        name.removeprefix(prefix) for name in PROJECT["project"]["classifiers"] if name.startswith(prefix)
+    ]
+    matrix = re.search(r"python: \[(.*)\]", text_of(".github/workflows/ci.yml"))
+
+    assert matrix is not None
+    assert re.findall(r'"([^"]+)"', matrix[1]) == named
+    assert PROJECT["project"]["requires-python"] == f">={named[0]}"
+
+
+# Model facts and vocabularies
+
+
+def test_source_of_facts_is_pinned() -> None:
+    """MAINT-1.1: The development environment has the package that the catalogue was made from."""
+    file = msgspec.json.decode((PACKAGE / "catalogue.json").read_bytes(), type=CatalogueFile)
+    name, version = file.source.split()
+
+    assert f"{name}=={version}" in PROJECT["project"]["optional-dependencies"]["dev"]
+
+
+def test_hand_kept_facts_have_sources() -> None:
+    """MAINT-1.2: Every correction and addition of the overlay says where it is from."""
+    overlay = tomllib.loads(text_of("scripts/catalogue-overlay.toml"))
+    entries = overlay["corrections"] | overlay["missing"]
+
+    assert entries
+    assert [name for name, facts in entries.items() if not facts["source"].strip()] == []
+
+
+def test_vocabularies_are_those_that_are_used() -> None:
+    """MAINT-2.1: One file for each tokenizer of the catalogue, with the published content."""
+    used = {model.tokenizer for model in load_catalogue().models.values()}
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (PACKAGE / "vocabularies").iterdir()
+    }
+
+    assert used == set(VOCABULARIES)
+    assert sorted(found.values()) == sorted(VOCABULARIES.values())
+
+
+@pytest.mark.parametrize("name", sorted(VOCABULARIES))
+def test_vocabulary_has_the_name_that_tiktoken_looks_for(name: str) -> None:
+    """MAINT-2.2: The file is named by the SHA-1 of the address that the installed tiktoken has for it."""
+    content = (PACKAGE / "vocabularies" / vocabulary_file(name)).read_bytes()
+
+    assert hashlib.sha256(content).hexdigest() == VOCABULARIES[name]
+
+
+# Dependencies
+
+
+def test_uvicorn_is_pinned_to_a_minor_version() -> None:
+    """MAINT-3.1: The requirement spans one minor version, and that one is installed."""
+    [pin] = [line for line in PROJECT["project"]["dependencies"] if re.match(r"uvicorn\b(?!-)", line)]
+    bounds = re.fullmatch(r"uvicorn>=(\d+)\.(\d+)(?:\.\d+)?,<(\d+)\.(\d+)", pin)
+
+    assert bounds is not None, pin
+    major, minor, next_major, next_minor = map(int, bounds.groups())
+    assert (next_major, next_minor) == (major, minor + 1)
+    assert importlib.metadata.version("uvicorn").startswith(f"{major}.{minor}.")
+
+
+def test_uvicorn_suits_the_direct_writer() -> None:
+    """MAINT-3.2: The installed uvicorn is built as the direct writer expects."""
+    assert direct_writes_problem() is None
+
+
+def test_dependencies_have_a_floor() -> None:
+    """MAINT-3.3: Every requirement names a least version, or an exact one."""
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    requirements = [*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]
+
+    assert [line for line in requirements if not re.search(r"(>=|==)\d", line)] == []
+
+
+@pytest.mark.parametrize(
+    "provider", sorted(path.parent.name for path in (PACKAGE / "providers").glob("*/provider.py"))
+)
+def test_code_and_specs_follow_one_sdk(provider: str) -> None:
+    """MAINT-3.4: Comments and specs name the same version of a provider's SDK."""
+    texts = [path.read_text(encoding="utf-8") for path in (PACKAGE / "providers" / provider).glob("*.py")]
+    texts += [path.read_text(encoding="utf-8") for path in (ROOT / "specs").glob("*.md")]
+    versions = {
+        version for text in texts for version in re.findall(rf"\b{provider} (?:SDK )?(\d+\.\d+)", text)
+    }
+
+    # An API that has no SDK of its own names none.
+    assert len(versions) <= 1
+
+
+# The repository
+
+
+@pytest.mark.parametrize("path", FILES.split())
+def test_expected_file_exists(path: str) -> None:
+    """MAINT-4.1: What users, contributors and tools look for is there, and says something."""
+    assert (ROOT / path).stat().st_size > 0
+
+
+def test_ci_runs_the_test_command_only() -> None:
+    """MAINT-4.2: The workflow runs `.ci/run`, and that runs `scripts/test`."""
+    steps = re.findall(r"^\s*(?:- )?run: (.*)$", text_of(".github/workflows/ci.yml"), re.MULTILINE)
+    lines = [
+        line for line in text_of(".ci/run").splitlines() if line and not line.startswith(("#", "set ", "cd "))
+    ]
+
+    assert steps == ["./.ci/run"]
+    assert lines == ["exec ./scripts/test"]
+
+
+def test_pull_request_template_asks_five_things() -> None:
+    """MAINT-4.3: What, Why, How, Risk, Checklist."""
+    headings = re.findall(r"^## (.+)$", text_of(".github/pull_request_template.md"), re.MULTILINE)
+
+    assert headings == ["What", "Why", "How", "Risk", "Checklist"]
+
+
+@pytest.mark.parametrize("folder", ["docs", "specs"])
+def test_index_has_every_page(folder: str) -> None:
+    """MAINT-4.4: Each file of the folder is linked from its README."""
+    index = text_of(f"{folder}/README.md")
+    pages = {path.name for path in (ROOT / folder).glob("*.md")} - {"README.md"}
+
+    assert {name for name in pages if f"]({name})" not in index} == set()
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """MAINT-4.4: Every relative link names a file, and its fragment a heading there."""
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if "://" in target:
+            continue
+        name, _, fragment = target.partition("#")
+        path = page.parent / name if name else page
+        if not path.exists() or (fragment and fragment not in anchors(path)):
+            broken.append(target)
+
+    assert broken == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments under which a page's headings are found."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# What the documentation shows
+
+
+def shown_commands(page: Path) -> Iterator[list[str]]:
+    """The words of every llmsim command on a page, from the command's name on."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    # In prose, messages may begin with the program's name too.
+    lines += re.findall(rf"`(llmsim (?:{'|'.join(COMMANDS)})\b[^`\n]*|\./scripts/serve[^`\n]*)`", text)
+    for line in lines:
+        line = re.sub(r"(?<![\w/.])\./scripts/serve\b", "llmsim serve", line)
+        if found := re.search(r"(?:^|[ /(])llmsim ([a-z].*)", re.split(r" #|[|&>]", line)[0]):
+            yield shlex.split(found[1])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_shown_commands_exist(page: Path) -> None:
+    """MAINT-4.5: Each command of llmsim's that is shown exists, with the options it is given."""
+    context = click.Context(main)
+    for name, *words in shown_commands(page):
+        command = main.get_command(context, name)
+        assert command is not None, name
+        options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert given <= options, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_shown_variables_exist(page: Path) -> None:
+    """MAINT-4.5: Each variable that is shown in full exists; the configuration page also shows mistakes."""
+    known = {CONFIG_VARIABLE} | {knob.env for knob in knobs()}
+    shown = set(re.findall(r"\bLLMSIM_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
+
+    assert page.name == "configuration.md" or shown <= known
