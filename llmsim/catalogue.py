@@ -94,6 +94,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         cached_input_price: USD per million prompt tokens read from the prompt cache; None when not known.
         tokenizer: The tiktoken encoding that counts its tokens: `o200k_base` or `cl100k_base`.
         profile: Name of its latency profile.
+        cache_minimum: Fewest tokens of a prefix that its prompt cache keeps.
         known: Whether the catalogue has an entry for it, or these are the facts of its family.
     """
 
@@ -114,10 +115,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cached_input_price: float | None
     tokenizer: str
     profile: str
+    cache_minimum: int = 1024
     known: bool = True
 
 
-class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The facts of names that begin alike, for those that are not in the catalogue.
 
     Prices and the knowledge cutoff are facts of a model, not of a family. The other attributes are those of `Model`.
@@ -139,6 +141,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     default_effort: str
     tokenizer: str
     profile: str
+    cache_minimum: int = 1024
 
 
 class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -300,6 +303,7 @@ def _template(family: Family) -> Model:
         cached_input_price=None,
         tokenizer=family.tokenizer,
         profile=family.profile,
+        cache_minimum=family.cache_minimum,
         known=False,
     )
 

@@ -11,6 +11,7 @@
     - VisionError          an image for a model known to see none
     - ContextLengthError   the prompt is longer than the model's window
     - UnknownModelError    a model id that is not served is looked up
+    - UnknownResponseError a stored response that does not exist is looked up or continued
     - UnknownRouteError    no such path under the provider's prefix
     - MethodError          the path exists, but not for this method
 
@@ -126,6 +127,22 @@ class UnknownModelError(RefusedError):
     def __init__(self, model: str) -> None:
         super().__init__(f"no model {model!r}")
         self.model = model
+
+
+class UnknownResponseError(RefusedError):
+    """A stored response that does not exist, or not any more, was looked up or continued.
+
+    Attributes:
+        noun: What it is called where it was looked up.
+        id: As requested.
+        param: The field that names it, `previous_response_id`; None if the path does.
+    """
+
+    def __init__(self, id: str, param: str | None = None, noun: str = "Response") -> None:  # noqa: A002 - the wire's own word
+        super().__init__(f"no {noun} {id!r}")
+        self.noun = noun
+        self.id = id
+        self.param = param
 
 
 class UnknownRouteError(RefusedError):

@@ -4,18 +4,21 @@ from llmsim.config.knobs import CONFIG_VARIABLE, Knob, knobs
 from llmsim.config.load import DEFAULT, Loaded, load
 from llmsim.config.settings import (
     GENERATORS,
+    AnthropicSettings,
     ErrorSettings,
     LatencySettings,
     ModelSettings,
     ResponseSettings,
     ServerSettings,
     Settings,
+    StoreSettings,
 )
 
 __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT",
     "GENERATORS",
+    "AnthropicSettings",
     "ErrorSettings",
     "Knob",
     "LatencySettings",
@@ -24,6 +27,7 @@ __all__ = [
     "ResponseSettings",
     "ServerSettings",
     "Settings",
+    "StoreSettings",
     "knobs",
     "load",
 ]

@@ -196,6 +196,16 @@ class LatencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    cache_hit_ttft_factor: Annotated[
+        float,
+        _about(
+            "What the time to first token is multiplied by when all of a prompt is read from the prompt cache; in "
+            "proportion when a part of it is.",
+            unit="of the time",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.5
 
 
 class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -297,6 +307,47 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
 
 
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much is kept of what can be fetched again: responses, and completions asked with `store`."""
+
+    max_records: Annotated[
+        int,
+        _about(
+            "Most records kept; the oldest go first. 10,000 are the last 25 seconds at 400 stored requests a second. "
+            "0 keeps none.",
+            unit="records",
+            ge=0,
+            le=10_000_000,
+        ),
+    ] = 10_000
+    max_bytes: Annotated[
+        int,
+        _about(
+            "Most bytes kept, 256 for each record included; the file in `server.run_dir` can be up to twice as large. "
+            "A response takes 2,000 to 5,000 and its conversation so far.",
+            unit="bytes",
+            ge=1,
+            le=2**40,
+        ),
+    ] = 256 * 2**20
+    max_age_secs: Annotated[
+        int,
+        _about("How long a record is kept at most.", unit="s", ge=1, le=365 * DAY_SECS),
+    ] = DAY_SECS
+
+
+class AnthropicSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is particular to the Anthropic API."""
+
+    pad_events: Annotated[
+        bool,
+        _about(
+            "Pad the events of a stream with spaces before their last brace, as the real API does: a client that cannot "
+            "take that would fail there, too."
+        ),
+    ] = True
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set; one attribute for each table of the TOML file."""
 
@@ -305,3 +356,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     response: ResponseSettings = msgspec.field(default_factory=ResponseSettings)
     errors: ErrorSettings = msgspec.field(default_factory=ErrorSettings)
     models: ModelSettings = msgspec.field(default_factory=ModelSettings)
+    store: StoreSettings = msgspec.field(default_factory=StoreSettings)
+    anthropic: AnthropicSettings = msgspec.field(default_factory=AnthropicSettings)

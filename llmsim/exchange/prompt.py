@@ -33,6 +33,24 @@ class Message(msgspec.Struct, frozen=True):
     extra_tokens: int = 0
 
 
+class CacheMark(msgspec.Struct, frozen=True):
+    """A place where a prefix of the prompt ends that may be in the prompt cache.
+
+    Attributes:
+        key: The same for the same prefix, and for no other.
+        messages: How many whole messages are in the prefix.
+        partial: The part of the next message that is in it, too; None if nothing is.
+        images: How many of the prompt's images are in it.
+        lifetime: Seconds for which the prefix is to be kept; None if it is only looked up.
+    """
+
+    key: str
+    messages: int
+    partial: Message | None = None
+    images: int = 0
+    lifetime: int | None = None
+
+
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked.
 
@@ -45,6 +63,10 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         choices: How many answers are wanted; >= 1.
         seed: Makes text and timing repeatable; None for fresh dice.
         effort: Reasoning effort in the house's words (`none` ... `max`); None for the model's default.
+        reasoning_limit: Most reasoning tokens per choice; None for as many as the effort makes.
+        summary: How much is told of the reasoning: `auto`, `concise`, `detailed`, or `full` for all of it, token by token;
+            None for nothing.
+        cache_marks: Where prefixes end that may be in the prompt cache, the shortest first.
         stream: Whether the answer is to be streamed.
     """
 
@@ -56,4 +78,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     choices: int = 1
     seed: int | None = None
     effort: str | None = None
+    reasoning_limit: int | None = None
+    summary: str | None = None
+    cache_marks: tuple[CacheMark, ...] = ()
     stream: bool = False

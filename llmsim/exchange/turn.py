@@ -68,10 +68,17 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """One answer: its segments in the order in which their tokens come into being."""
+    """One answer.
+
+    Attributes:
+        segments: In the order in which their tokens come into being.
+        finish: Why it ended.
+        stopped_by: The stop text before which it ended; None if it ended otherwise.
+    """
 
     segments: tuple[Segment, ...]
     finish: FinishReason
+    stopped_by: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -83,14 +90,18 @@ class Usage(msgspec.Struct, frozen=True):
     """What the turn costs, in tokens.
 
     Attributes:
-        prompt: Tokens of the prompt.
+        prompt: Tokens of the prompt, whether they were cached or not.
         completion: Tokens of all choices, reasoning included.
         reasoning: The part of `completion` that is reasoning.
+        cached: The part of `prompt` that was read from the prompt cache.
+        cache_written: The part of `prompt` that was written to the prompt cache, by the seconds it is kept there.
     """
 
     prompt: int
     completion: int
     reasoning: int = 0
+    cached: int = 0
+    cache_written: dict[int, int] = {}
 
     @property
     def total(self) -> int:

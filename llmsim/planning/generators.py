@@ -87,7 +87,7 @@ _LOREM = [
     "laborum",
 ]
 
-_COMMON = [
+COMMON_WORDS = [
     "time",
     "year",
     "people",
@@ -253,7 +253,7 @@ class RandomWords:
 
     def __init__(self, tokens: int) -> None:
         self._tokens = tokens
-        self._prose = functools.cache(functools.partial(Prose, _COMMON))
+        self._prose = functools.cache(functools.partial(Prose, COMMON_WORDS))
 
     def prepare(self, tokenizer: Tokenizer) -> None:
         """Cut the words."""

@@ -11,6 +11,8 @@ import random
 import statistics
 from collections.abc import Mapping
 
+import msgspec
+
 from llmsim.catalogue import Profile
 from llmsim.config import LatencySettings
 from llmsim.exchange import Schedule
@@ -36,6 +38,7 @@ class Latency:
 
     def __init__(self, settings: LatencySettings, profiles: Mapping[str, Profile]) -> None:
         self._deviates = _unit_deviates()
+        self._saved = 1 - settings.cache_hit_ttft_factor
         self._profiles = {name: _overridden(profile, settings) for name, profile in profiles.items()}
         self._chosen = self._profiles[settings.profile] if settings.profile is not None else None
 
@@ -43,12 +46,19 @@ class Latency:
         """Give the profile in force for a model whose own is `name`."""
         return self._chosen or self._profiles[name]
 
-    def schedule(self, name: str, dice: Dice) -> Schedule:
-        """Sample the schedule of one turn of a model whose own profile is `name`."""
+    def schedule(self, name: str, dice: Dice, *, cached: float = 0.0) -> Schedule:
+        """Sample the schedule of one turn.
+
+        Args:
+            name: The model's own profile.
+            dice: Choose its latencies.
+            cached: Share of the prompt that was read from the prompt cache, 0 to 1.
+        """
         profile = self.profile(name)
         ttft = profile.ttft_mean_ms
         if profile.ttft_stddev_ms:
             ttft = max(0.0, dice.gauss(ttft, profile.ttft_stddev_ms))
+        ttft *= 1 - self._saved * cached
         if not profile.tbt_stddev_ms:
             return Schedule(ttft=ttft / 1000, itl=profile.tbt_mean_ms / 1000)
         draw = dice.getrandbits(28)
@@ -60,6 +70,14 @@ class Latency:
             start=draw & (_TABLE - 1),
             stride=(draw >> 14) | 1,
         )
+
+    def without_table(self, schedule: Schedule) -> Schedule:
+        """Give `schedule` without the table that all schedules share, to be kept somewhere."""
+        return msgspec.structs.replace(schedule, deviates=())
+
+    def with_table(self, schedule: Schedule) -> Schedule:
+        """Give a kept schedule its table back."""
+        return msgspec.structs.replace(schedule, deviates=self._deviates)
 
 
 def _overridden(profile: Profile, settings: LatencySettings) -> Profile:

@@ -9,29 +9,37 @@ Decisions:
 * The choices of a turn come into being side by side, as a model samples them in one batch.
 """
 
+import functools
 from collections.abc import Callable
+
+import msgspec
 
 from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.errors import ContextLengthError, VisionError
 from llmsim.exchange import (
+    CacheMark,
     Choice,
     Fault,
     FinishReason,
     Image,
+    Message,
     Passage,
     Prompt,
+    Schedule,
     Segment,
     SegmentKind,
     Turn,
     Usage,
 )
+from llmsim.planning.caching import UNUSED, CacheUse, NoCache, PromptCache, use_cache
 from llmsim.planning.dice import Dice, fresh, id_source, seeded, seeded_id
 from llmsim.planning.endings import EMPTY, limited, stopped
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import Generator, Tickets, generator
 from llmsim.planning.latency import Latency
 from llmsim.planning.reasoning import reasoning_tokens
+from llmsim.planning.summaries import told_passage
 from llmsim.planning.tokens import Tokenizer, tokenizer
 
 _MESSAGE_TOKENS = 4
@@ -59,6 +67,7 @@ class Planner:
         catalogue: Catalogue,
         tickets: Tickets,
         clock: Callable[[], float],
+        cache: PromptCache | None = None,
     ) -> None:
         """Prepare to plan.
 
@@ -67,6 +76,7 @@ class Planner:
             catalogue: The facts about models.
             tickets: Numbers that all workers share.
             clock: Unix time in seconds.
+            cache: Prefixes of prompts that all workers share; None to keep none.
         """
         self._catalogue = catalogue
         self._enforce_window = settings.response.enforce_context_window
@@ -76,6 +86,7 @@ class Planner:
         self._faults = Faults(settings.errors)
         self._tickets = tickets
         self._clock = clock
+        self._cache = cache or NoCache()
         self._dice = fresh()
         self.new_id = id_source()
 
@@ -99,7 +110,9 @@ class Planner:
         if prompt.images and model.known and not model.vision:
             raise VisionError(prompt.model, prompt.images[0].path)
         words = tokenizer(model.tokenizer)
-        prompt_tokens = count_prompt(prompt, words)
+        # The same texts end several prefixes; each is counted once.
+        count = functools.cache(words.count) if prompt.cache_marks else words.count
+        prompt_tokens = _prompt_tokens(prompt, count)
         if self._enforce_window and prompt_tokens > model.context_window:
             raise ContextLengthError(model.context_window, prompt_tokens)
 
@@ -114,14 +127,42 @@ class Planner:
         )
         limit = self._limit(prompt, model, prompt_tokens)
         choices = tuple(self._choice(prompt, model, words, limit, dice) for _ in range(prompt.choices))
+        use = self._cached(prompt, model, count)
         return Turn(
             id=self.new_id() if self._seed is None else seeded_id(numbered),
             created=int(self._clock()),
             model=prompt.model,
             choices=choices,
-            usage=_usage(prompt_tokens, choices),
-            schedule=self._latency.schedule(model.profile, dice),
+            usage=_usage(prompt_tokens, choices, use),
+            schedule=self._latency.schedule(model.profile, dice, cached=use.read / prompt_tokens),
         )
+
+    def silence(self, prompt: Prompt) -> Turn:
+        """Plan a turn that says nothing, at once: what is there to be continued."""
+        return Turn(
+            id=self.new_id(),
+            created=int(self._clock()),
+            model=prompt.model,
+            choices=(Choice((), FinishReason.STOP),),
+            usage=Usage(prompt=self.count(prompt), completion=0),
+            schedule=Schedule(ttft=0.0, itl=0.0),
+        )
+
+    def count(self, prompt: Prompt) -> int:
+        """Count the tokens of a prompt."""
+        return count_prompt(prompt, tokenizer(self._catalogue.facts(prompt.model).tokenizer))
+
+    def find(self, name: str) -> Model | None:
+        """Look up a known model by id, alias or snapshot."""
+        return self._catalogue.find(name)
+
+    def without_table(self, turn: Turn) -> Turn:
+        """Give a turn without what all turns of this process share, to be kept somewhere."""
+        return msgspec.structs.replace(turn, schedule=self._latency.without_table(turn.schedule))
+
+    def with_table(self, turn: Turn) -> Turn:
+        """Give a kept turn back what all turns share."""
+        return msgspec.structs.replace(turn, schedule=self._latency.with_table(turn.schedule))
 
     def _limit(self, prompt: Prompt, model: Model, prompt_tokens: int) -> int:
         limit = _UNLIMITED if prompt.limit is None else prompt.limit
@@ -129,48 +170,86 @@ class Planner:
             limit = min(limit, model.max_output_tokens, model.context_window - prompt_tokens)
         return limit
 
+    def _cached(self, prompt: Prompt, model: Model, count: Callable[[str], int]) -> CacheUse:
+        if not prompt.cache_marks:
+            return UNUSED
+        return use_cache(
+            self._cache,
+            prompt.cache_marks,
+            lambda mark: _prefix_tokens(prompt, mark, count),
+            model.cache_minimum,
+        )
+
     def _choice(self, prompt: Prompt, model: Model, words: Tokenizer, limit: int, dice: Dice) -> Choice:
-        passage = stopped(self._generate(prompt, words, dice), prompt.stop)
+        passage, stop = stopped(self._generate(prompt, words, dice), prompt.stop)
         thought = 0
         if model.reasoning:
             thought = reasoning_tokens(prompt.effort or model.default_effort, passage.tokens)
+        if prompt.reasoning_limit is not None:
+            thought = min(thought, prompt.reasoning_limit)
         if not thought:
             passage, finish = limited(passage, limit)
-            return Choice((_text(passage),), finish)
+            return Choice((_text(passage),), finish, stop if finish is FinishReason.STOP else None)
+        told = told_passage(prompt.summary, thought, words, dice) if prompt.summary else None
         if thought >= limit:
-            return Choice((Segment(SegmentKind.REASONING, limit), _text(EMPTY)), FinishReason.LENGTH)
+            told = limited(told, limit)[0] if told else None
+            return Choice((Segment(SegmentKind.REASONING, limit, told), _text(EMPTY)), FinishReason.LENGTH)
         passage, finish = limited(passage, limit - thought)
-        return Choice((Segment(SegmentKind.REASONING, thought), _text(passage)), finish)
+        segments = (Segment(SegmentKind.REASONING, thought, told), _text(passage))
+        return Choice(segments, finish, stop if finish is FinishReason.STOP else None)
 
 
 def _text(passage: Passage) -> Segment:
     return Segment(SegmentKind.TEXT, passage.tokens, passage)
 
 
-def _usage(prompt_tokens: int, choices: tuple[Choice, ...]) -> Usage:
+def _usage(prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Usage:
     thought = sum(
         segment.tokens
         for choice in choices
         for segment in choice.segments
         if segment.kind is SegmentKind.REASONING
     )
-    return Usage(prompt=prompt_tokens, completion=sum(choice.tokens for choice in choices), reasoning=thought)
+    return Usage(
+        prompt=prompt_tokens,
+        completion=sum(choice.tokens for choice in choices),
+        reasoning=thought,
+        cached=use.read,
+        cache_written=use.written,
+    )
 
 
 def count_prompt(prompt: Prompt, words: Tokenizer) -> int:
     """Count the prompt's tokens as the API's own formula does: messages, their marks, images, priming."""
+    return _prompt_tokens(prompt, words.count)
+
+
+def _prompt_tokens(prompt: Prompt, count: Callable[[str], int]) -> int:
     tokens = _REPLY_TOKENS
     for message in prompt.messages:
-        tokens += _MESSAGE_TOKENS + message.extra_tokens
-        for text in message.texts:
-            tokens += words.count(text)
-        for note in message.notes:
-            tokens += words.count(note)
-        if message.name is not None:
-            tokens += _NAME_TOKENS + words.count(message.name)
+        tokens += _message_tokens(message, count)
     for image in prompt.images:
         tokens += image_tokens(image)
     return tokens
+
+
+def _message_tokens(message: Message, count: Callable[[str], int]) -> int:
+    tokens = _MESSAGE_TOKENS + message.extra_tokens
+    for text in message.texts:
+        tokens += count(text)
+    for note in message.notes:
+        tokens += count(note)
+    if message.name is not None:
+        tokens += _NAME_TOKENS + count(message.name)
+    return tokens
+
+
+def _prefix_tokens(prompt: Prompt, mark: CacheMark, count: Callable[[str], int]) -> int:
+    """Count the prefix that ends at a mark: part of what `count_prompt` counts."""
+    tokens = sum(_message_tokens(message, count) for message in prompt.messages[: mark.messages])
+    if mark.partial is not None:
+        tokens += _message_tokens(mark.partial, count)
+    return tokens + sum(map(image_tokens, prompt.images[: mark.images]))
 
 
 def image_tokens(image: Image) -> int:

@@ -31,6 +31,13 @@ Source: tiktoken_ext/openai_public.py and tiktoken/load.py.
 """
 
 
+_CONTENTS = {
+    "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+}
+"""SHA-256 of each vocabulary. Source: tiktoken_ext/openai_public.py."""
+
+
 class Tokenizer:
     """One vocabulary.
 
@@ -93,8 +100,9 @@ def tokenizer(name: str) -> Tokenizer:
 def _load(name: str) -> tiktoken.Encoding:
     directory = Path(str(resources.files("llmsim") / "vocabularies"))
     path = directory / hashlib.sha1(_ADDRESS.format(name).encode(), usedforsecurity=False).hexdigest()
-    if not path.exists():
-        raise CatalogueError(f"tokenizer {name!r}: no vocabulary at {path}; reinstall llmsim")
+    # NOTE: checked here because tiktoken would delete a file that is not what it expects, and download another.
+    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != _CONTENTS[name]:
+        raise CatalogueError(f"tokenizer {name!r}: no sound vocabulary at {path}; reinstall llmsim")
     before = os.environ.get("TIKTOKEN_CACHE_DIR")
     os.environ["TIKTOKEN_CACHE_DIR"] = str(directory)
     try:

@@ -5,6 +5,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from llmsim.errors import ConfigError
+
 
 def run_directory(configured: str, environ: Mapping[str, str]) -> Path:
     """Give the run directory, made if need be.
@@ -13,6 +15,9 @@ def run_directory(configured: str, environ: Mapping[str, str]) -> Path:
         configured: The setting `server.run_dir`; empty to choose: systemd's `$RUNTIME_DIRECTORY`, else
             `llmsim` under `$XDG_RUNTIME_DIR`, else a directory of the user's own under the temporary one.
         environ: The environment.
+
+    Raises:
+        ConfigError: It cannot be made.
     """
     if configured:
         path = Path(configured)
@@ -22,5 +27,8 @@ def run_directory(configured: str, environ: Mapping[str, str]) -> Path:
         path = Path(runtime) / "llmsim"
     else:
         path = Path(tempfile.gettempdir()) / f"llmsim-{os.getuid()}"
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"server.run_dir: cannot make {str(path)!r}: {error.strerror}") from None
     return path

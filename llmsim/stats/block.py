@@ -164,18 +164,30 @@ class Block:
             in_flight = words[requests] - sum(words[row:requests].tolist())
             if in_flight > 0:
                 words[row + Outcome.ABORTED.column] += in_flight
+        words[first + layout.WEBSOCKETS_CLOSED] = words[first + layout.WEBSOCKETS_OPENED]
         words[first + layout.PID] = 0
         words[first + layout.TAKEN] = 0
 
     def is_unused(self, slot: int) -> bool:
-        """Tell whether a slot is free and has never counted a request."""
+        """Tell whether a slot is free and has never counted a request or a connection."""
         first = self.layout.slot(slot)
-        requests = range(
+        counted = range(
             first + layout.ENDPOINTS + layout.ENDPOINT_REQUESTS,
             first + layout.ENDPOINTS + self.layout.endpoints * layout.ENDPOINT_WORDS,
             layout.ENDPOINT_WORDS,
         )
-        return not self.words[first + layout.TAKEN] and not any(self.words[word] for word in requests)
+        words = (layout.TAKEN, layout.WEBSOCKETS_OPENED)
+        return not any(self.words[first + word] for word in words) and not any(
+            self.words[word] for word in counted
+        )
+
+    def open_websockets(self) -> int:
+        """Count the WebSocket connections that are open, over all workers."""
+        firsts = (self.layout.slot(slot) for slot in range(self.layout.slots))
+        return sum(
+            self.words[first + layout.WEBSOCKETS_OPENED] - self.words[first + layout.WEBSOCKETS_CLOSED]
+            for first in firsts
+        )
 
     def close(self) -> None:
         """Give the memory back. Whoever still counts with it gets a ValueError."""

@@ -20,7 +20,7 @@ from llmsim.stats import histogram
 from llmsim.stats.outcome import Outcome
 
 MAGIC = int.from_bytes(b"llmstats", "little")
-VERSION = 1
+VERSION = 2
 
 WORD_BYTES = 8
 LINE_WORDS = 8  # 64 bytes, the cache line of x86-64 and most of ARM
@@ -41,6 +41,9 @@ LABEL_BYTES = LABEL_WORDS * WORD_BYTES
 # A slot; words counted from its first.
 TAKEN = 0  # 1 from claim to settle; the only word of a claimed slot that the master writes
 PID = 1
+WEBSOCKETS_OPENED = 2
+WEBSOCKETS_CLOSED = 3
+EVICTED = 4  # records that left the shared store to make room
 
 # Histograms.
 TTFT = LINE_WORDS

@@ -51,6 +51,7 @@ class Recorder:
         "_ring",
         "_rows",
         "_since",
+        "_slot",
         "_ttft",
         "_until",
         "_words",
@@ -59,6 +60,7 @@ class Recorder:
     def __init__(self, block: Block, slot: int) -> None:
         first = block.layout.slot(slot)
         self._block = block
+        self._slot = first
         self._words = block.words
         # PERF: the word of each endpoint's requests; its outcomes stand right before.
         self._requests = tuple(
@@ -157,6 +159,18 @@ class Recorder:
             if not self._since <= now < self._until:
                 self._turn_to(int(now))
             words[self._entry + RING_ERRORS] += 1
+
+    def websocket_opened(self) -> None:
+        """Count a WebSocket connection that was taken."""
+        self._words[self._slot + layout.WEBSOCKETS_OPENED] += 1
+
+    def websocket_closed(self) -> None:
+        """Count its end; exactly once for each that was opened."""
+        self._words[self._slot + layout.WEBSOCKETS_CLOSED] += 1
+
+    def evicted(self, records: int) -> None:
+        """Count records that left the shared store to make room."""
+        self._words[self._slot + layout.EVICTED] += records
 
     def _turn_to(self, second: int) -> None:
         words = self._words

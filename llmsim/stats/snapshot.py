@@ -55,6 +55,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         avg_latency_ms: Mean end-to-end latency of finished requests.
         min_latency_ms: The shortest; None while nothing has finished.
         max_latency_ms: The longest; None while nothing has finished.
+        websocket_connections: WebSocket connections open.
+        websocket_connections_total: WebSocket connections that were taken.
+        evicted_records: Records that left the shared store to make room.
         model_requests: Accepted requests by model.
         endpoints: By stats label.
         models: By model id, most requests first.
@@ -90,6 +93,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     avg_latency_ms: float
     min_latency_ms: float | None
     max_latency_ms: float | None
+    websocket_connections: int
+    websocket_connections_total: int
+    evicted_records: int
     model_requests: dict[str, int]
     endpoints: dict[str, EndpointStats]
     models: dict[str, ModelStats]
@@ -170,6 +176,9 @@ def snapshot(block: Block, now: float, *, wall: float | None = None) -> Snapshot
         avg_latency_ms=latency.end_to_end_ms.mean or 0.0,
         min_latency_ms=latency.end_to_end_ms.min,
         max_latency_ms=latency.end_to_end_ms.max,
+        websocket_connections=block.open_websockets(),
+        websocket_connections_total=sum(slot.words[layout.WEBSOCKETS_OPENED] for slot in slots),
+        evicted_records=sum(slot.words[layout.EVICTED] for slot in slots),
         model_requests={name: model.requests for name, model in models.items()},
         endpoints=endpoints,
         models=models,

@@ -30,7 +30,7 @@ _AT = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$
 _STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+|\.\.\.)\]")
 _MISSING = re.compile(r"^Object missing required field `(.+)`$")
 _LENGTH = re.compile(r"^Expected `[^`]+` of length (>=|<=|==) (\d+)$")
-_BOUND = re.compile(r"^Expected `[^`]+` (>=|>|<=|<) (-?[\d.e+]+)$")
+_BOUND = re.compile(r"^Expected `(\w+)[^`]*` (>=|>|<=|<) (-?[\d.e+]+)$")
 _PATTERN = re.compile(r"^Expected `str` matching regex (.+)$")
 _CHOICE = re.compile(r"^Invalid (?:enum )?value")
 _TYPE = re.compile(r"^Expected `([^`]+)`(?:, got `([^`]+)`)?$")
@@ -99,8 +99,9 @@ def _rule(what: str) -> tuple[Rule, Any, Callable[[Any], bool]]:
             return "too_short", size, lambda value: isinstance(value, str | list | dict) and len(value) < size
         return "too_long", size, lambda value: isinstance(value, str | list | dict) and len(value) > size
     if limit := _BOUND.match(what):
-        number = _number(limit[2])
-        if ">" in limit[1]:
+        # A field of decimals has decimal bounds, also where they are whole.
+        number = float(limit[3]) if limit[1] == "float" else _number(limit[3])
+        if ">" in limit[2]:
             return "minimum", number, lambda value: isinstance(value, int | float) and value < number
         return "maximum", number, lambda value: isinstance(value, int | float) and value > number
     if pattern := _PATTERN.match(what):

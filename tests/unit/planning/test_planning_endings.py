@@ -27,13 +27,13 @@ def test_the_text_ends_before_the_first_stop_text(pieces: list[tuple[str, int]],
     text = passage.text
     first = min((at for at in (text.find(stop) for stop in stops if stop) if at >= 0), default=len(text))
 
-    assert stopped(passage, stops).text == text[:first]
+    assert stopped(passage, stops)[0].text == text[:first]
 
 
 @given(PIECES, STOPS)
 def test_no_stop_text_is_left(pieces: list[tuple[str, int]], stops: list[str]) -> None:
     """CHAT-2.2: No stop text is ever seen, not even one that begins where another ends the text."""
-    left = stopped(made(pieces), stops).text
+    left = stopped(made(pieces), stops)[0].text
 
     assert not any(stop in left for stop in stops if stop)
 
@@ -42,7 +42,7 @@ def test_no_stop_text_is_left(pieces: list[tuple[str, int]], stops: list[str]) -
 def test_what_is_left_are_pieces_of_the_whole(pieces: list[tuple[str, int]], stops: list[str]) -> None:
     """CHAT-3.5: A stop text shortens the last piece and leaves those before it, and their tokens, alone."""
     passage = made(pieces)
-    left = stopped(passage, stops)
+    left, _ = stopped(passage, stops)
     count = len(left.pieces)
 
     assert left.pieces[: max(0, count - 1)] == passage.pieces[: max(0, count - 1)]
@@ -55,23 +55,23 @@ def test_without_stop_texts_nothing_is_touched(pieces: list[tuple[str, int]]) ->
     """CHAT-2.2: Without a match the passage itself goes on, with all that was derived from it."""
     passage = made(pieces)
 
-    assert stopped(passage, ()) is passage
-    assert stopped(passage, ("absent", "")) is passage
+    assert stopped(passage, ()) == (passage, None)
+    assert stopped(passage, ("absent", "")) == (passage, None)
 
 
 def test_a_stop_text_may_span_pieces() -> None:
     """CHAT-2.2: A match is found in the text, wherever the pieces are cut; its first token was made all the same."""
-    left = stopped(Passage(("one", " two", " three"), (1, 2, 3)), ["o thr"])
+    left, stop = stopped(Passage(("one", " two", " three"), (1, 2, 3)), ["o thr"])
 
-    assert left.pieces == ("one", " tw")
+    assert (left.pieces, stop) == (("one", " tw"), "o thr")
     assert left.tokens == 2
 
 
 def test_a_stop_text_at_the_start_leaves_nothing() -> None:
     """CHAT-2.2: A text that begins with a stop text is empty and costs nothing."""
-    left = stopped(Passage(("one", " two"), (1, 2)), ["one"])
+    left, stop = stopped(Passage(("one", " two"), (1, 2)), ["one"])
 
-    assert left.pieces == ()
+    assert (left.pieces, stop) == ((), "one")
     assert left.tokens == 0
 
 

@@ -100,7 +100,7 @@ def test_a_slice_boundary_costs_a_few_tokens_at_most(length: int) -> None:
 
 
 def test_vocabularies_are_loaded_without_network() -> None:
-    """ARCH-3.9: A process that may open no socket loads both vocabularies and counts with them."""
+    """ARCH-3.10: A process that may open no socket loads both vocabularies and counts with them."""
     program = """
 import os, socket
 def refuse(*_, **__):
@@ -118,13 +118,13 @@ assert "TIKTOKEN_CACHE_DIR" not in os.environ
 
 
 def test_a_missing_vocabulary_is_an_error_and_no_download() -> None:
-    """ARCH-3.9: A vocabulary that is not in the package is refused by name."""
+    """ARCH-3.10: A vocabulary that is not in the package is refused by name."""
     with pytest.raises(CatalogueError, match="p50k_base"):
         Tokenizer("p50k_base")
 
 
 def test_the_environment_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ARCH-3.9: Pointing tiktoken at the package leaves the user's own cache setting alone."""
+    """ARCH-3.10: Pointing tiktoken at the package leaves the user's own cache setting alone."""
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "/somewhere")
     Tokenizer("cl100k_base")
 

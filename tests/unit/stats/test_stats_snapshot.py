@@ -20,8 +20,8 @@ ORIGINAL_NAMES = (
 )
 OWN_NAMES = (
     "started_at taken_at finished_requests refused_requests abandoned_requests aborted_requests failed_requests "
-    "overloaded_errors invalid_request_errors authentication_errors tokens_per_second endpoints models workers latency "
-    "last_60_seconds"
+    "overloaded_errors invalid_request_errors authentication_errors tokens_per_second "
+    "websocket_connections websocket_connections_total evicted_records endpoints models workers latency last_60_seconds"
 )
 
 
@@ -207,3 +207,18 @@ def test_a_slot_whose_worker_has_not_started_has_no_process(block: Block) -> Non
 
     [worker] = snapshot(block, NOW).workers
     assert (worker.pid, worker.alive) == (None, False)
+
+
+def test_websockets_and_evictions_are_counted(block: Block, recorder: Recorder) -> None:
+    """STATS-3.7, STATS-3.8: open connections are those taken and not ended; a dead worker's end at settling."""
+    for _ in range(3):
+        recorder.websocket_opened()
+    recorder.websocket_closed()
+    recorder.evicted(5)
+
+    assert block.open_websockets() == 2
+    assert snapshot(block, NOW).websocket_connections == 2
+    assert snapshot(block, NOW).evicted_records == 5
+    block.settle(0)
+    assert block.open_websockets() == 0
+    assert snapshot(block, NOW).websocket_connections_total == 3

@@ -1,0 +1,61 @@
+"""What a model tells of its reasoning: a summary, or all of it.
+
+Decisions:
+* All of it is answered from a few texts of each length, which are made when they are first wanted: what
+  renderers derive from them is shared by all requests. PERF: 0.3 us against 0.4 ms for 300 fresh tokens.
+"""
+
+import functools
+
+from llmsim.exchange import Passage
+from llmsim.planning.dice import Dice, seeded
+from llmsim.planning.generators import COMMON_WORDS, Prose
+from llmsim.planning.tokens import Tokenizer
+
+SHARES = {"concise": 0.05, "auto": 0.10, "detailed": 0.15}
+"""Words of summary for each reasoning token."""
+
+
+_VARIANTS = 8
+_REMEMBERED = 512
+_REMEMBERED_TOKENS = 2_000
+"""Tokens up to which a text is remembered: at most a million tokens in all."""
+
+
+def told_passage(level: str, reasoning: int, words: Tokenizer, dice: Dice) -> Passage:
+    """Tell of `reasoning` tokens at `level`: a key of `SHARES`, or `full`."""
+    if level != "full":
+        return summary_passage(level, reasoning, dice)
+    if reasoning > _REMEMBERED_TOKENS:
+        return _prose(words).passage(reasoning, dice)
+    return _thoughts(words, reasoning, int(dice.random() * _VARIANTS))
+
+
+@functools.cache
+def _prose(words: Tokenizer) -> Prose:
+    return Prose(COMMON_WORDS, words)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _thoughts(words: Tokenizer, tokens: int, variant: int) -> Passage:
+    return _prose(words).passage(tokens, seeded("thoughts", tokens, variant))
+
+
+def summary_passage(level: str, reasoning: int, dice: Dice) -> Passage:
+    """Make the summary of `reasoning` tokens, told while they are made.
+
+    Args:
+        level: A key of `SHARES`.
+        reasoning: Reasoning tokens to be summarised; with none there is nothing to tell.
+        dice: Choose the words.
+
+    Returns:
+        One piece a word, at least one; the pieces are spread evenly over the reasoning, and `ends` counts its tokens.
+    """
+    words = min(reasoning, max(1, round(SHARES[level] * reasoning))) if reasoning else 0
+    pieces = [dice.choice(COMMON_WORDS) for _ in range(words)]
+    text = tuple(
+        (word.capitalize() if number == 0 else f" {word}") + ("." if number == words - 1 else "")
+        for number, word in enumerate(pieces)
+    )
+    return Passage(text, tuple(-(-(number + 1) * reasoning // words) for number in range(words)))

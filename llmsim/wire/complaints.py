@@ -1,0 +1,262 @@
+"""What is wrong, in the words of the OpenAI family of APIs: status, message, param and code.
+
+Decisions:
+* Two providers share these words, not their envelopes: each puts a complaint into its own, with its own types.
+* What is repeated of a request is bounded: its values and its keys may be megabytes.
+
+Source: the words follow what the OpenAI API answers today.
+"""
+
+import math
+from typing import Any, assert_never
+
+import msgspec
+
+from llmsim.errors import (
+    BodyTooLargeError,
+    ContextLengthError,
+    InvalidFieldError,
+    InvalidJsonError,
+    MethodError,
+    RefusedError,
+    UnknownModelError,
+    UnknownResponseError,
+    UnknownRouteError,
+    VisionError,
+)
+from llmsim.exchange import Fault, FaultKind
+from llmsim.wire.codec import encode
+
+_SHOWN = 100
+"""Characters of a value or key found in a request that are repeated."""
+
+
+class Complaint(msgspec.Struct, frozen=True, kw_only=True):
+    """Why there is no answer.
+
+    Attributes:
+        status: HTTP status code.
+        message: For a person.
+        param: The field at fault, written as in `messages[1].role`; None if it is none.
+        code: For a program; None where the API gives none.
+        headers: What the HTTP response must say besides.
+    """
+
+    status: int
+    message: str
+    param: str | None = None
+    code: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+CRASHED = Complaint(
+    status=500,
+    message="llmsim failed while it answered this request; its log says why.",
+    code="internal_error",
+)
+"""A bug of llmsim's own."""
+
+
+def refused(error: RefusedError) -> Complaint:
+    """Say why a request is not taken."""
+    match error:
+        case InvalidJsonError():
+            return Complaint(
+                status=400, message=f"We could not parse the JSON body of your request. [{error}]"
+            )
+        case InvalidFieldError():
+            return _invalid_field(error)
+        case BodyTooLargeError():
+            return Complaint(
+                status=413,
+                message=f"Request body too large: the limit is {error.limit} bytes. "
+                "Please reduce the size of your request.",
+                code="request_too_large",
+            )
+        case VisionError():
+            return Complaint(
+                status=400,
+                message="Invalid content type. image_url is only supported by certain models, and "
+                f"{error.model} is not one of them.",
+                param=written((*error.path, "type")),
+            )
+        case ContextLengthError():
+            return Complaint(
+                status=400,
+                message=f"This model's maximum context length is {error.window} tokens. However, your messages "
+                f"resulted in {error.tokens} tokens. Please reduce the length of the messages.",
+                param="messages",
+                code="context_length_exceeded",
+            )
+        case UnknownModelError():
+            return Complaint(
+                status=404,
+                message=f"The model '{error.model}' does not exist or you do not have access to it.",
+                param="model",
+                code="model_not_found",
+            )
+        case UnknownResponseError(param=None):
+            return Complaint(status=404, message=f"{error.noun} with id '{_shown(error.id)}' not found.")
+        case UnknownResponseError():
+            return Complaint(
+                status=400,
+                message=f"Previous response with id '{_shown(error.id)}' not found.",
+                param=error.param,
+                code="previous_response_not_found",
+            )
+        case UnknownRouteError():
+            return Complaint(status=404, message=f"Invalid URL ({error.method} {error.path})")
+        case MethodError():
+            return Complaint(
+                status=405,
+                message=f"Not allowed to {error.method} on {error.path}. (HINT: Perhaps you meant to use a different "
+                f"HTTP method? It takes {', '.join(error.allowed)}.)",
+                code="method_not_supported",
+                headers=(("allow", ", ".join(error.allowed)),),
+            )
+        case _:
+            return Complaint(status=400, message=str(error))
+
+
+_JSON_NAMES = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a decimal",
+    "bool": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+
+
+def _kind_of(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int():
+            return "an integer"
+        case float():
+            return "a decimal number"
+        case str():
+            return "a string"
+        case list():
+            return "an empty array" if not value else "an array"
+        case _:
+            return "an object"
+
+
+def written(path: tuple[str | int, ...]) -> str | None:
+    """Write a path as the API does: `messages[1].role`; None for the body itself."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{_shown(step)}" if text else _shown(step)
+    return text or None
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else encode(value, default=str).decode()
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _invalid_field(error: InvalidFieldError) -> Complaint:
+    param = written(error.path)
+    name = param or "body"
+    found, wanted = error.found, error.wanted
+    number = "decimal" if isinstance(found, float) or isinstance(wanted, float) else "integer"
+    match error.rule:
+        case "missing":
+            message, code = f"Missing required parameter: '{name}'.", "missing_required_parameter"
+        case "type":
+            names = " or ".join(
+                _JSON_NAMES.get(word, word) for word in str(wanted).split(" | ") if word != "null"
+            )
+            message = f"Invalid type for '{name}': expected {names}, but got {_kind_of(found)} instead."
+            code = "invalid_type"
+        case "choice":
+            quoted = [f"'{choice}'" for choice in wanted]
+            allowed = (
+                " and ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1]))) if quoted else "documented"
+            )
+            message = f"Invalid value: '{_shown(found)}'. Supported values are: {allowed}."
+            code = "invalid_value"
+        case "minimum":
+            message = (
+                f"Invalid '{name}': {number} below minimum value. Expected a value >= {wanted:g}, but got "
+                f"{_shown(found)} instead."
+            )
+            code = f"{number}_below_min_value"
+        case "maximum":
+            message = (
+                f"Invalid '{name}': {number} above maximum value. Expected a value <= {wanted:g}, but got "
+                f"{_shown(found)} instead."
+            )
+            code = f"{number}_above_max_value"
+        case "too_short" | "too_long":
+            message, code = _length_message(name, error)
+        case "pattern":
+            message = (
+                f"Invalid '{name}': string does not match pattern. Expected a string that matches {wanted}."
+            )
+            code = "invalid_value"
+        case "conflict":
+            message, code = str(wanted), "invalid_value"
+        case _:
+            assert_never(error.rule)
+    return Complaint(status=400, message=message, param=param, code=code)
+
+
+def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
+    thing = (
+        "array" if isinstance(error.found, list) else "object" if isinstance(error.found, dict) else "string"
+    )
+    length = len(error.found) if isinstance(error.found, str | list | dict) else 0
+    unit = {"array": "length", "object": "number of properties", "string": "length"}[thing]
+    if error.rule == "too_short":
+        code = f"empty_{thing}" if length == 0 else f"{thing}_below_min_length"
+        found = f"an empty {thing}" if length == 0 else f"{thing} of {unit} {length}"
+        problem = f"empty {thing}" if length == 0 else f"{thing} too short"
+        return (
+            f"Invalid '{name}': {problem}. Expected {unit} >= {error.wanted}, but got {found} instead.",
+            code,
+        )
+    return (
+        f"Invalid '{name}': {thing} too long. Expected maximum {unit} {error.wanted}, but got {unit} {length} instead.",
+        f"{thing}_above_max_length",
+    )
+
+
+def failed(fault: Fault) -> Complaint:
+    """Say what goes wrong on purpose."""
+    headers: tuple[tuple[str, str], ...] = ()
+    if fault.retry_after is not None:
+        # Source: openai SDK, _base_client.py: retry-after-ms first, then retry-after. Whole seconds, as RFC 9110 wants.
+        headers = (
+            ("retry-after", str(math.ceil(fault.retry_after))),
+            ("retry-after-ms", f"{fault.retry_after * 1000:.0f}"),
+        )
+    status, message, code = _FAULTS[fault.kind]
+    return Complaint(status=status, message=f"{message} (simulated by llmsim)", code=code, headers=headers)
+
+
+_FAULTS = {
+    FaultKind.RATE_LIMIT: (
+        429,
+        "Rate limit reached for requests. Please try again later.",
+        "rate_limit_exceeded",
+    ),
+    FaultKind.SERVER_ERROR: (
+        500,
+        "The server had an error while processing your request. Sorry about that!",
+        "server_error",
+    ),
+    FaultKind.OVERLOADED: (
+        503,
+        "The engine is currently overloaded, please try again later.",
+        "server_overloaded",
+    ),
+    FaultKind.TIMEOUT: (504, "The request timed out.", "timeout"),
+    FaultKind.INVALID_REQUEST: (400, "The request is invalid.", "invalid_request"),
+    FaultKind.AUTHENTICATION: (401, "Incorrect API key provided.", "invalid_api_key"),
+}
