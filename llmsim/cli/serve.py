@@ -6,7 +6,9 @@ Decisions:
 """
 
 import os
+import shutil
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +69,12 @@ def _banner(settings: Settings) -> None:
     base = f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
     workers = worker_count(settings)
     latency = settings.latency.profile or "each model's own"
-    if any(value is not None for value in (settings.latency.ttft_mean_ms, settings.latency.tbt_mean_ms)):
+    if any(getattr(settings.latency, name) is not None for name in _OVERRIDES):
         latency += ", overridden by [latency]"
     facts = [(provider.name, base + provider.prefix + "/v1") for provider in PROVIDERS]
     facts += [
-        ("stats", f"{base}/llmsim/stats   or: llmsim stats --watch" + _port_option(server.port)),
+        ("api key", "any, or none"),
+        ("stats", f"{base}/llmsim/stats   or: {_program()} stats --watch" + _port_option(server.port)),
         ("workers", f"{workers}"),
         ("latency", latency),
         (
@@ -85,13 +88,21 @@ def _banner(settings: Settings) -> None:
         click.style(f"\nllmsim {__version__}", bold=True) + " simulates LLM APIs; no model is asked.\n"
     )
     for name, fact in facts:
-        click.echo(f"  {click.style(f'{name:<8}', dim=True)} {fact}")
+        click.echo(f"  {click.style(f'{name:<13}', dim=True)} {fact}")
     click.echo(
         f"\nTry:\n\n  curl -N {base}/openai/v1/chat/completions -H 'content-type: application/json' \\"
     )
     click.echo(
         """    -d '{"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}'\n"""
     )
+
+
+_OVERRIDES = ("ttft_mean_ms", "ttft_stddev_ms", "tbt_mean_ms", "tbt_stddev_ms")
+
+
+def _program() -> str:
+    """Give the command as it can be typed here: with its path where the shell would not find it."""
+    return "llmsim" if shutil.which("llmsim") else str(Path(sys.argv[0]).with_name("llmsim"))
 
 
 def _port_option(port: int) -> str:

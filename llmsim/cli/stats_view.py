@@ -40,7 +40,6 @@ def view(stats: Snapshot, *, origin: str) -> RenderableType:
     parts: list[RenderableType] = [
         _headline(stats, origin),
         _pulse(stats),
-        _outcomes(stats),
         _latencies(stats),
     ]
     p99 = stats.latency.lateness_ms.p99
@@ -48,6 +47,7 @@ def view(stats: Snapshot, *, origin: str) -> RenderableType:
         parts.append(
             Text(f"Late: one token in a hundred left {_ms(p99)} ms or more after it was due.", "red")
         )
+    parts.append(_outcomes(stats))
     if stats.workers:
         tables = [_models(stats), _workers(stats)] if stats.models else [_workers(stats)]
         parts.append(Columns(tables, padding=(1, 3)))

@@ -1,9 +1,19 @@
 """All providers, in the order in which they are shown."""
 
+from llmsim.config import Settings
+from llmsim.providers.anthropic.provider import anthropic
 from llmsim.providers.contract import Provider
 from llmsim.providers.openai.provider import OPENAI
+from llmsim.providers.openresponses.provider import OPENRESPONSES
 
-PROVIDERS: tuple[Provider, ...] = (OPENAI,)
+
+def providers(settings: Settings) -> tuple[Provider, ...]:
+    """Give all providers as `settings` have them; the same settings give the same ones."""
+    return (OPENAI, anthropic(settings.anthropic), OPENRESPONSES)
+
+
+PROVIDERS = providers(Settings())
+"""All providers by default: routes, labels and errors are the same whatever the settings."""
 
 
 def endpoint_labels() -> tuple[str, ...]:

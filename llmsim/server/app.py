@@ -7,7 +7,7 @@ Decisions:
 """
 
 import logging
-import time
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,40 +20,89 @@ from llmsim.config import Settings
 from llmsim.errors import InvalidJsonError, MethodError, RefusedError, UnknownRouteError
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
-from llmsim.providers.registry import PROVIDERS
-from llmsim.server.lookups import Lookups
+from llmsim.providers.registry import PROVIDERS, endpoint_numbers, providers
+from llmsim.server.desk import ServerDesk
+from llmsim.server.operations import Responder, responder
+from llmsim.server.pacing import Wheel
+from llmsim.server.sockets import Sockets
 from llmsim.server.system import Health, Stats
-from llmsim.server.turns import Turns, send_reply
+from llmsim.server.turns import Turns, send_error
 from llmsim.server.visits import KEY, Visit
-from llmsim.stats import Block, Outcome
+from llmsim.state.store import Store
+from llmsim.stats import Block, Outcome, Recorder
 from llmsim.wire.codec import encode
+
+_SOCKET_LIFETIME = 3600.0
+"""Seconds a WebSocket connection lasts. Source: OpenAI guide, WebSocket mode: 60 minutes."""
 
 _log = logging.getLogger(__name__)
 
 
 def create_app(
-    settings: Settings, catalogue: Catalogue, planner: Planner, block: Block
+    settings: Settings,
+    catalogue: Catalogue,
+    planner: Planner,
+    store: Store,
+    *,
+    block: Block,
+    recorder: Recorder,
+    wheel: Wheel,
 ) -> falcon.asgi.App[Any, Any]:
     """Build the Falcon app of one worker.
 
     Every request's scope must carry its `Visit`.
     """
     app = falcon.asgi.App()
-    models = served_models(settings, catalogue)
-    for provider in PROVIDERS:
+    desk = ServerDesk(served_models(settings, catalogue), planner, store, recorder)
+    numbers = endpoint_numbers()
+    limit = settings.server.max_body_bytes
+    methods: dict[str, tuple[str, ...]] = {}
+    for provider in providers(settings):
+        routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for generation in provider.generations:
-            turns = Turns(provider, generation, planner, settings.server.max_body_bytes)
-            app.add_route(provider.prefix + generation.path, turns)
-        for lookup in provider.lookups:
-            app.add_route(provider.prefix + lookup.path, Lookups(provider, lookup, models, planner))
+            routes[generation.path]["post"] = Turns(provider, generation, planner, desk, limit).on_post
+            if generation.socket is not None:
+                routes[generation.path]["websocket"] = Sockets(
+                    generation,
+                    generation.socket,
+                    numbers[provider.prefix + generation.path],
+                    planner,
+                    desk,
+                    wheel=wheel,
+                    block=block,
+                    recorder=recorder,
+                    most=settings.server.max_websocket_connections,
+                    lifetime=_SOCKET_LIFETIME,
+                    max_message_bytes=limit,
+                ).on_websocket
+        for operation in provider.operations:
+            answer = responder(provider, operation, desk, planner, limit)
+            routes[operation.path][operation.method.lower()] = answer
+        for path, responders in routes.items():
+            app.add_route(provider.prefix + path, _resource(responders))
+            methods[provider.prefix + path] = _methods(responders)
     app.add_route("/health", Health())
     app.add_route("/llmsim/stats", Stats(block))
 
-    errors = _Errors(planner)
+    errors = _Errors(planner, methods)
     app.add_error_handler(falcon.HTTPError, errors.http)
     app.add_error_handler(RefusedError, errors.refused)
     app.add_error_handler(Exception, errors.crashed)
     return app
+
+
+def _resource(responders: Mapping[str, Responder]) -> object:
+    """Make the Falcon resource of one path: every method without a responder is refused, OPTIONS too."""
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise falcon.HTTPMethodNotAllowed(_methods(responders))
+
+    answered = {f"on_{method}": staticmethod(answer) for method, answer in responders.items()}
+    return type("Resource", (), {"on_options": staticmethod(refuse)} | answered)()
+
+
+def _methods(responders: Mapping[str, Responder]) -> tuple[str, ...]:
+    return tuple(sorted(method.upper() for method in responders if method != "websocket"))
 
 
 def served_models(settings: Settings, catalogue: Catalogue) -> Mapping[str, Model]:
@@ -67,11 +116,15 @@ def _provider_of(path: str) -> Provider | None:
     return next((one for one in PROVIDERS if path == one.prefix or path.startswith(one.prefix + "/")), None)
 
 
+_KINDS = {404: "not_found", 405: "method_not_allowed", 500: "server_error"}
+
+
 class _Errors:
     """Answers what no endpoint has answered."""
 
-    def __init__(self, planner: Planner) -> None:
+    def __init__(self, planner: Planner, methods: Mapping[str, tuple[str, ...]]) -> None:
         self._planner = planner
+        self._methods = methods
 
     async def http(
         self, req: Request, resp: Response, error: falcon.HTTPError, params: Mapping[str, Any], **_: Any
@@ -92,6 +145,9 @@ class _Errors:
                 refusal = MethodError(
                     req.method, path, tuple(method for method in allowed if method != "OPTIONS")
                 )
+            case falcon.HTTPBadRequest() if req.method not in falcon.COMBINED_METHODS:
+                # Falcon knows no such method on any path; uvicorn lets SEARCH, PURGE and others through.
+                refusal = MethodError(req.method, path, self._methods[req.uri_template or ""])
             case _:
                 refusal = InvalidJsonError(error.title or str(error))
         self._send(req, resp, provider, provider.render_refusal(refusal))
@@ -120,7 +176,7 @@ class _Errors:
 
     def _send(self, req: Request, resp: Response, provider: Provider, reply: Reply) -> None:
         visit: Visit = req.scope[KEY]
-        send_reply(resp, reply, provider.headers(self._planner.new_id(), time.monotonic() - visit.arrived))
+        send_error(resp, provider, reply, self._planner.new_id(), visit)
 
     def _plain(self, req: Request, resp: Response, error: falcon.HTTPError) -> None:
         prefixes = ", ".join(f"{provider.prefix}/v1" for provider in PROVIDERS)
@@ -130,4 +186,5 @@ class _Errors:
         resp.status = error.status
         resp.set_headers(dict(error.headers or ()))
         resp.content_type = "application/json"
-        resp.data = encode({"error": {"message": message, "type": "not_found", "param": None, "code": None}})
+        kind = _KINDS.get(error.status_code, "invalid_request")
+        resp.data = encode({"error": {"message": message, "type": kind, "param": None, "code": None}})

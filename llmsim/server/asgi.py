@@ -20,6 +20,8 @@ from llmsim.server.connections import Receive, Send, connector, direct_writes_pr
 from llmsim.server.pacing import Wheel
 from llmsim.server.visits import KEY, Visit
 from llmsim.state.directory import run_directory
+from llmsim.state.prefixes import Prefixes
+from llmsim.state.store import SqliteStore
 from llmsim.state.tickets import Tickets
 from llmsim.stats import Block, Recorder
 
@@ -35,6 +37,7 @@ class Application:
     Attributes:
         settings: What is simulated.
         tickets: Numbers that all workers share.
+        store: Turns that all workers share.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -47,8 +50,11 @@ class Application:
         self.settings = settings
         self._catalogue = load_catalogue()
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
-        self.tickets = Tickets(run_directory(settings.server.run_dir, os.environ) / f"{os.getpid()}.tickets")
-        self._planner = Planner(settings, self._catalogue, self.tickets, time.time)
+        directory = run_directory(settings.server.run_dir, os.environ)
+        self.tickets = Tickets(directory / f"{os.getpid()}.tickets")
+        self.store = SqliteStore(directory / f"{os.getpid()}.store", settings.store, time.time)
+        prefixes = Prefixes(self.store, time.time)
+        self._planner = Planner(settings, self._catalogue, self.tickets, time.time, prefixes)
         self._planner.warm()
 
     def start(self, block: Block, slot: int) -> None:
@@ -64,8 +70,17 @@ class Application:
         if direct and (problem := direct_writes_problem()):
             _log.warning("direct writes are off, streams cost more: %s", problem)
             direct = False
-        self._connect = connector(Wheel(asyncio.get_running_loop()), direct=direct)
-        self._app = create_app(self.settings, self._catalogue, self._planner, block)
+        wheel = Wheel(asyncio.get_running_loop())
+        self._connect = connector(wheel, direct=direct)
+        self._app = create_app(
+            self.settings,
+            self._catalogue,
+            self._planner,
+            self.store,
+            block=block,
+            recorder=self._recorder,
+            wheel=wheel,
+        )
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; book its end whatever happens."""

@@ -52,7 +52,7 @@ class Connection(Protocol):
 class DirectConnection:
     """A line over uvicorn's httptools protocol, written to directly."""
 
-    __slots__ = ("_clock", "_closed", "_cycle", "_flight", "_receive", "_transport", "_wheel")
+    __slots__ = ("_clock", "_closed", "_cycle", "_failure", "_flight", "_receive", "_transport", "_wheel")
 
     def __init__(
         self, cycle: Any, receive: Receive, wheel: Wheel, clock: Callable[[], float] = time.monotonic
@@ -63,6 +63,7 @@ class DirectConnection:
         self._wheel = wheel
         self._clock = clock
         self._flight: Flight | None = None
+        self._failure: Exception | None = None
         self._closed = False
 
     @property
@@ -78,8 +79,9 @@ class DirectConnection:
         """Wait until the clock shows `instant`; tell whether the client is still there then."""
         if self._clock() >= instant:
             return not self.gone
-        self._wheel.at(instant, self._wake)
         while not self.gone:
+            # Anew after each wake: the last bit of a float may have let the wheel turn too early.
+            self._wheel.at(instant, self._wake)
             await self._receive()
             if self._clock() >= instant:
                 return not self.gone
@@ -94,8 +96,18 @@ class DirectConnection:
         self._wheel.at(flight.due, self._write)
         while not flight.done and not self.gone:
             await self._receive()
+            if self._failure is not None:
+                raise self._failure
 
     def _write(self) -> None:
+        """Write what is due, from the wheel's callback; a bug is handed to the request that waits in `fly`."""
+        try:
+            self._write_due()
+        except Exception as error:
+            self._failure = error
+            self._cycle.message_event.set()
+
+    def _write_due(self) -> None:
         flight = self._flight
         if self._closed or flight is None:
             return
@@ -131,7 +143,16 @@ class AsgiConnection:
 
     __slots__ = ("_clock", "_gone", "_news", "_receive", "_watcher", "_wheel")
 
-    def __init__(self, receive: Receive, wheel: Wheel, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, receive: Receive | None, wheel: Wheel, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take the line over.
+
+        Args:
+            receive: Where a hang-up is told; None if `hang_up` is called instead.
+            wheel: The worker's wheel.
+            clock: `time.monotonic`.
+        """
         self._receive = receive
         self._wheel = wheel
         self._clock = clock
@@ -144,9 +165,13 @@ class AsgiConnection:
         """Whether the client has hung up."""
         return self._gone
 
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
             pass
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Note that the client is gone, and wake who waits."""
         self._gone = True
         self._news.set()
 
@@ -154,10 +179,10 @@ class AsgiConnection:
         """Wait until the clock shows `instant`; tell whether the client is still there then."""
         if self._clock() >= instant:
             return not self._gone
-        if self._watcher is None:
-            self._watcher = asyncio.create_task(self._watch())
-        self._wheel.at(instant, self._news.set)
+        if self._watcher is None and self._receive is not None:
+            self._watcher = asyncio.create_task(self._watch(self._receive))
         while not self._gone and self._clock() < instant:
+            self._wheel.at(instant, self._news.set)
             await self._news.wait()
             self._news.clear()
         return not self._gone
@@ -204,7 +229,7 @@ def direct_writes_problem() -> str | None:
         return f"uvicorn's httptools protocol has changed: {error}"
     wanted = ("transport", "disconnected", "message_event", "chunked_encoding", "flow")
     missing = [name for name in wanted if not hasattr(cycle, name)]
-    if not hasattr(cycle.flow, "write_paused"):
+    if not missing and not hasattr(cycle.flow, "write_paused"):
         missing.append("flow.write_paused")
     return f"uvicorn's RequestResponseCycle has no {', '.join(missing)}" if missing else None
 

@@ -11,13 +11,18 @@ Decisions:
 * A reload with a faulty configuration keeps the one in force and says so.
 """
 
+import errno
 import fcntl
 import gc
 import os
+import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from msgspec.structs import replace
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings, load
@@ -50,6 +55,7 @@ class Host:
         self._block: Block | None = None
         self._listeners: Listeners | None = None
         self._lock = -1
+        self._terminal = os.isatty(0)
 
     def configure(self) -> dict[str, Any]:
         """Read the settings from the environment and give gunicorn's from them; again at each reload.
@@ -58,12 +64,23 @@ class Host:
             ConfigError: At the first reading; later the settings in force are kept.
         """
         try:
-            self.settings = load(environ=os.environ, profiles=load_catalogue().profiles).settings
+            settings = load(environ=os.environ, profiles=load_catalogue().profiles).settings
         except LlmsimError as error:
             if self.settings is None:
                 raise
-            print(f"llmsim: the configuration in force is kept: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            _say(f"the configuration in force is kept: {error}")
+        else:
+            self.settings = self._in_place(settings)
         return self._gunicorn(self.settings)
+
+    def _in_place(self, settings: Settings) -> Settings:
+        """Keep host and port over a reload: sockets, lock and stats block are bound to them."""
+        if self.settings is None:
+            return settings
+        new, old = settings.server, self.settings.server
+        if (new.host, new.port) != (old.host, old.port):
+            _say(f"host and port take effect at a restart; still listening on {address(old.host, old.port)}")
+        return replace(settings, server=replace(new, host=old.host, port=old.port))
 
     def _gunicorn(self, settings: Settings) -> dict[str, Any]:
         server = settings.server
@@ -112,11 +129,14 @@ class Host:
                 now=time.monotonic(),
             )
         except (ConfigError, StatsError) as error:
-            print(f"llmsim: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            _say(str(error))
             sys.exit(1)
+        _raise_descriptor_limit()
         self._listeners = Listeners(host, port, server.cfg.backlog, server.log)
         server.LISTENERS = self._listeners.sockets
-        server.app.wsgi().tickets.restart()
+        application = server.app.wsgi()
+        application.tickets.restart()
+        application.store.restart()
 
     def _take_port(self, host: str, port: int) -> None:
         assert self.settings is not None
@@ -132,8 +152,10 @@ class Host:
             raise ConfigError(taken.format(f"another llmsim (pid {holder}) serves it")) from None
         os.truncate(self._lock, 0)
         os.write(self._lock, f"{os.getpid()}\n".encode())
-        if reason := tried_without_sharing(host, port):
-            raise ConfigError(taken.format(f"cannot listen on {host}:{port}: {reason}"))
+        if error := tried_without_sharing(host, port):
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigError(taken.format("another program listens there"))
+            raise ConfigError(f"cannot listen on {address(host, port)}: {error.strerror}")
 
     def when_ready(self, server: Any) -> None:
         """Leave what is loaded alone from now on, so that workers share it; tell that the server is up."""
@@ -144,10 +166,16 @@ class Host:
 
     def on_reload(self, server: Any) -> None:
         """Load the application anew by the settings just read; new workers serve it."""
+        if self._terminal and not os.isatty(0):
+            # The hangup was the terminal's, and nobody is there to see the server go on.
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         try:
             server.app.callable = self.application()
         except LlmsimError as error:
-            server.log.error("the application in force is kept: %s", error)
+            _say(f"the application in force is kept: {error}")
+        else:
+            _say("settings were read anew; new workers take them")
 
     def pre_fork(self, server: Any, worker: Any) -> None:
         """Give the worker its socket and its part of the stats block."""
@@ -176,15 +204,33 @@ class Host:
 
     def on_exit(self, server: Any) -> None:
         """Take the stats block away."""
-        server.app.wsgi().tickets.remove()
+        application = server.app.wsgi()
+        application.tickets.remove()
+        application.store.remove()
         if self._block is not None:
             self._block.close()
             self._block.unlink()
 
 
+def _say(message: str) -> None:
+    """Tell the operator, whatever the log level is."""
+    print(f"llmsim: {message}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many open connections as the system lets this process have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def worker_count(settings: Settings) -> int:
     """Tell how many workers are meant: 0 is one for each available core, at most 4."""
-    return settings.server.workers or min(4, len(os.sched_getaffinity(0)))
+    if settings.server.workers:
+        return settings.server.workers
+    # Not every POSIX system tells a process the cores that it may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, cores)
 
 
 def address(host: str, port: int) -> str:

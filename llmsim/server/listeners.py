@@ -75,7 +75,7 @@ class Listeners:
             listener.close()
 
 
-def tried_without_sharing(host: str, port: int) -> str | None:
+def tried_without_sharing(host: str, port: int) -> OSError | None:
     """Try to take the port for oneself alone.
 
     Returns:
@@ -87,5 +87,5 @@ def tried_without_sharing(host: str, port: int) -> str | None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            return error.strerror
+            return error
     return None

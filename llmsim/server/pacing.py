@@ -13,6 +13,7 @@ import asyncio
 import heapq
 import logging
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from math import ceil
 
@@ -125,7 +126,8 @@ class Flight:
         self._last = -1.0
         self.done = False
         self.due = arrived
-        self._reach(runs[0].ends[0])
+        if runs:
+            self._reach(runs[0].ends[0])
 
     def _reach(self, after: int) -> None:
         """Move on to the instant at which `after` tokens exist."""
@@ -173,6 +175,9 @@ class Flight:
         stop = min(len(ends), start + _MOST_FRAMES)
         late = self._recorder.late if run.tokens else None
         if self._at_once:
+            if ends[start] == 0:
+                # What waits for no token does not wait for the first one either.
+                return bisect_right(ends, 0, start, stop) if self._arrived <= now else start
             self._reach(ends[stop - 1])
             if self.due > now:
                 return start

@@ -19,6 +19,8 @@ class Health:
         resp.content_type = "application/json"
         resp.data = self._body
 
+    on_head = on_get
+
 
 class Stats:
     """`GET /llmsim/stats`: the counters of all workers."""

@@ -9,18 +9,22 @@ Decisions:
 
 import asyncio
 import time
+from functools import partial
 
 from falcon.asgi import Request, Response
 
-from llmsim.errors import BodyTooLargeError, MethodError, RefusedError
+from llmsim.errors import BodyTooLargeError, InvalidJsonError, RefusedError
 from llmsim.exchange import Fault, Turn
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Ask, Generation, Provider, Reply
+from llmsim.providers.storage import Stored
+from llmsim.server.deciding import Decider, Decision
+from llmsim.server.desk import ServerDesk
 from llmsim.server.pacing import Flight
 from llmsim.server.visits import KEY, Visit
 from llmsim.stats import Outcome
 
-_OFF_LOOP = 32_768
+OFF_LOOP = 32_768
 """Bytes of a body from which on it is parsed and planned in a thread."""
 
 
@@ -55,43 +59,55 @@ class Stream:
 
 
 class Turns:
-    """The resource of one generating endpoint."""
+    """Answers one generating endpoint."""
 
     def __init__(
-        self, provider: Provider, generation: Generation, planner: Planner, max_body_bytes: int
+        self,
+        provider: Provider,
+        generation: Generation,
+        planner: Planner,
+        desk: ServerDesk,
+        max_body_bytes: int,
     ) -> None:
         self._provider = provider
         self._generation = generation
         self._planner = planner
+        self._decider = Decider(generation, planner, desk)
         self._max_body_bytes = max_body_bytes
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Answer one request."""
         visit: Visit = req.scope[KEY]
         try:
-            ask, decided = await self._decide(await read_body(req, self._max_body_bytes))
+            if self._provider.admit is not None:
+                self._provider.admit(req.headers_lower)
+            decision = await self._decide(await read_body(req, self._max_body_bytes), visit.arrived)
         except RefusedError as error:
             visit.outcome = Outcome.REFUSED
-            self._reply(resp, visit, self._provider.render_refusal(error))
+            self._deny(resp, visit, self._provider.render_refusal(error))
             return
         except HungUpError:
             visit.outcome = Outcome.ABANDONED
             return
-        if isinstance(decided, Fault):
-            await self._fail(resp, visit, ask, decided)
+        ask, outcome, stored = decision.ask, decision.outcome, decision.stored
+        if stored is not None:
+            visit.undo = partial(self._decider.lost, decision)
+        if isinstance(outcome, Fault):
+            await self._fail(resp, visit, ask, outcome)
         elif ask.prompt.stream:
-            await self._stream(resp, visit, ask, decided)
+            await self._stream(resp, visit, ask, outcome)
+        elif stored is not None and stored.background:
+            self._take_on(resp, visit, stored)
         else:
-            await self._answer(resp, visit, ask, decided)
+            await self._answer(resp, visit, ask, outcome)
 
-    async def _decide(self, body: bytes) -> tuple[Ask, Turn | Fault]:
-        if len(body) < _OFF_LOOP:
-            return self._decide_now(body)
-        return await asyncio.get_running_loop().run_in_executor(None, self._decide_now, body)
+    async def _decide(self, body: bytes, arrived: float) -> Decision:
+        if len(body) < OFF_LOOP:
+            return self._decide_now(body, arrived)
+        return await asyncio.get_running_loop().run_in_executor(None, self._decide_now, body, arrived)
 
-    def _decide_now(self, body: bytes) -> tuple[Ask, Turn | Fault]:
-        ask = self._generation.parse(body)
-        return ask, self._planner.plan(ask.prompt)
+    def _decide_now(self, body: bytes, arrived: float) -> Decision:
+        return self._decider.decide(self._generation.parse(body), arrived)
 
     async def _fail(self, resp: Response, visit: Visit, ask: Ask, fault: Fault) -> None:
         visit.recorder.accepted(ask.prompt.model, streaming=ask.prompt.stream, prompt_tokens=0)
@@ -99,7 +115,7 @@ class Turns:
             visit.outcome = Outcome.ABANDONED
             return
         visit.outcome = Outcome.of(fault.kind)
-        self._reply(resp, visit, self._provider.render_fault(fault))
+        self._deny(resp, visit, self._provider.render_fault(fault))
 
     async def _answer(self, resp: Response, visit: Visit, ask: Ask, turn: Turn) -> None:
         recorder = visit.recorder
@@ -115,6 +131,16 @@ class Turns:
         visit.outcome = Outcome.FINISHED
         self._reply(resp, visit, Reply(200, body))
 
+    def _take_on(self, resp: Response, visit: Visit, stored: Stored) -> None:
+        """Answer a request in the background: at once, with the turn as it stands. Its tokens count now."""
+        assert self._generation.storage is not None
+        usage = stored.turn.usage
+        row = visit.recorder.accepted(stored.turn.model, streaming=False, prompt_tokens=usage.prompt)
+        now = time.monotonic()
+        visit.recorder.sent(row, usage.completion, now)
+        visit.outcome = Outcome.FINISHED
+        self._reply(resp, visit, Reply(200, self._generation.storage.render(stored, now)))
+
     async def _stream(self, resp: Response, visit: Visit, ask: Ask, turn: Turn) -> None:
         recorder = visit.recorder
         row = recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
@@ -123,10 +149,7 @@ class Turns:
         if not await visit.connection.until(flight.due):
             visit.outcome = Outcome.ABANDONED
             return
-        resp.content_type = "text/event-stream; charset=utf-8"
-        resp.set_headers(_STREAM_HEADERS)
-        resp.set_headers(self._headers(visit))
-        resp.stream = Stream(visit, flight)
+        send_stream(resp, Stream(visit, flight), self._headers(visit))
 
     def _headers(self, visit: Visit) -> tuple[tuple[str, str], ...]:
         return self._provider.headers(self._planner.new_id(), time.monotonic() - visit.arrived)
@@ -134,13 +157,8 @@ class Turns:
     def _reply(self, resp: Response, visit: Visit, reply: Reply) -> None:
         send_reply(resp, reply, self._headers(visit))
 
-    async def on_options(self, req: Request, resp: Response) -> None:
-        """Refuse, as every other method is refused.
-
-        Raises:
-            MethodError: Always.
-        """
-        raise MethodError("OPTIONS", self._generation.path, ("POST",))
+    def _deny(self, resp: Response, visit: Visit, reply: Reply) -> None:
+        send_error(resp, self._provider, reply, self._planner.new_id(), visit)
 
 
 _STREAM_HEADERS = (
@@ -148,6 +166,14 @@ _STREAM_HEADERS = (
     # Proxies that buffer (nginx) would turn paced tokens into bursts.
     ("x-accel-buffering", "no"),
 )
+
+
+def send_stream(resp: Response, stream: Stream, headers: tuple[tuple[str, str], ...]) -> None:
+    """Put a streamed answer into Falcon's response."""
+    resp.content_type = "text/event-stream; charset=utf-8"
+    resp.set_headers(_STREAM_HEADERS)
+    resp.set_headers(headers)
+    resp.stream = stream
 
 
 def send_reply(resp: Response, reply: Reply, headers: tuple[tuple[str, str], ...]) -> None:
@@ -160,6 +186,12 @@ def send_reply(resp: Response, reply: Reply, headers: tuple[tuple[str, str], ...
     resp.data = reply.body
 
 
+def send_error(resp: Response, provider: Provider, reply: Reply, request_id: str, visit: Visit) -> None:
+    """Put a refusal, fault or crash into Falcon's response."""
+    headers = provider.headers(request_id, time.monotonic() - visit.arrived)
+    send_reply(resp, provider.sign(reply, request_id), headers)
+
+
 async def read_body(req: Request, limit: int) -> bytes:
     """Read the request body, whether its length was announced or not.
 
@@ -167,6 +199,9 @@ async def read_body(req: Request, limit: int) -> bytes:
         BodyTooLargeError: It is over `limit` bytes.
         HungUpError: The client hung up before its end.
     """
+    encoding = req.get_header("content-encoding", default="identity")
+    if encoding != "identity":
+        raise InvalidJsonError(f"content-encoding {encoding!r} is not read; send the body as it is")
     announced = req.content_length
     if announced is not None and announced > limit:
         raise BodyTooLargeError(limit)

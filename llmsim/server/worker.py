@@ -9,6 +9,7 @@ Decisions:
 
 import asyncio
 import os
+import signal
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -43,7 +44,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
     CONFIG_KWARGS = {
         "loop": "uvloop",
         "http": Protocol,
-        "ws": "none",
+        "ws": "websockets-sansio",
         "lifespan": "off",
         "server_header": False,
         # PERF: 1 us a request for addresses nobody reads.
@@ -57,6 +58,14 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
         super().__init__(*args, **kwargs)
         self.config.timeout_graceful_shutdown = max(1, self.cfg.graceful_timeout - 1)
         self.config.access_log = self.cfg.accesslog is not None
+        # Beyond what is answered with an error event, so that there is someone to answer.
+        self.config.ws_max_size = 2 * self.app.wsgi().settings.server.max_body_bytes
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop at once: SIGQUIT, which the master sends when it was interrupted itself."""
+        # uvicorn takes the first SIGINT as a wish to end, and the second as an order.
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     async def _serve(self) -> None:
         self.block.occupy(self.slot, os.getpid())

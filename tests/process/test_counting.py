@@ -8,8 +8,9 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-from process.streams import Client, chat
 from serving import Server, eventually, serve
+
+from process.streams import Client, chat
 
 TEXT = b'"delta":{"content":"'
 """How every text chunk goes on after its head."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -135,3 +136,33 @@ def test_fewer_workers_serve_on(tmp_path: Path) -> None:
         for _ in range(60):
             with urllib.request.urlopen(f"{server.openai}/chat/completions", data=BODY, timeout=5) as answer:
                 assert answer.status == 200
+
+
+def test_port_is_kept_over_a_reload(tmp_path: Path) -> None:
+    """ARCH-3.4: a file that names another port is obeyed at the next start; until then the server says so and serves on."""
+    file = tmp_path / "llmsim.toml"
+    file.write_text('[latency]\nprofile = "instant"\n')
+    with serve(tmp_path, "--workers", "1", "--config", str(file)) as server:
+        before = server.workers()
+        file.write_text('[server]\nport = 1\n[latency]\nprofile = "instant"\n')
+        server.signal(signal.SIGHUP)
+        eventually(lambda: server.workers() not in ([], before))
+        with urllib.request.urlopen(f"{server.openai}/chat/completions", data=BODY, timeout=10) as answer:
+            assert answer.status == 200
+
+
+def test_interrupted_master_stops_at_once(tmp_path: Path) -> None:
+    """ARCH-3.4: SIGINT to the master alone ends the server without waiting for open streams."""
+    with serve(
+        tmp_path, "--workers", "2", LLMSIM_LATENCY="instant", LLMSIM_LATENCY_TTFT_MEAN_MS="60000"
+    ) as server:
+        eventually(lambda: len(server.workers()) == 2)
+        with socket.create_connection(("127.0.0.1", server.port)) as waiting:
+            waiting.sendall(
+                b"POST /openai/v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b"
+                % (len(BODY), BODY)
+            )
+            eventually(lambda: server.stats()["active_requests"] == 1)
+            server.signal(signal.SIGINT)
+            assert server.process.wait(timeout=10) == 0
+        assert "SIGKILL" not in server.logged()

@@ -46,8 +46,7 @@ def test_memory_is_flat_under_ever_new_requests(tmp_path: Path) -> None:
         connection.close()
         stats = server.stats()
 
-    print("resident kB:", resident)
-    assert resident[-1] - resident[-3] < 1_500
+    assert resident[-1] - resident[-3] < 1_500, resident
     assert stats["finished_requests"] == 8 * ROUND
     assert len(stats["model_requests"]) <= 64
     assert sum(stats["model_requests"].values()) == 8 * ROUND

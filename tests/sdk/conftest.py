@@ -7,8 +7,8 @@ from serving import Server, serve
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Two workers that answer at once."""
-    with serve(tmp_path_factory.mktemp("sdk"), "--workers", "2", "--latency", "instant") as running:
+    """Four workers that answer at once."""
+    with serve(tmp_path_factory.mktemp("sdk"), "--workers", "4", "--latency", "instant") as running:
         yield running
 
 

@@ -5,8 +5,6 @@ Decisions:
   clients which time the first chunk and clients which time the first text measure the same.
 * The streams of several choices interleave by token: all choices come into being side by side.
 * Reasoning is hidden: it is counted, and takes its time before the first visible token.
-* Obfuscation pads each piece to a multiple of 16 bytes with characters from a fixed table. It is a
-  function of the piece and its position, so that rendering stays pure.
 
 Source of fields and order: openai SDK 3.54, types/chat/chat_completion.py and chat_completion_chunk.py.
 """
@@ -21,7 +19,7 @@ import msgspec
 
 from llmsim.errors import InvalidFieldError
 from llmsim.exchange import Choice, Image, Message, Passage, Prompt, SegmentKind, Turn, Usage
-from llmsim.providers.contract import Ask, Generation
+from llmsim.providers.contract import Ask
 from llmsim.providers.openai.chat_wire import (
     AnyMessage,
     AssistantMessage,
@@ -40,6 +38,7 @@ from llmsim.providers.openai.chat_wire import (
 )
 from llmsim.wire.codec import PassageMemo, decoder, encode, escaped, spans
 from llmsim.wire.frames import SSE_DONE, Run, single
+from llmsim.wire.obfuscation import padding
 
 _FILE_TOKENS = 765
 """What a file costs: as much as an image in full detail; its content is never opened."""
@@ -60,11 +59,15 @@ class ChatOptions(msgspec.Struct, frozen=True):
         include_usage: Whether a last chunk carries the usage.
         include_obfuscation: Whether chunks carry padding.
         service_tier: The tier reported.
+        store: Whether the completion is kept.
+        metadata: What it is labelled with.
     """
 
     include_usage: bool = False
     include_obfuscation: bool = True
     service_tier: str = "default"
+    store: bool = False
+    metadata: dict[str, str] = {}
 
 
 def parse(body: bytes) -> Ask:
@@ -106,6 +109,8 @@ def parse(body: bytes) -> Ask:
         include_usage=streaming is not None and streaming.include_usage is True,
         include_obfuscation=streaming is None or streaming.include_obfuscation is not False,
         service_tier=_TIERS.get(request.service_tier or "", "default"),
+        store=bool(request.store),
+        metadata=request.metadata or {},
     )
     return Ask(prompt, options)
 
@@ -189,31 +194,34 @@ def _call(call: ToolCall, path: tuple[str | int, ...]) -> tuple[str, str]:
 
 def render_answer(turn: Turn, options: ChatOptions) -> bytes:
     """Render the whole answer."""
-    return encode(
-        {
-            "id": f"chatcmpl-{turn.id}",
-            "object": "chat.completion",
-            "created": turn.created,
-            "model": turn.model,
-            "choices": [
-                {
-                    "index": index,
-                    "message": {
-                        "role": "assistant",
-                        "content": _visible(choice)[1].text,
-                        "refusal": None,
-                        "annotations": [],
-                    },
-                    "logprobs": None,
-                    "finish_reason": choice.finish.value,
-                }
-                for index, choice in enumerate(turn.choices)
-            ],
-            "usage": _usage(turn.usage),
-            "service_tier": options.service_tier,
-            "system_fingerprint": _fingerprint(turn.model),
-        }
-    )
+    return encode(completion(turn, options))
+
+
+def completion(turn: Turn, options: ChatOptions) -> dict[str, Any]:
+    """Give the whole answer as builtins."""
+    return {
+        "id": f"chatcmpl-{turn.id}",
+        "object": "chat.completion",
+        "created": turn.created,
+        "model": turn.model,
+        "choices": [
+            {
+                "index": index,
+                "message": {
+                    "role": "assistant",
+                    "content": _visible(choice)[1].text,
+                    "refusal": None,
+                    "annotations": [],
+                },
+                "logprobs": None,
+                "finish_reason": choice.finish.value,
+            }
+            for index, choice in enumerate(turn.choices)
+        ],
+        "usage": _usage(turn.usage),
+        "service_tier": options.service_tier,
+        "system_fingerprint": _fingerprint(turn.model),
+    }
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
@@ -306,7 +314,7 @@ class _Chunk:
             + b'{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]%b%b}\n\n'
             % (
                 self._usage,
-                self._obfuscation(_padding(0, 0)),
+                self._obfuscation(padding(0, 0)),
             )
         )
         finish = before + b'{},"logprobs":null,"finish_reason":"%b"}]%b%b}\n\n' % (
@@ -341,33 +349,15 @@ class _Chunk:
 _NO_USAGE = b',"usage":null'
 _AFTER_TEXT = b'"},"logprobs":null,"finish_reason":null}]'
 
-_NOISE = b"q7Xb0LkTz4Rn9Ws2YcVf5HgJm8PdQx1ByUa6EtKo3CiNwZrSvDhGlFjMpAeOuI" * 2
-_BLOCK = 16
-
-
-def _padding(length: int, position: int) -> bytes:
-    """Give the padding for a piece of `length` bytes at `position`: at least one byte, up to a multiple of 16."""
-    start = position * 7 % 62
-    return _NOISE[start : start + _BLOCK - length % _BLOCK]
-
 
 def _padded_with(usage: bytes) -> PassageMemo[tuple[bytes, ...]]:
     middle = _AFTER_TEXT + usage + b',"obfuscation":"'
 
     def pad(passage: Passage) -> tuple[bytes, ...]:
         pieces = enumerate(escaped(passage), start=1)
-        return tuple(piece + middle + _padding(len(piece), position) for position, piece in pieces)
+        return tuple(piece + middle + padding(len(piece), position) for position, piece in pieces)
 
     return PassageMemo(pad)
 
 
 _PADDED = {usage: _padded_with(usage) for usage in (b"", _NO_USAGE)}
-
-
-CHAT_COMPLETIONS = Generation(
-    path="/v1/chat/completions",
-    label="completions",
-    parse=parse,
-    render_answer=render_answer,
-    render_stream=render_stream,
-)

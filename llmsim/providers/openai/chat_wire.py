@@ -14,6 +14,9 @@ from msgspec import Meta, Struct
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=1)]
+Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
+]
 
 
 class TextPart(Struct, tag_field="type", tag="text"):
@@ -161,13 +164,7 @@ class ChatRequest(Struct):
     logprobs: bool | None = None
     max_completion_tokens: Count | None = None
     max_tokens: Count | None = None
-    metadata: (
-        Annotated[
-            dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]],
-            Meta(max_length=16),
-        ]
-        | None
-    ) = None
+    metadata: Metadata | None = None
     modalities: list[Literal["text", "audio"]] | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     parallel_tool_calls: bool | None = None

@@ -1,11 +1,10 @@
 """The models that are served, as OpenAI lists them."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from llmsim.catalogue import Model
 from llmsim.errors import UnknownModelError
-from llmsim.providers.contract import Lookup
+from llmsim.providers.contract import Call, Desk, Operation, Reply
 from llmsim.wire.codec import encode
 
 
@@ -25,22 +24,22 @@ def _entry(model: Model) -> dict[str, Any]:
     }
 
 
-def render_list(models: Mapping[str, Model], params: Mapping[str, str]) -> bytes:  # noqa: ARG001 - a Lookup's shape
-    """Render all served models."""
-    return encode({"object": "list", "data": [_entry(model) for model in models.values()]})
+def list_models(desk: Desk, call: Call) -> Reply:  # noqa: ARG001 - the shape of an operation
+    """List all served models."""
+    return Reply(200, encode({"object": "list", "data": [_entry(model) for model in desk.models.values()]}))
 
 
-def render_model(models: Mapping[str, Model], params: Mapping[str, str]) -> bytes:
-    """Render the model named by the path.
+def retrieve_model(desk: Desk, call: Call) -> Reply:
+    """Give the model named by the path.
 
     Raises:
         UnknownModelError: It is not served.
     """
-    model = models.get(params["model"])
+    model = desk.models.get(call.params["model"])
     if model is None:
-        raise UnknownModelError(params["model"])
-    return encode(_entry(model))
+        raise UnknownModelError(call.params["model"])
+    return Reply(200, encode(_entry(model)))
 
 
-LIST_MODELS = Lookup(path="/v1/models", render=render_list)
-RETRIEVE_MODEL = Lookup(path="/v1/models/{model}", render=render_model)
+LIST_MODELS = Operation(method="GET", path="/v1/models", run=list_models)
+RETRIEVE_MODEL = Operation(method="GET", path="/v1/models/{model}", run=retrieve_model)

@@ -1,9 +1,10 @@
 """The OpenAI API behind `/openai`."""
 
 from llmsim.providers.contract import Provider
-from llmsim.providers.openai.chat import CHAT_COMPLETIONS
+from llmsim.providers.openai.chat_store import CHAT_COMPLETIONS, CHAT_OPERATIONS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
+from llmsim.providers.openai.responses import RESPONSES, RESPONSES_OPERATIONS
 
 
 def headers(request_id: str, seconds: float) -> tuple[tuple[str, str], ...]:
@@ -22,8 +23,8 @@ def headers(request_id: str, seconds: float) -> tuple[tuple[str, str], ...]:
 OPENAI = Provider(
     name="openai",
     prefix="/openai",
-    generations=(CHAT_COMPLETIONS,),
-    lookups=(LIST_MODELS, RETRIEVE_MODEL),
+    generations=(CHAT_COMPLETIONS, RESPONSES),
+    operations=(LIST_MODELS, RETRIEVE_MODEL, *CHAT_OPERATIONS, *RESPONSES_OPERATIONS),
     render_refusal=render_refusal,
     render_fault=render_fault,
     render_crash=render_crash,

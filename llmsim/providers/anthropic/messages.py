@@ -1,0 +1,95 @@
+"""`POST /v1/messages`: a request becomes a prompt.
+
+Source: anthropic SDK 2.12, types/message_create_params.py, thinking_config_*_param.py, output_config_param.py.
+"""
+
+import msgspec
+
+from llmsim.exchange import Prompt
+from llmsim.providers.anthropic.conversation import read
+from llmsim.providers.anthropic.messages_wire import CountRequest, MessageRequest
+from llmsim.providers.anthropic.rules import check_conversation, check_generation
+from llmsim.providers.contract import Ask, Call, Desk, Operation, Reply
+from llmsim.wire.codec import decoder, encode
+
+_decode = decoder(MessageRequest)
+_decode_count = decoder(CountRequest)
+
+
+class MessageOptions(msgspec.Struct, frozen=True):
+    """What only the renderers of this endpoint understand.
+
+    Attributes:
+        thinks: Whether thinking was asked for.
+        manages_context: Whether the answer tells what was done to the context.
+        geo: The region reported.
+        speed: The speed reported.
+        tier: The service tier reported.
+    """
+
+    thinks: bool = False
+    manages_context: bool = False
+    geo: str = "global"
+    speed: str = "standard"
+    tier: str = "standard"
+
+
+def parse(body: bytes) -> Ask:
+    """Read a request body.
+
+    Raises:
+        InvalidJsonError: It is not JSON.
+        InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
+    """
+    request = _decode(body)
+    thinks = _thinks(request)
+    check_conversation(request)
+    check_generation(request, thinks=thinks)
+    said = read(request, body)
+    thinking = request.thinking
+    prompt = Prompt(
+        model=request.model,
+        messages=said.messages,
+        images=said.images,
+        limit=request.max_tokens,
+        stop=tuple(request.stop_sequences or ()),
+        effort=_effort(request),
+        reasoning_limit=thinking.budget_tokens if thinks and thinking is not None else None,
+        summary="full" if thinks and thinking is not None and thinking.display != "omitted" else None,
+        cache_marks=said.marks,
+        stream=bool(request.stream),
+    )
+    options = MessageOptions(
+        thinks=thinks,
+        manages_context=request.context_management is not None,
+        geo=request.inference_geo or "global",
+        speed=request.speed or "standard",
+    )
+    return Ask(prompt, options)
+
+
+def _thinks(request: CountRequest) -> bool:
+    return request.thinking is not None and request.thinking.type in ("enabled", "adaptive")
+
+
+def _effort(request: CountRequest) -> str:
+    """Tell how much a model thinks: as the effort says that was asked for, `medium` within a budget."""
+    if request.thinking is None or not _thinks(request):
+        return "none"
+    default = "medium" if request.thinking.type == "enabled" else "high"
+    return (request.output_config and request.output_config.effort) or default
+
+
+def count_tokens(desk: Desk, call: Call) -> Reply:
+    """Tell how many tokens a prompt has."""
+    request = _decode_count(call.body)
+    check_conversation(request)
+    said = read(request, call.body)
+    prompt = Prompt(model=request.model, messages=said.messages, images=said.images)
+    answer: dict[str, object] = {"input_tokens": desk.count(prompt)}
+    if request.context_management is not None:
+        answer["context_management"] = {"original_input_tokens": answer["input_tokens"]}
+    return Reply(200, encode(answer))
+
+
+COUNT_TOKENS = Operation(method="POST", path="/v1/messages/count_tokens", run=count_tokens)

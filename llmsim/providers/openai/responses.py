@@ -1,0 +1,33 @@
+"""The Responses API as OpenAI speaks it.
+
+Source: openai SDK 3.54, types/responses/; recorded streams of the API: no `[DONE]`, encrypted reasoning unasked,
+reasoning items without a status.
+"""
+
+from llmsim.providers.openai.errors import render_complaint, render_fault, render_refusal
+from llmsim.providers.responses_grammar.dialect import Dialect, in_full
+from llmsim.providers.responses_grammar.endpoint import endpoint
+from llmsim.providers.responses_grammar.operations import operations
+
+DIALECT = Dialect(
+    reasoning=in_full(b"response.reasoning_text.delta", b"response.reasoning_text.done"),
+    reasoning_status=False,
+    seals_reasoning=True,
+    nested_errors=False,
+    constants=(
+        b'"moderation":null,"tool_usage":{"image_gen":{"input_tokens":0,"input_tokens_details":{"image_tokens":0,'
+        b'"text_tokens":0},"output_tokens":0,"output_tokens_details":{"image_tokens":0,"text_tokens":0},'
+        b'"total_tokens":0},"web_search":{"num_requests":0}},'
+    ),
+)
+
+RESPONSES = endpoint(
+    DIALECT,
+    "responses",
+    render_complaint=render_complaint,
+    render_refusal=render_refusal,
+    render_fault=render_fault,
+)
+
+assert RESPONSES.storage is not None
+RESPONSES_OPERATIONS = operations(RESPONSES.storage, DIALECT)

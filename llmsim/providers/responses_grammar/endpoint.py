@@ -1,0 +1,77 @@
+"""The endpoint that creates responses, in a dialect: over HTTP, over WebSocket, and kept for later."""
+
+from collections.abc import Callable
+from functools import partial
+
+from llmsim.errors import RefusedError
+from llmsim.exchange import Fault, Turn
+from llmsim.providers.contract import Ask, Generation, Reply, Socket
+from llmsim.providers.responses_grammar.dialect import Dialect, Framing
+from llmsim.providers.responses_grammar.events import render_stream, socket_error
+from llmsim.providers.responses_grammar.options import ResponseOptions
+from llmsim.providers.responses_grammar.parse import parse, parse_event
+from llmsim.providers.responses_grammar.resource import outcome, public_id, resource
+from llmsim.providers.responses_grammar.stored import continued, shown
+from llmsim.providers.storage import Storage
+from llmsim.wire.complaints import Complaint
+
+
+def endpoint(
+    dialect: Dialect,
+    label: str,
+    *,
+    render_complaint: Callable[[Complaint], Reply],
+    render_refusal: Callable[[RefusedError], Reply],
+    render_fault: Callable[[Fault], Reply],
+) -> Generation:
+    """Make the endpoint.
+
+    Args:
+        dialect: How it speaks.
+        label: Its name in the stats, and the kind of its kept turns.
+        render_complaint: What a client did wrong, as the provider's error reply.
+        render_refusal: A refused request likewise.
+        render_fault: A simulated failure likewise.
+    """
+
+    def limit(message: str) -> bytes:
+        # Source: openai WebSocket guide, "Connection limits".
+        complaint = Complaint(status=400, message=message, code="websocket_connection_limit_reached")
+        return socket_error(render_complaint(complaint))
+
+    return Generation(
+        path="/v1/responses",
+        label=label,
+        parse=partial(parse, dialect=dialect),
+        render_answer=partial(render_answer, dialect=dialect),
+        render_stream=partial(render_stream, dialect=dialect),
+        storage=Storage(
+            kind=label,
+            options=ResponseOptions,
+            public_id=public_id,
+            keeps=lambda options: options.store,
+            background=lambda options: options.background,
+            metadata=lambda options: options.metadata,
+            previous=lambda options: options.previous,
+            continued=partial(continued, dialect=dialect),
+            render=partial(shown, dialect=dialect),
+        ),
+        socket=Socket(
+            parse=partial(parse_event, dialect=dialect),
+            is_warm_up=_is_warm_up,
+            render_stream=partial(render_stream, dialect=dialect, framing=Framing.LINES),
+            render_refusal=lambda error: socket_error(render_refusal(error)),
+            render_fault=lambda fault: socket_error(render_fault(fault)),
+            render_limit=limit,
+        ),
+    )
+
+
+def render_answer(turn: Turn, options: ResponseOptions, dialect: Dialect) -> bytes:
+    """Render the response of a turn that is done."""
+    return resource(turn, options, dialect, outcome(turn))
+
+
+def _is_warm_up(ask: Ask) -> bool:
+    options: ResponseOptions = ask.options
+    return not options.generate

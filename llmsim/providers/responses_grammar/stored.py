@@ -1,0 +1,76 @@
+"""What a kept response gives: itself as it stands, and a conversation to be continued.
+
+Decisions:
+* A request that continues a response has all that was asked and answered before it, in its prompt and in its items,
+  but not the earlier instructions.
+* A response that was cancelled has put out nothing.
+
+Source: openai SDK 3.54, docstrings of `previous_response_id` and `instructions`; openresponses/openresponses,
+specification.mdx, "previous_response_id".
+"""
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from llmsim.exchange import Message
+from llmsim.providers.contract import Ask
+from llmsim.providers.responses_grammar.dialect import Dialect
+from llmsim.providers.responses_grammar.listing import listed
+from llmsim.providers.responses_grammar.options import ResponseOptions
+from llmsim.providers.responses_grammar.resource import Output, Status, outcome, resource
+from llmsim.providers.storage import State, Stored
+
+
+def shown(stored: Stored, now: float, dialect: Dialect) -> bytes:
+    """Render a kept response as it stands at `now`, on the monotonic clock."""
+    options: ResponseOptions = stored.options
+    return resource(stored.turn, options, dialect, _status(stored, now))
+
+
+def _status(stored: Stored, now: float) -> Status:
+    match stored.state(now):
+        case State.QUEUED:
+            return "queued"
+        case State.IN_PROGRESS:
+            return "in_progress"
+        case State.DONE:
+            return outcome(stored.turn)
+        case State.CANCELLED:
+            return "cancelled"
+        case other:
+            assert_never(other)
+
+
+def input_items(stored: Stored) -> tuple[bytes, ...]:
+    """Give all that a kept response was answering as listed items, the oldest first."""
+    options: ResponseOptions = stored.options
+    return listed(options.items, stored.turn.id)
+
+
+def continued(ask: Ask, earlier: Stored, dialect: Dialect) -> Ask:
+    """Put all that `earlier` was answering, and its answer, before the input of `ask`."""
+    options: ResponseOptions = ask.options
+    before: ResponseOptions = earlier.options
+    put_out = None if earlier.cancelled is not None else Output(earlier.turn, before, dialect)
+    answer: tuple[Message, ...] = ()
+    if put_out is not None and put_out.said is not None and put_out.said.passage is not None:
+        answer = (Message("assistant", (put_out.said.passage.text,)),)
+    own = 1 if options.instructed else 0
+    messages = (
+        *ask.prompt.messages[:own],
+        *earlier.prompt.messages[1 if before.instructed else 0 :],
+        *answer,
+        *ask.prompt.messages[own:],
+    )
+    items = (
+        *input_items(earlier),
+        *(put_out.items if put_out is not None else ()),
+        *options.items,
+    )
+    # Its own images come first: a refusal names the first of them.
+    images = (*ask.prompt.images, *earlier.prompt.images)
+    return Ask(
+        replace(ask.prompt, messages=messages, images=images),
+        replace(options, items=items),
+    )

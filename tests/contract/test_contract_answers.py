@@ -1,0 +1,275 @@
+"""Every generating endpoint: answers and streams, when they come and what is counted."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from asgi import Exchange, Simulator, settings_of, simulator, twin
+from endpoints import Endpoint
+from fakes import counting_tickets
+
+from llmsim.exchange import Turn
+from llmsim.providers.contract import Ask
+
+SLOW = {"profile": "instant", "ttft_mean_ms": 60_000}
+STEPPED = {"profile": "instant", "ttft_mean_ms": 12, "tbt_mean_ms": 3}
+
+
+def planned(endpoint: Endpoint, body: bytes, **tables: Any) -> tuple[Ask, Turn]:
+    """Plan what a worker of these settings answers first, after a restart of its numbers."""
+    ask = endpoint.generation.parse(body)
+    turn = twin(settings_of(**tables), counting_tickets()).plan(ask.prompt)
+    assert isinstance(turn, Turn)
+    return ask, turn
+
+
+def restarted(**tables: Any) -> Simulator:
+    """Start a worker whose numbers begin at 0."""
+    worker = simulator(**tables)
+    worker.application.tickets.restart()
+    return worker
+
+
+async def stream(worker: Simulator, endpoint: Endpoint, **fields: Any) -> Exchange:
+    return await worker.ask("POST", endpoint.path, endpoint.body(stream=True, **fields))
+
+
+class TestBytes:
+    """What comes back is what rendering gives."""
+
+    async def test_an_answer_is_what_rendering_gives(self, endpoint: Endpoint) -> None:
+        """ARCH-1.1: An answer took the one path: parsed, planned and rendered by the endpoint's own functions."""
+        ask, turn = planned(endpoint, endpoint.body(), seed=7)
+        exchange = await restarted(seed=7).ask("POST", endpoint.path, endpoint.body())
+
+        assert (exchange.status, exchange.whole) == (200, True)
+        assert exchange.body == endpoint.generation.render_answer(turn, ask.options)
+        assert exchange.headers["content-type"] == "application/json"
+        assert exchange.headers["content-length"] == str(len(exchange.body))
+
+    @pytest.mark.parametrize("latency", [{"profile": "instant"}, STEPPED], ids=["instant", "stepped"])
+    async def test_a_stream_is_what_rendering_gives(
+        self, endpoint: Endpoint, latency: dict[str, Any]
+    ) -> None:
+        """ARCH-1.2: The bytes of a stream are those that were rendered, however they are paced."""
+        tables: dict[str, Any] = {"seed": 7, "latency": latency, "target_tokens": 12}
+        ask, turn = planned(endpoint, endpoint.body(stream=True), **tables)
+        exchange = await stream(restarted(**tables), endpoint)
+
+        runs = endpoint.generation.render_stream(turn, ask.options)
+        assert (exchange.status, exchange.whole) == (200, True)
+        assert exchange.body == b"".join(run.data(0, len(run.ends)) for run in runs)
+        assert exchange.headers["content-type"].startswith("text/event-stream")
+        assert exchange.headers["cache-control"] == "no-cache"
+        assert exchange.headers["x-accel-buffering"] == "no"
+        assert "content-length" not in exchange.headers
+
+    async def test_writes_are_whole_events(self, endpoint: Endpoint) -> None:
+        """LAT-3.3: No write begins or ends inside an event."""
+        exchange = await stream(simulator(latency=STEPPED, target_tokens=20), endpoint)
+
+        assert all(data.endswith(b"\n\n") for _, data in exchange.parts)
+        assert all(data.startswith((b"data: ", b"event: ")) for _, data in exchange.parts)
+
+    async def test_a_large_body_is_answered_alike(self, endpoint: Endpoint) -> None:
+        """ARCH-4.4: A body that is parsed off the loop gets the answer that it would get on it."""
+        filler = {"x-filler": "x" * 100_000}
+        small = await restarted(seed=7).ask("POST", endpoint.path, endpoint.body())
+        large = await restarted(seed=7).ask("POST", endpoint.path, endpoint.body(**filler))
+
+        assert large.body == small.body
+
+    async def test_the_same_seed_gives_the_same_text_on_any_worker(self, endpoint: Endpoint) -> None:
+        """ARCH-3.7: Two workers of one server, whatever they answered before, say the same."""
+        tables: dict[str, Any] = {"seed": 7, "generator": "random"}
+        bodies = []
+        for before in (0, 3):
+            worker = restarted(**tables)
+            for number in range(before):
+                await worker.ask("POST", endpoint.path, endpoint.body(model=f"other-{number}"))
+            worker.application.tickets.restart()
+            bodies.append((await worker.ask("POST", endpoint.path, endpoint.body())).body)
+
+        assert bodies[0] == bodies[1]
+
+    async def test_without_a_seed_answers_differ(self, endpoint: Endpoint) -> None:
+        """CHAT-2.4: The same request twice is answered in two ways, with two ids."""
+        worker = simulator(generator="random")
+        bodies = {(await worker.ask("POST", endpoint.path, endpoint.body())).body for _ in range(5)}
+
+        assert len(bodies) == 5
+
+
+class TestTimes:
+    """When it comes."""
+
+    async def test_nothing_of_a_stream_is_early(self, endpoint: Endpoint) -> None:
+        """LAT-3.1: Head and events of a stream come no sooner than their tokens exist."""
+        tables: dict[str, Any] = {"seed": 7, "latency": STEPPED, "target_tokens": 8}
+        ask, turn = planned(endpoint, endpoint.body(stream=True), **tables)
+        worker = restarted(**tables)
+        sent = time.monotonic()
+        exchange = await stream(worker, endpoint)
+
+        runs = endpoint.generation.render_stream(turn, ask.options)
+        ends = [(run.data(at, at + 1), end) for run in runs for at, end in enumerate(run.ends)]
+        assert exchange.started - sent >= turn.schedule.due(ends[0][1])
+        for at, data in exchange.parts:
+            while data:
+                frame, end = ends.pop(0)
+                assert data.startswith(frame)
+                assert at - sent >= turn.schedule.due(end)
+                data = data[len(frame) :]
+        assert ends == []
+
+    async def test_the_head_comes_with_the_first_event(self, endpoint: Endpoint) -> None:
+        """CHAT-3.6: The head of a response leaves with its first event, which may have to wait for a token."""
+        body = endpoint.body(stream=True)
+        ask, turn = planned(endpoint, body)
+        waits = endpoint.generation.render_stream(turn, ask.options)[0].ends[0] > 0
+        call, exchange = simulator(latency=SLOW).begin("POST", endpoint.path, [body])
+        await asyncio.sleep(0.02)
+        assert exchange.status == (0 if waits else 200)
+        assert not exchange.whole
+
+        exchange.hung_up.set()
+        await call
+
+    async def test_an_answer_comes_when_its_stream_would_have_ended(self, endpoint: Endpoint) -> None:
+        """LAT-2.3: An unstreamed answer leaves no sooner than its last token exists."""
+        tables: dict[str, Any] = {"seed": 7, "latency": STEPPED, "target_tokens": 8}
+        _, turn = planned(endpoint, endpoint.body(), **tables)
+        worker = restarted(**tables)
+        sent = time.monotonic()
+        exchange = await worker.ask("POST", endpoint.path, endpoint.body())
+
+        assert turn.schedule.due(turn.length) == pytest.approx(0.012 + 7 * 0.003)
+        assert exchange.started - sent >= turn.schedule.due(turn.length)
+
+    async def test_what_is_observed_is_counted(self, endpoint: Endpoint) -> None:
+        """LAT-3.7: A stream's TTFT, gaps, end-to-end latency and lateness stand in the stats."""
+        worker = simulator(latency=STEPPED, target_tokens=8)
+        await stream(worker, endpoint)
+
+        latency = worker.stats().latency
+        assert (latency.ttft_ms.count, latency.end_to_end_ms.count, latency.inter_token_ms.count) == (1, 1, 7)
+        assert latency.lateness_ms.count == 8
+        assert latency.ttft_ms.min >= 12  # type: ignore[operator]
+        assert latency.end_to_end_ms.min >= 12 + 7 * 3  # type: ignore[operator]
+
+    async def test_streams_run_side_by_side(self, endpoint: Endpoint) -> None:
+        """LAT-3.2: Many streams of one worker take the time of one."""
+        worker = simulator(latency={"profile": "instant", "ttft_mean_ms": 30}, target_tokens=5)
+        began = time.monotonic()
+        await asyncio.gather(*(stream(worker, endpoint) for _ in range(20)))
+
+        assert time.monotonic() - began < 20 * 0.030
+        assert worker.stats().finished_requests == 20
+
+
+class TestCounts:
+    """What is counted."""
+
+    async def test_answers_and_streams_are_counted(self, endpoint: Endpoint) -> None:
+        """ARCH-1.4: Each request is finished once, at its endpoint, for its model, with the tokens of its usage."""
+        worker = simulator(target_tokens=10)
+        for number in range(3):
+            await worker.ask("POST", endpoint.path, endpoint.body(stream=number == 0))
+
+        stats = worker.stats()
+        counts = stats.endpoints[endpoint.generation.label]
+        assert (stats.total_requests, stats.active_requests) == (3, 0)
+        assert (counts.requests, counts.finished) == (3, 3)
+        assert (stats.streaming_requests, stats.non_streaming_requests) == (1, 2)
+        assert stats.completion_tokens == 30
+        assert list(stats.models) == [endpoint.request["model"]]
+        ask = endpoint.generation.parse(endpoint.body())
+        assert (
+            stats.prompt_tokens == 3 * twin(settings_of(), counting_tickets()).plan(ask.prompt).usage.prompt
+        )  # type: ignore[union-attr]
+
+    async def test_ever_new_models_are_counted_in_bounds(self, endpoint: Endpoint) -> None:
+        """ARCH-4.3: Requests for ever new model names take no more rows than there are."""
+        worker = simulator(target_tokens=1)
+        for number in range(100):
+            await worker.ask("POST", endpoint.path, endpoint.body(model=f"model-{number}"))
+
+        stats = worker.stats()
+        assert stats.finished_requests == 100
+        assert sum(model.requests for model in stats.models.values()) == 100
+        assert len(stats.models) < 100
+
+
+class TestHangUps:
+    """Clients that do not wait."""
+
+    @pytest.mark.parametrize("streamed", [True, False])
+    async def test_before_the_first_token(self, endpoint: Endpoint, streamed: bool) -> None:
+        """LAT-3.4: The request ends at once and is counted as abandoned; no token was sent."""
+        worker = simulator(latency=SLOW)
+        call, exchange = worker.begin("POST", endpoint.path, [endpoint.body(stream=streamed)])
+        await asyncio.sleep(0.005)
+        assert worker.stats().active_requests == 1
+        exchange.hung_up.set()
+        await asyncio.wait_for(call, 5)
+
+        stats = worker.stats()
+        assert (stats.abandoned_requests, stats.active_requests, stats.completion_tokens) == (1, 0, 0)
+        assert not exchange.whole
+
+    async def test_in_mid_stream(self, endpoint: Endpoint) -> None:
+        """LAT-3.4: What had come is counted, what had not does not come, and the request ends at once."""
+        latency = {"profile": "instant", "tbt_mean_ms": 60_000}
+        worker = simulator(latency=latency, target_tokens=50)
+        call, exchange = worker.begin("POST", endpoint.path, [endpoint.body(stream=True)])
+        await asyncio.wait_for(exchange.arrived.wait(), 5)
+        exchange.hung_up.set()
+        await asyncio.wait_for(call, 5)
+
+        stats = worker.stats()
+        assert (stats.abandoned_requests, stats.active_requests, stats.completion_tokens) == (1, 0, 1)
+        assert not exchange.whole
+
+    async def test_while_the_body_is_sent(self, endpoint: Endpoint) -> None:
+        """ARCH-1.4: A client that hangs up before its announced body is complete has abandoned the request."""
+        worker = simulator()
+        body = endpoint.body()
+        headers = {"content-length": str(len(body))}
+        call, exchange = worker.begin("POST", endpoint.path, [body[:20]], headers=headers, complete=False)
+        exchange.hung_up.set()
+        await asyncio.wait_for(call, 5)
+
+        stats = worker.stats()
+        assert (stats.abandoned_requests, stats.refused_requests, stats.active_requests) == (1, 0, 0)
+
+    async def test_before_anyone_looked(self, endpoint: Endpoint) -> None:
+        """ARCH-1.4: A client that was gone before its request was looked at has abandoned it."""
+        worker = simulator()
+        call, exchange = worker.begin("POST", endpoint.path, [])
+        exchange.hung_up.set()
+        await asyncio.wait_for(call, 5)
+
+        assert (worker.stats().abandoned_requests, worker.stats().active_requests) == (1, 0)
+
+
+class TestDrain:
+    """A worker that gives up."""
+
+    @pytest.mark.parametrize("streamed", [True, False])
+    @pytest.mark.parametrize(
+        "latency", [SLOW, {"profile": "instant", "tbt_mean_ms": 60_000}], ids=["waiting", "in mid stream"]
+    )
+    async def test_what_is_cut_off_is_aborted(
+        self, endpoint: Endpoint, streamed: bool, latency: dict[str, Any]
+    ) -> None:
+        """ARCH-1.4: A request that the server cuts off is counted as aborted, once, and nothing stays in flight."""
+        worker = simulator(latency=latency)
+        call, _ = worker.begin("POST", endpoint.path, [endpoint.body(stream=streamed)])
+        await asyncio.sleep(0.005)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+        stats = worker.stats()
+        assert (stats.aborted_requests, stats.active_requests) == (1, 0)

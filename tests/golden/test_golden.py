@@ -1,0 +1,50 @@
+"""Golden files: what a request and its turn look like on the wire, byte for byte.
+
+`<provider>/<endpoint>/<case>/` holds `request.json`, `turn.json` (a `Turn` as JSON), and what is rendered of them:
+`response.json` and `stream.sse`. `pytest --update-golden` writes the rendered files anew; their diff is reviewed as code.
+"""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from endpoints import ENDPOINTS, GOLDEN, golden_folder
+
+from llmsim.exchange import Turn
+
+CASES = sorted(path.parent for path in GOLDEN.glob("*/*/*/request.json"))
+
+
+GENERATIONS = {golden_folder(provider, generation): generation for provider, generation in ENDPOINTS}
+
+
+def compare(path: Path, rendered: bytes, *, update: bool) -> None:
+    if update:
+        path.write_bytes(rendered)
+    assert rendered == path.read_bytes(), f"{path} differs; if it should, run pytest --update-golden"
+
+
+@pytest.mark.parametrize("case", CASES, ids=[str(case.relative_to(GOLDEN)) for case in CASES])
+def test_the_same_turn_gives_the_same_bytes(case: Path, update_golden: bool) -> None:
+    """CHAT-3.7: Request and turn are rendered, whole and streamed, to the bytes of the golden files."""
+    generation = GENERATIONS[case.parent]
+    ask = generation.parse((case / "request.json").read_bytes())
+    turn = msgspec.json.decode((case / "turn.json").read_bytes(), type=Turn)
+    assert (turn.model, len(turn.choices)) == (ask.prompt.model, ask.prompt.choices)
+    assert turn.usage.completion == sum(choice.tokens for choice in turn.choices)
+
+    compare(case / "response.json", generation.render_answer(turn, ask.options), update=update_golden)
+    stream = b"".join(run.data(0, len(run.ends)) for run in generation.render_stream(turn, ask.options))
+    compare(case / "stream.sse", stream, update=update_golden)
+
+
+def test_every_endpoint_has_golden_files() -> None:
+    """ARCH-1.2: Rendering is held byte by byte for every generating endpoint of the registry."""
+    missing = [str(path.relative_to(GOLDEN)) for path in GENERATIONS if not (path / "basic").is_dir()]
+
+    assert missing == []
+
+
+def test_every_case_belongs_to_an_endpoint() -> None:
+    """ARCH-2.3: No case is left behind by an endpoint that is gone or renamed."""
+    assert {case.parent for case in CASES} <= set(GENERATIONS)

@@ -1,0 +1,176 @@
+"""The command line as a whole, and `llmsim tokens`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from llmsim.cli import main
+from llmsim.planning.tokens import tokenizer
+
+COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config"]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the developer's own variables out."""
+    for name in list(os.environ):
+        if name.startswith("LLMSIM_"):
+            monkeypatch.delenv(name)
+
+
+def run(*arguments: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(main, arguments, input=given, catch_exceptions=False)
+
+
+def test_help_lists_every_command() -> None:
+    """CONF-4.6: `llmsim --help` names each command with a line of what it does, and where to start."""
+    result = run("--help")
+
+    assert result.exit_code == 0
+    for name in COMMANDS:
+        assert any(
+            line.split()[:1] == [name] and len(line.split()) > 2 for line in result.output.splitlines()
+        ), name
+    assert "llmsim serve" in result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    """CONF-4.6: Each command has a help text."""
+    result = run(command, "--help")
+
+    assert result.exit_code == 0
+    assert result.output.startswith(f"Usage: main {command}")
+
+
+def test_an_unknown_command_is_refused() -> None:
+    """CONF-2.1: What is misspelt is refused by name, with exit code 2."""
+    result = run("sevre")
+
+    assert result.exit_code == 2
+    assert "sevre" in result.output
+
+
+def test_a_faulty_setting_is_a_message_and_exit_code_2(tmp_path: Path) -> None:
+    """CONF-2.1: A configuration error is said on stderr, one problem a line, without a traceback, and exits with 2."""
+    path = tmp_path / "llmsim.toml"
+    path.write_text("[server]\nprot = 1\n", encoding="utf-8")
+    for command in (
+        ("config", "--config", str(path)),
+        ("serve", "--config", str(path)),
+        ("serve", "--port", "x"),
+    ):
+        result = run(*command)
+
+        assert result.exit_code == 2
+        assert result.stderr.startswith("Error: ")
+        assert "Traceback" not in result.output
+        assert result.stdout == ""
+
+
+def test_absent_stats_are_a_message_and_exit_code_1() -> None:
+    """STATS-8.3: Where there are no stats to read, one line on stderr says so, and the exit code is 1."""
+    result = run("stats", "--port", "1")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert "port 1" in result.stderr
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARCH-1.5: Only errors that are meant for people become messages."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("llmsim.cli.tokens.tokenizer", fail)
+
+    with pytest.raises(RuntimeError, match="boom"):
+        run("tokens", "Hello")
+
+
+def test_commands_are_loaded_when_they_are_called() -> None:
+    """ARCH-3.2: `--help` loads neither server, nor tokenizer, nor tables."""
+    program = (
+        "import sys; from llmsim.cli import main; main(['--version'], standalone_mode=False);"
+        "print(sorted({'falcon','uvicorn','tiktoken','rich','gunicorn'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert told.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_program_is_installed_and_a_module() -> None:
+    """ARCH-3.1: `python -m llmsim` is the same program."""
+    told = subprocess.run(
+        [sys.executable, "-m", "llmsim", "--version"], capture_output=True, text=True, check=True
+    )
+
+    assert told.stdout == run("--version").output
+
+
+class TestTokens:
+    """`llmsim tokens`."""
+
+    def test_a_text_is_counted_and_cut(self) -> None:
+        """CHAT-3.5: The pieces that a stream would carry are shown, and how many tokens they are."""
+        result = run("tokens", "Hello wonderful 🦜 world")
+        passage = tokenizer("o200k_base").passage("Hello wonderful 🦜 world")
+
+        assert result.exit_code == 0
+        lines = result.output.splitlines()
+        assert lines[0] == "|".join(passage.pieces)
+        assert lines[1].split() == [
+            str(passage.tokens),
+            "tokens,",
+            str(len(passage.pieces)),
+            "pieces,",
+            "23",
+            "characters",
+        ]
+        assert "o200k_base" in lines[2]
+
+    @pytest.mark.parametrize(
+        ("model", "name"), [("gpt-4o", "o200k_base"), ("gpt-4", "cl100k_base"), ("x", "cl100k_base")]
+    )
+    def test_the_models_tokenizer_is_used(self, model: str, name: str) -> None:
+        """CHAT-2.6: Any model name is taken, and counted with its own vocabulary."""
+        text = "Antidisestablishmentarianism, naïvely: 日本語"
+        told = json.loads(run("tokens", "--json", "--model", model, text).output)
+
+        passage = tokenizer(name).passage(text)
+        assert told == {
+            "model": model,
+            "tokenizer": name,
+            "tokens": passage.tokens,
+            "pieces": list(passage.pieces),
+        }
+
+    def test_without_a_text_standard_input_is_read(self) -> None:
+        """CHAT-2.6: A long text comes by a pipe."""
+        told = json.loads(run("tokens", "--json", given="Hello world\n").output)
+
+        assert told["pieces"] == ["Hello", " world", "\n"]
+
+    def test_an_empty_text_is_no_token(self) -> None:
+        """CHAT-2.6: Nothing is nothing."""
+        assert json.loads(run("tokens", "--json", "").output)["tokens"] == 0
+
+    def test_markup_is_text(self) -> None:
+        """CHAT-3.5: What looks like markup of the terminal's is shown as it is."""
+        assert "[bold]" in run("tokens", "[bold]x[/bold]").output.replace("|", "")
+
+
+def test_the_group_finds_no_other_module() -> None:
+    """CONF-2.1: Only commands are commands: no module of the package is run by its name."""
+    context = click.Context(main)
+
+    assert main.get_command(context, "options") is None  # type: ignore[attr-defined]
+    assert main.list_commands(context) == COMMANDS  # type: ignore[attr-defined]

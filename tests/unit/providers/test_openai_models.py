@@ -1,0 +1,65 @@
+"""The list of models, and one of them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from openai.types import Model as SdkModel
+
+from llmsim.catalogue import Model, load_catalogue
+from llmsim.errors import UnknownModelError
+from llmsim.providers.contract import Call
+from llmsim.providers.openai.models import list_models, retrieve_model
+
+MODELS = load_catalogue().models
+
+
+class Served:
+    """A desk that serves some models."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self.models = models
+
+
+def listed(models: Mapping[str, Model]) -> Any:
+    reply = list_models(Served(models), Call({}))
+    assert reply.status == 200
+    return json.loads(reply.body)
+
+
+def test_all_served_models_are_listed() -> None:
+    """API-1.2: The list has an entry for every model, in the API's shape and order."""
+    assert list(listed(MODELS)) == ["object", "data"]
+    assert listed(MODELS)["object"] == "list"
+    assert [entry["id"] for entry in listed(MODELS)["data"]] == list(MODELS)
+
+
+def test_an_entry_has_the_apis_fields_and_ours() -> None:
+    """API-1.2: Each entry is the SDK's `Model`, with `context_window` and `max_output_tokens`."""
+    for entry in listed(MODELS)["data"]:
+        assert list(entry) == ["id", "object", "created", "owned_by", "context_window", "max_output_tokens"]
+        SdkModel.model_validate(entry, strict=True)
+        assert entry["context_window"] >= entry["max_output_tokens"] > 0
+
+
+def test_one_model_is_its_entry() -> None:
+    """API-1.3: A listed id gives the entry of the list."""
+    reply = retrieve_model(Served(MODELS), Call({"model": "gpt-4o"}))
+
+    assert json.loads(reply.body)["id"] == "gpt-4o"
+    assert json.loads(reply.body) in listed(MODELS)["data"]
+
+
+@pytest.mark.parametrize("model", ["gpt-5", "", "gpt-4o ", "日本"])
+def test_a_model_that_is_not_served_is_unknown(model: str) -> None:
+    """API-1.3: An id that is not served is refused by name, be it in the catalogue or not."""
+    with pytest.raises(UnknownModelError) as refused:
+        retrieve_model(Served({"gpt-4o": MODELS["gpt-4o"]}), Call({"model": model}))
+
+    assert refused.value.model == model
+
+
+def test_an_empty_list_is_a_list() -> None:
+    """API-1.2: No model is an empty list."""
+    assert listed({}) == {"object": "list", "data": []}
