@@ -4,6 +4,7 @@
   + ConfigError        a setting is missing, unknown or out of range   -> exit code 2
   + CatalogueError     the model catalogue contradicts itself          -> exit code 2
   + StatsError         the stats block is absent or of another layout  -> exit code 1
+  + StoreError         the file of the shared store cannot be used     -> exit code 1, or HTTP 500
   + RefusedError       the request is not one the provider would take  -> HTTP 4xx
     - InvalidJsonError     the body is not JSON, or not UTF-8
     - InvalidFieldError    a field is missing, of a wrong type or out of range
@@ -49,6 +50,10 @@ class CatalogueError(LlmsimError):
 
 class StatsError(LlmsimError):
     """The stats block is absent, or was written by another layout version."""
+
+
+class StoreError(LlmsimError):
+    """The file of the shared store cannot be used. The message names it and the reason."""
 
 
 class RefusedError(LlmsimError):

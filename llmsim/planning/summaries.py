@@ -2,7 +2,7 @@
 
 Decisions:
 * All of it is answered from a few texts of each length, which are made when they are first wanted: what
-  renderers derive from them is shared by all requests. PERF: 0.3 us against 0.4 ms for 300 fresh tokens.
+  renderers derive from them is shared by all requests.
 """
 
 import functools

@@ -20,19 +20,20 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings, load
-from llmsim.errors import ConfigError, LlmsimError, StatsError
+from llmsim.errors import ConfigError, LlmsimError
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
 from llmsim.server.listeners import Listeners, tried_without_sharing
 from llmsim.server.worker import Worker
 from llmsim.state.directory import run_directory
-from llmsim.stats import Block, block_name
+from llmsim.stats import Block, block_name, is_alive
 
 _SPARE_SLOTS = 16
 
@@ -120,6 +121,7 @@ class Host:
     def on_starting(self, server: Any) -> None:
         """Take the port and make the stats block; gunicorn calls it before the first worker."""
         host, port = server.cfg.address[0][:2]
+        assert self.settings is not None
         try:
             self._take_port(host, port)
             self._block = Block.create(
@@ -128,15 +130,16 @@ class Host:
                 slots=2 * server.cfg.workers + _SPARE_SLOTS,
                 now=time.monotonic(),
             )
-        except (ConfigError, StatsError) as error:
+            _sweep(run_directory(self.settings.server.run_dir, os.environ))
+            application = server.app.wsgi()
+            application.tickets.restart()
+            application.store.restart()
+        except LlmsimError as error:
             _say(str(error))
             sys.exit(1)
         _raise_descriptor_limit()
         self._listeners = Listeners(host, port, server.cfg.backlog, server.log)
         server.LISTENERS = self._listeners.sockets
-        application = server.app.wsgi()
-        application.tickets.restart()
-        application.store.restart()
 
     def _take_port(self, host: str, port: int) -> None:
         assert self.settings is not None
@@ -215,6 +218,14 @@ class Host:
 def _say(message: str) -> None:
     """Tell the operator, whatever the log level is."""
     print(f"llmsim: {message}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what servers that were killed have left: files named by the pid of a process that is no more."""
+    for file in directory.glob("*.*"):
+        pid, _, kind = file.name.partition(".")
+        if pid.isdigit() and kind.startswith(("tickets", "store")) and not is_alive(int(pid)):
+            file.unlink(missing_ok=True)
 
 
 def _raise_descriptor_limit() -> None:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from llmsim.errors import LlmsimError
+from llmsim.errors import StoreError
 
 _Result = TypeVar("_Result")
 
@@ -62,10 +62,6 @@ _UNUSABLE = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
-
-
-class StoreError(LlmsimError):
-    """The file of the shared store cannot be used. The message names it and the reason."""
 
 
 class Database:

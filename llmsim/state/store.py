@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from llmsim.config import StoreSettings
-from llmsim.state.database import Database, StoreError, transaction
+from llmsim.errors import StoreError
+from llmsim.state.database import Database, transaction
 from llmsim.state.record import Record, Store
 
 __all__ = ["RECORD_BYTES", "Record", "SqliteStore", "Store", "StoreError"]

@@ -166,3 +166,16 @@ def test_interrupted_master_stops_at_once(tmp_path: Path) -> None:
             server.signal(signal.SIGINT)
             assert server.process.wait(timeout=10) == 0
         assert "SIGKILL" not in server.logged()
+
+
+def test_files_of_killed_servers_are_swept(tmp_path: Path) -> None:
+    """STATE-5.2: what a server that was killed left in the run directory goes at the next start; other files stay."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = [tmp_path / f"{gone.pid}.{kind}" for kind in ("tickets", "store", "store-wal")]
+    kept = tmp_path / "1.notes"
+    for file in (*left, kept):
+        file.write_bytes(b"")
+    with serve(tmp_path, "--workers", "1"):
+        assert kept.exists()
+        assert not any(file.exists() for file in left)
