@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from compliance import COMPLIANCE, check_resource
 from fakes import passage
 from responses import answer, ask, events, frames, kinds, stream, thinking
 
@@ -27,52 +28,9 @@ from llmsim.providers.openresponses.responses import DIALECT, RESPONSES
 from llmsim.providers.responses_grammar.events import render_failure
 
 # Source: openresponses/openresponses, schema/components/schemas/ResponseResource.json, `required`.
-REQUIRED = """id object created_at completed_at status incomplete_details model previous_response_id instructions output
-    error tools tool_choice truncation parallel_tool_calls text top_p presence_penalty frequency_penalty top_logprobs
-    temperature reasoning user usage max_output_tokens max_tool_calls store background service_tier metadata
-    safety_identifier prompt_cache_key"""
-NULLABLE = """completed_at incomplete_details previous_response_id instructions error reasoning user usage
-    max_output_tokens max_tool_calls safety_identifier prompt_cache_key"""
 TYPES = {"server_error", "invalid_request", "not_found", "model_error", "too_many_requests"}
 TOLD = passage("First", ", second.", spans=[3, 4])
 TURN = thinking("Hello", " world", thought=9, told=TOLD)
-
-# Source: openresponses/openresponses, src/lib/compliance-tests.ts.
-COMPLIANCE: dict[str, list[dict[str, Any]]] = {
-    "basic-response": [{"type": "message", "role": "user", "content": "Say hello in exactly 3 words."}],
-    "system-prompt": [
-        {"type": "message", "role": "system", "content": "You are a pirate. Always respond in pirate speak."},
-        {"type": "message", "role": "user", "content": "Say hello."},
-    ],
-    "image-input": [
-        {
-            "type": "message",
-            "role": "user",
-            "content": [
-                {"type": "input_text", "text": "What do you see in this image?"},
-                {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="},
-            ],
-        }
-    ],
-    "multi-turn": [
-        {"type": "message", "role": "user", "content": "My name is Alice."},
-        {"type": "message", "role": "assistant", "content": "Hello Alice! Nice to meet you."},
-        {"type": "message", "role": "user", "content": "What is my name?"},
-    ],
-}
-
-
-def check_resource(response: dict[str, Any]) -> None:
-    """Check a response as the compliance runner's schema does."""
-    assert set(REQUIRED.split()) <= set(response)
-    nulls = {name for name in REQUIRED.split() if response[name] is None}
-    assert nulls <= set(NULLABLE.split())
-    assert isinstance(response["created_at"], int)
-    assert set(response["reasoning"]) >= {"effort", "summary"}
-    for item in response["output"]:
-        assert {"id", "type", "status"} <= set(item)
-        if item["type"] == "message":
-            assert (item["role"], [part["annotations"] for part in item["content"]]) == ("assistant", [[]])
 
 
 class TestResponse:
