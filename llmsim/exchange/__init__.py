@@ -3,21 +3,40 @@
 from llmsim.exchange.fault import Fault, FaultKind
 from llmsim.exchange.prompt import CacheMark, Image, Message, Prompt
 from llmsim.exchange.schedule import Schedule
-from llmsim.exchange.turn import Choice, FinishReason, Passage, Segment, SegmentKind, Turn, Usage
+from llmsim.exchange.tool import Call, Form, PastCall, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
+from llmsim.exchange.turn import (
+    Choice,
+    FinishReason,
+    Passage,
+    Segment,
+    SegmentKind,
+    TokenOdds,
+    Turn,
+    Usage,
+)
 
 __all__ = [
     "CacheMark",
+    "Call",
     "Choice",
     "Fault",
     "FaultKind",
     "FinishReason",
+    "Form",
     "Image",
     "Message",
     "Passage",
+    "PastCall",
     "Prompt",
     "Schedule",
     "Segment",
     "SegmentKind",
+    "TokenOdds",
+    "Tool",
+    "ToolChoice",
+    "ToolKind",
+    "ToolMode",
+    "ToolResult",
     "Turn",
     "Usage",
 ]

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from llmsim.exchange.tool import Form, PastCall, Tool, ToolChoice, ToolResult
+
 
 class Image(msgspec.Struct, frozen=True):
     """A picture in the prompt.
@@ -21,9 +23,11 @@ class Message(msgspec.Struct, frozen=True):
     Attributes:
         role: The author's role in the provider's own word.
         texts: What was said, in order; counted, and echoed by the generator that echoes.
-        notes: Text that is counted only: tool calls, refusals.
+        notes: Text that is counted only: refusals, items of hosted tools.
         name: The author's name; None when absent.
         extra_tokens: Prompt tokens of what is not text (files, audio), as the provider prices them.
+        calls: Calls of tools that it makes, each counted.
+        results: What earlier calls have given, each counted.
     """
 
     role: str
@@ -31,6 +35,8 @@ class Message(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     name: str | None = None
     extra_tokens: int = 0
+    calls: tuple[PastCall, ...] = ()
+    results: tuple[ToolResult, ...] = ()
 
 
 class CacheMark(msgspec.Struct, frozen=True):
@@ -68,6 +74,11 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
             None for nothing.
         cache_marks: Where prefixes end that may be in the prompt cache, the shortest first.
         stream: Whether the answer is to be streamed.
+        tools: All that may be called, in the order in which they are offered.
+        tool_choice: Whether they are to be called, and which.
+        form: The form of the text; None for prose.
+        logprobs: How many alternatives are told of each token of the text, beside its own probability; None to tell nothing.
+        silent: Whether the prompt is only read, and nothing is to be said.
     """
 
     model: str
@@ -82,3 +93,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     summary: str | None = None
     cache_marks: tuple[CacheMark, ...] = ()
     stream: bool = False
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    form: Form | None = None
+    logprobs: int | None = None
+    silent: bool = False

@@ -13,6 +13,7 @@ import enum
 import msgspec
 
 from llmsim.exchange.schedule import Schedule
+from llmsim.exchange.tool import Call
 
 
 class SegmentKind(enum.Enum):
@@ -20,6 +21,8 @@ class SegmentKind(enum.Enum):
 
     REASONING = "reasoning"
     TEXT = "text"
+    REFUSAL = "refusal"
+    CALL = "call"
 
 
 class FinishReason(enum.Enum):
@@ -53,18 +56,40 @@ class Passage(msgspec.Struct, frozen=True, eq=False, weakref=True):
         return "".join(self.pieces)
 
 
+class TokenOdds(msgspec.Struct, frozen=True):
+    """How probable a token was.
+
+    Attributes:
+        token: Its bytes.
+        logprob: Natural logarithm of its probability; <= 0.
+        top: The most probable tokens at its place with their logarithms, the most probable first; the token is
+            among them unless none are told.
+    """
+
+    token: bytes
+    logprob: float
+    top: tuple[tuple[bytes, float], ...] = ()
+
+
 class Segment(msgspec.Struct, frozen=True):
     """A run of one kind inside a choice.
 
     Attributes:
         kind: What it is.
         tokens: Completion tokens it costs; >= 0.
-        passage: Its text; None where the provider keeps it hidden (reasoning in chat completions).
+        passage: Its text, of a call the arguments; None where the provider keeps it hidden (reasoning in chat
+            completions).
+        lead: Tokens that exist before those of the passage: a call's name.
+        call: What is called; None unless it is a call.
+        odds: For each piece of the passage the tokens it is made of; empty where nobody asked.
     """
 
     kind: SegmentKind
     tokens: int
     passage: Passage | None = None
+    lead: int = 0
+    call: Call | None = None
+    odds: tuple[tuple[TokenOdds, ...], ...] = ()
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -130,5 +155,10 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def length(self) -> int:
-        """Tokens of the longest choice: the turn is whole at `schedule.due(length)`."""
+        """Tokens of the longest choice."""
         return max(choice.tokens for choice in self.choices)
+
+    @property
+    def due(self) -> float:
+        """When the turn is whole, in seconds after the request arrived; reading a prompt takes time, too."""
+        return self.schedule.due(self.length or 1)
