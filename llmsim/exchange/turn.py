@@ -62,8 +62,8 @@ class TokenOdds(msgspec.Struct, frozen=True):
     Attributes:
         token: Its bytes.
         logprob: Natural logarithm of its probability; <= 0.
-        top: The most probable tokens at its place with their logarithms, the most probable first; the token is
-            among them unless none are told.
+        top: The most probable tokens at its place with their logarithms, as many as were asked for, the most probable
+            first; mostly the token is the first of them.
     """
 
     token: bytes

@@ -58,6 +58,13 @@ class Tokenizer:
     def _count(self, text: str) -> int:
         return sum(len(self._encoding.encode_ordinary(part)) for part in _slices(text))
 
+    def tokens(self, text: str) -> list[bytes]:
+        """Cut `text` into its tokens, whole UTF-8 or not."""
+        cut = self._encoding
+        return [
+            token for part in _slices(text) for token in cut.decode_tokens_bytes(cut.encode_ordinary(part))
+        ]
+
     def passage(self, text: str) -> Passage:
         """Cut `text` into pieces of one token, or of several where one alone is not whole UTF-8."""
         pieces: list[str] = []

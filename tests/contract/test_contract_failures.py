@@ -332,6 +332,7 @@ RICH: dict[str, dict[str, Any]] = {
                 ],
             },
             {"role": "tool", "content": "42", "tool_call_id": "c"},
+            {"role": "tool", "content": [{"type": "text", "text": "43"}], "tool_call_id": "d"},
             {"role": "function", "name": "f", "content": None},
         ],
         "n": 2,
@@ -349,6 +350,27 @@ RICH: dict[str, dict[str, Any]] = {
         "service_tier": "flex",
         "verbosity": "low",
         "user": "u",
+        "logprobs": True,
+        "top_logprobs": 2,
+        "parallel_tool_calls": True,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "s", "strict": False, "schema": {"type": "object"}},
+        },
+        "tools": [
+            {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}},
+            {
+                "type": "custom",
+                "custom": {
+                    "name": "g",
+                    "format": {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a+"}},
+                },
+            },
+        ],
+        "tool_choice": {
+            "type": "allowed_tools",
+            "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
+        },
     },
     "responses": RESPONSES,
     "openresponses": RESPONSES,

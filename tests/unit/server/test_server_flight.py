@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmsim.exchange import Schedule, Turn
-from llmsim.providers.openai.chat import ChatOptions, render_stream
+from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.chat_rendering import render_stream
 from llmsim.server.pacing import Flight
 from llmsim.stats import Snapshot
 
