@@ -91,7 +91,7 @@ class InvalidSchemaError(RefusedError):
         path: Where the schema stands in the request, e.g. `("tools", 0, "parameters")`.
         subject: What it is the schema of: `function`, or `response_format` for the text.
         name: What the client calls that.
-        context: Keys from the schema's root to what is wrong in it; None if it is wrong as a whole.
+        context: Keys from the schema's root to what is wrong in it; None if it is wrong as a whole, or `problem` tells it.
         problem: What is wrong, as a sentence.
     """
 

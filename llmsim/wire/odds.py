@@ -1,7 +1,7 @@
 r"""Log probabilities of tokens as the OpenAI family tells them.
 
 Decisions:
-* A token that alone is not whole UTF-8 is written by its bytes, as in `\xf0\x9f`; its bytes are told beside it.
+* What is not whole UTF-8 in a token is written by its bytes, as in `\xf0\x9f`; they are told beside it, too.
 
 Source: openai SDK 3.54, types/responses/response_output_text.py and types/chat/chat_completion_token_logprob.py;
 OpenAI cookbook, "Using logprobs".
@@ -24,8 +24,5 @@ def _told(odds: TokenOdds) -> bytes:
 
 
 def _members(token: bytes, logprob: float) -> bytes:
-    try:
-        text = token.decode()
-    except UnicodeDecodeError:
-        text = "".join(f"\\x{byte:02x}" for byte in token)
+    text = token.decode(errors="backslashreplace")
     return encode({"token": text, "bytes": list(token), "logprob": logprob})[1:-1]

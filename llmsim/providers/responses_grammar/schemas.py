@@ -1,16 +1,24 @@
 """JSON schemas of a request: of what a function takes, and of the text."""
 
-from typing import Literal
+from typing import Any, Literal
 
-import msgspec
 from msgspec import Raw
 
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.responses_grammar.items import Path
+from llmsim.wire.codec import decoder
+
+_value = decoder(Any)
 
 
+# TODO: hand the schema to the reader of schemas, and its refusal on as `InvalidSchemaError`.
 def checked_schema(
-    sent: Raw, path: Path, subject: Literal["function", "response_format"], name: str, *, strict: bool
+    sent: Raw,
+    path: Path,
+    subject: Literal["function", "response_format"],  # noqa: ARG001 - for the refusal
+    name: str,  # noqa: ARG001 - for the refusal
+    *,
+    strict: bool,  # noqa: ARG001 - for the reader
 ) -> bytes:
     """Give a schema as it was sent; empty if none was.
 
@@ -29,5 +37,5 @@ def checked_schema(
     if schema in (b"", b"null"):
         return b""
     if not schema.startswith(b"{"):
-        raise InvalidFieldError(path, "type", "object", msgspec.json.decode(schema))
+        raise InvalidFieldError(path, "type", "object", _value(schema))
     return schema
