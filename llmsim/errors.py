@@ -9,6 +9,8 @@
   + RefusedError       the request is not one the provider would take  -> HTTP 4xx
     - InvalidJsonError     the body is not JSON, or not UTF-8
     - InvalidFieldError    a field is missing, of a wrong type or out of range
+    - InvalidSchemaError   a JSON schema is none, or none that can be kept to strictly
+    - ToolChoiceError      a tool is to be called that is not offered
     - BodyTooLargeError    the body is over the configured limit
     - VisionError          an image for a model known to see none
     - ContextLengthError   the prompt is longer than the model's window
@@ -96,6 +98,45 @@ class InvalidFieldError(RefusedError):
         self.rule = rule
         self.wanted = wanted
         self.found = found
+
+
+class InvalidSchemaError(RefusedError):
+    """A JSON schema of the request is none, or breaks the rules of strict ones.
+
+    Attributes:
+        path: Where the schema stands in the request, e.g. `("tools", 0, "parameters")`.
+        subject: What it is the schema of: `function`, or `response_format` for the text.
+        name: What the client calls that.
+        context: Keys from the schema's root to what is wrong in it; None if it is wrong as a whole, or `problem` tells it.
+        problem: What is wrong, as a sentence.
+    """
+
+    def __init__(
+        self,
+        path: tuple[str | int, ...],
+        subject: Literal["function", "response_format"],
+        name: str,
+        context: tuple[str, ...] | None,
+        problem: str,
+    ) -> None:
+        super().__init__(f"{path}: {subject} {name!r}: {context}: {problem}")
+        self.path = path
+        self.subject = subject
+        self.name = name
+        self.context = context
+        self.problem = problem
+
+
+class ToolChoiceError(RefusedError):
+    """A tool is to be called that is not offered.
+
+    Attributes:
+        choice: The tool, in the word that the refusal names it by; `required` where any tool would do.
+    """
+
+    def __init__(self, choice: str) -> None:
+        super().__init__(f"no tool for the choice {choice!r}")
+        self.choice = choice
 
 
 class BodyTooLargeError(RefusedError):

@@ -87,6 +87,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
         render_stream: The frames of the streamed answer.
         storage: How its turns are kept; None if they are not.
         socket: How it speaks over WebSocket; None if it does not.
+        render_refusal: A refused request, where the endpoint has words of its own; None for its provider's.
     """
 
     path: str
@@ -96,6 +97,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     render_stream: Callable[[Turn, Any], tuple[Run, ...]]
     storage: Storage | None = None
     socket: Socket | None = None
+    render_refusal: Callable[[RefusedError], Reply] | None = None
 
 
 class Call(msgspec.Struct, frozen=True):

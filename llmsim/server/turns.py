@@ -84,7 +84,8 @@ class Turns:
             decision = await self._decide(await read_body(req, self._max_body_bytes), visit.arrived)
         except RefusedError as error:
             visit.outcome = Outcome.REFUSED
-            self._deny(resp, visit, self._provider.render_refusal(error))
+            render = self._generation.render_refusal or self._provider.render_refusal
+            self._deny(resp, visit, render(error))
             return
         except HungUpError:
             visit.outcome = Outcome.ABANDONED

@@ -17,8 +17,10 @@ from llmsim.errors import (
     ContextLengthError,
     InvalidFieldError,
     InvalidJsonError,
+    InvalidSchemaError,
     MethodError,
     RefusedError,
+    ToolChoiceError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -66,6 +68,20 @@ def refused(error: RefusedError) -> Complaint:
             )
         case InvalidFieldError():
             return _invalid_field(error)
+        case InvalidSchemaError():
+            return _invalid_schema(error)
+        case ToolChoiceError(choice="required"):
+            return Complaint(
+                status=400,
+                message="Tool choice 'required' must be specified with 'tools' parameter.",
+                param="tool_choice",
+            )
+        case ToolChoiceError():
+            return Complaint(
+                status=400,
+                message=f"Tool choice '{_shown(error.choice)}' not found in 'tools' parameter.",
+                param="tool_choice",
+            )
         case BodyTooLargeError():
             return Complaint(
                 status=413,
@@ -225,6 +241,22 @@ def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
         f"Invalid '{name}': {thing} too long. Expected maximum {unit} {error.wanted}, but got {unit} {length} instead.",
         f"{thing}_above_max_length",
     )
+
+
+def _invalid_schema(error: InvalidSchemaError) -> Complaint:
+    where = "" if error.context is None else f"In context={_shown(repr(error.context))}, "
+    message = f"Invalid schema for {error.subject} '{_shown(error.name)}': {where}{error.problem}"
+    if error.subject == "function":
+        return Complaint(
+            status=400,
+            message=message,
+            param=written(error.path),
+            code="invalid_function_parameters",
+        )
+    # Source: recorded refusals: chat completions name the format as a whole and give no code.
+    if error.path[0] == "response_format":
+        return Complaint(status=400, message=message, param="response_format")
+    return Complaint(status=400, message=message, param=written(error.path), code="invalid_json_schema")
 
 
 def failed(fault: Fault) -> Complaint:

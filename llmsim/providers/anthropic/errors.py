@@ -13,6 +13,7 @@ from llmsim.errors import (
     ContextLengthError,
     InvalidFieldError,
     InvalidJsonError,
+    InvalidSchemaError,
     MethodError,
     RefusedError,
     UnknownModelError,
@@ -77,6 +78,8 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(400, f"The request body is not valid JSON: {error}")
         case InvalidFieldError():
             return _reply(400, _sentence(error))
+        case InvalidSchemaError():
+            return _reply(400, _unfit_schema(error))
         case BodyTooLargeError():
             return _reply(413, f"Request exceeds the maximum size: the limit is {error.limit} bytes")
         case VisionError():
@@ -140,6 +143,16 @@ def _sentence(error: InvalidFieldError) -> str:
         )
     place = _place(path)
     return f"{place}: {_fault_of(error)}" if place else _fault_of(error)
+
+
+def _unfit_schema(error: InvalidSchemaError) -> str:
+    """Say what is wrong with a schema; that of a tool is no schema, that of a text one that cannot be kept to."""
+    if error.subject == "function":
+        return (
+            f"{_place(error.path)}: JSON schema is invalid. It must match JSON Schema draft 2020-12 "
+            f"(https://json-schema.org/draft/2020-12). [{error.problem}]"
+        )
+    return f"{_place(error.path)}: {error.problem}"
 
 
 def _fault_of(error: InvalidFieldError) -> str:

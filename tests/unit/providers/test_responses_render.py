@@ -13,7 +13,8 @@ from responses import answer, ask, thinking
 
 from llmsim.exchange import Choice, FinishReason, Schedule
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.responses_grammar.resource import Failure, Status, resource, sealed
+from llmsim.providers.responses_grammar.resource import Failure, Status, resource
+from llmsim.providers.responses_grammar.thought import sealed
 
 FIELDS = """id object created_at status background completed_at error frequency_penalty incomplete_details instructions
     max_output_tokens max_tool_calls metadata model moderation output parallel_tool_calls presence_penalty
@@ -43,7 +44,10 @@ class TestResponse:
         [
             {},
             {"tools": [{"type": "function", "name": "f"}, {"type": "web_search"}], "tool_choice": "required"},
-            {"tool_choice": {"type": "allowed_tools", "tools": [{"type": "function", "name": "f"}]}},
+            {
+                "tools": [{"type": "function", "name": "f"}],
+                "tool_choice": {"type": "allowed_tools", "tools": [{"type": "function", "name": "f"}]},
+            },
             {"text": {"format": {"type": "json_schema", "name": "s", "schema": {"type": "object"}}}},
             {"reasoning": {"effort": "low", "summary": "auto", "context": "auto", "mode": "pro"}},
             {"conversation": "conv_1", "prompt": {"id": "pmpt_1", "version": "2"}, "metadata": {"a": "b"}},
