@@ -19,6 +19,8 @@ _DRAFT = (
     "JSON schema is invalid. It must match JSON Schema draft 2020-12 (https://json-schema.org/draft/2020-12). "
     "Learn more about tool use at https://docs.claude.com/en/docs/tool-use."
 )
+_NONE = (".input_schema", _DRAFT)
+"""Where a schema is none, and what is said of it."""
 
 _REMEMBERED = 16_384
 """Bytes of a schema up to which it is remembered, as what is remembered must stay small."""
@@ -71,7 +73,11 @@ def _remembered(schema: bytes, *, strict: bool, tool: bool = True) -> tuple[str,
 @functools.lru_cache(maxsize=1024)
 def _known(schema: bytes, strict: bool, tool: bool) -> tuple[str, str] | None:
     """Give what is wrong with a schema: the place in its tool, and the words."""
-    document = msgspec.json.decode(schema)
+    try:
+        document = msgspec.json.decode(schema)
+    except (msgspec.DecodeError, RecursionError):
+        # NOTE: numbers out of range are skipped unseen when a body is read, and deep ones may just fit there.
+        return _NONE
     if not isinstance(document, dict):
         return ".input_schema", "Input should be a valid dictionary"
     if tool:
@@ -87,16 +93,18 @@ def _known(schema: bytes, strict: bool, tool: bool) -> tuple[str, str] | None:
     return next((("", said) for said in _breaches(document)), None)
 
 
-def _breaches(node: dict[str, Any]) -> Iterator[str]:
+def _breaches(document: dict[str, Any]) -> Iterator[str]:
     """Say how a schema, or one inside it, breaks the rules of strict ones."""
-    if "oneOf" in node:
-        yield "Schema type 'oneOf' is not supported"
-    said = node.get("type")
-    for kind in said if isinstance(said, list) else [said]:
-        if isinstance(kind, str):
-            yield from _breaches_of(kind, node)
-    for inner in _inside(node):
-        yield from _breaches(inner)
+    waiting = [document]
+    while waiting:
+        node = waiting.pop()
+        if "oneOf" in node:
+            yield "Schema type 'oneOf' is not supported"
+        said = node.get("type")
+        for kind in said if isinstance(said, list) else [said]:
+            if isinstance(kind, str):
+                yield from _breaches_of(kind, node)
+        waiting += reversed(list(_inside(node)))
 
 
 def _breaches_of(kind: str, node: dict[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from test_anthropic_parse import BASIC, CALL, HELLO, MARK, RESULT, TOOL, prompt_
 from llmsim.exchange import Form, PastCall, ToolChoice, ToolKind, ToolMode, ToolResult
 from llmsim.providers.anthropic.kinds import KINDS
 from llmsim.providers.anthropic.messages import MessageOptions, parse
+from llmsim.providers.anthropic.schemas import tool_problem
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 DRAFT = (
@@ -207,6 +208,16 @@ class TestRefusedSchemas:
     def test_of_tools(self, schema: Any, words: str) -> None:
         """ANTH-10.4: A tool takes an object."""
         assert refusal_of(tools=[{"name": "f", "input_schema": schema}]) == words
+
+    @pytest.mark.parametrize("strict", [True, False])
+    def test_that_are_none(self, strict: bool) -> None:
+        """ANTH-10.4: What cannot be read as a schema is refused, and costs nothing but itself."""
+        deep = b'{"type": "object", "items": ' + b'{"items": ' * 9000 + b"{}" + b"}" * 9001
+        large = b'{"type": "object", "maxProperties": 1e999}'
+
+        for schema in (deep, large):
+            said = tool_problem(schema, "tools.0.custom", strict=strict)
+            assert (said or "").startswith(f"tools.0.custom.input_schema: {DRAFT}")
 
     @pytest.mark.parametrize(
         ("inner", "words"),
