@@ -73,19 +73,19 @@ def _remembered(schema: bytes, *, strict: bool, tool: bool = True) -> tuple[str,
 @functools.lru_cache(maxsize=1024)
 def _known(schema: bytes, strict: bool, tool: bool) -> tuple[str, str] | None:
     """Give what is wrong with a schema: the place in its tool, and the words."""
+    if not schema.startswith(b"{"):
+        return ".input_schema", "Input should be a valid dictionary"
+    # SCHEMA: `llmsim.schema.document.read` is to do this, and to refuse what is no JSON schema.
     try:
         document = msgspec.json.decode(schema)
     except (msgspec.DecodeError, RecursionError):
-        # NOTE: numbers out of range are skipped unseen when a body is read, and deep ones may just fit there.
+        # NOTE: numbers out of range are skipped unseen when a body is read, and deep schemas may just fit there.
         return _NONE
-    if not isinstance(document, dict):
-        return ".input_schema", "Input should be a valid dictionary"
     if tool:
         if "type" not in document:
             return ".input_schema.type", "Field required"
         if document["type"] != "object":
             return ".input_schema.type", "Input should be 'object'"
-    # SCHEMA: here `llmsim.schema.document.read(schema)` is to refuse what is no JSON schema.
     if not strict:
         return None
     if not any(key in document for key in _TYPED):
