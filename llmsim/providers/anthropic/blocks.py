@@ -17,8 +17,7 @@ import msgspec
 from llmsim.exchange import Call, Choice, FinishReason, Passage, Segment, SegmentKind, ToolKind, Turn
 from llmsim.providers.anthropic.hosted import DIRECT, Service, container, service_of
 from llmsim.providers.anthropic.messages import MessageOptions
-from llmsim.providers.anthropic.partial import arguments
-from llmsim.wire.codec import encode
+from llmsim.providers.anthropic.partial import arguments, member
 
 EMPTY = Passage((), ())
 
@@ -75,7 +74,8 @@ def _called(turn: Turn, segment: Segment, call: Call, before: int, options: Mess
     if call.kind is ToolKind.HOSTED:
         return _hosted(turn, segment, call, before, python=options.python)
     if call.kind is ToolKind.CUSTOM:
-        passage = _wrapped(passage)
+        # No tool of this API takes free text; a script may call one all the same.
+        passage = member("input", passage, cut=_is_cut(turn.choices[0], segment))
     content = {"type": "tool_use", "id": call.public_id("toolu_"), "name": call.name, "input": {}}
     content["caller"] = DIRECT
     if call.name in options.toolsets:
@@ -115,15 +115,6 @@ def _call(
 
 def _is_cut(choice: Choice, segment: Segment) -> bool:
     return segment is choice.segments[-1] and choice.finish in _CUT
-
-
-def _wrapped(text: Passage) -> Passage:
-    """Give free text, which no tool of this API takes, as JSON."""
-    pieces = [encode(piece).decode()[1:-1] for piece in text.pieces]
-    if pieces:
-        pieces[0] = f'{{"input": "{pieces[0]}'
-        pieces[-1] += '"}'
-    return Passage(tuple(pieces), text.ends)
 
 
 class Served(msgspec.Struct, frozen=True):

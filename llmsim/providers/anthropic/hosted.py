@@ -18,7 +18,7 @@ import msgspec
 
 from llmsim.exchange import Passage, Turn
 from llmsim.providers.anthropic.instants import rfc3339
-from llmsim.wire.codec import encode
+from llmsim.providers.anthropic.partial import member
 
 DIRECT = {"type": "direct"}
 """Who calls: the model itself, and no code that it has run."""
@@ -61,17 +61,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     def asked(self, query: Passage, *, cut: bool) -> Passage:
         """Give its input as JSON, in the pieces of `query`; without its end if it was cut off."""
-        texts = list(query.pieces)
-        if not texts:
-            return query
-        if self.url and not query.text.startswith(("http://", "https://")):
-            texts = [_NO_PATH.sub("-", text) for text in texts]
-            texts[0] = _ADDRESS + texts[0]
-        pieces = [encode(text).decode()[1:-1] for text in texts]
-        pieces[0] = f'{{"{self.field}": "{pieces[0]}'
-        if not cut:
-            pieces[-1] += '"}'
-        return Passage(tuple(pieces), query.ends)
+        if self.url and query.pieces and not query.text.startswith(("http://", "https://")):
+            first, *rest = (_NO_PATH.sub("-", piece) for piece in query.pieces)
+            query = Passage((_ADDRESS + first, *rest), query.ends)
+        return member(self.field, query, cut=cut)
 
     def answered(self, value: str, turn: Turn, call: str) -> dict[str, Any]:
         """Give the block that answers the call of id `call`, which has asked for `value`."""

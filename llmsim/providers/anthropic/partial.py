@@ -1,4 +1,4 @@
-"""JSON that breaks off: what of it is complete.
+"""JSON in pieces, and JSON that breaks off: what of it is complete.
 
 Decisions:
 * A call that a limit cut off has as its input what an SDK makes of its stream: members and items that are complete,
@@ -9,6 +9,9 @@ import re
 from typing import Any
 
 import orjson
+
+from llmsim.exchange import Passage
+from llmsim.wire.codec import encode
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<open>[{\[]) | (?P<close>[}\]]) | (?P<mark>[,:]) | (?P<text>"(?:[^"\\]|\\.)*")
@@ -30,6 +33,23 @@ def arguments(text: str) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         found = _complete(text)
     return found if isinstance(found, dict) else {}
+
+
+def member(name: str, text: Passage, *, cut: bool) -> Passage:
+    """Give an object of one member as JSON, in the pieces of the member's text.
+
+    Args:
+        name: The member's.
+        text: Its text; an empty one has no pieces that could carry the object.
+        cut: Whether the text breaks off, and the object with it.
+    """
+    if not text.pieces:
+        return text
+    pieces = [encode(piece).decode()[1:-1] for piece in text.pieces]
+    pieces[0] = f'{{"{name}": "{pieces[0]}'
+    if not cut:
+        pieces[-1] += '"}'
+    return Passage(tuple(pieces), text.ends)
 
 
 def _complete(text: str) -> Any:
