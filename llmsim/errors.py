@@ -5,6 +5,7 @@
   + CatalogueError     the model catalogue contradicts itself          -> exit code 2
   + StatsError         the stats block is absent or of another layout  -> exit code 1
   + StoreError         the file of the shared store cannot be used     -> exit code 1, or HTTP 500
+  + SchemaError        a JSON schema is none, or not a strict one      -> a refusal by who was given it
   + RefusedError       the request is not one the provider would take  -> HTTP 4xx
     - InvalidJsonError     the body is not JSON, or not UTF-8
     - InvalidFieldError    a field is missing, of a wrong type or out of range
@@ -54,6 +55,21 @@ class StatsError(LlmsimError):
 
 class StoreError(LlmsimError):
     """The file of the shared store cannot be used. The message names it and the reason."""
+
+
+class SchemaError(LlmsimError):
+    """A JSON schema is none, or breaks the rules it is to keep. The message is what OpenAI says after `Invalid schema for ...:`.
+
+    Attributes:
+        context: Keys inside the schema, from the root to where the fault stands; indices as text, as OpenAI shows them.
+        problem: What is wrong there; it ends with a full stop.
+    """
+
+    def __init__(self, context: tuple[str, ...], problem: str, *, is_placed: bool = False) -> None:
+        lead = "" if not is_placed else "context=" if problem.startswith("$ref") else "In context="
+        super().__init__(f"{lead}{context}, {problem}" if lead else problem)
+        self.context = context
+        self.problem = problem
 
 
 class RefusedError(LlmsimError):
