@@ -106,6 +106,13 @@ def render_fault(fault: Fault) -> Reply:
     return _reply(status, f"{message} (simulated by llmsim)", failed(fault).headers)
 
 
+def broken(fault: Fault) -> bytes:
+    """Render a simulated failure in mid-stream; it has the words of the same failure as an answer."""
+    status, message = _FAULTS[fault.kind]
+    error = {"details": None, "type": _TYPES[status], "message": f"{message} (simulated by llmsim)"}
+    return encode({"type": "error", "error": error})
+
+
 def render_crash() -> Reply:
     """Render a bug of llmsim's own."""
     return _reply(500, "llmsim failed while it answered this request; its log says why.")
