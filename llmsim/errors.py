@@ -14,6 +14,11 @@
     - BodyTooLargeError    the body is over the configured limit
     - VisionError          an image for a model known to see none
     - ContextLengthError   the prompt is longer than the model's window
+    - ModelUseError        the model is made for another endpoint
+    - InputError           what is to be embedded is empty, of a wrong kind or too much
+    - InputLengthError     one of the texts to be embedded is longer than the model's window
+    - RequestTokensError   the texts to be embedded are too long together
+    - ShortenedError       shorter embeddings are asked of a model that makes none
     - UnknownModelError    a model id that is not served is looked up
     - UnknownResponseError a stored response that does not exist is looked up or continued
     - UnknownRouteError    no such path under the provider's prefix
@@ -177,6 +182,66 @@ class ContextLengthError(RefusedError):
         super().__init__(f"{tokens} tokens do not fit a window of {window}")
         self.window = window
         self.tokens = tokens
+
+
+class ModelUseError(RefusedError):
+    """The model is made for another endpoint.
+
+    Attributes:
+        model: The model id as requested.
+        embeds: Whether embeddings were asked of a model that answers, or answers of one that makes embeddings.
+    """
+
+    def __init__(self, model: str, *, embeds: bool) -> None:
+        super().__init__(f"{model} {'makes no embeddings' if embeds else 'makes embeddings only'}")
+        self.model = model
+        self.embeds = embeds
+
+
+class InputError(RefusedError):
+    """What is to be embedded is empty, of a wrong kind, or too many texts."""
+
+
+class InputLengthError(RefusedError):
+    """One of the texts to be embedded is longer than the model's context window.
+
+    Attributes:
+        window: The model's context window, in tokens.
+        tokens: The text's length, in tokens.
+        index: Which text it is; None if it is the only one.
+    """
+
+    def __init__(self, window: int, tokens: int, index: int | None = None) -> None:
+        super().__init__(f"{tokens} tokens do not fit a window of {window}")
+        self.window = window
+        self.tokens = tokens
+        self.index = index
+
+
+class RequestTokensError(RefusedError):
+    """The texts to be embedded are too long together.
+
+    Attributes:
+        limit: Most tokens of a request.
+        tokens: Its length, in tokens.
+    """
+
+    def __init__(self, limit: int, tokens: int) -> None:
+        super().__init__(f"{tokens} tokens in a request that may have {limit}")
+        self.limit = limit
+        self.tokens = tokens
+
+
+class ShortenedError(RefusedError):
+    """Shorter embeddings are asked of a model that makes none.
+
+    Attributes:
+        model: The model id as requested.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"{model} makes no shorter embeddings")
+        self.model = model
 
 
 class UnknownModelError(RefusedError):

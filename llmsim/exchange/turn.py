@@ -144,6 +144,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         choices: At least one. They come into being side by side: token `k` of each exists at `schedule.due(k)`.
         usage: What is reported and counted.
         schedule: When the tokens of a choice exist.
+        vectors: What stands for each message of the prompt, as little-endian 32-bit floats; empty where none are wanted.
     """
 
     id: str
@@ -152,6 +153,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[Choice, ...]
     usage: Usage
     schedule: Schedule
+    vectors: tuple[bytes, ...] = ()
 
     @property
     def length(self) -> int:

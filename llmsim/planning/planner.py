@@ -37,6 +37,7 @@ from llmsim.planning.dice import Dice, fresh, id_source, seeded, seeded_id
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import Generator, Tickets, generator
 from llmsim.planning.latency import Latency
+from llmsim.planning.reading import check_use, count_text, read
 from llmsim.planning.reasoning import reasoning_tokens
 from llmsim.planning.speaking import Speaker, Speech, call_ids, with_odds, within
 from llmsim.planning.summaries import told_passage
@@ -56,6 +57,8 @@ _FULL_IMAGE_TOKENS = 765
 """An image of 1024 x 1024 in full detail. Source: OpenAI vision guide."""
 
 _UNLIMITED = 1 << 62
+
+_NOTHING_SAID = Choice((), FinishReason.STOP)
 
 
 class Planner:
@@ -108,13 +111,15 @@ class Planner:
             RefusedError: The model would not take it.
         """
         model = self._catalogue.facts(prompt.model)
+        check_use(prompt, model)
         if prompt.images and model.known and not model.vision:
             raise VisionError(prompt.model, prompt.images[0].path)
         words = tokenizer(model.tokenizer)
         # The same texts end several prefixes; each is counted once.
         count = functools.cache(words.count) if prompt.cache_marks else words.count
-        prompt_tokens = _prompt_tokens(prompt, count)
-        if self._enforce_window and prompt_tokens > model.context_window:
+        reading = read(prompt, model, words, enforce_window=self._enforce_window)
+        prompt_tokens = reading.tokens if reading else _prompt_tokens(prompt, count)
+        if self._enforce_window and not reading and prompt_tokens > model.context_window:
             raise ContextLengthError(model.context_window, prompt_tokens)
 
         numbered = (
@@ -128,11 +133,13 @@ class Planner:
         )
         limit = self._limit(prompt, model, prompt_tokens)
         turn_id = self.new_id() if self._seed is None else seeded_id(numbered)
-        deal = numbered if prompt.seed is None else dice
-        choices = tuple(
-            self._choice(prompt, model, words, limit, dice, deal, call_ids(turn_id, index))
-            for index in range(prompt.choices)
-        )
+        choices: tuple[Choice, ...] = (_NOTHING_SAID,)
+        if not prompt.silent:
+            deal = numbered if prompt.seed is None else dice
+            choices = tuple(
+                self._choice(prompt, model, words, limit, dice, deal, call_ids(turn_id, index))
+                for index in range(prompt.choices)
+            )
         use = self._cached(prompt, model, count)
         return Turn(
             id=turn_id,
@@ -141,6 +148,7 @@ class Planner:
             choices=choices,
             usage=_usage(prompt_tokens, choices, use),
             schedule=self._latency.schedule(model.profile, dice, cached=use.read / prompt_tokens),
+            vectors=reading.vectors() if reading else (),
         )
 
     def silence(self, prompt: Prompt) -> Turn:
@@ -149,7 +157,7 @@ class Planner:
             id=self.new_id(),
             created=int(self._clock()),
             model=prompt.model,
-            choices=(Choice((), FinishReason.STOP),),
+            choices=(_NOTHING_SAID,),
             usage=Usage(prompt=self.count(prompt), completion=0),
             schedule=Schedule(ttft=0.0, itl=0.0),
         )
@@ -227,6 +235,8 @@ def count_prompt(prompt: Prompt, words: Tokenizer) -> int:
 
 
 def _prompt_tokens(prompt: Prompt, count: Callable[[str], int]) -> int:
+    if prompt.embedding is not None:
+        return sum(count_text(message, count) for message in prompt.messages)
     tokens = _REPLY_TOKENS
     for message in prompt.messages:
         tokens += _message_tokens(message, count)
@@ -236,7 +246,7 @@ def _prompt_tokens(prompt: Prompt, count: Callable[[str], int]) -> int:
 
 
 def _message_tokens(message: Message, count: Callable[[str], int]) -> int:
-    tokens = _MESSAGE_TOKENS + message.extra_tokens
+    tokens = _MESSAGE_TOKENS + message.extra_tokens + len(message.token_ids)
     for text in message.texts:
         tokens += count(text)
     for note in message.notes:

@@ -15,11 +15,16 @@ import msgspec
 from llmsim.errors import (
     BodyTooLargeError,
     ContextLengthError,
+    InputError,
+    InputLengthError,
     InvalidFieldError,
     InvalidJsonError,
     InvalidSchemaError,
     MethodError,
+    ModelUseError,
     RefusedError,
+    RequestTokensError,
+    ShortenedError,
     ToolChoiceError,
     UnknownModelError,
     UnknownResponseError,
@@ -42,6 +47,7 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
         param: The field at fault, written as in `messages[1].role`; None if it is none.
         code: For a program; None where the API gives none.
         headers: What the HTTP response must say besides.
+        kind: The error's type, where it is another than that of all refusals.
     """
 
     status: int
@@ -49,6 +55,7 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     param: str | None = None
     code: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    kind: str | None = None
 
 
 CRASHED = Complaint(
@@ -104,6 +111,8 @@ def refused(error: RefusedError) -> Complaint:
                 param="messages",
                 code="context_length_exceeded",
             )
+        case ModelUseError() | InputError() | InputLengthError() | RequestTokensError() | ShortenedError():
+            return _not_embedded(error)
         case UnknownModelError():
             return Complaint(
                 status=404,
@@ -132,6 +141,41 @@ def refused(error: RefusedError) -> Complaint:
             )
         case _:
             return Complaint(status=400, message=str(error))
+
+
+def _not_embedded(
+    error: ModelUseError | InputError | InputLengthError | RequestTokensError | ShortenedError,
+) -> Complaint:
+    """Say why nothing is embedded, or nothing is answered by a model that embeds.
+
+    Source: error bodies in infiniflow/ragflow#1835, embeddings-benchmark/mteb#1200, neo4j-labs/agent-memory#104,
+    OpenDataBox/CrackSQL#27, sbintuitions/JMTEB#14 and truefoundry/models#846. `param` and `code` are null in most.
+    """
+    match error:
+        case ModelUseError(embeds=True):
+            message = "You are not allowed to generate embeddings from this model"
+            return Complaint(status=403, message=message)
+        case ModelUseError():
+            message = (
+                "This is not a chat model and thus not supported in the v1/chat/completions endpoint. Did you mean to "
+                "use v1/completions?"
+            )
+            return Complaint(status=404, message=message, param="model")
+        case InputError():
+            message = "'$.input' is invalid. Please check the API reference: "
+            return Complaint(status=400, message=f"{message}https://platform.openai.com/docs/api-reference.")
+        case InputLengthError():
+            place = written(("input",) if error.index is None else ("input", error.index))
+            message = f"Invalid '{place}': maximum context length is {error.window} tokens."
+            return Complaint(status=400, message=message)
+        case RequestTokensError():
+            message = f"Requested {error.tokens} tokens, max {error.limit} tokens per request"
+            kind = "max_tokens_per_request"
+            return Complaint(status=400, message=message, code=kind, kind=kind)
+        case ShortenedError():
+            return Complaint(status=400, message="This model does not support specifying dimensions.")
+        case _:
+            assert_never(error)
 
 
 _JSON_NAMES = {

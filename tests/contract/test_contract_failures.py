@@ -195,16 +195,26 @@ class TestBugs:
         stats = worker.stats()
         assert (stats.failed_requests, stats.total_errors, stats.active_requests) == (1, 1, 0)
 
-    @pytest.mark.parametrize("name", ["parse", "render_answer", "render_stream"])
+    @pytest.mark.parametrize("name", ["parse", "render_answer"])
     async def test_a_bug_of_the_endpoint_costs_its_request(
         self, endpoint: Endpoint, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         """ARCH-1.5: A bug is answered 500 in the provider's envelope, logged with its traceback and counted."""
         worker = simulator()
         with broken(endpoint.generation, name, RuntimeError("boom")):
-            await self._crash(worker, endpoint, caplog, stream=name == "render_stream")
+            await self._crash(worker, endpoint, caplog)
 
         assert (await worker.ask("POST", endpoint.path, endpoint.body())).status == 200
+
+    async def test_a_bug_of_a_stream_costs_its_request(
+        self, streamer: Endpoint, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """ARCH-1.5: So is one in rendering a stream."""
+        worker = simulator()
+        with broken(streamer.generation, "render_stream", RuntimeError("boom")):
+            await self._crash(worker, streamer, caplog, stream=True)
+
+        assert (await worker.ask("POST", streamer.path, streamer.body(stream=True))).status == 200
 
     async def test_a_bug_of_the_planner_costs_its_request(
         self, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
@@ -216,7 +226,7 @@ class TestBugs:
                 await self._crash(worker, endpoint, caplog, filler=filler)
 
     async def test_a_bug_in_mid_stream_breaks_the_stream_off(
-        self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+        self, streamer: Endpoint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """ARCH-1.5: A bug after the head left is handed to the server, and counted as failed, once."""
         take = Flight.take
@@ -228,7 +238,7 @@ class TestBugs:
 
         monkeypatch.setattr(Flight, "take", fail_later)
         worker = simulator(latency={"profile": "instant", "tbt_mean_ms": 2})
-        call, exchange = worker.begin("POST", endpoint.path, [endpoint.body(stream=True)])
+        call, exchange = worker.begin("POST", streamer.path, [streamer.body(stream=True)])
         with pytest.raises(RuntimeError, match="boom"):
             await asyncio.wait_for(call, 5)
 
@@ -375,6 +385,12 @@ RICH: dict[str, dict[str, Any]] = {
     "responses": RESPONSES,
     "openresponses": RESPONSES,
     "messages": MESSAGES,
+    "embeddings": {
+        "input": [[15339, 1917], [9906]],
+        "dimensions": 256,
+        "encoding_format": "base64",
+        "user": "u",
+    },
 }
 """Requests that say all they can, by endpoint, to be spoiled in one place or another."""
 
@@ -385,7 +401,7 @@ async def test_a_request_that_says_all_it_can_is_taken(endpoint: Endpoint) -> No
     exchange = await simulator().ask("POST", endpoint.path, body)
 
     assert (exchange.status, exchange.body[:500]) == (200, exchange.body[:500])
-    assert exchange.headers["content-type"].startswith("text/event-stream")
+    assert exchange.headers["content-type"].startswith("text/event-stream") == endpoint.streams
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

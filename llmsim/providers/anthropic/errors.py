@@ -15,6 +15,7 @@ from llmsim.errors import (
     InvalidJsonError,
     InvalidSchemaError,
     MethodError,
+    ModelUseError,
     RefusedError,
     UnknownModelError,
     UnknownResponseError,
@@ -86,7 +87,8 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(400, f"{_place(error.path)}: {_shown(error.model)} does not support image input")
         case ContextLengthError():
             return _reply(400, f"prompt is too long: {error.tokens} tokens > {error.window} maximum")
-        case UnknownModelError():
+        # A model that makes embeddings is none of Anthropic's.
+        case UnknownModelError() | ModelUseError():
             return _reply(404, f"model: {_shown(error.model)}")
         case UnknownResponseError():
             return _reply(404, f"Not found: {_shown(error.id)}")
