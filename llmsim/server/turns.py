@@ -146,6 +146,7 @@ class Turns:
         row = recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         runs = self._generation.render_stream(turn, ask.options)
         flight = Flight(turn, runs, arrived=visit.arrived, recorder=recorder, row=row)
+        visit.stream()
         if not await visit.connection.until(flight.due):
             visit.outcome = Outcome.ABANDONED
             return
