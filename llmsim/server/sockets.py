@@ -213,14 +213,18 @@ class _Session:
         row = sockets.recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         runs = sockets.socket.render_stream(turn, ask.options)
         flight = Flight(turn, runs, arrived=arrived, recorder=sockets.recorder, row=row)
-        while not flight.done:
-            if self._connection.gone:
-                return Outcome.ABANDONED
-            if events := flight.take(time.monotonic()):
-                for event in events.splitlines():
-                    await self._send(event)
-            else:
-                await self._connection.until(flight.due)
+        sockets.recorder.stream_opened()
+        try:
+            while not flight.done:
+                if self._connection.gone:
+                    return Outcome.ABANDONED
+                if events := flight.take(time.monotonic()):
+                    for event in events.splitlines():
+                        await self._send(event)
+                else:
+                    await self._connection.until(flight.due)
+        finally:
+            sockets.recorder.stream_closed()
         self._remember(ask, turn, arrived)
         return Outcome.FINISHED
 

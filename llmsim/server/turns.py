@@ -161,6 +161,7 @@ class Turns:
         )
         runs = self._generation.render_stream(turn, ask.options)
         flight = Flight(turn, runs, arrived=visit.arrived, recorder=recorder, row=row)
+        visit.stream()
         if not await visit.connection.until(flight.due):
             visit.outcome = Outcome.ABANDONED
             return
