@@ -11,6 +11,7 @@
     - InvalidFieldError    a field is missing, of a wrong type or out of range
     - InvalidSchemaError   a JSON schema is none, or none that can be kept to strictly
     - ToolChoiceError      a tool is to be called that is not offered
+    - UnsupportedError     a feature of the API is asked for that is not simulated
     - BodyTooLargeError    the body is over the configured limit
     - VisionError          an image for a model known to see none
     - ContextLengthError   the prompt is longer than the model's window
@@ -142,6 +143,20 @@ class ToolChoiceError(RefusedError):
     def __init__(self, choice: str) -> None:
         super().__init__(f"no tool for the choice {choice!r}")
         self.choice = choice
+
+
+class UnsupportedError(RefusedError):
+    """A feature of the API is asked for that is not simulated, and that clients can do without.
+
+    Attributes:
+        path: The field that asks for it.
+        code: By which clients know that they can.
+    """
+
+    def __init__(self, path: tuple[str | int, ...], code: str) -> None:
+        super().__init__(f"{'.'.join(map(str, path))}: not simulated by llmsim")
+        self.path = path
+        self.code = code
 
 
 class BodyTooLargeError(RefusedError):

@@ -20,6 +20,7 @@ from llmsim.errors import (
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
+    UnsupportedError,
     VisionError,
 )
 from llmsim.exchange import Fault, FaultKind
@@ -81,6 +82,8 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(400, _sentence(error))
         case InvalidSchemaError():
             return _reply(400, _unfit_schema(error))
+        case UnsupportedError():
+            return _unsupported(error)
         case BodyTooLargeError():
             return _reply(413, f"Request exceeds the maximum size: the limit is {error.limit} bytes")
         case VisionError():
@@ -100,6 +103,16 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(405, message, (("allow", allowed),))
         case _:
             return _reply(400, str(error))
+
+
+def _unsupported(error: UnsupportedError) -> Reply:
+    """Refuse a feature in the way by which the SDK knows to go on without it.
+
+    Source: anthropic SDK 2.12, lib/threads/_thread_state.py, `_unsupported_features`.
+    """
+    details = {"error_code": error.code, "unsupported": [str(step) for step in error.path]}
+    told = {"type": _TYPES[400], "message": str(error), "details": details}
+    return Reply(400, encode({"type": "error", "error": told}))
 
 
 def render_fault(fault: Fault) -> Reply:

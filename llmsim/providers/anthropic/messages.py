@@ -5,6 +5,7 @@ Source: anthropic SDK 2.12, types/message_create_params.py, thinking_config_*_pa
 
 import msgspec
 
+from llmsim.errors import UnsupportedError
 from llmsim.exchange import Prompt
 from llmsim.providers.anthropic.conversation import read
 from llmsim.providers.anthropic.kinds import PYTHON
@@ -46,8 +47,11 @@ def parse(body: bytes) -> Ask:
     Raises:
         InvalidJsonError: It is not JSON.
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
+        UnsupportedError: The conversation is to be kept as a thread.
     """
     request = _decode(body)
+    if request.thread is not None:
+        raise UnsupportedError(("thread",), "thread_unsupported_request")
     thinks = _thinks(request)
     check_conversation(request)
     check_generation(request, thinks=thinks)
