@@ -37,6 +37,9 @@ from llmsim.wire.codec import encode
 _SHOWN = 100
 """Characters of a value or key found in a request that are repeated."""
 
+_TOLD = 1000
+"""Characters of a problem that are told: it repeats keys of a request."""
+
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no answer.
@@ -215,9 +218,9 @@ def written(path: tuple[str | int, ...]) -> str | None:
     return text or None
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, most: int = _SHOWN) -> str:
     text = value if isinstance(value, str) else encode(value, default=str).decode()
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _invalid_field(error: InvalidFieldError) -> Complaint:
@@ -289,7 +292,9 @@ def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
 
 def _invalid_schema(error: InvalidSchemaError) -> Complaint:
     where = "" if error.context is None else f"In context={_shown(repr(error.context))}, "
-    message = f"Invalid schema for {error.subject} '{_shown(error.name)}': {where}{error.problem}"
+    message = (
+        f"Invalid schema for {error.subject} '{_shown(error.name)}': {where}{_shown(error.problem, _TOLD)}"
+    )
     if error.subject == "function":
         return Complaint(
             status=400,

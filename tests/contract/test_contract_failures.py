@@ -71,6 +71,23 @@ class TestRefusals:
 
         assert (await asyncio.wait_for(worker.ask("POST", endpoint.path, b"{}"), 10)).status == 400
 
+    @pytest.mark.parametrize(
+        ("path", "param", "said"),
+        [
+            ("/openai/v1/chat/completions", "messages", {"messages": [{"role": "user", "content": "x"}]}),
+            ("/openai/v1/responses", "input", {"input": "x"}),
+            ("/openresponses/v1/responses", "input", {"input": "x"}),
+        ],
+    )
+    async def test_an_endpoint_names_its_own_field(self, path: str, param: str, said: dict[str, Any]) -> None:
+        """RESP-6.7: A prompt that is too long is refused by the name that it has at the endpoint."""
+        body = json.dumps({"model": "gpt-4", **said}).replace('"x"', json.dumps("word " * 10_000)).encode()
+        exchange = await simulator().ask("POST", path, body)
+
+        error = exchange.json["error"]
+        assert (exchange.status, error["param"]) == (400, param)
+        assert error["code"] == "context_length_exceeded"
+
     async def test_an_announced_body_over_the_limit_is_not_read(self, endpoint: Endpoint) -> None:
         """CHAT-1.3: A body that is announced as too large is refused with 413 before it comes."""
         worker = simulator(server={"max_body_bytes": 1000})
@@ -311,12 +328,28 @@ RESPONSES: dict[str, Any] = {
     "store": True,
     "stream": True,
     "temperature": 1.0,
-    "text": {"format": {"type": "text"}, "verbosity": "low"},
-    "tool_choice": "auto",
-    "tools": [{"type": "function", "name": "f", "parameters": {}, "strict": False}],
+    "text": {
+        "format": {"type": "json_schema", "name": "s", "strict": False, "schema": {"type": "object"}},
+        "verbosity": "low",
+    },
+    "tool_choice": {
+        "type": "allowed_tools",
+        "mode": "auto",
+        "tools": [{"type": "function", "name": "f"}, {"type": "mcp", "server_label": "s"}],
+    },
+    "tools": [
+        {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False},
+        {"type": "custom", "name": "g", "description": "d"},
+        {"type": "namespace", "name": "n", "description": "d", "tools": [{"type": "custom", "name": "h"}]},
+        {"type": "mcp", "server_label": "s", "allowed_tools": {"tool_names": ["t"]}},
+        {"type": "image_generation", "partial_images": 1},
+        {"type": "web_search"},
+    ],
+    "top_logprobs": 2,
+    "max_tool_calls": 2,
     "top_p": 0.5,
     "truncation": "disabled",
-    "include": [],
+    "include": ["message.output_text.logprobs"],
     "user": "u",
 }
 

@@ -31,6 +31,9 @@ from llmsim.wire.complaints import failed
 _SHOWN = 100
 """Characters of a value or key found in a request that are repeated."""
 
+_TOLD = 1000
+"""Characters of a problem that are told: it repeats keys of a request."""
+
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -172,9 +175,9 @@ def _unfit_schema(error: InvalidSchemaError) -> str:
     if error.subject == "function":
         return (
             f"{_place(error.path)}: JSON schema is invalid. It must match JSON Schema draft 2020-12 "
-            f"(https://json-schema.org/draft/2020-12). [{error.problem}]"
+            f"(https://json-schema.org/draft/2020-12). [{error.problem[:_TOLD]}]"
         )
-    return f"{_place(error.path)}: {error.problem}"
+    return f"{_place(error.path)}: {error.problem[:_TOLD]}"
 
 
 def _fault_of(error: InvalidFieldError) -> str:

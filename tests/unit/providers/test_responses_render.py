@@ -157,7 +157,13 @@ class TestResponse:
     @pytest.mark.parametrize(("strict", "repeated"), [(None, False), (False, False), (True, True)])
     def test_a_schema_has_all_its_fields(self, strict: bool | None, repeated: bool) -> None:
         """RESP-2.2: What was left out of a format is filled in."""
-        form = {"type": "json_schema", "name": "s", "schema": {"a": [1.5, "x"]}, "strict": strict}
+        schema = {
+            "type": "object",
+            "properties": {"a": {"type": "number", "enum": [1.5, 2]}},
+            "required": ["a"],
+            "additionalProperties": False,
+        }
+        form = {"type": "json_schema", "name": "s", "schema": schema, "strict": strict}
         answered = answer(RESPONSES, thinking("Hi"), text={"format": form})
 
         assert answered["text"] == {

@@ -280,6 +280,82 @@ class TestForm:
         assert (error["param"], error["code"]) == ("text.format.schema", "invalid_type")
 
 
+OPEN = {"type": "object", "properties": {"x": {"type": "string"}}}
+CLOSED = OPEN | {"required": ["x"], "additionalProperties": False}
+ARRAYS = {"type": "object", "properties": {"x": {"type": "array"}}}
+
+
+def function(schema: Any, **fields: Any) -> dict[str, Any]:
+    return {"tools": [FUNCTION, {"type": "function", "name": "f", "parameters": schema, **fields}]}
+
+
+def form(schema: Any, **fields: Any) -> dict[str, Any]:
+    return {"text": {"format": {"type": "json_schema", "name": "s", "schema": schema, **fields}}}
+
+
+class TestSchemas:
+    """What a schema must be."""
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            function(OPEN),
+            function(OPEN, strict=None),
+            function(OPEN, strict=False),
+            function(CLOSED, strict=True),
+            function(None, strict=True),
+            form(OPEN),
+            form(ARRAYS),
+            form(CLOSED, strict=True),
+        ],
+    )
+    def test_good_ones(self, fields: dict[str, Any]) -> None:
+        """FIT-2.3: What is a schema is taken; only who asks for `strict` must keep to its rules."""
+        for _ in range(2):
+            assert prompt(**fields).tools or prompt(**fields).form
+
+    @pytest.mark.parametrize(
+        ("schema", "strict", "words"),
+        [
+            ({}, False, "schema must be a JSON Schema of 'type: \"object\"', got 'type: \"None\"'."),
+            ({"type": "array", "items": {}}, False, "schema must be a JSON Schema of 'type: \"object\"'"),
+            ({"type": "object", "properties": {"x": {"type": "wrong"}}}, False, "'wrong'"),
+            ({"type": "object", "properties": []}, False, "[] is not of type 'object'"),
+            (OPEN, True, "In context=(), "),
+        ],
+    )
+    def test_bad_ones(self, schema: Any, strict: bool, words: str) -> None:
+        """FIT-2.3: What is none, or breaks the rules of `strict`, is refused with its place; each time anew."""
+        for _ in range(2):
+            tool = refused(**function(schema, strict=strict))
+            text = refused(**form(schema, strict=strict))
+
+            assert (tool["param"], tool["code"]) == ("tools[1].parameters", "invalid_function_parameters")
+            assert (text["param"], text["code"]) == ("text.format.schema", "invalid_json_schema")
+            assert tool["message"].startswith("Invalid schema for function 'f': ")
+            assert text["message"].startswith("Invalid schema for response_format 's': ")
+            assert words in tool["message"]
+            assert words in text["message"]
+
+    def test_arrays_of_functions(self) -> None:
+        """FIT-2.3: A function's array says what is in it, strict or not."""
+        assert "items" in refused(**function(ARRAYS))["message"]
+
+    def test_in_a_namespace(self) -> None:
+        """FIT-2.3: The place of a schema in a namespace is told in full."""
+        space = {"type": "namespace", "name": "x", "description": "", "tools": function({})["tools"]}
+
+        assert refused(tools=[space])["param"] == "tools[0].tools[1].parameters"
+
+    def test_large_ones(self) -> None:
+        """FIT-2.3: A large schema is checked likewise, and its refusal is short."""
+        key = "k" * 100_000
+
+        assert prompt(**function({"type": "object", "properties": {key: {"type": "string"}}})).tools
+        wrong = refused(**function({"type": "object", "properties": {key: {"type": "wrong"}}}))
+        assert len(wrong["message"]) < 1200
+
+
 class TestOdds:
     """Whether probabilities are told."""
 
