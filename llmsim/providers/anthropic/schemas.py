@@ -13,14 +13,15 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
+from llmsim.errors import SchemaError
+from llmsim.schema.document import read
+from llmsim.schema.keywords import subschemas
 
 _DRAFT = (
     "JSON schema is invalid. It must match JSON Schema draft 2020-12 (https://json-schema.org/draft/2020-12). "
     "Learn more about tool use at https://docs.claude.com/en/docs/tool-use."
 )
-_NONE = (".input_schema", _DRAFT)
-"""Where a schema is none, and what is said of it."""
+"""What is said of a tool's schema that is none."""
 
 _REMEMBERED = 16_384
 """Bytes of a schema up to which it is remembered, as what is remembered must stay small."""
@@ -35,10 +36,6 @@ _UNSUPPORTED = {
 """What strict schemas must not say of a type. Source: Anthropic docs, structured-outputs, JSON Schema limitations."""
 
 _TYPED = ("type", "anyOf", "allOf", "oneOf", "enum", "const", "$ref")
-
-_IN_ONE = ("items", "not")
-_IN_LISTS = ("anyOf", "allOf", "prefixItems")
-_IN_MAPS = ("properties", "$defs", "definitions")
 
 
 def tool_problem(schema: bytes, place: str, *, strict: bool) -> str | None:
@@ -75,12 +72,10 @@ def _known(schema: bytes, strict: bool, tool: bool) -> tuple[str, str] | None:
     """Give what is wrong with a schema: the place in its tool, and the words."""
     if not schema.startswith(b"{"):
         return ".input_schema", "Input should be a valid dictionary"
-    # SCHEMA: `llmsim.schema.document.read` is to do this, and to refuse what is no JSON schema.
     try:
-        document = msgspec.json.decode(schema)
-    except (msgspec.DecodeError, RecursionError):
-        # NOTE: numbers out of range are skipped unseen when a body is read, and deep schemas may just fit there.
-        return _NONE
+        document = read(schema).document
+    except SchemaError as error:
+        return (".input_schema", _DRAFT) if tool else ("", f"Invalid schema: {error.problem}")
     if tool:
         if "type" not in document:
             return ".input_schema.type", "Field required"
@@ -104,7 +99,8 @@ def _breaches(document: dict[str, Any]) -> Iterator[str]:
         for kind in said if isinstance(said, list) else [said]:
             if isinstance(kind, str):
                 yield from _breaches_of(kind, node)
-        waiting += reversed(list(_inside(node)))
+        inner = [schema for _, schema in subschemas(node) if isinstance(schema, dict)]
+        waiting += reversed(inner)
 
 
 def _breaches_of(kind: str, node: dict[str, Any]) -> Iterator[str]:
@@ -124,15 +120,3 @@ def _breaches_of(kind: str, node: dict[str, Any]) -> Iterator[str]:
     if wrong := sorted(key for key in _UNSUPPORTED.get(kind, ()) if key in node):
         are = f"property '{wrong[0]}' is" if len(wrong) == 1 else f"properties {', '.join(wrong)} are"
         yield f"For '{kind}' type, {are} not supported"
-
-
-def _inside(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the schemas in a schema."""
-    found: list[Any] = [node.get(key) for key in _IN_ONE]
-    for key in _IN_LISTS:
-        inner = node.get(key)
-        found += inner if isinstance(inner, list) else ()
-    for key in _IN_MAPS:
-        inner = node.get(key)
-        found += inner.values() if isinstance(inner, dict) else ()
-    yield from (inner for inner in found if isinstance(inner, dict))

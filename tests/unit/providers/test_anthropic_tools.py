@@ -1,6 +1,7 @@
 """Tools, forms, and calls of earlier turns, as requests have them."""
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
 from test_anthropic_parse import BASIC, CALL, HELLO, MARK, RESULT, TOOL, prompt_of, refusal_of
 
-from llmsim.exchange import Form, PastCall, ToolChoice, ToolKind, ToolMode, ToolResult
+from llmsim.exchange import Form, PastCall, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
+from llmsim.planning.instances import json_instance
 from llmsim.providers.anthropic.kinds import KINDS
 from llmsim.providers.anthropic.messages import MessageOptions, parse
-from llmsim.providers.anthropic.schemas import tool_problem
+from llmsim.providers.anthropic.schemas import format_problem, tool_problem
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 DRAFT = (
@@ -108,6 +110,19 @@ class TestOffered:
                 "caller": {"type": "direct"},
             }
             TypeAdapter(union).validate_python(block)
+
+    @pytest.mark.parametrize(
+        "tool",
+        [tool for kind in KINDS.values() for tool in kind.tools if tool.schema],
+        ids=lambda tool: tool.name,
+    )
+    def test_their_inputs_can_be_made_up(self, tool: Tool) -> None:
+        """ANTH-10.1: Whatever the dice show, a call of such a tool has an input that its schema allows."""
+        validator = Draft202012Validator(json.loads(tool.schema))
+
+        for seed in range(20):
+            made = json_instance(tool.schema, "Please view 3 files in Paris", random.Random(seed))
+            assert validator.is_valid(json.loads(made)), made
 
     @pytest.mark.parametrize(
         "sent",
@@ -211,13 +226,16 @@ class TestRefusedSchemas:
 
     @pytest.mark.parametrize("strict", [True, False])
     def test_that_are_none(self, strict: bool) -> None:
-        """ANTH-10.4: What cannot be read as a schema is refused, and costs nothing but itself."""
+        """ANTH-10.4, FIT-2.3: What cannot be read as a schema is refused, and costs nothing but itself."""
         deep = b'{"type": "object", "items": ' + b'{"items": ' * 9000 + b"{}" + b"}" * 9001
         large = b'{"type": "object", "maxProperties": 1e999}'
+        wrong = b'{"type": "object", "properties": {"a": {"type": "text"}}}'
 
-        for schema in (deep, large):
+        for schema in (deep, large, wrong):
             said = tool_problem(schema, "tools.0.custom", strict=strict)
             assert (said or "").startswith(f"tools.0.custom.input_schema: {DRAFT}")
+            said = format_problem(schema, "output_config.format")
+            assert (said or "").startswith("output_config.format.schema: Invalid schema: ")
 
     @pytest.mark.parametrize(
         ("inner", "words"),
@@ -253,7 +271,7 @@ class TestRefusedSchemas:
     )
     @pytest.mark.parametrize("wrap", ["properties", "items", "anyOf", "$defs"])
     def test_that_break_the_rules_of_strict_ones(self, inner: Any, words: str, wrap: str) -> None:
-        """ANTH-10.4: Anywhere in the schema of a format or of a strict tool; other tools may have it."""
+        """ANTH-10.4, FIT-2.3: Anywhere in the schema of a format or of a strict tool; other tools may have it."""
         held: Any = {"x": inner} if wrap in ("properties", "$defs") else [inner] if wrap == "anyOf" else inner
         schema = OBJECT | {wrap: held}
         tool = {"name": "f", "input_schema": schema}
