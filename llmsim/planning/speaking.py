@@ -21,6 +21,7 @@ from llmsim.planning.generators import GENERATED, Generator
 from llmsim.planning.instances import json_instance
 from llmsim.planning.odds import odds
 from llmsim.planning.tokens import Tokenizer
+from llmsim.planning.told_forms import told_schema
 from llmsim.schema.document import read
 from llmsim.schema.validation import conforms
 
@@ -96,7 +97,8 @@ class Speaker:
             return Speech(calls, FinishReason.TOOL_CALLS)
         passage = self._generate(prompt, words, dice)
         if prompt.form is not None and not (self._keeps_text and _has(prompt.form, passage)):
-            passage = words.passage(json_instance(prompt.form.schema, now.said, dice))
+            schema = prompt.form.schema or told_schema(prompt.messages)
+            passage = words.passage(json_instance(schema, now.said, dice))
         passage, stop = stopped(passage, prompt.stop)
         return Speech((*calls, text(passage)), FinishReason.STOP, stop)
 

@@ -1,47 +1,75 @@
-"""JSON schemas in requests: taken as they were sent, or refused.
+"""JSON schemas in requests of the OpenAI family: of what a function takes, and of the text.
 
 Decisions:
-* A schema is looked at once: what was sent before is known by its bytes.
+* Both must be schemas of objects, and a function's arrays must say what is in them; the rest of the rules is for those
+  who ask for `strict`.
+* Agents send the same tools with every request: a schema that was found good is not looked at again.
 """
 
 import functools
-from typing import Literal
+from typing import Any, Literal
 
-from llmsim.errors import InvalidSchemaError, SchemaError
-from llmsim.schema.document import read
-from llmsim.schema.strictness import check_strict
+from msgspec import Raw
+
+from llmsim.errors import InvalidFieldError, InvalidSchemaError, SchemaError
+from llmsim.schema.document import MOST_REMEMBERED_BYTES, read
+from llmsim.schema.strictness import check_items, check_object, check_strict
+from llmsim.wire.codec import decoder, encode
 
 Path = tuple[str | int, ...]
 Subject = Literal["function", "response_format"]
 
+_value = decoder(Any)
 
-def checked_schema(sent: bytes, path: Path, subject: Subject, name: str, *, strict: bool = False) -> bytes:
-    """Give a schema as it was sent; empty if there is none.
+
+def checked_schema(sent: Raw, path: Path, subject: Subject, name: str, *, strict: bool) -> bytes:
+    """Give a schema as it was sent; empty if none was.
 
     Args:
-        sent: JSON; empty or `null` for none.
-        path: Where it stands in the request.
+        sent: What stands at `path`.
+        path: Where it stands.
         subject: What it is the schema of.
-        name: What that is called.
-        strict: Whether it must keep to what strict mode allows.
+        name: What the client calls that.
+        strict: Whether it must keep to the rules of strict schemas.
 
     Raises:
-        InvalidSchemaError: It is no schema.
+        InvalidFieldError: It is no object.
+        InvalidSchemaError: It is no schema, or none that can be kept to strictly.
     """
-    if sent in (b"", b"null"):
+    schema = bytes(sent)
+    if schema in (b"", b"null"):
         return b""
-    problem = _problem(sent, strict=strict, arguments=subject == "function")
-    if problem is not None:
-        raise InvalidSchemaError(path, subject, name, problem.context, problem.problem)
-    return sent
-
-
-@functools.lru_cache(4096)
-def _problem(sent: bytes, *, strict: bool, arguments: bool) -> SchemaError | None:
+    if not schema.startswith(b"{"):
+        raise InvalidFieldError(path, "type", "object", _value(schema))
+    check = _checked if len(schema) <= MOST_REMEMBERED_BYTES else _check
     try:
-        schema = read(sent)
-        if strict:
-            check_strict(schema)
+        check(schema, subject, strict=strict)
     except SchemaError as error:
-        return error
-    return None
+        raise InvalidSchemaError(path, subject, name, None, str(error)) from None
+    return schema
+
+
+def _check(schema: bytes, subject: Subject, *, strict: bool) -> None:
+    document = read(schema)
+    check_object(document)
+    if subject == "function":
+        check_items(document)
+    if strict:
+        check_strict(document)
+
+
+_checked = functools.lru_cache(maxsize=256)(_check)
+
+
+def checked_pattern(pattern: str, path: Path, name: str) -> bytes:
+    """Give the schema of the texts that match a regular expression, as a custom tool's grammar has it.
+
+    Raises:
+        InvalidSchemaError: It is no regular expression.
+    """
+    schema = encode({"type": "string", "pattern": f"^(?:{pattern})$"})
+    try:
+        read(schema)
+    except SchemaError as error:
+        raise InvalidSchemaError(path, "function", name, None, str(error)) from None
+    return schema

@@ -5,7 +5,7 @@ import urllib.request
 from typing import Any
 
 import pytest
-from compliance import COMPLIANCE, check_resource
+from compliance import COMPLIANCE, TOOL_CALLING, check_resource, check_tool_calling
 from serving import Server
 
 
@@ -46,3 +46,13 @@ def test_previous_response(server: Server) -> None:
 
         assert second["previous_response_id"] == first["id"]
         assert second["usage"]["input_tokens"] > first["usage"]["total_tokens"]
+
+
+def test_tool_calling(server: Server) -> None:
+    """FIT-1.2, OPRE-2.1: the runner's cases of tool calling, whole and streamed."""
+    whole = json.loads(_ask(server, **TOOL_CALLING))
+    *frames, _, _ = _ask(server, **TOOL_CALLING, stream=True).split(b"\n\n")
+    events = [json.loads(frame.split(b"\n")[1].removeprefix(b"data: ")) for frame in frames]
+
+    check_tool_calling(whole)
+    check_tool_calling(events[-1]["response"], events)

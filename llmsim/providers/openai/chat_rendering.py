@@ -13,9 +13,11 @@ Source of fields and order: openai SDK 3.54, types/chat/chat_completion.py and c
 
 import heapq
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
+
+import orjson
 
 from llmsim.exchange import (
     Call,
@@ -24,7 +26,6 @@ from llmsim.exchange import (
     Passage,
     Segment,
     SegmentKind,
-    TokenOdds,
     ToolKind,
     Turn,
     Usage,
@@ -33,6 +34,7 @@ from llmsim.providers.openai.chat import ChatOptions
 from llmsim.wire.codec import PassageMemo, encode, escaped, spans
 from llmsim.wire.frames import SSE_DONE, Run, single
 from llmsim.wire.obfuscation import padding
+from llmsim.wire.odds import listed_odds
 
 
 def render_answer(turn: Turn, options: ChatOptions) -> bytes:
@@ -140,28 +142,27 @@ def _call(segment: Segment) -> dict[str, Any]:
     return {"id": call.public_id("call_"), "type": kind, kind: _called(segment, _INPUTS[call.kind])}
 
 
-def _logprobs(choice: Choice) -> dict[str, Any] | None:
-    told: dict[str, Any] = {"content": None, "refusal": None}
-    for segment, _ in _shown(choice):
-        if segment.odds:
-            told[_DELTAS[segment.kind]] = [_odds(token) for piece in segment.odds for token in piece]
-    return told if any(told.values()) else None
+def _logprobs(choice: Choice) -> orjson.Fragment | None:
+    """Tell how probable each token of a choice was; None if nobody asked."""
+    told = {segment.kind: segment.odds for segment, _ in _shown(choice) if segment.odds}
+    if not told:
+        return None
+    listed = {
+        kind: listed_odds([token for piece in pieces for token in piece]) for kind, pieces in told.items()
+    }
+    return orjson.Fragment(_odds(listed))
+
+
+def _odds(listed: Mapping[SegmentKind, bytes]) -> bytes:
+    members = (
+        b'"%b":%b' % (member.encode(), b"[%b]" % listed[kind] if kind in listed else b"null")
+        for kind, member in _DELTAS.items()
+    )
+    return b"{%b}" % b",".join(members)
 
 
 _DELTAS = {SegmentKind.TEXT: "content", SegmentKind.REFUSAL: "refusal"}
-
-
-def _odds(token: TokenOdds) -> dict[str, Any]:
-    return _token(token.token, token.logprob) | {"top_logprobs": [_token(*other) for other in token.top]}
-
-
-def _token(token: bytes, logprob: float) -> dict[str, Any]:
-    # What is not whole UTF-8 is written as the API writes it: `\xf0\x9f`.
-    return {
-        "token": token.decode("utf-8", "backslashreplace"),
-        "logprob": logprob,
-        "bytes": list(token),
-    }
+"""What each kind of text is called in a delta, and in the odds."""
 
 
 def render_stream(turn: Turn, options: ChatOptions) -> tuple[Run, ...]:
@@ -253,11 +254,7 @@ class _Chunk:
         head = b'%b{"%b":"' % (before, member.encode())
         if segment.odds:
             # Source: recorded streams; each chunk tells of its own tokens.
-            told_of = {"content": None, "refusal": None}
-            rests = [
-                _REST % (b'"', encode(told_of | {member: [_odds(token) for token in piece]}))
-                for piece in segment.odds
-            ]
+            rests = [_REST % (b'"', _odds({segment.kind: listed_odds(piece)})) for piece in segment.odds]
             runs.append(self._pieces(head, passage, rests, start, told))
         elif self._padded:
             runs.append(_run(head, _PADDED[self._usage](passage), b'"}\n\n', passage, start, told))

@@ -24,8 +24,7 @@ from llmsim.providers.openai.chat_wire import (
     NamedFunction,
     SchemaFormat,
 )
-from llmsim.providers.schemas import Path, checked_schema
-from llmsim.wire.codec import encode
+from llmsim.providers.schemas import Path, checked_pattern, checked_schema
 
 
 def tools(request: ChatRequest) -> tuple[Tool, ...]:
@@ -56,15 +55,14 @@ def _tool(tool: AnyTool, index: int) -> Tool:
         case CustomTool(custom=custom):
             schema = b""
             if isinstance(custom.format, GrammarFormat) and custom.format.grammar.syntax == "regex":
-                schema = encode({"type": "string", "pattern": f"^(?:{custom.format.grammar.definition})$"})
                 path = ("tools", index, "custom", "format", "grammar", "definition")
-                checked_schema(schema, path, "function", custom.name)
+                schema = checked_pattern(custom.format.grammar.definition, path, custom.name)
             return Tool(custom.name, ToolKind.CUSTOM, custom.description or "", schema)
 
 
 def _function(function: FunctionDefinition, path: Path) -> Tool:
     schema = checked_schema(
-        bytes(function.parameters), path, "function", function.name, strict=function.strict is True
+        function.parameters, path, "function", function.name, strict=function.strict is True
     )
     return Tool(function.name, ToolKind.FUNCTION, function.description or "", schema)
 
@@ -147,7 +145,7 @@ def form(request: ChatRequest, messages: Sequence[Message]) -> Form | None:
             return Form()
         case SchemaFormat(json_schema=asked):
             schema = checked_schema(
-                bytes(asked.schema),
+                asked.schema,
                 ("response_format",),
                 "response_format",
                 asked.name,

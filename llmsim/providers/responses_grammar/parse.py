@@ -21,8 +21,8 @@ from llmsim.providers.responses_grammar.request import (
     Request,
     TextConfig,
 )
-from llmsim.providers.responses_grammar.schemas import checked_schema
 from llmsim.providers.responses_grammar.tools import read_choice, read_tools, tool_options
+from llmsim.providers.schemas import checked_schema
 from llmsim.wire.codec import decoder, encode
 
 _decode = decoder(Request)

@@ -24,7 +24,7 @@ from llmsim.providers.responses_grammar.hosted import KINDS
 from llmsim.providers.responses_grammar.items import Path, moved
 from llmsim.providers.responses_grammar.options import ToolOptions
 from llmsim.providers.responses_grammar.request import Name, Request
-from llmsim.providers.responses_grammar.schemas import checked_schema
+from llmsim.providers.schemas import checked_schema
 from llmsim.wire.codec import decoder
 
 

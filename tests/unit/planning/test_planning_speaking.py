@@ -154,6 +154,17 @@ class TestForms:
         """FIT-2.2: Without a schema it is some object."""
         assert isinstance(json.loads(text(only(plan(form=Form())))), dict)
 
+    @pytest.mark.parametrize(
+        "around", ["{}", "Answer by this schema:\n```json\n{}\n```\nlike {{this}}.", "{{ {} }}"]
+    )
+    def test_a_schema_in_words_is_kept_to(self, around: str) -> None:
+        """FIT-2.2: An object of the schema that a message tells is an object; a schema that is none is text."""
+        told = (Message("system", (around.format(SCHEMA.decode()),)), Message("user", ("Rome for 4 days",)))
+
+        assert json.loads(text(only(plan(form=Form(), messages=told)))) == {"city": "Rome", "days": 4}
+        broken = (Message("user", ('{"properties": {"a": {"type": "banana"}}}',)),)
+        assert isinstance(json.loads(text(only(plan(form=Form(), messages=broken)))), dict)
+
     def test_a_fixed_text_that_fits_stands(self) -> None:
         """FIT-2.1: A text that is set has precedence if it is an instance, and only then."""
         fits, other = '{"city": "Rome", "days": 1}', "Hello"

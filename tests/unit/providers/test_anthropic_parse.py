@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from messages import MESSAGES
 
-from llmsim.errors import InvalidFieldError
+from llmsim.errors import InvalidFieldError, UnsupportedError
 from llmsim.exchange import PastCall, Prompt, ToolResult
 from llmsim.providers.anthropic.errors import render_refusal
 from llmsim.providers.anthropic.messages import MessageOptions, parse
@@ -330,3 +330,15 @@ class TestMarks:
         content = [self.text("x", cache_control=MARK), self.text("y", cache_control=MARK | {"ttl": "1h"})]
 
         assert "must not come after" in refusal_of(messages=[{"role": "user", "content": content}])
+
+
+@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}])
+def test_threads_are_refused_so_that_clients_do_without(thread: dict[str, Any]) -> None:
+    """ANTH-1.9: The error has the code that the SDK looks for, and names the field."""
+    with pytest.raises(UnsupportedError) as refused:
+        parse(json.dumps(BASIC | {"thread": thread}).encode())
+    reply = render_refusal(refused.value)
+
+    assert reply.status == 400
+    details = json.loads(reply.body)["error"]["details"]
+    assert details == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}

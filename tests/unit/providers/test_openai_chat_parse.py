@@ -500,7 +500,19 @@ def test_bounded_texts_are_taken_up_to_their_bounds() -> None:
 
 
 OPTIONAL = [
-    *("frequency_penalty", "function_call", "functions", "response_format", "tool_choice", "tools", "logit_bias", "logprobs", "max_completion_tokens", "max_tokens", "metadata"),
+    *(
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "response_format",
+        "tool_choice",
+        "tools",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "metadata",
+    ),
     *("modalities", "n", "parallel_tool_calls", "presence_penalty", "reasoning_effort", "seed"),
     *("service_tier", "stop", "store", "stream", "stream_options", "temperature", "top_logprobs", "top_p"),
     *("user", "verbosity"),

@@ -1,0 +1,61 @@
+"""A schema that is told in words: `json_object` with a JSON schema in the prompt, as libraries without `json_schema` ask.
+
+Decisions:
+* The last schema of the conversation counts: an object with `properties` that a message holds as JSON.
+"""
+
+import functools
+import json
+from collections.abc import Iterator, Sequence
+
+from llmsim.errors import SchemaError
+from llmsim.exchange import Message
+from llmsim.schema.document import read
+
+_MOST_CHARACTERS = 50_000
+"""Characters of a text up to which it is searched."""
+
+_MOST_STARTS = 64
+"""Braces at which a schema is looked for."""
+
+_decode = json.JSONDecoder().raw_decode
+
+
+def told_schema(messages: Sequence[Message]) -> bytes:
+    """Find the schema that a conversation tells in words; empty if it tells none."""
+    for message in reversed(messages):
+        for text in reversed(message.texts):
+            if '"properties"' in text and len(text) <= _MOST_CHARACTERS and (found := _found(text)):
+                return found
+    return b""
+
+
+@functools.lru_cache(256)
+def _found(text: str) -> bytes:
+    return next((schema for value in _objects(text) if (schema := _as_schema(value))), b"")
+
+
+def _objects(text: str) -> Iterator[object]:
+    """Give the JSON objects that a text holds, one inside another left out."""
+    at = 0
+    for _ in range(_MOST_STARTS):
+        at = text.find("{", at)
+        if at < 0:
+            return
+        try:
+            value, at = _decode(text, at)
+        except (ValueError, RecursionError):
+            at += 1
+        else:
+            yield value
+
+
+def _as_schema(value: object) -> bytes:
+    if not isinstance(value, dict) or not isinstance(value.get("properties"), dict):
+        return b""
+    schema = json.dumps(value).encode()
+    try:
+        read(schema)
+    except SchemaError:
+        return b""
+    return schema
