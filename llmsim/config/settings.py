@@ -245,7 +245,7 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float,
         _about(
             "Share of the answers that are refusals, in the form in which each API refuses to answer.",
-            unit="of answers",
+            unit="of requests",
             ge=0,
             le=1,
         ),
@@ -257,7 +257,7 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float,
         _about(
             "Share of the answers that a content filter breaks off in the middle.",
-            unit="of answers",
+            unit="of requests",
             ge=0,
             le=1,
         ),

@@ -121,7 +121,7 @@ def exemplified(description: str) -> str:
 
 def phrase(dice: Dice, least: int, most: int) -> str:
     """Give some everyday words."""
-    return " ".join(dice.choice(COMMON_WORDS) for _ in range(dice.randint(least, most)))
+    return " ".join(dice.choices(COMMON_WORDS, k=dice.randint(least, most)))
 
 
 def believable(kind: str, dice: Dice) -> str:

@@ -80,7 +80,7 @@ class Members:
             asked = Shape((), frozenset())
             named = self._shapes.of(shape.name_parts)
             if named.values is not None:
-                return str(self._dice.choice(named.values))
+                return str(self._dice.choice(named.values or [""]))
             asked.patterns = (
                 named.patterns or [self._dice.choice(shape.name_patterns)]
                 if (named.patterns or shape.name_patterns)

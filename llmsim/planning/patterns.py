@@ -22,6 +22,7 @@ _CASUAL_REPEATS = 3
 _TRIES = 24
 _ROOM = 20
 _MOST_CHARACTERS = 10_000
+_MOST_WRITTEN = 5000
 _PREFERRED = string.ascii_lowercase + string.digits + string.ascii_uppercase
 _PRINTABLE = _PREFERRED + " " + string.punctuation
 _BEYOND = "\n\t\réßñжλ漢あ한"
@@ -59,12 +60,16 @@ def text(
         if judge(made := _Writer(dice).written(tree)):
             return made
     farthest = int(min(longest, max(shortest, 1) + _ROOM, _MOST_CHARACTERS))
+    written = 0
     for _ in range(_TRIES):
+        if written > _MOST_WRITTEN:
+            break
         brief = _Writer(dice, wanted=0)
         made = brief.written(tree)
         wanted = dice.randint(min(shortest, farthest), farthest) - len(made)
         if wanted > 0:
             made = _Writer(dice, wanted=wanted, repeats=brief.repeats).written(tree)
+        written += len(made)
         # Either end may be open, where repeats do not make it long enough.
         filling = "".join(
             dice.choice(string.ascii_lowercase) for _ in range(min(shortest, farthest) - len(made))

@@ -11,7 +11,9 @@ import datetime
 import functools
 import re
 
-_MOST_READ = 4000
+MOST_READ = 4000
+"""Characters of a message that are looked at."""
+
 _MOST_FOUND = 50
 _LONGEST_NAME = 60
 
@@ -107,7 +109,7 @@ class Said:
 
     def __init__(self, text: str) -> None:
         self.text = text.strip()
-        self._read = self.text[:_MOST_READ]
+        self._read = self.text[:MOST_READ]
 
     @functools.cached_property
     def lowered(self) -> str:

@@ -21,7 +21,6 @@ _MOST_CHARACTERS = 10_000
 _TRIES = 40
 _FAR = 10**6
 _NEAR = 100
-_SLOW_TEXT = 16
 _DESCRIBED = 200
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -59,7 +58,7 @@ def text(shape: Shape, name: str, clues: Hints | None, dice: Dice) -> str:
         clues: What the message offers; None if nothing but the schema is to be asked.
         dice: They decide about the rest.
     """
-    kind = hints.kind_of(name, shape.description[:_DESCRIBED])
+    kind = hints.kind_of(name[:_DESCRIBED], shape.description[:_DESCRIBED])
     for candidate in _candidates(shape, kind, clues, dice):
         if _fits(shape, candidate):
             return candidate
@@ -93,10 +92,10 @@ def _candidates(shape: Shape, kind: str, clues: Hints | None, dice: Dice) -> Ite
 
 
 def _fits(shape: Shape, made: str, *, is_made: bool = False) -> bool:
-    """Tell whether a text fits; `is_made` if it was made by a pattern, and so cannot take long to match."""
+    """Tell whether a text fits; `is_made` if it was made by a pattern, and so is likely to match."""
     if not shape.shortest <= len(made) <= shape.longest:
         return False
-    if not is_made and len(made) > _SLOW_TEXT and any(map(regexes.is_slow, shape.patterns)):
+    if not is_made and any(len(made) > regexes.reach(pattern) for pattern in shape.patterns):
         return False
     return all(regexes.matches(pattern, made) for pattern in shape.patterns)
 
@@ -132,7 +131,7 @@ def number(shape: Shape, name: str, clues: Hints | None, dice: Dice, *, is_integ
             and _is_within(shape, one := dice.choice(suggested))
             and (not is_integer or one == int(one))
         ):
-            return one
+            return int(one) if is_integer else one
     low, high = _range(shape, name)
     if is_integer or (shape.multiples and all(isinstance(of, int) for of in shape.multiples)):
         return _integer(shape, low, high, dice)

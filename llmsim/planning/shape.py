@@ -19,7 +19,10 @@ Parts = tuple[Any, ...]
 
 ALL_TYPES = frozenset({"null", "boolean", "object", "array", "number", "integer", "string"})
 
-_MOST_REMEMBERED = 4096
+ANY_KIND = ("object", "array", "string", "number", "boolean", "null")
+"""Types that a value may be made of where any will do; an integer is a number."""
+
+_MOST_REMEMBERED = 256
 
 
 class Group(msgspec.Struct, eq=False):
@@ -41,6 +44,7 @@ class Shape(msgspec.Struct, eq=False):
         parts: The schemas it was read from.
         settled: Ids of the groups that were chosen from.
         types: Names of types it may have.
+        kinds: Those that a value may be made of, in the order of `ANY_KIND`; null if none is left.
         likely: The type it has in mind where none is said; None where nothing tells.
         values: What it may be one of; None if it is not enumerated.
         fitting: Those of `values` that conform to all parts, once somebody has asked.
@@ -52,6 +56,7 @@ class Shape(msgspec.Struct, eq=False):
     parts: Parts
     settled: frozenset[int]
     types: frozenset[str] = ALL_TYPES
+    kinds: tuple[str, ...] = ()
     likely: str | None = None
     values: list[Any] | None = None
     fitting: list[Any] | None = None

@@ -3,11 +3,12 @@
 from typing import Any
 
 from llmsim.planning.narrowing import narrow
-from llmsim.planning.shape import Group, Parts, Shape
+from llmsim.planning.shape import ANY_KIND, Group, Parts, Shape
 from llmsim.schema.document import Schema
 from llmsim.schema.validation import Judge
 
-_MOST_REMEMBERED = 4096
+_MOST_REMEMBERED = 1024
+_KINDS = (*ANY_KIND, "integer")
 _MOST_LISTED = 10_000
 _FARTHEST_END = 8
 _STEPS = 2000
@@ -60,6 +61,9 @@ class Shapes:
             inner += raw.get("allOf", ())
             waiting.extend(reversed(inner))
         shape.is_doubtful |= len(shape.patterns) > 1 or len(shape.groups) > 1
+        shape.kinds = tuple(filter(shape.types.__contains__, _KINDS)) or ("null",)
+        if "number" in shape.kinds:
+            shape.kinds = tuple(kind for kind in shape.kinds if kind != "integer")
         shape.is_impossible |= not shape.types or shape.values == []
         return shape
 

@@ -25,7 +25,7 @@ MOST_REMEMBERED_BYTES = 64 * 1024
 MOST_LEVELS = 100
 """So many schemas may stand in one another."""
 
-_REMEMBERED = 512
+_REMEMBERED = 256
 
 Context = tuple[str, ...]
 

@@ -2,13 +2,14 @@ r"""Regular expressions of schemas, compiled once, and kept from running away.
 
 Decisions:
 * Patterns are Python's: OpenAI compiles them by `re`, too, and refuses what only JavaScript knows, e.g. `\p{L}`.
-* `re` cannot be interrupted, and a repeat within a repeat may try exponentially many ways. Such a pattern is asked
-  about short texts only; longer ones count as matching.
+* `re` cannot be interrupted: repeats after one another may try polynomially many ways, and one within another
+  exponentially many. A pattern is asked about texts that are short enough for it; longer ones count as matching.
 """
 
 import functools
 import re
 import warnings
+from collections.abc import Callable
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
@@ -16,7 +17,10 @@ MOST_CHARACTERS = 1000
 """The longest pattern that is taken apart to make texts from."""
 
 _MOST_BRACKETS = 40
-_SLOW_TEXT = 16
+_SLOWEST_REACH = 16
+_REACHES = (10_000, 10_000, 1000, 200, 64, 64, 32)
+"""How long a text may be, by the number of repeats of a pattern that do not stand in each other."""
+
 _MANY = 8
 _REPEATS = frozenset({parser.MAX_REPEAT, parser.MIN_REPEAT})
 
@@ -44,37 +48,60 @@ def parsed(pattern: str) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def is_slow(pattern: str) -> bool:
-    """Tell whether searching for `pattern` may take exponentially long."""
+def reach(pattern: str) -> int:
+    """Tell how long a text may be for `pattern` to be searched in it: the more ways it may be tried in, the shorter."""
     tree = parsed(pattern)
-    return tree is None or _is_slow(tree, within=False)
+    if tree is None:
+        return _SLOWEST_REACH
+    repeats = _repeats(tree, is_within=False)
+    return _SLOWEST_REACH if repeats is None else _REACHES[min(repeats, len(_REACHES) - 1)]
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Tell whether `pattern` is found in `text`; long texts match patterns that may be slow."""
+    """Tell whether `pattern` is found in `text`; one that is too long to be searched counts as matching."""
     expression = compiled(pattern)
-    if expression is None or (len(text) > _SLOW_TEXT and is_slow(pattern)):
+    if expression is None or len(text) > reach(pattern):
         return True
     return expression.search(text) is not None
 
 
-def _is_slow(tree: Any, *, within: bool) -> bool:
-    """Tell whether a part of `tree` may be matched in several ways by a repeat; `within` if it stands in one."""
+def _repeats(tree: Any, *, is_within: bool) -> int | None:
+    """Count the repeats of `tree`; None if one of them repeats what may be matched in several ways.
+
+    Args:
+        tree: A part of a pattern.
+        is_within: Whether it stands in a repeat.
+    """
+    count = 0
     for operator, argument in tree:
         if operator in _REPEATS:
-            many = argument[1] > _MANY
-            if (within and many) or _is_slow(argument[2], within=within or many):
-                return True
-        elif operator is parser.BRANCH:
-            if within or any(_is_slow(branch, within=within) for branch in argument[1]):
-                return True
-        elif operator is parser.SUBPATTERN:
-            if _is_slow(argument[3], within=within):
-                return True
-        elif operator in (parser.ASSERT, parser.ASSERT_NOT, parser.ATOMIC_GROUP, parser.POSSESSIVE_REPEAT):
-            body = argument if operator is parser.ATOMIC_GROUP else argument[-1]
-            if _is_slow(body, within=within):
-                return True
+            is_many = argument[1] > _MANY
+            inner = [argument[2]]
+            if is_within and is_many:
+                return None
+            count += is_many
+            is_inner = is_within or is_many
+        elif operator in _BODIES:
+            inner, is_inner = _BODIES[operator](argument), is_within
+            if operator is parser.BRANCH and is_within:
+                return None
         elif operator in (parser.GROUPREF, parser.GROUPREF_EXISTS):
-            return True
-    return False
+            return None
+        else:
+            continue
+        for body in inner:
+            found = _repeats(body, is_within=is_inner)
+            if found is None:
+                return None
+            count += found
+    return count
+
+
+_BODIES: dict[Any, Callable[[Any], list[Any]]] = {
+    parser.BRANCH: lambda argument: list(argument[1]),
+    parser.SUBPATTERN: lambda argument: [argument[3]],
+    parser.ASSERT: lambda argument: [argument[1]],
+    parser.ASSERT_NOT: lambda argument: [argument[1]],
+    parser.ATOMIC_GROUP: lambda argument: [argument],
+    parser.POSSESSIVE_REPEAT: lambda argument: [argument[2]],
+}

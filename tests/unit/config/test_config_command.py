@@ -53,7 +53,7 @@ def test_every_setting_is_shown_with_value_unit_and_origin(run: Run, columns: in
 def test_narrow_terminal_names_the_variable_in_use(run: Run) -> None:
     """CONF-4.2: In 80 columns the origin names the variable; with room for it, every variable and flag is shown."""
     narrow = run(LLMSIM_ERRORS_TIMEOUT_RATE="0.5").output
-    wide = run(LLMSIM_ERRORS_TIMEOUT_RATE="0.5", columns=120).output
+    wide = run(LLMSIM_ERRORS_TIMEOUT_RATE="0.5", columns=160).output
 
     assert "LLMSIM_ERRORS_TIMEOUT_RATE" in narrow
     assert "LLMSIM_ERRORS_RATE_LIMIT_RATE" not in narrow
