@@ -20,10 +20,11 @@ from llmsim.errors import (
     UnknownRouteError,
     VisionError,
 )
-from llmsim.exchange import Fault, FaultKind
+from llmsim.exchange import Fault, FaultKind, Turn
 from llmsim.providers.contract import Reply
 from llmsim.wire.codec import encode
-from llmsim.wire.complaints import failed
+from llmsim.wire.complaints import failed, told
+from llmsim.wire.frames import sse
 
 _SHOWN = 100
 """Characters of a value or key found in a request that are repeated."""
@@ -56,8 +57,12 @@ _FAULTS = {
 
 
 def _reply(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    error = {"type": _TYPES[status], "message": message}
+    error = {"type": _type(status), "message": message}
     return Reply(status, encode({"type": "error", "error": error}), headers)
+
+
+def _type(status: int) -> str:
+    return _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
 
 
 def sign(reply: Reply, request_id: str) -> Reply:
@@ -100,7 +105,19 @@ def render_refusal(error: RefusedError) -> Reply:
 def render_fault(fault: Fault) -> Reply:
     """Render a simulated failure."""
     status, message = _FAULTS[fault.kind]
-    return _reply(status, f"{message} (simulated by llmsim)", failed(fault).headers)
+    return _reply(fault.status or status, told(fault, message), failed(fault).headers)
+
+
+def broken(fault: Fault) -> bytes:
+    """Render a simulated failure in mid-stream; it has the words of the same failure as an answer."""
+    status, message = _FAULTS[fault.kind]
+    error = {"details": None, "type": _type(fault.status or status), "message": told(fault, message)}
+    return encode({"type": "error", "error": error})
+
+
+def render_broken(turn: Turn, options: Any, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - one shape for all
+    """Render what a stream of events ends with that goes wrong: an `error` event, and no `message_stop`."""
+    return sse(broken(fault), "error")
 
 
 def render_crash() -> Reply:
