@@ -1,6 +1,7 @@
 """`llmsim script`: files are checked, and shown."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,45 @@ class TestValidate:
         assert (
             "unknown form .txt. One of: .json, .toml, .yaml, .yml"
             in run("validate", written("a.txt", "{}")).output
+        )
+
+
+class TestPages:
+    """What the documentation says."""
+
+    PAGE = (Path(__file__).parents[3] / "docs" / "scripted-mode.md").read_text(encoding="utf-8")
+
+    def test_scripts_on_the_page_are_sound(self, written: Any) -> None:
+        """SCRIPT-6.4: What can be copied from the page can be played."""
+        blocks = re.findall(r"```json\n(.*?)```", self.PAGE, re.DOTALL)
+
+        assert len(blocks) == 2
+        for number, block in enumerate(blocks):
+            assert run("validate", written(f"{number}.json", block)).exit_code == 0
+
+    def test_mistakes_are_told_as_the_page_says(self, written: Any) -> None:
+        """SCRIPT-3.2: The page's example of mistakes is what a user sees."""
+        lines = [
+            "{", '  "turns": [',
+            '    { "type": "tool_call", "calls": [{ "name": "bash" }] },',
+            "    {", '      "type": "tool_calls",', '      "calls": [',
+            '        { "name": "bash", "argument": { "command": "ls" } }',
+            "      ]", "    }", "  ]", "}",
+        ]  # fmt: skip
+        path = written("agent.json", "\n".join(lines))
+
+        told = run("validate", path).output.replace(str(path), "agent.json").removeprefix("Error: ")
+
+        assert told in self.PAGE
+
+    def test_the_first_script_is_shown_as_the_page_says(self) -> None:
+        """SCRIPT-6.2: The page's example of `show` is what a user sees."""
+        first = next(path for path in EXAMPLES if path.name == "first.json")
+
+        shown = run("show", first).output.replace(str(first), "first.json")
+
+        assert "\n".join(line.strip() for line in shown.splitlines()) in "\n".join(
+            line.strip() for line in self.PAGE.splitlines()
         )
 
 
