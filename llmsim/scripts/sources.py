@@ -149,7 +149,16 @@ def _json_places(text: str) -> Iterator[tuple[Place, int]]:
             is_key = sign == "{"
 
 
+_LONG_KEY = re.compile(
+    rf"""(?:(?:(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_DEEPEST}}}"""
+)
+
+
 def _read_toml(text: str) -> _Read:
+    # NOTE: tomllib takes memory by the square of a dotted key's parts: 256 KiB of `a.a.a…` are 40 GB. The pattern does not
+    # tell keys from texts; no text has so many words in a row with a full stop behind each.
+    if found := _LONG_KEY.search(text):
+        raise _MalformedError(f"a key of more than {_DEEPEST} parts", text.count("\n", 0, found.start()) + 1)
     try:
         return tomllib.loads(text), {}, []
     except ValueError as error:

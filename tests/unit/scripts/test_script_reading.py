@@ -408,6 +408,17 @@ class TestBounds:
 
         assert problems(text, form) == (f"s.{form}:1: nested too deep; at most 64 levels",)
 
+    @pytest.mark.parametrize("part", ["a", '"a"', "'a' ", r'"\""'])
+    def test_dotted_keys_are_bounded(self, part: str) -> None:
+        """SCRIPT-1.5: A key of a hundred thousand parts is refused before anything is made of it."""
+        key = ".".join([part] * 50_000)
+
+        assert problems(f"name = 'x'\n{key} = 1", "toml") == ("s.toml:2: a key of more than 64 parts",)
+        assert problems(f"[{key}]", "toml") == ("s.toml:1: a key of more than 64 parts",)
+        # Words and numbers are no keys.
+        text = "[[turns]]\ntype = 'assistant'\ntext = '" + "Yes. No, 1.2.3.4. " * 1000 + "a" * 100_000 + "'"
+        assert read(text.encode(), "toml", "s").length == 1
+
     def test_aliases_are_counted(self) -> None:
         """SCRIPT-1.5: Aliases of aliases do not multiply beyond the limit; one that holds itself has no end."""
         lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
