@@ -81,7 +81,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         name: What people call it.
         created: Release date, as unix time in seconds at midnight UTC.
         context_window: Tokens of prompt and answer together.
-        max_output_tokens: Most completion tokens of one answer.
+        max_output_tokens: Most completion tokens of one answer; 0 for a model that makes embeddings.
         vision: Whether it takes images.
         tools: Whether it calls tools.
         json: Whether it answers JSON on request (JSON mode or a schema).
@@ -95,6 +95,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         tokenizer: The tiktoken encoding that counts its tokens: `o200k_base` or `cl100k_base`.
         profile: Name of its latency profile.
         cache_minimum: Fewest tokens of a prefix that its prompt cache keeps.
+        dimensions: Length of the embeddings that it makes; 0 for a model that answers in words.
+        shortens: Whether its embeddings may be asked for with fewer dimensions.
         known: Whether the catalogue has an entry for it, or these are the facts of its family.
     """
 
@@ -116,6 +118,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tokenizer: str
     profile: str
     cache_minimum: int = 1024
+    dimensions: int = 0
+    shortens: bool = False
     known: bool = True
 
 
@@ -142,6 +146,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tokenizer: str
     profile: str
     cache_minimum: int = 1024
+    dimensions: int = 0
+    shortens: bool = False
 
 
 class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -304,6 +310,8 @@ def _template(family: Family) -> Model:
         tokenizer=family.tokenizer,
         profile=family.profile,
         cache_minimum=family.cache_minimum,
+        dimensions=family.dimensions,
+        shortens=family.shortens,
         known=False,
     )
 
@@ -333,7 +341,12 @@ def _contradictions(file: CatalogueFile) -> Iterator[str]:
             yield f'{label}: unknown effort "{entry.default_effort}"; one of: {", ".join(EFFORTS)}'
         elif entry.default_effort != "none" and not entry.reasoning:
             yield f'{label}: it does not reason, yet its default effort is "{entry.default_effort}"'
-        if not 0 < entry.max_output_tokens <= entry.context_window:
+        if entry.dimensions:
+            if entry.max_output_tokens:
+                yield f"{label}: it makes embeddings, yet {entry.max_output_tokens} output tokens"
+        elif entry.shortens:
+            yield f"{label}: it makes no embeddings, yet shortens them"
+        elif not 0 < entry.max_output_tokens <= entry.context_window:
             yield f"{label}: {entry.max_output_tokens} output tokens in a window of {entry.context_window}"
     for alias, model in file.aliases.items():
         if model not in ids:

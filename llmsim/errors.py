@@ -6,12 +6,21 @@
   + CatalogueError     the model catalogue contradicts itself          -> exit code 2
   + StatsError         the stats block is absent or of another layout  -> exit code 1
   + StoreError         the file of the shared store cannot be used     -> exit code 1, or HTTP 500
+  + SchemaError        a JSON schema is none, or not a strict one      -> a refusal by who was given it
   + RefusedError       the request is not one the provider would take  -> HTTP 4xx
     - InvalidJsonError     the body is not JSON, or not UTF-8
     - InvalidFieldError    a field is missing, of a wrong type or out of range
+    - InvalidSchemaError   a JSON schema is none, or none that can be kept to strictly
+    - ToolChoiceError      a tool is to be called that is not offered
+    - UnsupportedError     a feature of the API is asked for that is not simulated
     - BodyTooLargeError    the body is over the configured limit
     - VisionError          an image for a model known to see none
     - ContextLengthError   the prompt is longer than the model's window
+    - ModelUseError        the model is made for another endpoint
+    - InputError           what is to be embedded is empty, of a wrong kind or too much
+    - InputLengthError     one of the texts to be embedded is longer than the model's window
+    - RequestTokensError   the texts to be embedded are too long together
+    - ShortenedError       shorter embeddings are asked of a model that makes none
     - UnknownModelError    a model id that is not served is looked up
     - UnknownResponseError a stored response that does not exist is looked up or continued
     - UnknownRouteError    no such path under the provider's prefix
@@ -70,6 +79,21 @@ class StoreError(LlmsimError):
     """The file of the shared store cannot be used. The message names it and the reason."""
 
 
+class SchemaError(LlmsimError):
+    """A JSON schema is none, or breaks the rules it is to keep. The message is what OpenAI says after `Invalid schema for ...:`.
+
+    Attributes:
+        context: Keys inside the schema, from the root to where the fault stands; indices as text, as OpenAI shows them.
+        problem: What is wrong there; it ends with a full stop.
+    """
+
+    def __init__(self, context: tuple[str, ...], problem: str, *, is_placed: bool = False) -> None:
+        lead = "" if not is_placed else "context=" if problem.startswith("$ref") else "In context="
+        super().__init__(f"{lead}{context}, {problem}" if lead else problem)
+        self.context = context
+        self.problem = problem
+
+
 class RefusedError(LlmsimError):
     """The request is not one the provider would take; nothing was simulated."""
 
@@ -94,6 +118,59 @@ class InvalidFieldError(RefusedError):
         self.rule = rule
         self.wanted = wanted
         self.found = found
+
+
+class InvalidSchemaError(RefusedError):
+    """A JSON schema of the request is none, or breaks the rules of strict ones.
+
+    Attributes:
+        path: Where the schema stands in the request, e.g. `("tools", 0, "parameters")`.
+        subject: What it is the schema of: `function`, or `response_format` for the text.
+        name: What the client calls that.
+        context: Keys from the schema's root to what is wrong in it; None if it is wrong as a whole, or `problem` tells it.
+        problem: What is wrong, as a sentence.
+    """
+
+    def __init__(
+        self,
+        path: tuple[str | int, ...],
+        subject: Literal["function", "response_format"],
+        name: str,
+        context: tuple[str, ...] | None,
+        problem: str,
+    ) -> None:
+        super().__init__(f"{path}: {subject} {name!r}: {context}: {problem}")
+        self.path = path
+        self.subject = subject
+        self.name = name
+        self.context = context
+        self.problem = problem
+
+
+class ToolChoiceError(RefusedError):
+    """A tool is to be called that is not offered.
+
+    Attributes:
+        choice: The tool, in the word that the refusal names it by; `required` where any tool would do.
+    """
+
+    def __init__(self, choice: str) -> None:
+        super().__init__(f"no tool for the choice {choice!r}")
+        self.choice = choice
+
+
+class UnsupportedError(RefusedError):
+    """A feature of the API is asked for that is not simulated, and that clients can do without.
+
+    Attributes:
+        path: The field that asks for it.
+        code: By which clients know that they can.
+    """
+
+    def __init__(self, path: tuple[str | int, ...], code: str) -> None:
+        super().__init__(f"{'.'.join(map(str, path))}: not simulated by llmsim")
+        self.path = path
+        self.code = code
 
 
 class BodyTooLargeError(RefusedError):
@@ -134,6 +211,66 @@ class ContextLengthError(RefusedError):
         super().__init__(f"{tokens} tokens do not fit a window of {window}")
         self.window = window
         self.tokens = tokens
+
+
+class ModelUseError(RefusedError):
+    """The model is made for another endpoint.
+
+    Attributes:
+        model: The model id as requested.
+        embeds: Whether embeddings were asked of a model that answers, or answers of one that makes embeddings.
+    """
+
+    def __init__(self, model: str, *, embeds: bool) -> None:
+        super().__init__(f"{model} {'makes no embeddings' if embeds else 'makes embeddings only'}")
+        self.model = model
+        self.embeds = embeds
+
+
+class InputError(RefusedError):
+    """What is to be embedded is empty, of a wrong kind, or too many texts."""
+
+
+class InputLengthError(RefusedError):
+    """One of the texts to be embedded is longer than the model's context window.
+
+    Attributes:
+        window: The model's context window, in tokens.
+        tokens: The text's length, in tokens.
+        index: Which text it is; None if it is the only one.
+    """
+
+    def __init__(self, window: int, tokens: int, index: int | None = None) -> None:
+        super().__init__(f"{tokens} tokens do not fit a window of {window}")
+        self.window = window
+        self.tokens = tokens
+        self.index = index
+
+
+class RequestTokensError(RefusedError):
+    """The texts to be embedded are too long together.
+
+    Attributes:
+        limit: Most tokens of a request.
+        tokens: Its length, in tokens.
+    """
+
+    def __init__(self, limit: int, tokens: int) -> None:
+        super().__init__(f"{tokens} tokens in a request that may have {limit}")
+        self.limit = limit
+        self.tokens = tokens
+
+
+class ShortenedError(RefusedError):
+    """Shorter embeddings are asked of a model that makes none.
+
+    Attributes:
+        model: The model id as requested.
+    """
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"{model} makes no shorter embeddings")
+        self.model = model
 
 
 class UnknownModelError(RefusedError):

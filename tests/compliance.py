@@ -1,9 +1,6 @@
-"""What the compliance runner of OpenResponses asks, and what its schema wants.
+"""What the compliance runner of OpenResponses asks, and what its schema wants."""
 
-Decisions:
-* Its tool-calling cases are left out until tools are called; the round trip of a call is among these.
-"""
-
+from collections.abc import Sequence
 from typing import Any
 
 REQUIRED = """id object created_at completed_at status incomplete_details model previous_response_id instructions output
@@ -59,6 +56,43 @@ COMPLIANCE: dict[str, list[dict[str, Any]]] = {
         {"type": "message", "role": "user", "content": "What is my name?"},
     ],
 }
+
+TOOL_CALLING: dict[str, Any] = {
+    "input": [{"type": "message", "role": "user", "content": "What's the weather like in San Francisco?"}],
+    "tools": [
+        {
+            "type": "function",
+            "name": "get_weather",
+            "description": "Get the current weather for a location",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "location": {
+                        "type": "string",
+                        "description": "The city and state, e.g. San Francisco, CA",
+                    },
+                },
+                "required": ["location"],
+            },
+        },
+    ],
+}
+"""What `tool-calling` and `tool-calling-streaming` ask."""
+
+
+def check_tool_calling(response: dict[str, Any], events: Sequence[dict[str, Any]] = ()) -> None:
+    """Check a response, and the events of its stream if it had one, as the cases of tool calling do."""
+    check_resource(response)
+    calls = [item for item in response["output"] if item["type"] == "function_call"]
+    assert calls
+    for call in calls:
+        assert set(call) == {"id", "type", "status", "call_id", "name", "arguments"}
+    if events:
+        told = [(event["type"], event.get("item", {}).get("type")) for event in events]
+        assert ("response.output_item.added", "function_call") in told
+        assert ("response.function_call_arguments.delta", None) in told
+        assert ("response.function_call_arguments.done", None) in told
+        assert ("response.output_item.done", "function_call") in told
 
 
 def check_resource(response: dict[str, Any]) -> None:

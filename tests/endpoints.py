@@ -26,12 +26,14 @@ class Endpoint:
         generation: What it is.
         path: Its whole path.
         request: The golden files' basic request.
+        streams: Whether it streams when it is asked to.
     """
 
     def __init__(self, provider: Provider, generation: Generation) -> None:
         self.provider = provider
         self.generation = generation
         self.path = provider.prefix + generation.path
+        self.streams = generation.render_stream is not None
         basic = golden_folder(provider, generation) / "basic" / "request.json"
         self.request: dict[str, Any] = json.loads(basic.read_bytes())
 
@@ -62,3 +64,5 @@ def likeness(provider: Provider) -> Any:
 
 
 ENDPOINTS = [(provider, generation) for provider in PROVIDERS for generation in provider.generations]
+
+STREAMING = [(provider, one) for provider, one in ENDPOINTS if one.render_stream is not None]

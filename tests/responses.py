@@ -2,11 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from fakes import passage, turn
+from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
 
-from llmsim.exchange import Choice, FinishReason, Passage, Segment, SegmentKind, Turn, Usage
+from llmsim.exchange import (
+    Call,
+    Choice,
+    FinishReason,
+    Passage,
+    Segment,
+    SegmentKind,
+    TokenOdds,
+    ToolKind,
+    Turn,
+    Usage,
+)
 from llmsim.providers.contract import Ask, Generation
 from llmsim.wire.frames import Run
 
@@ -34,6 +46,85 @@ def thinking(
     choice = Choice((*segments, Segment(SegmentKind.TEXT, text.tokens, text)), finish)
     usage = Usage(prompt=9, completion=choice.tokens, reasoning=thought)
     return turn(choice, model="gpt-5", usage=usage, **overrides)
+
+
+def saying(*pieces: str, odds: tuple[tuple[TokenOdds, ...], ...] = ()) -> Segment:
+    """Make a text of `pieces`, a token each."""
+    text = passage(*pieces)
+    return Segment(SegmentKind.TEXT, text.tokens, text, odds=odds)
+
+
+def refusing(*pieces: str) -> Segment:
+    """Make a refusal of `pieces`, a token each."""
+    text = passage(*pieces)
+    return Segment(SegmentKind.REFUSAL, text.tokens, text)
+
+
+def calling(
+    name: str,
+    *pieces: str,
+    kind: ToolKind = ToolKind.FUNCTION,
+    id: str = "1",  # noqa: A002 - the value's own word
+    lead: int = 2,
+    fixed_id: str | None = None,
+) -> Segment:
+    """Make a call whose name costs `lead` tokens and whose arguments are `pieces`, a token each."""
+    arguments = passage(*pieces)
+    return Segment(
+        SegmentKind.CALL,
+        lead + arguments.tokens,
+        arguments,
+        lead=lead,
+        call=Call(id, name, kind, fixed_id),
+    )
+
+
+def searching(name: str, *pieces: str, **facts: Any) -> Segment:
+    """Make a call of a hosted tool whose query is `pieces`, a token each."""
+    return calling(name, *pieces, kind=ToolKind.HOSTED, **facts)
+
+
+def answering(*segments: Segment, finish: FinishReason = FinishReason.STOP, **overrides: Any) -> Turn:
+    """Make a turn of `segments`."""
+    choice = Choice(segments, finish)
+    thought = sum(one.tokens for one in segments if one.kind is SegmentKind.REASONING)
+    usage = Usage(prompt=9, completion=choice.tokens, reasoning=thought)
+    return turn(choice, model="gpt-5", usage=usage, **overrides)
+
+
+def _by_type(union: Any) -> dict[str, Any]:
+    members = get_args(get_args(union)[0])
+    return {get_args(member.model_fields["type"].annotation)[0]: member for member in members}
+
+
+_ITEMS = _by_type(ResponseOutputItem)
+_EVENTS = _by_type(ResponseStreamEvent)
+_UNKNOWN = {
+    "custom_tool_call": {"status"},
+    "response.function_call_arguments.done": {"name"},
+}
+"""What the API tells beyond the SDK's types. Source: recorded responses; openai-openapi."""
+
+
+def check_item(item: dict[str, Any]) -> None:
+    """Check that an item is the SDK's of its type, with all that is required and nothing that is unknown."""
+    _check(item, _ITEMS)
+
+
+def check_event(event: dict[str, Any]) -> None:
+    """Check that an event is the SDK's of its type, and so is the item in it."""
+    _check(event, _EVENTS, "obfuscation")
+    if "item" in event:
+        check_item(event["item"])
+    for item in event.get("response", {}).get("output", ()):
+        check_item(item)
+
+
+def _check(value: dict[str, Any], types: dict[str, Any], *more: str) -> None:
+    kind = types[value["type"]]
+    kind.model_validate(value)
+    fields = {field.alias or name for name, field in kind.model_fields.items()}
+    assert set(value) - fields - _UNKNOWN.get(value["type"], set()) - set(more) == set()
 
 
 def frames(runs: Sequence[Run]) -> list[tuple[int, int, bytes]]:

@@ -73,7 +73,7 @@ def _show(chosen: list[Model], console: Console) -> None:
             table.add_row(
                 f" {model.id}",
                 _tokens(model.context_window),
-                _tokens(model.max_output_tokens),
+                str(model.dimensions) if model.dimensions else _tokens(model.max_output_tokens),
                 _marks(model),
                 _price(model.input_price),
                 _price(model.output_price),
@@ -85,6 +85,8 @@ def _show(chosen: list[Model], console: Console) -> None:
     legend = (
         f"{len(chosen)} {'model' if len(chosen) == 1 else 'models'}. V vision, T tools, J JSON, R reasoning;"
     )
+    if any(model.dimensions for model in chosen):
+        legend += " out of an embedding: its dimensions;"
     legend += " $ per million tokens" + ("; effort when a request names none." if wide else ".")
     console.print(legend, style="dim", highlight=False)
 

@@ -3,8 +3,9 @@
 Decisions:
 * One view for 80 columns and up: tables are as wide as their content, and what stands side by
   side where there is room stands one below the other where there is none.
-* Colour says nothing that words do not: what is zero is dim, errors are red, lateness turns
-  yellow at 10 ms and red at 20 ms, the promise for a server that is not overloaded.
+* Colour says nothing that words do not: what is zero is dim, errors are red; lateness, loop lag
+  and the verdict turn yellow at 10 ms and red at 20 ms, the promise for a server that is not
+  overloaded, a worker's CPU at 75 and 90 % of its core, its waiting for one at 10 and 25 %.
 * Model names come from the network, so what does not print is replaced before it meets a terminal.
 """
 
@@ -17,12 +18,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmsim.stats import Snapshot
+from llmsim.stats import LATE_MS, TIGHT_MS, Snapshot
 from llmsim.words import printable
 
-LATE_MS = 20.0
-_WARM_MS = 10.0
+_CPU = (75.0, 90.0)
+_WAIT = (10.0, 25.0)
 _BARS = "▁▂▃▄▅▆▇█"
+_NONE = "–"  # noqa: RUF001 # a dash, not a minus
 _MODELS_SHOWN = 12
 _NAME_WIDTH = 34
 _FIGURE_WIDTHS = {"": 9, "%": 4, "prompt": 9, "completion": 10}
@@ -40,15 +42,11 @@ def view(stats: Snapshot, *, origin: str) -> RenderableType:
     """
     parts: list[RenderableType] = [
         _headline(stats, origin),
+        _verdict(stats),
         _pulse(stats),
         _latencies(stats),
+        _outcomes(stats),
     ]
-    p99 = stats.latency.lateness_ms.p99
-    if p99 is not None and p99 >= LATE_MS:
-        parts.append(
-            Text(f"Late: one token in a hundred left {_ms(p99)} ms or more after it was due.", "red")
-        )
-    parts.append(_outcomes(stats))
     if stats.workers:
         tables = [_models(stats), _workers(stats)] if stats.models else [_workers(stats)]
         parts.append(Columns(tables, padding=(1, 3)))
@@ -81,6 +79,23 @@ def _headline(stats: Snapshot, origin: str) -> Text:
     line.append("llmsim", "bold cyan")
     line.append(f" on {printable(origin)}")
     line.append(f"  ·  up {duration(stats.uptime_secs)}  ·  {alive} worker{'' if alive == 1 else 's'}", "dim")
+    return line
+
+
+def _verdict(stats: Snapshot) -> RenderableType:
+    """Whether the figures below are to be believed, behind a mark of the same colour."""
+    verdict = stats.verdict
+    style = "dim" if verdict.state == "idle" else _heat(verdict.p99_lateness_ms) or "green"
+    if verdict.state == "late":
+        style = "red"
+    line = Table.grid(padding=(0, 1))
+    line.add_column(no_wrap=True)
+    line.add_column()
+    head, colon, rest = verdict.text.partition(":")
+    text = Text.assemble(
+        (head, f"bold {style}"), (f"{colon}{rest}", "" if verdict.state == "late" else "dim")
+    )
+    line.add_row(Text("○" if verdict.state == "idle" else "●", style), text)
     return line
 
 
@@ -193,15 +208,20 @@ def _models(stats: Snapshot) -> Table:
 
 
 def _workers(stats: Snapshot) -> Table:
-    table = _table("Worker", "pid", "requests", "in flight", "tokens")
+    table = _table("Worker", "pid", "cpu %", "wait %", "lag ms", "streams", "requests", "in flight", "tokens")
     for worker in stats.workers:
         state = "" if worker.alive else " (gone)"
+        cpu, wait, lag = worker.cpu_percent, worker.cpu_wait_percent, worker.loop_lag_ms
         table.add_row(
             f"{worker.slot}{state}",
             "" if worker.pid is None else str(worker.pid),
+            Text(_NONE if cpu is None else f"{cpu:.0f}", _heat(cpu, *_CPU)),
+            Text(_NONE if wait is None else f"{wait:.0f}", _heat(wait, *_WAIT)),
+            Text(_NONE if lag is None else _ms(lag.max), _heat(None if lag is None else lag.max)),
+            _NONE if worker.open_streams is None else f"{worker.open_streams:,}",
             f"{worker.requests:,}",
             f"{worker.active:,}",
-            f"{worker.tokens:,}",
+            _short(worker.tokens),
             style="" if worker.alive else "dim",
         )
     return table
@@ -224,15 +244,15 @@ def _share(name: str, count: int, total: int, style: str) -> tuple[Text, Text, T
     return Text(name, style), Text(f"{count:,}", style), Text(share, "dim")
 
 
-def _heat(value: float | None) -> str:
-    if value is None or value < _WARM_MS:
+def _heat(value: float | None, warm: float = TIGHT_MS, hot: float = LATE_MS) -> str:
+    if value is None or value < warm:
         return ""
-    return "red" if value >= LATE_MS else "yellow"
+    return "red" if value >= hot else "yellow"
 
 
 def _ms(value: float | None) -> str:
     if value is None:
-        return "–"  # noqa: RUF001 # a dash, not a minus
+        return _NONE
     return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
 
 

@@ -12,6 +12,7 @@ from llmsim.config.settings import (
     ServerSettings,
     Settings,
     StoreSettings,
+    ToolSettings,
 )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "StoreSettings",
+    "ToolSettings",
     "knobs",
     "load",
 ]

@@ -241,6 +241,27 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    refusal_rate: Annotated[
+        float,
+        _about(
+            "Share of the answers that are refusals, in the form in which each API refuses to answer.",
+            unit="of answers",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
+    refusal_text: Annotated[str, _about("What a refusal says.", min_length=1)] = (
+        "I'm sorry, but I can't help with that."
+    )
+    content_filter_rate: Annotated[
+        float,
+        _about(
+            "Share of the answers that a content filter breaks off in the middle.",
+            unit="of answers",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
     enforce_context_window: Annotated[
         bool, _about("Refuse a prompt that does not fit the model's context window, as the real API does.")
     ] = True
@@ -253,6 +274,36 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+
+
+class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When tools are called that a request offers."""
+
+    call_probability: (
+        Annotated[
+            float,
+            _about(
+                "Share of the turns that call a tool when they may; unset, a turn does when the last user message shares "
+                "a word with a tool's name or description.",
+                unit="of turns",
+                ge=0,
+                le=1,
+            ),
+        ]
+        | None
+    ) = None
+    max_calls: Annotated[
+        int,
+        _about(
+            "Most tools that one turn calls, where parallel calls are allowed.", unit="calls", ge=1, le=128
+        ),
+    ] = 1
+    hosted_calls: Annotated[
+        bool,
+        _about(
+            "Call the hosted tools that a request offers (web search, code interpreter, ...), with made-up results."
+        ),
+    ] = False
 
 
 class ErrorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -354,6 +405,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: ServerSettings = msgspec.field(default_factory=ServerSettings)
     latency: LatencySettings = msgspec.field(default_factory=LatencySettings)
     response: ResponseSettings = msgspec.field(default_factory=ResponseSettings)
+    tools: ToolSettings = msgspec.field(default_factory=ToolSettings)
     errors: ErrorSettings = msgspec.field(default_factory=ErrorSettings)
     models: ModelSettings = msgspec.field(default_factory=ModelSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)

@@ -1,7 +1,7 @@
 """What one request asks and what it is answered: frozen values, provider-neutral."""
 
 from llmsim.exchange.fault import Breakage, Fault, FaultKind
-from llmsim.exchange.prompt import CacheMark, Image, Message, Prompt
+from llmsim.exchange.prompt import CacheMark, Embedding, Image, Message, Prompt
 from llmsim.exchange.schedule import Schedule
 from llmsim.exchange.tool import Call, Form, PastCall, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
 from llmsim.exchange.turn import (
@@ -20,6 +20,7 @@ __all__ = [
     "CacheMark",
     "Call",
     "Choice",
+    "Embedding",
     "Fault",
     "FaultKind",
     "FinishReason",

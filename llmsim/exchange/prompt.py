@@ -28,6 +28,7 @@ class Message(msgspec.Struct, frozen=True):
         extra_tokens: Prompt tokens of what is not text (files, audio), as the provider prices them.
         calls: Calls of tools that it makes, each counted.
         results: What earlier calls have given, each counted.
+        token_ids: What was said, as ids of the model's own vocabulary, where it came so.
     """
 
     role: str
@@ -37,6 +38,19 @@ class Message(msgspec.Struct, frozen=True):
     extra_tokens: int = 0
     calls: tuple[PastCall, ...] = ()
     results: tuple[ToolResult, ...] = ()
+    token_ids: tuple[int, ...] = ()
+
+
+class Embedding(msgspec.Struct, frozen=True):
+    """That vectors are wanted: one for each message, which is then a text by itself and no part of a conversation.
+
+    Attributes:
+        dimensions: How long they are to be; None for the model's own length.
+        limit: Most tokens of all messages together; None for any number.
+    """
+
+    dimensions: int | None = None
+    limit: int | None = None
 
 
 class CacheMark(msgspec.Struct, frozen=True):
@@ -79,6 +93,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         form: The form of the text; None for prose.
         logprobs: How many alternatives are told of each token of the text, beside its own probability; None to tell nothing.
         silent: Whether the prompt is only read, and nothing is to be said.
+        embedding: Which vectors are wanted; None for none. A prompt that wants some is silent.
     """
 
     model: str
@@ -98,3 +113,4 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     form: Form | None = None
     logprobs: int | None = None
     silent: bool = False
+    embedding: Embedding | None = None

@@ -63,8 +63,8 @@ class TokenOdds(msgspec.Struct, frozen=True):
     Attributes:
         token: Its bytes.
         logprob: Natural logarithm of its probability; <= 0.
-        top: The most probable tokens at its place with their logarithms, the most probable first; the token is
-            among them unless none are told.
+        top: The most probable tokens at its place with their logarithms, as many as were asked for, the most probable
+            first; mostly the token is the first of them.
     """
 
     token: bytes
@@ -146,6 +146,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         usage: What is reported and counted.
         schedule: When the tokens of a choice exist.
         breakage: Where it breaks off; None if it does not.
+        vectors: What stands for each message of the prompt, as little-endian 32-bit floats; empty where none are wanted.
     """
 
     id: str
@@ -154,6 +155,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[Choice, ...]
     usage: Usage
     schedule: Schedule
+    vectors: tuple[bytes, ...] = ()
     breakage: Breakage | None = None
 
     @property

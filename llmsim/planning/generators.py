@@ -18,6 +18,9 @@ from llmsim.exchange import Passage, Prompt
 from llmsim.planning.dice import Dice, seeded
 from llmsim.planning.tokens import Tokenizer
 
+GENERATED = ("lorem", "random")
+"""Generators whose texts are made up, and nobody's own."""
+
 Tickets = Callable[[str], int]
 """Gives the next number of a named sequence that all workers share, from 0."""
 

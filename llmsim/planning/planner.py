@@ -7,6 +7,7 @@ Decisions:
   number, a ticket that all workers share: with 1 worker or 16, request k of a run gets the
   same outcome.
 * The choices of a turn come into being side by side, as a model samples them in one batch.
+* Refusals are dealt like faults, by the number of the request; where a request brings a seed, by that.
 """
 
 import functools
@@ -24,7 +25,6 @@ from llmsim.exchange import (
     FinishReason,
     Image,
     Message,
-    Passage,
     Prompt,
     Schedule,
     Segment,
@@ -34,11 +34,12 @@ from llmsim.exchange import (
 )
 from llmsim.planning.caching import UNUSED, CacheUse, NoCache, PromptCache, use_cache
 from llmsim.planning.dice import Dice, fresh, id_source, seeded, seeded_id
-from llmsim.planning.endings import EMPTY, limited, stopped
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import Generator, Tickets, generator
 from llmsim.planning.latency import Latency
+from llmsim.planning.reading import check_use, count_text, read
 from llmsim.planning.reasoning import reasoning_tokens
+from llmsim.planning.speaking import Speaker, Speech, call_ids, with_odds, within
 from llmsim.planning.summaries import told_passage
 from llmsim.planning.tokens import Tokenizer, tokenizer
 
@@ -56,6 +57,8 @@ _FULL_IMAGE_TOKENS = 765
 """An image of 1024 x 1024 in full detail. Source: OpenAI vision guide."""
 
 _UNLIMITED = 1 << 62
+
+_NOTHING_SAID = Choice((), FinishReason.STOP)
 
 
 class Planner:
@@ -82,6 +85,7 @@ class Planner:
         self._enforce_window = settings.response.enforce_context_window
         self._seed = settings.response.seed
         self._generate: Generator = generator(settings.response, tickets)
+        self._speak = Speaker(settings, self._generate)
         self._latency = Latency(settings.latency, catalogue.profiles)
         self._faults = Faults(settings.errors)
         self._tickets = tickets
@@ -107,13 +111,15 @@ class Planner:
             RefusedError: The model would not take it.
         """
         model = self._catalogue.facts(prompt.model)
+        check_use(prompt, model)
         if prompt.images and model.known and not model.vision:
             raise VisionError(prompt.model, prompt.images[0].path)
         words = tokenizer(model.tokenizer)
         # The same texts end several prefixes; each is counted once.
         count = functools.cache(words.count) if prompt.cache_marks else words.count
-        prompt_tokens = _prompt_tokens(prompt, count)
-        if self._enforce_window and prompt_tokens > model.context_window:
+        reading = read(prompt, model, words, enforce_window=self._enforce_window)
+        prompt_tokens = reading.tokens if reading else _prompt_tokens(prompt, count)
+        if self._enforce_window and not reading and prompt_tokens > model.context_window:
             raise ContextLengthError(model.context_window, prompt_tokens)
 
         numbered = (
@@ -126,15 +132,23 @@ class Planner:
             self._dice if seed is None else seeded("turn", seed, prompt.model, prompt.messages, prompt.images)
         )
         limit = self._limit(prompt, model, prompt_tokens)
-        choices = tuple(self._choice(prompt, model, words, limit, dice) for _ in range(prompt.choices))
+        turn_id = self.new_id() if self._seed is None else seeded_id(numbered)
+        choices: tuple[Choice, ...] = (_NOTHING_SAID,)
+        if not prompt.silent:
+            deal = numbered if prompt.seed is None else dice
+            choices = tuple(
+                self._choice(prompt, model, words, limit, dice, deal, call_ids(turn_id, index))
+                for index in range(prompt.choices)
+            )
         use = self._cached(prompt, model, count)
         return Turn(
-            id=self.new_id() if self._seed is None else seeded_id(numbered),
+            id=turn_id,
             created=int(self._clock()),
             model=prompt.model,
             choices=choices,
             usage=_usage(prompt_tokens, choices, use),
             schedule=self._latency.schedule(model.profile, dice, cached=use.read / prompt_tokens),
+            vectors=reading.vectors() if reading else (),
         )
 
     def silence(self, prompt: Prompt) -> Turn:
@@ -143,7 +157,7 @@ class Planner:
             id=self.new_id(),
             created=int(self._clock()),
             model=prompt.model,
-            choices=(Choice((), FinishReason.STOP),),
+            choices=(_NOTHING_SAID,),
             usage=Usage(prompt=self.count(prompt), completion=0),
             schedule=Schedule(ttft=0.0, itl=0.0),
         )
@@ -180,27 +194,23 @@ class Planner:
             model.cache_minimum,
         )
 
-    def _choice(self, prompt: Prompt, model: Model, words: Tokenizer, limit: int, dice: Dice) -> Choice:
-        passage, stop = stopped(self._generate(prompt, words, dice), prompt.stop)
-        thought = 0
+    def _choice(
+        self, prompt: Prompt, model: Model, words: Tokenizer, limit: int, dice: Dice, deal: Dice, call_id: str
+    ) -> Choice:
+        speech = self._speak(prompt, words, dice, deal, call_id)
         if model.reasoning:
-            thought = reasoning_tokens(prompt.effort or model.default_effort, passage.tokens)
-        if prompt.reasoning_limit is not None:
-            thought = min(thought, prompt.reasoning_limit)
-        if not thought:
-            passage, finish = limited(passage, limit)
-            return Choice((_text(passage),), finish, stop if finish is FinishReason.STOP else None)
-        told = told_passage(prompt.summary, thought, words, dice) if prompt.summary else None
-        if thought >= limit:
-            told = limited(told, limit)[0] if told else None
-            return Choice((Segment(SegmentKind.REASONING, limit, told), _text(EMPTY)), FinishReason.LENGTH)
-        passage, finish = limited(passage, limit - thought)
-        segments = (Segment(SegmentKind.REASONING, thought, told), _text(passage))
-        return Choice(segments, finish, stop if finish is FinishReason.STOP else None)
-
-
-def _text(passage: Passage) -> Segment:
-    return Segment(SegmentKind.TEXT, passage.tokens, passage)
+            thought = reasoning_tokens(prompt.effort or model.default_effort, speech.tokens)
+            if prompt.reasoning_limit is not None:
+                thought = min(thought, prompt.reasoning_limit)
+            if thought:
+                told = told_passage(prompt.summary, thought, words, dice) if prompt.summary else None
+                reasoning = Segment(SegmentKind.REASONING, thought, told)
+                speech = Speech((reasoning, *speech.segments), speech.finish, speech.stopped_by)
+        speech = within(speech, limit)
+        segments = speech.segments
+        if prompt.logprobs is not None:
+            segments = with_odds(segments, prompt.logprobs, words, dice)
+        return Choice(segments, speech.finish, speech.stopped_by)
 
 
 def _usage(prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Usage:
@@ -225,6 +235,8 @@ def count_prompt(prompt: Prompt, words: Tokenizer) -> int:
 
 
 def _prompt_tokens(prompt: Prompt, count: Callable[[str], int]) -> int:
+    if prompt.embedding is not None:
+        return sum(count_text(message, count) for message in prompt.messages)
     tokens = _REPLY_TOKENS
     for message in prompt.messages:
         tokens += _message_tokens(message, count)
@@ -234,11 +246,15 @@ def _prompt_tokens(prompt: Prompt, count: Callable[[str], int]) -> int:
 
 
 def _message_tokens(message: Message, count: Callable[[str], int]) -> int:
-    tokens = _MESSAGE_TOKENS + message.extra_tokens
+    tokens = _MESSAGE_TOKENS + message.extra_tokens + len(message.token_ids)
     for text in message.texts:
         tokens += count(text)
     for note in message.notes:
         tokens += count(note)
+    for call in message.calls:
+        tokens += count(call.name) + count(call.arguments)
+    for result in message.results:
+        tokens += count(result.text)
     if message.name is not None:
         tokens += _NAME_TOKENS + count(message.name)
     return tokens

@@ -19,7 +19,6 @@ from llmsim.exchange import (
     Fault,
     FaultKind,
     FinishReason,
-    Passage,
     Prompt,
     Schedule,
     Segment,
@@ -30,8 +29,9 @@ from llmsim.exchange import (
 )
 from llmsim.planning.caching import UNUSED, CacheUse
 from llmsim.planning.dice import Dice
-from llmsim.planning.endings import EMPTY, limited, stopped
+from llmsim.planning.endings import limited, stopped
 from llmsim.planning.latency import Latency
+from llmsim.planning.speaking import Speech, called, text, with_odds, within
 from llmsim.planning.tokens import Tokenizer
 from llmsim.scripts import BreakKind, Failure, Scene, Script, ScriptCall, ScriptTurn, StreamFault
 
@@ -85,7 +85,7 @@ def play(
     turn = scene.turn
     if turn.failure is not None:
         return _fault(turn.failure, turn.delay_ms / 1000, retry_after)
-    choices = tuple(_Player(scene, prompt, words, limit, index).choice() for index in range(prompt.choices))
+    choices = tuple(_choice(scene, prompt, words, limit, dice, index) for index in range(prompt.choices))
     return Turn(
         id=id,
         created=created,
@@ -120,86 +120,52 @@ def _kind_of(status: int) -> FaultKind:
     return _BY_STATUS.get(status, plain)
 
 
-class _Player:
-    """Cuts one choice into tokens, as long as there are any left."""
+def _choice(scene: Scene, prompt: Prompt, words: Tokenizer, limit: int, dice: Dice, index: int) -> Choice:
+    speech = within(_speech(scene, prompt, words, index), limit)
+    segments = speech.segments
+    if prompt.logprobs is not None:
+        segments = with_odds(segments, prompt.logprobs, words, dice)
+    return Choice(segments, speech.finish, speech.stopped_by)
 
-    def __init__(self, scene: Scene, prompt: Prompt, words: Tokenizer, limit: int, index: int) -> None:
-        self._scene = scene
-        self._prompt = prompt
-        self._words = words
-        self._left = limit
-        self._index = index
-        self._cut = False
-        self._segments: list[Segment] = []
 
-    def choice(self) -> Choice:
-        turn = self._scene.turn
-        stop = None
-        self._think(turn.reasoning)
-        if turn.refusal is not None:
-            self._say(SegmentKind.REFUSAL, self._words.passage(turn.refusal))
-        if turn.text is not None:
-            text, stop = stopped(self._words.passage(turn.text), self._prompt.stop)
-            self._say(SegmentKind.TEXT, text)
-        if stop is None:
-            for number, call in enumerate(turn.calls):
-                self._call(number, call)
-        if not self._segments:
-            self._say(SegmentKind.TEXT, EMPTY)
-        if self._cut:
-            return Choice(tuple(self._segments), FinishReason.LENGTH)
+def _speech(scene: Scene, prompt: Prompt, words: Tokenizer, index: int) -> Speech:
+    """Give all that a scene says in one choice, however long."""
+    turn = scene.turn
+    segments = _thought(turn.reasoning, prompt, words)
+    if turn.refusal is not None:
+        refusal = words.passage(turn.refusal)
+        segments.append(Segment(SegmentKind.REFUSAL, refusal.tokens, refusal))
+    if turn.text is not None:
+        said, stop = stopped(words.passage(turn.text), prompt.stop)
+        segments.append(text(said))
         if stop is not None:
-            return Choice(tuple(self._segments), FinishReason.STOP, stop)
-        own = FinishReason.TOOL_CALLS if turn.calls else FinishReason.STOP
-        return Choice(tuple(self._segments), turn.finish_reason or own)
+            return Speech(tuple(segments), FinishReason.STOP, stop)
+    for number, call in enumerate(turn.calls):
+        segments.append(called(_call(scene, prompt, call, number, index), call.arguments, words))
+    own = FinishReason.TOOL_CALLS if turn.calls else FinishReason.STOP
+    return Speech(tuple(segments), turn.finish_reason or own)
 
-    def _think(self, thought: str | None) -> None:
-        if thought is None:
-            return
-        passage = self._words.passage(thought)
-        most = self._prompt.reasoning_limit
-        if most is not None:
-            passage, _ = limited(passage, most)
-        passage = self._within(passage)
-        if passage.tokens:
-            shown = passage if self._prompt.summary else None
-            self._segments.append(Segment(SegmentKind.REASONING, passage.tokens, shown))
 
-    def _say(self, kind: SegmentKind, text: Passage) -> None:
-        passage = self._within(text)
-        self._segments.append(Segment(kind, passage.tokens, passage))
+def _thought(reasoning: str | None, prompt: Prompt, words: Tokenizer) -> list[Segment]:
+    if reasoning is None:
+        return []
+    passage = words.passage(reasoning)
+    if prompt.reasoning_limit is not None:
+        passage, _ = limited(passage, prompt.reasoning_limit)
+    shown = passage if prompt.summary else None
+    return [Segment(SegmentKind.REASONING, passage.tokens, shown)] if passage.tokens else []
 
-    def _call(self, number: int, call: ScriptCall) -> None:
-        lead = self._words.count(call.name)
-        if self._cut or lead > self._left:
-            # Nobody can be shown half a name.
-            self._cut = True
-            return
-        self._left -= lead
-        passage = self._within(self._words.passage(call.arguments))
-        called = Call(self._id(number), call.name, self._kind(call.name), call.id)
-        self._segments.append(Segment(SegmentKind.CALL, lead + passage.tokens, passage, lead, called))
 
-    def _within(self, passage: Passage) -> Passage:
-        if self._cut:
-            return EMPTY
-        passage, finish = limited(passage, self._left)
-        self._cut = finish is FinishReason.LENGTH
-        self._left -= passage.tokens
-        return passage
-
-    def _kind(self, name: str) -> ToolKind:
-        """Tell who runs a tool; one that is not offered is taken for a function."""
-        kinds = (tool.kind for tool in self._prompt.tools if tool.name == name)
-        return next(kinds, ToolKind.FUNCTION)
-
-    def _id(self, number: int) -> str:
-        numbers = [self._scene.number, number]
-        if self._scene.take or self._index:
-            numbers.append(self._scene.take)
-        if self._index:
-            numbers.append(self._index)
-        return "llmsim_" + "_".join(map(str, numbers))
+def _call(scene: Scene, prompt: Prompt, call: ScriptCall, number: int, index: int) -> Call:
+    numbers = [scene.number, number]
+    if scene.take or index:
+        numbers.append(scene.take)
+    if index:
+        numbers.append(index)
+    # A tool that is not offered is taken for a function.
+    kinds = (tool.kind for tool in prompt.tools if tool.name == call.name)
+    own = "llmsim_" + "_".join(map(str, numbers))
+    return Call(own, call.name, next(kinds, ToolKind.FUNCTION), call.id)
 
 
 def _usage(turn: ScriptTurn, prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Usage:

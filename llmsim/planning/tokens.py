@@ -10,12 +10,13 @@ Decisions:
 import functools
 import hashlib
 import os
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 import tiktoken
 
-from llmsim.errors import CatalogueError
+from llmsim.errors import CatalogueError, InputError
 from llmsim.exchange import Passage
 
 _SLICE = 20_000
@@ -57,6 +58,24 @@ class Tokenizer:
 
     def _count(self, text: str) -> int:
         return sum(len(self._encoding.encode_ordinary(part)) for part in _slices(text))
+
+    def tokens(self, text: str) -> list[bytes]:
+        """Cut `text` into its tokens, whole UTF-8 or not."""
+        cut = self._encoding
+        return [
+            token for part in _slices(text) for token in cut.decode_tokens_bytes(cut.encode_ordinary(part))
+        ]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Give the text of tokens; bytes that are no whole character become a mark.
+
+        Raises:
+            InputError: The vocabulary has no such token.
+        """
+        try:
+            return self._encoding.decode_bytes(ids).decode(errors="replace")
+        except (KeyError, OverflowError):
+            raise InputError(f"{self.name} lacks one of these tokens") from None
 
     def passage(self, text: str) -> Passage:
         """Cut `text` into pieces of one token, or of several where one alone is not whole UTF-8."""

@@ -79,28 +79,32 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint that generates: POST, streamed or not.
+    """An endpoint that plans a turn for each request: POST, streamed or not.
 
     Attributes:
         path: The API's original path, e.g. `/v1/chat/completions`.
         label: The endpoint's name in the stats, where it counts as `<label>_requests`.
         parse: From the body; raises `RefusedError`.
         render_answer: The body of the whole answer.
-        render_stream: The frames of the streamed answer.
+        render_stream: The frames of the streamed answer; None if it does not stream.
         render_broken: What a stream ends with that goes wrong: from the turn, the options, what goes wrong, and how many
-            frames have left.
+            frames have left; None if it does not stream.
+        is_heavy: Whether a request is much work although its body is small; None if none is.
         storage: How its turns are kept; None if they are not.
         socket: How it speaks over WebSocket; None if it does not.
+        render_refusal: A refused request, where the endpoint has words of its own; None for its provider's.
     """
 
     path: str
     label: str
     parse: Callable[[bytes], Ask]
     render_answer: Callable[[Turn, Any], bytes]
-    render_stream: Callable[[Turn, Any], tuple[Run, ...]]
-    render_broken: Callable[[Turn, Any, Fault, int], bytes]
+    render_stream: Callable[[Turn, Any], tuple[Run, ...]] | None = None
+    render_broken: Callable[[Turn, Any, Fault, int], bytes] | None = None
+    is_heavy: Callable[[Prompt], bool] | None = None
     storage: Storage | None = None
     socket: Socket | None = None
+    render_refusal: Callable[[RefusedError], Reply] | None = None
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -50,7 +50,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
         if self.cancelled is not None:
             return State.CANCELLED
         schedule = self.turn.schedule
-        if now >= self.arrived + schedule.due(self.turn.length):
+        if now >= self.arrived + self.turn.due:
             return State.DONE
         # A request in the background waits for its turn as long as half of its time to first token.
         if self.background and now < self.arrived + schedule.ttft / 2:

@@ -19,12 +19,13 @@ from llmsim.server.app import create_app
 from llmsim.server.breaking import CutError
 from llmsim.server.connections import Receive, Send, connector, direct_writes_problem
 from llmsim.server.pacing import Wheel
+from llmsim.server.probe import Probe, usage
 from llmsim.server.visits import KEY, Visit
 from llmsim.state.directory import run_directory
 from llmsim.state.prefixes import Prefixes
 from llmsim.state.store import SqliteStore
 from llmsim.state.tickets import Tickets
-from llmsim.stats import Block, Recorder
+from llmsim.stats import Block, Gauges, Recorder
 
 _ENDPOINTS = endpoint_numbers()
 """Generating endpoints by path: they are counted on arrival, before routing."""
@@ -71,7 +72,8 @@ class Application:
         if direct and (problem := direct_writes_problem()):
             _log.warning("direct writes are off, streams cost more: %s", problem)
             direct = False
-        wheel = Wheel(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        wheel = Wheel(loop)
         self._connect = connector(wheel, direct=direct)
         self._app = create_app(
             self.settings,
@@ -82,6 +84,7 @@ class Application:
             recorder=self._recorder,
             wheel=wheel,
         )
+        Probe(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; book its end whatever happens."""

@@ -33,7 +33,7 @@ from llmsim.server.asgi import Application
 from llmsim.server.listeners import Listeners, tried_without_sharing
 from llmsim.server.worker import Worker
 from llmsim.state.directory import run_directory
-from llmsim.stats import Block, block_name, is_alive
+from llmsim.stats import Block, available_cores, block_name, is_alive
 
 _SPARE_SLOTS = 16
 
@@ -239,9 +239,7 @@ def worker_count(settings: Settings) -> int:
     """Tell how many workers are meant: 0 is one for each available core, at most 4."""
     if settings.server.workers:
         return settings.server.workers
-    # Not every POSIX system tells a process the cores that it may use.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, cores)
+    return min(4, available_cores())
 
 
 def address(host: str, port: int) -> str:

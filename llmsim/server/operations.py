@@ -54,5 +54,6 @@ def responder(
 def _replayed(visit: Visit, replay: Replay) -> Stream:
     """Stream a kept turn at the pace at which it came about: what is past leaves at once."""
     stored = replay.stored
+    visit.stream()
     flight = Flight(stored.turn, replay.runs, arrived=stored.arrived, recorder=_UNCOUNTED, row=0)
     return Stream(visit, flight)

@@ -170,26 +170,22 @@ class Flight:
         return b"".join(parts)
 
     def _ready(self, run: Run, start: int, now: float) -> int:
-        """Tell up to which frame (exclusive) `run` may leave, and book how late each is."""
-        ends = run.ends
+        """Tell up to which frame (exclusive) `run` may leave; if each is due at its time, book how late it is."""
+        ends, tokens = run.ends, run.tokens
         stop = min(len(ends), start + _MOST_FRAMES)
-        late = self._recorder.late if run.tokens else None
+        late = self._recorder.late
         if self._at_once:
             if ends[start] == 0:
                 # What waits for no token does not wait for the first one either.
                 return bisect_right(ends, 0, start, stop) if self._arrived <= now else start
             self._reach(ends[stop - 1])
-            if self.due > now:
-                return start
-            if late is not None:
-                late(now - self.due, stop - start)
-            return stop
+            return start if self.due > now else stop
         for index in range(start, stop):
             if ends[index] > self._tokens:
                 self._reach(ends[index])
             if self.due > now:
                 return index
-            if late is not None:
+            if tokens and tokens[index]:
                 late(now - self.due)
         return stop
 
@@ -206,6 +202,8 @@ class Flight:
         recorder = self._recorder
         self._sent += sent
         recorder.sent(self._row, sent, now)
+        if self._at_once:
+            recorder.late(now - self.due, frames)
         if self._last < 0.0:
             recorder.first_token(now - self._arrived)
         else:

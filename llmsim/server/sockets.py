@@ -221,14 +221,18 @@ class _Session:
         if turn.breakage is not None:
             runs = breaking_runs(turn, runs, partial(socket.render_broken, turn, ask.options))
         flight = Flight(turn, runs, arrived=arrived, recorder=sockets.recorder, row=row)
-        while not flight.done:
-            if self._connection.gone:
-                return Outcome.ABANDONED
-            if events := flight.take(time.monotonic()):
-                for event in events.splitlines():
-                    await self._send(event)
-            else:
-                await self._connection.until(flight.due)
+        sockets.recorder.stream_opened()
+        try:
+            while not flight.done:
+                if self._connection.gone:
+                    return Outcome.ABANDONED
+                if events := flight.take(time.monotonic()):
+                    for event in events.splitlines():
+                        await self._send(event)
+                else:
+                    await self._connection.until(flight.due)
+        finally:
+            sockets.recorder.stream_closed()
         if turn.breakage is not None:
             if turn.breakage.cut:
                 await self._cut()

@@ -3,13 +3,16 @@
 Decisions:
 * The head of a streamed answer leaves with the first token, as the real APIs' do: tools that time
   the head and tools that time the first text see the same time to first token.
-* A large body is parsed and planned off the loop: tokenizers let go of the interpreter, so one
-  client's megabytes do not delay the tokens of all others.
+* A large body is parsed and planned off the loop, and its answer rendered there, too: tokenizers let go
+  of the interpreter, so one client's megabytes do not delay the tokens of all others. So is a small body
+  of which its endpoint says that it is much work.
 """
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any, TypeVar
 
 from falcon.asgi import Request, Response
 from msgspec.structs import replace
@@ -27,7 +30,9 @@ from llmsim.server.visits import KEY, Visit
 from llmsim.stats import Outcome
 
 OFF_LOOP = 32_768
-"""Bytes of a body from which on it is parsed and planned in a thread."""
+"""Bytes of a body from which on it is parsed, planned and answered in a thread."""
+
+T = TypeVar("T")
 
 
 class HungUpError(Exception):
@@ -117,10 +122,12 @@ class Turns:
         try:
             if self._provider.admit is not None:
                 self._provider.admit(req.headers_lower)
-            decision = await self._decide(await read_body(req, self._max_body_bytes), visit.arrived)
+            body = await read_body(req, self._max_body_bytes)
+            decision, heavy = await self._decide(body, visit.arrived)
         except RefusedError as error:
             visit.outcome = Outcome.REFUSED
-            self._deny(resp, visit, self._provider.render_refusal(error))
+            render = self._generation.render_refusal or self._provider.render_refusal
+            self._deny(resp, visit, render(error))
             return
         except HungUpError:
             visit.outcome = Outcome.ABANDONED
@@ -137,12 +144,16 @@ class Turns:
         elif outcome.breakage is not None:
             await self._break(resp, visit, ask, outcome, outcome.breakage)
         else:
-            await self._answer(resp, visit, ask, outcome)
+            await self._answer(resp, visit, ask, outcome, heavy=heavy)
 
-    async def _decide(self, body: bytes, arrived: float) -> Decision:
-        if len(body) < OFF_LOOP:
-            return self._decide_now(body, arrived)
-        return await asyncio.get_running_loop().run_in_executor(None, self._decide_now, body, arrived)
+    async def _decide(self, body: bytes, arrived: float) -> tuple[Decision, bool]:
+        """Decide a request, and tell whether it is so much work that its answer is rendered in a thread, too."""
+        if len(body) >= OFF_LOOP:
+            return await _off_loop(self._decide_now, body, arrived), True
+        ask = self._generation.parse(body)
+        if self._generation.is_heavy is not None and self._generation.is_heavy(ask.prompt):
+            return await _off_loop(self._decider.decide, ask, arrived), True
+        return self._decider.decide(ask, arrived), False
 
     def _decide_now(self, body: bytes, arrived: float) -> Decision:
         return self._decider.decide(self._generation.parse(body), arrived)
@@ -155,11 +166,12 @@ class Turns:
         visit.outcome = Outcome.of(fault.kind)
         self._deny(resp, visit, self._provider.render_fault(fault))
 
-    async def _answer(self, resp: Response, visit: Visit, ask: Ask, turn: Turn) -> None:
+    async def _answer(self, resp: Response, visit: Visit, ask: Ask, turn: Turn, *, heavy: bool) -> None:
         recorder = visit.recorder
         row = recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
-        body = self._generation.render_answer(turn, ask.options)
-        due = visit.arrived + turn.schedule.due(turn.length)
+        render = self._generation.render_answer
+        body = await _off_loop(render, turn, ask.options) if heavy else render(turn, ask.options)
+        due = visit.arrived + turn.due
         if not await visit.connection.until(due):
             visit.outcome = Outcome.ABANDONED
             return
@@ -202,10 +214,15 @@ class Turns:
         recorder = visit.recorder
         row = recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         generation = self._generation
+        assert generation.render_stream is not None, "a prompt that is streamed, of an endpoint that is not"
         runs = generation.render_stream(turn, ask.options)
         if turn.breakage is not None:
+            assert generation.render_broken is not None, (
+                "an endpoint that streams, and cannot say that it breaks"
+            )
             runs = breaking_runs(turn, runs, partial(generation.render_broken, turn, ask.options))
         flight = Flight(turn, runs, arrived=visit.arrived, recorder=recorder, row=row)
+        visit.stream()
         if not await visit.connection.until(flight.due):
             visit.outcome = Outcome.ABANDONED
             return
@@ -219,6 +236,10 @@ class Turns:
 
     def _deny(self, resp: Response, visit: Visit, reply: Reply) -> None:
         send_error(resp, self._provider, reply, self._planner.new_id(), visit)
+
+
+async def _off_loop(work: Callable[..., T], *what: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(None, work, *what)
 
 
 _STREAM_HEADERS = (

@@ -31,7 +31,7 @@ class Visit:
         left: Instant at which the last byte was handed over; None to take the end of the call.
     """
 
-    __slots__ = ("_endpoint", "arrived", "connection", "left", "outcome", "recorder", "undo")
+    __slots__ = ("_endpoint", "_streams", "arrived", "connection", "left", "outcome", "recorder", "undo")
 
     def __init__(
         self, arrived: float, connection: Connection, recorder: Recorder, endpoint: int | None = None
@@ -51,8 +51,14 @@ class Visit:
         self.left: float | None = None
         self.undo: Callable[[], None] | None = None
         self._endpoint = endpoint
+        self._streams = False
         if endpoint is not None:
             recorder.began(endpoint, arrived)
+
+    def stream(self) -> None:
+        """Book that the answer is a stream and about to leave; once at most."""
+        self._streams = True
+        self.recorder.stream_opened()
 
     def close(self, error: BaseException | None = None) -> None:
         """Book the end.
@@ -61,6 +67,8 @@ class Visit:
             error: What the call was left by, if by an exception.
         """
         self.connection.close()
+        if self._streams:
+            self.recorder.stream_closed()
         if self._endpoint is None:
             return
         outcome = self.outcome or _unsaid(error)

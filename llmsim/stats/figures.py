@@ -1,5 +1,7 @@
 """The parts of a snapshot: what is told of an endpoint, a model, a worker, a latency, a minute."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -29,6 +31,18 @@ class ModelStats(msgspec.Struct, frozen=True):
     completion_tokens: int
 
 
+class Lag(msgspec.Struct, frozen=True):
+    """How late an event loop came to what was due, in milliseconds.
+
+    Attributes:
+        mean: Over the samples of ten seconds.
+        max: The greatest of them, or for how long the loop has stood still.
+    """
+
+    mean: float
+    max: float
+
+
 class WorkerStats(msgspec.Struct, frozen=True):
     """What was counted in one slot, by its worker and the predecessors whose totals it continues.
 
@@ -39,6 +53,11 @@ class WorkerStats(msgspec.Struct, frozen=True):
         requests: Requests that began.
         active: Requests in flight.
         tokens: Completion tokens sent.
+        open_streams: Streams under way; None, as all below, when the process does not live.
+        cpu_percent: CPU time of the process over the last ten seconds, in percent of one core; None while unknown.
+        cpu_wait_percent: The same for the time that it was ready to run and had no core; None also where the system
+            does not tell.
+        loop_lag_ms: Of its event loop, over the last ten seconds; None while unknown.
     """
 
     slot: int
@@ -47,6 +66,24 @@ class WorkerStats(msgspec.Struct, frozen=True):
     requests: int
     active: int
     tokens: int
+    open_streams: int | None
+    cpu_percent: float | None
+    cpu_wait_percent: float | None
+    loop_lag_ms: Lag | None
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether the simulator kept its time in the last 30 to 40 s.
+
+    Attributes:
+        state: `on_time`, `late`, or `idle` where nothing was due.
+        text: The same in words, with figures, and what would help.
+        p99_lateness_ms: Of the tokens that left; None when none did.
+    """
+
+    state: Literal["on_time", "late", "idle"]
+    text: str
+    p99_lateness_ms: float | None
 
 
 class Latency(msgspec.Struct, frozen=True):

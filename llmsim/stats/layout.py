@@ -8,8 +8,11 @@ Decisions:
   tokens by model. There is one increment to make and nothing that can disagree.
 * Within a slot the order is the order of reading. A reader copies a slot upwards, and meets
   first what is written last: models before endpoints (a request is accepted after it began),
-  outcomes before requests, a model's counts before its name. So a difference is never
-  negative and a name never half written.
+  outcomes before requests, a model's counts before its name, a mark before the histogram it
+  was copied from. So a difference is never negative and a name never half written.
+* An entry that is written again and again (a pulse, a mark) has its instant first and last. It
+  is written from the end and read from the start, so whoever reads the same instant twice has
+  read one whole entry.
 """
 
 import math
@@ -20,7 +23,7 @@ from llmsim.stats import histogram
 from llmsim.stats.outcome import Outcome
 
 MAGIC = int.from_bytes(b"llmstats", "little")
-VERSION = 2
+VERSION = 3
 
 WORD_BYTES = 8
 LINE_WORDS = 8  # 64 bytes, the cache line of x86-64 and most of ARM
@@ -44,9 +47,30 @@ PID = 1
 WEBSOCKETS_OPENED = 2
 WEBSOCKETS_CLOSED = 3
 EVICTED = 4  # records that left the shared store to make room
+OPEN_STREAMS = 5  # a gauge: the successor in a slot begins with 0
+
+# The ring of pulses: how the worker fared since the pulse before, about every second. An instant of 0: no pulse yet.
+PULSES = LINE_WORDS
+PULSE_ENTRIES = 64  # more than the seconds that a verdict looks back
+PULSE_AT = 0  # time.monotonic(), ns
+PULSE_LAG_MOST = 1  # the loop's greatest lag, us
+PULSE_LAG_SUM = 2  # us, over all samples
+PULSE_SAMPLES = 3
+PULSE_CPU = 4  # CPU time of the process since its start, us
+PULSE_WAIT = 5  # time that it was ready to run and had no core, likewise; -1: the system does not tell
+PULSE_AT_AGAIN = 6
+PULSE_WORDS = 7
+
+# Marks: copies of the buckets of lateness, so that a reader can tell the last seconds from all before.
+MARKS = PULSES + PULSE_ENTRIES * PULSE_WORDS
+MARK_ENTRIES = 4
+MARK_AT = 0  # time.monotonic(), ns
+MARK_BUCKETS = 1
+MARK_AT_AGAIN = MARK_BUCKETS + histogram.BUCKETS
+MARK_WORDS = MARK_AT_AGAIN + 1
 
 # Histograms.
-TTFT = LINE_WORDS
+TTFT = MARKS + MARK_ENTRIES * MARK_WORDS
 ITL = TTFT + histogram.WORDS
 E2E = ITL + histogram.WORDS
 LATENESS = E2E + histogram.WORDS

@@ -83,6 +83,7 @@ class Recorder:
                 break
             self._rows[bytes(self._name_field(row)[:length]).decode("utf-8")] = row
         self._publish(self._other, layout.OTHER)
+        self._words[first + layout.OPEN_STREAMS] = 0
 
     def began(self, endpoint: int, now: float) -> None:
         """Count a request that arrived at an endpoint.
@@ -167,6 +168,14 @@ class Recorder:
     def websocket_closed(self) -> None:
         """Count its end; exactly once for each that was opened."""
         self._words[self._slot + layout.WEBSOCKETS_CLOSED] += 1
+
+    def stream_opened(self) -> None:
+        """Count a stream that is about to leave."""
+        self._words[self._slot + layout.OPEN_STREAMS] += 1
+
+    def stream_closed(self) -> None:
+        """Count its end, whichever; exactly once for each that was opened."""
+        self._words[self._slot + layout.OPEN_STREAMS] -= 1
 
     def evicted(self, records: int) -> None:
         """Count records that left the shared store to make room."""

@@ -16,9 +16,20 @@ import msgspec
 
 from llmsim.stats import histogram, layout
 from llmsim.stats.block import Block
-from llmsim.stats.figures import EndpointStats, Latencies, Latency, ModelStats, Recent, WorkerStats
+from llmsim.stats.figures import (
+    EndpointStats,
+    Lag,
+    Latencies,
+    Latency,
+    ModelStats,
+    Recent,
+    Verdict,
+    WorkerStats,
+)
 from llmsim.stats.outcome import Outcome
 from llmsim.stats.reading import SlotReading, is_alive, read
+from llmsim.stats.verdict import available_cores, judge
+from llmsim.stats.vitals import Vitals, vitals
 
 RECENT_SECONDS = 60
 RATE_SECONDS = 10
@@ -58,6 +69,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         websocket_connections: WebSocket connections open.
         websocket_connections_total: WebSocket connections that were taken.
         evicted_records: Records that left the shared store to make room.
+        verdict: Whether the simulator kept its own time lately.
+        loop_lag_ms: The worst of all living workers; None while there is none.
         model_requests: Accepted requests by model.
         endpoints: By stats label.
         models: By model id, most requests first.
@@ -96,6 +109,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     websocket_connections: int
     websocket_connections_total: int
     evicted_records: int
+    verdict: Verdict
+    loop_lag_ms: Lag | None
     model_requests: dict[str, int]
     endpoints: dict[str, EndpointStats]
     models: dict[str, ModelStats]
@@ -148,6 +163,7 @@ def snapshot(block: Block, now: float, *, wall: float | None = None) -> Snapshot
         lateness_ms=_latency(slots, layout.LATENESS),
     )
     recent = _recent(slots, int(now))
+    living = {slot.slot: vitals(slot, now) for slot in slots if slot.pid is not None and is_alive(slot.pid)}
     return Snapshot(
         uptime_secs=int(max(0.0, now - block.started)),
         started_at=round(block.started_at, 3),
@@ -179,10 +195,12 @@ def snapshot(block: Block, now: float, *, wall: float | None = None) -> Snapshot
         websocket_connections=block.open_websockets(),
         websocket_connections_total=sum(slot.words[layout.WEBSOCKETS_OPENED] for slot in slots),
         evicted_records=sum(slot.words[layout.EVICTED] for slot in slots),
+        verdict=judge(tuple(living.values()), cores=available_cores()),
+        loop_lag_ms=_worst([worker.lag for worker in living.values() if worker.lag is not None]),
         model_requests={name: model.requests for name, model in models.items()},
         endpoints=endpoints,
         models=models,
-        workers=tuple(_worker(slot) for slot in slots),
+        workers=tuple(_worker(slot, living.get(slot.slot)) for slot in slots),
         latency=latency,
         last_60_seconds=recent,
     )
@@ -211,17 +229,27 @@ def _models(slots: Sequence[SlotReading]) -> dict[str, ModelStats]:
     return dict(sorted(merged.items(), key=lambda item: (-item[1].requests, item[0])))
 
 
-def _worker(slot: SlotReading) -> WorkerStats:
+def _worker(slot: SlotReading, life: Vitals | None) -> WorkerStats:
     requests = sum(row[layout.ENDPOINT_REQUESTS] for row in slot.endpoints)
     ended = sum(sum(row[: layout.ENDPOINT_REQUESTS]) for row in slot.endpoints)
     return WorkerStats(
         slot=slot.slot,
         pid=slot.pid,
-        alive=slot.pid is not None and is_alive(slot.pid),
+        alive=life is not None,
         requests=requests,
         active=requests - ended,
         tokens=slot.model_sums[layout.MODEL_COMPLETION],
+        open_streams=None if life is None else life.open_streams,
+        cpu_percent=None if life is None else life.cpu_percent,
+        cpu_wait_percent=None if life is None else life.wait_percent,
+        loop_lag_ms=None if life is None else life.lag,
     )
+
+
+def _worst(lags: Sequence[Lag]) -> Lag | None:
+    if not lags:
+        return None
+    return Lag(mean=max(lag.mean for lag in lags), max=max(lag.max for lag in lags))
 
 
 def _latency(slots: Sequence[SlotReading], first: int) -> Latency:

@@ -15,10 +15,17 @@ import msgspec
 from llmsim.errors import (
     BodyTooLargeError,
     ContextLengthError,
+    InputError,
+    InputLengthError,
     InvalidFieldError,
     InvalidJsonError,
+    InvalidSchemaError,
     MethodError,
+    ModelUseError,
     RefusedError,
+    RequestTokensError,
+    ShortenedError,
+    ToolChoiceError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -30,6 +37,9 @@ from llmsim.wire.codec import encode
 _SHOWN = 100
 """Characters of a value or key found in a request that are repeated."""
 
+_TOLD = 1000
+"""Characters of a problem that are told: it repeats keys of a request."""
+
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no answer.
@@ -40,6 +50,7 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
         param: The field at fault, written as in `messages[1].role`; None if it is none.
         code: For a program; None where the API gives none.
         headers: What the HTTP response must say besides.
+        kind: The error's type, where it is another than that of all refusals.
     """
 
     status: int
@@ -47,6 +58,7 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     param: str | None = None
     code: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    kind: str | None = None
 
 
 CRASHED = Complaint(
@@ -66,6 +78,20 @@ def refused(error: RefusedError) -> Complaint:
             )
         case InvalidFieldError():
             return _invalid_field(error)
+        case InvalidSchemaError():
+            return _invalid_schema(error)
+        case ToolChoiceError(choice="required"):
+            return Complaint(
+                status=400,
+                message="Tool choice 'required' must be specified with 'tools' parameter.",
+                param="tool_choice",
+            )
+        case ToolChoiceError():
+            return Complaint(
+                status=400,
+                message=f"Tool choice '{_shown(error.choice)}' not found in 'tools' parameter.",
+                param="tool_choice",
+            )
         case BodyTooLargeError():
             return Complaint(
                 status=413,
@@ -88,6 +114,8 @@ def refused(error: RefusedError) -> Complaint:
                 param="messages",
                 code="context_length_exceeded",
             )
+        case ModelUseError() | InputError() | InputLengthError() | RequestTokensError() | ShortenedError():
+            return _not_embedded(error)
         case UnknownModelError():
             return Complaint(
                 status=404,
@@ -116,6 +144,41 @@ def refused(error: RefusedError) -> Complaint:
             )
         case _:
             return Complaint(status=400, message=str(error))
+
+
+def _not_embedded(
+    error: ModelUseError | InputError | InputLengthError | RequestTokensError | ShortenedError,
+) -> Complaint:
+    """Say why nothing is embedded, or nothing is answered by a model that embeds.
+
+    Source: error bodies in infiniflow/ragflow#1835, embeddings-benchmark/mteb#1200, neo4j-labs/agent-memory#104,
+    OpenDataBox/CrackSQL#27, sbintuitions/JMTEB#14 and truefoundry/models#846. `param` and `code` are null in most.
+    """
+    match error:
+        case ModelUseError(embeds=True):
+            message = "You are not allowed to generate embeddings from this model"
+            return Complaint(status=403, message=message)
+        case ModelUseError():
+            message = (
+                "This is not a chat model and thus not supported in the v1/chat/completions endpoint. Did you mean to "
+                "use v1/completions?"
+            )
+            return Complaint(status=404, message=message, param="model")
+        case InputError():
+            message = "'$.input' is invalid. Please check the API reference: "
+            return Complaint(status=400, message=f"{message}https://platform.openai.com/docs/api-reference.")
+        case InputLengthError():
+            place = written(("input",) if error.index is None else ("input", error.index))
+            message = f"Invalid '{place}': maximum context length is {error.window} tokens."
+            return Complaint(status=400, message=message)
+        case RequestTokensError():
+            message = f"Requested {error.tokens} tokens, max {error.limit} tokens per request"
+            kind = "max_tokens_per_request"
+            return Complaint(status=400, message=message, code=kind, kind=kind)
+        case ShortenedError():
+            return Complaint(status=400, message="This model does not support specifying dimensions.")
+        case _:
+            assert_never(error)
 
 
 _JSON_NAMES = {
@@ -155,9 +218,9 @@ def written(path: tuple[str | int, ...]) -> str | None:
     return text or None
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, most: int = _SHOWN) -> str:
     text = value if isinstance(value, str) else encode(value, default=str).decode()
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _invalid_field(error: InvalidFieldError) -> Complaint:
@@ -225,6 +288,24 @@ def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
         f"Invalid '{name}': {thing} too long. Expected maximum {unit} {error.wanted}, but got {unit} {length} instead.",
         f"{thing}_above_max_length",
     )
+
+
+def _invalid_schema(error: InvalidSchemaError) -> Complaint:
+    where = "" if error.context is None else f"In context={_shown(repr(error.context))}, "
+    message = (
+        f"Invalid schema for {error.subject} '{_shown(error.name)}': {where}{_shown(error.problem, _TOLD)}"
+    )
+    if error.subject == "function":
+        return Complaint(
+            status=400,
+            message=message,
+            param=written(error.path),
+            code="invalid_function_parameters",
+        )
+    # Source: recorded refusals: chat completions name the format as a whole and give no code.
+    if error.path[0] == "response_format":
+        return Complaint(status=400, message=message, param="response_format")
+    return Complaint(status=400, message=message, param=written(error.path), code="invalid_json_schema")
 
 
 def failed(fault: Fault) -> Complaint:

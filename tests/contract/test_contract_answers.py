@@ -50,14 +50,14 @@ class TestBytes:
 
     @pytest.mark.parametrize("latency", [{"profile": "instant"}, STEPPED], ids=["instant", "stepped"])
     async def test_a_stream_is_what_rendering_gives(
-        self, endpoint: Endpoint, latency: dict[str, Any]
+        self, streamer: Endpoint, latency: dict[str, Any]
     ) -> None:
         """ARCH-1.2: The bytes of a stream are those that were rendered, however they are paced."""
         tables: dict[str, Any] = {"seed": 7, "latency": latency, "target_tokens": 12}
-        ask, turn = planned(endpoint, endpoint.body(stream=True), **tables)
-        exchange = await stream(restarted(**tables), endpoint)
+        ask, turn = planned(streamer, streamer.body(stream=True), **tables)
+        exchange = await stream(restarted(**tables), streamer)
 
-        runs = endpoint.generation.render_stream(turn, ask.options)
+        runs = streamer.generation.render_stream(turn, ask.options)
         assert (exchange.status, exchange.whole) == (200, True)
         assert exchange.body == b"".join(run.data(0, len(run.ends)) for run in runs)
         assert exchange.headers["content-type"].startswith("text/event-stream")
@@ -65,9 +65,9 @@ class TestBytes:
         assert exchange.headers["x-accel-buffering"] == "no"
         assert "content-length" not in exchange.headers
 
-    async def test_writes_are_whole_events(self, endpoint: Endpoint) -> None:
+    async def test_writes_are_whole_events(self, streamer: Endpoint) -> None:
         """LAT-3.3: No write begins or ends inside an event."""
-        exchange = await stream(simulator(latency=STEPPED, target_tokens=20), endpoint)
+        exchange = await stream(simulator(latency=STEPPED, target_tokens=20), streamer)
 
         assert all(data.endswith(b"\n\n") for _, data in exchange.parts)
         assert all(data.startswith((b"data: ", b"event: ")) for _, data in exchange.parts)
@@ -93,10 +93,10 @@ class TestBytes:
 
         assert bodies[0] == bodies[1]
 
-    async def test_without_a_seed_answers_differ(self, endpoint: Endpoint) -> None:
+    async def test_without_a_seed_answers_differ(self, streamer: Endpoint) -> None:
         """CHAT-2.4: The same request twice is answered in two ways, with two ids."""
         worker = simulator(generator="random")
-        bodies = {(await worker.ask("POST", endpoint.path, endpoint.body())).body for _ in range(5)}
+        bodies = {(await worker.ask("POST", streamer.path, streamer.body())).body for _ in range(5)}
 
         assert len(bodies) == 5
 
@@ -104,15 +104,15 @@ class TestBytes:
 class TestTimes:
     """When it comes."""
 
-    async def test_nothing_of_a_stream_is_early(self, endpoint: Endpoint) -> None:
+    async def test_nothing_of_a_stream_is_early(self, streamer: Endpoint) -> None:
         """LAT-3.1: Head and events of a stream come no sooner than their tokens exist."""
         tables: dict[str, Any] = {"seed": 7, "latency": STEPPED, "target_tokens": 8}
-        ask, turn = planned(endpoint, endpoint.body(stream=True), **tables)
+        ask, turn = planned(streamer, streamer.body(stream=True), **tables)
         worker = restarted(**tables)
         sent = time.monotonic()
-        exchange = await stream(worker, endpoint)
+        exchange = await stream(worker, streamer)
 
-        runs = endpoint.generation.render_stream(turn, ask.options)
+        runs = streamer.generation.render_stream(turn, ask.options)
         ends = [(run.data(at, at + 1), end) for run in runs for at, end in enumerate(run.ends)]
         assert exchange.started - sent >= turn.schedule.due(ends[0][1])
         for at, data in exchange.parts:
@@ -123,12 +123,12 @@ class TestTimes:
                 data = data[len(frame) :]
         assert ends == []
 
-    async def test_the_head_comes_with_the_first_event(self, endpoint: Endpoint) -> None:
+    async def test_the_head_comes_with_the_first_event(self, streamer: Endpoint) -> None:
         """CHAT-3.6: The head of a response leaves with its first event, which may have to wait for a token."""
-        body = endpoint.body(stream=True)
-        ask, turn = planned(endpoint, body)
-        waits = endpoint.generation.render_stream(turn, ask.options)[0].ends[0] > 0
-        call, exchange = simulator(latency=SLOW).begin("POST", endpoint.path, [body])
+        body = streamer.body(stream=True)
+        ask, turn = planned(streamer, body)
+        waits = streamer.generation.render_stream(turn, ask.options)[0].ends[0] > 0
+        call, exchange = simulator(latency=SLOW).begin("POST", streamer.path, [body])
         await asyncio.sleep(0.02)
         assert exchange.status == (0 if waits else 200)
         assert not exchange.whole
@@ -144,13 +144,15 @@ class TestTimes:
         sent = time.monotonic()
         exchange = await worker.ask("POST", endpoint.path, endpoint.body())
 
-        assert turn.schedule.due(turn.length) == pytest.approx(0.012 + 7 * 0.003)
-        assert exchange.started - sent >= turn.schedule.due(turn.length)
+        # A turn that says nothing takes the time until its first token would have been there.
+        assert turn.length == (8 if endpoint.streams else 0)
+        assert turn.due == pytest.approx(0.012 + (7 * 0.003 if endpoint.streams else 0))
+        assert exchange.started - sent >= turn.due
 
-    async def test_what_is_observed_is_counted(self, endpoint: Endpoint) -> None:
+    async def test_what_is_observed_is_counted(self, streamer: Endpoint) -> None:
         """LAT-3.7: A stream's TTFT, gaps, end-to-end latency and lateness stand in the stats."""
         worker = simulator(latency=STEPPED, target_tokens=8)
-        await stream(worker, endpoint)
+        await stream(worker, streamer)
 
         latency = worker.stats().latency
         assert (latency.ttft_ms.count, latency.end_to_end_ms.count, latency.inter_token_ms.count) == (1, 1, 7)
@@ -158,11 +160,11 @@ class TestTimes:
         assert latency.ttft_ms.min >= 12  # type: ignore[operator]
         assert latency.end_to_end_ms.min >= 12 + 7 * 3  # type: ignore[operator]
 
-    async def test_streams_run_side_by_side(self, endpoint: Endpoint) -> None:
+    async def test_streams_run_side_by_side(self, streamer: Endpoint) -> None:
         """LAT-3.2: Many streams of one worker take the time of one."""
         worker = simulator(latency={"profile": "instant", "ttft_mean_ms": 30}, target_tokens=5)
         began = time.monotonic()
-        await asyncio.gather(*(stream(worker, endpoint) for _ in range(20)))
+        await asyncio.gather(*(stream(worker, streamer) for _ in range(20)))
 
         assert time.monotonic() - began < 20 * 0.030
         assert worker.stats().finished_requests == 20
@@ -181,8 +183,10 @@ class TestCounts:
         counts = stats.endpoints[endpoint.generation.label]
         assert (stats.total_requests, stats.active_requests) == (3, 0)
         assert (counts.requests, counts.finished) == (3, 3)
-        assert (stats.streaming_requests, stats.non_streaming_requests) == (1, 2)
-        assert stats.completion_tokens == 30
+        assert (stats.streaming_requests, stats.non_streaming_requests) == (
+            (1, 2) if endpoint.streams else (0, 3)
+        )
+        assert stats.completion_tokens == (30 if endpoint.streams else 0)
         assert list(stats.models) == [endpoint.request["model"]]
         ask = endpoint.generation.parse(endpoint.body())
         assert (
@@ -218,11 +222,11 @@ class TestHangUps:
         assert (stats.abandoned_requests, stats.active_requests, stats.completion_tokens) == (1, 0, 0)
         assert not exchange.whole
 
-    async def test_in_mid_stream(self, endpoint: Endpoint) -> None:
+    async def test_in_mid_stream(self, streamer: Endpoint) -> None:
         """LAT-3.4: What had come is counted, what had not does not come, and the request ends at once."""
         latency = {"profile": "instant", "tbt_mean_ms": 60_000}
         worker = simulator(latency=latency, target_tokens=50)
-        call, exchange = worker.begin("POST", endpoint.path, [endpoint.body(stream=True)])
+        call, exchange = worker.begin("POST", streamer.path, [streamer.body(stream=True)])
         await asyncio.wait_for(exchange.arrived.wait(), 5)
         exchange.hung_up.set()
         await asyncio.wait_for(call, 5)
@@ -230,6 +234,22 @@ class TestHangUps:
         stats = worker.stats()
         assert (stats.abandoned_requests, stats.active_requests, stats.completion_tokens) == (1, 0, 1)
         assert not exchange.whole
+
+    @pytest.mark.parametrize("streamed", [True, False])
+    async def test_streams_are_open_until_their_end(self, endpoint: Endpoint, streamed: bool) -> None:
+        """STATS-9.6: A stream is open from its planning to its last byte or a hang-up; other answers never are."""
+        worker = simulator(latency=SLOW)
+        call, exchange = worker.begin("POST", endpoint.path, [endpoint.body(stream=streamed)])
+        await asyncio.sleep(0.005)
+        [open_then] = [one.open_streams for one in worker.stats().workers]
+        exchange.hung_up.set()
+        await asyncio.wait_for(call, 5)
+        [open_after] = [one.open_streams for one in worker.stats().workers]
+        swift = simulator()
+        await swift.ask("POST", endpoint.path, endpoint.body(stream=streamed))
+
+        assert (open_then, open_after) == (int(streamed), 0)
+        assert [one.open_streams for one in swift.stats().workers] == [0]
 
     async def test_while_the_body_is_sent(self, endpoint: Endpoint) -> None:
         """ARCH-1.4: A client that hangs up before its announced body is complete has abandoned the request."""
@@ -261,11 +281,11 @@ class TestDrain:
         "latency", [SLOW, {"profile": "instant", "tbt_mean_ms": 60_000}], ids=["waiting", "in mid stream"]
     )
     async def test_what_is_cut_off_is_aborted(
-        self, endpoint: Endpoint, streamed: bool, latency: dict[str, Any]
+        self, streamer: Endpoint, streamed: bool, latency: dict[str, Any]
     ) -> None:
         """ARCH-1.4: A request that the server cuts off is counted as aborted, once, and nothing stays in flight."""
         worker = simulator(latency=latency)
-        call, _ = worker.begin("POST", endpoint.path, [endpoint.body(stream=streamed)])
+        call, _ = worker.begin("POST", streamer.path, [streamer.body(stream=streamed)])
         await asyncio.sleep(0.005)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -77,22 +77,10 @@ def worker_of(**tables: Any) -> Simulator:
     return simulator(generator="random", target_tokens=TOKENS, **tables)
 
 
-def plain(endpoint: Endpoint) -> dict[str, Any]:
-    """Ask for an answer without thought, so that a token of it is a token of text."""
-    return (
-        endpoint.request
-        | {"model": "gpt-4o", "max_tokens": 1000, "stream": False}
-        | ({"max_output_tokens": 1000} if "responses" in endpoint.path else {})
-    )
-
-
-def body_of(endpoint: Endpoint, *, stream: bool) -> bytes:
-    fields = plain(endpoint) | {"stream": stream}
-    if "responses" in endpoint.path:
-        del fields["max_tokens"]
-    else:
-        fields.pop("max_output_tokens", None)
-    return json.dumps(fields).encode()
+def body_of(streamer: Endpoint, *, stream: bool) -> bytes:
+    """Ask for an answer without thought, so that a token of it is a token of text, and without a tight limit."""
+    limit = "max_output_tokens" if "responses" in streamer.path else "max_tokens"
+    return json.dumps(streamer.request | {"model": "gpt-4o", limit: 1000, "stream": stream}).encode()
 
 
 class TestErrors:
@@ -100,12 +88,12 @@ class TestErrors:
 
     @pytest.mark.parametrize("after", [0, 1, 5, TOKENS - 1, TOKENS, 10_000])
     async def test_a_stream_tells_what_exists_and_then_the_error(
-        self, endpoint: Endpoint, after: int
+        self, streamer: Endpoint, after: int
     ) -> None:
         """SCRIPT-7.2, SCRIPT-7.5: The text of just so many tokens, the API's own event for the error, and the end."""
         worker = worker_of()
         with breaking(worker, replace(ERROR, after=after)) as planned:
-            exchange = await worker.ask("POST", endpoint.path, body_of(endpoint, stream=True))
+            exchange = await worker.ask("POST", streamer.path, body_of(streamer, stream=True))
 
         assert exchange.status == 200
         assert exchange.whole
@@ -114,11 +102,15 @@ class TestErrors:
         for end in (b'finish_reason":"stop', b"message_stop", b"response.completed"):
             assert end not in exchange.body
 
-    async def test_an_error_has_the_form_of_its_api(self, endpoint: Endpoint) -> None:
+    def test_what_streams_can_break(self, streamer: Endpoint) -> None:
+        """SCRIPT-7.2: Every endpoint that streams has a way to say that it goes wrong, over WebSocket too."""
+        assert streamer.generation.render_broken is not None
+
+    async def test_an_error_has_the_form_of_its_api(self, streamer: Endpoint) -> None:
         """SCRIPT-7.2: As an SDK of the API expects it: with numbers that go on, where events have any."""
         worker = worker_of()
         with breaking(worker, ERROR):
-            exchange = await worker.ask("POST", endpoint.path, body_of(endpoint, stream=True))
+            exchange = await worker.ask("POST", streamer.path, body_of(streamer, stream=True))
 
         events = [json.loads(line[6:]) for line in exchange.body.splitlines() if line.startswith(b"data: {")]
         (error,) = [
@@ -131,23 +123,23 @@ class TestErrors:
             assert events[-1]["type"] == "response.failed"
             assert events[-1]["response"]["error"]["message"] == "Too much"
 
-    async def test_an_unstreamed_answer_is_the_error(self, endpoint: Endpoint) -> None:
+    async def test_an_unstreamed_answer_is_the_error(self, streamer: Endpoint) -> None:
         """SCRIPT-7.4: With the status, the headers and the words of the same failure without a stream."""
         worker = worker_of()
         fault = replace(OVERLOADED, retry_after=0.5)
         with breaking(worker, Breakage(5, fault)):
-            exchange = await worker.ask("POST", endpoint.path, body_of(endpoint, stream=False))
+            exchange = await worker.ask("POST", streamer.path, body_of(streamer, stream=False))
 
-        reply: Reply = signed(endpoint.provider, endpoint.provider.render_fault(fault), exchange.headers)
+        reply: Reply = signed(streamer.provider, streamer.provider.render_fault(fault), exchange.headers)
         assert (exchange.status, exchange.body) == (reply.status, reply.body)
         assert exchange.headers["retry-after-ms"] == "500"
 
-    async def test_an_unstreamed_answer_breaks_when_its_stream_would(self, endpoint: Endpoint) -> None:
+    async def test_an_unstreamed_answer_breaks_when_its_stream_would(self, streamer: Endpoint) -> None:
         """SCRIPT-7.4: Not before the tokens that come first exist."""
         worker = worker_of(latency={"profile": "instant", "tbt_mean_ms": 10})
         with breaking(worker, ERROR) as planned:
             began = asyncio.get_running_loop().time()
-            await worker.ask("POST", endpoint.path, body_of(endpoint, stream=False))
+            await worker.ask("POST", streamer.path, body_of(streamer, stream=False))
             took = asyncio.get_running_loop().time() - began
 
         assert took >= planned[0].schedule.due(5) == pytest.approx(0.04)
@@ -176,11 +168,11 @@ async def served(worker: Simulator) -> AsyncIterator[int]:
             await server.shutdown(sockets=[listener])
 
 
-async def fetched(port: int, endpoint: Endpoint, body: bytes) -> bytes:
+async def fetched(port: int, streamer: Endpoint, body: bytes) -> bytes:
     """Post over a connection of its own, and give all that came until it was closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = (
-        f"POST {endpoint.path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+        f"POST {streamer.path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
         "anthropic-version: 2023-06-01\r\nconnection: close\r\n\r\n"
     )
     writer.write(head.encode() + body)
@@ -208,13 +200,13 @@ def unchunked(data: bytes) -> tuple[bytes, bool]:
 class TestCuts:
     """Connections that are cut."""
 
-    async def test_a_stream_ends_without_its_end(self, endpoint: Endpoint, direct: bool) -> None:
+    async def test_a_stream_ends_without_its_end(self, streamer: Endpoint, direct: bool) -> None:
         """SCRIPT-7.3, SCRIPT-7.5: What exists has come; the chunk that ends a body has not."""
         worker = worker_of(server={"direct_writes": direct})
         for after in (0, 5, 10_000):
             with breaking(worker, replace(CUT, after=after)) as planned:
                 async with served(worker) as port:
-                    data = await fetched(port, endpoint, body_of(endpoint, stream=True))
+                    data = await fetched(port, streamer, body_of(streamer, stream=True))
 
             body, whole = unchunked(data)
             assert data.startswith(b"HTTP/1.1 200 ")
@@ -222,36 +214,36 @@ class TestCuts:
             assert text(body) == begins(planned[0], min(after, TOKENS - 1))
 
     async def test_a_paced_stream_is_cut_when_its_token_exists(
-        self, endpoint: Endpoint, direct: bool
+        self, streamer: Endpoint, direct: bool
     ) -> None:
         """SCRIPT-7.3: Also where tokens leave one by one."""
         worker = worker_of(server={"direct_writes": direct}, latency={"profile": "instant", "tbt_mean_ms": 5})
         with breaking(worker, CUT) as planned:
             async with served(worker) as port:
-                data = await fetched(port, endpoint, body_of(endpoint, stream=True))
+                data = await fetched(port, streamer, body_of(streamer, stream=True))
 
         body, whole = unchunked(data)
         assert (text(body), whole) == (begins(planned[0], 5), False)
         assert worker.stats().completion_tokens == 5
 
-    async def test_an_unstreamed_answer_is_none(self, endpoint: Endpoint, direct: bool) -> None:
+    async def test_an_unstreamed_answer_is_none(self, streamer: Endpoint, direct: bool) -> None:
         """SCRIPT-7.4: The connection is closed without an answer, or, where only the server can, without its body."""
         worker = worker_of(server={"direct_writes": direct})
         with breaking(worker, CUT):
             async with served(worker) as port:
-                data = await fetched(port, endpoint, body_of(endpoint, stream=False))
+                data = await fetched(port, streamer, body_of(streamer, stream=False))
 
         body, whole = unchunked(data)
         assert (body, whole) == (b"", False)
         assert direct is (data == b"")
 
-    async def test_the_worker_lives(self, endpoint: Endpoint, direct: bool) -> None:
+    async def test_the_worker_lives(self, streamer: Endpoint, direct: bool) -> None:
         """SCRIPT-7.3: The next request on another connection is answered whole."""
         worker = worker_of(server={"direct_writes": direct})
         async with served(worker) as port:
             with breaking(worker, CUT):
-                await fetched(port, endpoint, body_of(endpoint, stream=True))
-            data = await fetched(port, endpoint, body_of(endpoint, stream=True))
+                await fetched(port, streamer, body_of(streamer, stream=True))
+            data = await fetched(port, streamer, body_of(streamer, stream=True))
 
         assert unchunked(data)[1]
 
@@ -265,12 +257,12 @@ class TestBooking:
     """What is counted, and what is kept."""
 
     async def test_a_broken_answer_is_booked_once(
-        self, endpoint: Endpoint, breakage: Breakage, stream: bool
+        self, streamer: Endpoint, breakage: Breakage, stream: bool
     ) -> None:
         """SCRIPT-7.6: As the simulated fault it is; of tokens, those of a stream that were made."""
         worker = worker_of()
         with breaking(worker, breakage):
-            await worker.ask("POST", endpoint.path, body_of(endpoint, stream=stream))
+            await worker.ask("POST", streamer.path, body_of(streamer, stream=stream))
 
         stats = worker.stats()
         assert (stats.total_requests, stats.active_requests, stats.finished_requests) == (1, 0, 0)
@@ -280,25 +272,25 @@ class TestBooking:
         assert stats.completion_tokens == (5 if stream or breakage.cut else 0)
 
     async def test_a_broken_answer_is_not_kept(
-        self, endpoint: Endpoint, breakage: Breakage, stream: bool
+        self, streamer: Endpoint, breakage: Breakage, stream: bool
     ) -> None:
         """SCRIPT-7.6: Nobody can look up or continue what never came to its end."""
-        storage = endpoint.generation.storage
-        one = f"{endpoint.generation.path}/{{"
+        storage = streamer.generation.storage
+        one = f"{streamer.generation.path}/{{"
         looked_up = [
-            operation for operation in endpoint.provider.operations if operation.path.startswith(one)
+            operation for operation in streamer.provider.operations if operation.path.startswith(one)
         ]
         if storage is None or not looked_up:
             pytest.skip("gives no turns back")
         worker = worker_of()
-        body = json.dumps(json.loads(body_of(endpoint, stream=stream)) | {"store": True}).encode()
+        body = json.dumps(json.loads(body_of(streamer, stream=stream)) | {"store": True}).encode()
         with breaking(worker, breakage) as planned:
-            await worker.ask("POST", endpoint.path, body)
-            path = f"{endpoint.path}/{storage.public_id(planned[0])}"
+            await worker.ask("POST", streamer.path, body)
+            path = f"{streamer.path}/{storage.public_id(planned[0])}"
             assert (await worker.ask("GET", path)).status == 404
         with breaking(worker, None) as planned:
-            await worker.ask("POST", endpoint.path, body)
-            path = f"{endpoint.path}/{storage.public_id(planned[0])}"
+            await worker.ask("POST", streamer.path, body)
+            path = f"{streamer.path}/{storage.public_id(planned[0])}"
             assert (await worker.ask("GET", path)).status == 200
 
 

@@ -71,6 +71,23 @@ class TestRefusals:
 
         assert (await asyncio.wait_for(worker.ask("POST", endpoint.path, b"{}"), 10)).status == 400
 
+    @pytest.mark.parametrize(
+        ("path", "param", "said"),
+        [
+            ("/openai/v1/chat/completions", "messages", {"messages": [{"role": "user", "content": "x"}]}),
+            ("/openai/v1/responses", "input", {"input": "x"}),
+            ("/openresponses/v1/responses", "input", {"input": "x"}),
+        ],
+    )
+    async def test_an_endpoint_names_its_own_field(self, path: str, param: str, said: dict[str, Any]) -> None:
+        """RESP-6.7: A prompt that is too long is refused by the name that it has at the endpoint."""
+        body = json.dumps({"model": "gpt-4", **said}).replace('"x"', json.dumps("word " * 10_000)).encode()
+        exchange = await simulator().ask("POST", path, body)
+
+        error = exchange.json["error"]
+        assert (exchange.status, error["param"]) == (400, param)
+        assert error["code"] == "context_length_exceeded"
+
     async def test_an_announced_body_over_the_limit_is_not_read(self, endpoint: Endpoint) -> None:
         """CHAT-1.3: A body that is announced as too large is refused with 413 before it comes."""
         worker = simulator(server={"max_body_bytes": 1000})
@@ -195,16 +212,26 @@ class TestBugs:
         stats = worker.stats()
         assert (stats.failed_requests, stats.total_errors, stats.active_requests) == (1, 1, 0)
 
-    @pytest.mark.parametrize("name", ["parse", "render_answer", "render_stream"])
+    @pytest.mark.parametrize("name", ["parse", "render_answer"])
     async def test_a_bug_of_the_endpoint_costs_its_request(
         self, endpoint: Endpoint, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         """ARCH-1.5: A bug is answered 500 in the provider's envelope, logged with its traceback and counted."""
         worker = simulator()
         with broken(endpoint.generation, name, RuntimeError("boom")):
-            await self._crash(worker, endpoint, caplog, stream=name == "render_stream")
+            await self._crash(worker, endpoint, caplog)
 
         assert (await worker.ask("POST", endpoint.path, endpoint.body())).status == 200
+
+    async def test_a_bug_of_a_stream_costs_its_request(
+        self, streamer: Endpoint, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """ARCH-1.5: So is one in rendering a stream."""
+        worker = simulator()
+        with broken(streamer.generation, "render_stream", RuntimeError("boom")):
+            await self._crash(worker, streamer, caplog, stream=True)
+
+        assert (await worker.ask("POST", streamer.path, streamer.body(stream=True))).status == 200
 
     async def test_a_bug_of_the_planner_costs_its_request(
         self, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
@@ -216,7 +243,7 @@ class TestBugs:
                 await self._crash(worker, endpoint, caplog, filler=filler)
 
     async def test_a_bug_in_mid_stream_breaks_the_stream_off(
-        self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+        self, streamer: Endpoint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """ARCH-1.5: A bug after the head left is handed to the server, and counted as failed, once."""
         take = Flight.take
@@ -228,7 +255,7 @@ class TestBugs:
 
         monkeypatch.setattr(Flight, "take", fail_later)
         worker = simulator(latency={"profile": "instant", "tbt_mean_ms": 2})
-        call, exchange = worker.begin("POST", endpoint.path, [endpoint.body(stream=True)])
+        call, exchange = worker.begin("POST", streamer.path, [streamer.body(stream=True)])
         with pytest.raises(RuntimeError, match="boom"):
             await asyncio.wait_for(call, 5)
 
@@ -301,12 +328,28 @@ RESPONSES: dict[str, Any] = {
     "store": True,
     "stream": True,
     "temperature": 1.0,
-    "text": {"format": {"type": "text"}, "verbosity": "low"},
-    "tool_choice": "auto",
-    "tools": [{"type": "function", "name": "f", "parameters": {}, "strict": False}],
+    "text": {
+        "format": {"type": "json_schema", "name": "s", "strict": False, "schema": {"type": "object"}},
+        "verbosity": "low",
+    },
+    "tool_choice": {
+        "type": "allowed_tools",
+        "mode": "auto",
+        "tools": [{"type": "function", "name": "f"}, {"type": "mcp", "server_label": "s"}],
+    },
+    "tools": [
+        {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False},
+        {"type": "custom", "name": "g", "description": "d"},
+        {"type": "namespace", "name": "n", "description": "d", "tools": [{"type": "custom", "name": "h"}]},
+        {"type": "mcp", "server_label": "s", "allowed_tools": {"tool_names": ["t"]}},
+        {"type": "image_generation", "partial_images": 1},
+        {"type": "web_search"},
+    ],
+    "top_logprobs": 2,
+    "max_tool_calls": 2,
     "top_p": 0.5,
     "truncation": "disabled",
-    "include": [],
+    "include": ["message.output_text.logprobs"],
     "user": "u",
 }
 
@@ -332,6 +375,7 @@ RICH: dict[str, dict[str, Any]] = {
                 ],
             },
             {"role": "tool", "content": "42", "tool_call_id": "c"},
+            {"role": "tool", "content": [{"type": "text", "text": "43"}], "tool_call_id": "d"},
             {"role": "function", "name": "f", "content": None},
         ],
         "n": 2,
@@ -349,10 +393,37 @@ RICH: dict[str, dict[str, Any]] = {
         "service_tier": "flex",
         "verbosity": "low",
         "user": "u",
+        "logprobs": True,
+        "top_logprobs": 2,
+        "parallel_tool_calls": True,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "s", "strict": False, "schema": {"type": "object"}},
+        },
+        "tools": [
+            {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}},
+            {
+                "type": "custom",
+                "custom": {
+                    "name": "g",
+                    "format": {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a+"}},
+                },
+            },
+        ],
+        "tool_choice": {
+            "type": "allowed_tools",
+            "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
+        },
     },
     "responses": RESPONSES,
     "openresponses": RESPONSES,
     "messages": MESSAGES,
+    "embeddings": {
+        "input": [[15339, 1917], [9906]],
+        "dimensions": 256,
+        "encoding_format": "base64",
+        "user": "u",
+    },
 }
 """Requests that say all they can, by endpoint, to be spoiled in one place or another."""
 
@@ -363,7 +434,7 @@ async def test_a_request_that_says_all_it_can_is_taken(endpoint: Endpoint) -> No
     exchange = await simulator().ask("POST", endpoint.path, body)
 
     assert (exchange.status, exchange.body[:500]) == (200, exchange.body[:500])
-    assert exchange.headers["content-type"].startswith("text/event-stream")
+    assert exchange.headers["content-type"].startswith("text/event-stream") == endpoint.streams
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -131,19 +131,21 @@ async def test_connections_are_limited_over_all_workers(tmp_path: Path) -> None:
 
 
 async def test_hang_up_in_mid_turn_is_noticed_and_counted(tmp_path: Path) -> None:
-    """SOCK-3.2: a client that leaves ends its turn at once; the connection does not stay counted."""
+    """SOCK-3.2, STATS-9.6: a client that leaves ends its turn at once; neither it nor the connection stays counted."""
     with serve(
         tmp_path, "--workers", "1", LLMSIM_LATENCY="instant", LLMSIM_LATENCY_TTFT_MEAN_MS="60000"
     ) as server:
         opened = await connect(f"ws://127.0.0.1:{server.port}/openai/v1/responses")
         await opened.send(json.dumps(create()))
         await opened.recv()
+        assert [worker["open_streams"] for worker in server.stats()["workers"]] == [1]
         opened.transport.abort()
         await asyncio.sleep(0)
         stats = await _settle(server)
 
     assert stats["abandoned_requests"] == 1
     assert stats["websocket_connections"] == 0
+    assert [worker["open_streams"] for worker in stats["workers"]] == [0]
 
 
 async def _drained(opened: ClientConnection) -> None:

@@ -38,6 +38,7 @@ LISTED = """
     claude-opus-4-8 claude-sonnet-4-6 claude-haiku-4-5 claude-fable-5
     gemini-2.5-pro gemini-2.5-flash
     deepseek-chat deepseek-reasoner
+    text-embedding-3-small text-embedding-3-large text-embedding-ada-002
 """
 
 # Mean and deviation of TTFT, mean and deviation of the inter-token latency, in milliseconds.
@@ -54,6 +55,7 @@ PROFILES = {
     "gemini-flash": (200, 50, 15, 5),
     "deepseek": (500, 120, 30, 10),
     "deepseek-reasoner": (1500, 400, 25, 8),
+    "embedding": (50, 10, 0, 0),
     "instant": (0, 0, 0, 0),
     "fast": (10, 2, 1, 0),
 }
@@ -113,10 +115,11 @@ def test_every_owner_has_models_newest_first(owner: str) -> None:
     assert [model.created for model in owned] == sorted((model.created for model in owned), reverse=True)
 
 
-def test_only_chat_models_are_held() -> None:
-    """API-3.1: models that draw, speak or embed are not listed."""
-    strangers = [
-        id_ for id_ in CATALOGUE.models if any(w in id_ for w in ("image", "tts", "embedding", "audio"))
+def test_only_models_of_a_simulated_api_are_held() -> None:
+    """API-3.1: models that draw or speak are not listed, and of those that embed only OpenAI's."""
+    strangers = [id_ for id_ in CATALOGUE.models if any(w in id_ for w in ("image", "tts", "audio"))]
+    strangers += [
+        id_ for id_, model in CATALOGUE.models.items() if "embedding" in id_ and model.owner != "openai"
     ]
 
     assert strangers == []
@@ -131,11 +134,12 @@ def test_every_entry_has_its_facts(model: Any) -> None:
 
     assert model.name
     assert model.created > 1_600_000_000
-    assert 0 < model.max_output_tokens <= model.context_window
+    if not model.dimensions:
+        assert 0 < model.max_output_tokens <= model.context_window
+        assert (model.input_price is None) == (model.output_price is None)
     assert model.reasoning or model.default_effort == "none"
     assert model.knowledge_cutoff is None or model.knowledge_cutoff.startswith("20")
     assert all(price > 0 for price in known_prices)
-    assert (model.input_price is None) == (model.output_price is None)
     assert model.cached_input_price is None or model.cached_input_price <= model.input_price
 
 
@@ -382,6 +386,25 @@ def test_every_model_has_a_profile() -> None:
     assert used == PROFILES.keys() - {"instant", "fast"}
 
 
+@pytest.mark.parametrize(
+    ("name", "dimensions", "shortens", "known"),
+    [
+        ("text-embedding-3-small", 1536, True, True),
+        ("openai/text-embedding-3-large", 3072, True, True),
+        ("text-embedding-ada-002", 1536, False, True),
+        ("text-embedding-4-huge", 1536, True, False),
+        ("gpt-4o", 0, False, True),
+        ("nomic-embed-text", 0, False, False),
+    ],
+)
+def test_embeddings_are_a_fact(name: str, dimensions: int, shortens: bool, known: bool) -> None:
+    """EMBD-4.1: how long a model's embeddings are, and whether they can be shorter, stands in the catalogue."""
+    model = CATALOGUE.facts(name)
+
+    assert (model.dimensions, model.shortens, model.known) == (dimensions, shortens, known)
+    assert not dimensions or (model.context_window, model.tokenizer) == (8192, "cl100k_base")
+
+
 def test_small_file_holds_together() -> None:
     """API-3.2: a file without contradictions is taken."""
     catalogue = parse(small_file())
@@ -402,6 +425,8 @@ def test_small_file_holds_together() -> None:
         ("models", {"default_effort": "lots"}, 'unknown effort "lots"; one of: none, minimal'),
         ("models", {"default_effort": "high"}, "does not reason, yet its default effort"),
         ("models", {"max_output_tokens": 101}, "101 output tokens in a window of 100"),
+        ("models", {"dimensions": 8}, "it makes embeddings, yet 10 output tokens"),
+        ("models", {"shortens": True}, "it makes no embeddings, yet shortens them"),
         ("models", {"colour": "red"}, "unknown field `colour`"),
         ("families", {"profile": "quik"}, 'family "": unknown profile "quik"'),
         ("families", {"prefix": "m"}, "the general default"),

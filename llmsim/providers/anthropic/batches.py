@@ -123,7 +123,7 @@ def _result(desk: Desk, request: _Request) -> _Result:
     if isinstance(outcome, Fault):
         return _errored(desk, request, render_fault(outcome))
     answer = message(outcome, msgspec.structs.replace(ask.options, tier="batch"))
-    after = min(max(outcome.schedule.due(outcome.length), _SOONEST), _LATEST)
+    after = min(max(outcome.due, _SOONEST), _LATEST)
     return _Result(request.custom_id, after, "succeeded", encode({"type": "succeeded", "message": answer}))
 
 

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import msgspec
 
 from llmsim.errors import InvalidFieldError
-from llmsim.exchange import CacheMark, Image, Message
+from llmsim.exchange import CacheMark, Image, Message, PastCall, ToolResult
 from llmsim.providers.anthropic.messages_wire import (
     Block,
     BrowserStateBlock,
@@ -50,6 +50,8 @@ _pack = msgspec.msgpack.encode
 _json = msgspec.json.encode
 
 _Path = tuple[str | int, ...]
+
+_Size = tuple[int, int, int, int, int]
 
 
 class Conversation(msgspec.Struct, frozen=True):
@@ -103,7 +105,7 @@ class _End(msgspec.Struct):
     key: str
     messages: int
     said: "_Said | None"
-    size: tuple[int, int, int]
+    size: _Size
     images: int
     lifetime: int | None
 
@@ -155,7 +157,7 @@ class _Reader:
             key=self._digest.hexdigest(),
             messages=len(self._messages) + last,
             said=None if last else said,
-            size=said.size if said is not None else (0, 0, 0),
+            size=said.size if said is not None else (0, 0, 0, 0, 0),
             images=len(self._images),
             lifetime=None if mark is None else _SECONDS[mark.ttl],
         )
@@ -218,17 +220,24 @@ class _Said:
         self._texts: list[str] = []
         self._notes: list[str] = []
         self._extra = 0
+        self._calls: list[PastCall] = []
+        self._results: list[ToolResult] = []
 
     @property
-    def size(self) -> tuple[int, int, int]:
-        """How much was added so far: texts, notes, tokens of other things."""
-        return len(self._texts), len(self._notes), self._extra
+    def size(self) -> _Size:
+        """How much was added so far: texts, notes, tokens of other things, calls, results."""
+        return len(self._texts), len(self._notes), self._extra, len(self._calls), len(self._results)
 
-    def message(self, size: tuple[int, int, int] | None = None) -> Message:
+    def message(self, size: _Size | None = None) -> Message:
         """Give what was added, up to an earlier size if one is given."""
-        texts, notes, extra = size or self.size
+        texts, notes, extra, calls, results = size or self.size
         return Message(
-            self._role, tuple(self._texts[:texts]), notes=tuple(self._notes[:notes]), extra_tokens=extra
+            self._role,
+            tuple(self._texts[:texts]),
+            notes=tuple(self._notes[:notes]),
+            extra_tokens=extra,
+            calls=tuple(self._calls[:calls]),
+            results=tuple(self._results[:results]),
         )
 
     def note(self, text: str) -> None:
@@ -250,14 +259,14 @@ class _Said:
                 _check_image(block.source, path)
                 images.append(Image(path))
             case DocumentBlock():
-                self._document(block, path)
+                self._notes += self._document(block, path)
             case SearchResultBlock():
-                self._notes += (block.title, block.source, *(part.text for part in block.content))
+                self._notes += _found(block)
             case ThinkingBlock() | RedactedThinkingBlock():
                 # Source: Anthropic docs, extended thinking: thinking of earlier turns is left out of the prompt.
                 pass
             case ToolUseBlock():
-                self._notes += (block.name, _json(block.input).decode())
+                self._calls.append(PastCall(block.id, block.name, _json(block.input).decode()))
             case ToolResultBlock():
                 self._result(block, path, images)
             case HostedBlock():
@@ -267,16 +276,17 @@ class _Said:
             case _:
                 assert_never(block)
 
-    def _document(self, block: DocumentBlock, path: _Path) -> None:
+    def _document(self, block: DocumentBlock, path: _Path) -> list[str]:
+        """Give the text of a document; what it has instead of text is added as tokens."""
         source = block.source
-        self._notes += filter(None, (block.title, block.context))
+        texts = [text for text in (block.title, block.context) if text]
         match source.type:
             case "text" if source.data is not None:
-                self._notes.append(source.data)
+                texts.append(source.data)
             case "content" if isinstance(source.content, str):
-                self._notes.append(source.content)
+                texts.append(source.content)
             case "content" if source.content is not None:
-                self._notes.append(_json(source.content).decode())
+                texts.append(_json(source.content).decode())
             case "base64" if source.data is not None:
                 self._extra += _DOCUMENT_TOKENS
             case "url" if source.url is not None:
@@ -285,28 +295,35 @@ class _Said:
                 self._extra += _DOCUMENT_TOKENS
             case _:
                 raise _no_source(source, path)
+        return texts
 
     def _result(self, block: ToolResultBlock, path: _Path, images: list[Image]) -> None:
-        if isinstance(block.content, str):
-            self._notes.append(block.content)
-            return
-        for place, part in enumerate(block.content or ()):
+        texts: list[str] = []
+        parts = [] if isinstance(block.content, str) else block.content or []
+        for place, part in enumerate(parts):
             match part:
                 case TextBlock():
-                    self._notes.append(part.text)
+                    texts.append(part.text)
                 case ImageBlock():
                     _check_image(part.source, (*path, "content", place))
                     images.append(Image((*path, "content", place)))
                 case DocumentBlock():
-                    self._document(part, (*path, "content", place))
+                    texts += self._document(part, (*path, "content", place))
                 case SearchResultBlock():
-                    self._notes += (part.title, part.source, *(text.text for text in part.content))
+                    texts += _found(part)
                 case ToolReferenceBlock():
-                    self._notes.append(part.tool_name)
+                    texts.append(part.tool_name)
                 case BrowserStateBlock():
                     pass
                 case _:
                     assert_never(part)
+        text = block.content if isinstance(block.content, str) else "\n".join(texts)
+        self._results.append(ToolResult(block.tool_use_id, text))
+
+
+def _found(block: SearchResultBlock) -> tuple[str, ...]:
+    """Give the text of something that was found."""
+    return block.title, block.source, *(part.text for part in block.content)
 
 
 _SOURCES = {"base64": "data", "text": "data", "url": "url", "file": "file_id", "content": "content"}

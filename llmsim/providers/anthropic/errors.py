@@ -13,21 +13,26 @@ from llmsim.errors import (
     ContextLengthError,
     InvalidFieldError,
     InvalidJsonError,
+    InvalidSchemaError,
     MethodError,
+    ModelUseError,
     RefusedError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
+    UnsupportedError,
     VisionError,
 )
-from llmsim.exchange import Fault, FaultKind, Turn
+from llmsim.exchange import Fault, FaultKind
 from llmsim.providers.contract import Reply
 from llmsim.wire.codec import encode
 from llmsim.wire.complaints import failed, told
-from llmsim.wire.frames import sse
 
 _SHOWN = 100
 """Characters of a value or key found in a request that are repeated."""
+
+_TOLD = 1000
+"""Characters of a problem that are told: it repeats keys of a request."""
 
 _TYPES = {
     400: "invalid_request_error",
@@ -82,13 +87,18 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(400, f"The request body is not valid JSON: {error}")
         case InvalidFieldError():
             return _reply(400, _sentence(error))
+        case InvalidSchemaError():
+            return _reply(400, _unfit_schema(error))
+        case UnsupportedError():
+            return _unsupported(error)
         case BodyTooLargeError():
             return _reply(413, f"Request exceeds the maximum size: the limit is {error.limit} bytes")
         case VisionError():
             return _reply(400, f"{_place(error.path)}: {_shown(error.model)} does not support image input")
         case ContextLengthError():
             return _reply(400, f"prompt is too long: {error.tokens} tokens > {error.window} maximum")
-        case UnknownModelError():
+        # A model that makes embeddings is none of Anthropic's.
+        case UnknownModelError() | ModelUseError():
             return _reply(404, f"model: {_shown(error.model)}")
         case UnknownResponseError():
             return _reply(404, f"Not found: {_shown(error.id)}")
@@ -102,6 +112,16 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(400, str(error))
 
 
+def _unsupported(error: UnsupportedError) -> Reply:
+    """Refuse a feature in the way by which the SDK knows to go on without it.
+
+    Source: anthropic SDK 2.12, lib/threads/_thread_state.py, `_unsupported_features`.
+    """
+    details = {"error_code": error.code, "unsupported": [str(step) for step in error.path]}
+    told = {"type": _TYPES[400], "message": str(error), "details": details}
+    return Reply(400, encode({"type": "error", "error": told}))
+
+
 def render_fault(fault: Fault) -> Reply:
     """Render a simulated failure."""
     status, message = _FAULTS[fault.kind]
@@ -113,11 +133,6 @@ def broken(fault: Fault) -> bytes:
     status, message = _FAULTS[fault.kind]
     error = {"details": None, "type": _type(fault.status or status), "message": told(fault, message)}
     return encode({"type": "error", "error": error})
-
-
-def render_broken(turn: Turn, options: Any, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - one shape for all
-    """Render what a stream of events ends with that goes wrong: an `error` event, and no `message_stop`."""
-    return sse(broken(fault), "error")
 
 
 def render_crash() -> Reply:
@@ -157,6 +172,16 @@ def _sentence(error: InvalidFieldError) -> str:
         )
     place = _place(path)
     return f"{place}: {_fault_of(error)}" if place else _fault_of(error)
+
+
+def _unfit_schema(error: InvalidSchemaError) -> str:
+    """Say what is wrong with a schema; that of a tool is no schema, that of a text one that cannot be kept to."""
+    if error.subject == "function":
+        return (
+            f"{_place(error.path)}: JSON schema is invalid. It must match JSON Schema draft 2020-12 "
+            f"(https://json-schema.org/draft/2020-12). [{error.problem[:_TOLD]}]"
+        )
+    return f"{_place(error.path)}: {error.problem[:_TOLD]}"
 
 
 def _fault_of(error: InvalidFieldError) -> str:

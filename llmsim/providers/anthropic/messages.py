@@ -5,10 +5,13 @@ Source: anthropic SDK 2.12, types/message_create_params.py, thinking_config_*_pa
 
 import msgspec
 
+from llmsim.errors import UnsupportedError
 from llmsim.exchange import Prompt
 from llmsim.providers.anthropic.conversation import read
+from llmsim.providers.anthropic.kinds import PYTHON
 from llmsim.providers.anthropic.messages_wire import CountRequest, MessageRequest
 from llmsim.providers.anthropic.rules import check_conversation, check_generation
+from llmsim.providers.anthropic.tools import chosen, offered, toolsets, wanted_form
 from llmsim.providers.contract import Ask, Call, Desk, Operation, Reply
 from llmsim.wire.codec import decoder, encode
 
@@ -25,6 +28,8 @@ class MessageOptions(msgspec.Struct, frozen=True):
         geo: The region reported.
         speed: The speed reported.
         tier: The service tier reported.
+        python: Whether code is run in Python; in a shell otherwise.
+        toolsets: The toolset of each tool that is of one, by the tool's name.
     """
 
     thinks: bool = False
@@ -32,6 +37,8 @@ class MessageOptions(msgspec.Struct, frozen=True):
     geo: str = "global"
     speed: str = "standard"
     tier: str = "standard"
+    python: bool = False
+    toolsets: dict[str, str] = {}
 
 
 def parse(body: bytes) -> Ask:
@@ -40,12 +47,16 @@ def parse(body: bytes) -> Ask:
     Raises:
         InvalidJsonError: It is not JSON.
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
+        UnsupportedError: The conversation is to be kept as a thread.
     """
     request = _decode(body)
+    if request.thread is not None:
+        raise UnsupportedError(("thread",), "thread_unsupported_request")
     thinks = _thinks(request)
     check_conversation(request)
     check_generation(request, thinks=thinks)
     said = read(request, body)
+    tools = offered(request)
     thinking = request.thinking
     prompt = Prompt(
         model=request.model,
@@ -58,12 +69,17 @@ def parse(body: bytes) -> Ask:
         summary="full" if thinks and thinking is not None and thinking.display != "omitted" else None,
         cache_marks=said.marks,
         stream=bool(request.stream),
+        tools=tools,
+        tool_choice=chosen(request, tools),
+        form=wanted_form(request),
     )
     options = MessageOptions(
         thinks=thinks,
         manages_context=request.context_management is not None,
         geo=request.inference_geo or "global",
         speed=request.speed or "standard",
+        python=any(tool.type == PYTHON for tool in request.tools or ()),
+        toolsets=toolsets(request),
     )
     return Ask(prompt, options)
 

@@ -202,14 +202,35 @@ class MessageParam(Struct):
     content: str | list[Block]
 
 
+def sent(json: Raw | UnsetType) -> bytes:
+    """Give JSON as it was sent; empty if it was left out, or is `null`."""
+    if json is UNSET:
+        return b""
+    found = bytes(json)
+    return b"" if found == b"null" else found
+
+
+class Member(Struct):
+    """What is said about one tool of a toolset."""
+
+    enabled: bool | None = None
+
+
 class Tool(Struct):
     """A tool; those of the API's own have a `type` with a date and no schema."""
 
     name: Name | None = None
     type: str | None = None
     description: str | None = None
-    input_schema: dict[str, Any] | None = None
+    input_schema: Raw | UnsetType = UNSET
+    strict: bool | None = None
+    max_uses: Annotated[int, Meta(ge=1)] | None = None
+    configs: dict[str, Member | None] | None = None
     cache_control: CacheControl | None = None
+
+    def schema(self) -> bytes:
+        """Give its schema as it was sent; empty if there is none."""
+        return sent(self.input_schema)
 
 
 class ToolChoice(Struct):
@@ -232,7 +253,7 @@ class OutputFormat(Struct):
     """The form of the answer."""
 
     type: Literal["json_schema"]
-    schema: dict[str, Any] | None = None
+    schema: Raw | UnsetType = UNSET
 
 
 class OutputConfig(Struct):
@@ -257,6 +278,7 @@ class CountRequest(Struct, kw_only=True):
     cache_control: CacheControl | None = None
     context_management: dict[str, Any] | None = None
     output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
     speed: Literal["standard", "fast"] | None = None
     system: str | list[TextBlock] | None = None
     thinking: Thinking | None = None
@@ -277,6 +299,7 @@ class MessageRequest(CountRequest, kw_only=True):
     stop_sequences: list[str] | None = None
     stream: bool | None = None
     temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
+    thread: dict[str, Any] | None = None
     top_k: Annotated[int, Meta(ge=0)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from llmsim.config import AnthropicSettings
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.anthropic.batches import BATCH_OPERATIONS
-from llmsim.providers.anthropic.errors import render_broken, render_crash, render_fault, render_refusal, sign
+from llmsim.providers.anthropic.errors import render_crash, render_fault, render_refusal, sign
 from llmsim.providers.anthropic.messages import COUNT_TOKENS, parse
 from llmsim.providers.anthropic.models import LIST_MODELS, RETRIEVE_MODEL
-from llmsim.providers.anthropic.rendering import render_answer, render_padded, render_plain
+from llmsim.providers.anthropic.rendering import render_answer, render_broken, render_padded, render_plain
 from llmsim.providers.contract import Generation, Provider
 
 

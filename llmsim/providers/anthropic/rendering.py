@@ -3,12 +3,11 @@
 Decisions:
 * Events that announce (`message_start`, the first `content_block_start`, `ping`) carry no token. They leave with the
   first token, so that clients which time the first event and clients which time the first text measure the same.
-* Thinking that is not shown opens and closes its block all the same: its signature is there to be sent back.
-* Nothing is rendered of a text that is empty: such a message has no content.
+* The block of a call begins with the first token of its name; tokens of names leave with the next delta.
 * The padding of an event is a function of its bytes and its place, so that rendering stays pure.
 
-Source of fields and order: anthropic SDK 2.12, types/message.py, usage.py, raw_*.py, and the recorded streams in its
-tests (WIRE.md, section 4).
+Source of fields and order: anthropic SDK 2.12, types/message.py, usage.py, raw_*.py, refusal_stop_details.py, and the
+recorded streams in its tests and in those of vercel/ai, packages/anthropic/src/__fixtures__.
 """
 
 import base64
@@ -16,9 +15,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from llmsim.exchange import Choice, FinishReason, Passage, SegmentKind, Turn, Usage
+from llmsim.exchange import Choice, Fault, FinishReason, Passage, SegmentKind, Turn, Usage
+from llmsim.providers.anthropic.blocks import Block, blocks_of, served
+from llmsim.providers.anthropic.errors import broken
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.wire.codec import PassageMemo, encode, escaped, spans
 from llmsim.wire.frames import Run, single, sse
@@ -30,46 +29,34 @@ _STOP_REASONS = {
     FinishReason.CONTENT_FILTER: "refusal",
 }
 
-_PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+_DECLINED = {
+    "type": "refusal",
+    "category": None,
+    "explanation": "This request was declined (simulated by llmsim).",
+}
+_FILTERED = _DECLINED | {"explanation": "This answer was stopped by a filter (simulated by llmsim)."}
 
-_EMPTY = Passage((), ())
+_DELTAS = {
+    SegmentKind.REASONING: b'thinking_delta","thinking',
+    SegmentKind.TEXT: b'text_delta","text',
+    SegmentKind.REFUSAL: b'text_delta","text',
+    SegmentKind.CALL: b'input_json_delta","partial_json',
+}
+
+_FIRST = {"type": "input_json_delta", "partial_json": ""}
+"""The first delta of a call. Source: recorded streams."""
+
+_PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 _SIGNATURE = 192
 """Bytes of a signature. Source: recorded streams, where they are some hundred characters of base64."""
-
-
-class _Block(msgspec.Struct, frozen=True):
-    """One block of content.
-
-    Attributes:
-        kind: What it is.
-        passage: What is shown of it.
-        before: Tokens that exist before it begins.
-        tokens: Tokens it takes.
-    """
-
-    kind: SegmentKind
-    passage: Passage
-    before: int
-    tokens: int
-
-
-def _blocks(choice: Choice) -> list[_Block]:
-    blocks = []
-    before = 0
-    for segment in choice.segments:
-        passage = segment.passage or _EMPTY
-        if passage.pieces or segment.kind is SegmentKind.REASONING:
-            blocks.append(_Block(segment.kind, passage, before, segment.tokens))
-        before += segment.tokens
-    return blocks
 
 
 def _signature(turn: Turn) -> str:
     return base64.b64encode(hashlib.shake_128(turn.id.encode()).digest(_SIGNATURE)).decode()
 
 
-def _usage(usage: Usage, options: MessageOptions) -> dict[str, Any]:
+def _usage(usage: Usage, options: MessageOptions, hosted: dict[str, int] | None = None) -> dict[str, Any]:
     written = usage.cache_written
     return {
         "input_tokens": usage.prompt - usage.cached - sum(written.values()),
@@ -81,7 +68,7 @@ def _usage(usage: Usage, options: MessageOptions) -> dict[str, Any]:
         },
         "output_tokens": usage.completion,
         "output_tokens_details": {"thinking_tokens": usage.reasoning},
-        "server_tool_use": None,
+        "server_tool_use": hosted,
         "service_tier": options.tier,
         "inference_geo": options.geo,
         "speed": options.speed,
@@ -89,8 +76,18 @@ def _usage(usage: Usage, options: MessageOptions) -> dict[str, Any]:
 
 
 def _ending(choice: Choice) -> dict[str, Any]:
-    reason = "stop_sequence" if choice.stopped_by is not None else _STOP_REASONS[choice.finish]
-    return {"stop_reason": reason, "stop_sequence": choice.stopped_by, "stop_details": None}
+    reason, details = _STOP_REASONS[choice.finish], None
+    if choice.stopped_by is not None:
+        reason = "stop_sequence"
+    elif choice.finish is FinishReason.CONTENT_FILTER:
+        details = _FILTERED
+    elif (
+        choice.finish is FinishReason.STOP
+        and choice.segments
+        and choice.segments[-1].kind is SegmentKind.REFUSAL
+    ):
+        reason, details = "refusal", _DECLINED
+    return {"stop_reason": reason, "stop_sequence": choice.stopped_by, "stop_details": details}
 
 
 def _head(turn: Turn) -> dict[str, Any]:
@@ -99,23 +96,27 @@ def _head(turn: Turn) -> dict[str, Any]:
 
 def message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
     """Give the whole message as builtins."""
-    choice = turn.choices[0]
+    blocks = blocks_of(turn, options)
+    hosted = served(turn, blocks)
     content: list[dict[str, Any]] = []
-    for block in _blocks(choice):
-        if block.kind is SegmentKind.REASONING:
+    for block in blocks:
+        if block.content is not None:
+            content.append(block.whole())
+        elif block.kind is SegmentKind.REASONING:
             content.append(
                 {"type": "thinking", "thinking": block.passage.text, "signature": _signature(turn)}
             )
         else:
             content.append({"type": "text", "text": block.passage.text})
-    return (
-        _head(turn)
-        | {"content": content}
-        | _ending(choice)
-        | {"container": None, "diagnostics": None}
-        | _context(options)
-        | {"usage": _usage(turn.usage, options)}
-    )
+    return {
+        **_head(turn),
+        "content": content,
+        **_ending(turn.choices[0]),
+        "container": hosted.container,
+        "diagnostics": None,
+        **_context(options),
+        "usage": _usage(turn.usage, options, hosted.usage),
+    }
 
 
 def _context(options: MessageOptions) -> dict[str, Any]:
@@ -135,6 +136,15 @@ def render_plain(turn: Turn, options: MessageOptions) -> tuple[Run, ...]:
 def render_padded(turn: Turn, options: MessageOptions) -> tuple[Run, ...]:
     """Render the streamed answer as the API does: with spaces before the last brace of its events."""
     return _Stream(turn, options, padded=True).runs()
+
+
+def render_broken(turn: Turn, options: MessageOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - one shape for all
+    """Render the event with which a stream breaks off.
+
+    It has no request id, which is the response's own and unknown here. Source: messages of the API as quoted in
+    public issues (anthropics/anthropic-sdk-go#200), some with an id, some without.
+    """
+    return sse(broken(fault), "error")
 
 
 _SPACES = b" " * 16
@@ -160,38 +170,38 @@ class _Stream:
         self._options = options
         self._padded = padded
         self._place = 0
+        self._usage = _usage(turn.usage, options)
 
     def runs(self) -> tuple[Run, ...]:
         """Give all events, in their order."""
         turn = self._turn
-        choice = turn.choices[0]
-        blocks = _blocks(choice)
+        blocks = blocks_of(turn, self._options)
         runs: list[Run] = []
         opening = self._start()
-        hidden = 0
+        carried = 0
         for index, block in enumerate(blocks):
             opening += self._block_start(index, block)
             if index == 0:
                 opening += _PING
             passage = block.passage
+            first = min(1, block.tokens)
+            if block.kind is SegmentKind.CALL:
+                opening += self._event("content_block_delta", {"index": index, "delta": _FIRST})
+            elif passage.pieces:
+                first = passage.ends[0]
+            runs.append(single(opening, block.before + first))
             if passage.pieces:
-                first = block.before + passage.ends[0]
-                runs.append(single(opening, first))
-                runs.append(self._deltas(index, block, hidden))
-                hidden = block.tokens - passage.tokens
-            else:
-                runs.append(single(opening, block.before + min(1, block.tokens)))
-                hidden += block.tokens
+                runs.append(self._deltas(index, block, carried))
+                carried = block.before + block.lead + passage.tokens
             runs.append(single(self._block_stop(index, block), block.before + block.tokens))
             opening = b""
         if opening:
             runs.append(single(opening, turn.length))
-        runs.append(self._end(choice, hidden))
+        runs.append(self._end(blocks, carried))
         return tuple(runs)
 
     def _start(self) -> bytes:
-        usage = _usage(self._turn.usage, self._options)
-        usage |= {
+        usage = self._usage | {
             "output_tokens": min(1, self._turn.usage.completion),
             "output_tokens_details": {"thinking_tokens": 0},
         }
@@ -206,44 +216,50 @@ class _Stream:
         }
         return self._event("message_start", {"message": begun})
 
-    def _block_start(self, index: int, block: _Block) -> bytes:
-        content: dict[str, Any] = {"type": "text", "text": ""}
-        if block.kind is SegmentKind.REASONING:
-            content = {"type": "thinking", "thinking": "", "signature": ""}
+    def _block_start(self, index: int, block: Block) -> bytes:
+        content = block.content
+        if content is None:
+            content = {"type": "text", "text": ""}
+            if block.kind is SegmentKind.REASONING:
+                content = {"type": "thinking", "thinking": "", "signature": ""}
         return self._event("content_block_start", {"index": index, "content_block": content})
 
-    def _deltas(self, index: int, block: _Block, hidden: int) -> Run:
-        """Give the deltas of a block; its first one brings `hidden` tokens that were not shown."""
-        kind = b'thinking_delta","thinking' if block.kind is SegmentKind.REASONING else b'text_delta","text'
+    def _deltas(self, index: int, block: Block, carried: int) -> Run:
+        """Give the deltas of a block; its first one brings all tokens that exist then and were not `carried` yet."""
+        assert block.kind is not None
         head = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b":"'
-            % (index, kind)
+            % (index, _DELTAS[block.kind])
         )
         passage = block.passage
         ends: Sequence[int] = passage.ends
         tokens: Sequence[int] = spans(passage)
-        if block.before:
-            ends = tuple(block.before + end for end in ends)
-        if hidden:
-            tokens = (hidden + tokens[0], *tokens[1:])
+        if before := block.before + block.lead:
+            ends = tuple(before + end for end in ends)
+        if ends[0] - carried != tokens[0]:
+            tokens = (ends[0] - carried, *tokens[1:])
         if self._padded:
             return Run(head, _PADDED(passage), b"}\n\n", ends, tokens)
         return Run(head, escaped(passage), b'"}}\n\n', ends, tokens)
 
-    def _block_stop(self, index: int, block: _Block) -> bytes:
+    def _block_stop(self, index: int, block: Block) -> bytes:
         signed = b""
         if block.kind is SegmentKind.REASONING:
             delta = {"type": "signature_delta", "signature": _signature(self._turn)}
             signed = self._event("content_block_delta", {"index": index, "delta": delta})
         return signed + self._event("content_block_stop", {"index": index})
 
-    def _end(self, choice: Choice, hidden: int) -> Run:
-        usage = _usage(self._turn.usage, self._options)
+    def _end(self, blocks: list[Block], carried: int) -> Run:
+        turn = self._turn
+        hosted = served(turn, blocks)
+        usage = self._usage | {"server_tool_use": hosted.usage}
         for only_at_the_start in ("cache_creation", "service_tier", "inference_geo", "speed"):
             del usage[only_at_the_start]
-        event = {"delta": _ending(choice) | {"container": None}, "usage": usage} | _context(self._options)
+        delta = _ending(turn.choices[0]) | {"container": hosted.container}
+        event = {"delta": delta, "usage": usage} | _context(self._options)
         data = self._event("message_delta", event) + self._event("message_stop", {})
-        return Run(b"", (data,), b"", (self._turn.length,), (hidden,) if hidden else ())
+        hidden = turn.length - carried
+        return Run(b"", (data,), b"", (turn.length,), (hidden,) if hidden else ())
 
     def _event(self, name: str, fields: dict[str, Any]) -> bytes:
         data = encode({"type": name} | fields)

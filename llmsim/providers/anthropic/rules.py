@@ -6,13 +6,18 @@ Source: what the API answers; Anthropic docs, agents-and-tools/tool-use and buil
 from collections.abc import Sequence
 
 from llmsim.errors import InvalidFieldError
+from llmsim.providers.anthropic.kinds import KINDS, kind_of
 from llmsim.providers.anthropic.messages_wire import (
     CountRequest,
     MessageParam,
     MessageRequest,
+    Tool,
     ToolResultBlock,
     ToolUseBlock,
+    sent,
 )
+from llmsim.providers.anthropic.schemas import format_problem, tool_problem
+from llmsim.providers.anthropic.tools import wanted_format
 
 _ROLES = ("user", "assistant", "system")
 
@@ -22,12 +27,13 @@ _SEE = (
 
 
 def check_conversation(request: CountRequest) -> None:
-    """Check tools and messages.
+    """Check tools, the form of the answer, and messages.
 
     Raises:
-        InvalidFieldError: They contradict each other.
+        InvalidFieldError: They contradict each other, or a schema is none.
     """
     _check_tools(request)
+    _check_format(request)
     _check_order(request.messages)
 
 
@@ -73,22 +79,16 @@ def _check_thinking(request: MessageRequest) -> None:
 
 
 def _check_tools(request: CountRequest) -> None:
-    names = set()
+    names: set[str] = set()
     for index, tool in enumerate(request.tools or ()):
-        hosted = tool.type not in (None, "custom")
-        if not hosted:
-            if tool.name is None:
-                raise InvalidFieldError(("tools", index, "name"), "missing", None)
-            if tool.input_schema is None:
-                raise InvalidFieldError(("tools", index, "input_schema"), "missing", None)
-            if tool.input_schema.get("type") != "object":
-                raise _conflict(
-                    ("tools", index, "input_schema", "type"),
-                    f"tools.{index}.custom.input_schema.type: Input should be 'object'",
-                )
-        if tool.name is not None and tool.name in names:
+        if tool.type in (None, "custom"):
+            _check_custom(tool, index)
+            own = {tool.name} if tool.name is not None else set()
+        else:
+            own = _check_own(tool, index)
+        if own & names:
             raise _conflict(("tools",), "tools: Tool names must be unique.")
-        names.add(tool.name)
+        names |= own
     choice = request.tool_choice
     if choice is None:
         return
@@ -99,6 +99,53 @@ def _check_tools(request: CountRequest) -> None:
             raise InvalidFieldError(("tool_choice", "tool", "name"), "missing", None)
         if choice.name not in names:
             raise _conflict(("tool_choice",), f"Tool '{choice.name[:128]}' not found in provided tools")
+
+
+def _check_custom(tool: Tool, index: int) -> None:
+    """Check a tool of the client's own."""
+    if tool.name is None:
+        raise InvalidFieldError(("tools", index, "name"), "missing", None)
+    schema = tool.schema()
+    if not schema:
+        raise InvalidFieldError(("tools", index, "input_schema"), "missing", None)
+    problem = tool_problem(schema, f"tools.{index}.custom", strict=bool(tool.strict))
+    if problem is not None:
+        raise _conflict(("tools", index, "input_schema"), problem)
+
+
+def _check_own(tool: Tool, index: int) -> set[str]:
+    """Check a tool of the API's own; give the names by which it may be chosen."""
+    type_ = tool.type or ""
+    kind = KINDS.get(kind_of(type_))
+    if kind is None:
+        raise InvalidFieldError(("tools", index, "type"), "choice", ("custom", *KINDS), type_)
+    if not kind.names:
+        return {inner.name for inner in kind.tools}
+    path = ("tools", index, type_, "name")
+    if tool.name is None:
+        raise InvalidFieldError(path, "missing", None)
+    if tool.name not in kind.names:
+        raise InvalidFieldError(path, "choice", kind.names, tool.name)
+    return {tool.name}
+
+
+def _check_format(request: CountRequest) -> None:
+    if request.output_format is not None and request.output_config and request.output_config.format:
+        raise _conflict(
+            ("output_format",),
+            "output_format: `output_format` and `output_config.format` cannot both be specified. `output_format` is "
+            "deprecated; use `output_config.format`.",
+        )
+    wanted = wanted_format(request)
+    if wanted is None:
+        return
+    output, path = wanted
+    schema = sent(output.schema)
+    if not schema:
+        raise InvalidFieldError((*path, "schema"), "missing", None)
+    problem = format_problem(schema, ".".join(path))
+    if problem is not None:
+        raise _conflict((*path, "schema"), problem)
 
 
 def _check_order(messages: Sequence[MessageParam]) -> None:

@@ -1,25 +1,18 @@
-"""Chat completions: a request becomes a prompt, a turn becomes a body or a stream of chunks.
+"""Chat completions: a request becomes a prompt.
 
 Decisions:
-* The chunk that announces the role is not a token. It leaves with the first visible token, so that
-  clients which time the first chunk and clients which time the first text measure the same.
-* The streams of several choices interleave by token: all choices come into being side by side.
-* Reasoning is hidden: it is counted, and takes its time before the first visible token.
-
-Source of fields and order: openai SDK 3.54, types/chat/chat_completion.py and chat_completion_chunk.py.
+* A conversation must make sense as the API has it: each call is followed by its result, each result follows its call.
 """
 
-import heapq
-import zlib
-from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Sequence, Set
 from typing import Any, assert_never
 
 import msgspec
 
 from llmsim.errors import InvalidFieldError
-from llmsim.exchange import Choice, Image, Message, Passage, Prompt, SegmentKind, Turn, Usage
+from llmsim.exchange import Image, Message, PastCall, Prompt, ToolResult
 from llmsim.providers.contract import Ask
+from llmsim.providers.openai.chat_tools import form, tool_choice, tools
 from llmsim.providers.openai.chat_wire import (
     AnyMessage,
     AssistantMessage,
@@ -36,9 +29,7 @@ from llmsim.providers.openai.chat_wire import (
     ToolMessage,
     UserMessage,
 )
-from llmsim.wire.codec import PassageMemo, decoder, encode, escaped, spans
-from llmsim.wire.frames import SSE_DONE, Run, single
-from llmsim.wire.obfuscation import padding
+from llmsim.wire.codec import decoder
 
 _FILE_TOKENS = 765
 """What a file costs: as much as an image in full detail; its content is never opened."""
@@ -61,6 +52,7 @@ class ChatOptions(msgspec.Struct, frozen=True):
         service_tier: The tier reported.
         store: Whether the completion is kept.
         metadata: What it is labelled with.
+        old_words: Whether a call is told in the words of `functions`, not of `tools`.
     """
 
     include_usage: bool = False
@@ -68,6 +60,7 @@ class ChatOptions(msgspec.Struct, frozen=True):
     service_tier: str = "default"
     store: bool = False
     metadata: dict[str, str] = {}
+    old_words: bool = False
 
 
 def parse(body: bytes) -> Ask:
@@ -76,6 +69,7 @@ def parse(body: bytes) -> Ask:
     Raises:
         InvalidJsonError: It is not JSON.
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
+        InvalidSchemaError: A schema is none.
     """
     request = _decode(body)
     if request.stream_options is not None and not request.stream:
@@ -90,8 +84,16 @@ def parse(body: bytes) -> Ask:
             "conflict",
             "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
         )
+    if request.top_logprobs is not None and not request.logprobs:
+        raise InvalidFieldError(
+            ("top_logprobs",),
+            "conflict",
+            "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
+        )
     images: list[Image] = []
     messages = tuple(_message(message, index, images) for index, message in enumerate(request.messages))
+    _check_calls(request.messages)
+    offered = tools(request)
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     prompt = Prompt(
         model=request.model,
@@ -103,6 +105,10 @@ def parse(body: bytes) -> Ask:
         seed=request.seed,
         effort=request.reasoning_effort,
         stream=bool(request.stream),
+        tools=offered,
+        tool_choice=tool_choice(request, offered),
+        form=form(request, messages),
+        logprobs=(request.top_logprobs or 0) if request.logprobs else None,
     )
     streaming = request.stream_options
     options = ChatOptions(
@@ -111,6 +117,7 @@ def parse(body: bytes) -> Ask:
         service_tier=_TIERS.get(request.service_tier or "", "default"),
         store=bool(request.store),
         metadata=request.metadata or {},
+        old_words=request.functions is not None,
     )
     return Ask(prompt, options)
 
@@ -121,9 +128,11 @@ def _message(message: AnyMessage, index: int, images: list[Image]) -> Message:
         case AssistantMessage():
             return _assistant(message, index)
         case FunctionMessage():
-            return Message("function", (message.content or "",), name=message.name)
-        case ToolMessage():
-            return _said("tool", message.content, None, index, images)
+            result = ToolResult(message.name, message.content or "")
+            return Message("function", (), name=message.name, results=(result,))
+        case ToolMessage(content=content):
+            text = content if isinstance(content, str) else "".join(part.text for part in content)
+            return Message("tool", (), results=(ToolResult(message.tool_call_id, text),))
         case SystemMessage():
             return _said("system", message.content, message.name, index, images)
         case DeveloperMessage():
@@ -177,187 +186,61 @@ def _assistant(message: AssistantMessage, index: int) -> Message:
                     notes.append(part.refusal)
     if message.refusal is not None:
         notes.append(message.refusal)
+    calls: list[PastCall] = []
     if message.function_call is not None:
-        notes += (message.function_call.name, message.function_call.arguments)
+        called = message.function_call
+        calls.append(PastCall(called.name, called.name, called.arguments))
     for position, call in enumerate(message.tool_calls or ()):
-        notes += _call(call, ("messages", index, "tool_calls", position))
-    return Message("assistant", tuple(texts), notes=tuple(notes), name=message.name)
+        calls.append(_call(call, ("messages", index, "tool_calls", position)))
+    return Message("assistant", tuple(texts), notes=tuple(notes), name=message.name, calls=tuple(calls))
 
 
-def _call(call: ToolCall, path: tuple[str | int, ...]) -> tuple[str, str]:
+def _call(call: ToolCall, path: tuple[str | int, ...]) -> PastCall:
     if call.type == "function" and call.function is not None:
-        return (call.function.name, call.function.arguments)
+        return PastCall(call.id, call.function.name, call.function.arguments)
     if call.type == "custom" and call.custom is not None:
-        return (call.custom.name, call.custom.input)
+        return PastCall(call.id, call.custom.name, call.custom.input)
     raise InvalidFieldError((*path, call.type), "missing", None)
 
 
-def render_answer(turn: Turn, options: ChatOptions) -> bytes:
-    """Render the whole answer."""
-    return encode(completion(turn, options))
+def _check_calls(messages: Sequence[AnyMessage]) -> None:
+    """See that every call has its result before the conversation goes on, and every result its call."""
+    called: set[str] = set()
+    unanswered: set[str] = set()
+    for index, message in enumerate(messages):
+        if isinstance(message, ToolMessage):
+            if message.tool_call_id not in called:
+                raise _stray(message, index, called)
+            unanswered.discard(message.tool_call_id)
+            continue
+        _check_answered(unanswered)
+        calls = message.tool_calls if isinstance(message, AssistantMessage) else None
+        called = {call.id for call in calls or ()}
+        unanswered = set(called)
+    _check_answered(unanswered)
 
 
-def completion(turn: Turn, options: ChatOptions) -> dict[str, Any]:
-    """Give the whole answer as builtins."""
-    return {
-        "id": f"chatcmpl-{turn.id}",
-        "object": "chat.completion",
-        "created": turn.created,
-        "model": turn.model,
-        "choices": [
-            {
-                "index": index,
-                "message": {
-                    "role": "assistant",
-                    "content": _visible(choice)[1].text,
-                    "refusal": None,
-                    "annotations": [],
-                },
-                "logprobs": None,
-                "finish_reason": choice.finish.value,
-            }
-            for index, choice in enumerate(turn.choices)
-        ],
-        "usage": _usage(turn.usage),
-        "service_tier": options.service_tier,
-        "system_fingerprint": _fingerprint(turn.model),
-    }
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.completion,
-        "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
-
-
-def _fingerprint(model: str) -> str:
-    return f"fp_{zlib.crc32(model.encode()):010x}"
-
-
-_NOTHING = Passage((), ())
-
-
-def _visible(choice: Choice) -> tuple[int, Passage]:
-    """Give the hidden tokens that come first, and the text."""
-    hidden = 0
-    passage = _NOTHING
-    for segment in choice.segments:
-        match segment.kind:
-            case SegmentKind.REASONING:
-                hidden += segment.tokens
-            case SegmentKind.TEXT:
-                passage = segment.passage or _NOTHING
-            case _:
-                assert_never(segment.kind)
-    return hidden, passage
-
-
-def render_stream(turn: Turn, options: ChatOptions) -> tuple[Run, ...]:
-    """Render the streamed answer: role, text, finish and, if asked for, usage, then `[DONE]`."""
-    chunk = _Chunk(turn, options)
-    end = single(chunk.usage() + SSE_DONE if options.include_usage else SSE_DONE, turn.length)
-    if len(turn.choices) == 1:
-        return (*chunk.choice(0), end)
-    # All choices in one run, token by token; heapq.merge keeps the order of each choice.
-    frames = list(
-        heapq.merge(
-            *(_unrolled(chunk.choice(index)) for index in range(len(turn.choices))), key=itemgetter(0)
+def _stray(message: ToolMessage, index: int, called: Set[str]) -> InvalidFieldError:
+    if not called:
+        return InvalidFieldError(
+            ("messages", index, "role"),
+            "conflict",
+            "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'.",
         )
+    return InvalidFieldError(
+        ("messages", index, "tool_call_id"),
+        "conflict",
+        f"Invalid parameter: 'tool_call_id' of '{message.tool_call_id[:100]}' not found in 'tool_calls' of previous "
+        "message.",
     )
-    ends, tokens, bodies = zip(*frames, strict=True)
-    return (Run(b"", bodies, b"", ends, tokens), end)
 
 
-def _unrolled(runs: Sequence[Run]) -> Iterator[tuple[int, int, bytes]]:
-    for run in runs:
-        for index, end in enumerate(run.ends):
-            yield end, run.tokens[index] if run.tokens else 0, run.data(index, index + 1)
-
-
-class _Chunk:
-    """The chunks of one turn: everything that is the same in all of them, built once."""
-
-    def __init__(self, turn: Turn, options: ChatOptions) -> None:
-        self._turn = turn
-        self._padded = options.include_obfuscation
-        self._envelope = (
-            b'data: {"id":"chatcmpl-%b","object":"chat.completion.chunk","created":%d,"model":%b,'
-            % (
-                turn.id.encode(),
-                turn.created,
-                encode(turn.model),
-            )
-            + b'"service_tier":"%b","system_fingerprint":"%b","choices":['
-            % (
-                options.service_tier.encode(),
-                _fingerprint(turn.model).encode(),
-            )
+def _check_answered(unanswered: Set[str]) -> None:
+    if unanswered:
+        ids = ", ".join(call_id[:100] for call_id in sorted(unanswered)[:20])
+        raise InvalidFieldError(
+            ("messages",),
+            "conflict",
+            "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+            f"'tool_call_id'. The following tool_call_ids did not have response messages: {ids}",
         )
-        self._usage = _NO_USAGE if options.include_usage else b""
-
-    def choice(self, index: int) -> tuple[Run, ...]:
-        """Give the runs of one choice."""
-        choice = self._turn.choices[index]
-        hidden, passage = _visible(choice)
-        before = self._envelope + b'{"index":%d,"delta":' % index
-        role = (
-            before
-            + b'{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]%b%b}\n\n'
-            % (
-                self._usage,
-                self._obfuscation(padding(0, 0)),
-            )
-        )
-        finish = before + b'{},"logprobs":null,"finish_reason":"%b"}]%b%b}\n\n' % (
-            choice.finish.value.encode(),
-            self._usage,
-            self._obfuscation(b""),
-        )
-        last = single(finish, choice.tokens)
-        if not passage.pieces:
-            return (single(role, choice.tokens), last)
-        text = self._text(before + b'{"content":"', passage, hidden)
-        return (single(role, text.ends[0]), text, last)
-
-    def _text(self, head: bytes, passage: Passage, hidden: int) -> Run:
-        ends, tokens = passage.ends, spans(passage)
-        if hidden:
-            ends = tuple(hidden + end for end in ends)
-            tokens = (hidden + tokens[0], *tokens[1:])
-        if self._padded:
-            return Run(head, _PADDED[self._usage](passage), b'"}\n\n', ends, tokens)
-        return Run(head, escaped(passage), _AFTER_TEXT + self._usage + b"}\n\n", ends, tokens)
-
-    def _obfuscation(self, padding: bytes) -> bytes:
-        return b',"obfuscation":"%b"' % padding if self._padded else b""
-
-    def usage(self) -> bytes:
-        """Give the chunk that carries the usage."""
-        usage = encode(_usage(self._turn.usage))
-        return self._envelope + b'],"usage":%b%b}\n\n' % (usage, self._obfuscation(b""))
-
-
-_NO_USAGE = b',"usage":null'
-_AFTER_TEXT = b'"},"logprobs":null,"finish_reason":null}]'
-
-
-def _padded_with(usage: bytes) -> PassageMemo[tuple[bytes, ...]]:
-    middle = _AFTER_TEXT + usage + b',"obfuscation":"'
-
-    def pad(passage: Passage) -> tuple[bytes, ...]:
-        pieces = enumerate(escaped(passage), start=1)
-        return tuple(piece + middle + padding(len(piece), position) for position, piece in pieces)
-
-    return PassageMemo(pad)
-
-
-_PADDED = {usage: _padded_with(usage) for usage in (b"", _NO_USAGE)}

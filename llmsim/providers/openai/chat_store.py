@@ -14,7 +14,8 @@ import msgspec
 from llmsim.errors import InvalidFieldError, UnknownResponseError
 from llmsim.exchange import Message, Turn
 from llmsim.providers.contract import Ask, Call, Desk, Generation, Operation, Reply
-from llmsim.providers.openai.chat import ChatOptions, completion, parse, render_answer, render_stream
+from llmsim.providers.openai.chat import ChatOptions, parse
+from llmsim.providers.openai.chat_rendering import completion, render_answer, render_stream
 from llmsim.providers.openai.chat_wire import Metadata
 from llmsim.providers.openai.errors import render_broken
 from llmsim.providers.storage import State, Storage, Stored

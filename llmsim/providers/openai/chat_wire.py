@@ -10,8 +10,9 @@ are those of openai/openai-openapi `CreateChatCompletionRequest`.
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-zA-Z0-9_-]+$")]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=1)]
 Metadata = Annotated[
@@ -153,6 +154,112 @@ class StreamOptions(Struct):
     include_obfuscation: bool | None = None
 
 
+class FunctionDefinition(Struct):
+    """A function of the client's own. `parameters` is a JSON schema, kept as it was sent."""
+
+    name: Name
+    description: str | None = None
+    parameters: Raw = Raw()
+    strict: bool | None = None
+
+
+class FunctionTool(Struct, tag_field="type", tag="function"):
+    """A function that may be called."""
+
+    function: FunctionDefinition
+
+
+class Grammar(Struct):
+    """The form of a custom tool's input."""
+
+    definition: str
+    syntax: Literal["lark", "regex"]
+
+
+class TextFormat(Struct, tag_field="type", tag="text"):
+    """Any text."""
+
+
+class GrammarFormat(Struct, tag_field="type", tag="grammar"):
+    """Text of a grammar."""
+
+    grammar: Grammar
+
+
+class CustomDefinition(Struct):
+    """A tool that takes free text."""
+
+    name: Name
+    description: str | None = None
+    format: TextFormat | GrammarFormat | None = None
+
+
+class CustomTool(Struct, tag_field="type", tag="custom"):
+    """A custom tool that may be called."""
+
+    custom: CustomDefinition
+
+
+AnyTool = FunctionTool | CustomTool
+
+
+class Named(Struct):
+    """A tool by its name."""
+
+    name: str
+
+
+class NamedFunction(Struct, tag_field="type", tag="function"):
+    """The one function to be called, or one of those that may be."""
+
+    function: Named
+
+
+class NamedCustom(Struct, tag_field="type", tag="custom"):
+    """The one custom tool to be called, or one of those that may be."""
+
+    custom: Named
+
+
+class AllowedTools(Struct):
+    """Which tools may be called."""
+
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedFunction | NamedCustom], Meta(min_length=1)]
+
+
+class AllowedChoice(Struct, tag_field="type", tag="allowed_tools"):
+    """A choice among some tools."""
+
+    allowed_tools: AllowedTools
+
+
+AnyChoice = NamedFunction | NamedCustom | AllowedChoice
+
+
+class PlainFormat(Struct, tag_field="type", tag="text"):
+    """Prose."""
+
+
+class JsonFormat(Struct, tag_field="type", tag="json_object"):
+    """Any JSON object."""
+
+
+class NamedSchema(Struct):
+    """JSON of a given shape."""
+
+    name: Name
+    description: str | None = None
+    schema: Raw = Raw()
+    strict: bool | None = None
+
+
+class SchemaFormat(Struct, tag_field="type", tag="json_schema"):
+    """JSON by a schema."""
+
+    json_schema: NamedSchema
+
+
 class ChatRequest(Struct):
     """The body of `POST /v1/chat/completions`."""
 
@@ -160,6 +267,8 @@ class ChatRequest(Struct):
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: Annotated[list[AnyMessage], Meta(min_length=1)]
     frequency_penalty: Penalty | None = None
+    function_call: Literal["none", "auto"] | Named | None = None
+    functions: Annotated[list[FunctionDefinition], Meta(min_length=1, max_length=128)] | None = None
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
     logprobs: bool | None = None
     max_completion_tokens: Count | None = None
@@ -170,6 +279,7 @@ class ChatRequest(Struct):
     parallel_tool_calls: bool | None = None
     presence_penalty: Penalty | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    response_format: PlainFormat | JsonFormat | SchemaFormat | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
     stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
@@ -177,6 +287,8 @@ class ChatRequest(Struct):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | AnyChoice | None = None
+    tools: Annotated[list[AnyTool], Meta(min_length=1, max_length=128)] | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     user: str | None = None

@@ -38,7 +38,7 @@ def _reply(complaint: Complaint, kind: str) -> Reply:
 
 def render_complaint(complaint: Complaint) -> Reply:
     """Render what a client did wrong."""
-    return _reply(complaint, "invalid_request_error")
+    return _reply(complaint, complaint.kind or "invalid_request_error")
 
 
 def render_refusal(error: RefusedError) -> Reply:

@@ -2,6 +2,7 @@
 
 from llmsim.providers.contract import Provider
 from llmsim.providers.openai.chat_store import CHAT_COMPLETIONS, CHAT_OPERATIONS
+from llmsim.providers.openai.embeddings import EMBEDDINGS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
 from llmsim.providers.openai.responses import RESPONSES, RESPONSES_OPERATIONS
@@ -23,7 +24,7 @@ def headers(request_id: str, seconds: float) -> tuple[tuple[str, str], ...]:
 OPENAI = Provider(
     name="openai",
     prefix="/openai",
-    generations=(CHAT_COMPLETIONS, RESPONSES),
+    generations=(CHAT_COMPLETIONS, RESPONSES, EMBEDDINGS),
     operations=(LIST_MODELS, RETRIEVE_MODEL, *CHAT_OPERATIONS, *RESPONSES_OPERATIONS),
     render_refusal=render_refusal,
     render_fault=render_fault,

@@ -11,7 +11,7 @@ from llmsim.providers.responses_grammar.operations import operations
 
 DIALECT = Dialect(
     reasoning=in_full(b"response.reasoning_text.delta", b"response.reasoning_text.done"),
-    reasoning_status=False,
+    always_status=False,
     seals_reasoning=True,
     nested_errors=False,
     constants=(

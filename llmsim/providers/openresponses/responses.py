@@ -1,20 +1,25 @@
 """The Responses API as the OpenResponses specification has it.
 
 Source: openresponses/openresponses, src/pages/specification.mdx ("The terminal event MUST be the literal string
-`[DONE]`", "Required item fields") and schema/events.tsp.
+`[DONE]`", "Required item fields", "Items are extensible", "Extending streaming events", "Semantic Search", "Offline Web
+Search"), schema/items.tsp and schema/events.tsp.
 """
 
 from llmsim.providers.openresponses.errors import render_complaint, render_fault, render_refusal
 from llmsim.providers.responses_grammar.dialect import Dialect, in_full
 from llmsim.providers.responses_grammar.endpoint import endpoint
+from llmsim.providers.responses_grammar.items import PREFIX
 from llmsim.wire.frames import SSE_DONE
 
 DIALECT = Dialect(
     reasoning=in_full(b"response.reasoning.delta", b"response.reasoning.done"),
-    reasoning_status=True,
+    always_status=True,
     seals_reasoning=False,
     nested_errors=True,
     done=SSE_DONE,
+    prefix=PREFIX.encode(),
+    standard=frozenset({b"function_call", b"web_search_call", b"file_search_call"}),
+    names_calls=False,
 )
 
 RESPONSES = endpoint(

@@ -12,7 +12,8 @@ from llmsim.providers.contract import Ask
 from llmsim.providers.responses_grammar.items import UserMessage, read
 from llmsim.providers.responses_grammar.listing import listed
 from llmsim.providers.responses_grammar.options import ResponseOptions
-from llmsim.providers.responses_grammar.resource import SEALED, render_usage, sealed
+from llmsim.providers.responses_grammar.resource import render_usage
+from llmsim.providers.responses_grammar.thought import SEALED, sealed
 
 _SHARE = 4
 """Tokens of conversation for each token of its compaction."""

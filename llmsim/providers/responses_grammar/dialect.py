@@ -71,16 +71,23 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         reasoning: How reasoning is told that is not summed up.
-        reasoning_status: Whether reasoning items tell their status, as all other items do.
+        always_status: Whether those items tell their status, too, that have none with OpenAI: reasoning, lists of tools.
         seals_reasoning: Whether reasoning items carry encrypted content unasked.
         nested_errors: Whether an error event holds its error under `error`, as error replies do.
         done: What ends a stream of server-sent events behind the last of them.
-        constants: JSON members of the response object that only this dialect has, ending in a comma; empty for none.
+        prefix: What stands before the type of an item, or of an event of one, that is not in `standard`.
+        standard: Types of items that the dialect's specification knows, of those that are calls.
+        names_calls: Whether the event that ends a function's arguments tells its name.
+        constants: JSON members of the response object that only this dialect has, ending in a comma; empty for none. Where
+            they count web searches, they count none.
     """
 
     reasoning: Manner
-    reasoning_status: bool
+    always_status: bool
     seals_reasoning: bool
     nested_errors: bool
     done: bytes = b""
+    prefix: bytes = b""
+    standard: frozenset[bytes] = frozenset()
+    names_calls: bool = True
     constants: bytes = b""

@@ -6,55 +6,35 @@ Decisions:
 Source: recorded responses of the OpenAI API; openresponses/openresponses, schema/responses.tsp, `ResponseResource`.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw
 
-from llmsim.errors import InvalidFieldError, InvalidJsonError
-from llmsim.providers.responses_grammar.items import Path, moved
+from llmsim.errors import InvalidJsonError
 from llmsim.providers.responses_grammar.request import (
-    AnyTool,
-    FunctionTool,
     JsonSchema,
     PlainText,
     Reasoning,
     Request,
     TextConfig,
 )
-from llmsim.wire.codec import decoder
-
-
-class FunctionChoice(Struct):
-    """The one function to be called."""
-
-    name: str
-
-
-class AllowedTools(Struct):
-    """The tools that may be called."""
-
-    tools: Annotated[list[AnyTool], Meta(min_length=1, max_length=128)]
-    mode: Literal["none", "auto", "required"] | None = None
-
-
-_any_tool = decoder(AnyTool)
-_function_tool = decoder(FunctionTool)
-_function_choice = decoder(FunctionChoice)
-_allowed_tools = decoder(AllowedTools)
-_members = decoder(dict[str, Raw])
-
 
 _NO_REASONING = Raw(b'{"effort":null,"summary":null}')
 _ANY_TEXT = Raw(b'{"format":{"type":"text"},"verbosity":"medium"}')
 
 
-def echoed(request: Request) -> bytes:
+def echoed(request: Request, *, tools: Sequence[Any], tool_choice: Any) -> bytes:
     """Give the members of the response object that repeat `request`, without braces.
 
+    Args:
+        request: What was asked.
+        tools: How its tools are repeated.
+        tool_choice: How the choice of them is repeated.
+
     Raises:
-        InvalidFieldError: A tool or the choice of tools is none.
+        InvalidJsonError: A value is too deep.
     """
     members = {
         "background": request.background is True,
@@ -72,8 +52,8 @@ def echoed(request: Request) -> bytes:
         "store": request.store is not False,
         "temperature": _or(request.temperature, 1.0),
         "text": _ANY_TEXT if request.text is None else _text(request.text),
-        "tool_choice": _tool_choice(request.tool_choice),
-        "tools": _tools(request.tools) if request.tools else (),
+        "tool_choice": tool_choice,
+        "tools": tools,
         "top_logprobs": request.top_logprobs or 0,
         "top_p": _or(request.top_p, 1.0),
         "truncation": request.truncation or "disabled",
@@ -117,34 +97,3 @@ def _text(asked: TextConfig) -> dict[str, Any]:
             "strict": form.strict is True,
         }
     return {"format": shown, "verbosity": asked.verbosity or "medium"}
-
-
-def _tool_choice(choice: str | Mapping[str, Raw] | None) -> Any:
-    if choice is None or isinstance(choice, str):
-        return choice or "auto"
-    sent = msgspec.json.encode(choice)
-    try:
-        match _any_tool(sent).type:
-            case "function":
-                _function_choice(sent)
-            case "allowed_tools":
-                return {**choice, "mode": _allowed_tools(sent).mode or "auto"}
-    except InvalidFieldError as error:
-        moved(error, ("tool_choice",))
-    return choice
-
-
-def _tools(sent: Sequence[Raw]) -> list[Any]:
-    return [_tool(bytes(tool), ("tools", index)) for index, tool in enumerate(sent)]
-
-
-def _tool(sent: bytes, path: Path) -> Any:
-    """Repeat a tool; a function has all its fields, whatever was left out."""
-    try:
-        if _any_tool(sent).type != "function":
-            return Raw(sent)
-        strict = _function_tool(sent).strict
-    except InvalidFieldError as error:
-        moved(error, path)
-    # Source: openai SDK, function_tool.py: strict by default.
-    return {"description": None, "parameters": None, **_members(sent), "strict": strict is not False}

@@ -1,9 +1,13 @@
-"""The endpoint that creates responses, in a dialect: over HTTP, over WebSocket, and kept for later."""
+"""The endpoint that creates responses, in a dialect: over HTTP, over WebSocket, and kept for later.
+
+Decisions:
+* A prompt that is too long is refused in the words of this API, which has an input and no messages.
+"""
 
 from collections.abc import Callable
 from functools import partial
 
-from llmsim.errors import RefusedError
+from llmsim.errors import ContextLengthError, RefusedError
 from llmsim.exchange import Fault, Turn
 from llmsim.providers.contract import Ask, Generation, Reply, Socket
 from llmsim.providers.responses_grammar.dialect import Dialect, Framing
@@ -14,6 +18,13 @@ from llmsim.providers.responses_grammar.resource import outcome, public_id, reso
 from llmsim.providers.responses_grammar.stored import continued, shown
 from llmsim.providers.storage import Storage
 from llmsim.wire.complaints import Complaint
+
+_TOO_LONG = Complaint(
+    status=400,
+    message="Your input exceeds the context window of this model. Please adjust your input and try again.",
+    param="input",
+    code="context_length_exceeded",
+)
 
 
 def endpoint(
@@ -33,6 +44,11 @@ def endpoint(
         render_refusal: A refused request likewise.
         render_fault: A simulated failure likewise.
     """
+
+    def refuse(error: RefusedError) -> Reply:
+        if isinstance(error, ContextLengthError):
+            return render_complaint(_TOO_LONG)
+        return render_refusal(error)
 
     def limit(message: str) -> bytes:
         # Source: openai WebSocket guide, "Connection limits".
@@ -66,10 +82,11 @@ def endpoint(
             is_warm_up=_is_warm_up,
             render_stream=partial(render_stream, dialect=dialect, framing=Framing.LINES),
             render_broken=partial(broken, framing=Framing.LINES),
-            render_refusal=lambda error: socket_error(render_refusal(error)),
+            render_refusal=lambda error: socket_error(refuse(error)),
             render_fault=lambda fault: socket_error(render_fault(fault)),
             render_limit=limit,
         ),
+        render_refusal=refuse,
     )
 
 

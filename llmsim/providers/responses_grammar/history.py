@@ -3,6 +3,8 @@
 Decisions:
 * Reasoning of earlier turns costs nothing: the API drops it before the next one.
   Source: OpenAI reasoning guide, "Keeping reasoning items in context".
+* Calls and what they gave are told as such, and so counted once. What a tool answered with beside text is priced as in
+  any message.
 * A reference costs nothing: what it stands for is known to whoever stored it.
 * What is neither text nor image is priced, not opened: a file or video as an image in full detail, a compaction
   by its length, an item of a hosted tool by its JSON.
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from llmsim.errors import InvalidFieldError
-from llmsim.exchange import Image, Message
+from llmsim.exchange import Image, Message, PastCall, ToolResult
 from llmsim.providers.responses_grammar.items import (
     AssistantMessage,
     CallOutput,
@@ -67,11 +69,13 @@ def _message(item: Item, sent: bytes, path: Path, images: list[Image]) -> Messag
         case AssistantMessage():
             return _said("assistant", item.content, (*path, "content"), images)
         case FunctionCall():
-            return Message("assistant", (), notes=(item.name, item.arguments))
+            return _called(item.call_id, item.name, item.arguments)
         case CustomCall():
-            return Message("assistant", (), notes=(item.name, item.text))
+            return _called(item.call_id, item.name, item.text)
         case CallOutput():
-            return _said("tool", item.output, (*path, "output"), images)
+            given = _said("tool", item.output, (*path, "output"), images)
+            result = ToolResult(item.call_id or "", "".join(given.texts))
+            return Message("tool", (), extra_tokens=given.extra_tokens, results=(result,))
         case Compaction():
             tokens = len(item.encrypted_content) // SEALED_CHARACTERS
             return Message("assistant", (), extra_tokens=tokens)
@@ -81,6 +85,10 @@ def _message(item: Item, sent: bytes, path: Path, images: list[Image]) -> Messag
             return None
         case _:
             assert_never(item)
+
+
+def _called(call_id: str, name: str, arguments: str) -> Message:
+    return Message("assistant", (), calls=(PastCall(call_id, name, arguments),))
 
 
 def _said(

@@ -1,8 +1,9 @@
 """Input items: what each kind looks like, and how it is told from the others.
 
 Decisions:
-* An item is kept as it was sent and decoded by the type it names. Items of hosted tools are many and none of them is
-  simulated: they are taken unread.
+* An item is kept as it was sent and decoded by the type it names. Items of hosted tools are many, and what was found
+  is not looked at: they are taken unread.
+* What one dialect puts out with a prefix before its type is read as what it is.
 * A message of the assistant takes other parts than one of anybody else, as the API has it.
 
 Source: openai SDK 3.54, types/responses/response_input_item_param.py; types with a prefix (`acme:receipt`) are the
@@ -18,6 +19,9 @@ from llmsim.errors import InvalidFieldError
 from llmsim.wire.codec import decoder
 
 Path = tuple[str | int, ...]
+
+PREFIX = "openai:"
+"""Stands before the types of items that are OpenAI's own, where they are not part of the dialect."""
 
 
 class InputText(Struct, tag_field="type", tag="input_text"):
@@ -226,7 +230,7 @@ def read(item: bytes, path: Path) -> Item:
     try:
         told = _kind(item)
         named = _named(told)
-        reader = _READERS.get(named)
+        reader = _READERS.get(named.removeprefix(PREFIX))
         if reader is not None:
             known: Item = (_read_assistant if named == "message" and told.role == "assistant" else reader)(
                 item

@@ -3,6 +3,28 @@
 import msgspec
 
 
+class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the items of tools tell.
+
+    Attributes:
+        results: Whether file searches tell what they found.
+        sources: Whether web searches tell where they looked.
+        outputs: Whether code that was run tells what it put out.
+        partial_images: How many pictures of a picture in the making are told.
+        server: Label of the MCP server; empty if there is none.
+        server_tool: What is called there.
+        namespaces: The namespace of each tool that stands in one, by the tool's name.
+    """
+
+    results: bool = False
+    sources: bool = False
+    outputs: bool = False
+    partial_images: int = 0
+    server: str = ""
+    server_tool: str = ""
+    namespaces: dict[str, str] = {}
+
+
 class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What only the renderers of the Responses API understand.
 
@@ -19,6 +41,7 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True):
         obfuscation: Whether delta events carry padding.
         service_tier: As requested; it is reported as long as the response is not done.
         metadata: The client's own notes.
+        tools: What the items of tools tell.
     """
 
     echo: bytes
@@ -33,3 +56,4 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True):
     obfuscation: bool = True
     service_tier: str = "auto"
     metadata: dict[str, str] = {}
+    tools: ToolOptions = ToolOptions()

@@ -7,13 +7,22 @@ Decisions:
 """
 
 from llmsim.errors import InvalidFieldError
-from llmsim.exchange import Image, Message, Prompt
+from llmsim.exchange import Form, Image, Message, Prompt
 from llmsim.providers.contract import Ask
 from llmsim.providers.responses_grammar.dialect import Dialect
 from llmsim.providers.responses_grammar.echo import echoed
 from llmsim.providers.responses_grammar.history import messages
 from llmsim.providers.responses_grammar.options import ResponseOptions
-from llmsim.providers.responses_grammar.request import ClientEvent, Generate, Request
+from llmsim.providers.responses_grammar.request import (
+    ClientEvent,
+    Generate,
+    JsonObject,
+    JsonSchema,
+    Request,
+    TextConfig,
+)
+from llmsim.providers.responses_grammar.schemas import checked_schema
+from llmsim.providers.responses_grammar.tools import read_choice, read_tools, tool_options
 from llmsim.wire.codec import decoder, encode
 
 _decode = decoder(Request)
@@ -115,6 +124,8 @@ def _ask(request: Request, dialect: Dialect, *, generate: bool = True) -> Ask:
     said = messages(items, images)
     if request.instructions is not None:
         said = (Message("developer", (request.instructions,)), *said)
+    offers = read_tools(request.tools) if request.tools else ()
+    tool_choice, shown_choice = read_choice(request, offers)
     reasoning = request.reasoning
     summary = None if reasoning is None else reasoning.summary or reasoning.generate_summary
     streaming = request.stream_options
@@ -126,9 +137,13 @@ def _ask(request: Request, dialect: Dialect, *, generate: bool = True) -> Ask:
         effort=None if reasoning is None else reasoning.effort,
         summary=summary,
         stream=bool(request.stream),
+        tools=tuple(tool for offer in offers for tool in offer.tools),
+        tool_choice=tool_choice,
+        form=None if request.text is None else _form(request.text),
+        logprobs=_logprobs(request),
     )
     options = ResponseOptions(
-        echo=echoed(request),
+        echo=echoed(request, tools=[offer.shown for offer in offers], tool_choice=shown_choice),
         items=items,
         instructed=request.instructions is not None,
         previous=request.previous_response_id,
@@ -140,5 +155,26 @@ def _ask(request: Request, dialect: Dialect, *, generate: bool = True) -> Ask:
         obfuscation=streaming is None or streaming.include_obfuscation is not False,
         service_tier=request.service_tier or "auto",
         metadata=request.metadata or {},
+        tools=tool_options(request, offers),
     )
     return Ask(prompt, options)
+
+
+def _form(text: TextConfig) -> Form | None:
+    match text.format:
+        case JsonObject():
+            return Form()
+        case JsonSchema(name=name, schema=schema, strict=strict):
+            path = ("text", "format", "schema")
+            if bytes(schema) == b"null":
+                raise InvalidFieldError(path, "type", "object", None)
+            return Form(checked_schema(schema, path, "response_format", name, strict=strict is True), name)
+        case _:
+            return None
+
+
+def _logprobs(request: Request) -> int | None:
+    """Tell how many alternatives are wanted: `top_logprobs` alone asks for nothing, the API then tells none."""
+    if "message.output_text.logprobs" not in (request.include or ()):
+        return None
+    return request.top_logprobs or 0

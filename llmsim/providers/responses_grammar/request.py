@@ -56,7 +56,7 @@ class JsonSchema(Struct, tag_field="type", tag="json_schema"):
     """JSON of a given shape."""
 
     name: Name
-    schema: dict[str, Raw]
+    schema: Raw
     description: str | None = None
     strict: bool | None = None
 
@@ -86,21 +86,6 @@ class Template(Struct):
     id: str
     variables: dict[str, Raw] | None = None
     version: str | None = None
-
-
-class AnyTool(Struct):
-    """What every tool has."""
-
-    type: str
-
-
-class FunctionTool(Struct):
-    """A function of the client's own."""
-
-    name: Name
-    description: str | None = None
-    parameters: dict[str, Raw] | None = None
-    strict: bool | None = None
 
 
 class Request(Struct):

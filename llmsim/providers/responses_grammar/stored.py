@@ -3,6 +3,7 @@
 Decisions:
 * A request that continues a response has all that was asked and answered before it, in its prompt and in its items,
   but not the earlier instructions.
+* What was answered counts as it would if the client sent its items back.
 * A response that was cancelled has put out nothing.
 
 Source: openai SDK 3.54, docstrings of `previous_response_id` and `instructions`; openresponses/openresponses,
@@ -13,12 +14,13 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from llmsim.exchange import Message
 from llmsim.providers.contract import Ask
 from llmsim.providers.responses_grammar.dialect import Dialect
+from llmsim.providers.responses_grammar.history import messages
 from llmsim.providers.responses_grammar.listing import listed
 from llmsim.providers.responses_grammar.options import ResponseOptions
-from llmsim.providers.responses_grammar.resource import Output, Status, outcome, resource
+from llmsim.providers.responses_grammar.output import put_out
+from llmsim.providers.responses_grammar.resource import Status, outcome, resource
 from llmsim.providers.storage import State, Stored
 
 
@@ -52,25 +54,24 @@ def continued(ask: Ask, earlier: Stored, dialect: Dialect) -> Ask:
     """Put all that `earlier` was answering, and its answer, before the input of `ask`."""
     options: ResponseOptions = ask.options
     before: ResponseOptions = earlier.options
-    put_out = None if earlier.cancelled is not None else Output(earlier.turn, before, dialect)
-    answer: tuple[Message, ...] = ()
-    if put_out is not None and put_out.said is not None and put_out.said.passage is not None:
-        answer = (Message("assistant", (put_out.said.passage.text,)),)
+    answer: list[bytes] = []
+    if earlier.cancelled is None:
+        answer = [one.item for one in put_out(earlier.turn, before, dialect)]
     own = 1 if options.instructed else 0
-    messages = (
+    conversation = (
         *ask.prompt.messages[:own],
         *earlier.prompt.messages[1 if before.instructed else 0 :],
-        *answer,
+        *messages(answer, []),
         *ask.prompt.messages[own:],
     )
     items = (
         *input_items(earlier),
-        *(put_out.items if put_out is not None else ()),
+        *answer,
         *options.items,
     )
     # Its own images come first: a refusal names the first of them.
     images = (*ask.prompt.images, *earlier.prompt.images)
     return Ask(
-        replace(ask.prompt, messages=messages, images=images),
+        replace(ask.prompt, messages=conversation, images=images),
         replace(options, items=items),
     )

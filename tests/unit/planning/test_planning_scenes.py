@@ -203,14 +203,27 @@ class TestLimits:
             if kept.passage is not None and limit:
                 assert full[whole.segments.index(part)].startswith(kept.passage.text)
 
-    def test_half_a_name_is_no_call(self) -> None:
-        """SCRIPT-5.3: A call whose name does not fit is left out, one whose arguments do not is cut."""
+    def test_a_call_is_cut_where_the_tokens_end(self) -> None:
+        """SCRIPT-5.3: In its name or in its arguments; one of which nothing is left is left out."""
         before = WORDS.count(TEXT)
         lead = WORDS.count(CALL.name)
 
-        assert len(only(answer(calls=(CALL,)), limit=before + lead - 1).segments) == 1
-        cut = only(answer(calls=(CALL,)), limit=before + lead + 1).segments[1]
-        assert (cut.tokens, cut.passage and cut.passage.tokens) == (lead + 1, 1)
+        def cut(limit: int) -> list[tuple[int, int]]:
+            choice = only(answer(calls=(CALL,)), limit=before + limit)
+            assert choice.finish is FinishReason.LENGTH
+            return [(segment.lead, segment.tokens) for segment in choice.segments[1:]]
+
+        assert cut(0) == []
+        assert cut(1) == [(1, 1)]
+        assert cut(lead + 1) == [(lead, lead + 1)]
+
+    def test_probabilities_are_told_of_what_is_said(self) -> None:
+        """SCRIPT-5.1: Where they are asked for, of each piece of the text."""
+        (said,) = only(answer(), logprobs=2).segments
+
+        assert said.passage is not None
+        assert len(said.odds) == len(said.passage.pieces)
+        assert only(answer()).segments[0].odds == ()
 
     def test_a_stop_text_ends_the_turn(self) -> None:
         """SCRIPT-5.3: With what would have followed."""

@@ -7,7 +7,7 @@ import pytest
 from messages import MESSAGES
 
 from llmsim.errors import InvalidFieldError
-from llmsim.exchange import Prompt
+from llmsim.exchange import PastCall, Prompt, ToolResult
 from llmsim.providers.anthropic.errors import render_refusal
 from llmsim.providers.anthropic.messages import MessageOptions, parse
 
@@ -42,8 +42,8 @@ class TestTaken:
         tools, system, user, assistant, result = prompt.messages
         assert (tools.role, system.texts, user.texts) == ("tools", ("Be kind.",), ("Look",))
         assert user.notes == ("d", "t", "s", "x")
-        assert assistant.notes == ('{"q": 1}', "f", "{}")
-        assert result.notes == ("42",)
+        assert (assistant.notes, assistant.calls) == (('{"q": 1}',), (PastCall("toolu_1", "f", "{}"),))
+        assert (result.notes, result.results) == ((), (ToolResult("toolu_1", "42"),))
         assert [image.path for image in prompt.images] == [("messages", 0, "content", 1)]
 
     def test_limits_reach_the_planner(self) -> None:

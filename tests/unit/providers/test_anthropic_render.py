@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
+from called import TURNS as CALLED
 from fakes import choice, passage, turn
+from jiter import from_json
 from pydantic import TypeAdapter
 
 from llmsim.exchange import Choice, FinishReason, Segment, SegmentKind, Turn, Usage
@@ -34,7 +36,7 @@ TURNS = {
     "omitted": thoughtful(shown=False),
     "empty": turn(choice(passage())),
     "only thinking": turn(Choice((Segment(SegmentKind.REASONING, 4),), FinishReason.LENGTH)),
-}
+} | CALLED
 ANY = pytest.mark.parametrize("planned", TURNS.values(), ids=TURNS)
 
 
@@ -126,7 +128,7 @@ def test_events_come_in_order(planned: Turn) -> None:
     kinds = " ".join(name.removeprefix("content_block_") for name, _ in events(planned))
 
     assert re.fullmatch(
-        r"message_start( start ping( delta)* stop( start( delta)+ stop)*)? message_delta message_stop", kinds
+        r"message_start( start ping( delta)* stop( start( delta)* stop)*)? message_delta message_stop", kinds
     )
     indices = [data["index"] for name, data in events(planned) if name == "content_block_start"]
     assert indices == list(range(len(indices)))
@@ -166,6 +168,7 @@ def test_frames_carry_all_tokens_in_order(planned: Turn) -> None:
 def test_deltas_join_to_the_message(planned: Turn) -> None:
     """ANTH-3.5: What is streamed is what is answered whole, block by block."""
     streamed: list[dict[str, Any]] = []
+    asked: dict[int, str] = {}
     for name, data in events(planned):
         if name == "content_block_start":
             streamed.append(data["content_block"])
@@ -173,6 +176,10 @@ def test_deltas_join_to_the_message(planned: Turn) -> None:
             for field in ("text", "thinking", "signature"):
                 if field in data["delta"]:
                     streamed[-1][field] += data["delta"][field]
+            asked[data["index"]] = asked.get(data["index"], "") + data["delta"].get("partial_json", "")
+    for index, json_of_it in asked.items():
+        if json_of_it:
+            streamed[index]["input"] = from_json(json_of_it.encode(), partial_mode=True)
 
     assert streamed == message(planned, PLAIN)["content"]
 

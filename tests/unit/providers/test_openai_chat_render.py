@@ -15,7 +15,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from llmsim.exchange import Choice, FinishReason, Passage, Turn, Usage
 from llmsim.planning.tokens import tokenizer
-from llmsim.providers.openai.chat import ChatOptions, render_answer, render_stream
+from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.chat_rendering import render_answer, render_stream
 from llmsim.wire.frames import Run
 
 PLAIN = ChatOptions(include_obfuscation=False)

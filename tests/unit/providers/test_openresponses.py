@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from compliance import COMPLIANCE, check_resource
+from compliance import COMPLIANCE, TOOL_CALLING, check_resource, check_tool_calling
 from fakes import passage
-from responses import answer, ask, events, frames, kinds, stream, thinking
+from responses import answer, answering, ask, calling, events, frames, kinds, stream, thinking
 
 from llmsim.errors import (
     BodyTooLargeError,
@@ -85,6 +85,17 @@ class TestResponse:
         for event in final:
             check_resource(event["response"])
         assert (final[-1]["type"], final[-1]["response"]) == ("response.completed", answered)
+
+    def test_the_compliance_runners_tool_calls(self) -> None:
+        """OPRE-1.5: A call is answered and streamed as the runner's schemas want it."""
+        call = calling("get_weather", '{"location":', '"San', ' Francisco"}')
+        turn = answering(call, finish=FinishReason.TOOL_CALLS)
+        asked = ask(RESPONSES, **TOOL_CALLING).prompt
+        found = events(stream(RESPONSES, turn, **TOOL_CALLING))
+
+        assert [tool.name for tool in asked.tools] == ["get_weather"]
+        check_tool_calling(answer(RESPONSES, turn, **TOOL_CALLING))
+        check_tool_calling(found[-1]["response"], found)
 
 
 class TestStream:

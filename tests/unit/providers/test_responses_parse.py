@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.errors import InvalidFieldError, InvalidJsonError, RefusedError
-from llmsim.exchange import Image, Message, Prompt
+from llmsim.exchange import Image, Message, PastCall, Prompt, ToolResult
 from llmsim.providers.contract import Ask
 from llmsim.providers.openai.errors import render_refusal
 from llmsim.providers.openai.responses import DIALECT
@@ -120,12 +120,14 @@ class TestInput:
         call = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
         custom = {"type": "custom_tool_call", "call_id": "call_2", "name": "g", "input": "do"}
 
-        assert message(call) == Message("assistant", (), ("f", "{}"))
-        assert message(custom) == Message("assistant", (), ("g", "do"))
+        assert message(call) == Message("assistant", (), calls=(PastCall("call_1", "f", "{}"),))
+        assert message(custom) == Message("assistant", (), calls=(PastCall("call_2", "g", "do"),))
+        prefixed = custom | {"type": "openai:custom_tool_call"}
+        assert message(prefixed) == message(custom)
 
     @pytest.mark.parametrize("type_", ["function_call_output", "custom_tool_call_output"])
     def test_what_tools_answer(self, type_: str) -> None:
-        """RESP-1.1: A tool answers with a string or parts."""
+        """RESP-1.1, RESP-1.7: A tool answers with a string or parts; its text is the result of the call, and nothing else."""
         parts = [
             {"type": "input_text", "text": "42"},
             {"type": "input_image", "image_url": "x"},
@@ -133,8 +135,12 @@ class TestInput:
         ]
         asked = prompt(input=[{"type": type_, "call_id": "call_1", "output": parts}])
 
-        assert message({"type": type_, "call_id": "call_1", "output": "42"}) == Message("tool", ("42",))
-        assert asked.messages == (Message("tool", ("42",), extra_tokens=765),)
+        assert message({"type": type_, "call_id": "call_1", "output": "42"}) == Message(
+            "tool", (), results=(ToolResult("call_1", "42"),)
+        )
+        assert asked.messages == (
+            Message("tool", (), extra_tokens=765, results=(ToolResult("call_1", "42"),)),
+        )
         assert asked.images == (Image(("input", 0, "output", 1)),)
 
     def test_reasoning_and_references_count_nothing(self) -> None:

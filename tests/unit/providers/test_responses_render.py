@@ -13,7 +13,8 @@ from responses import answer, ask, thinking
 
 from llmsim.exchange import Choice, FinishReason, Schedule
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.responses_grammar.resource import Failure, Status, resource, sealed
+from llmsim.providers.responses_grammar.resource import Failure, Status, resource
+from llmsim.providers.responses_grammar.thought import sealed
 
 FIELDS = """id object created_at status background completed_at error frequency_penalty incomplete_details instructions
     max_output_tokens max_tool_calls metadata model moderation output parallel_tool_calls presence_penalty
@@ -43,7 +44,10 @@ class TestResponse:
         [
             {},
             {"tools": [{"type": "function", "name": "f"}, {"type": "web_search"}], "tool_choice": "required"},
-            {"tool_choice": {"type": "allowed_tools", "tools": [{"type": "function", "name": "f"}]}},
+            {
+                "tools": [{"type": "function", "name": "f"}],
+                "tool_choice": {"type": "allowed_tools", "tools": [{"type": "function", "name": "f"}]},
+            },
             {"text": {"format": {"type": "json_schema", "name": "s", "schema": {"type": "object"}}}},
             {"reasoning": {"effort": "low", "summary": "auto", "context": "auto", "mode": "pro"}},
             {"conversation": "conv_1", "prompt": {"id": "pmpt_1", "version": "2"}, "metadata": {"a": "b"}},
@@ -153,7 +157,13 @@ class TestResponse:
     @pytest.mark.parametrize(("strict", "repeated"), [(None, False), (False, False), (True, True)])
     def test_a_schema_has_all_its_fields(self, strict: bool | None, repeated: bool) -> None:
         """RESP-2.2: What was left out of a format is filled in."""
-        form = {"type": "json_schema", "name": "s", "schema": {"a": [1.5, "x"]}, "strict": strict}
+        schema = {
+            "type": "object",
+            "properties": {"a": {"type": "number", "enum": [1.5, 2]}},
+            "required": ["a"],
+            "additionalProperties": False,
+        }
+        form = {"type": "json_schema", "name": "s", "schema": schema, "strict": strict}
         answered = answer(RESPONSES, thinking("Hi"), text={"format": form})
 
         assert answered["text"] == {

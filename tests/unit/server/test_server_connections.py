@@ -15,7 +15,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from llmsim.exchange import Schedule, Turn
-from llmsim.providers.openai.chat import ChatOptions, render_stream
+from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.chat_rendering import render_stream
 from llmsim.server.connections import (
     AsgiConnection,
     Connection,

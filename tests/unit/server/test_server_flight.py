@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmsim.exchange import Schedule, Turn
-from llmsim.providers.openai.chat import ChatOptions, render_stream
+from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.chat_rendering import render_stream
 from llmsim.server.pacing import Flight
 from llmsim.stats import Snapshot
 
@@ -215,6 +216,18 @@ def test_lateness_of_what_exists_at_once_is_measured_too() -> None:
     latency = flown.stats().latency
     assert (latency.lateness_ms.count, latency.lateness_ms.min, latency.lateness_ms.max) == (3, 5.0, 5.0)
     assert (latency.ttft_ms.mean, latency.inter_token_ms.count) == (5.0, 2)
+
+
+@pytest.mark.parametrize("itl", [0.0, 0.020])
+def test_only_what_carries_tokens_is_late(itl: float) -> None:
+    """STATS-5.8: Head and finish of several choices travel among their tokens, and are not counted for lateness."""
+    flown = Flown(
+        turn(choice(passage("a", "b", "c")), choice(passage("d", "e")), schedule=Schedule(ttft=0.1, itl=itl))
+    )
+    flown.take_all(ARRIVED + 0.2)
+
+    assert flown.flight.done
+    assert flown.stats().latency.lateness_ms.count == 5
 
 
 def test_reasoning_is_no_first_token() -> None:

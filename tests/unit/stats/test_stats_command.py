@@ -1,6 +1,7 @@
 """`llmsim stats`: where it reads, what it shows, what it says when it cannot."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from llmsim.cli import main
 from llmsim.cli.stats import fetch, readings, stats_address
 from llmsim.cli.stats_view import duration, sparkline, view
 from llmsim.errors import StatsError
-from llmsim.stats import Block, Outcome, Recorder, Snapshot, block_name, layout, snapshot
+from llmsim.stats import Block, Gauges, Outcome, Recorder, Snapshot, block_name, layout, snapshot
 
 NOW = 5000.0
 
@@ -299,12 +300,66 @@ def test_many_models_are_summed_up() -> None:
     assert str(sum(range(1, 29))) in text
 
 
-def test_a_late_server_says_so() -> None:
-    """STATS-8.7: When one token in a hundred leaves 20 ms late or more, the view says it in words."""
-    assert not any(line.startswith(" Late:") for line in _lines(_busy(lateness=0.005), 80))
-    assert any(
-        line.startswith(" Late: one token in a hundred left") for line in _lines(_busy(lateness=0.05), 80)
-    )
+@pytest.mark.parametrize(
+    ("lateness", "line", "colour"),
+    [
+        (0.005, " ● on time: p99 lateness 5.", "32"),
+        (0.012, " ● on time, with little to spare: p99 lateness 12 ms", "33"),
+        (0.05, " ● late: p99 lateness 5", "31"),
+    ],
+)
+def test_the_verdict_stands_at_the_top(lateness: float, line: str, colour: str) -> None:
+    """STATS-8.7: The view opens with the verdict in words, green, yellow or red; a late one says so in red."""
+    stats = _busy(lateness=lateness)
+    console = Console(width=80, force_terminal=True, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    with console.file:
+        console.print(view(stats, origin="port 8080"))
+
+    assert _lines(stats, 80)[2].startswith(line)
+    assert f"\x1b[{colour}m●" in console.export_text(styles=True)
+
+
+def test_an_idle_verdict_is_no_promise() -> None:
+    """STATS-8.7: Where nothing was measured the view says that, and not that all is well."""
+    block = Block.private(endpoints=("completions",), slots=1, now=0.0)
+
+    assert _lines(snapshot(block, 1.0), 80)[2].startswith(" ○ nothing measured: no token was due")
+
+
+def test_workers_show_how_they_fare() -> None:
+    """STATS-8.5: A worker's row has CPU, waiting time, lag and open streams, whole at 80 columns with large figures."""
+    block = Block.private(endpoints=("completions",), slots=12, now=0.0)
+    for _ in range(12):
+        slot = block.claim(4_194_304)
+        block.occupy(slot, os.getpid())
+        recorder = Recorder(block, slot)
+        gauges = Gauges(block, slot, NOW - 10.0)
+        gauges.beat(NOW - 10.0, cpu=0.0, wait=0.0)
+        gauges.beat(NOW, cpu=9.7, wait=1.2, lag_most=1.234, lag_sum=2.0, samples=100)
+        for _ in range(11_000):
+            recorder.began(0, NOW)
+            recorder.stream_opened()
+    lines = _lines(snapshot(block, NOW), 80)
+
+    head = next(line for line in lines if line.startswith(" Worker"))
+    assert head.split() == [
+        "Worker",
+        "pid",
+        "cpu",
+        "%",
+        "wait",
+        "%",
+        "lag",
+        "ms",
+        "streams",
+        "requests",
+        "in",
+        "flight",
+        "tokens",
+    ]
+    row = next(line for line in lines if line.startswith(" 11 ")).split()
+    assert row[2:] == ["97", "12", "1,234", "11,000", "11,000", "11,000", "0"]
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ ORIGINAL_NAMES = (
 OWN_NAMES = (
     "started_at taken_at finished_requests refused_requests abandoned_requests aborted_requests failed_requests "
     "overloaded_errors invalid_request_errors authentication_errors tokens_per_second "
-    "websocket_connections websocket_connections_total evicted_records endpoints models workers latency last_60_seconds"
+    "websocket_connections websocket_connections_total evicted_records verdict loop_lag_ms endpoints models workers latency last_60_seconds"
 )
 
 
@@ -174,7 +174,18 @@ def test_workers_tell_who_they_are(block: Block, recorder: Recorder) -> None:
     recorder.sent(row, 5, NOW)
 
     assert snapshot(block, NOW).as_dict()["workers"] == (
-        {"slot": 0, "pid": os.getpid(), "alive": True, "requests": 1, "active": 1, "tokens": 5},
+        {
+            "slot": 0,
+            "pid": os.getpid(),
+            "alive": True,
+            "requests": 1,
+            "active": 1,
+            "tokens": 5,
+            "open_streams": 0,
+            "cpu_percent": None,
+            "cpu_wait_percent": None,
+            "loop_lag_ms": None,
+        },
     )
 
 

@@ -1,0 +1,177 @@
+"""What a choice says: calls, JSON by a schema, a refusal, or a text; within its limits.
+
+Decisions:
+* Refusals are dealt before anything else, then calls, then forms: a model that refuses calls nothing, and one that
+  calls says nothing until it knows more.
+* A hosted call is followed by the text of the same turn, because its provider has run it by then.
+* What a generator was told to say (`fixed`, `echo`, `sequence`) stands where it has the form that is asked for.
+"""
+
+import json
+from collections.abc import Sequence
+
+import msgspec
+
+from llmsim.config import Settings
+from llmsim.exchange import Call, FinishReason, Form, Passage, Prompt, Segment, SegmentKind, Tool, ToolKind
+from llmsim.planning.calls import Calls, Conduct, conduct
+from llmsim.planning.dice import Dice
+from llmsim.planning.endings import EMPTY, limited, stopped
+from llmsim.planning.generators import GENERATED, Generator
+from llmsim.planning.instances import json_instance
+from llmsim.planning.odds import odds
+from llmsim.planning.tokens import Tokenizer
+from llmsim.schema.document import read
+from llmsim.schema.validation import conforms
+
+_ID_DIGITS = 20
+"""Digits of a turn's id that are in the ids of its calls; with two each for choice and place they make 24.
+
+Source: recorded ids of the OpenAI API: `call_` and 24 characters.
+"""
+
+
+class Speech(msgspec.Struct, frozen=True):
+    """What a choice says.
+
+    Attributes:
+        segments: In the order in which their tokens come into being.
+        finish: Why it ends.
+        stopped_by: The stop text before which it ends; None if it ends otherwise.
+    """
+
+    segments: tuple[Segment, ...]
+    finish: FinishReason = FinishReason.STOP
+    stopped_by: str | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all that is said."""
+        return sum(segment.tokens for segment in self.segments)
+
+
+class Speaker:
+    """Decides what choices say. Safe to call from several threads."""
+
+    def __init__(self, settings: Settings, generate: Generator) -> None:
+        response = settings.response
+        self._generate = generate
+        self._keeps_text = response.generator.partition(":")[0] not in GENERATED
+        self._refusal_rate = response.refusal_rate
+        self._filter_rate = response.content_filter_rate
+        self._refusal = response.refusal_text
+        self._deals = bool(self._refusal_rate or self._filter_rate)
+        self._calls = Calls(settings.tools)
+
+    def __call__(self, prompt: Prompt, words: Tokenizer, dice: Dice, deal: Dice, call_id: str) -> Speech:
+        """Decide what one choice says.
+
+        Args:
+            prompt: What was asked.
+            words: The model's vocabulary.
+            dice: Choose the words.
+            deal: Deal refusals.
+            call_id: What the ids of its calls begin with.
+        """
+        # PERF: most requests ask for a text and nothing else; all they need is the next four lines.
+        if not prompt.tools and prompt.form is None and not self._deals:
+            passage, stop = stopped(self._generate(prompt, words, dice), prompt.stop)
+            return Speech((text(passage),), FinishReason.STOP, stop)
+        throw = deal.random() if self._deals else 1.0
+        if throw < self._refusal_rate:
+            said = words.passage(self._refusal)
+            return Speech((Segment(SegmentKind.REFUSAL, said.tokens, said),))
+        speech = self._answer(prompt, words, dice, call_id)
+        if self._deals and deal.random() < self._filter_rate:
+            return within(speech, 1 + int(deal.random() * speech.tokens / 2), FinishReason.CONTENT_FILTER)
+        return speech
+
+    def _answer(self, prompt: Prompt, words: Tokenizer, dice: Dice, call_id: str) -> Speech:
+        now = conduct(prompt)
+        tools = self._calls.pick(prompt, now, dice) if prompt.tools else ()
+        calls = tuple(
+            _call(tool, now, words, dice, f"{call_id}{place:02x}") for place, tool in enumerate(tools)
+        )
+        if tools and tools[-1].kind is not ToolKind.HOSTED:
+            return Speech(calls, FinishReason.TOOL_CALLS)
+        passage = self._generate(prompt, words, dice)
+        if prompt.form is not None and not (self._keeps_text and _has(prompt.form, passage)):
+            passage = words.passage(json_instance(prompt.form.schema, now.said, dice))
+        passage, stop = stopped(passage, prompt.stop)
+        return Speech((*calls, text(passage)), FinishReason.STOP, stop)
+
+
+def call_ids(turn_id: str, choice: int) -> str:
+    """Give what the ids of the calls of a choice begin with."""
+    return f"{turn_id[-_ID_DIGITS:]}{choice:02x}"
+
+
+def text(passage: Passage) -> Segment:
+    """Say a text."""
+    return Segment(SegmentKind.TEXT, passage.tokens, passage)
+
+
+def _call(tool: Tool, now: Conduct, words: Tokenizer, dice: Dice, call_id: str) -> Segment:
+    """Call a tool with arguments that fit: JSON by its schema, or free text."""
+    match tool.kind:
+        case ToolKind.FUNCTION:
+            arguments = json_instance(tool.schema, now.said, dice)
+        case ToolKind.CUSTOM if tool.schema:
+            arguments = json.loads(json_instance(tool.schema, now.said, dice))
+        case _:
+            arguments = now.said or tool.name
+    return called(Call(call_id, tool.name, tool.kind), arguments, words)
+
+
+def called(call: Call, arguments: str, words: Tokenizer) -> Segment:
+    """Make a call of its arguments as text."""
+    passage = words.passage(arguments)
+    lead = words.count(call.name)
+    return Segment(SegmentKind.CALL, lead + passage.tokens, passage, lead, call)
+
+
+def _has(form: Form, passage: Passage) -> bool:
+    """Tell whether a text has the form that is asked for."""
+    try:
+        value = json.loads(passage.text)
+    except ValueError:
+        return False
+    return conforms(value, read(form.schema)) if form.schema else isinstance(value, dict)
+
+
+def within(speech: Speech, limit: int, reason: FinishReason = FinishReason.LENGTH) -> Speech:
+    """Cut off what is beyond `limit` tokens; if anything is, the choice ends for `reason`."""
+    if speech.tokens <= limit:
+        return speech
+    kept: list[Segment] = []
+    left = limit
+    for segment in speech.segments:
+        if segment.tokens <= left:
+            kept.append(segment)
+            left -= segment.tokens
+            continue
+        if left or segment.kind is not SegmentKind.CALL:
+            kept.append(_cut(segment, left))
+        break
+    if kept and kept[-1].kind is SegmentKind.REASONING:
+        kept.append(text(EMPTY))
+    return Speech(tuple(kept), reason)
+
+
+def _cut(segment: Segment, left: int) -> Segment:
+    if segment.kind is SegmentKind.REASONING:
+        told = limited(segment.passage, left)[0] if segment.passage else None
+        return Segment(segment.kind, left, told)
+    lead = min(segment.lead, left)
+    passage = limited(segment.passage or EMPTY, left - lead)[0]
+    return msgspec.structs.replace(segment, tokens=lead + passage.tokens, passage=passage, lead=lead)
+
+
+def with_odds(segments: Sequence[Segment], top: int, words: Tokenizer, dice: Dice) -> tuple[Segment, ...]:
+    """Tell of all that is said how probable its tokens were."""
+    return tuple(
+        msgspec.structs.replace(segment, odds=odds(segment.passage, top, words, dice))
+        if segment.kind in (SegmentKind.TEXT, SegmentKind.REFUSAL) and segment.passage is not None
+        else segment
+        for segment in segments
+    )

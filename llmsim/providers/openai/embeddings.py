@@ -1,0 +1,139 @@
+"""Embeddings: texts become a prompt that is only read, and a turn's vectors a list.
+
+Decisions:
+* Whatever is wrong with `input` is refused in the API's one sentence for it, which does not say what.
+  Source: embeddings-benchmark/mteb#1200 (over 2,048 texts), openai/openai-python#576 (an empty one).
+* A list is of one kind: texts, token ids, or lists of token ids.
+
+Source of fields: openai SDK 3.54, types/embedding_create_params.py and create_embedding_response.py; the bounds of
+lists are those of openai/openai-openapi `CreateEmbeddingRequest`.
+"""
+
+import base64
+import sys
+from array import array
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from llmsim.errors import InputError, InvalidFieldError
+from llmsim.exchange import Embedding, Message, Prompt, Turn
+from llmsim.providers.contract import Ask, Generation
+from llmsim.wire.codec import decoder, encode
+
+_MOST_TEXTS = 2048
+_MOST_TOKENS = 300_000
+"""Tokens of all texts of a request. Source: openai SDK 3.54, types/embedding_create_params.py."""
+
+_FEW_TEXTS = 2
+_FEW_CHARACTERS = 2_000
+"""PERF: what is read and rendered in some 2 ms; a thread would cost the other requests more than that."""
+
+_Tokens = list[int]
+
+
+class EmbeddingsRequest(msgspec.Struct):
+    """The body of `POST /v1/embeddings`."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    input: str | list[str | int | _Tokens]
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    user: str | None = None
+
+
+class EmbeddingOptions(msgspec.Struct, frozen=True):
+    """What only the renderer of this endpoint understands.
+
+    Attributes:
+        base64: Whether vectors are rendered as bytes in base64, and not as lists of numbers.
+    """
+
+    base64: bool = False
+
+
+_decode = decoder(EmbeddingsRequest)
+
+
+def parse(body: bytes) -> Ask:
+    """Read a request body.
+
+    Raises:
+        InvalidJsonError: It is not JSON.
+        InvalidFieldError: A field is missing, wrong or out of range.
+        InputError: The input is empty, of a wrong kind, or too many texts.
+    """
+    try:
+        request = _decode(body)
+    except InvalidFieldError as error:
+        if error.path[:1] == ("input",) and error.rule != "missing":
+            raise InputError(str(error)) from None
+        raise
+    prompt = Prompt(
+        model=request.model,
+        messages=_messages(request.input),
+        silent=True,
+        embedding=Embedding(request.dimensions, _MOST_TOKENS),
+    )
+    return Ask(prompt, EmbeddingOptions(base64=request.encoding_format == "base64"))
+
+
+def _messages(given: str | list[str | int | _Tokens]) -> tuple[Message, ...]:
+    if isinstance(given, str):
+        given = [given]
+    if len(given) > _MOST_TEXTS:
+        raise InputError(f"{len(given)} entries where {_MOST_TEXTS} are taken")
+    texts = [text for text in given if isinstance(text, str)]
+    lists = [ids for ids in given if isinstance(ids, list)]
+    ids = [token for token in given if isinstance(token, int)]
+    if len(given) not in (len(texts), len(lists), len(ids)):
+        raise InputError("texts, token ids and lists of them in one list")
+    if ids:
+        lists = [ids]
+    if not (texts or lists) or not all((*texts, *lists)):
+        raise InputError("nothing to be embedded")
+    return tuple(Message("input", (text,)) for text in texts) + tuple(
+        Message("input", (), token_ids=tuple(one)) for one in lists
+    )
+
+
+def is_heavy(prompt: Prompt) -> bool:
+    """Tell whether so many or so long texts are read that they would hold up other requests."""
+    if len(prompt.messages) > _FEW_TEXTS:
+        return True
+    said = sum(len(text) for message in prompt.messages for text in (*message.texts, message.token_ids))
+    return said > _FEW_CHARACTERS
+
+
+def render_answer(turn: Turn, options: EmbeddingOptions) -> bytes:
+    """Render the whole answer."""
+    write = _as_base64 if options.base64 else _as_numbers
+    # NOTE: one vector at a time, and put together once: an encoder or a copy holds the interpreter until it is done.
+    parts = [b'{"object":"list","data":[']
+    for index, vector in enumerate(turn.vectors):
+        head = b'%b{"object":"embedding","index":%d,"embedding":' % (b"," if index else b"", index)
+        parts += (head, write(vector), b"}")
+    usage = {"prompt_tokens": turn.usage.prompt, "total_tokens": turn.usage.total}
+    parts.append(b'],"model":%b,"usage":%b}' % (encode(turn.model), encode(usage)))
+    return b"".join(parts)
+
+
+def _as_base64(vector: bytes) -> bytes:
+    return b'"%b"' % base64.b64encode(vector)
+
+
+def _as_numbers(vector: bytes) -> bytes:
+    numbers = array("f", vector)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return encode(numbers.tolist())
+
+
+EMBEDDINGS = Generation(
+    path="/v1/embeddings",
+    label="embeddings",
+    parse=parse,
+    render_answer=render_answer,
+    is_heavy=is_heavy,
+)

@@ -1,0 +1,79 @@
+"""Turns that call tools, by hand."""
+
+import itertools
+
+from fakes import passage, turn
+
+from llmsim.exchange import Call, Choice, FinishReason, Passage, Segment, SegmentKind, ToolKind, Turn
+
+WEATHER = ('{"city"', ': "', "Zürich", " 🦜", '", "days"', ": [1, ", '2], "', 'deep": {"a": null}', "}")
+"""Arguments, in pieces."""
+
+
+def called(
+    name: str,
+    *pieces: str,
+    kind: ToolKind = ToolKind.FUNCTION,
+    lead: int = 2,
+    id: str = "0123call",  # noqa: A002 - the field's own name
+    fixed_id: str | None = None,
+) -> Segment:
+    """Make a call of a tool whose name is `lead` tokens long, with `pieces` of one token each as its arguments."""
+    asked = passage(*pieces)
+    return Segment(SegmentKind.CALL, lead + asked.tokens, asked, lead, Call(id, name, kind, fixed_id))
+
+
+def hosted(name: str, *pieces: str, id: str = "0123host") -> Segment:  # noqa: A002 - the field's own name
+    """Make a call of a tool that the API runs itself."""
+    return called(name, *(pieces or ("What", " is", ' "new"', " in\n")), kind=ToolKind.HOSTED, lead=1, id=id)
+
+
+def said(*pieces: str, kind: SegmentKind = SegmentKind.TEXT) -> Segment:
+    """Make a text."""
+    text = passage(*pieces)
+    return Segment(kind, text.tokens, text)
+
+
+def answered(*segments: Segment, finish: FinishReason = FinishReason.TOOL_CALLS) -> Turn:
+    """Make a turn of one choice."""
+    return turn(Choice(segments, finish))
+
+
+def cut(segment: Segment, tokens: int) -> Segment:
+    """Break a call off after so many of its tokens."""
+    whole = segment.passage or Passage((), ())
+    left = list(itertools.takewhile(lambda end: segment.lead + end <= tokens, whole.ends))
+    shown = Passage(whole.pieces[: len(left)], tuple(left))
+    return Segment(SegmentKind.CALL, tokens, shown, min(segment.lead, tokens), segment.call)
+
+
+THOUGHT = Segment(SegmentKind.REASONING, 4)
+WEATHER_CALL = called("get_weather", *WEATHER)
+
+TURNS = {
+    "a call": answered(WEATHER_CALL),
+    "a call without arguments": answered(called("now", "{}")),
+    "thought and two calls": answered(THOUGHT, WEATHER_CALL, called("now", "{", "}", id="0124call")),
+    "a text and a call": answered(said("Let", " me", " see"), WEATHER_CALL),
+    "a name without tokens": answered(called("f", "{}", lead=0)),
+    "a call of free text": answered(called("write", 'Say "hi"', "\n\\", kind=ToolKind.CUSTOM)),
+    "searches and a text": answered(
+        THOUGHT,
+        hosted("web_search"),
+        hosted("web_fetch", "the", " page", id="0124host"),
+        said("So", " it", " is"),
+        finish=FinishReason.STOP,
+    ),
+    "code": answered(hosted("code_execution"), said("Done"), finish=FinishReason.STOP),
+    "a search for tools": answered(
+        hosted("tool_search_tool_bm25"), hosted("tool_search_tool_regex", id="0124host"), WEATHER_CALL
+    ),
+    "another API's tool": answered(hosted("image_generation"), said("Look"), finish=FinishReason.STOP),
+    "nothing but another API's tool": answered(hosted("image_generation"), finish=FinishReason.STOP),
+    "a refusal": answered(said("I", " can't", kind=SegmentKind.REFUSAL), finish=FinishReason.STOP),
+    "filtered": answered(said("So", " far"), finish=FinishReason.CONTENT_FILTER),
+    "cut in the name": answered(cut(WEATHER_CALL, 1), finish=FinishReason.LENGTH),
+    "cut after the name": answered(cut(WEATHER_CALL, 2), finish=FinishReason.LENGTH),
+    "cut in the arguments": answered(said("Hm"), cut(WEATHER_CALL, 8), finish=FinishReason.LENGTH),
+    "a cut search": answered(cut(hosted("web_search"), 3), finish=FinishReason.LENGTH),
+}

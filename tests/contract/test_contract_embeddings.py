@@ -1,0 +1,80 @@
+"""Embeddings through the whole server: where the work is done, and what a model of another kind is told."""
+
+import threading
+from typing import Any
+
+import pytest
+from asgi import simulator
+from endpoints import Endpoint
+
+from llmsim.providers.openai import embeddings
+
+PATH = "/openai/v1/embeddings"
+
+
+@pytest.mark.parametrize(
+    ("given", "off_loop"),
+    [
+        ("hello", False),
+        (["a", "b"], False),
+        (["a"] * 100, True),
+        ("word " * 500, True),
+        ("word " * 7000, True),
+    ],
+    ids=["one", "two", "many", "long", "a large body"],
+)
+async def test_much_work_is_done_off_the_loop(
+    given: Any, off_loop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EMBD-5.1: Many or long texts are planned and rendered in a thread, a few short ones at once."""
+    worker = simulator()
+    threads: list[int] = []
+
+    def watched(work: Any) -> Any:
+        def run(*what: Any) -> Any:
+            threads.append(threading.get_ident())
+            return work(*what)
+
+        return run
+
+    monkeypatch.setattr(worker.planner, "plan", watched(worker.planner.plan))
+    monkeypatch.setattr(embeddings, "_as_numbers", watched(embeddings._as_numbers))
+    exchange = await worker.post(PATH, {"model": "text-embedding-3-small", "input": given})
+
+    assert exchange.status == 200
+    assert len(threads) == 1 + len(exchange.json["data"])
+    assert {thread != threading.get_ident() for thread in threads} == {off_loop}
+
+
+async def test_models_that_embed_answer_nobody(streamer: Endpoint) -> None:
+    """EMBD-4.3: Every endpoint that answers refuses them with 404 in its provider's envelope, streamed or not."""
+    worker = simulator()
+    for stream in (False, True):
+        body = streamer.body(model="text-embedding-3-large", stream=stream)
+        exchange = await worker.ask("POST", streamer.path, body)
+        assert exchange.status == 404
+        assert "error" in exchange.json
+
+    assert worker.stats().refused_requests == 2
+
+
+async def test_limits_can_be_lifted() -> None:
+    """EMBD-1.6: `response.enforce_context_window = false` takes what is too long for one text and for a request."""
+    request = {"model": "text-embedding-3-small", "input": [[15339] * 300_001, [15339]], "dimensions": 2}
+
+    assert (await simulator().post(PATH, request)).status == 400
+    lifted = await simulator(enforce_context_window=False).post(PATH, request)
+    assert lifted.json["usage"]["prompt_tokens"] == 300_002
+
+
+async def test_an_answer_that_says_nothing_is_counted() -> None:
+    """EMBD-2.5: Requests, prompt tokens and faults stand in the endpoint's row."""
+    worker = simulator(errors={"rate_limit_rate": 1.0})
+    assert (await worker.post(PATH, {"model": "my-own", "input": "hello"})).status == 429
+    fine = simulator()
+    exchange = await fine.post(PATH, {"model": "my-own", "input": "hello world"})
+
+    assert exchange.headers["x-request-id"].startswith("req_")
+    assert worker.stats().endpoints["embeddings"].rate_limit == 1
+    assert fine.stats().endpoints["embeddings"].finished == 1
+    assert (fine.stats().prompt_tokens, fine.stats().completion_tokens) == (2, 0)

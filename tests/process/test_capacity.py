@@ -1,0 +1,117 @@
+"""Whether a running server knows how it fares: verdict, lag, CPU and open streams of its workers."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from serving import Server, eventually, serve
+
+from llmsim.cli.stats import read_block
+from process.streams import Client, chat
+
+LONG = {"LLMSIM_LATENCY": "instant", "LLMSIM_LATENCY_TBT_MEAN_MS": "20", "LLMSIM_TARGET_TOKENS": "6000"}
+"""Streams of 50 tokens a second that do not end by themselves."""
+
+_STOPPED = 2.5
+
+
+async def _drain(client: Client) -> None:
+    while await client.reader.read(1 << 16):
+        pass
+
+
+@contextlib.asynccontextmanager
+async def _streams(server: Server, count: int) -> AsyncIterator[None]:
+    """Read so many streams while the block runs."""
+    clients = [await Client.open(server.port) for _ in range(count)]
+    readers = []
+    for client in clients:
+        await client.send(chat(stream=True))
+        readers.append(asyncio.create_task(_drain(client)))
+    try:
+        yield
+    finally:
+        for reader in readers:
+            reader.cancel()
+        for client in clients:
+            await client.hang_up()
+
+
+async def test_a_light_load_is_on_time(tmp_path: Path) -> None:
+    """STATS-9.1, STATS-9.7: a server is idle, then on time under a light load; its workers show CPU and lag."""
+    with serve(tmp_path, "--workers", "2", **LONG) as server:
+        assert server.stats()["verdict"]["state"] == "idle"
+
+        async with _streams(server, 4):
+            # A machine that is busy with something else may be late for a while; it is then forgotten.
+            stats = await asyncio.to_thread(
+                eventually, lambda: (s := server.stats())["verdict"]["state"] == "on_time" and s, within=150
+            )
+            await asyncio.to_thread(
+                eventually,
+                lambda: all((worker["cpu_percent"] or 0.0) > 0.0 for worker in server.stats()["workers"]),
+            )
+
+    assert stats["verdict"]["text"].startswith("on time")
+    assert 0.0 <= stats["verdict"]["p99_lateness_ms"] < 20.0
+    assert sum(worker["open_streams"] for worker in stats["workers"]) == 4
+
+
+async def test_a_worker_that_was_stopped_is_told(tmp_path: Path) -> None:
+    """STATS-9.4, STATS-9.5, STATS-9.8: a worker stopped under streams is said to stand still, and then to have been held up."""
+    with serve(tmp_path, "--workers", "1", **LONG) as server:
+        async with _streams(server, 20):
+            await asyncio.to_thread(
+                eventually,
+                lambda: (server.stats()["verdict"]["p99_lateness_ms"] or 1e6) < _STOPPED * 1000 / 2,
+            )
+            [worker] = server.workers()
+
+            os.kill(worker, signal.SIGSTOP)
+            started = time.monotonic()
+            try:
+                still = await asyncio.to_thread(
+                    eventually, lambda: (v := read_block(server.port).verdict).text.count("stood still") and v
+                )
+                await asyncio.sleep(max(0.0, started + _STOPPED - time.monotonic()))
+            finally:
+                os.kill(worker, signal.SIGCONT)
+            stats = await asyncio.to_thread(
+                eventually,
+                lambda: (
+                    (s := server.stats())["verdict"]["state"] == "late"
+                    and (s["verdict"]["p99_lateness_ms"] or 0.0) > _STOPPED * 1000 / 2
+                    and s["loop_lag_ms"]["max"] >= _STOPPED * 1000 - 200
+                    and s
+                ),
+            )
+
+    assert still.state == "late"
+    assert "with 20 open streams" in still.text
+    assert stats["verdict"]["text"].startswith("simulator-limited: p99 lateness ")
+    assert stats["workers"][0]["loop_lag_ms"] == stats["loop_lag_ms"]
+
+
+async def test_open_streams_are_those_under_way(tmp_path: Path) -> None:
+    """STATS-9.6, STATS-9.9: hang-ups and a killed worker leave no stream open in its slot."""
+    with serve(tmp_path, "--workers", "2", **LONG) as server:
+        eventually(lambda: len(server.workers()) == 2)
+        async with _streams(server, 30):
+            stats = await asyncio.to_thread(eventually, lambda: _open(server, 30))
+            assert all(worker["open_streams"] == worker["active"] for worker in stats["workers"])
+            victim = max(stats["workers"], key=lambda worker: worker["open_streams"])
+
+            os.kill(victim["pid"], signal.SIGKILL)
+            await asyncio.to_thread(eventually, lambda: _open(server, 30 - victim["open_streams"]))
+        stats = await asyncio.to_thread(eventually, lambda: _open(server, 0))
+
+    assert stats["active_requests"] == 0
+
+
+def _open(server: Server, streams: int) -> object:
+    stats = server.stats()
+    return sum(worker["open_streams"] or 0 for worker in stats["workers"]) == streams and stats

@@ -1,0 +1,344 @@
+"""Calls, refusals and what hosted tools answer, rendered."""
+
+import json
+from typing import Any
+
+import pytest
+from anthropic._streaming import SSEDecoder
+from anthropic.lib.streaming._messages import accumulate_event
+from anthropic.types import Message, RawMessageStreamEvent, ToolUseBlock
+from anthropic.types.shared import ErrorResponse
+from called import THOUGHT, TURNS, WEATHER, WEATHER_CALL, answered, called, cut, hosted, said
+from hypothesis import given
+from hypothesis import strategies as st
+from jiter import from_json
+from pydantic import TypeAdapter
+from test_anthropic_render import events
+
+from llmsim.exchange import Fault, FaultKind, FinishReason, Segment, SegmentKind, Turn
+from llmsim.providers.anthropic.errors import render_fault
+from llmsim.providers.anthropic.messages import MessageOptions, parse
+from llmsim.providers.anthropic.partial import arguments
+from llmsim.providers.anthropic.rendering import message, render_broken, render_padded, render_plain
+
+PLAIN = MessageOptions()
+ANY = pytest.mark.parametrize("planned", TURNS.values(), ids=TURNS)
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**9), 10**9)
+    | st.floats(allow_nan=False, width=32)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+).filter(lambda value: "Infinity" not in json.dumps(value))
+OBJECTS = st.dictionaries(st.text(max_size=8), VALUES, max_size=4)
+
+
+def content(planned: Turn, options: MessageOptions = PLAIN) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = message(planned, options)["content"]
+    return blocks
+
+
+def ending(planned: Turn) -> dict[str, Any]:
+    delta: dict[str, Any] = events(planned)[-2][1]["delta"]
+    return delta
+
+
+def partials(planned: Turn) -> list[str]:
+    deltas = [data["delta"] for name, data in events(planned) if name == "content_block_delta"]
+    return [delta["partial_json"] for delta in deltas if delta["type"] == "input_json_delta"]
+
+
+@ANY
+def test_the_sdk_makes_of_a_stream_what_is_answered_whole(planned: Turn) -> None:
+    """FIT-1.8: The SDK's own accumulation of a stream is the whole message."""
+    union: TypeAdapter[RawMessageStreamEvent] = TypeAdapter(RawMessageStreamEvent)
+    snapshot = None
+    buffers: dict[int, bytes] = {}
+    for name, data in events(planned):
+        if name != "ping":
+            event = union.validate_python(data)
+            snapshot = accumulate_event(event=event, current_snapshot=snapshot, json_bufs=buffers)
+
+    assert snapshot is not None
+    streamed, whole = snapshot.to_dict(), Message.model_validate(message(planned, PLAIN)).to_dict()
+    assert streamed == whole
+
+
+class TestCalls:
+    """Calls of tools that the client runs."""
+
+    def test_a_call_is_a_block_of_its_own(self) -> None:
+        """ANTH-10.5: With its id, its name, who calls, and its arguments as input."""
+        text, first, second = content(
+            answered(said("Let"), WEATHER_CALL, called("now", "{}", id="7", fixed_id="toolu_mine"))
+        )
+
+        assert text == {"type": "text", "text": "Let"}
+        assert first == {
+            "type": "tool_use",
+            "id": "toolu_0123call",
+            "name": "get_weather",
+            "input": {"city": "Zürich 🦜", "days": [1, 2], "deep": {"a": None}},
+            "caller": {"type": "direct"},
+        }
+        assert (second["id"], second["input"]) == ("toolu_mine", {})
+
+    def test_it_ends_the_turn(self) -> None:
+        """ANTH-10.5: The stop reason says that results are waited for."""
+        planned = TURNS["thought and two calls"]
+
+        assert message(planned, PLAIN)["stop_reason"] == ending(planned)["stop_reason"] == "tool_use"
+
+    def test_a_member_of_a_toolset_says_so(self) -> None:
+        """ANTH-10.5: The block of such a call names the toolset, as the SDK's type wants it."""
+        (block,) = content(
+            answered(called("screenshot", "{}")), MessageOptions(toolsets={"screenshot": "computer"})
+        )
+
+        assert block["toolset_name"] == "computer"
+        assert ToolUseBlock.model_validate(block).toolset_name == "computer"
+
+    def test_a_stream_begins_empty(self) -> None:
+        """ANTH-10.6: The block starts without input, its first delta is empty, each other one is a token or more."""
+        stream = events(TURNS["a call"])
+
+        assert [name for name, _ in stream][:4] == [
+            "message_start",
+            "content_block_start",
+            "ping",
+            "content_block_delta",
+        ]
+        assert stream[1][1]["content_block"]["input"] == {}
+        assert partials(TURNS["a call"]) == ["", *WEATHER]
+
+    def test_it_begins_with_the_first_token_of_its_name(self) -> None:
+        """ANTH-10.6: The block starts before its arguments do; their first token brings those of the name."""
+        runs = render_plain(answered(THOUGHT, WEATHER_CALL), PLAIN)
+        start, deltas = runs[2], next(run for run in runs if b"input_json_delta" in run.head)
+
+        assert b'"name":"get_weather"' in start.bodies[0]
+        assert (start.ends, start.tokens) == ((5,), ())
+        assert (deltas.ends[:2], deltas.tokens[:2]) == ((7, 8), (7, 1))
+
+    def test_calls_are_padded_as_texts_are(self) -> None:
+        """ANTH-3.6: Spaces stand before the last brace of an event, and change nothing."""
+        runs = render_padded(TURNS["a call"], PLAIN)
+        data = b"".join(run.data(0, len(run.ends)) for run in runs).decode().split("\n\n")
+        deltas = [json.loads(event.partition("data: ")[2]) for event in data if "input_json_delta" in event]
+
+        assert [delta["delta"]["partial_json"] for delta in deltas] == ["", *WEATHER]
+        assert any(event.endswith("  }") for event in data if "input_json_delta" in event)
+
+    @given(asked=OBJECTS, sizes=st.lists(st.integers(1, 9)), ascii_only=st.booleans())
+    def test_pieces_join_to_the_input(
+        self, asked: dict[str, Any], sizes: list[int], ascii_only: bool
+    ) -> None:
+        """FIT-1.7: However arguments are cut into pieces, the deltas join to the JSON of the whole answer."""
+        text, pieces = json.dumps(asked, ensure_ascii=ascii_only), []
+        while text:
+            size = sizes.pop() if sizes else 5
+            pieces.append(text[:size])
+            text = text[size:]
+        planned = answered(called("f", *pieces))
+        runs = render_plain(planned, PLAIN)
+
+        assert json.loads("".join(partials(planned))) == content(planned)[0]["input"] == asked
+        assert sum(sum(run.tokens) for run in runs) == planned.usage.completion
+
+    def test_free_text_is_wrapped(self) -> None:
+        """FIT-1.9: This API has no tools that take free text; what a script has called with some is a JSON object."""
+        (block,) = content(TURNS["a call of free text"])
+
+        assert block["input"] == {"input": 'Say "hi"\n\\'}
+
+
+class TestCut:
+    """Calls that a limit cut off."""
+
+    @pytest.mark.parametrize(
+        ("tokens", "shown"),
+        [
+            (1, {}),
+            (2, {}),
+            (4, {}),
+            (6, {}),
+            (7, {"city": "Zürich 🦜"}),
+            (8, {"city": "Zürich 🦜", "days": [1]}),
+            (10, {"city": "Zürich 🦜", "days": [1, 2], "deep": {"a": None}}),
+        ],
+    )
+    def test_what_is_complete_is_the_input(self, tokens: int, shown: dict[str, Any]) -> None:
+        """ANTH-10.7: The input is what an SDK makes of the stream; the stop reason tells of the limit."""
+        planned = answered(cut(WEATHER_CALL, tokens), finish=FinishReason.LENGTH)
+        body = message(planned, PLAIN)
+
+        assert body["content"][0]["input"] == shown
+        assert body["stop_reason"] == ending(planned)["stop_reason"] == "max_tokens"
+
+    @given(asked=OBJECTS, data=st.data(), ascii_only=st.booleans())
+    def test_it_is_what_the_sdk_reads(
+        self, asked: dict[str, Any], data: st.DataObject, ascii_only: bool
+    ) -> None:
+        """ANTH-10.7: Wherever JSON breaks off, as much of it is read as the SDK's parser reads."""
+        text = json.dumps(asked, ensure_ascii=ascii_only)
+        text = text[: data.draw(st.integers(1, len(text)))]
+
+        assert arguments(text) == from_json(text.encode(), partial_mode=True)
+
+    @pytest.mark.parametrize(
+        "text", ["", "x", "[1", "]", '"a', "{]", '{"a" 1}', "1", '{"a": "\\ud800"}', "{{"]
+    )
+    def test_what_is_no_object_says_nothing(self, text: str) -> None:
+        """ANTH-10.7: A script may call with anything; the input of a whole answer is an object all the same."""
+        assert arguments(text) == {}
+
+    def test_a_cut_search_has_no_answer(self) -> None:
+        """ANTH-10.9: What was not asked is not answered."""
+        (block,) = content(TURNS["a cut search"])
+
+        assert (block["type"], block["input"]) == ("server_tool_use", {})
+        assert "".join(partials(TURNS["a cut search"])) == '{"query": "What is'
+
+
+class TestRefusals:
+    """Answers that decline, or were stopped."""
+
+    @pytest.mark.parametrize("name", ["a refusal", "filtered"])
+    def test_it_is_said_by_the_stop_reason(self, name: str) -> None:
+        """ANTH-10.8: The text is a text; `refusal` and its details say what it is."""
+        body, delta = message(TURNS[name], PLAIN), ending(TURNS[name])
+
+        assert [block["type"] for block in body["content"]] == ["text"]
+        assert body["stop_reason"] == delta["stop_reason"] == "refusal"
+        assert body["stop_details"] == delta["stop_details"]
+        assert (body["stop_details"]["type"], body["stop_details"]["category"]) == ("refusal", None)
+
+    def test_one_without_words_is_one_all_the_same(self) -> None:
+        """ANTH-10.8: There is no block then."""
+        empty = Segment(SegmentKind.REFUSAL, 0)
+        body = message(answered(empty, finish=FinishReason.STOP), PLAIN)
+
+        assert (body["content"], body["stop_reason"]) == ([], "refusal")
+
+    def test_a_limit_comes_first(self) -> None:
+        """ANTH-10.8: A refusal that a limit cut off ends with `max_tokens`, without details."""
+        body = message(answered(said("I", kind=SegmentKind.REFUSAL), finish=FinishReason.LENGTH), PLAIN)
+
+        assert (body["stop_reason"], body["stop_details"]) == ("max_tokens", None)
+
+
+class TestHosted:
+    """Calls of tools that the API runs itself."""
+
+    def test_call_and_answer_come_before_the_text(self) -> None:
+        """ANTH-10.9: Each call is followed by its answer, which names it; both come before the text."""
+        thought, search, found, fetch, page, text = content(TURNS["searches and a text"])
+
+        assert (thought["type"], text["type"]) == ("thinking", "text")
+        assert (search["type"], search["name"], search["input"]) == (
+            "server_tool_use",
+            "web_search",
+            {"query": 'What is "new" in\n'},
+        )
+        assert search["id"] == found["tool_use_id"] == "srvtoolu_0123host"
+        assert found["type"] == "web_search_tool_result"
+        assert all(entry["encrypted_content"] for entry in found["content"])
+        assert len({entry["url"] for entry in found["content"]}) == len(found["content"]) > 1
+        assert fetch["input"] == {"url": page["content"]["url"]} == {"url": "https://example.com/the-page"}
+        assert page["content"]["content"]["source"]["type"] == "text"
+
+    def test_an_address_is_fetched_as_it_is(self) -> None:
+        """ANTH-10.9: A query that is an address stays one."""
+        called, _ = content(answered(hosted("web_fetch", "https", "://a.b/c?d=", "é")))
+
+        assert called["input"] == {"url": "https://a.b/c?d=é"}
+
+    @pytest.mark.parametrize(
+        ("python", "name", "member", "result"),
+        [
+            (False, "bash_code_execution", "command", "bash_code_execution_tool_result"),
+            (True, "code_execution", "code", "code_execution_tool_result"),
+        ],
+    )
+    def test_code_is_run_in_a_container(self, python: bool, name: str, member: str, result: str) -> None:
+        """ANTH-10.9: The first version runs Python, all others a shell; the container is named."""
+        body = message(TURNS["code"], MessageOptions(python=python))
+        called, ran, _ = body["content"]
+
+        assert (called["name"], list(called["input"]), ran["type"]) == (name, [member], result)
+        assert Message.model_validate(body).container is not None
+        assert ran["content"]["return_code"] == 0
+
+    def test_calls_are_counted_in_the_usage(self) -> None:
+        """ANTH-10.9: `server_tool_use` counts searches and pages, at the end of a stream only."""
+        planned = TURNS["searches and a text"]
+        stream = events(planned)
+        counts = {"web_search_requests": 1, "web_fetch_requests": 1}
+
+        assert message(planned, PLAIN)["usage"]["server_tool_use"] == counts
+        assert stream[-2][1]["usage"]["server_tool_use"] == counts
+        assert stream[0][1]["message"]["usage"]["server_tool_use"] is None
+
+    def test_an_answer_costs_nothing_and_comes_at_once(self) -> None:
+        """ANTH-10.9: It leaves with the end of its call, whole in its start, without deltas."""
+        stream = events(TURNS["code"])
+        place = next(
+            place
+            for place, (_, data) in enumerate(stream)
+            if data.get("content_block", {}).get("type") == "bash_code_execution_tool_result"
+        )
+        runs = render_plain(TURNS["code"], PLAIN)
+
+        assert stream[place + 1] == ("content_block_stop", {"type": "content_block_stop", "index": 1})
+        assert [run.ends[0] for run in runs if b"content_block_stop" in run.bodies[0]] == [5, 5, 6]
+
+    def test_what_this_api_does_not_have_shows_nothing(self) -> None:
+        """ANTH-10.9: Its tokens count, and leave with the next delta."""
+        planned = TURNS["another API's tool"]
+        (deltas,) = [run for run in render_plain(planned, PLAIN) if b"text_delta" in run.head]
+
+        assert content(planned) == [{"type": "text", "text": "Look"}]
+        assert deltas.tokens == (6,)
+
+
+@pytest.mark.parametrize("kind", FaultKind)
+def test_a_broken_stream_says_why(kind: FaultKind) -> None:
+    """ANTH-10.10: The SDK reads one event more, `error`, with the error that would have been answered."""
+    begun = render_plain(TURNS["a call"], PLAIN)[0].data(0, 1)
+    data = begun + render_broken(TURNS["a call"], PLAIN, Fault(kind), 1)
+    answer = json.loads(render_fault(Fault(kind)).body)["error"]
+
+    read = list(SSEDecoder().iter_bytes(iter([data])))
+    assert [event.event for event in read][-2:] == ["content_block_delta", "error"]
+    assert read[-1].json() == {"type": "error", "error": {"details": None} | answer}
+    ErrorResponse.model_validate(read[-1].json())
+
+
+@ANY
+def test_what_was_answered_can_be_sent_back(planned: Turn) -> None:
+    """ANTH-1.1: Its blocks are taken as they came, with a result for each call that the client runs."""
+    blocks = content(planned)
+    calls = [block for block in blocks if block["type"] == "tool_use"]
+    results = [{"type": "tool_result", "tool_use_id": call["id"], "content": "42"} for call in calls]
+    messages = [
+        {"role": "user", "content": "Hello"},
+        *([{"role": "assistant", "content": blocks}] if blocks else []),
+        {"role": "user", "content": [*results, {"type": "text", "text": "Go on"}]},
+    ]
+    prompt = parse(json.dumps({"model": "m", "max_tokens": 9, "messages": messages}).encode()).prompt
+
+    assert [call.name for message in prompt.messages for call in message.calls] == [c["name"] for c in calls]
+    assert [result.call for result in prompt.messages[-1].results] == [call["id"] for call in calls]
+
+
+@ANY
+def test_ids_of_calls_are_told_apart(planned: Turn) -> None:
+    """FIT-1.8: No two calls of a turn share an id, and the prefix says who runs them."""
+    calls = [block for block in content(planned) if block["type"].endswith("tool_use")]
+    prefixes = {"tool_use": "toolu_", "server_tool_use": "srvtoolu_"}
+
+    assert len({block["id"] for block in calls}) == len(calls)
+    assert all(block["id"].startswith(prefixes[block["type"]]) for block in calls)

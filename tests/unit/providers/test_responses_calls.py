@@ -1,0 +1,529 @@
+"""Responses: calls of the client's tools, refusals and probabilities, whole and streamed."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from fakes import passage
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.responses import Response
+from responses import (
+    answer,
+    answering,
+    ask,
+    calling,
+    check_event,
+    events,
+    frames,
+    kinds,
+    refusing,
+    saying,
+    searching,
+    stream,
+)
+
+from llmsim.exchange import FinishReason, Message, PastCall, Segment, SegmentKind, TokenOdds, ToolKind, Turn
+from llmsim.providers.contract import Generation
+from llmsim.providers.openai.responses import DIALECT, RESPONSES
+from llmsim.providers.openresponses.responses import RESPONSES as OPENRESPONSES
+from llmsim.providers.responses_grammar.events import resumed
+from llmsim.providers.responses_grammar.hosted import KINDS
+from llmsim.providers.responses_grammar.stored import continued
+from llmsim.providers.storage import Stored
+
+NAMESPACE = {
+    "type": "namespace",
+    "name": "crm",
+    "description": "d",
+    "tools": [{"type": "function", "name": "get_weather"}],
+}
+THINKING = Segment(SegmentKind.REASONING, 5)
+WEATHER = calling("get_weather", '{"city":', ' "Paris', '"}')
+TIME = calling("get_time", "{}", id="2")
+CODE = calling("run", "print(", '"hé', '\n")', kind=ToolKind.CUSTOM, id="3")
+
+TURNS = {
+    "call": answering(WEATHER, finish=FinishReason.TOOL_CALLS),
+    "parallel": answering(THINKING, WEATHER, TIME, finish=FinishReason.TOOL_CALLS),
+    "custom": answering(CODE, finish=FinishReason.TOOL_CALLS),
+    "mixed": answering(THINKING, saying("Let", " me"), WEATHER, finish=FinishReason.TOOL_CALLS),
+    "texts": answering(saying("One"), saying("Two", "!")),
+    "refusal": answering(refusing("I", " can't")),
+    "cut call": answering(WEATHER, calling("get_time", "{", id="2"), finish=FinishReason.LENGTH),
+    "cut name": answering(WEATHER, calling("get_time", lead=1, id="2"), finish=FinishReason.LENGTH),
+    "cut before": answering(WEATHER, calling("get_time", lead=0, id="2"), finish=FinishReason.LENGTH),
+    "no arguments": answering(calling("now"), finish=FinishReason.TOOL_CALLS),
+    "filtered": answering(saying("Well", ","), finish=FinishReason.CONTENT_FILTER),
+    "nothing but thought": answering(THINKING, finish=FinishReason.LENGTH),
+    "hosted": answering(searching("web_search", "a"), searching("mcp", "b", id="2"), saying("So")),
+}
+
+
+@pytest.fixture(params=TURNS)
+def turn(request: pytest.FixtureRequest) -> Turn:
+    return TURNS[request.param]
+
+
+def after(turn: Turn, **fields: Any) -> list[tuple[str, int, int]]:
+    """Tell of each event after how many tokens it leaves, and how many leave with it."""
+    runs = stream(RESPONSES, turn, **fields)
+    return [
+        (event["type"].removeprefix("response."), end, tokens)
+        for event, (end, tokens, _) in zip(events(runs), frames(runs), strict=True)
+    ]
+
+
+class TestItems:
+    """What stands in the output."""
+
+    def test_a_function(self) -> None:
+        """FIT-1.8: A call of a function has an id of its own and one for its result."""
+        assert answer(RESPONSES, TURNS["call"])["output"] == [
+            {
+                "id": f"fc_{TURNS['call'].id}00",
+                "type": "function_call",
+                "status": "completed",
+                "arguments": '{"city": "Paris"}',
+                "call_id": "call_1",
+                "name": "get_weather",
+            }
+        ]
+
+    def test_a_custom_tool(self) -> None:
+        """FIT-1.9: A call of a custom tool has free text as its input."""
+        assert answer(RESPONSES, TURNS["custom"])["output"] == [
+            {
+                "id": f"ctc_{TURNS['custom'].id}00",
+                "type": "custom_tool_call",
+                "status": "completed",
+                "input": 'print("hé\n")',
+                "call_id": "call_3",
+                "name": "run",
+            }
+        ]
+
+    def test_a_refusal(self) -> None:
+        """FIT-4.1: A refusal is a part of the message, in the place of a text."""
+        answered = answer(RESPONSES, TURNS["refusal"])
+
+        assert answered["output"][0]["content"] == [{"type": "refusal", "refusal": "I can't"}]
+        assert (answered["status"], Response.model_validate(answered).output_text) == ("completed", "")
+
+    def test_a_fixed_id(self) -> None:
+        """FIT-1.8: An id that a script gives is told as it is, whatever is in it."""
+        call = calling("f", "{}", fixed_id='call_"mine"')
+
+        assert answer(RESPONSES, answering(call))["output"][0]["call_id"] == 'call_"mine"'
+
+    def test_a_namespace(self) -> None:
+        """RESP-6.3: A call of a tool in a namespace names it."""
+        output = answer(RESPONSES, TURNS["parallel"], tools=[NAMESPACE])["output"]
+
+        assert [item.get("namespace") for item in output] == [None, "crm", None]
+
+    @pytest.mark.parametrize(
+        ("name", "states"),
+        [
+            ("parallel", ["completed", "completed", "completed"]),
+            ("mixed", ["completed", "completed", "completed"]),
+            ("cut call", ["completed", "incomplete"]),
+            ("cut name", ["completed", "incomplete"]),
+            ("cut before", ["incomplete"]),
+            ("filtered", ["incomplete"]),
+            ("nothing but thought", ["incomplete"]),
+        ],
+    )
+    def test_the_last_item_is_the_one_that_is_cut(self, name: str, states: list[str]) -> None:
+        """FIT-1.11, RESP-2.3: Only what was broken off is incomplete; what the limit left nothing of is not there."""
+        answered = answer(OPENRESPONSES, TURNS[name])
+        whole = set(states) == {"completed"}
+
+        assert [item["status"] for item in answered["output"]] == states
+        assert answered["status"] == ("completed" if whole else "incomplete")
+
+    def test_what_was_filtered(self) -> None:
+        """FIT-4.2: A turn that a filter broke off says so."""
+        answered = answer(RESPONSES, TURNS["filtered"])
+
+        assert answered["incomplete_details"] == {"reason": "content_filter"}
+        assert answered["output"][0]["content"][0]["text"] == "Well,"
+
+    def test_every_item_is_the_sdks(self, turn: Turn) -> None:
+        """FIT-1.8: The answer is a `Response` of the SDK."""
+        answered = answer(RESPONSES, turn)
+
+        assert len(Response.model_validate(answered).output) == len(answered["output"])
+
+
+class TestStream:
+    """What is told of them by and by."""
+
+    def test_every_event_is_the_sdks(self, turn: Turn) -> None:
+        """FIT-1.8, RESP-3.2: Each event has all that the SDK's class of it has, and nothing else."""
+        for event in events(stream(RESPONSES, turn)):
+            check_event(event)
+
+    def test_the_order_of_a_call(self) -> None:
+        """RESP-3.14: The call is announced, its arguments come, it is done."""
+        found = events(stream(RESPONSES, TURNS["call"]))
+
+        assert kinds(stream(RESPONSES, TURNS["call"]))[2:-1] == [
+            "output_item.added",
+            "function_call_arguments.delta",
+            "function_call_arguments.done",
+            "output_item.done",
+        ]
+        assert found[2]["item"] == found[-2]["item"] | {"status": "in_progress", "arguments": ""}
+        assert found[-3]["name"] == "get_weather"
+
+    def test_the_order_of_a_custom_call(self) -> None:
+        """RESP-3.14: So is that of a custom tool, with its input."""
+        assert kinds(stream(RESPONSES, TURNS["custom"]))[2:-1] == [
+            "output_item.added",
+            "custom_tool_call_input.delta",
+            "custom_tool_call_input.done",
+            "output_item.done",
+        ]
+
+    def test_the_order_of_a_refusal(self) -> None:
+        """RESP-3.15: A refusal is told in a part of its own kind, without probabilities."""
+        found = events(stream(RESPONSES, TURNS["refusal"]))
+
+        assert kinds(stream(RESPONSES, TURNS["refusal"]))[2:-1] == [
+            "output_item.added",
+            "content_part.added",
+            "refusal.delta",
+            "refusal.done",
+            "content_part.done",
+            "output_item.done",
+        ]
+        assert found[3]["part"] == {"type": "refusal", "refusal": ""}
+        assert not any("logprobs" in event for event in found)
+
+    def test_when_a_call_leaves(self) -> None:
+        """RESP-3.14, FIT-1.7: A call is announced with its first token; its name leaves with the first of its arguments."""
+        assert after(TURNS["call"])[2:] == [
+            ("output_item.added", 1, 0),
+            ("function_call_arguments.delta", 3, 3),
+            ("function_call_arguments.delta", 4, 1),
+            ("function_call_arguments.delta", 5, 1),
+            ("function_call_arguments.done", 5, 0),
+            ("output_item.done", 5, 0),
+            ("completed", 5, 0),
+        ]
+
+    def test_when_several_items_leave(self) -> None:
+        """RESP-3.9: Each item waits for all that comes before it."""
+        told = after(TURNS["mixed"])
+
+        assert [(name, end) for name, end, _ in told if name.startswith("output_item")] == [
+            ("output_item.added", 1),
+            ("output_item.done", 5),
+            ("output_item.added", 6),
+            ("output_item.done", 7),
+            ("output_item.added", 8),
+            ("output_item.done", 12),
+        ]
+        assert [tokens for _, _, tokens in told if tokens] == [6, 1, 3, 1, 1]
+
+    @pytest.mark.parametrize(
+        ("name", "carriers"),
+        [("cut name", ["output_item.done"]), ("nothing but thought", ["incomplete"])],
+    )
+    def test_tokens_without_a_delta(self, name: str, carriers: list[str]) -> None:
+        """RESP-3.10: What no delta could carry leaves with the end of the call, or of the response."""
+        told = [name for name, _, tokens in after(TURNS[name]) if tokens and "delta" not in name]
+
+        assert told == carriers
+
+    def test_arguments_are_padded(self) -> None:
+        """RESP-3.8: Pieces of arguments carry padding like those of a text."""
+        deltas = [event for event in events(stream(RESPONSES, TURNS["call"])) if "delta" in event]
+
+        assert len(deltas) == 3
+        for one in deltas:
+            assert (len(json.dumps(one["delta"])) - 2 + len(one["obfuscation"])) % 16 == 0
+        bare = stream(RESPONSES, TURNS["call"], stream_options={"include_obfuscation": False})
+        assert not any("obfuscation" in event for event in events(bare))
+
+    def test_a_namespace_is_announced(self) -> None:
+        """RESP-6.3: The namespace is there from the start."""
+        found = events(stream(RESPONSES, TURNS["call"], tools=[NAMESPACE]))
+
+        assert found[2]["item"]["namespace"] == "crm"
+
+
+def odds(token: bytes, *top: tuple[bytes, float]) -> TokenOdds:
+    return TokenOdds(token, -0.25, top)
+
+
+SURE = saying(
+    "Hi",
+    " 🦜",
+    odds=(
+        (odds(b"Hi", (b"Hi", -0.25), (b"Yo", -1.5)),),
+        (odds(b" \xf0\x9f", (b" \xf0\x9f", -0.25)), odds(b"\xa6\x9c", (b"\xa6\x9c", -0.25))),
+    ),
+)
+LOGPROBS = [
+    {
+        "token": "Hi",
+        "bytes": [72, 105],
+        "logprob": -0.25,
+        "top_logprobs": [
+            {"token": "Hi", "bytes": [72, 105], "logprob": -0.25},
+            {"token": "Yo", "bytes": [89, 111], "logprob": -1.5},
+        ],
+    },
+    {
+        "token": " \\xf0\\x9f",
+        "bytes": [32, 240, 159],
+        "logprob": -0.25,
+        "top_logprobs": [{"token": " \\xf0\\x9f", "bytes": [32, 240, 159], "logprob": -0.25}],
+    },
+    {
+        "token": "\\xa6\\x9c",
+        "bytes": [166, 156],
+        "logprob": -0.25,
+        "top_logprobs": [{"token": "\\xa6\\x9c", "bytes": [166, 156], "logprob": -0.25}],
+    },
+]
+
+
+class TestOdds:
+    """How probable each token was."""
+
+    def test_in_the_answer(self) -> None:
+        """FIT-3.1: The part tells token, bytes, logarithm and alternatives; what is no text is told by its bytes."""
+        part = answer(RESPONSES, answering(SURE))["output"][0]["content"][0]
+
+        assert part == {"type": "output_text", "annotations": [], "logprobs": LOGPROBS, "text": "Hi 🦜"}
+
+    @pytest.mark.parametrize("padded", [True, False])
+    def test_in_the_stream(self, padded: bool) -> None:
+        """FIT-3.1, RESP-3.16: Each piece tells its own tokens, the end all of them."""
+        asked = {"stream_options": {"include_obfuscation": padded}}
+        found = events(stream(RESPONSES, answering(SURE), **asked))
+        deltas = [event for event in found if event["type"] == "response.output_text.delta"]
+        done = [event for event in found if event["type"] == "response.output_text.done"]
+
+        assert [one["logprobs"] for one in deltas] == [LOGPROBS[:1], LOGPROBS[1:]]
+        assert all(("obfuscation" in one) == padded for one in deltas)
+        assert [one["logprobs"] for one in done] == [LOGPROBS]
+        for event in found:
+            check_event(event)
+
+    def test_not_asked(self) -> None:
+        """FIT-3.2: Lists are there and empty where nothing is told."""
+        found = events(stream(RESPONSES, answering(saying("Hi"))))
+
+        assert [event["logprobs"] for event in found if "logprobs" in event] == [[], []]
+
+
+PIECES = st.lists(st.text(min_size=1, max_size=6), max_size=4)
+SPANS = st.integers(1, 3)
+
+
+@st.composite
+def segments(draw: st.DrawFn) -> list[Segment]:
+    """Draw what a turn may consist of, in any order."""
+    found: list[Segment] = []
+    for number in range(draw(st.integers(0, 5))):
+        pieces = draw(PIECES)
+        text = passage(*pieces, spans=[draw(SPANS) for _ in pieces])
+        match draw(
+            st.sampled_from(["think", "tell", "say", "odds", "refuse", "call", "custom", *KINDS, "other"])
+        ):
+            case "think":
+                found.append(Segment(SegmentKind.REASONING, draw(st.integers(0, 9))))
+            case "tell":
+                tokens = text.tokens + draw(st.integers(0, 2))
+                found.append(Segment(SegmentKind.REASONING, tokens, text))
+            case "say":
+                found.append(Segment(SegmentKind.TEXT, text.tokens, text))
+            case "odds":
+                told = tuple((odds(piece.encode()),) for piece in pieces)
+                found.append(Segment(SegmentKind.TEXT, text.tokens, text, odds=told))
+            case "refuse":
+                found.append(Segment(SegmentKind.REFUSAL, text.tokens, text))
+            case "call":
+                found.append(calling("f", *pieces, id=str(number), lead=draw(st.integers(0, 2))))
+            case "custom":
+                found.append(calling("g", *pieces, kind=ToolKind.CUSTOM, id=str(number)))
+            case hosted:
+                found.append(searching(hosted, *pieces, id=str(number), lead=draw(st.integers(0, 2))))
+    return found
+
+
+def told_of(found: Sequence[dict[str, Any]], item: dict[str, Any]) -> dict[str, str]:
+    """Put the deltas of an item together, by what they are deltas of."""
+    told: dict[str, str] = {}
+    for event in found:
+        if event.get("item_id") == item["id"] and "delta" in event:
+            kind = event["type"].removeprefix("openai:").removesuffix(".delta")
+            told[kind] = told.get(kind, "") + event["delta"]
+    return told
+
+
+WHOLE = {
+    "response.output_text": lambda item: item["content"][0]["text"],
+    "response.refusal": lambda item: item["content"][0]["refusal"],
+    "response.reasoning_text": lambda item: item["content"][0]["text"],
+    "response.reasoning": lambda item: item["content"][0]["text"],
+    "response.reasoning_summary_text": lambda item: item["summary"][0]["text"],
+    "response.function_call_arguments": lambda item: item["arguments"],
+    "response.custom_tool_call_input": lambda item: item["input"],
+    "response.code_interpreter_call_code": lambda item: item["code"],
+    "response.mcp_call_arguments": lambda item: item["arguments"],
+}
+
+
+@pytest.mark.parametrize("generation", [RESPONSES, OPENRESPONSES], ids=lambda one: one.label)
+@given(
+    parts=segments(),
+    finish=st.sampled_from([FinishReason.STOP, FinishReason.LENGTH, FinishReason.CONTENT_FILTER]),
+    summary=st.booleans(),
+    padded=st.booleans(),
+)
+def test_a_stream_adds_up(
+    generation: Generation, parts: list[Segment], finish: FinishReason, summary: bool, padded: bool
+) -> None:
+    """RESP-3.6, RESP-3.9, RESP-3.10, FIT-1.7: Frames carry each token once and in order; deltas add up to the items.
+
+    And the items are the answer's, whatever a turn consists of.
+    """
+    turn = answering(*parts, finish=finish)
+    fields: dict[str, Any] = {
+        "stream_options": {"include_obfuscation": padded},
+        "tools": [{"type": "mcp", "server_label": "s"}],
+    }
+    if summary:
+        fields["reasoning"] = {"summary": "auto"}
+    runs = stream(generation, turn, **fields)
+    found = events(runs)
+    ends = [end for end, _, _ in frames(runs)]
+    done = [event["item"] for event in found if event["type"] == "response.output_item.done"]
+    added = [event["item"] for event in found if event["type"] == "response.output_item.added"]
+
+    assert (ends, ends[-1]) == (sorted(ends), turn.length)
+    assert sum(tokens for _, tokens, _ in frames(runs)) == turn.usage.completion
+    assert all(tokens >= 0 for _, tokens, _ in frames(runs))
+    assert [event["sequence_number"] for event in found] == list(range(len(found)))
+    assert found[-1]["response"] == answer(generation, turn, **{**fields, "stream_options": None})
+    assert done == found[-1]["response"]["output"]
+    assert [item["id"] for item in added] == [item["id"] for item in done]
+    assert len({item["id"] for item in done}) == len(done)
+    for item in done:
+        for kind, text in told_of(found, item).items():
+            assert text == WHOLE[kind](item)
+    for event in found:
+        for name in set(event) & {"text", "refusal", "arguments", "input", "code"}:
+            kind = event["type"].removeprefix("openai:").removesuffix(".done")
+            item = next(one for one in done if one["id"] == event["item_id"])
+            assert event[name] == WHOLE[kind](item)
+    if generation is RESPONSES and not any(one.call and one.call.name == "other" for one in parts):
+        for event in found:
+            check_event(event)
+
+
+class TestContinued:
+    """What a turn leaves to the next."""
+
+    def test_calls_are_part_of_the_conversation(self) -> None:
+        """RESP-5.1: Calls of an earlier response come before the results that are sent, and each counts once."""
+        first = ask(RESPONSES, input="Weather?")
+        stored = Stored(prompt=first.prompt, turn=TURNS["parallel"], options=first.options, arrived=1.0)
+        result = {"type": "function_call_output", "call_id": "call_1", "output": "Sunny"}
+        second = continued(ask(RESPONSES, input=[result]), stored, DIALECT)
+
+        assert [message.calls for message in second.prompt.messages[1:3]] == [
+            (PastCall("call_1", "get_weather", '{"city": "Paris"}'),),
+            (PastCall("call_2", "get_time", "{}"),),
+        ]
+        assert [one.call for one in second.prompt.messages[3].results] == ["call_1"]
+
+    def test_it_is_as_if_the_items_were_sent_back(self, turn: Turn) -> None:
+        """RESP-5.1: A response that is continued counts as its items do that a client sends back."""
+        first = ask(RESPONSES, input="One?")
+        stored = Stored(prompt=first.prompt, turn=turn, options=first.options, arrived=1.0)
+        chained = continued(ask(RESPONSES, input="Two?"), stored, DIALECT)
+        output = answer(RESPONSES, turn)["output"]
+        said = {"role": "user", "content": "One?"}
+        whole = {"model": "gpt-5", "input": [said, *output, {"role": "user", "content": "Two?"}]}
+        # NOTE: without spaces, as it was put out: an item of a hosted tool counts byte for byte.
+        sent = RESPONSES.parse(msgspec.json.encode(whole))
+
+        assert chained.prompt.messages == sent.prompt.messages
+
+    def test_refusals_count(self) -> None:
+        """RESP-5.1: So does a refusal."""
+        sent = ask(RESPONSES, input=answer(RESPONSES, TURNS["refusal"])["output"])
+
+        assert sent.prompt.messages == (Message("assistant", (), ("I can't",)),)
+
+
+class TestOpenResponses:
+    """How the other dialect tells the same."""
+
+    def test_functions_are_the_specifications(self) -> None:
+        """OPRE-2.4: Events of functions have the specification's names and fields."""
+        found = events(stream(OPENRESPONSES, TURNS["call"]))
+        done = next(one for one in found if one["type"] == "response.function_call_arguments.done")
+
+        assert set(done) == {"type", "sequence_number", "item_id", "output_index", "arguments"}
+
+    def test_what_the_specification_does_not_know_is_prefixed(self) -> None:
+        """OPRE-1.6, OPRE-2.4: Items and events that are OpenAI's own say so, and come back as what they are."""
+        runs = stream(OPENRESPONSES, TURNS["custom"])
+        item = answer(OPENRESPONSES, TURNS["custom"])["output"][0]
+
+        assert item["type"] == "openai:custom_tool_call"
+        assert [event["type"] for event in events(runs)][3:7:3] == [
+            "openai:response.custom_tool_call_input.delta",
+            "openai:response.custom_tool_call_input.done",
+        ]
+        assert ask(OPENRESPONSES, input=[item]).prompt.messages[0].calls[0].name == "run"
+
+
+class TestElsewhere:
+    """The same over WebSocket, from somewhere on, and kept."""
+
+    def test_a_line_is_an_event(self, turn: Turn) -> None:
+        """RESP-4.2: Over WebSocket the events are those of the stream, one a line."""
+        assert RESPONSES.socket is not None
+        options = ask(RESPONSES).options
+        lines = [data for _, _, data in frames(RESPONSES.socket.render_stream(turn, options))]
+
+        assert [json.loads(line) for line in lines] == events(RESPONSES.render_stream(turn, options))
+        assert all(line.count(b"\n") == 1 for line in lines)
+
+    def test_a_resumed_stream_is_the_rest(self, turn: Turn) -> None:
+        """RESP-3.11: After each event, the frames that are left are those of the whole stream, tokens included."""
+        runs = stream(RESPONSES, turn)
+        whole = frames(runs)
+        for number in range(-1, len(whole) + 1):
+            assert frames(resumed(runs, number)) == whole[number + 1 :]
+
+    def test_turns_survive_being_stored(self, turn: Turn) -> None:
+        """RESP-5.5: A turn and its options that were packed and unpacked render the same."""
+        asked = ask(RESPONSES, tools=[NAMESPACE, {"type": "mcp", "server_label": "s"}]).options
+        again = msgspec.msgpack.decode(msgspec.msgpack.encode(turn), type=Turn)
+        options = msgspec.msgpack.decode(msgspec.msgpack.encode(asked), type=type(asked))
+
+        assert frames(RESPONSES.render_stream(again, options)) == frames(RESPONSES.render_stream(turn, asked))
+
+
+def test_the_same_turn_gives_the_same_bytes(turn: Turn) -> None:
+    """RESP-3.13: Rendering twice is rendering once."""
+    assert frames(stream(RESPONSES, turn)) == frames(stream(RESPONSES, turn))
+
+
+def test_ids_differ() -> None:
+    """RESP-2.9: Many items of a turn each have an id of their own."""
+    turn = answering(*(calling("f", "{}", id=str(number)) for number in range(300)))
+    ids = [item["id"] for item in answer(RESPONSES, turn)["output"]]
+
+    assert len(set(ids)) == 300

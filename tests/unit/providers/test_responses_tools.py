@@ -1,0 +1,448 @@
+"""Responses: which tools, forms and probabilities a request asks for."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from responses import answer, answering, ask, body, saying
+
+from llmsim.errors import ContextLengthError, InvalidSchemaError, RefusedError, ToolChoiceError
+from llmsim.exchange import Form, Prompt, Tool, ToolChoice, ToolKind, ToolMode
+from llmsim.providers.anthropic.errors import render_refusal as render_anthropic
+from llmsim.providers.openai.errors import render_refusal
+from llmsim.providers.openai.responses import RESPONSES
+from llmsim.providers.openresponses.responses import RESPONSES as OPENRESPONSES
+
+FUNCTION = {"type": "function", "name": "get_weather"}
+CUSTOM = {"type": "custom", "name": "run", "format": {"type": "text"}}
+SEARCH = {"type": "web_search_preview_2025_03_11", "search_context_size": "low"}
+SERVER = {"type": "mcp", "server_label": "wiki"}
+NAMESPACE = {"type": "namespace", "name": "crm", "description": "d", "tools": [FUNCTION, CUSTOM]}
+TOOLS = [FUNCTION, CUSTOM, SEARCH, SERVER]
+SCHEMA = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "integer"}}}
+
+
+def prompt(**fields: Any) -> Prompt:
+    return ask(RESPONSES, **fields).prompt
+
+
+def choice(tool_choice: Any, tools: Any = TOOLS, **fields: Any) -> ToolChoice:
+    return prompt(tools=tools, tool_choice=tool_choice, **fields).tool_choice
+
+
+def refused(**fields: Any) -> dict[str, Any]:
+    """Have a request refused, and give the error as a client reads it."""
+    with pytest.raises(RefusedError) as error:
+        ask(RESPONSES, **fields)
+    reply = render_refusal(error.value)
+    assert reply.status == 400
+    found: dict[str, Any] = json.loads(reply.body)["error"]
+    return found
+
+
+class TestTools:
+    """What may be called."""
+
+    def test_a_function(self) -> None:
+        """RESP-6.1: A function is offered with its description and its schema as it was sent, key by key."""
+        sent = body(
+            tools=[FUNCTION | {"description": "Weather", "parameters": SCHEMA, "strict": False}, FUNCTION]
+        )
+
+        assert RESPONSES.parse(sent).prompt.tools == (
+            Tool("get_weather", ToolKind.FUNCTION, "Weather", json.dumps(SCHEMA).encode()),
+            Tool("get_weather"),
+        )
+
+    def test_a_custom_tool(self) -> None:
+        """RESP-6.1: A custom tool takes free text."""
+        assert prompt(tools=[CUSTOM | {"description": "Runs"}]).tools == (
+            Tool("run", ToolKind.CUSTOM, "Runs"),
+        )
+
+    @pytest.mark.parametrize(
+        ("named", "kind"),
+        [
+            ("web_search", "web_search"),
+            ("web_search_2025_08_26", "web_search"),
+            ("web_search_preview", "web_search"),
+            ("web_search_preview_2025_03_11", "web_search"),
+            ("file_search", "file_search"),
+            ("code_interpreter", "code_interpreter"),
+            ("image_generation", "image_generation"),
+            ("mcp", "mcp"),
+            ("computer_use_preview", "computer"),
+            ("computer", "computer"),
+            ("local_shell", "local_shell"),
+            ("shell", "shell"),
+            ("apply_patch", "apply_patch"),
+        ],
+    )
+    def test_hosted_tools(self, named: str, kind: str) -> None:
+        """RESP-6.2: A hosted tool is offered by its kind, whatever its version."""
+        assert prompt(tools=[{"type": named}]).tools == (Tool(kind, ToolKind.HOSTED),)
+
+    @pytest.mark.parametrize("named", ["tool_search", "programmatic_tool_calling", "acme:lookup", ""])
+    def test_tools_without_items(self, named: str) -> None:
+        """RESP-6.2: A tool that llmsim has no items for is repeated, and not offered."""
+        tools = [{"type": named, "deep": [1]}]
+
+        assert prompt(tools=tools).tools == ()
+        assert answer(RESPONSES, answering(saying("Hi")), tools=tools)["tools"] == tools
+
+    def test_namespaces(self) -> None:
+        """RESP-6.3: The tools of a namespace are offered, and it is repeated as it was sent."""
+        assert [tool.name for tool in prompt(tools=[NAMESPACE]).tools] == ["get_weather", "run"]
+        assert answer(RESPONSES, answering(saying("Hi")), tools=[NAMESPACE])["tools"] == [NAMESPACE]
+
+    @pytest.mark.parametrize(
+        ("tool", "param", "code"),
+        [
+            ({"type": "custom"}, "tools[1].name", "missing_required_parameter"),
+            ({"type": "custom", "name": "a b"}, "tools[1].name", "invalid_value"),
+            ({"type": "namespace", "name": "x"}, "tools[1].tools", "missing_required_parameter"),
+            (
+                {"type": "namespace", "name": "x", "tools": [{"type": "mcp"}]},
+                "tools[1].tools[0].type",
+                "invalid_value",
+            ),
+            ({"type": "namespace", "name": "x", "tools": [5]}, "tools[1].tools[0]", "invalid_type"),
+            (
+                {"type": "namespace", "name": "x", "tools": [{"type": "function"}]},
+                "tools[1].tools[0].name",
+                "missing_required_parameter",
+            ),
+            (FUNCTION | {"parameters": []}, "tools[1].parameters", "invalid_type"),
+            (FUNCTION | {"parameters": "x"}, "tools[1].parameters", "invalid_type"),
+            ({"type": "image_generation", "partial_images": 4}, "tools[1].partial_images", None),
+        ],
+    )
+    def test_what_is_no_tool(self, tool: dict[str, Any], param: str, code: str | None) -> None:
+        """RESP-1.4: A tool that is none is refused, and named."""
+        error = refused(tools=[FUNCTION, tool])
+
+        assert error["param"] == param
+        assert code in (None, error["code"])
+
+    @given(depth=st.integers(1, 3000))
+    def test_deep_namespaces_are_refused(self, depth: int) -> None:
+        """RESP-1.3: Namespaces in namespaces are refused, however many there are."""
+        head = b'{"type":"namespace","name":"x","tools":['
+        sent = b'{"model":"m","input":"x","tools":[%b%b]}' % (head * depth, b"]}" * depth)
+        if depth == 1:
+            assert RESPONSES.parse(sent).prompt.tools == ()
+            return
+        with pytest.raises(RefusedError):
+            RESPONSES.parse(sent)
+
+    @given(depth=st.integers(1, 3000))
+    def test_deep_parameters_are_refused(self, depth: int) -> None:
+        """RESP-1.3: However deep a value is that is no schema, it is refused, and never a crash."""
+        deep = b"[" * depth + b"]" * depth
+        sent = b'{"model":"m","input":"x","tools":[{"type":"function","name":"f","parameters":%b}]}' % deep
+        with pytest.raises(RefusedError):
+            RESPONSES.parse(sent)
+
+
+class TestChoice:
+    """Whether they are to be called, and which."""
+
+    @pytest.mark.parametrize(
+        ("sent", "mode", "names"),
+        [
+            (None, ToolMode.AUTO, None),
+            ("auto", ToolMode.AUTO, None),
+            ("none", ToolMode.NONE, None),
+            ("required", ToolMode.REQUIRED, None),
+            ({"type": "function", "name": "get_weather"}, ToolMode.REQUIRED, ("get_weather",)),
+            ({"type": "custom", "name": "run"}, ToolMode.REQUIRED, ("run",)),
+            ({"type": "web_search_preview"}, ToolMode.REQUIRED, ("web_search",)),
+            ({"type": "web_search"}, ToolMode.REQUIRED, ("web_search",)),
+            ({"type": "mcp"}, ToolMode.REQUIRED, ("mcp",)),
+            ({"type": "mcp", "server_label": "wiki", "name": "ask"}, ToolMode.REQUIRED, ("mcp",)),
+        ],
+    )
+    def test_each_form(self, sent: Any, mode: ToolMode, names: tuple[str, ...] | None) -> None:
+        """FIT-1.1: Every way to choose reaches the planner."""
+        assert choice(sent) == ToolChoice(mode, names)
+
+    @pytest.mark.parametrize("mode", [None, "auto", "required", "none"])
+    def test_allowed_tools(self, mode: str | None) -> None:
+        """FIT-1.1, OPRE-1.7: Only what is allowed may be called, each once however often it is named."""
+        tools = [
+            {"type": "function", "name": "get_weather"},
+            {"type": "function", "name": "get_weather"},
+            {"type": "mcp", "server_label": "wiki"},
+            {"type": "web_search_preview"},
+        ]
+        sent = {"type": "allowed_tools", "tools": tools} | ({"mode": mode} if mode else {})
+        asked = ask(OPENRESPONSES, tools=TOOLS, tool_choice=sent)
+
+        assert asked.prompt.tool_choice == ToolChoice(
+            ToolMode(mode or "auto"), ("get_weather", "mcp", "web_search")
+        )
+        assert len(asked.prompt.tools) == 4
+
+    def test_limits(self) -> None:
+        """FIT-1.5, FIT-1.10: Whether several may be called, and how many hosted ones, reaches the planner."""
+        assert choice(None, parallel_tool_calls=False, max_tool_calls=3) == ToolChoice(
+            parallel=False, limit=3
+        )
+
+    def test_a_tool_in_a_namespace(self) -> None:
+        """RESP-6.3: A tool in a namespace is chosen by its own name."""
+        sent = {"type": "function", "name": "get_weather"}
+
+        assert choice(sent, tools=[NAMESPACE]).names == ("get_weather",)
+
+    def test_a_tool_that_cannot_be_called(self) -> None:
+        """RESP-6.2: A tool without items may be chosen, and is not called."""
+        assert choice({"type": "tool_search"}, tools=[{"type": "tool_search"}]) == ToolChoice(names=())
+
+    @pytest.mark.parametrize(
+        ("sent", "named"),
+        [
+            ({"type": "function", "name": "no_such"}, "function"),
+            ({"type": "function", "name": "run"}, "function"),
+            ({"type": "custom", "name": "get_weather"}, "custom"),
+            ({"type": "image_generation"}, "image_generation"),
+            ({"type": "mcp", "server_label": "other"}, "mcp"),
+            ({"type": "allowed_tools", "tools": [FUNCTION, {"type": "function", "name": "g"}]}, "g"),
+            ({"type": "allowed_tools", "tools": [{"type": "file_search"}]}, "file_search"),
+        ],
+    )
+    def test_what_is_not_offered(self, sent: dict[str, Any], named: str) -> None:
+        """RESP-6.4: A choice of what is not offered is refused in the API's words."""
+        assert refused(tools=TOOLS, tool_choice=sent) == {
+            "message": f"Tool choice '{named}' not found in 'tools' parameter.",
+            "type": "invalid_request_error",
+            "param": "tool_choice",
+            "code": None,
+        }
+
+    @pytest.mark.parametrize("tools", [None, []])
+    def test_nothing_to_choose_from(self, tools: Any) -> None:
+        """RESP-6.4: Something must be offered if something must be called."""
+        error = refused(tools=tools, tool_choice="required")
+
+        assert error["message"] == "Tool choice 'required' must be specified with 'tools' parameter."
+        assert (error["param"], error["code"]) == ("tool_choice", None)
+        assert choice("none", tools=tools) == ToolChoice(ToolMode.NONE)
+
+    @pytest.mark.parametrize(
+        ("sent", "param"),
+        [
+            ({"type": "custom"}, "tool_choice.name"),
+            ({"type": "allowed_tools", "tools": ["f"]}, "tool_choice.tools[0]"),
+            (
+                {"type": "allowed_tools", "tools": [FUNCTION, {"type": "function"}]},
+                "tool_choice.tools[1].name",
+            ),
+            ({"type": "allowed_tools", "tools": [FUNCTION], "mode": "x"}, "tool_choice.mode"),
+            ({"type": "mcp", "server_label": 5}, "tool_choice.server_label"),
+        ],
+    )
+    def test_what_is_no_choice(self, sent: dict[str, Any], param: str) -> None:
+        """RESP-1.4: A choice that is none is refused, and named."""
+        assert refused(tools=TOOLS, tool_choice=sent)["param"] == param
+
+
+class TestForm:
+    """What the text is to look like."""
+
+    def test_a_schema(self) -> None:
+        """FIT-2.1: A schema reaches the planner as it was sent, with its name."""
+        form = {"type": "json_schema", "name": "weather", "schema": SCHEMA}
+
+        assert prompt(text={"format": form}).form == Form(json.dumps(SCHEMA).encode(), "weather")
+
+    @pytest.mark.parametrize(
+        ("text", "form"),
+        [
+            (None, None),
+            ({}, None),
+            ({"format": None}, None),
+            ({"format": {"type": "text"}}, None),
+            ({"format": {"type": "json_object"}}, Form()),
+        ],
+    )
+    def test_other_forms(self, text: Any, form: Form | None) -> None:
+        """FIT-2.2: Any JSON object, or prose."""
+        assert prompt(text=text).form == form
+
+    @pytest.mark.parametrize("schema", [None, [], "x", 5, True])
+    def test_what_is_no_schema_at_all(self, schema: Any) -> None:
+        """RESP-1.4: A schema that is no object is refused, and named."""
+        error = refused(text={"format": {"type": "json_schema", "name": "s", "schema": schema}})
+
+        assert (error["param"], error["code"]) == ("text.format.schema", "invalid_type")
+
+
+OPEN = {"type": "object", "properties": {"x": {"type": "string"}}}
+CLOSED = OPEN | {"required": ["x"], "additionalProperties": False}
+ARRAYS = {"type": "object", "properties": {"x": {"type": "array"}}}
+
+
+def function(schema: Any, **fields: Any) -> dict[str, Any]:
+    return {"tools": [FUNCTION, {"type": "function", "name": "f", "parameters": schema, **fields}]}
+
+
+def form(schema: Any, **fields: Any) -> dict[str, Any]:
+    return {"text": {"format": {"type": "json_schema", "name": "s", "schema": schema, **fields}}}
+
+
+class TestSchemas:
+    """What a schema must be."""
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            function(OPEN),
+            function(OPEN, strict=None),
+            function(OPEN, strict=False),
+            function(CLOSED, strict=True),
+            function(None, strict=True),
+            form(OPEN),
+            form(ARRAYS),
+            form(CLOSED, strict=True),
+        ],
+    )
+    def test_good_ones(self, fields: dict[str, Any]) -> None:
+        """FIT-2.3: What is a schema is taken; only who asks for `strict` must keep to its rules."""
+        for _ in range(2):
+            assert prompt(**fields).tools or prompt(**fields).form
+
+    @pytest.mark.parametrize(
+        ("schema", "strict", "words"),
+        [
+            ({}, False, "schema must be a JSON Schema of 'type: \"object\"', got 'type: \"None\"'."),
+            ({"type": "array", "items": {}}, False, "schema must be a JSON Schema of 'type: \"object\"'"),
+            ({"type": "object", "properties": {"x": {"type": "wrong"}}}, False, "'wrong'"),
+            ({"type": "object", "properties": []}, False, "[] is not of type 'object'"),
+            (OPEN, True, "In context=(), "),
+        ],
+    )
+    def test_bad_ones(self, schema: Any, strict: bool, words: str) -> None:
+        """FIT-2.3: What is none, or breaks the rules of `strict`, is refused with its place; each time anew."""
+        for _ in range(2):
+            tool = refused(**function(schema, strict=strict))
+            text = refused(**form(schema, strict=strict))
+
+            assert (tool["param"], tool["code"]) == ("tools[1].parameters", "invalid_function_parameters")
+            assert (text["param"], text["code"]) == ("text.format.schema", "invalid_json_schema")
+            assert tool["message"].startswith("Invalid schema for function 'f': ")
+            assert text["message"].startswith("Invalid schema for response_format 's': ")
+            assert words in tool["message"]
+            assert words in text["message"]
+
+    def test_arrays_of_functions(self) -> None:
+        """FIT-2.3: A function's array says what is in it, strict or not."""
+        assert "items" in refused(**function(ARRAYS))["message"]
+
+    def test_in_a_namespace(self) -> None:
+        """FIT-2.3: The place of a schema in a namespace is told in full."""
+        space = {"type": "namespace", "name": "x", "description": "", "tools": function({})["tools"]}
+
+        assert refused(tools=[space])["param"] == "tools[0].tools[1].parameters"
+
+    def test_large_ones(self) -> None:
+        """FIT-2.3: A large schema is checked likewise, and its refusal is short."""
+        key = "k" * 100_000
+
+        assert prompt(**function({"type": "object", "properties": {key: {"type": "string"}}})).tools
+        wrong = refused(**function({"type": "object", "properties": {key: {"type": "wrong"}}}))
+        assert len(wrong["message"]) < 1200
+
+
+class TestOdds:
+    """Whether probabilities are told."""
+
+    @pytest.mark.parametrize(
+        ("fields", "alternatives"),
+        [
+            ({}, None),
+            ({"top_logprobs": 5}, None),
+            ({"include": ["message.output_text.logprobs"]}, 0),
+            ({"include": ["message.output_text.logprobs"], "top_logprobs": 5}, 5),
+            ({"include": ["reasoning.encrypted_content"], "top_logprobs": 5}, None),
+        ],
+    )
+    def test_what_asks_for_them(self, fields: dict[str, Any], alternatives: int | None) -> None:
+        """FIT-3.1, FIT-3.2: They are asked for by what is included; `top_logprobs` alone asks for nothing."""
+        assert prompt(**fields).logprobs == alternatives
+
+
+class TestWords:
+    """How what is refused elsewhere is said."""
+
+    @pytest.mark.parametrize(
+        ("error", "message", "param", "code"),
+        [
+            (
+                InvalidSchemaError(("tools", 0, "parameters"), "function", "f", ("properties", "x"), "Bad."),
+                "Invalid schema for function 'f': In context=('properties', 'x'), Bad.",
+                "tools[0].parameters",
+                "invalid_function_parameters",
+            ),
+            (
+                InvalidSchemaError(("tools", 0, "function", "parameters"), "function", "f", None, "Bad."),
+                "Invalid schema for function 'f': Bad.",
+                "tools[0].function.parameters",
+                "invalid_function_parameters",
+            ),
+            (
+                InvalidSchemaError(("text", "format", "schema"), "response_format", "s", (), "Bad."),
+                "Invalid schema for response_format 's': In context=(), Bad.",
+                "text.format.schema",
+                "invalid_json_schema",
+            ),
+            (
+                InvalidSchemaError(
+                    ("response_format", "json_schema", "schema"), "response_format", "s", (), "Bad."
+                ),
+                "Invalid schema for response_format 's': In context=(), Bad.",
+                "response_format",
+                None,
+            ),
+        ],
+    )
+    def test_schemas(self, error: InvalidSchemaError, message: str, param: str, code: str | None) -> None:
+        """FIT-2.3: A schema that is none is refused in the API's words, with its param and code."""
+        assert json.loads(render_refusal(error).body)["error"] == {
+            "message": message,
+            "type": "invalid_request_error",
+            "param": param,
+            "code": code,
+        }
+
+    @pytest.mark.parametrize(
+        ("path", "subject", "words"),
+        [
+            (
+                ("tools", 0, "custom", "input_schema"),
+                "function",
+                "tools.0.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12",
+            ),
+            (("output_format", "schema"), "response_format", "output_format.schema: Bad."),
+        ],
+    )
+    def test_schemas_elsewhere(self, path: tuple[str | int, ...], subject: Any, words: str) -> None:
+        """FIT-2.3: Anthropic says it otherwise."""
+        reply = render_anthropic(InvalidSchemaError(path, subject, "f", None, "Bad."))
+
+        assert json.loads(reply.body)["error"]["message"].startswith(words)
+
+    @pytest.mark.parametrize("generation", [RESPONSES, OPENRESPONSES], ids=lambda one: one.label)
+    def test_an_input_that_is_too_long(self, generation: Any) -> None:
+        """RESP-6.7: It is refused by its name here, over HTTP and over WebSocket; all else as the provider says it."""
+        error = ContextLengthError(10, 20)
+        said = json.loads(generation.render_refusal(error).body)["error"]
+        over_socket = json.loads(generation.socket.render_refusal(error))
+
+        assert (said["param"], said["code"]) == ("input", "context_length_exceeded")
+        assert said["message"].startswith("Your input exceeds the context window")
+        assert over_socket["error"] == said
+        other = json.loads(generation.render_refusal(ToolChoiceError("f")).body)["error"]
+        assert other["param"] == "tool_choice"
