@@ -1,6 +1,6 @@
 """What one request asks and what it is answered: frozen values, provider-neutral."""
 
-from llmsim.exchange.fault import Fault, FaultKind
+from llmsim.exchange.fault import Breakage, Fault, FaultKind
 from llmsim.exchange.prompt import CacheMark, Embedding, Image, Message, Prompt
 from llmsim.exchange.schedule import Schedule
 from llmsim.exchange.tool import Call, Form, PastCall, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
@@ -16,6 +16,7 @@ from llmsim.exchange.turn import (
 )
 
 __all__ = [
+    "Breakage",
     "CacheMark",
     "Call",
     "Choice",

@@ -22,6 +22,8 @@ class Schedule(msgspec.Struct, frozen=True):
         deviates: Table of unit deviates (mean 0, deviation 1); its length is a power of two.
         start: Where in the table this turn begins.
         stride: Odd step through the table, so that every entry is met before one recurs.
+        stall_after: Token behind which it stalls, counted from 1.
+        stall: Seconds for which it stalls there, beside the gap; >= 0.
     """
 
     ttft: float
@@ -30,6 +32,13 @@ class Schedule(msgspec.Struct, frozen=True):
     deviates: Sequence[float] = (0.0,)
     start: int = 0
     stride: int = 1
+    stall_after: int = 0
+    stall: float = 0.0
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all tokens exist as soon as the first does."""
+        return self.itl == 0.0 and self.spread == 0.0 and self.stall == 0.0
 
     def gap(self, token: int) -> float:
         """Tell the inter-token latency between output tokens `token` and `token + 1`.
@@ -40,11 +49,12 @@ class Schedule(msgspec.Struct, frozen=True):
         Returns:
             Seconds; a sampled latency below zero is cut to zero.
         """
-        if self.spread == 0.0:
-            return self.itl
-        deviates = self.deviates
-        gap = self.itl + self.spread * deviates[(self.start + token * self.stride) & (len(deviates) - 1)]
-        return max(0.0, gap)
+        gap = self.itl
+        if self.spread != 0.0:
+            deviates = self.deviates
+            gap += self.spread * deviates[(self.start + token * self.stride) & (len(deviates) - 1)]
+            gap = max(0.0, gap)
+        return gap + self.stall if token == self.stall_after else gap
 
     def due(self, tokens: int) -> float:
         """Tell when `tokens` output tokens exist.
@@ -58,7 +68,8 @@ class Schedule(msgspec.Struct, frozen=True):
         if tokens <= 0:
             return 0.0
         if self.spread == 0.0:
-            return self.ttft + self.itl * (tokens - 1)
+            instant = self.ttft + self.itl * (tokens - 1)
+            return instant + self.stall if 0 < self.stall_after < tokens else instant
         instant = self.ttft
         for token in range(1, tokens):
             instant += self.gap(token)

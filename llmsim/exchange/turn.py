@@ -12,6 +12,7 @@ import enum
 
 import msgspec
 
+from llmsim.exchange.fault import Breakage
 from llmsim.exchange.schedule import Schedule
 from llmsim.exchange.tool import Call
 
@@ -144,6 +145,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         choices: At least one. They come into being side by side: token `k` of each exists at `schedule.due(k)`.
         usage: What is reported and counted.
         schedule: When the tokens of a choice exist.
+        breakage: Where it breaks off; None if it does not.
         vectors: What stands for each message of the prompt, as little-endian 32-bit floats; empty where none are wanted.
     """
 
@@ -154,6 +156,20 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     schedule: Schedule
     vectors: tuple[bytes, ...] = ()
+    breakage: Breakage | None = None
+
+    @property
+    def broken_at(self) -> int | None:
+        """Tokens of each choice after which it breaks off, before its end; None if it does not."""
+        return None if self.breakage is None else max(0, min(self.breakage.after, self.length - 1))
+
+    @property
+    def made(self) -> int:
+        """Completion tokens that come into being."""
+        end = self.broken_at
+        if end is None:
+            return self.usage.completion
+        return sum(min(end, choice.tokens) for choice in self.choices)
 
     @property
     def length(self) -> int:

@@ -46,6 +46,10 @@ class Latency:
         """Give the profile in force for a model whose own is `name`."""
         return self._chosen or self._profiles[name]
 
+    def named(self, name: str) -> Profile | None:
+        """Give the profile of that name, whichever is in force; None if there is none."""
+        return self._profiles.get(name)
+
     def schedule(self, name: str, dice: Dice, *, cached: float = 0.0) -> Schedule:
         """Sample the schedule of one turn.
 
@@ -54,7 +58,10 @@ class Latency:
             dice: Choose its latencies.
             cached: Share of the prompt that was read from the prompt cache, 0 to 1.
         """
-        profile = self.profile(name)
+        return self.sample(self.profile(name), dice, cached=cached)
+
+    def sample(self, profile: Profile, dice: Dice, *, cached: float = 0.0) -> Schedule:
+        """Sample the schedule of one turn from a profile; see `schedule`."""
         ttft = profile.ttft_mean_ms
         if profile.ttft_stddev_ms:
             ttft = max(0.0, dice.gauss(ttft, profile.ttft_stddev_ms))

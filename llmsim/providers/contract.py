@@ -63,6 +63,7 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True):
         parse: From a message; raises `RefusedError`.
         is_warm_up: Whether a request asks for nothing but a turn to continue.
         render_stream: The frames of a turn: events as JSON, one a line.
+        render_broken: The events with which a turn ends that goes wrong, likewise; see `Generation`.
         render_refusal: The event for a refused message.
         render_fault: The event for a simulated failure.
         render_limit: The event that says why no further turn is answered.
@@ -71,6 +72,7 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True):
     parse: Callable[[bytes], Ask]
     is_warm_up: Callable[[Ask], bool]
     render_stream: Callable[[Turn, Any], tuple[Run, ...]]
+    render_broken: Callable[[Turn, Any, Fault, int], bytes]
     render_refusal: Callable[[RefusedError], bytes]
     render_fault: Callable[[Fault], bytes]
     render_limit: Callable[[str], bytes]
@@ -85,6 +87,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
         parse: From the body; raises `RefusedError`.
         render_answer: The body of the whole answer.
         render_stream: The frames of the streamed answer; None if it does not stream.
+        render_broken: What a stream ends with that goes wrong: from the turn, the options, what goes wrong, and how many
+            frames have left; None if it does not stream.
         is_heavy: Whether a request is much work although its body is small; None if none is.
         storage: How its turns are kept; None if they are not.
         socket: How it speaks over WebSocket; None if it does not.
@@ -96,6 +100,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     parse: Callable[[bytes], Ask]
     render_answer: Callable[[Turn, Any], bytes]
     render_stream: Callable[[Turn, Any], tuple[Run, ...]] | None = None
+    render_broken: Callable[[Turn, Any, Fault, int], bytes] | None = None
     is_heavy: Callable[[Prompt], bool] | None = None
     storage: Storage | None = None
     socket: Socket | None = None

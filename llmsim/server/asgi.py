@@ -16,6 +16,7 @@ from llmsim.config import Settings
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import endpoint_numbers
 from llmsim.server.app import create_app
+from llmsim.server.breaking import CutError
 from llmsim.server.connections import Receive, Send, connector, direct_writes_problem
 from llmsim.server.pacing import Wheel
 from llmsim.server.probe import Probe, usage
@@ -99,6 +100,9 @@ class Application:
             visit.close(error)
             if not visit.connection.drop():
                 raise
+        except CutError:
+            # The server hangs up on a client whose call returns before its answer is complete.
+            visit.close()
         except BaseException as error:
             visit.close(error)
             raise

@@ -114,8 +114,8 @@ class Flight:
         """
         self._runs = runs
         self._schedule = turn.schedule
-        self._at_once = turn.schedule.itl == 0.0 and turn.schedule.spread == 0.0
-        self._total = turn.usage.completion
+        self._at_once = turn.schedule.at_once
+        self._total = turn.made
         self._arrived = arrived
         self._recorder = recorder
         self._row = row

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from functools import partial
 
 import falcon
 from falcon.asgi import Request, WebSocket
@@ -20,6 +21,7 @@ from llmsim.exchange import Fault, Turn
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Ask, Generation, Socket
 from llmsim.providers.storage import Stored
+from llmsim.server.breaking import breaking_runs
 from llmsim.server.connections import AsgiConnection
 from llmsim.server.deciding import Decider
 from llmsim.server.desk import ServerDesk
@@ -28,6 +30,9 @@ from llmsim.stats import Block, Outcome, Recorder
 
 _REMEMBERED = 32
 """Turns that a connection remembers."""
+
+_BROKEN = 1011
+"""Close code of a connection that is cut. Source: RFC 6455, 7.4.1: an unexpected condition."""
 
 _WAITING = 16
 """Messages that may wait for the turn under way; then the client is not read from any more."""
@@ -211,7 +216,10 @@ class _Session:
         """Send the events of a turn as they fall due, one message each."""
         sockets = self._sockets
         row = sockets.recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
-        runs = sockets.socket.render_stream(turn, ask.options)
+        socket = sockets.socket
+        runs = socket.render_stream(turn, ask.options)
+        if turn.breakage is not None:
+            runs = breaking_runs(turn, runs, partial(socket.render_broken, turn, ask.options))
         flight = Flight(turn, runs, arrived=arrived, recorder=sockets.recorder, row=row)
         sockets.recorder.stream_opened()
         try:
@@ -225,8 +233,18 @@ class _Session:
                     await self._connection.until(flight.due)
         finally:
             sockets.recorder.stream_closed()
+        if turn.breakage is not None:
+            if turn.breakage.cut:
+                await self._cut()
+            return Outcome.of(turn.breakage.fault.kind)
         self._remember(ask, turn, arrived)
         return Outcome.FINISHED
+
+    async def _cut(self) -> None:
+        """Hang up on the client."""
+        self._connection.hang_up()
+        self._stop()
+        await self._ws.close(_BROKEN)
 
     def _remember(self, ask: Ask, turn: Turn, arrived: float) -> None:
         storage = self._sockets.generation.storage

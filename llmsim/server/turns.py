@@ -15,12 +15,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 from falcon.asgi import Request, Response
+from msgspec.structs import replace
 
 from llmsim.errors import BodyTooLargeError, InvalidJsonError, RefusedError
-from llmsim.exchange import Fault, Turn
+from llmsim.exchange import Breakage, Fault, Turn
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Ask, Generation, Provider, Reply
 from llmsim.providers.storage import Stored
+from llmsim.server.breaking import CutError, breaking_runs
 from llmsim.server.deciding import Decider, Decision
 from llmsim.server.desk import ServerDesk
 from llmsim.server.pacing import Flight
@@ -40,11 +42,19 @@ class HungUpError(Exception):
 class Stream:
     """The body of a streamed answer, as Falcon iterates it."""
 
-    __slots__ = ("_flight", "_visit")
+    __slots__ = ("_breakage", "_flight", "_visit")
 
-    def __init__(self, visit: Visit, flight: Flight) -> None:
+    def __init__(self, visit: Visit, flight: Flight, breakage: Breakage | None = None) -> None:
+        """Prepare to stream.
+
+        Args:
+            visit: The request.
+            flight: What leaves, and when.
+            breakage: How it ends, if it breaks off.
+        """
         self._visit = visit
         self._flight = flight
+        self._breakage = breakage
 
     def __aiter__(self) -> "Stream":
         return self
@@ -57,10 +67,36 @@ class Stream:
                 raise StopAsyncIteration
             if data := flight.take(time.monotonic()):
                 return data
-            await visit.connection.fly(flight)
+            if not flight.done:
+                await visit.connection.fly(flight)
         visit.outcome = Outcome.FINISHED
         visit.left = time.monotonic()
+        if self._breakage is not None:
+            break_off(visit, self._breakage)
         raise StopAsyncIteration
+
+
+class _Cut:
+    """The body of an answer that is cut off before it begins."""
+
+    def __aiter__(self) -> "_Cut":
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise CutError
+
+
+def break_off(visit: Visit, breakage: Breakage) -> None:
+    """Book that an answer broke off, and cut the line if that is how.
+
+    Raises:
+        CutError: The line is to be cut by the server.
+    """
+    visit.outcome = Outcome.of(breakage.fault.kind)
+    if visit.undo is not None:
+        visit.undo()
+    if breakage.cut and not visit.connection.drop():
+        raise CutError
 
 
 class Turns:
@@ -105,6 +141,8 @@ class Turns:
             await self._stream(resp, visit, ask, outcome)
         elif stored is not None and stored.background:
             self._take_on(resp, visit, stored)
+        elif outcome.breakage is not None:
+            await self._break(resp, visit, ask, outcome, outcome.breakage)
         else:
             await self._answer(resp, visit, ask, outcome, heavy=heavy)
 
@@ -143,6 +181,25 @@ class Turns:
         visit.outcome = Outcome.FINISHED
         self._reply(resp, visit, Reply(200, body))
 
+    async def _break(self, resp: Response, visit: Visit, ask: Ask, turn: Turn, breakage: Breakage) -> None:
+        """Break an unstreamed answer off: an error in place of it, or no answer at all."""
+        due = turn.schedule.due(turn.broken_at or 0)
+        if not breakage.cut:
+            await self._fail(resp, visit, ask, replace(breakage.fault, delay=due))
+            if visit.undo is not None:
+                visit.undo()
+            return
+        row = visit.recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
+        if not await visit.connection.until(visit.arrived + due):
+            visit.outcome = Outcome.ABANDONED
+            return
+        visit.recorder.sent(row, turn.made, time.monotonic())
+        try:
+            break_off(visit, breakage)
+        except CutError:
+            # A server that has not begun to answer would answer 500; one that has begun hangs up.
+            resp.stream = _Cut()
+
     def _take_on(self, resp: Response, visit: Visit, stored: Stored) -> None:
         """Answer a request in the background: at once, with the turn as it stands. Its tokens count now."""
         assert self._generation.storage is not None
@@ -156,16 +213,20 @@ class Turns:
     async def _stream(self, resp: Response, visit: Visit, ask: Ask, turn: Turn) -> None:
         recorder = visit.recorder
         row = recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
-        assert self._generation.render_stream is not None, (
-            "a prompt that is streamed, of an endpoint that is not"
-        )
-        runs = self._generation.render_stream(turn, ask.options)
+        generation = self._generation
+        assert generation.render_stream is not None, "a prompt that is streamed, of an endpoint that is not"
+        runs = generation.render_stream(turn, ask.options)
+        if turn.breakage is not None:
+            assert generation.render_broken is not None, (
+                "an endpoint that streams, and cannot say that it breaks"
+            )
+            runs = breaking_runs(turn, runs, partial(generation.render_broken, turn, ask.options))
         flight = Flight(turn, runs, arrived=visit.arrived, recorder=recorder, row=row)
         visit.stream()
         if not await visit.connection.until(flight.due):
             visit.outcome = Outcome.ABANDONED
             return
-        send_stream(resp, Stream(visit, flight), self._headers(visit))
+        send_stream(resp, Stream(visit, flight, turn.breakage), self._headers(visit))
 
     def _headers(self, visit: Visit) -> tuple[tuple[str, str], ...]:
         return self._provider.headers(self._planner.new_id(), time.monotonic() - visit.arrived)

@@ -318,7 +318,17 @@ def failed(fault: Fault) -> Complaint:
             ("retry-after-ms", f"{fault.retry_after * 1000:.0f}"),
         )
     status, message, code = _FAULTS[fault.kind]
-    return Complaint(status=status, message=f"{message} (simulated by llmsim)", code=code, headers=headers)
+    return Complaint(
+        status=fault.status or status,
+        message=told(fault, message),
+        code=code,
+        headers=headers,
+    )
+
+
+def told(fault: Fault, message: str) -> str:
+    """Give the words of a fault: its own, or `message` with a note that nothing real has failed."""
+    return f"{message} (simulated by llmsim)" if fault.message is None else fault.message
 
 
 _FAULTS = {

@@ -7,6 +7,7 @@ Decisions:
 * A run never sleeps and never reads JSON; when a frame is due is the schedule's matter.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import msgspec
@@ -38,6 +39,20 @@ class Run(msgspec.Struct, frozen=True):
         if stop - start == 1:
             return b"%b%b%b" % (head, self.bodies[start], tail)
         return b"%b%b%b" % (head, (tail + head).join(self.bodies[start:stop]), tail)
+
+
+def broken_off(runs: Sequence[Run], after: int) -> tuple[Run, ...]:
+    """Leave out of a stream what waits for more than `after` tokens."""
+    kept = []
+    for run in runs:
+        left = bisect_right(run.ends, after)
+        if left == len(run.ends):
+            kept.append(run)
+            continue
+        if left:
+            kept.append(Run(run.head, run.bodies[:left], run.tail, run.ends[:left], run.tokens[:left]))
+        break
+    return tuple(kept)
 
 
 def single(data: bytes, after: int) -> Run:

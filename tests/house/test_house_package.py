@@ -103,7 +103,7 @@ def test_only_planning_rolls_dice() -> None:
 
 
 def test_rendering_knows_neither_clock_nor_files() -> None:
-    """ARCH-1.2: Nothing that could make rendering impure is imported by exchange, schema, wire and providers."""
+    """ARCH-1.2: Nothing that could make rendering impure is imported by exchange, schema, scripts, wire and providers."""
     impure = importers(
         "time", "datetime", "random", "secrets", "uuid", "os", "io", "pathlib", "tempfile", "socket"
     )
@@ -111,7 +111,9 @@ def test_rendering_knows_neither_clock_nor_files() -> None:
     assert not [
         name
         for name in impure
-        if name.startswith(("llmsim/exchange/", "llmsim/schema/", "llmsim/wire/", "llmsim/providers/"))
+        if name.startswith(
+            ("llmsim/exchange/", "llmsim/schema/", "llmsim/scripts/", "llmsim/wire/", "llmsim/providers/")
+        )
     ]
 
 

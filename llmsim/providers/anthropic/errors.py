@@ -26,7 +26,7 @@ from llmsim.errors import (
 from llmsim.exchange import Fault, FaultKind
 from llmsim.providers.contract import Reply
 from llmsim.wire.codec import encode
-from llmsim.wire.complaints import failed
+from llmsim.wire.complaints import failed, told
 
 _SHOWN = 100
 """Characters of a value or key found in a request that are repeated."""
@@ -62,8 +62,12 @@ _FAULTS = {
 
 
 def _reply(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    error = {"type": _TYPES[status], "message": message}
+    error = {"type": _type(status), "message": message}
     return Reply(status, encode({"type": "error", "error": error}), headers)
+
+
+def _type(status: int) -> str:
+    return _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
 
 
 def sign(reply: Reply, request_id: str) -> Reply:
@@ -121,13 +125,13 @@ def _unsupported(error: UnsupportedError) -> Reply:
 def render_fault(fault: Fault) -> Reply:
     """Render a simulated failure."""
     status, message = _FAULTS[fault.kind]
-    return _reply(status, f"{message} (simulated by llmsim)", failed(fault).headers)
+    return _reply(fault.status or status, told(fault, message), failed(fault).headers)
 
 
 def broken(fault: Fault) -> bytes:
     """Render a simulated failure in mid-stream; it has the words of the same failure as an answer."""
     status, message = _FAULTS[fault.kind]
-    error = {"details": None, "type": _TYPES[status], "message": f"{message} (simulated by llmsim)"}
+    error = {"details": None, "type": _type(fault.status or status), "message": told(fault, message)}
     return encode({"type": "error", "error": error})
 
 

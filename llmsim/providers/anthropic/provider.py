@@ -9,7 +9,7 @@ from llmsim.providers.anthropic.batches import BATCH_OPERATIONS
 from llmsim.providers.anthropic.errors import render_crash, render_fault, render_refusal, sign
 from llmsim.providers.anthropic.messages import COUNT_TOKENS, parse
 from llmsim.providers.anthropic.models import LIST_MODELS, RETRIEVE_MODEL
-from llmsim.providers.anthropic.rendering import render_answer, render_padded, render_plain
+from llmsim.providers.anthropic.rendering import render_answer, render_broken, render_padded, render_plain
 from llmsim.providers.contract import Generation, Provider
 
 
@@ -42,6 +42,7 @@ def anthropic(settings: AnthropicSettings) -> Provider:
         parse=parse,
         render_answer=render_answer,
         render_stream=render_padded if settings.pad_events else render_plain,
+        render_broken=render_broken,
     )
     return Provider(
         name="anthropic",

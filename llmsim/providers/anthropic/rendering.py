@@ -138,7 +138,7 @@ def render_padded(turn: Turn, options: MessageOptions) -> tuple[Run, ...]:
     return _Stream(turn, options, padded=True).runs()
 
 
-def render_broken(turn: Turn, options: MessageOptions, fault: Fault) -> bytes:  # noqa: ARG001 - the shape of it
+def render_broken(turn: Turn, options: MessageOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - one shape for all
     """Render the event with which a stream breaks off.
 
     It has no request id, which is the response's own and unknown here. Source: messages of the API as quoted in

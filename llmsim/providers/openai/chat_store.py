@@ -17,6 +17,7 @@ from llmsim.providers.contract import Ask, Call, Desk, Generation, Operation, Re
 from llmsim.providers.openai.chat import ChatOptions, parse
 from llmsim.providers.openai.chat_rendering import completion, render_answer, render_stream
 from llmsim.providers.openai.chat_wire import Metadata
+from llmsim.providers.openai.errors import render_broken
 from llmsim.providers.storage import State, Storage, Stored
 from llmsim.wire.codec import decoder, encode
 
@@ -208,6 +209,7 @@ CHAT_COMPLETIONS = Generation(
     parse=parse,
     render_answer=render_answer,
     render_stream=render_stream,
+    render_broken=render_broken,
     storage=CHAT_STORAGE,
 )
 

@@ -5,13 +5,16 @@ Decisions:
   Source: openai/openai-openapi, `Error`.
 """
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from llmsim.errors import InvalidJsonError, RefusedError
-from llmsim.exchange import Fault, FaultKind
+from llmsim.exchange import Fault, FaultKind, Turn
 from llmsim.providers.contract import Reply
 from llmsim.wire.codec import encode
-from llmsim.wire.complaints import CRASHED, Complaint, failed, refused
+from llmsim.wire.complaints import CRASHED, Complaint, failed, refused, told
+from llmsim.wire.frames import sse
 
 _TYPES = {
     FaultKind.RATE_LIMIT: "rate_limit_error",
@@ -56,12 +59,17 @@ def render_fault(fault: Fault) -> Reply:
     """Render a simulated failure."""
     complaint = failed(fault)
     if fault.kind is FaultKind.AUTHENTICATION:
-        complaint = replace(
-            complaint,
-            message="Incorrect API key provided. You can find your API key at "
-            "https://platform.openai.com/account/api-keys. (simulated by llmsim)",
-        )
+        message = "Incorrect API key provided. You can find your API key at https://platform.openai.com/account/api-keys."
+        complaint = replace(complaint, message=told(fault, message))
     return _reply(complaint, _TYPES[fault.kind])
+
+
+def render_broken(turn: Turn, options: Any, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - one shape for all
+    """Render what a stream of chunks ends with that goes wrong: the error as an event, and no `[DONE]`.
+
+    Source: openai SDK 3.54, _streaming.py: an event whose data has `error` raises.
+    """
+    return sse(render_fault(fault).body)
 
 
 def render_crash() -> Reply:

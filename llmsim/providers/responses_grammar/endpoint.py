@@ -11,7 +11,7 @@ from llmsim.errors import ContextLengthError, RefusedError
 from llmsim.exchange import Fault, Turn
 from llmsim.providers.contract import Ask, Generation, Reply, Socket
 from llmsim.providers.responses_grammar.dialect import Dialect, Framing
-from llmsim.providers.responses_grammar.events import render_stream, socket_error
+from llmsim.providers.responses_grammar.events import render_failure, render_stream, socket_error
 from llmsim.providers.responses_grammar.options import ResponseOptions
 from llmsim.providers.responses_grammar.parse import parse, parse_event
 from llmsim.providers.responses_grammar.resource import outcome, public_id, resource
@@ -55,12 +55,17 @@ def endpoint(
         complaint = Complaint(status=400, message=message, code="websocket_connection_limit_reached")
         return socket_error(render_complaint(complaint))
 
+    def broken(turn: Turn, options: ResponseOptions, fault: Fault, frames: int, framing: Framing) -> bytes:
+        # A frame holds one event, so what has left tells the next number.
+        return render_failure(turn, options, dialect, render_fault(fault), frames, framing)
+
     return Generation(
         path="/v1/responses",
         label=label,
         parse=partial(parse, dialect=dialect),
         render_answer=partial(render_answer, dialect=dialect),
         render_stream=partial(render_stream, dialect=dialect),
+        render_broken=partial(broken, framing=Framing.SSE),
         storage=Storage(
             kind=label,
             options=ResponseOptions,
@@ -76,6 +81,7 @@ def endpoint(
             parse=partial(parse_event, dialect=dialect),
             is_warm_up=_is_warm_up,
             render_stream=partial(render_stream, dialect=dialect, framing=Framing.LINES),
+            render_broken=partial(broken, framing=Framing.LINES),
             render_refusal=lambda error: socket_error(refuse(error)),
             render_fault=lambda fault: socket_error(render_fault(fault)),
             render_limit=limit,

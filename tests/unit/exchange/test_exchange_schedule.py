@@ -22,6 +22,8 @@ def schedules(draw: st.DrawFn) -> Schedule:
         deviates=tuple(draw(st.lists(st.floats(-4, 4), min_size=size, max_size=size))),
         start=draw(st.integers(0, size - 1)),
         stride=draw(st.integers(0, 40)) * 2 + 1,
+        stall_after=draw(st.integers(0, 90)),
+        stall=draw(st.just(0.0) | SECONDS),
     )
 
 

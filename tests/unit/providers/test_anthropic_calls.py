@@ -308,7 +308,7 @@ class TestHosted:
 def test_a_broken_stream_says_why(kind: FaultKind) -> None:
     """ANTH-10.10: The SDK reads one event more, `error`, with the error that would have been answered."""
     begun = render_plain(TURNS["a call"], PLAIN)[0].data(0, 1)
-    data = begun + render_broken(TURNS["a call"], PLAIN, Fault(kind))
+    data = begun + render_broken(TURNS["a call"], PLAIN, Fault(kind), 1)
     answer = json.loads(render_fault(Fault(kind)).body)["error"]
 
     read = list(SSEDecoder().iter_bytes(iter([data])))

@@ -70,6 +70,23 @@ def test_faults(kind: FaultKind, status: int, named: str) -> None:
     ErrorResponse.model_validate_json(sign(reply, "x").body)
 
 
+@pytest.mark.parametrize(
+    ("status", "named"),
+    [
+        (400, "invalid_request_error"),
+        (418, "invalid_request_error"),
+        (429, "rate_limit_error"),
+        (502, "api_error"),
+    ],
+)
+def test_a_fault_may_have_words_and_a_status_of_its_own(status: int, named: str) -> None:
+    """SCRIPT-5.7: The words are said as they are, and the type is that of the status, as the API's own are."""
+    reply = render_fault(Fault(FaultKind.TIMEOUT, message="boom", status=status))
+
+    assert reply.status == status
+    assert json.loads(reply.body)["error"] == {"type": named, "message": "boom"}
+
+
 def test_a_crash() -> None:
     """ANTH-9.2: A bug is an `api_error` with 500."""
     assert (render_crash().status, read(render_crash())[0]) == (500, "api_error")

@@ -196,6 +196,17 @@ def test_retry_after_is_told_in_seconds_and_milliseconds(
     assert dict(reply.headers) == {"retry-after": whole, "retry-after-ms": millis}
 
 
+@pytest.mark.parametrize("kind", FaultKind)
+def test_a_fault_may_have_words_and_a_status_of_its_own(kind: FaultKind) -> None:
+    """SCRIPT-5.7: They are said as they are; type and code stay those of its kind."""
+    plain = json.loads(render_fault(Fault(kind)).body)["error"]
+
+    reply = render_fault(Fault(kind, message="boom", status=599))
+
+    assert reply.status == 599
+    assert json.loads(reply.body)["error"] == plain | {"message": "boom"}
+
+
 def test_a_bug_is_a_server_error_in_the_envelope() -> None:
     """ARCH-1.5: A bug of llmsim's own answers 500 and says that it is not simulated."""
     reply = render_crash()

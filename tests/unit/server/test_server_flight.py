@@ -30,6 +30,8 @@ def schedules(draw: st.DrawFn) -> Schedule:
         deviates=tuple(draw(deviates)),
         start=draw(st.integers(0, size - 1)),
         stride=draw(st.integers(0, 7)) * 2 + 1,
+        stall_after=draw(st.integers(0, 20)),
+        stall=draw(st.just(0.0) | FRACTIONS),
     )
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.wire.frames import SSE_DONE, Run, single, sse
+from llmsim.wire.frames import SSE_DONE, Run, broken_off, single, sse
 
 
 @given(st.data())
@@ -42,3 +42,22 @@ def test_events_with_a_name_say_it_first() -> None:
 def test_the_end_of_a_stream_is_an_event() -> None:
     """CHAT-3.1: A stream ends with `data: [DONE]`."""
     assert SSE_DONE == b"data: [DONE]\n\n"
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=6), max_size=4), st.integers(0, 12))
+def test_a_broken_stream_is_a_beginning(numbers: list[list[int]], after: int) -> None:
+    """SCRIPT-7.2: Every frame that waits for no more tokens than that is left, and no other."""
+    ends = sorted(end for run in numbers for end in run)
+    runs, at = [], 0
+    for run in numbers:
+        own = ends[at : at + len(run)]
+        bodies = tuple(b"%d" % (at + index) for index in range(len(own)))
+        runs.append(Run(b"<", bodies, b">", tuple(own), (1,) * len(own) if len(own) % 2 else ()))
+        at += len(own)
+
+    kept = broken_off(runs, after)
+
+    left = sum(end <= after for end in ends)
+    whole = b"".join(b"<%d>" % number for number in range(left))
+    assert b"".join(run.data(0, len(run.ends)) for run in kept) == whole
+    assert all(len(run.tokens) in (0, len(run.ends)) for run in kept)

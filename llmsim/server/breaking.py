@@ -1,0 +1,31 @@
+"""How an answer breaks off: the frames that still leave, and the line that is cut.
+
+Decisions:
+* What goes wrong in mid-stream is a frame like any other, so that it is due at its instant; where the line is cut, the
+  frame is empty and marks that instant.
+"""
+
+from collections.abc import Callable, Sequence
+
+from llmsim.exchange import Fault, Turn
+from llmsim.wire.frames import Run, broken_off, single
+
+
+class CutError(Exception):
+    """The line to the client is to be cut, and the server alone can do it. No bug: the end is booked already."""
+
+
+def breaking_runs(turn: Turn, runs: Sequence[Run], told: Callable[[Fault, int], bytes]) -> tuple[Run, ...]:
+    """Give the frames that leave of a stream; all of them unless its turn breaks off.
+
+    Args:
+        turn: What is answered.
+        runs: Its frames.
+        told: How the fault is told, from the fault and the number of frames that have left.
+    """
+    breakage, end = turn.breakage, turn.broken_at
+    if breakage is None or end is None:
+        return tuple(runs)
+    kept = broken_off(runs, end)
+    data = b"" if breakage.cut else told(breakage.fault, sum(len(run.ends) for run in kept))
+    return (*kept, single(data, end))
