@@ -2,6 +2,7 @@
 
 * LlmsimError
   + ConfigError        a setting is missing, unknown or out of range   -> exit code 2
+  + ScriptError        a script cannot be played                       -> exit code 2
   + CatalogueError     the model catalogue contradicts itself          -> exit code 2
   + StatsError         the stats block is absent or of another layout  -> exit code 1
   + StoreError         the file of the shared store cannot be used     -> exit code 1, or HTTP 500
@@ -42,6 +43,19 @@ class LlmsimError(Exception):
 
 class ConfigError(LlmsimError):
     """A setting is missing, unknown or out of range. The message names it and the nearest right value."""
+
+
+class ScriptError(LlmsimError):
+    """A script cannot be played.
+
+    Attributes:
+        problems: Everything that is wrong with it, a line each: the script's name, the line where it is known, the
+            path, what was found, and what would do.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 class CatalogueError(LlmsimError):

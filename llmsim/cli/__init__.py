@@ -15,7 +15,7 @@ import click
 from llmsim import __version__
 from llmsim.errors import LlmsimError, StatsError
 
-_COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config")
+_COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config", "script")
 
 
 class _Failure(click.ClickException):

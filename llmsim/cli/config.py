@@ -13,8 +13,8 @@ from rich.text import Text
 from llmsim.catalogue import load_catalogue
 from llmsim.cli.options import setting_options
 from llmsim.config import DEFAULT, Knob, Loaded, Settings, knobs, load
-from llmsim.config.literals import literal
 from llmsim.config.reference import example, with_tables
+from llmsim.words import literal
 
 #: Columns from which on the variables fit beside the settings.
 WIDE = 108

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from llmsim.config import CONFIG_VARIABLE, Knob, knobs
-from llmsim.config.literals import literal
+from llmsim.words import literal
 
 Result = TypeVar("Result")
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.stats import Snapshot
+from llmsim.words import printable
 
 LATE_MS = 20.0
 _WARM_MS = 10.0
@@ -78,7 +79,7 @@ def _headline(stats: Snapshot, origin: str) -> Text:
     alive = sum(worker.alive for worker in stats.workers)
     line = Text()
     line.append("llmsim", "bold cyan")
-    line.append(f" on {_printable(origin)}")
+    line.append(f" on {printable(origin)}")
     line.append(f"  ·  up {duration(stats.uptime_secs)}  ·  {alive} worker{'' if alive == 1 else 's'}", "dim")
     return line
 
@@ -143,7 +144,7 @@ def _outcomes(stats: Snapshot) -> RenderableType:
     for name, count in (
         ("streamed", stats.streaming_requests),
         ("not streamed", stats.non_streaming_requests),
-        *((_printable(label), counts.requests) for label, counts in stats.endpoints.items()),
+        *((printable(label), counts.requests) for label, counts in stats.endpoints.items()),
         ("prompt tokens", stats.prompt_tokens),
         ("completion tokens", stats.completion_tokens),
     ):
@@ -248,12 +249,8 @@ def _short(count: int) -> str:
     return f"{value:.1f}{suffix}" if suffix and value < 9.95 else f"{value:.0f}{suffix}"
 
 
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
 def _clipped(name: str) -> Text:
-    text = Text(_printable(name))
+    text = Text(printable(name))
     text.truncate(_NAME_WIDTH, overflow="ellipsis")
     return text
 

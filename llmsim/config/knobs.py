@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from llmsim.config.literals import literal
 from llmsim.config.settings import Settings
+from llmsim.words import literal
 
 PREFIX = "LLMSIM_"
 

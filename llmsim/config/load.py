@@ -22,11 +22,10 @@ from typing import Any
 import msgspec
 
 from llmsim.config.knobs import CONFIG_VARIABLE, PREFIX, Knob, knobs, knobs_by_name
-from llmsim.config.literals import literal
-from llmsim.config.nearest import nearest
 from llmsim.config.settings import ErrorSettings, Settings
 from llmsim.config.values import check_value, parse_value
 from llmsim.errors import ConfigError
+from llmsim.words import literal, nearest
 
 DEFAULT = "default"
 

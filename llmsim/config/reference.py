@@ -10,9 +10,9 @@ import textwrap
 import msgspec
 
 from llmsim.config.knobs import CONFIG_VARIABLE, Knob, knobs
-from llmsim.config.literals import literal
 from llmsim.config.settings import Settings
 from llmsim.errors import ConfigError
+from llmsim.words import literal
 
 BEGIN = "<!-- settings: rewritten by `llmsim config --markdown FILE` -->"
 END = "<!-- end of settings -->"

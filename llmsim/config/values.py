@@ -12,10 +12,9 @@ from typing import Any
 import msgspec
 
 from llmsim.config.knobs import Knob
-from llmsim.config.literals import literal
-from llmsim.config.nearest import nearest
 from llmsim.config.settings import GENERATOR_SYNONYMS, GENERATORS, PROFILE_SYNONYMS
 from llmsim.errors import ConfigError
+from llmsim.words import literal, nearest
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),

@@ -103,13 +103,15 @@ def test_only_planning_rolls_dice() -> None:
 
 
 def test_rendering_knows_neither_clock_nor_files() -> None:
-    """ARCH-1.2: Nothing that could make rendering impure is imported by exchange, wire and providers."""
+    """ARCH-1.2: Nothing that could make rendering impure is imported by exchange, scripts, wire and providers."""
     impure = importers(
         "time", "datetime", "random", "secrets", "uuid", "os", "io", "pathlib", "tempfile", "socket"
     )
 
     assert not [
-        name for name in impure if name.startswith(("llmsim/exchange/", "llmsim/wire/", "llmsim/providers/"))
+        name
+        for name in impure
+        if name.startswith(("llmsim/exchange/", "llmsim/scripts/", "llmsim/wire/", "llmsim/providers/"))
     ]
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from llmsim.cli import main
 from llmsim.planning.tokens import tokenizer
 
-COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config"]
+COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config", "script"]
 
 
 @pytest.fixture(autouse=True)

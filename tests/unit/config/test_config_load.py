@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.config import Knob, Loaded, Settings, knobs, load
-from llmsim.config.literals import literal
 from llmsim.errors import ConfigError
+from llmsim.words import literal
 
 PROFILES = ("instant", "fast", "gpt-5", "gpt-5-mini", "claude-opus", "o-series")
 

@@ -1,0 +1,118 @@
+"""Whether a request is what a turn expects.
+
+Decisions:
+* A request is judged in the house's own words, so a script expects the same of every API: the system's messages are apart,
+  as Anthropic has them, and a result belongs to the message that brings it.
+* What a request holds may be megabytes; of it, sentences repeat a line.
+"""
+
+import fnmatch
+import re
+from collections.abc import Iterator, Sequence
+
+from llmsim.exchange import Message, Prompt
+from llmsim.scripts.script import Expectation, ResultExpectation, TextExpectation
+from llmsim.scripts.tables import shown
+
+_SYSTEM = ("system", "developer")
+_NAMED = 10
+_SEARCHED = 1 << 20
+"""Characters of a text in which a pattern is searched."""
+
+
+def unmet(expect: Expectation, prompt: Prompt) -> tuple[str, ...]:
+    """Say what was expected of a request and is not so.
+
+    Args:
+        expect: What was expected.
+        prompt: The request.
+
+    Returns:
+        A sentence for each; none if all is as expected.
+    """
+    return tuple(_unmet(expect, prompt))
+
+
+def _unmet(expect: Expectation, prompt: Prompt) -> Iterator[str]:
+    if expect.model is not None and not fnmatch.fnmatchcase(prompt.model, expect.model):
+        yield f"expected model {_quoted(expect.model)}, got {_quoted(prompt.model)}"
+    if expect.stream is not None and expect.stream is not prompt.stream:
+        streams = ("an unstreamed answer", "a stream")
+        yield f"expected a request for {streams[expect.stream]}, got one for {streams[prompt.stream]}"
+    talk = [message for message in prompt.messages if message.role not in _SYSTEM]
+    yield from _count(expect, len(talk))
+    system = "\n".join(
+        text for message in prompt.messages if message.role in _SYSTEM for text in message.texts
+    )
+    yield from _misses("the system messages", TextExpectation(contains=expect.system_contains), system)
+    if expect.anywhere:
+        yield from _misses("the conversation", expect.said, "\n".join(_texts(prompt.messages)))
+    else:
+        yield from _misses("the last user message", expect.said, _last_said(talk))
+    offered = {tool.name for tool in prompt.tools}
+    missing = [name for name in expect.tools_offered if name not in offered]
+    if missing:
+        names = [tool.name for tool in prompt.tools]
+        yield f"expected the tools {_listed(missing)} to be offered, got {_listed(names) or 'none'}"
+    for result in expect.tool_results:
+        yield from _result(result, prompt.messages)
+
+
+def _count(expect: Expectation, messages: int) -> Iterator[str]:
+    fewest, most = expect.fewest_messages, expect.most_messages
+    if messages < fewest or (most is not None and messages > most):
+        wanted = (
+            f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
+        )
+        yield f"expected {wanted} messages, system aside, got {messages}"
+
+
+def _last_said(talk: Sequence[Message]) -> str | None:
+    """Give the last user message; one that only brings results of tools is none."""
+    said = (message.texts for message in reversed(talk) if message.role == "user" and message.texts)
+    texts = next(said, None)
+    return None if texts is None else "\n".join(texts)
+
+
+def _texts(messages: Sequence[Message]) -> Iterator[str]:
+    for message in messages:
+        yield from message.texts
+        for call in message.calls:
+            yield from (call.name, call.arguments)
+        for result in message.results:
+            yield result.text
+
+
+def _result(expect: ResultExpectation, messages: Sequence[Message]) -> Iterator[str]:
+    names = {call.id: call.name for message in messages for call in message.calls}
+    results = [result for message in messages for result in message.results]
+    wanted = [result for result in results if expect.call in (result.call, names.get(result.call))]
+    if wanted:
+        yield from _misses(f"the result of {_quoted(expect.call)}", expect.text, wanted[-1].text)
+        return
+    came = [
+        f"{shown(result.call)} ({shown(names[result.call])})" if result.call in names else shown(result.call)
+        for result in results[-_NAMED:]
+    ]
+    yield f"expected a result of {_quoted(expect.call)}, got {'results of ' + ', '.join(came) if came else 'no results'}"
+
+
+def _misses(what: str, expect: TextExpectation, text: str | None) -> Iterator[str]:
+    came = "got no such message" if text is None else "got nothing" if not text else f"got {_quoted(text)}"
+    text = text or ""
+    for part in expect.contains:
+        if part not in text:
+            yield f"expected {what} to contain {_quoted(part)}, {came}"
+    if expect.matches is not None and not re.search(expect.matches, text[:_SEARCHED]):
+        yield f"expected {what} to match {_quoted(expect.matches)}, {came}"
+    if expect.equals is not None and text.strip() != expect.equals.strip():
+        yield f"expected {what} to be {_quoted(expect.equals)}, {came}"
+
+
+def _quoted(text: str) -> str:
+    return f'"{shown(text)}"'
+
+
+def _listed(names: Sequence[str]) -> str:
+    listed = ", ".join(map(shown, names[:_NAMED]))
+    return listed if len(names) <= _NAMED else f"{listed} and {len(names) - _NAMED} more"

@@ -1,0 +1,295 @@
+"""Reading a script: every mistake at once, each with its line, its path, what was found and what would do.
+
+Decisions:
+* `type` says what a turn is and `kind` what fails, as in the files of the Rust project: those play unchanged.
+* A text as arguments is sent as it stands, sound JSON or not; anything else is encoded. The Rust project encodes a text
+  once more, which no client could read: to play broken arguments is worth more.
+* Calls may leave their arguments out: a tool without any is common.
+"""
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any
+
+from llmsim.exchange import FaultKind, FinishReason
+from llmsim.scripts.script import (
+    BreakKind,
+    Expectation,
+    Failure,
+    OnExhausted,
+    ResultExpectation,
+    Script,
+    ScriptCall,
+    ScriptLatency,
+    ScriptTurn,
+    ScriptUsage,
+    StreamFault,
+    TextExpectation,
+    TurnKind,
+)
+from llmsim.scripts.sources import Form, Place, load
+from llmsim.scripts.tables import Findings, Table, found_words
+
+MOST_TURNS = 10_000
+_MOST_CALLS = 128
+_MOST_REPEATS = 1_000_000
+_MOST_TOKENS = 1 << 40
+_MOST_MS = 3_600_000.0
+_MOST_RETRY_MS = 60_000.0
+"""Clients sleep for whatever they are told. The bound is that of the setting."""
+_MOST_PATTERN = 1_000
+
+_OTHER = "other"
+FAILURES = (*(kind.value for kind in FaultKind), _OTHER)
+
+_ANSWERS = "belongs to a turn that answers, not to an error"
+_CALLS = 'belongs to a turn of type "tool_calls" or "mixed"'
+_TEXT = 'belongs to a turn of type "assistant" or "mixed"'
+_REFUSAL = 'belongs to a turn of type "assistant"'
+_ERROR = 'belongs to a turn of type "error"'
+
+_ELSEWHERE = {
+    **dict.fromkeys(("kind", "message", "status_code", "retry_after_ms"), _ERROR),
+    "calls": _CALLS,
+    "text": _TEXT,
+    "refusal": _REFUSAL,
+}
+_ELSEWHERE_OF_ERRORS = dict.fromkeys(
+    ("text", "calls", "reasoning", "refusal", "finish_reason", "usage", "latency", "stream_fault"), _ANSWERS
+)
+
+
+def read(data: bytes, form: Form, name: str, *, profiles: Collection[str] = ()) -> Script:
+    """Read a script.
+
+    Args:
+        data: The script as it is written.
+        form: How it is written.
+        name: What it is called in messages, and unless it has a name of its own.
+        profiles: Names of the latency profiles; empty to take any.
+
+    Raises:
+        ScriptError: It cannot be played. Tells everything that is wrong with it.
+    """
+    source = load(data, form, name)
+    findings = Findings(name, source)
+    if isinstance(source.value, dict):
+        script = _script(Table(source.value, (), findings), name, profiles)
+        findings.close()
+        return script
+    findings.add((), f'wanted a table with "turns", found {found_words(source.value)}')
+    findings.close()
+    raise AssertionError("a script that is no table has a problem")
+
+
+def _script(table: Table, name: str, profiles: Collection[str]) -> Script:
+    own = table.text("name", empty=False)
+    description = table.text("description")
+    exhausted = table.choice("on_exhausted", [word.value for word in OnExhausted])
+    turns = [_turn(turn, profiles) for turn in table.tables("turns", "turns", MOST_TURNS, required=True)]
+    table.close()
+    return Script(
+        name=own or name,
+        on_exhausted=OnExhausted(exhausted) if exhausted else OnExhausted.REPEAT_LAST,
+        turns=tuple(turns),
+        description=description or "",
+    )
+
+
+_NO_TURN = ScriptTurn(kind=TurnKind.ASSISTANT)
+
+
+def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
+    words = [kind.value for kind in TurnKind]
+    if "type" not in table and table.get("kind") in words:
+        table.problem("kind", f'the key for this is "type": "type": "{table.get("kind")}"')
+        return _NO_TURN
+    word = table.choice("type", words, required=True)
+    if word is None:
+        return _NO_TURN
+    kind = TurnKind(word)
+    repeat = table.whole("repeat", 1, _MOST_REPEATS)
+    delay = table.number("delay_ms", _MOST_MS)
+    expect = _expectation(table)
+    if kind is TurnKind.ERROR:
+        failure = _failure(table)
+        table.close(_ELSEWHERE_OF_ERRORS)
+        return ScriptTurn(
+            kind=kind, failure=failure, delay_ms=delay or 0.0, repeat=repeat or 1, expect=expect
+        )
+    speaks = kind is not TurnKind.TOOL_CALLS
+    refusal = table.text("refusal", empty=False) if kind is TurnKind.ASSISTANT else None
+    text = table.text("text", required=refusal is None) if speaks else None
+    if text is not None and refusal is not None:
+        table.problem("refusal", "comes in place of a text; give one of them")
+    finish = table.choice("finish_reason", [reason.value for reason in FinishReason])
+    turn = ScriptTurn(
+        kind=kind,
+        text=text,
+        calls=_calls(table) if kind is not TurnKind.ASSISTANT else (),
+        reasoning=table.text("reasoning", empty=False),
+        refusal=refusal,
+        finish_reason=FinishReason(finish) if finish else None,
+        usage=_usage(table),
+        latency=_latency(table, profiles),
+        delay_ms=delay or 0.0,
+        stream_fault=_stream_fault(table),
+        repeat=repeat or 1,
+        expect=expect,
+    )
+    table.close(_ELSEWHERE)
+    return turn
+
+
+def _calls(table: Table) -> tuple[ScriptCall, ...]:
+    calls = []
+    ids: dict[str, Place] = {}
+    for item in table.tables("calls", "calls", _MOST_CALLS, required=True):
+        name = item.text("name", required=True, empty=False)
+        call_id = item.text("id", empty=False)
+        arguments = item.get("arguments")
+        item.close()
+        if call_id is not None and ids.setdefault(call_id, item.place) != item.place:
+            item.problem("id", f"calls[{ids[call_id][-1]}] has the same id")
+        calls.append(ScriptCall(name or "", _arguments(arguments), call_id))
+    return tuple(calls)
+
+
+def _arguments(value: Any) -> str:
+    if value is None:
+        return "{}"
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _failure(table: Table) -> Failure:
+    word = table.choice("kind", FAILURES, required=True)
+    return Failure(
+        kind=FaultKind(word) if word is not None and word != _OTHER else None,
+        message=table.text("message", empty=False),
+        status_code=table.whole("status_code", 400, 599),
+        retry_after_ms=table.number("retry_after_ms", _MOST_RETRY_MS),
+    )
+
+
+def _usage(table: Table) -> ScriptUsage:
+    usage = table.table("usage")
+    if usage is None:
+        return ScriptUsage()
+    figures = {key: usage.whole(key, 0, _MOST_TOKENS) for key in ScriptUsage.__struct_fields__}
+    usage.close()
+    for part, whole in (("reasoning_tokens", "completion_tokens"), ("cached_tokens", "prompt_tokens")):
+        few, many = figures[part], figures[whole]
+        if few is not None and many is not None and few > many:
+            usage.problem(part, f"is a part of {whole}, which are {many}; found {few}")
+    return ScriptUsage(**figures)
+
+
+def _latency(table: Table, profiles: Collection[str]) -> str | ScriptLatency | None:
+    if isinstance(table.get("latency"), str):
+        return table.choice("latency", sorted(profiles)) if profiles else table.text("latency", empty=False)
+    figures = table.table("latency", wanted="the name of a profile, or a table with ttft_ms and itl_ms")
+    if figures is None:
+        return None
+    latency = ScriptLatency(
+        ttft_ms=figures.number("ttft_ms", _MOST_MS, required=True) or 0.0,
+        itl_ms=figures.number("itl_ms", _MOST_MS, required=True) or 0.0,
+        ttft_stddev_ms=figures.number("ttft_stddev_ms", _MOST_MS) or 0.0,
+        itl_stddev_ms=figures.number("itl_stddev_ms", _MOST_MS) or 0.0,
+    )
+    figures.close()
+    return latency
+
+
+def _stream_fault(table: Table) -> StreamFault | None:
+    fault = table.table("stream_fault")
+    if fault is None:
+        return None
+    word = fault.choice("kind", [kind.value for kind in BreakKind], required=True)
+    after = fault.whole("after_tokens", 0, _MOST_TOKENS, required=True)
+    if word is None:
+        return None
+    kind = BreakKind(word)
+    error = message = stall = None
+    elsewhere = {"for_ms": 'belongs to a stream_fault of kind "stall"'}
+    elsewhere |= dict.fromkeys(("error", "message"), 'belongs to a stream_fault of kind "error"')
+    match kind:
+        case BreakKind.ERROR:
+            error = fault.choice("error", [known.value for known in FaultKind])
+            message = fault.text("message", empty=False)
+        case BreakKind.STALL:
+            stall = fault.number("for_ms", _MOST_MS, required=True)
+    fault.close(elsewhere)
+    return StreamFault(
+        kind=kind,
+        after_tokens=after or 0,
+        error=FaultKind(error) if error else FaultKind.SERVER_ERROR,
+        message=message,
+        for_ms=stall or 0.0,
+    )
+
+
+def _expectation(table: Table) -> Expectation | None:
+    expect = table.table("expect")
+    if expect is None:
+        return None
+    fewest, most = _message_count(expect)
+    found = Expectation(
+        model=expect.text("model", empty=False),
+        said=TextExpectation(contains=expect.texts("contains"), matches=_pattern(expect)),
+        anywhere=expect.flag("anywhere") or False,
+        tool_results=tuple(
+            map(_tool_result, expect.tables("tool_result", "results", _MOST_CALLS, lone=True))
+        ),
+        tools_offered=expect.texts("tools_offered"),
+        fewest_messages=fewest,
+        most_messages=most,
+        system_contains=expect.texts("system_contains"),
+        stream=expect.flag("stream"),
+    )
+    expect.close()
+    return found
+
+
+def _tool_result(table: Table) -> ResultExpectation:
+    call = table.text("call", required=True, empty=False)
+    text = TextExpectation(
+        contains=table.texts("contains"), matches=_pattern(table), equals=table.text("equals")
+    )
+    table.close()
+    return ResultExpectation(call or "", text)
+
+
+def _message_count(table: Table) -> tuple[int, int | None]:
+    value = table.get("message_count")
+    if isinstance(value, int | float):
+        count = table.whole("message_count", 0, _MOST_TOKENS)
+        return count or 0, count
+    bounds = table.table("message_count", wanted="a whole number, or a table with min and max")
+    if bounds is None:
+        return 0, None
+    fewest = bounds.whole("min", 0, _MOST_TOKENS) or 0
+    most = bounds.whole("max", 0, _MOST_TOKENS)
+    bounds.close()
+    if "min" not in bounds and "max" not in bounds:
+        bounds.problem(None, "wanted min, max, or both, found neither")
+    if most is not None and fewest > most:
+        bounds.problem("min", f"is more than max, {most}; found {fewest}")
+    return fewest, most
+
+
+def _pattern(table: Table) -> str | None:
+    pattern = table.text("matches", empty=False)
+    if pattern is None:
+        return None
+    if len(pattern) > _MOST_PATTERN:
+        table.problem("matches", f"wanted at most {_MOST_PATTERN:,} characters, found {len(pattern):,}")
+        return None
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        table.problem("matches", f"no regular expression: {error}")
+        return None
+    return pattern

@@ -1,0 +1,193 @@
+"""`llmsim script`: files are checked, and shown."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from llmsim.cli import main
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "docs" / "examples").iterdir())
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner(env={"COLUMNS": "80"}).invoke(
+        main, ["script", *map(str, arguments)], catch_exceptions=False
+    )
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Any:
+    def write(name: str, text: str | dict[str, Any]) -> Path:
+        path = tmp_path / name
+        path.write_text(text if isinstance(text, str) else json.dumps(text))
+        return path
+
+    return write
+
+
+class TestValidate:
+    """`llmsim script validate`."""
+
+    def test_the_examples_are_sound(self) -> None:
+        """SCRIPT-6.4, SCRIPT-6.1: Each file of docs/examples can be played, in all three forms."""
+        result = run("validate", *EXAMPLES)
+
+        assert result.exit_code == 0
+        assert {path.suffix for path in EXAMPLES} == {".json", ".toml", ".yaml"}
+        assert [line.split(":")[0] for line in result.output.splitlines()] == [
+            f"ok  {path}" for path in EXAMPLES
+        ]
+
+    def test_all_mistakes_of_all_files_are_told(self, written: Any) -> None:
+        """SCRIPT-6.1: Sound files are named, mistakes follow, and the exit code is 2."""
+        sound = written("sound.json", {"turns": [{"type": "assistant", "text": "a", "repeat": 3}]})
+        one = written("one.json", {"turns": [{"type": "asistant"}, {"type": "assistant"}]})
+        two = written("two.yaml", "turns:\n- type: error\n  kind: boom\n")
+
+        result = run("validate", one, sound, two, "missing.toml")
+
+        assert result.exit_code == 2
+        assert f"ok  {sound}: 1 turn for 3 requests\n" in result.output
+        for told in (
+            f'{one}:1: turns[0].type: unknown word "asistant"; did you mean "assistant"?',
+            f'{one}:1: turns[1]: "text" is missing: wanted a text',
+            f'{two}:3: turns[0].kind: unknown word "boom". One of: rate_limit,',
+            "missing.toml: cannot be read: No such file or directory",
+        ):
+            assert told in result.output
+
+    def test_profiles_are_those_of_the_catalogue(self, written: Any) -> None:
+        """SCRIPT-3.2: A profile that does not exist is told with the nearest that does."""
+        path = written("a.toml", "[[turns]]\ntype = 'assistant'\ntext = ''\nlatency = 'claude_opus'\n")
+
+        assert (
+            'turns[0].latency: unknown word "claude_opus"; did you mean "claude-opus"?'
+            in run("validate", path).output
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("json", ' {"turns": [{"type": "assistant", "text": "a"}]}'),
+            ("yaml", "# a comment\nturns:\n- type: assistant\n  text: a = b\n"),
+            ("toml", "# a comment\nname = 'a: b'\n[[turns]]\ntype = 'assistant'\ntext = 'a'\n"),
+            ("tables", "[[turns]]\ntype = 'assistant'\ntext = 'a'\n"),
+        ],
+    )
+    def test_the_form_is_guessed(self, written: Any, name: str, text: str) -> None:
+        """SCRIPT-6.3: A file without a suffix is read as what it looks like."""
+        assert run("validate", written(name, text)).exit_code == 0
+
+    def test_a_guess_is_told(self, written: Any) -> None:
+        """SCRIPT-6.3: What is wrong with a file without a suffix may be the guess."""
+        result = run("validate", written("script", "{turns: []}"))
+
+        assert (
+            "taken for JSON, as it has no suffix; name it .json, .toml, .yaml, .yml if it is not"
+            in result.output
+        )
+        assert "not JSON" in result.output
+
+    def test_an_unknown_suffix_is_refused(self, written: Any) -> None:
+        """SCRIPT-6.3: Only suffixes of the three forms are taken."""
+        assert (
+            "unknown form .txt. One of: .json, .toml, .yaml, .yml"
+            in run("validate", written("a.txt", "{}")).output
+        )
+
+
+class TestShow:
+    """`llmsim script show`."""
+
+    @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+    def test_examples_fit_80_columns(self, example: Path) -> None:
+        """SCRIPT-6.2, SCRIPT-6.4: A line is not longer than the terminal is wide."""
+        result = run("show", example)
+
+        assert result.exit_code == 0
+        assert all(len(line) <= 80 for line in result.output.splitlines())
+        assert "request 1" in result.output
+
+    def test_everything_is_shown(self, written: Any) -> None:
+        """SCRIPT-6.2: Each request with all that its turn says."""
+        latency = {"ttft_ms": 20, "itl_ms": 1.5}
+        path = written(
+            "all.json",
+            {
+                "name": "all",
+                "description": "It has it all.",
+                "on_exhausted": "loop",
+                "turns": [
+                    {
+                        "type": "mixed",
+                        "text": "Said.",
+                        "reasoning": "Thought.",
+                        "calls": [{"name": "f", "arguments": {"a": 1}, "id": "call_7"}, {"name": "g"}],
+                        "finish_reason": "length",
+                        "usage": {"prompt_tokens": 1234},
+                        "latency": latency,
+                        "delay_ms": 250,
+                        "repeat": 2,
+                        "stream_fault": {"kind": "error", "after_tokens": 2, "message": "Oops"},
+                        "expect": {
+                            "model": "gpt-*",
+                            "contains": "Paris",
+                            "stream": True,
+                            "message_count": 3,
+                            "system_contains": "agent",
+                            "tool_result": [{"call": "f", "equals": "1"}, {"call": "g"}],
+                        },
+                    },
+                    {
+                        "type": "error",
+                        "kind": "other",
+                        "status_code": 502,
+                        "message": "boom",
+                        "retry_after_ms": 5,
+                    },
+                ],
+            },
+        )
+
+        output = run("show", path).output
+
+        for shown in (
+            "all  ·  2 turns for 3 requests", "It has it all.", "requests 1 to 2  turns[0], mixed", "model gpt-*",
+            "a stream", "3 messages", 'the system to say "agent"', 'the user to say "Paris"',
+            'the result of f to be "1"', "a result of g", "250 ms", "20 ± 0 ms to the first token, 1.5 ± 0 ms between",
+            "thinks    Thought.", "says      Said.", 'calls     f  {"a":1}', "as call_7", "calls     g  {}",
+            "as …_llmsim_0_1", "after 2 tokens: server error: Oops", "with length", "1,234 prompt tokens",
+            "request 3  turns[1], error", "other, with status 502, to be retried after 5 ms: boom",
+            "then the script begins anew",
+        ):  # fmt: skip
+            assert shown in output, shown
+
+    def test_a_script_cannot_steer_the_terminal(self, written: Any) -> None:
+        """SCRIPT-6.2: What does not print is replaced, in names, texts and arguments; markup is text."""
+        bad = "a\x1b[31mb\x07\r[bold]c"
+        turns = [{"type": "mixed", "text": bad, "calls": [{"name": bad, "arguments": bad, "id": bad}]}]
+        path = written("bad.json", {"name": bad, "description": bad, "turns": turns})
+
+        output = run("show", path).output
+
+        assert not set("\x1b\x07\r") & set(output)
+        assert output.count("a�[31mb��[bold]c") == 6
+
+    def test_long_texts_are_cut(self, written: Any) -> None:
+        """SCRIPT-6.2: Of a text as long as a book, the beginning is shown and the rest counted."""
+        path = written("long.json", {"turns": [{"type": "assistant", "text": "word " * 20_000}]})
+
+        output = run("show", path).output
+
+        assert "… (98,500 characters more)" in output
+        assert len(output) < 4_000
+
+    def test_what_cannot_be_played_is_not_shown(self, written: Any) -> None:
+        """SCRIPT-6.1: The mistakes are told instead, with exit code 2."""
+        result = run("show", written("none.json", {"turns": []}))
+
+        assert result.exit_code == 2
+        assert "at least one" in result.output

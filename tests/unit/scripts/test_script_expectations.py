@@ -1,0 +1,132 @@
+"""What a turn expects of its request, and how it is told that it is otherwise."""
+
+from typing import Any
+
+import pytest
+
+from llmsim.exchange import Message, PastCall, Prompt, Tool, ToolResult
+from llmsim.scripts import Expectation, ResultExpectation, TextExpectation, unmet
+
+AGENT = Prompt(
+    model="gpt-5-mini",
+    messages=(
+        Message("developer", ("You are an agent.",)),
+        Message("user", ("List the files", "in /tmp")),
+        Message("assistant", ("Sure.",), calls=(PastCall("call_1", "bash", '{"command":"ls"}'),)),
+        Message("tool", (), results=(ToolResult("call_1", "a.txt\n"),)),
+        Message("assistant", (), calls=(PastCall("call_2", "bash", "{}"), PastCall("call_3", "read", "{}"))),
+        Message("user", (), results=(ToolResult("call_2", "b.txt"), ToolResult("call_3", "x" * 10_000))),
+    ),
+    tools=(Tool("bash"), Tool("read")),
+    stream=True,
+)
+"""A loop in the middle; its last message brings results as Anthropic's do."""
+
+
+def result(call: str, **text: Any) -> tuple[ResultExpectation, ...]:
+    return (ResultExpectation(call, TextExpectation(**text)),)
+
+
+@pytest.mark.parametrize(
+    "expect",
+    [
+        Expectation(),
+        Expectation(model="gpt-5-mini"),
+        Expectation(model="gpt-*"),
+        Expectation(said=TextExpectation(contains=("List", "/tmp"), matches=r"files\nin")),
+        Expectation(said=TextExpectation(contains=("agent", "Sure", "ls", "a.txt")), anywhere=True),
+        Expectation(system_contains=("agent",)),
+        Expectation(tool_results=result("call_1", equals="a.txt")),
+        Expectation(tool_results=result("bash", contains=("b",), matches="^b")),
+        Expectation(tool_results=result("read")),
+        Expectation(tools_offered=("read",)),
+        Expectation(fewest_messages=5, most_messages=5),
+        Expectation(fewest_messages=2),
+        Expectation(stream=True),
+    ],
+)
+def test_what_is_so_is_not_complained_of(expect: Expectation) -> None:
+    """SCRIPT-4.1: Each kind of expectation can be met."""
+    assert unmet(expect, AGENT) == ()
+
+
+@pytest.mark.parametrize(
+    ("expect", "told"),
+    [
+        (Expectation(model="gpt-4*"), 'expected model "gpt-4*", got "gpt-5-mini"'),
+        (Expectation(model="GPT-5-mini"), 'expected model "GPT-5-mini", got "gpt-5-mini"'),
+        (
+            Expectation(said=TextExpectation(contains=("Paris",))),
+            'expected the last user message to contain "Paris", got "List the files�in /tmp"',
+        ),
+        (
+            Expectation(said=TextExpectation(matches="^in")),
+            'expected the last user message to match "^in", got "List the files�in /tmp"',
+        ),
+        (
+            Expectation(system_contains=("robot",)),
+            'expected the system messages to contain "robot", got "You are an agent."',
+        ),
+        (Expectation(tool_results=result("bash", equals="c")), 'expected the result of "bash" to be "c", got "b.txt"'),
+        (
+            Expectation(tool_results=result("write")),
+            'expected a result of "write", got results of call_1 (bash), call_2 (bash), call_3 (read)',
+        ),
+        (
+            Expectation(tools_offered=("bash", "write")),
+            "expected the tools write to be offered, got bash, read",
+        ),
+        (Expectation(fewest_messages=6), "expected at least 6 messages, system aside, got 5"),
+        (Expectation(fewest_messages=3, most_messages=3), "expected 3 messages, system aside, got 5"),
+        (Expectation(most_messages=4), "expected 0 to 4 messages, system aside, got 5"),
+        (Expectation(stream=False), "expected a request for an unstreamed answer, got one for a stream"),
+    ],
+)  # fmt: skip
+def test_what_is_not_so_is_told(expect: Expectation, told: str) -> None:
+    """SCRIPT-4.1, SCRIPT-4.2: A sentence says what was expected and what came."""
+    assert unmet(expect, AGENT) == (told,)
+
+
+def test_each_expectation_has_a_sentence() -> None:
+    """SCRIPT-4.2: All that is not as expected is told at once."""
+    expect = Expectation(model="a", stream=False, tools_offered=("b",), tool_results=result("c"))
+
+    assert len(unmet(expect, AGENT)) == 4
+
+
+def test_what_is_not_there_is_told() -> None:
+    """SCRIPT-4.2: A request without messages, tools and results is judged as any other."""
+    bare = Prompt(model="m", messages=(Message("user", (), results=()),))
+
+    told = unmet(
+        Expectation(
+            said=TextExpectation(contains=("x",)),
+            system_contains=("y",),
+            tools_offered=("t",),
+            tool_results=result("t"),
+        ),
+        bare,
+    )
+
+    assert told == (
+        'expected the system messages to contain "y", got nothing',
+        'expected the last user message to contain "x", got no such message',
+        "expected the tools t to be offered, got none",
+        'expected a result of "t", got no results',
+    )
+
+
+def test_sentences_are_short() -> None:
+    """SCRIPT-4.2: Of long texts and many names little is repeated."""
+    tools = tuple(Tool("n" * 500 + str(number)) for number in range(500))
+    prompt = Prompt(model="m" * 5000, messages=(Message("user", ("u" * 5000,)),), tools=tools)
+    expect = Expectation(
+        model="x",
+        said=TextExpectation(contains=("e" * 5000,)),
+        tools_offered=tuple(str(n) for n in range(500)),
+    )
+
+    told = unmet(expect, prompt)
+
+    assert len(told) == 3
+    assert all(len(sentence) < 1000 for sentence in told)
