@@ -248,7 +248,9 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[
             str,
             _about(
-                "Script file of the original's scripted mode, which is not available in this version: only empty is taken."
+                "Script that answers all requests to the generating endpoints, unless they choose another; unset or empty, "
+                "replies are generated.",
+                flag="--script",
             ),
         ]
         | None
@@ -348,6 +350,55 @@ class AnthropicSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     ] = True
 
 
+class ScriptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Scripts that requests choose by name, and the sessions that play them."""
+
+    dir: (
+        Annotated[
+            str,
+            _about(
+                "Directory of scripts (`.json`, `.toml`, `.yaml`) that requests choose by the file's name in the header "
+                "`x-llmsim-script`; unset, there are only those that clients send.",
+                flag="--scripts-dir",
+            ),
+        ]
+        | None
+    ) = None
+    max_sessions: Annotated[
+        int,
+        _about(
+            "Most sessions whose place in a script is kept; the least used go first.",
+            unit="sessions",
+            ge=1,
+            le=10_000_000,
+        ),
+    ] = 10_000
+
+
+class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The control API, and what can be asked of it."""
+
+    enabled: Annotated[
+        bool,
+        _about(
+            "Serve the control API: `/llmsim/scripts`, `/llmsim/sessions`, `/llmsim/requests`, `/llmsim/reset`."
+        ),
+    ] = True
+    journal: Annotated[
+        Literal["sessions", "all", "off"],
+        _about(
+            "Whose requests are written to the journal that `/llmsim/requests` reads: those of named sessions and of "
+            "scripts, all, or none."
+        ),
+    ] = "sessions"
+    journal_entries: Annotated[
+        int,
+        _about(
+            "Most requests that the journal keeps; the oldest go first.", unit="requests", ge=1, le=1_000_000
+        ),
+    ] = 2_000
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set; one attribute for each table of the TOML file."""
 
@@ -358,3 +409,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: ModelSettings = msgspec.field(default_factory=ModelSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
     anthropic: AnthropicSettings = msgspec.field(default_factory=AnthropicSettings)
+    scripts: ScriptSettings = msgspec.field(default_factory=ScriptSettings)
+    admin: AdminSettings = msgspec.field(default_factory=AdminSettings)

@@ -19,8 +19,8 @@ from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Ask, Generation, Provider, Reply
 from llmsim.providers.storage import Stored
 from llmsim.server.deciding import Decider, Decision
-from llmsim.server.desk import ServerDesk
 from llmsim.server.pacing import Flight
+from llmsim.server.stage import Cue, Stage
 from llmsim.server.visits import KEY, Visit
 from llmsim.stats import Outcome
 
@@ -66,13 +66,15 @@ class Turns:
         provider: Provider,
         generation: Generation,
         planner: Planner,
-        desk: ServerDesk,
+        decider: Decider,
+        stage: Stage,
         max_body_bytes: int,
     ) -> None:
         self._provider = provider
         self._generation = generation
         self._planner = planner
-        self._decider = Decider(generation, planner, desk)
+        self._decider = decider
+        self._stage = stage
         self._max_body_bytes = max_body_bytes
 
     async def on_post(self, req: Request, resp: Response) -> None:
@@ -81,7 +83,8 @@ class Turns:
         try:
             if self._provider.admit is not None:
                 self._provider.admit(req.headers_lower)
-            decision = await self._decide(await read_body(req, self._max_body_bytes), visit.arrived)
+            cue = self._stage.cue(req.get_header)
+            decision = await self._decide(await read_body(req, self._max_body_bytes), visit.arrived, cue)
         except RefusedError as error:
             visit.outcome = Outcome.REFUSED
             self._deny(resp, visit, self._provider.render_refusal(error))
@@ -90,8 +93,8 @@ class Turns:
             visit.outcome = Outcome.ABANDONED
             return
         ask, outcome, stored = decision.ask, decision.outcome, decision.stored
-        if stored is not None:
-            visit.undo = partial(self._decider.lost, decision)
+        if decision.is_open:
+            visit.ended = partial(self._decider.ended, decision)
         if isinstance(outcome, Fault):
             await self._fail(resp, visit, ask, outcome)
         elif ask.prompt.stream:
@@ -101,13 +104,11 @@ class Turns:
         else:
             await self._answer(resp, visit, ask, outcome)
 
-    async def _decide(self, body: bytes, arrived: float) -> Decision:
+    async def _decide(self, body: bytes, arrived: float, cue: Cue | None) -> Decision:
+        decide = partial(self._decider.decide, body, self._generation.parse, arrived, cue=cue)
         if len(body) < OFF_LOOP:
-            return self._decide_now(body, arrived)
-        return await asyncio.get_running_loop().run_in_executor(None, self._decide_now, body, arrived)
-
-    def _decide_now(self, body: bytes, arrived: float) -> Decision:
-        return self._decider.decide(self._generation.parse(body), arrived)
+            return decide()
+        return await asyncio.get_running_loop().run_in_executor(None, decide)
 
     async def _fail(self, resp: Response, visit: Visit, ask: Ask, fault: Fault) -> None:
         visit.recorder.accepted(ask.prompt.model, streaming=ask.prompt.stream, prompt_tokens=0)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from llmsim.scripts import Form
 from llmsim.state.database import Database, transaction
 
 _SCHEMA = """\
@@ -43,7 +44,7 @@ class Volume(msgspec.Struct, frozen=True):
 
     name: str
     edition: int
-    form: str
+    form: Form
     origin: str
     at: float
     data: bytes
@@ -64,7 +65,7 @@ class Library:
         self._database = Database(path, _SCHEMA)
         self._clock = clock
 
-    def put(self, name: str, form: str, data: bytes, origin: str = "uploaded") -> bool:
+    def put(self, name: str, form: Form, data: bytes, origin: str = "uploaded") -> bool:
         """Keep a script, in place of the one of that name; tell whether there was one."""
 
         def work(connection: sqlite3.Connection) -> bool:

@@ -13,7 +13,7 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def test_entries_are_read_in_order(journal: Journal) -> None:
-    """SCRIPT-7.1: The oldest first, of one session or of all, a page at a time."""
+    """SESS-4.1: The oldest first, of one session or of all, a page at a time."""
     for number, session in enumerate("abab"):
         journal.write(session, float(number), b"{}")
 
@@ -26,7 +26,7 @@ def test_entries_are_read_in_order(journal: Journal) -> None:
 
 
 def test_an_entry_is_completed(journal: Journal) -> None:
-    """SCRIPT-7.2: How a request ended is known when it has ended."""
+    """SESS-4.2: How a request ended is known when it has ended."""
     number = journal.write("a", 1.0, b"{}")
     assert journal.read()[0] == [Entry(1, "a", 1.0, None, None, b"{}")]
     journal.end(number, "finished", 0.5)
@@ -35,7 +35,7 @@ def test_an_entry_is_completed(journal: Journal) -> None:
 
 
 def test_the_last_entries_are_kept(journal: Journal) -> None:
-    """SCRIPT-7.3: The journal is bounded; numbers are never used again."""
+    """SESS-4.3: The journal is bounded; numbers are never used again."""
     for number in range(12):
         journal.write("a", float(number), b"{}")
     assert [entry.number for entry in journal.read()[0]] == [8, 9, 10, 11, 12]
@@ -46,7 +46,7 @@ def test_the_last_entries_are_kept(journal: Journal) -> None:
 
 
 def test_one_session_is_cleared(journal: Journal) -> None:
-    """SCRIPT-7.3: And leaves the others alone."""
+    """SESS-4.3: And leaves the others alone."""
     for session in "aba":
         journal.write(session, 0.0, b"{}")
 

@@ -13,7 +13,7 @@ def library(tmp_path: Path) -> Library:
 
 
 def test_scripts_are_kept_by_name(library: Library) -> None:
-    """SCRIPT-6.1: Put, looked up, listed, deleted."""
+    """SESS-3.1: Put, looked up, listed, deleted."""
     assert not library.put("b", "json", b"{}", "b.json")
     assert not library.put("a", "yaml", b"x")
 
@@ -25,7 +25,7 @@ def test_scripts_are_kept_by_name(library: Library) -> None:
 
 
 def test_an_edition_is_never_used_again(library: Library) -> None:
-    """SCRIPT-6.2: A script that is replaced, or deleted and put again, is another edition."""
+    """SESS-3.2: A script that is replaced, or deleted and put again, is another edition."""
     library.put("a", "json", b"1")
     editions = [library.edition("a")]
     assert library.put("a", "json", b"2")

@@ -36,11 +36,11 @@ class TestCursors:
     """Who gets which turn."""
 
     def test_turns_are_given_out_in_order(self, sessions: Sessions) -> None:
-        """SCRIPT-4.1: Each request of a session gets the next turn."""
+        """SESS-1.1: Each request of a session gets the next turn."""
         assert turns(sessions, 4) == [0, 1, 2, 3]
 
     def test_sessions_and_scripts_are_independent(self, sessions: Sessions) -> None:
-        """SCRIPT-4.2: A session has a cursor for each script, and disturbs no other."""
+        """SESS-1.2: A session has a cursor for each script, and disturbs no other."""
         turns(sessions, 3)
 
         assert turns(sessions, 2, session="b") == [0, 1]
@@ -48,7 +48,7 @@ class TestCursors:
         assert turns(sessions, 1) == [3]
 
     def test_a_request_that_does_not_fit_moves_nothing(self, sessions: Sessions) -> None:
-        """SCRIPT-5.3: The turn waits for a request that fits; what was not met is remembered."""
+        """SESS-1.6: The turn waits for a request that fits; what was not met is remembered."""
         unfit = Judgement(plays=False, met=False, unmet=("wanted x",))
 
         assert sessions.play("a", "s", lambda _: unfit) is None
@@ -58,7 +58,7 @@ class TestCursors:
         assert standing.failures == (Failure(1000.0, 0, ("wanted x",)),)
 
     def test_the_last_failures_are_remembered(self, sessions: Sessions) -> None:
-        """SCRIPT-5.3: However many there are, memory is bounded; the count is exact."""
+        """SESS-1.6: However many there are, memory is bounded; the count is exact."""
         for number in range(50):
             sessions.play("a", "s", lambda _, n=number: Judgement(plays=False, met=False, unmet=(str(n),)))
         (standing,) = sessions.standings()
@@ -67,7 +67,7 @@ class TestCursors:
         assert [failure.unmet for failure in standing.failures] == [(str(n),) for n in range(30, 50)]
 
     def test_a_judge_that_raises_moves_nothing(self, sessions: Sessions) -> None:
-        """SCRIPT-4.3: A bug in between leaves the session where it was."""
+        """SESS-1.3: A bug in between leaves the session where it was."""
         turns(sessions, 1)
 
         def judge(_: int) -> Judgement:
@@ -82,13 +82,13 @@ class TestClaims:
     """Turns that were given out and not played."""
 
     def test_a_turn_that_is_being_played_is_not_given_out_again(self, sessions: Sessions) -> None:
-        """SCRIPT-4.1: Two requests at once get two turns."""
+        """SESS-1.1: Two requests at once get two turns."""
         first, second = (sessions.play("a", "s", lambda _: YES) for _ in range(2))
 
         assert (first, second) == (Claim("a", "s", 0), Claim("a", "s", 1))
 
     def test_a_turn_that_is_handed_back_goes_to_the_next(self, sessions: Sessions) -> None:
-        """SCRIPT-4.3: What a worker could not play is played for the next request, and counts once."""
+        """SESS-1.3: What a worker could not play is played for the next request, and counts once."""
         claim = sessions.play("a", "s", lambda _: YES)
         assert claim is not None
         sessions.settle(claim, played=False)
@@ -98,7 +98,7 @@ class TestClaims:
         assert (standing.cursor, standing.played) == (2, 2)
 
     def test_the_turn_of_a_killed_process_goes_to_the_next(self, sessions: Sessions) -> None:
-        """SCRIPT-4.3: A worker that is killed with a turn in its hands has skipped none."""
+        """SESS-1.3: A worker that is killed with a turn in its hands has skipped none."""
         turns(sessions, 1)
         claimed = FORK.Event()
 
@@ -118,7 +118,7 @@ class TestClaims:
         assert turns(sessions, 2) == [1, 3]
 
     def test_settling_what_is_forgotten_counts_nothing(self, sessions: Sessions) -> None:
-        """SCRIPT-4.4: A turn that was under way when its session was reset belongs to nobody."""
+        """SESS-1.4: A turn that was under way when its session was reset belongs to nobody."""
         claim = sessions.play("a", "s", lambda _: YES)
         assert claim is not None
         sessions.forget("a")
@@ -133,7 +133,7 @@ def hammer(sessions: Sessions, count: int, say: Callable[[list[int]], None]) -> 
 
 
 def test_no_turn_is_given_twice_and_none_is_skipped(sessions: Sessions) -> None:
-    """SCRIPT-4.1: Also when four processes ask at once."""
+    """SESS-1.1: Also when four processes ask at once."""
     queue = FORK.SimpleQueue()
     processes = [FORK.Process(target=hammer, args=(sessions, 100, queue.put)) for _ in range(4)]
     for process in processes:
@@ -146,7 +146,7 @@ def test_no_turn_is_given_twice_and_none_is_skipped(sessions: Sessions) -> None:
 
 
 def test_the_least_used_sessions_make_room(tmp_path: Path) -> None:
-    """SCRIPT-4.5: The number of sessions is bounded; those that were used last are kept."""
+    """SESS-1.5: The number of sessions is bounded; those that were used last are kept."""
     now = iter(range(1000))
     sessions = Sessions(tmp_path / "sessions", 3, lambda: float(next(now)))
     for name in "abcad":
@@ -157,7 +157,7 @@ def test_the_least_used_sessions_make_room(tmp_path: Path) -> None:
 
 
 def test_sessions_are_reset(sessions: Sessions) -> None:
-    """SCRIPT-4.4: One, those of a script, or all."""
+    """SESS-1.4: One, those of a script, or all."""
     for name in "ab":
         for script in "st":
             turns(sessions, 2, session=name, script=script)
@@ -172,7 +172,7 @@ def test_sessions_are_reset(sessions: Sessions) -> None:
 
 
 def test_holders_are_known_by_their_start() -> None:
-    """SCRIPT-4.3: A process lives as long as it runs; one with its id that was started later is another."""
+    """SESS-1.3: A process lives as long as it runs; one with its id that was started later is another."""
     process = FORK.Process(target=time.sleep, args=(60,))
     process.start()
     assert process.pid is not None
