@@ -25,6 +25,9 @@
     - UnknownResponseError a stored response that does not exist is looked up or continued
     - UnknownRouteError    no such path under the provider's prefix
     - MethodError          the path exists, but not for this method
+    - UnknownScriptError   a script that nobody has loaded is to play
+    - ExhaustedError       a script has no turn left
+    - ExpectationError     the request is not what the script's turn expects
 
 Decisions:
 * A refusal says what is wrong in the house's own terms; the provider renders it in its
@@ -329,3 +332,53 @@ class MethodError(RefusedError):
         self.method = method
         self.path = path
         self.allowed = allowed
+
+
+class UnknownScriptError(RefusedError):
+    """A script that nobody has loaded is to play.
+
+    Attributes:
+        script: Its name, as requested.
+        meant: The name that was probably meant; None if there is none like it.
+    """
+
+    def __init__(self, script: str, meant: str | None = None) -> None:
+        hint = f"; did you mean '{meant}'?" if meant else ""
+        super().__init__(f"no script '{script[:100]}' is loaded{hint}")
+        self.script = script
+        self.meant = meant
+
+
+class ExhaustedError(RefusedError):
+    """A script has no turn left for a session.
+
+    Attributes:
+        script: The script's name.
+        session: The session's name.
+        turns: How many requests the script answers.
+    """
+
+    def __init__(self, script: str, session: str, turns: int) -> None:
+        super().__init__(
+            f"script '{script}' is exhausted: session '{session}' has had all of its {turns} turns, and on_exhausted "
+            "is error"
+        )
+        self.script = script
+        self.session = session
+        self.turns = turns
+
+
+class ExpectationError(RefusedError):
+    """The request is not what the script's turn expects.
+
+    Attributes:
+        script: The script's name.
+        number: Where the turn stands in the script, from 0.
+        unmet: What was expected and what came, a sentence each.
+    """
+
+    def __init__(self, script: str, number: int, unmet: tuple[str, ...]) -> None:
+        super().__init__(f"script '{script}', turns[{number}]: {'; '.join(unmet)}")
+        self.script = script
+        self.number = number
+        self.unmet = unmet

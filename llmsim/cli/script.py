@@ -8,9 +8,9 @@ from rich.console import Console
 from llmsim.catalogue import load_catalogue
 from llmsim.cli.script_view import size, view
 from llmsim.errors import ScriptError
-from llmsim.scripts import Form, Script, read
+from llmsim.scripts import Script
+from llmsim.state.script_files import read_script_file
 
-_FORMS: dict[str, Form] = {".json": "json", ".toml": "toml", ".yaml": "yaml", ".yml": "yaml"}
 _FILE = click.Path(path_type=Path)
 
 
@@ -47,33 +47,4 @@ def show(file: Path) -> None:
 
 
 def _read(file: Path) -> Script:
-    form = _FORMS.get(file.suffix.lower())
-    if form is None and file.suffix:
-        raise ScriptError((f"{file}: unknown form {file.suffix}. One of: {', '.join(_FORMS)}",))
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise ScriptError((f"{file}: cannot be read: {error.strerror}",)) from None
-    profiles = load_catalogue().profiles
-    if form is not None:
-        return read(data, form, str(file), profiles=profiles)
-    form = _guessed(data)
-    try:
-        return read(data, form, str(file), profiles=profiles)
-    except ScriptError as error:
-        hint = (
-            f"{file}: taken for {form.upper()}, as it has no suffix; name it {', '.join(_FORMS)} if it is not"
-        )
-        raise ScriptError((hint, *error.problems)) from None
-
-
-def _guessed(data: bytes) -> Form:
-    """Guess the form of a file without a suffix: JSON begins with a brace; YAML's turns end in a colon, TOML's do not."""
-    text = data.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if text.startswith((b"{", b"[")) and not text.startswith(b"[["):
-        return "json"
-    for line in text.splitlines():
-        if line.startswith(b"#") or not line.strip():
-            continue
-        return "toml" if line.startswith(b"[") or b"=" in line.partition(b":")[0] else "yaml"
-    return "yaml"
+    return read_script_file(file, load_catalogue().profiles).script

@@ -2,16 +2,19 @@
 
 from llmsim.config.knobs import CONFIG_VARIABLE, Knob, knobs
 from llmsim.config.load import DEFAULT, Loaded, load
-from llmsim.config.settings import (
-    GENERATORS,
+from llmsim.config.serving import (
+    AdminSettings,
+    ModelSettings,
+    ScriptSettings,
+    ServerSettings,
+    StoreSettings,
+)
+from llmsim.config.settings import GENERATORS, Settings
+from llmsim.config.simulating import (
     AnthropicSettings,
     ErrorSettings,
     LatencySettings,
-    ModelSettings,
     ResponseSettings,
-    ServerSettings,
-    Settings,
-    StoreSettings,
     ToolSettings,
 )
 
@@ -19,6 +22,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT",
     "GENERATORS",
+    "AdminSettings",
     "AnthropicSettings",
     "ErrorSettings",
     "Knob",
@@ -26,6 +30,7 @@ __all__ = [
     "Loaded",
     "ModelSettings",
     "ResponseSettings",
+    "ScriptSettings",
     "ServerSettings",
     "Settings",
     "StoreSettings",

@@ -22,7 +22,8 @@ from typing import Any
 import msgspec
 
 from llmsim.config.knobs import CONFIG_VARIABLE, PREFIX, Knob, knobs, knobs_by_name
-from llmsim.config.settings import ErrorSettings, Settings
+from llmsim.config.settings import Settings
+from llmsim.config.simulating import ErrorSettings
 from llmsim.config.values import check_value, parse_value
 from llmsim.errors import ConfigError
 from llmsim.words import literal, nearest

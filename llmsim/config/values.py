@@ -80,11 +80,6 @@ def check_value(knob: Knob, value: Any, profiles: Collection[str] = ()) -> Any:
             return _check_profile(knob, checked, profiles)
         case "response.generator":
             return _check_generator(knob, checked)
-        case "response.script_path" if checked:
-            raise ConfigError(
-                f"{knob.name}: scripted mode is not available in this version; remove the setting "
-                f"(found {literal(checked)})"
-            )
     return checked
 
 

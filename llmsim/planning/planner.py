@@ -37,11 +37,13 @@ from llmsim.planning.dice import Dice, fresh, id_source, seeded, seeded_id
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import Generator, Tickets, generator
 from llmsim.planning.latency import Latency
-from llmsim.planning.reading import check_use, count_text, read
+from llmsim.planning.reading import Reading, check_use, count_text, read
 from llmsim.planning.reasoning import reasoning_tokens
+from llmsim.planning.scenes import play
 from llmsim.planning.speaking import Speaker, Speech, call_ids, with_odds, within
 from llmsim.planning.summaries import told_passage
 from llmsim.planning.tokens import Tokenizer, tokenizer
+from llmsim.scripts import Scene
 
 _MESSAGE_TOKENS = 4
 """What a message costs beside its text: its role and the marks around it.
@@ -88,6 +90,7 @@ class Planner:
         self._speak = Speaker(settings, self._generate)
         self._latency = Latency(settings.latency, catalogue.profiles)
         self._faults = Faults(settings.errors)
+        self._retry_after = settings.errors.retry_after_ms / 1000
         self._tickets = tickets
         self._clock = clock
         self._cache = cache or NoCache()
@@ -110,18 +113,7 @@ class Planner:
         Raises:
             RefusedError: The model would not take it.
         """
-        model = self._catalogue.facts(prompt.model)
-        check_use(prompt, model)
-        if prompt.images and model.known and not model.vision:
-            raise VisionError(prompt.model, prompt.images[0].path)
-        words = tokenizer(model.tokenizer)
-        # The same texts end several prefixes; each is counted once.
-        count = functools.cache(words.count) if prompt.cache_marks else words.count
-        reading = read(prompt, model, words, enforce_window=self._enforce_window)
-        prompt_tokens = reading.tokens if reading else _prompt_tokens(prompt, count)
-        if self._enforce_window and not reading and prompt_tokens > model.context_window:
-            raise ContextLengthError(model.context_window, prompt_tokens)
-
+        model, words, count, reading, prompt_tokens = self._heard(prompt)
         numbered = (
             self._dice if self._seed is None else seeded("request", self._seed, self._tickets("request"))
         )
@@ -149,6 +141,49 @@ class Planner:
             usage=_usage(prompt_tokens, choices, use),
             schedule=self._latency.schedule(model.profile, dice, cached=use.read / prompt_tokens),
             vectors=reading.vectors() if reading else (),
+        )
+
+    def _heard(self, prompt: Prompt) -> tuple[Model, Tokenizer, Callable[[str], int], Reading | None, int]:
+        """Take a prompt in: its model, the words it is counted in, the texts of embeddings, and its tokens.
+
+        Raises:
+            RefusedError: The model would not take it.
+        """
+        model = self._catalogue.facts(prompt.model)
+        check_use(prompt, model)
+        if prompt.images and model.known and not model.vision:
+            raise VisionError(prompt.model, prompt.images[0].path)
+        words = tokenizer(model.tokenizer)
+        # The same texts end several prefixes; each is counted once.
+        count = functools.cache(words.count) if prompt.cache_marks else words.count
+        reading = read(prompt, model, words, enforce_window=self._enforce_window)
+        tokens = reading.tokens if reading else _prompt_tokens(prompt, count)
+        if self._enforce_window and not reading and tokens > model.context_window:
+            raise ContextLengthError(model.context_window, tokens)
+        return model, words, count, reading, tokens
+
+    def play(self, prompt: Prompt, scene: Scene) -> Turn | Fault:
+        """Answer `prompt` with a turn of a script. No simulated failure comes between.
+
+        Raises:
+            RefusedError: The model would not take it.
+        """
+        model, words, count, _, prompt_tokens = self._heard(prompt)
+        seed = prompt.seed if prompt.seed is not None else self._seed
+        dice = self._dice if seed is None else seeded("scene", seed, scene.number, scene.take, prompt.model)
+        return play(
+            scene,
+            prompt,
+            id=self.new_id(),
+            created=int(self._clock()),
+            words=words,
+            prompt_tokens=prompt_tokens,
+            limit=self._limit(prompt, model, prompt_tokens),
+            latency=self._latency,
+            profile=model.profile,
+            dice=dice,
+            retry_after=self._retry_after,
+            use=self._cached(prompt, model, count),
         )
 
     def silence(self, prompt: Prompt) -> Turn:

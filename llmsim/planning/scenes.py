@@ -33,7 +33,7 @@ from llmsim.planning.endings import limited, stopped
 from llmsim.planning.latency import Latency
 from llmsim.planning.speaking import Speech, called, text, with_odds, within
 from llmsim.planning.tokens import Tokenizer
-from llmsim.scripts import BreakKind, Failure, Scene, Script, ScriptCall, ScriptTurn, StreamFault
+from llmsim.scripts import BreakKind, Failure, Scene, ScriptCall, ScriptTurn, StreamFault
 
 _BY_STATUS = {
     401: FaultKind.AUTHENTICATION,
@@ -94,16 +94,6 @@ def play(
         usage=_usage(turn, prompt_tokens, choices, use),
         schedule=_schedule(turn, latency, profile, dice, cached=use.read / prompt_tokens),
         breakage=_breakage(turn.stream_fault),
-    )
-
-
-def exhausted(script: Script) -> Fault:
-    """Tell what a script answers that has no turn left."""
-    requests = f"{script.length:,} request{'' if script.length == 1 else 's'}"
-    return Fault(
-        FaultKind.SERVER_ERROR,
-        message=f"The script {script.name!r} is exhausted: it answers {requests}, and this is one more. "
-        "(simulated by llmsim)",
     )
 
 

@@ -21,14 +21,18 @@ from llmsim.errors import InvalidJsonError, MethodError, RefusedError, UnknownRo
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.registry import PROVIDERS, endpoint_numbers, providers
+from llmsim.server.control import ROUTES as CONTROL_ROUTES
+from llmsim.server.deciding import Decider
 from llmsim.server.desk import ServerDesk
 from llmsim.server.operations import Responder, responder
 from llmsim.server.pacing import Wheel
+from llmsim.server.scribe import Scribe
 from llmsim.server.sockets import Sockets
+from llmsim.server.stage import Stage
 from llmsim.server.system import Health, Stats
 from llmsim.server.turns import Turns, send_error
 from llmsim.server.visits import KEY, Visit
-from llmsim.state.store import Store
+from llmsim.state.shared import Shared
 from llmsim.stats import Block, Outcome, Recorder
 from llmsim.wire.codec import encode
 
@@ -42,7 +46,7 @@ def create_app(
     settings: Settings,
     catalogue: Catalogue,
     planner: Planner,
-    store: Store,
+    shared: Shared,
     *,
     block: Block,
     recorder: Recorder,
@@ -53,21 +57,33 @@ def create_app(
     Every request's scope must carry its `Visit`.
     """
     app = falcon.asgi.App()
-    desk = ServerDesk(served_models(settings, catalogue), planner, store, recorder)
+    desk = ServerDesk(served_models(settings, catalogue), planner, shared.store, recorder)
+    stage = Stage(
+        shared.library,
+        shared.sessions,
+        planner,
+        catalogue.profiles,
+        has_default=bool(settings.response.script_path),
+    )
+    scribe = Scribe(shared.journal, settings.admin.journal)
     numbers = endpoint_numbers()
     limit = settings.server.max_body_bytes
     methods: dict[str, tuple[str, ...]] = {}
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for generation in provider.generations:
-            routes[generation.path]["post"] = Turns(provider, generation, planner, desk, limit).on_post
+            decider = Decider(generation, planner, desk, stage, scribe)
+            routes[generation.path]["post"] = Turns(
+                provider, generation, planner, decider, stage, limit
+            ).on_post
             if generation.socket is not None:
                 routes[generation.path]["websocket"] = Sockets(
                     generation,
                     generation.socket,
                     numbers[provider.prefix + generation.path],
                     planner,
-                    desk,
+                    decider,
+                    stage,
                     wheel=wheel,
                     block=block,
                     recorder=recorder,
@@ -83,6 +99,9 @@ def create_app(
             methods[provider.prefix + path] = _methods(responders)
     app.add_route("/health", Health())
     app.add_route("/llmsim/stats", Stats(block))
+    if settings.admin.enabled:
+        for path, resource in CONTROL_ROUTES.items():
+            app.add_route(path, resource(shared, catalogue.profiles, limit))
 
     errors = _Errors(planner, methods)
     app.add_error_handler(falcon.HTTPError, errors.http)

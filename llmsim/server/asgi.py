@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from llmsim.catalogue import load_catalogue
@@ -23,8 +24,8 @@ from llmsim.server.probe import Probe, usage
 from llmsim.server.visits import KEY, Visit
 from llmsim.state.directory import run_directory
 from llmsim.state.prefixes import Prefixes
-from llmsim.state.store import SqliteStore
-from llmsim.state.tickets import Tickets
+from llmsim.state.script_files import read_scripts
+from llmsim.state.shared import Shared
 from llmsim.stats import Block, Gauges, Recorder
 
 _ENDPOINTS = endpoint_numbers()
@@ -33,13 +34,16 @@ _ENDPOINTS = endpoint_numbers()
 _log = logging.getLogger(__name__)
 
 
+def _path(configured: str | None) -> Path | None:
+    return Path(configured) if configured else None
+
+
 class Application:
     """llmsim as an ASGI application.
 
     Attributes:
         settings: What is simulated.
-        tickets: Numbers that all workers share.
-        store: Turns that all workers share.
+        shared: What all workers share.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,16 +52,29 @@ class Application:
         Raises:
             ConfigError: A setting cannot be carried out.
             CatalogueError: The catalogue or a vocabulary is broken.
+            ScriptError: A script cannot be played.
         """
         self.settings = settings
         self._catalogue = load_catalogue()
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         directory = run_directory(settings.server.run_dir, os.environ)
-        self.tickets = Tickets(directory / f"{os.getpid()}.tickets")
-        self.store = SqliteStore(directory / f"{os.getpid()}.store", settings.store, time.time)
-        prefixes = Prefixes(self.store, time.time)
-        self._planner = Planner(settings, self._catalogue, self.tickets, time.time, prefixes)
+        self.shared = Shared(directory, settings, time.time)
+        self._scripts = read_scripts(
+            _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
+        )
+        prefixes = Prefixes(self.shared.store, time.time)
+        self._planner = Planner(settings, self._catalogue, self.shared.tickets, time.time, prefixes)
         self._planner.warm()
+
+    def publish_scripts(self) -> None:
+        """Give the scripts of the settings to all workers; one that has changed begins anew for every session."""
+        shared = self.shared
+        for name, file in self._scripts.items():
+            known = shared.library.get(name)
+            if known is not None and (known.form, known.data) == (file.form, file.data):
+                continue
+            shared.library.put(name, file.form, file.data, str(file.path))
+            shared.sessions.forget(script=name)
 
     def start(self, block: Block, slot: int) -> None:
         """Make what is this process's own; call it in the worker, inside its event loop.
@@ -79,7 +96,7 @@ class Application:
             self.settings,
             self._catalogue,
             self._planner,
-            self.store,
+            self.shared,
             block=block,
             recorder=self._recorder,
             wheel=wheel,

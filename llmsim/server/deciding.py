@@ -1,15 +1,24 @@
-"""From a parsed request to what is answered: continue what is kept, plan, keep."""
+"""From a request to what is answered: read, continue what is kept, plan or play, keep, write down."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from llmsim.errors import UnknownResponseError
+from llmsim.errors import RefusedError, UnknownResponseError
 from llmsim.exchange import Fault, Turn
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Ask, Generation
 from llmsim.providers.storage import Stored
 from llmsim.server.desk import ServerDesk
+from llmsim.server.scribe import Ended, Scribe
+from llmsim.server.stage import Cue, Part, Stage
+from llmsim.stats import Outcome
+
+_LOST = (Outcome.ABANDONED, Outcome.ABORTED, Outcome.FAILED)
+"""Outcomes of which the client has no answer, or a part of one."""
+
+_UNPLAYED = (Outcome.ABORTED, Outcome.FAILED)
+"""Those that are the server's own doing: the turn of a script goes to another request."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -19,38 +28,77 @@ class Decision(msgspec.Struct, frozen=True):
         ask: The request, with what it continues put before it.
         outcome: The turn, or what goes wrong instead.
         stored: The turn as it was kept for all workers; None if it was not.
+        part: The turn of a script that it is; None if it is none.
+        entry: Completes what was written down of it; None if nothing was.
     """
 
     ask: Ask
     outcome: Turn | Fault
     stored: Stored | None = None
+    part: Part | None = None
+    entry: Ended | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody has to be told how the request ends."""
+        return self.stored is not None or self.part is not None or self.entry is not None
 
 
 class Decider:
     """Decides the requests to one generating endpoint. Safe to call from several threads."""
 
-    def __init__(self, generation: Generation, planner: Planner, desk: ServerDesk) -> None:
+    def __init__(
+        self, generation: Generation, planner: Planner, desk: ServerDesk, stage: Stage, scribe: Scribe
+    ) -> None:
         self._generation = generation
         self._planner = planner
         self._desk = desk
+        self._stage = stage
+        self._scribe = scribe
 
-    def decide(self, ask: Ask, arrived: float, remembered: Mapping[str, Stored] | None = None) -> Decision:
-        """Decide what `ask` is answered.
+    def decide(
+        self,
+        body: bytes,
+        parse: Callable[[bytes], Ask],
+        arrived: float,
+        *,
+        cue: Cue | None,
+        remembered: Mapping[str, Stored] | None = None,
+    ) -> Decision:
+        """Decide what a request is answered.
 
         Args:
-            ask: As parsed.
+            body: As sent.
+            parse: Reads it.
             arrived: Instant of arrival.
+            cue: What the request says of scripts.
             remembered: Turns that only this client's connection knows, by public id.
 
         Raises:
             RefusedError: It is not to be answered.
         """
-        ask = self.continued(ask, remembered or {})
-        outcome = self._planner.plan(ask.prompt)
+        label = self._generation.label
+        try:
+            ask = self.continued(parse(body), remembered or {})
+            part = None
+            if cue is not None and cue.script is not None and not ask.prompt.silent:
+                part = self._stage.play(ask.prompt, cue)
+            outcome = self._planner.plan(ask.prompt) if part is None else part.outcome
+        except RefusedError as error:
+            if self._scribe.listens(cue):
+                self._scribe.refused(label, body, cue, error)
+            raise
+        stored = self._kept(ask, outcome, arrived)
+        entry = None
+        if self._scribe.listens(cue):
+            entry = self._scribe.answered(label, body, cue, outcome, part)
+        return Decision(ask, outcome, stored, part, entry)
+
+    def _kept(self, ask: Ask, outcome: Turn | Fault, arrived: float) -> Stored | None:
         storage = self._generation.storage
         if isinstance(outcome, Fault) or storage is None or not storage.keeps(ask.options):
-            return Decision(ask, outcome)
-        return Decision(ask, outcome, self._desk.keep(storage, ask, outcome, arrived))
+            return None
+        return self._desk.keep(storage, ask, outcome, arrived)
 
     def continued(self, ask: Ask, remembered: Mapping[str, Stored]) -> Ask:
         """Put the turn that `ask` continues before it.
@@ -67,8 +115,20 @@ class Decider:
         continued: Ask = storage.continued(ask, earlier)
         return continued
 
-    def lost(self, decision: Decision) -> None:
-        """Forget a kept turn that its client will never have: it hung up, or the server gave up."""
-        storage = self._generation.storage
-        if storage is not None and decision.stored is not None and not decision.stored.background:
-            self._desk.forget(storage, storage.public_id(decision.stored.turn))
+    def ended(self, decision: Decision, outcome: Outcome, seconds: float) -> None:
+        """Take note of how a request ended.
+
+        Args:
+            decision: What it was answered.
+            outcome: How it ended.
+            seconds: How long it took.
+        """
+        storage, stored = self._generation.storage, decision.stored
+        lost = outcome in _LOST or outcome.is_fault
+        if storage is not None and stored is not None and not stored.background and lost:
+            # Its client will never have it: it hung up, the server gave up, or the answer was broken off.
+            self._desk.forget(storage, storage.public_id(stored.turn))
+        if decision.part is not None:
+            self._stage.settle(decision.part.claim, played=outcome not in _UNPLAYED)
+        if decision.entry is not None:
+            decision.entry(outcome.value, seconds)

@@ -33,6 +33,7 @@ from llmsim.server.asgi import Application
 from llmsim.server.listeners import Listeners, tried_without_sharing
 from llmsim.server.worker import Worker
 from llmsim.state.directory import run_directory
+from llmsim.state.shared import KINDS
 from llmsim.stats import Block, available_cores, block_name, is_alive
 
 _SPARE_SLOTS = 16
@@ -132,8 +133,8 @@ class Host:
             )
             _sweep(run_directory(self.settings.server.run_dir, os.environ))
             application = server.app.wsgi()
-            application.tickets.restart()
-            application.store.restart()
+            application.shared.restart()
+            application.publish_scripts()
         except LlmsimError as error:
             _say(str(error))
             sys.exit(1)
@@ -174,7 +175,9 @@ class Host:
             os.kill(os.getpid(), signal.SIGTERM)
             return
         try:
-            server.app.callable = self.application()
+            application = self.application()
+            application.publish_scripts()
+            server.app.callable = application
         except LlmsimError as error:
             _say(f"the application in force is kept: {error}")
         else:
@@ -207,9 +210,7 @@ class Host:
 
     def on_exit(self, server: Any) -> None:
         """Take the stats block away."""
-        application = server.app.wsgi()
-        application.tickets.remove()
-        application.store.remove()
+        server.app.wsgi().shared.remove()
         if self._block is not None:
             self._block.close()
             self._block.unlink()
@@ -224,7 +225,7 @@ def _sweep(directory: Path) -> None:
     """Remove what servers that were killed have left: files named by the pid of a process that is no more."""
     for file in directory.glob("*.*"):
         pid, _, kind = file.name.partition(".")
-        if pid.isdigit() and kind.startswith(("tickets", "store")) and not is_alive(int(pid)):
+        if pid.isdigit() and kind.startswith(KINDS) and not is_alive(int(pid)):
             file.unlink(missing_ok=True)
 
 

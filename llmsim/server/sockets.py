@@ -23,9 +23,9 @@ from llmsim.providers.contract import Ask, Generation, Socket
 from llmsim.providers.storage import Stored
 from llmsim.server.breaking import breaking_runs
 from llmsim.server.connections import AsgiConnection
-from llmsim.server.deciding import Decider
-from llmsim.server.desk import ServerDesk
+from llmsim.server.deciding import Decider, Decision
 from llmsim.server.pacing import Flight, Wheel
+from llmsim.server.stage import Cue, Stage
 from llmsim.stats import Block, Outcome, Recorder
 
 _REMEMBERED = 32
@@ -47,7 +47,8 @@ class Sockets:
         socket: Socket,
         number: int,
         planner: Planner,
-        desk: ServerDesk,
+        decider: Decider,
+        stage: Stage,
         *,
         wheel: Wheel,
         block: Block,
@@ -63,7 +64,8 @@ class Sockets:
             socket: How it speaks over WebSocket.
             number: Its number in the stats.
             planner: Plans the turns.
-            desk: Where turns are kept.
+            decider: Decides the requests.
+            stage: Where scripts are played.
             wheel: The worker's wheel.
             block: The counters of all workers, for the limit.
             recorder: The worker's own.
@@ -75,8 +77,8 @@ class Sockets:
         self.socket = socket
         self.number = number
         self.planner = planner
-        self.desk = desk
-        self.decider = Decider(generation, planner, desk)
+        self.decider = decider
+        self.stage = stage
         self.wheel = wheel
         self.recorder = recorder
         self.lifetime = lifetime
@@ -93,8 +95,14 @@ class Sockets:
             )
             await ws.close(1013)
             return
+        try:
+            cue = self.stage.cue(req.get_header)
+        except RefusedError as error:
+            await ws.send_text(self.socket.render_refusal(error).decode())
+            await ws.close(1008)
+            return
         self.recorder.websocket_opened()
-        session = _Session(self, ws)
+        session = _Session(self, ws, cue)
         try:
             await session.run()
         except falcon.WebSocketDisconnected:
@@ -107,9 +115,11 @@ class Sockets:
 class _Session:
     """One connection."""
 
-    def __init__(self, sockets: Sockets, ws: WebSocket) -> None:
+    def __init__(self, sockets: Sockets, ws: WebSocket, cue: Cue | None) -> None:
         self._sockets = sockets
         self._ws = ws
+        self._cue = cue
+        self._decision: Decision | None = None
         self._connection = AsgiConnection(None, sockets.wheel)
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
         self._remembered: OrderedDict[str, Stored] = OrderedDict()
@@ -166,6 +176,7 @@ class _Session:
         arrived = time.monotonic()
         sockets.recorder.began(sockets.number, arrived)
         outcome = Outcome.FAILED
+        self._decision = None
         try:
             outcome = await self._turn(message, arrived)
         except falcon.WebSocketDisconnected:
@@ -177,6 +188,8 @@ class _Session:
         finally:
             now = time.monotonic()
             sockets.recorder.ended(sockets.number, outcome, now - arrived, now)
+            if self._decision is not None and self._decision.is_open:
+                sockets.decider.ended(self._decision, outcome, now - arrived)
 
     async def _turn(self, message: bytes, arrived: float) -> Outcome:
         sockets = self._sockets
@@ -190,19 +203,16 @@ class _Session:
                 ask = sockets.decider.continued(ask, self._remembered)
                 turn = sockets.planner.silence(ask.prompt)
                 return await self._stream(ask, turn, arrived)
-            decision = sockets.decider.decide(ask, arrived, self._remembered)
+            decision = sockets.decider.decide(
+                message, lambda _: ask, arrived, cue=self._cue, remembered=self._remembered
+            )
         except RefusedError as error:
             await self._send(sockets.socket.render_refusal(error))
             return Outcome.REFUSED
+        self._decision = decision
         if isinstance(decision.outcome, Fault):
             return await self._fail(decision.ask, decision.outcome, arrived)
-        outcome = Outcome.ABORTED
-        try:
-            outcome = await self._stream(decision.ask, decision.outcome, arrived)
-        finally:
-            if outcome is not Outcome.FINISHED:
-                sockets.decider.lost(decision)
-        return outcome
+        return await self._stream(decision.ask, decision.outcome, arrived)
 
     async def _fail(self, ask: Ask, fault: Fault, arrived: float) -> Outcome:
         sockets = self._sockets

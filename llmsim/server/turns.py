@@ -24,8 +24,8 @@ from llmsim.providers.contract import Ask, Generation, Provider, Reply
 from llmsim.providers.storage import Stored
 from llmsim.server.breaking import CutError, breaking_runs
 from llmsim.server.deciding import Decider, Decision
-from llmsim.server.desk import ServerDesk
 from llmsim.server.pacing import Flight
+from llmsim.server.stage import Cue, Stage
 from llmsim.server.visits import KEY, Visit
 from llmsim.stats import Outcome
 
@@ -93,8 +93,6 @@ def break_off(visit: Visit, breakage: Breakage) -> None:
         CutError: The line is to be cut by the server.
     """
     visit.outcome = Outcome.of(breakage.fault.kind)
-    if visit.undo is not None:
-        visit.undo()
     if breakage.cut and not visit.connection.drop():
         raise CutError
 
@@ -107,13 +105,15 @@ class Turns:
         provider: Provider,
         generation: Generation,
         planner: Planner,
-        desk: ServerDesk,
+        decider: Decider,
+        stage: Stage,
         max_body_bytes: int,
     ) -> None:
         self._provider = provider
         self._generation = generation
         self._planner = planner
-        self._decider = Decider(generation, planner, desk)
+        self._decider = decider
+        self._stage = stage
         self._max_body_bytes = max_body_bytes
 
     async def on_post(self, req: Request, resp: Response) -> None:
@@ -122,8 +122,9 @@ class Turns:
         try:
             if self._provider.admit is not None:
                 self._provider.admit(req.headers_lower)
+            cue = self._stage.cue(req.get_header)
             body = await read_body(req, self._max_body_bytes)
-            decision, heavy = await self._decide(body, visit.arrived)
+            decision, heavy = await self._decide(body, visit.arrived, cue)
         except RefusedError as error:
             visit.outcome = Outcome.REFUSED
             render = self._generation.render_refusal or self._provider.render_refusal
@@ -133,8 +134,8 @@ class Turns:
             visit.outcome = Outcome.ABANDONED
             return
         ask, outcome, stored = decision.ask, decision.outcome, decision.stored
-        if stored is not None:
-            visit.undo = partial(self._decider.lost, decision)
+        if decision.is_open:
+            visit.ended = partial(self._decider.ended, decision)
         if isinstance(outcome, Fault):
             await self._fail(resp, visit, ask, outcome)
         elif ask.prompt.stream:
@@ -146,17 +147,19 @@ class Turns:
         else:
             await self._answer(resp, visit, ask, outcome, heavy=heavy)
 
-    async def _decide(self, body: bytes, arrived: float) -> tuple[Decision, bool]:
+    async def _decide(self, body: bytes, arrived: float, cue: Cue | None) -> tuple[Decision, bool]:
         """Decide a request, and tell whether it is so much work that its answer is rendered in a thread, too."""
+        parse = self._generation.parse
         if len(body) >= OFF_LOOP:
-            return await _off_loop(self._decide_now, body, arrived), True
-        ask = self._generation.parse(body)
-        if self._generation.is_heavy is not None and self._generation.is_heavy(ask.prompt):
-            return await _off_loop(self._decider.decide, ask, arrived), True
-        return self._decider.decide(ask, arrived), False
-
-    def _decide_now(self, body: bytes, arrived: float) -> Decision:
-        return self._decider.decide(self._generation.parse(body), arrived)
+            return await _off_loop(partial(self._decider.decide, body, parse, arrived, cue=cue)), True
+        is_heavy = self._generation.is_heavy
+        if is_heavy is None:
+            return self._decider.decide(body, parse, arrived, cue=cue), False
+        ask = parse(body)
+        decide = partial(self._decider.decide, body, lambda _: ask, arrived, cue=cue)
+        if is_heavy(ask.prompt):
+            return await _off_loop(decide), True
+        return decide(), False
 
     async def _fail(self, resp: Response, visit: Visit, ask: Ask, fault: Fault) -> None:
         visit.recorder.accepted(ask.prompt.model, streaming=ask.prompt.stream, prompt_tokens=0)
@@ -186,8 +189,6 @@ class Turns:
         due = turn.schedule.due(turn.broken_at or 0)
         if not breakage.cut:
             await self._fail(resp, visit, ask, replace(breakage.fault, delay=due))
-            if visit.undo is not None:
-                visit.undo()
             return
         row = visit.recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
         if not await visit.connection.until(visit.arrived + due):

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from llmsim.server.connections import Connection
 from llmsim.stats import Outcome, Recorder
 
-_LOST = (Outcome.ABANDONED, Outcome.ABORTED, Outcome.FAILED)
-
 KEY = "llmsim.visit"
 """Where the ASGI scope carries the visit."""
 
@@ -27,11 +25,11 @@ class Visit:
         connection: The line to the client.
         recorder: The worker's counters.
         outcome: How it ended, once that is known.
-        undo: Called when the client will never have the answer: it hung up, or the server gave up or failed.
+        ended: Told how it ended, and how many seconds it took; None if nobody wants to know.
         left: Instant at which the last byte was handed over; None to take the end of the call.
     """
 
-    __slots__ = ("_endpoint", "_streams", "arrived", "connection", "left", "outcome", "recorder", "undo")
+    __slots__ = ("_endpoint", "_streams", "arrived", "connection", "ended", "left", "outcome", "recorder")
 
     def __init__(
         self, arrived: float, connection: Connection, recorder: Recorder, endpoint: int | None = None
@@ -49,7 +47,7 @@ class Visit:
         self.recorder = recorder
         self.outcome: Outcome | None = None
         self.left: float | None = None
-        self.undo: Callable[[], None] | None = None
+        self.ended: Callable[[Outcome, float], None] | None = None
         self._endpoint = endpoint
         self._streams = False
         if endpoint is not None:
@@ -72,11 +70,11 @@ class Visit:
         if self._endpoint is None:
             return
         outcome = self.outcome or _unsaid(error)
-        if self.undo is not None and outcome in _LOST:
-            self.undo()
         now = time.monotonic()
-        left = now if self.left is None else self.left
-        self.recorder.ended(self._endpoint, outcome, left - self.arrived, now)
+        seconds = (now if self.left is None else self.left) - self.arrived
+        self.recorder.ended(self._endpoint, outcome, seconds, now)
+        if self.ended is not None:
+            self.ended(outcome, seconds)
 
 
 def _unsaid(error: BaseException | None) -> Outcome:

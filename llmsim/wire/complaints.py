@@ -15,6 +15,8 @@ import msgspec
 from llmsim.errors import (
     BodyTooLargeError,
     ContextLengthError,
+    ExhaustedError,
+    ExpectationError,
     InputError,
     InputLengthError,
     InvalidFieldError,
@@ -29,6 +31,7 @@ from llmsim.errors import (
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
+    UnknownScriptError,
     VisionError,
 )
 from llmsim.exchange import Fault, FaultKind
@@ -132,6 +135,12 @@ def refused(error: RefusedError) -> Complaint:
                 param=error.param,
                 code="previous_response_not_found",
             )
+        case UnknownScriptError():
+            return Complaint(status=404, message=f"{error} (llmsim)", code="script_not_found")
+        case ExhaustedError():
+            return Complaint(status=422, message=f"{error} (llmsim)", code="script_exhausted")
+        case ExpectationError():
+            return Complaint(status=422, message=f"{error} (llmsim)", code="script_expectation_failed")
         case UnknownRouteError():
             return Complaint(status=404, message=f"Invalid URL ({error.method} {error.path})")
         case MethodError():

@@ -11,6 +11,8 @@ from typing import Any, assert_never
 from llmsim.errors import (
     BodyTooLargeError,
     ContextLengthError,
+    ExhaustedError,
+    ExpectationError,
     InvalidFieldError,
     InvalidJsonError,
     InvalidSchemaError,
@@ -20,13 +22,14 @@ from llmsim.errors import (
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
+    UnknownScriptError,
     UnsupportedError,
     VisionError,
 )
 from llmsim.exchange import Fault, FaultKind
 from llmsim.providers.contract import Reply
 from llmsim.wire.codec import encode
-from llmsim.wire.complaints import failed, told
+from llmsim.wire.complaints import failed, refused, told
 
 _SHOWN = 100
 """Characters of a value or key found in a request that are repeated."""
@@ -41,6 +44,7 @@ _TYPES = {
     404: "not_found_error",
     405: "invalid_request_error",
     413: "request_too_large",
+    422: "invalid_request_error",
     429: "rate_limit_error",
     500: "api_error",
     504: "timeout_error",
@@ -102,6 +106,9 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(404, f"model: {_shown(error.model)}")
         case UnknownResponseError():
             return _reply(404, f"Not found: {_shown(error.id)}")
+        case UnknownScriptError() | ExhaustedError() | ExpectationError():
+            complaint = refused(error)
+            return _reply(complaint.status, complaint.message)
         case UnknownRouteError():
             return _reply(404, f"Not Found: {error.method} {error.path}")
         case MethodError():

@@ -217,8 +217,6 @@ def valid_values(knob: Knob) -> st.SearchStrategy[Any]:
             return st.sampled_from(PROFILES)
         case "text" if knob.name == "response.generator":
             return st.sampled_from(["lorem", "echo", "random"]) | text.map("fixed:{}".format)
-        case "text" if knob.name == "response.script_path":
-            return st.just("")
         case _:
             return text
 
@@ -388,16 +386,6 @@ class TestValues:
 
         assert [value_of(loaded, name) for name in names] == shares
 
-    def test_script_path(self, tmp_path: Path) -> None:
-        """CONF-2.6: A script is refused rather than not played; an empty path names none."""
-        (problem,) = problems_in(tmp_path, "[response]\nscript_path = 'run.json'")
-
-        assert problem == (
-            "response.script_path: scripted mode is not available in this version; remove the setting "
-            '(found "run.json")'
-        )
-        assert not read("[response]\nscript_path = ''", directory=tmp_path).settings.response.script_path
-
 
 class TestUnknownNames:
     """What was probably meant."""
@@ -415,7 +403,8 @@ class TestUnknownNames:
             ("[sever]\nport = 1", "[sever]: unknown table; did you mean [server]?"),
             (
                 "[zzz]\nport = 1",
-                "[zzz]: unknown table. One of: server, latency, response, errors, models, store, anthropic",
+                "[zzz]: unknown table. One of: server, latency, response, tools, errors, models, store, anthropic, "
+                "scripts, admin",
             ),
             ("port = 1", "port: a key outside of any table; did you mean [server] port?"),
             ("zzz = 1", "zzz: a key outside of any table"),

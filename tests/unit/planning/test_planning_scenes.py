@@ -26,13 +26,12 @@ from llmsim.exchange import (
 from llmsim.planning.caching import CacheUse
 from llmsim.planning.dice import seeded
 from llmsim.planning.latency import Latency
-from llmsim.planning.scenes import exhausted, play
+from llmsim.planning.scenes import play
 from llmsim.planning.tokens import tokenizer
 from llmsim.scripts import (
     BreakKind,
     Failure,
     Scene,
-    Script,
     ScriptCall,
     ScriptLatency,
     ScriptTurn,
@@ -367,13 +366,3 @@ class TestFailures:
         assert turn.broken_at == turn.length - 1
         assert turn.made == 2 * (turn.length - 1)
         assert played(answer(text="", stream_fault=cut)).broken_at == 0
-
-    def test_an_exhausted_script_says_so(self) -> None:
-        """SCRIPT-2.3: By its name and length."""
-        script = Script(name="short", turns=(answer(),))
-
-        fault = exhausted(script)
-
-        assert fault.kind is FaultKind.SERVER_ERROR
-        assert fault.message is not None
-        assert "'short' is exhausted: it answers 1 request," in fault.message

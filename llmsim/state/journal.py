@@ -1,0 +1,123 @@
+"""What requests asked and got, for those who want to check it: the last ones, of all workers.
+
+Decisions:
+* An entry is written when its request was decided and completed when it has ended: what a killed worker was busy with is
+  there, without an end.
+* The journal is bounded by a number of entries; whoever writes one keeps it small.
+"""
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from llmsim.state.database import Database, transaction
+
+_SCHEMA = """\
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    session TEXT NOT NULL,
+    at REAL NOT NULL,
+    outcome TEXT,
+    seconds REAL,
+    data BLOB NOT NULL
+)
+
+CREATE INDEX by_session ON entries (session, number)
+"""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One request.
+
+    Attributes:
+        number: Counts the entries of all workers, from 1.
+        session: The session's name.
+        at: Unix time of its arrival, in seconds.
+        outcome: How it ended; None as long as it is under way, and for ever if its worker was killed.
+        seconds: How long it took; None until it has ended.
+        data: What it asked and got, as JSON.
+    """
+
+    number: int
+    session: str
+    at: float
+    outcome: str | None
+    seconds: float | None
+    data: bytes
+
+
+_COLUMNS = "number, session, at, outcome, seconds, data"
+
+
+class Journal:
+    """The journal of all workers.
+
+    Args:
+        path: The file that they share.
+        most: Entries that are kept.
+    """
+
+    def __init__(self, path: Path, most: int) -> None:
+        self._database = Database(path, _SCHEMA)
+        self._most = most
+
+    def write(self, session: str, at: float, data: bytes) -> int:
+        """Add an entry; give its number."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            with transaction(connection):
+                number = connection.execute(
+                    "INSERT INTO entries (session, at, data) VALUES (?, ?, ?)", (session, at, data)
+                ).lastrowid
+                assert number is not None
+                connection.execute("DELETE FROM entries WHERE number <= ?", (number - self._most,))
+                return number
+
+        return self._database.run(work)
+
+    def end(self, number: int, outcome: str, seconds: float) -> None:
+        """Complete an entry, if it is still there."""
+        self._database.run(
+            lambda connection: connection.execute(
+                "UPDATE entries SET outcome = ?, seconds = ? WHERE number = ?", (outcome, seconds, number)
+            )
+        )
+
+    def read(
+        self, session: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> tuple[list[Entry], bool]:
+        """Read entries, the oldest first; tell whether more follow.
+
+        Args:
+            session: Only those of one session; None for all.
+            after: Number of the entry behind which to begin.
+            limit: Most entries to read.
+        """
+        where, values = ("", ()) if session is None else (" AND session = ?", (session,))
+        rows = self._database.run(
+            lambda connection: connection.execute(
+                f"SELECT {_COLUMNS} FROM entries WHERE number > ?{where} ORDER BY number LIMIT ?",  # noqa: S608
+                (after, *values, limit + 1),
+            ).fetchall()
+        )
+        return [Entry(*row) for row in rows[:limit]], len(rows) > limit
+
+    def clear(self, session: str | None = None) -> int:
+        """Forget the entries of one session, or all; tell how many there were."""
+        where, values = ("1", ()) if session is None else ("session = ?", (session,))
+        return self._database.run(
+            lambda connection: connection.execute(f"DELETE FROM entries WHERE {where}", values).rowcount  # noqa: S608
+        )
+
+    def close(self) -> None:
+        """Let go of the file; the next call opens it again."""
+        self._database.close()
+
+    def restart(self) -> None:
+        """Begin with an empty journal; only while no other process has the file open."""
+        self._database.restart()
+
+    def remove(self) -> None:
+        """Take the file away."""
+        self._database.remove()
