@@ -1,0 +1,54 @@
+"""What Locust loads: `locust -f loadtest/locustfile.py`.
+
+With LOADTEST_SUITE a suite decides about load and length; without it Locust's own options or its web page do,
+and every user can be had by name: `locust -f loadtest/locustfile.py --host … ChatUser`.
+"""
+
+import math
+import os
+import sys
+from pathlib import Path
+
+# Locust puts this file's folder on the path, but the package is found from the one above.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from locust import LoadTestShape, events  # noqa: E402
+
+from loadtest.endpoints import asks  # noqa: E402
+from loadtest.rows import sharpen  # noqa: E402
+from loadtest.settings import SettingsError, load  # noqa: E402
+from loadtest.suites import planned  # noqa: E402
+from loadtest.users import users  # noqa: E402
+from loadtest.watching import Watch  # noqa: E402
+
+try:
+    SETTINGS = load(os.environ)
+    PLAN = planned(SETTINGS) if SETTINGS.suite else None
+    asks(SETTINGS)
+except SettingsError as error:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(2)
+
+sharpen()
+globals().update(users(SETTINGS, PLAN))
+Watch(SETTINGS, PLAN).attach(events)
+
+if PLAN is not None:
+    SUITE = PLAN
+
+    class SuiteShape(LoadTestShape):
+        """The users of the suite over time; in the open model one for each process that makes load."""
+
+        def tick(self) -> tuple[int, float] | None:
+            """Give users and users per second, None at the end."""
+            elapsed = self.get_run_time()
+            level = SUITE.level(elapsed)
+            assert self.runner is not None
+            if level is None:
+                return None
+            if SUITE.is_open:
+                return SETTINGS.processes, SETTINGS.processes
+            if SUITE.iterations is not None and elapsed > 1 and self.runner.user_count == 0:
+                return None
+            count = max(1, round(level))
+            return count, max(1.0, math.ceil(abs(count - self.get_current_user_count())))
