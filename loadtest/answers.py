@@ -199,10 +199,12 @@ class ResponsesReader:
         if kind.endswith(".delta"):
             return bool(event.delta)
         if kind == "error":
-            raise BrokenAnswerError(f"error event: {_told(event.error or _Error(event.message, code=event.code))}")
+            raise BrokenAnswerError(
+                f"error event: {_told(event.error or _Error(event.message, code=event.code))}"
+            )
         response = event.response
         if kind == "response.failed":
-            raise BrokenAnswerError(f"response.failed: {_told(response and response.error)}")
+            raise BrokenAnswerError(f"response.failed: {_told(None if response is None else response.error)}")
         if kind in ("response.completed", "response.incomplete"):
             self._ended = True
             if response is not None and response.usage is not None:
@@ -302,7 +304,7 @@ def read_completion(body: bytes) -> int | None:
         raise BrokenAnswerError("a completion without a message")
     if not all(choice.get("finish_reason") for choice in completion.choices):
         raise BrokenAnswerError("a completion without finish_reason")
-    return completion.usage and completion.usage.completion_tokens
+    return None if completion.usage is None else completion.usage.completion_tokens
 
 
 def read_response(body: bytes) -> int | None:
@@ -310,7 +312,7 @@ def read_response(body: bytes) -> int | None:
     response = _response(body)
     if response.status not in ("completed", "incomplete"):
         raise BrokenAnswerError(f"a response of status {response.status}: {_told(response.error)}")
-    return response.usage and response.usage.output_tokens
+    return None if response.usage is None else response.usage.output_tokens
 
 
 def read_message(body: bytes) -> int | None:
@@ -318,7 +320,7 @@ def read_message(body: bytes) -> int | None:
     message = _message(body)
     if not message.stop_reason:
         raise BrokenAnswerError("a message without stop_reason")
-    return message.usage and message.usage.output_tokens
+    return None if message.usage is None else message.usage.output_tokens
 
 
 def read_embeddings(body: bytes) -> None:

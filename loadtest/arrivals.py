@@ -11,9 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 
 
-def instants(
-    rate: Callable[[float], float | None], *, poisson: bool, dice: random.Random
-) -> Iterator[float]:
+def instants(rate: Callable[[float], float | None], *, poisson: bool, dice: random.Random) -> Iterator[float]:
     """Give the instants of arrivals, until the rate is None.
 
     Args:

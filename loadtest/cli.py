@@ -7,7 +7,6 @@ Decisions:
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -64,20 +63,37 @@ Exit codes: 0 passed, 1 a gate failed, 2 called wrongly."""
 )
 @click.argument("suite")
 @click.option("--host", metavar="URL", help="Server to ask; without it an llmsim is started for the run.")
-@click.option("--duration", type=float, metavar="S", help="Length of the run in seconds, in place of the suite's.")
+@click.option(
+    "--duration", type=float, metavar="S", help="Length of the run in seconds, in place of the suite's."
+)
 @click.option("--scale", type=float, metavar="X", help="Factor on the suite's length: 0.1 for a tenth.")
 @click.option("--users", type=int, metavar="N", help="Users at the peak, in place of the suite's.")
-@click.option("--rate", type=float, metavar="R", help="Open model: requests per second, whether or not answers come.")
+@click.option(
+    "--rate", type=float, metavar="R", help="Open model: requests per second, whether or not answers come."
+)
 @click.option("--arrivals", help="Gaps between arrivals: poisson or constant. [default: poisson]")
-@click.option("--think", type=float, metavar="S", help="Mean pause of a user between two requests, in seconds.")
+@click.option(
+    "--think", type=float, metavar="S", help="Mean pause of a user between two requests, in seconds."
+)
 @click.option("--endpoints", metavar="NAMES", help=f"What to ask, with commas: {', '.join(ENDPOINTS)}.")
 @click.option("--model", metavar="NAMES", help="Model, or several with commas, that take turns.")
-@click.option("--gate", "gates", multiple=True, metavar="FIGURE=N", help="Limit in place of the suite's; repeatable.")
-@click.option("--processes", type=int, metavar="N", help="Processes that make the load together. [default: 1]")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the reports. [default: loadtest-results/SUITE-TIME]")
+@click.option(
+    "--gate", "gates", multiple=True, metavar="FIGURE=N", help="Limit in place of the suite's; repeatable."
+)
+@click.option(
+    "--processes", type=int, metavar="N", help="Processes that make the load together. [default: 1]"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for the reports. [default: loadtest-results/SUITE-TIME]",
+)
 @click.option("--workers", type=int, metavar="N", help="Workers of the llmsim that is started.")
 @click.option("--latency", metavar="PROFILE", help="Its latency profile, in place of the suite's.")
-@click.option("--target-tokens", type=int, metavar="N", help="Length of its answers, in place of the suite's.")
+@click.option(
+    "--target-tokens", type=int, metavar="N", help="Length of its answers, in place of the suite's."
+)
 def main(
     suite: str,
     host: str | None,
@@ -94,7 +110,9 @@ def main(
     for, and stopped at the end. The HTML report, CSV files and summary.json are left in a folder of their own.
     """
     if host is not None and (workers, latency, target_tokens) != (None, None, None):
-        raise click.UsageError("--workers, --latency and --target-tokens are about the server that is started; there is --host")
+        raise click.UsageError(
+            "--workers, --latency and --target-tokens are about the server that is started; there is --host"
+        )
     if host is not None and not host.startswith(("http://", "https://")):
         raise click.UsageError(f"--host {host}: not a URL; it begins with http:// or https://")
     given = {name: str(value) for name, value in options.items() if value is not None}
@@ -102,7 +120,11 @@ def main(
         given["gates"] = ",".join(gates)
     try:
         settings = load(
-            {**os.environ, "LOADTEST_SUITE": suite, **{f"LOADTEST_{name.upper()}": text for name, text in given.items()}}
+            {
+                **os.environ,
+                "LOADTEST_SUITE": suite,
+                **{f"LOADTEST_{name.upper()}": text for name, text in given.items()},
+            }
         )
         plan = planned(settings)
         asks(settings)
@@ -142,8 +164,11 @@ def _own_folder(plan: Suite) -> Path:
 def _headline(plan: Suite) -> str:
     if plan.iterations is not None:
         return f"{plan.name}: {plan.iterations} iterations"
-    unit = "requests/s, open" if plan.is_open else "users"
-    return f"{plan.name}: {plan.seconds:g} s, up to {plan.peak:g} {unit},"
+    if plan.is_open:
+        load = f"up to {plan.peak:g} requests/s whether or not answers come"
+    else:
+        load = "1 user" if plan.peak == 1 else f"up to {plan.peak:g} users"
+    return f"{plan.name}: {plan.seconds:g} s, {load},"
 
 
 def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
@@ -151,10 +176,26 @@ def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
     summary = folder / "summary.json"
     summary.unlink(missing_ok=True)
     command = [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("locustfile.py"))]
-    command += ["--headless", "--only-summary", "--loglevel", "WARNING", "--host", host]
+    command += [
+        "--headless",
+        "--only-summary",
+        "--loglevel",
+        "WARNING",
+        "--host",
+        host,
+        "--profile",
+        plan.name,
+    ]
     command += ["--stop-timeout", f"{settings.drain + 2:g}"]
     # Given a file for them, Locust does not print its own tables behind ours.
-    command += ["--html", str(folder / "report.html"), "--csv", str(folder / "locust"), "--json-file", str(folder / "locust")]
+    command += [
+        "--html",
+        str(folder / "report.html"),
+        "--csv",
+        str(folder / "locust"),
+        "--json-file",
+        str(folder / "locust"),
+    ]
     if settings.processes > 1:
         command += ["--processes", str(settings.processes)]
     process = subprocess.Popen(command, env=_environment(settings, os.environ), cwd=ROOT)

@@ -92,9 +92,7 @@ _JSON = {"content-type": "application/json", "accept-encoding": "identity"}
 
 
 def _bodies(settings: Settings, model: str, **fields: Any) -> tuple[bytes, ...]:
-    return tuple(
-        msgspec.json.encode({"model": name, **fields}) for name in settings.model or (model,)
-    )
+    return tuple(msgspec.json.encode({"model": name, **fields}) for name in settings.model or (model,))
 
 
 def _chat(settings: Settings) -> Iterator[Ask]:
@@ -166,7 +164,9 @@ def _messages(settings: Settings) -> Iterator[Ask]:
         reader=MessagesReader,
         **common,
     )
-    yield Ask(name="messages", bodies=_bodies(settings, ANTHROPIC_MODEL, **fields), whole=read_message, **common)
+    yield Ask(
+        name="messages", bodies=_bodies(settings, ANTHROPIC_MODEL, **fields), whole=read_message, **common
+    )
 
 
 def _embeddings(settings: Settings) -> Iterator[Ask]:

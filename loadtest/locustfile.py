@@ -4,7 +4,6 @@ With LOADTEST_SUITE a suite decides about load and length; without it Locust's o
 and every user can be had by name: `locust -f loadtest/locustfile.py --host … ChatUser`.
 """
 
-import math
 import os
 import sys
 from pathlib import Path
@@ -12,14 +11,14 @@ from pathlib import Path
 # Locust puts this file's folder on the path, but the package is found from the one above.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from locust import LoadTestShape, events  # noqa: E402
+from locust import LoadTestShape, events
 
-from loadtest.endpoints import asks  # noqa: E402
-from loadtest.rows import sharpen  # noqa: E402
-from loadtest.settings import SettingsError, load  # noqa: E402
-from loadtest.suites import planned  # noqa: E402
-from loadtest.users import users  # noqa: E402
-from loadtest.watching import Watch  # noqa: E402
+from loadtest.endpoints import asks
+from loadtest.settings import SettingsError, load
+from loadtest.suites import planned
+from loadtest.tuning import tune
+from loadtest.users import users
+from loadtest.watching import Watch
 
 try:
     SETTINGS = load(os.environ)
@@ -29,7 +28,7 @@ except SettingsError as error:
     sys.stderr.write(f"{error}\n")
     sys.exit(2)
 
-sharpen()
+tune()
 globals().update(users(SETTINGS, PLAN))
 Watch(SETTINGS, PLAN).attach(events)
 
@@ -41,7 +40,7 @@ if PLAN is not None:
 
         def tick(self) -> tuple[int, float] | None:
             """Give users and users per second, None at the end."""
-            elapsed = self.get_run_time()
+            elapsed = float(self.get_run_time())  # type: ignore[no-untyped-call]  # Locust's own
             level = SUITE.level(elapsed)
             assert self.runner is not None
             if level is None:
@@ -50,5 +49,5 @@ if PLAN is not None:
                 return SETTINGS.processes, SETTINGS.processes
             if SUITE.iterations is not None and elapsed > 1 and self.runner.user_count == 0:
                 return None
-            count = max(1, round(level))
-            return count, max(1.0, math.ceil(abs(count - self.get_current_user_count())))
+            # The rate stays the same, for every change is a message to all workers.
+            return max(1, round(level)), max(1.0, SUITE.peak)

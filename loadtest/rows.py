@@ -9,16 +9,8 @@ Decisions:
 
 from typing import Any
 
-import locust.stats
-
-from loadtest.figures import rounded
 from loadtest.summary import CPU, E2E, GENERATOR, ITL, LAG, REQUEST_KINDS, SPEED, TTFT, Row
 from loadtest.timing import Timing
-
-
-def sharpen() -> None:
-    """Have Locust count three digits of a value, in all its rows."""
-    locust.stats.bucket_response_time = rounded  # type: ignore[assignment]
 
 
 def record_answer(

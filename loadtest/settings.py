@@ -27,9 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is told; each field is the variable LOADTEST_<FIELD>."""
 
     suite: Annotated[str, msgspec.Meta(description="suite to run; unset, Locust's own options decide")] = ""
-    endpoints: Annotated[
-        Names, msgspec.Meta(description="endpoints to ask; unset, all of the API")
-    ] = ()
+    endpoints: Annotated[Names, msgspec.Meta(description="endpoints to ask; unset, all of the API")] = ()
     api_key: Annotated[str, msgspec.Meta(description="key, sent as each API wants it")] = "sk-load-test"
     model: Annotated[
         Names, msgspec.Meta(description="model, or several that take turns; unset, one known to each API")
@@ -37,15 +35,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     embedding_model: Annotated[str, msgspec.Meta(description="model asked for embeddings")] = (
         "text-embedding-3-small"
     )
-    openai_prefix: Annotated[str, msgspec.Meta(description="what stands before /v1 of OpenAI's paths")] = "/openai"
-    openresponses_prefix: Annotated[str, msgspec.Meta(description="the same for OpenResponses")] = "/openresponses"
+    openai_prefix: Annotated[str, msgspec.Meta(description="what stands before /v1 of OpenAI's paths")] = (
+        "/openai"
+    )
+    openresponses_prefix: Annotated[str, msgspec.Meta(description="the same for OpenResponses")] = (
+        "/openresponses"
+    )
     anthropic_prefix: Annotated[str, msgspec.Meta(description="the same for Anthropic's")] = "/anthropic"
     prompt: Annotated[str, msgspec.Meta(description="what is asked")] = "Write a paragraph about the sea."
     max_tokens: Annotated[
-        int | None, msgspec.Meta(gt=0, description="most output tokens; unset, 1024 where the API asks for one")
+        int | None,
+        msgspec.Meta(gt=0, description="most output tokens; unset, 1024 where the API asks for one"),
     ] = None
     timeout: Annotated[Positive, msgspec.Meta(description="longest silence of the server, in s")] = 120.0
-    drain: Annotated[Positive, msgspec.Meta(description="how long answers under way may take at the end, in s")] = 30.0
+    drain: Annotated[
+        Positive, msgspec.Meta(description="how long answers under way may take at the end, in s")
+    ] = 30.0
     users: Annotated[
         int | None, msgspec.Meta(gt=0, description="users at the peak, in place of the suite's")
     ] = None
@@ -59,9 +64,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate: Annotated[
         Positive | None, msgspec.Meta(description="requests per second in the open model, in place of users")
     ] = None
-    arrivals: Annotated[str, msgspec.Meta(pattern="^(poisson|constant)$", description="poisson or constant")] = (
-        "poisson"
-    )
+    arrivals: Annotated[
+        str, msgspec.Meta(pattern="^(poisson|constant)$", description="poisson or constant")
+    ] = "poisson"
     max_outstanding: Annotated[
         int, msgspec.Meta(gt=0, description="most requests under way in each process; arrivals above it fail")
     ] = 2000
@@ -95,7 +100,9 @@ def load(environ: Mapping[str, str]) -> Settings:
         try:
             found[name] = msgspec.convert(value, FIELDS[name], strict=False)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"{variable_of(name)}: {error}, got {environ[variable_of(name)]!r}") from error
+            raise SettingsError(
+                f"{variable_of(name)}: {error}, got {environ[variable_of(name)]!r}"
+            ) from error
     return Settings(**found)
 
 
@@ -129,7 +136,9 @@ def described() -> list[tuple[str, str, str]]:
     rows = []
     for name, hint in FIELDS.items():
         value = getattr(defaults, name)
-        default = "unset" if value in (None, "", ()) else f"{value:g}" if isinstance(value, float) else str(value)
+        default = (
+            "unset" if value in (None, "", ()) else f"{value:g}" if isinstance(value, float) else str(value)
+        )
         rows.append((variable_of(name), default, _description(hint)))
     return rows
 

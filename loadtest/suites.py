@@ -111,7 +111,14 @@ SUITES = {
         Suite(
             name="stress",
             about="Where does it bend? 50 users, and ever more up to 500.",
-            stages=(Stage(0, 50), Stage(30, 50), Stage(60, 200), Stage(60, 350), Stage(60, 500), Stage(90, 500)),
+            stages=(
+                Stage(0, 50),
+                Stage(30, 50),
+                Stage(60, 200),
+                Stage(60, 350),
+                Stage(60, 500),
+                Stage(90, 500),
+            ),
             gates=_HARD,
         ),
         Suite(
@@ -133,7 +140,9 @@ SUITES = {
             think=0,
             latency="gpt-4o",
             target_tokens=100,
-            gates=_gates(error_percent=1, e2e_p95_ms=8000, e2e_p99_ms=12000, ttft_p95_ms=2500, ttft_p99_ms=5000),
+            gates=_gates(
+                error_percent=1, e2e_p95_ms=8000, e2e_p99_ms=12000, ttft_p95_ms=2500, ttft_p99_ms=5000
+            ),
         ),
         Suite(
             name="open",

@@ -165,20 +165,17 @@ def summed_up(
         server: What the server says.
     """
     found = {(row.kind, row.name): row for row in rows}
-    names = [ask.name for ask in asks]
     sent = [row for (kind, _), row in found.items() if kind in REQUEST_KINDS]
     requests, failed = sum(row.count for row in sent), sum(row.failures for row in sent)
     figures: dict[str, float | None] = {"error_percent": 100 * failed / requests if requests else None}
     for kind, measure in ((TTFT, "ttft"), (ITL, "itl"), (E2E, "e2e")):
         spread = _spread([row for (k, _), row in found.items() if k == kind])
-        figures |= {
-            f"{measure}_{part}_ms": getattr(spread, part) for part in ("mean", *_QUANTILES, "max")
-        }
+        figures |= {f"{measure}_{part}_ms": getattr(spread, part) for part in ("mean", *_QUANTILES, "max")}
     measures = {"e2e"} if any(ask.generates for ask in asks) else set()
     if any(ask.reader for ask in asks):
         measures |= {"ttft", "itl"}
     verdicts = judge(suite.gates, figures, requests=requests, measures=frozenset(measures))
-    lines = tuple(_line(name, found) for name in names)
+    lines = tuple(_line(ask, found) for ask in asks)
     generator = _generator(found, processes=processes, cpu_warning=cpu_warning)
     return Summary(
         suite=suite.name,
@@ -199,20 +196,20 @@ def summed_up(
     )
 
 
-def _line(name: str, found: Mapping[tuple[str, str], Row]) -> Line:
+def _line(ask: Ask, found: Mapping[tuple[str, str], Row]) -> Line:
     def rows(*kinds: str) -> list[Row]:
-        return [found[kind, name] for kind in kinds if (kind, name) in found]
+        return [found[kind, ask.name] for kind in kinds if (kind, ask.name) in found]
 
     sent = rows(*REQUEST_KINDS)
     return Line(
-        name=name,
+        name=ask.name,
         requests=sum(row.count for row in sent),
         failures=sum(row.failures for row in sent),
         tokens=sum(row.size for row in rows(SPEED)),
         ttft=_spread(rows(TTFT)),
         itl=_spread(rows(ITL)),
-        # What is not generated has no row of whole answers.
-        e2e=_spread(rows(E2E) or sent),
+        # Lists and vectors are no row of E2E, which is about answers of tokens: theirs is that of the request.
+        e2e=_spread(rows(E2E) if ask.generates else sent),
         tokens_per_second=_spread(rows(SPEED)),
     )
 

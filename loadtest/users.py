@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
+import msgspec
 from gevent.pool import Pool
 from locust import FastHttpUser, task
 from locust.exception import StopUser
@@ -43,9 +44,8 @@ class ClosedUser(FastHttpUser):
         super().__init__(environment)
         self._asker = Asker(self.client, environment.stats)
         self._order = self._turns()
-        self._think = self.settings.think if self.plan is None else self.plan.think
-        if self._think is None:
-            self._think = 1.0
+        think = self.settings.think if self.plan is None else self.plan.think
+        self._think = 1.0 if think is None else think
 
     def _turns(self) -> Iterator[Ask]:
         iterations = self.plan.iterations if self.plan is not None else None
@@ -157,8 +157,7 @@ def users(settings: Settings, plan: Suite | None) -> dict[str, type[FastHttpUser
             found["ArrivalsUser"] = type("ArrivalsUser", (ArrivalsUser,), fields)
         for endpoint in ENDPOINTS:
             name = f"{_NAMES.get(endpoint, endpoint.capitalize())}User"
-            own = tuple(ask for ask in _asks_of(settings, endpoint))
-            found[name] = type(name, (ClosedUser,), {**common, "asks": own, "weight": 1})
+            found[name] = type(name, (ClosedUser,), {**common, "asks": _asks_of(settings, endpoint)})
     return found
 
 
@@ -166,6 +165,4 @@ _NAMES = {"openresponses": "OpenResponses"}
 
 
 def _asks_of(settings: Settings, endpoint: str) -> tuple[Ask, ...]:
-    import msgspec
-
     return asks(msgspec.structs.replace(settings, endpoints=(endpoint,)))

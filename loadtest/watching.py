@@ -19,11 +19,11 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.endpoints import asks
+from loadtest.figures import merged, quantile
 from loadtest.rows import record_cpu, record_lag, rows_of
 from loadtest.settings import Settings
 from loadtest.suites import Suite
 from loadtest.summary import E2E, REQUEST_KINDS, TTFT, Failure, Server, Summary, summed_up
-from loadtest.figures import merged, quantile
 from loadtest.telling import tell, written
 
 _BEAT = 0.02
@@ -107,7 +107,12 @@ class Watch:
             while True:
                 gevent.sleep(every)
                 now = time.perf_counter() - self._begin
-                line = progress_line(environment, now, None if self._plan.iterations else length)
+                line = progress_line(
+                    environment,
+                    now,
+                    None if self._plan.iterations else length,
+                    is_open=self._plan.is_open,
+                )
                 sys.stderr.write(f"\r\x1b[K{line}" if in_place else f"{line}\n")
                 sys.stderr.flush()
         finally:
@@ -116,12 +121,14 @@ class Watch:
                 sys.stderr.flush()
 
 
-def progress_line(environment: Any, now: float, length: float | None) -> str:
+def progress_line(environment: Any, now: float, length: float | None, *, is_open: bool) -> str:
     """Say in a line how it goes."""
     rows = rows_of(environment.stats)
     sent = [row for row in rows if row.kind in REQUEST_KINDS]
     parts = [f"{now:.0f} s" if length is None else f"{min(now, length):.0f} of {length:.0f} s"]
-    parts.append(f"{environment.runner.user_count} users")
+    if not is_open:
+        users = environment.runner.user_count
+        parts.append(f"{users} user{'s' * (users != 1)}")
     parts.append(f"{sum(row.count for row in sent) / now:.1f} requests/s")
     parts.append(f"{sum(row.failures for row in sent)} failed")
     for kind in (TTFT, E2E):
@@ -150,7 +157,7 @@ def _watch_cpu(environment: Any) -> None:
 def server_says(host: str) -> Server:
     """Ask an llmsim whether it was on time; other servers have nothing to say."""
     try:
-        with urllib.request.urlopen(f"{host}/llmsim/stats", timeout=10) as answer:  # noqa: S310 - the user's host
+        with urllib.request.urlopen(f"{host}/llmsim/stats", timeout=10) as answer:
             stats = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         # NOTE: not an llmsim, or gone. The requests of the run have told that by themselves.
