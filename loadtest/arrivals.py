@@ -7,6 +7,7 @@ Decisions:
   constant rate begin at a random phase, so that generators do not beat together.
 """
 
+import math
 import random
 from collections.abc import Callable, Iterator
 
@@ -30,7 +31,7 @@ def instants(rate: Callable[[float], float | None], *, poisson: bool, dice: rand
         if here is None:
             return
         # The rate may change: it is taken as even for a tenth of a second at most.
-        step = missing / here if here > 0 else _STEP
+        step = missing / here if here > 0 else math.inf
         if step > _STEP:
             now += _STEP
             missing -= here * _STEP

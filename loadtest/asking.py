@@ -26,9 +26,9 @@ from loadtest.transport import arriving
 class Asker:
     """Asks through one session of Locust's."""
 
-    def __init__(self, session: Any, stats: Any) -> None:
+    def __init__(self, session: Any, environment: Any) -> None:
         self._session = session
-        self._stats = stats
+        self._environment = environment
         self._turns: dict[str, Any] = {}
 
     def ask(self, ask: Ask, due: float | None = None) -> None:
@@ -38,8 +38,32 @@ class Asker:
             ask: What.
             due: When it was due, on `time.perf_counter`; None if it is due when it is sent.
         """
-        sent = time.perf_counter()
-        timing = Timing(sent if due is None else due)
+        timing = Timing(time.perf_counter() if due is None else due)
+        try:
+            self._ask(ask, timing)
+        except gevent.GreenletExit:
+            elapsed = timing.elapsed(time.perf_counter())
+            self.failed(ask, BrokenAnswerError("not answered when the run ended"), elapsed)
+            raise
+
+    def failed(self, ask: Ask, reason: BrokenAnswerError, elapsed: float | None) -> None:
+        """Count a request that has no answer.
+
+        Args:
+            ask: What was asked, or was to be.
+            reason: Why there is none.
+            elapsed: How long it was under way; ms, None if it was not sent.
+        """
+        self._environment.events.request.fire(
+            request_type=ask.method,
+            name=ask.name,
+            response_time=elapsed,
+            response_length=0,
+            exception=reason,
+            context={},
+        )
+
+    def _ask(self, ask: Ask, timing: Timing) -> None:
         with self._session.request(
             ask.method,
             ask.path,
@@ -60,27 +84,19 @@ class Asker:
                 answer.failure(BrokenAnswerError("the server fell silent: timed out"))
             except OSError as error:
                 answer.failure(BrokenAnswerError(f"the connection broke: {error.strerror or error}"))
-            except gevent.GreenletExit:
-                answer.failure(BrokenAnswerError("not answered when the run ended"))
-                self._close(answer, timing, size)
-                raise
             else:
                 answer.success()
                 record_answer(
-                    self._stats,
+                    self._environment.stats,
                     ask.name,
                     timing,
                     e2e=timing.elapsed(time.perf_counter()),
                     tokens=tokens,
                     generates=ask.generates,
                 )
-            self._close(answer, timing, size)
-
-    @staticmethod
-    def _close(answer: Any, timing: Timing, size: int) -> None:
-        # Locust stopped its watch at the head of the answer.
-        answer.request_meta["response_time"] = timing.elapsed(time.perf_counter())
-        answer.request_meta["response_length"] = size
+            # Locust stopped its watch at the head of the answer.
+            answer.request_meta["response_time"] = timing.elapsed(time.perf_counter())
+            answer.request_meta["response_length"] = size
 
     def _body(self, ask: Ask) -> bytes | None:
         if not ask.bodies:
@@ -100,7 +116,8 @@ def _read(ask: Ask, answer: Any, timing: Timing) -> tuple[int | None, int]:
         raise answer.error
     status = raw.status_code
     if status >= 400:
-        raise refusal(status, b"".join(arriving(raw)))
+        # Locust has looked into it already, to tell of it.
+        raise refusal(status, answer.content or b"")
     if status != 200:
         raw.release()
         raise BrokenAnswerError(f"HTTP {status}")

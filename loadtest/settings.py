@@ -21,6 +21,8 @@ class SettingsError(Exception):
 
 Names = tuple[str, ...]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(gt=0)]
+Pause = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,22 +46,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     anthropic_prefix: Annotated[str, msgspec.Meta(description="the same for Anthropic's")] = "/anthropic"
     prompt: Annotated[str, msgspec.Meta(description="what is asked")] = "Write a paragraph about the sea."
     max_tokens: Annotated[
-        int | None,
-        msgspec.Meta(gt=0, description="most output tokens; unset, 1024 where the API asks for one"),
+        Count | None,
+        msgspec.Meta(description="most output tokens; unset, 1024 where the API asks for one"),
     ] = None
     timeout: Annotated[Positive, msgspec.Meta(description="longest silence of the server, in s")] = 120.0
     drain: Annotated[
         Positive, msgspec.Meta(description="how long answers under way may take at the end, in s")
     ] = 30.0
-    users: Annotated[
-        int | None, msgspec.Meta(gt=0, description="users at the peak, in place of the suite's")
-    ] = None
+    users: Annotated[Count | None, msgspec.Meta(description="users at the peak, in place of the suite's")] = (
+        None
+    )
     duration: Annotated[
         Positive | None, msgspec.Meta(description="length of the run in s, in place of the suite's")
     ] = None
     scale: Annotated[Positive, msgspec.Meta(description="factor on the suite's length")] = 1.0
     think: Annotated[
-        float | None, msgspec.Meta(ge=0, description="mean pause of a user between two requests, in s")
+        Pause | None, msgspec.Meta(description="mean pause of a user between two requests, in s")
     ] = None
     rate: Annotated[
         Positive | None, msgspec.Meta(description="requests per second in the open model, in place of users")
@@ -68,9 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, msgspec.Meta(pattern="^(poisson|constant)$", description="poisson or constant")
     ] = "poisson"
     max_outstanding: Annotated[
-        int, msgspec.Meta(gt=0, description="most requests under way in each process; arrivals above it fail")
+        Count, msgspec.Meta(description="most requests under way in each process; arrivals above it fail")
     ] = 2000
-    processes: Annotated[int, msgspec.Meta(gt=0, description="processes or workers that share the load")] = 1
+    processes: Annotated[Count, msgspec.Meta(description="processes or workers that share the load")] = 1
     gates: Annotated[
         Names, msgspec.Meta(description="gates in place of the suite's, as ttft_p95_ms=500")
     ] = ()

@@ -113,8 +113,7 @@ def remarks(summary: Summary) -> list[str]:
     lines = [f" load generator  lag p99 {lag}{busy}{many}"]
     if generator.is_bottleneck:
         lines.append(
-            " [bold yellow]                The load generator was the bottleneck: figures are its own. "
-            "Use --processes, other cores, or less load.[/]"
+            " [bold yellow]                The load generator was late or busy: part of these times is its own.[/]"
         )
     if server.text is not None:
         colour = "red" if server.state == "late" else "green"

@@ -42,7 +42,7 @@ class ClosedUser(FastHttpUser):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._asker = Asker(self.client, environment.stats)
+        self._asker = Asker(self.client, environment)
         self._order = self._turns()
         think = self.settings.think if self.plan is None else self.plan.think
         self._think = 1.0 if think is None else think
@@ -80,7 +80,7 @@ class ArrivalsUser(FastHttpUser):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._asker = Asker(self.client, environment.stats)
+        self._asker = Asker(self.client, environment)
         self._under_way = Pool()
 
     @task
@@ -113,14 +113,7 @@ class ArrivalsUser(FastHttpUser):
         if len(self._under_way) < self.settings.max_outstanding:
             self._under_way.spawn(self._asker.ask, ask, due)
             return
-        self.environment.events.request.fire(
-            request_type=ask.method,
-            name=ask.name,
-            response_time=None,
-            response_length=0,
-            exception=BrokenAnswerError("not sent: too many requests under way"),
-            context={},
-        )
+        self._asker.failed(ask, BrokenAnswerError("not sent: too many requests under way"), None)
 
     def _rate(self) -> Callable[[float], float | None]:
         share = 1 / self.settings.processes
