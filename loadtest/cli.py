@@ -56,7 +56,7 @@ Variables, also for Locust by hand (locust -f loadtest/locustfile.py); options w
 {_described()}
 
 \b
-Exit codes: 0 passed, 1 a gate failed, 2 called wrongly."""
+Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 called wrongly."""
 
 
 @click.command(

@@ -29,6 +29,10 @@ except SettingsError as error:
     sys.exit(2)
 
 tune()
+
+# Users per second; above it Locust warns.
+_SPAWN_RATE = 100.0
+
 globals().update(users(SETTINGS, PLAN))
 Watch(SETTINGS, PLAN).attach(events)
 
@@ -43,11 +47,12 @@ if PLAN is not None:
             elapsed = float(self.get_run_time())  # type: ignore[no-untyped-call]  # Locust's own
             level = SUITE.level(elapsed)
             assert self.runner is not None
+            if SUITE.is_open:
+                # Arrivals end by themselves, and are not to be cut off by a clock that began a little earlier.
+                return None if elapsed > SUITE.seconds + 1 else (SETTINGS.processes, SETTINGS.processes)
             if level is None:
                 return None
-            if SUITE.is_open:
-                return SETTINGS.processes, SETTINGS.processes
             if SUITE.iterations is not None and elapsed > 1 and self.runner.user_count == 0:
                 return None
             # The rate stays the same, for every change is a message to all workers.
-            return max(1, round(level)), max(1.0, SUITE.peak)
+            return max(1, round(level)), _SPAWN_RATE

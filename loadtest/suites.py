@@ -88,7 +88,7 @@ SUITES = {
         Suite(
             name="quick-smoke",
             about="Does it answer at all? One user asks every endpoint three times.",
-            stages=(Stage(0, 1), Stage(120, 1)),
+            stages=(Stage(0, 1), Stage(600, 1)),
             iterations=3,
             think=0,
             latency="fast",

@@ -27,6 +27,9 @@ LATE_MS = 20.0
 BUSY_PERCENT = 90.0
 """Mean share of a core from which a process of the load generator is the limit; as Locust's own warning."""
 
+# Seconds by which a run may end early: Locust looks once a second.
+_SLACK = 1.5
+
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
@@ -118,11 +121,12 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run."""
+    """A whole run; `is_complete` unless it was interrupted."""
 
     suite: str
     host: str
     passed: bool
+    is_complete: bool
     started_at: str
     seconds: float
     requests: int
@@ -146,6 +150,7 @@ def summed_up(
     host: str,
     started_at: str,
     seconds: float,
+    elapsed: float,
     processes: int,
     cpu_warning: bool,
     server: Server,
@@ -159,7 +164,8 @@ def summed_up(
         failures: Kinds of failures.
         host: Who was asked.
         started_at: When, in ISO 8601.
-        seconds: From the first request to the last answer.
+        seconds: From the start to the last answer.
+        elapsed: From the start until it was stopped; s.
         processes: How many made the load.
         cpu_warning: Whether Locust warned of a busy processor.
         server: What the server says.
@@ -174,13 +180,18 @@ def summed_up(
     measures = {"e2e"} if any(ask.generates for ask in asks) else set()
     if any(ask.reader for ask in asks):
         measures |= {"ttft", "itl"}
+    if suite.iterations is None:
+        is_complete = elapsed >= suite.seconds - _SLACK
+    else:
+        is_complete = requests >= suite.iterations * len(asks)
     verdicts = judge(suite.gates, figures, requests=requests, measures=frozenset(measures))
     lines = tuple(_line(ask, found) for ask in asks)
     generator = _generator(found, processes=processes, cpu_warning=cpu_warning)
     return Summary(
         suite=suite.name,
         host=host,
-        passed=requests > 0 and all(verdict.passed for verdict in verdicts),
+        passed=is_complete and requests > 0 and all(verdict.passed for verdict in verdicts),
+        is_complete=is_complete,
         started_at=started_at,
         seconds=round(seconds, 1),
         requests=requests,

@@ -5,9 +5,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.summary import Spread, Summary
+from loadtest.summary import Summary
 
 _MOST_FAILURES = 10
+_WIDTH = 120
 
 
 def written(summary: Summary) -> bytes:
@@ -19,14 +20,16 @@ def tell(summary: Summary, console: Console | None = None) -> None:
     """Print the summary."""
     # Where no terminal says how wide it is, tables are not to be folded to 80 columns.
     wide = Console(highlight=False)
-    console = console or (wide if wide.is_terminal else Console(highlight=False, width=120))
+    console = console or (wide if wide.is_terminal else Console(highlight=False, width=_WIDTH))
     console.print()
-    console.print(_requests(summary))
+    console.print(_requests(summary, _WIDE if console.width >= _WIDTH else _NARROW))
     if summary.failures:
         console.print(_failures(summary))
     console.print(_gates(summary))
     for line in remarks(summary):
         console.print(line, soft_wrap=True)
+    if not summary.is_complete:
+        console.print(" [bold red]The run was interrupted.[/]")
     verdict = "[bold green]passed[/]" if summary.passed else "[bold red]failed[/]"
     console.print(f"\n {summary.suite}: {verdict}\n")
 
@@ -35,42 +38,34 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
-def _requests(summary: Summary) -> Table:
+# Measure, quantile, heading; those of the second tuple fit into 80 columns.
+_WIDE = (
+    ("ttft", "p50", "TTFT p50"),
+    ("ttft", "p95", "p95"),
+    ("ttft", "p99", "p99"),
+    ("itl", "p50", "ITL p50"),
+    ("itl", "p99", "p99"),
+    ("e2e", "p50", "E2E p50"),
+    ("e2e", "p95", "p95"),
+    ("e2e", "p99", "p99"),
+    ("tokens_per_second", "p50", "tokens/s"),
+)
+_NARROW = (("ttft", "p95", "TTFT p95"), ("itl", "p99", "ITL p99"), ("e2e", "p95", "E2E p95"))
+
+
+def _requests(summary: Summary, columns: tuple[tuple[str, str, str], ...]) -> Table:
     table = _table(
         f"{summary.requests:,} requests in {summary.seconds:g} s  ·  {summary.requests_per_second:,.1f} requests/s  ·  "
         f"{summary.tokens_per_second:,.0f} tokens/s"
     )
     table.add_column(" ms", no_wrap=True)
-    for heading in (
-        "requests",
-        "failed",
-        "TTFT p50",
-        "p95",
-        "p99",
-        "ITL p50",
-        "p99",
-        "E2E p50",
-        "p95",
-        "p99",
-        "tokens/s",
-    ):
+    for heading in ("requests", "failed", *(heading for _, _, heading in columns)):
         table.add_column(heading, justify="right", no_wrap=True)
     for line in summary.lines:
         failed = f"[red]{line.failures:,}[/]" if line.failures else "0"
-        table.add_row(
-            f" {line.name}",
-            f"{line.requests:,}",
-            failed,
-            *_cells(line.ttft, "p50", "p95", "p99"),
-            *_cells(line.itl, "p50", "p99"),
-            *_cells(line.e2e, "p50", "p95", "p99"),
-            _number(line.tokens_per_second.p50),
-        )
+        cells = (_number(getattr(getattr(line, measure), part)) for measure, part, _ in columns)
+        table.add_row(f" {line.name}", f"{line.requests:,}", failed, *cells)
     return table
-
-
-def _cells(spread: Spread, *parts: str) -> list[str]:
-    return [_number(getattr(spread, part)) for part in parts]
 
 
 def _number(value: float | None) -> str:

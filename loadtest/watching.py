@@ -81,7 +81,10 @@ class Watch:
             ],
             host=host,
             started_at=self._started_at,
-            seconds=max(self._end - self._begin, 0.0),
+            seconds=max(
+                (environment.stats.last_request_timestamp or 0.0) - environment.stats.start_time, 0.0
+            ),
+            elapsed=max(self._end - self._begin, 0.0),
             processes=self._settings.processes,
             cpu_warning=runner.cpu_warning_emitted or runner.worker_cpu_warning_emitted,
             server=server_says(host),

@@ -65,7 +65,8 @@ def summary(*rows: Row, **changes: Any) -> Summary:
         "failures": [Failure(name="chat stream", message="truncated stream: no [DONE]", count=1)],
         "host": "http://example.test",
         "started_at": "2026-01-02T03:04:05+00:00",
-        "seconds": 10.0,
+        "seconds": 200.0,
+        "elapsed": 210.0,
         "processes": 1,
         "cpu_warning": False,
         "server": Server(),
@@ -81,7 +82,7 @@ def test_requests_and_failures_are_those_of_requests() -> None:
 
     assert (found.requests, found.failed) == (10, 1)
     assert found.figures["error_percent"] == 10
-    assert (found.requests_per_second, found.tokens_per_second) == (1.0, 20.0)
+    assert (found.requests_per_second, found.tokens_per_second) == (0.05, 1.0)
 
 
 def test_figures_are_of_all_that_has_them() -> None:
@@ -117,6 +118,18 @@ def test_gates_decide() -> None:
     assert summary(
         suite=msgspec.structs.replace(SUITES["load"], gates=(gate_from("error_percent=10"),))
     ).passed
+
+
+def test_an_interrupted_run_has_not_passed() -> None:
+    """LOAD-5.5: However good it was until then; iterations are complete when all was asked."""
+    mild = msgspec.structs.replace(SUITES["load"], gates=())
+    quick = msgspec.structs.replace(SUITES["quick-smoke"], gates=())
+
+    assert summary(suite=mild, elapsed=209.0).passed
+    assert not summary(suite=mild, elapsed=100.0).passed
+    assert any("interrupted" in line for line in told(summary(suite=mild, elapsed=100.0)).splitlines())
+    assert summary(suite=quick, elapsed=2.0).passed
+    assert not summary(row("POST", "chat", 1), suite=quick, elapsed=2.0).passed
 
 
 def test_a_run_without_requests_has_failed() -> None:
@@ -160,21 +173,34 @@ def test_the_server_has_its_say() -> None:
 def test_the_summary_is_json() -> None:
     """LOAD-6.2: With every part, and as it was when it is read again."""
     found = summary(server=Server(state="on_time", text="on time", lateness_p99_ms=1.5))
-    told = json.loads(written(found))
+    read = json.loads(written(found))
 
     assert msgspec.json.decode(written(found), type=Summary) == found
-    assert told["failures"] == [{"name": "chat stream", "message": "truncated stream: no [DONE]", "count": 1}]
-    assert told["gates"][0] == {"figure": "error_percent", "at_most": 0.1, "found": 10.0, "passed": False}
-    assert told["server"]["state"] == "on_time"
+    assert read["failures"] == [{"name": "chat stream", "message": "truncated stream: no [DONE]", "count": 1}]
+    assert read["gates"][0] == {"figure": "error_percent", "at_most": 0.1, "found": 10.0, "passed": False}
+    assert read["server"]["state"] == "on_time"
 
 
 def test_the_summary_is_told() -> None:
     """LOAD-6.2: Every ask, every failure and every gate, and the verdict last."""
-    console = Console(file=io.StringIO(), width=120)
-    tell(summary(), console)
-    told = console.file.getvalue()  # type: ignore[attr-defined]
+    text = told(summary())
 
-    assert all(ask.name in told for ask in asks(CHAT))
-    assert "truncated stream: no [DONE]" in told
-    assert all(gate.figure in told for gate in summary().gates)
-    assert told.rstrip().endswith("load: failed")
+    assert all(ask.name in text for ask in asks(CHAT))
+    assert "truncated stream: no [DONE]" in text
+    assert all(gate.figure in text for gate in summary().gates)
+    assert text.rstrip().endswith("load: failed")
+
+
+def test_the_summary_fits_into_a_narrow_terminal() -> None:
+    """LOAD-6.2: With fewer columns, none of them cut."""
+    text = told(summary(), width=80)
+
+    assert "TTFT p95" in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def told(summary: Summary, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    tell(summary, console)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
