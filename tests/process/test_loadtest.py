@@ -187,6 +187,12 @@ class Slow(Faulty):
 
     turn = threading.Lock()
 
+    def do_GET(self) -> None:
+        """Say so."""
+        self._answer(
+            "application/json", b'{"verdict": {"state": "late", "text": "late, by its own account"}}'
+        )
+
     def do_POST(self) -> None:
         """Take its time."""
         self.rfile.read(int(self.headers["content-length"]))
@@ -253,7 +259,7 @@ def test_broken_answers_fail_the_run(tmp_path: Path) -> None:
 
 
 def test_what_a_slow_server_makes_wait_is_measured(tmp_path: Path) -> None:
-    """LOAD-4.2, LOAD-4.3: Times begin when a request was due; what finds no place fails and waits for none."""
+    """LOAD-4.2, LOAD-4.3, LOAD-6.3: Times begin when a request was due; what finds no place fails and waits for none."""
     with listening(Slow) as host:
         told = run(
             *("open", "--rate", "20", "--duration", "3", "--arrivals", "constant", "--endpoints", "chat"),
@@ -269,6 +275,8 @@ def test_what_a_slow_server_makes_wait_is_measured(tmp_path: Path) -> None:
     assert summary["figures"]["e2e_max_ms"] > 1500
     # All that were due were counted, though the server answers five in a second.
     assert 58 <= summary["requests"] <= 61
+    assert summary["server"]["state"] == "late"
+    assert "late, by its own account" in told.stdout
 
 
 @pytest.mark.parametrize("model", [("--rate", "10"), ("--users", "4")])
