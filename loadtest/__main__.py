@@ -1,0 +1,6 @@
+"""`python -m loadtest`: the command."""
+
+from loadtest.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="loadtest")

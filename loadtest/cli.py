@@ -1,0 +1,221 @@
+"""`scripts/loadtest SUITE`: run a suite, from the server to the verdict.
+
+Decisions:
+* Locust runs in a process of its own, with this one's settings in its environment: it patches sockets when it
+  is imported, and its exit must not take the server down with it.
+* Exit codes: 0 passed, 1 a gate failed or the run did not come to its end, 2 it was called wrongly.
+"""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from loadtest.endpoints import ENDPOINTS, asks
+from loadtest.servers import ServerError, serving
+from loadtest.settings import Settings, SettingsError, described, load, variables
+from loadtest.suites import SUITES, Suite, planned
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "loadtest-results"
+
+
+def _suites() -> str:
+    lines = []
+    for suite in SUITES.values():
+        length = f"{suite.iterations} iterations" if suite.iterations else f"{suite.seconds:g} s"
+        lines.append(f"  {suite.name:<17} {suite.about} ({length})")
+    return "\n".join(lines)
+
+
+def _described() -> str:
+    return "\n".join(f"  {name:<30} {about} [{default}]" for name, default, about in described())
+
+
+_EPILOG = f"""\b
+Suites:
+{_suites()}
+
+\b
+Examples:
+  scripts/loadtest quick-smoke
+  scripts/loadtest load --duration 60 --workers 2
+  scripts/loadtest load --rate 200 --duration 30
+  scripts/loadtest load --host http://localhost:8000 --endpoints chat --model my-model
+  LOADTEST_API_KEY=… scripts/loadtest smoke --host https://gateway.example --gate ttft_p95_ms=800
+
+\b
+Variables, also for Locust by hand (locust -f loadtest/locustfile.py); options win:
+{_described()}
+
+\b
+Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 called wrongly."""
+
+
+@click.command(
+    epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.argument("suite")
+@click.option("--host", metavar="URL", help="Server to ask; without it an llmsim is started for the run.")
+@click.option(
+    "--duration", type=float, metavar="S", help="Length of the run in seconds, in place of the suite's."
+)
+@click.option("--scale", type=float, metavar="X", help="Factor on the suite's length: 0.1 for a tenth.")
+@click.option("--users", type=int, metavar="N", help="Users at the peak, in place of the suite's.")
+@click.option(
+    "--rate", type=float, metavar="R", help="Open model: requests per second, whether or not answers come."
+)
+@click.option("--arrivals", help="Gaps between arrivals: poisson or constant. [default: poisson]")
+@click.option(
+    "--think", type=float, metavar="S", help="Mean pause of a user between two requests, in seconds."
+)
+@click.option("--endpoints", metavar="NAMES", help=f"What to ask, with commas: {', '.join(ENDPOINTS)}.")
+@click.option("--model", metavar="NAMES", help="Model, or several with commas, that take turns.")
+@click.option(
+    "--gate", "gates", multiple=True, metavar="FIGURE=N", help="Limit in place of the suite's; repeatable."
+)
+@click.option(
+    "--processes", type=int, metavar="N", help="Processes that make the load together. [default: 1]"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for the reports. [default: loadtest-results/SUITE-TIME]",
+)
+@click.option("--workers", type=int, metavar="N", help="Workers of the llmsim that is started.")
+@click.option("--latency", metavar="PROFILE", help="Its latency profile, in place of the suite's.")
+@click.option(
+    "--target-tokens", type=int, metavar="N", help="Length of its answers, in place of the suite's."
+)
+def main(
+    suite: str,
+    host: str | None,
+    out: Path | None,
+    workers: int | None,
+    latency: str | None,
+    target_tokens: int | None,
+    gates: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Run SUITE against a server, and hold what was measured against its gates.
+
+    Without --host an llmsim is started on a free port, with the latency profile that the suite's gates are meant
+    for, and stopped at the end. The HTML report, CSV files and summary.json are left in a folder of their own.
+    """
+    if host is not None and (workers, latency, target_tokens) != (None, None, None):
+        raise click.UsageError(
+            "--workers, --latency and --target-tokens are about the server that is started; there is --host"
+        )
+    if host is not None and not host.startswith(("http://", "https://")):
+        raise click.UsageError(f"--host {host}: not a URL; it begins with http:// or https://")
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    if gates:
+        given["gates"] = ",".join(gates)
+    try:
+        settings = load(
+            {
+                **os.environ,
+                "LOADTEST_SUITE": suite,
+                **{f"LOADTEST_{name.upper()}": text for name, text in given.items()},
+            }
+        )
+        plan = planned(settings)
+        asks(settings)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    folder = (out or _own_folder(plan)).resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"--out {folder}: {error.strerror}") from error
+    settings = msgspec.structs.replace(settings, out=str(folder))
+    if host is not None:
+        click.echo(f"\n{_headline(plan)} against {host}\n", err=True)
+        code = _run(plan, settings, host.rstrip("/"), folder)
+    else:
+        server = {
+            "latency": latency or plan.latency,
+            "target-tokens": target_tokens or plan.target_tokens,
+            "workers": workers,
+        }
+        flags = [f"--{name}={value}" for name, value in server.items() if value is not None]
+        try:
+            with serving(flags, folder / "server.log") as started:
+                click.echo(f"\n{_headline(plan)} against llmsim serve {' '.join(flags)}\n", err=True)
+                code = _run(plan, settings, started, folder)
+        except ServerError as error:
+            raise click.ClickException(str(error)) from error
+    sys.exit(code)
+
+
+def _own_folder(plan: Suite) -> Path:
+    return RESULTS / f"{plan.name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+
+
+def _headline(plan: Suite) -> str:
+    if plan.iterations is not None:
+        return f"{plan.name}: {plan.iterations} iterations"
+    if plan.is_open:
+        load = f"up to {plan.peak:g} requests/s whether or not answers come"
+    else:
+        load = "1 user" if plan.peak == 1 else f"up to {plan.peak:g} users"
+    return f"{plan.name}: {plan.seconds:g} s, {load},"
+
+
+def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
+    """Run Locust; give the exit code."""
+    summary = folder / "summary.json"
+    summary.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("locustfile.py"))]
+    command += [
+        "--headless",
+        "--only-summary",
+        "--loglevel",
+        "WARNING",
+        "--host",
+        host,
+        "--profile",
+        plan.name,
+    ]
+    command += ["--stop-timeout", str(math.ceil(settings.drain) + 2)]
+    # Given a file for them, Locust does not print its own tables behind ours.
+    command += [
+        "--html",
+        str(folder / "report.html"),
+        "--csv",
+        str(folder / "locust"),
+        "--json-file",
+        str(folder / "locust"),
+    ]
+    if settings.processes > 1:
+        command += ["--processes", str(settings.processes)]
+    process = subprocess.Popen(command, env=_environment(settings, os.environ), cwd=ROOT)
+    while True:
+        try:
+            code = process.wait()
+            break
+        except KeyboardInterrupt:
+            # Locust got it too, and sums up what there is.
+            continue
+    if not summary.exists():
+        raise click.ClickException(f"Locust ended with {code}, and left no summary")
+    click.echo(f" report          {_near(folder / 'report.html')}", err=True)
+    click.echo(f" figures         {_near(summary)}\n", err=True)
+    return 0 if code == 0 else 1
+
+
+def _environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    return {**environ, **variables(settings)}
+
+
+def _near(path: Path) -> Path:
+    """Give a path as it is short from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,86 @@
+"""Gates: figures of a run with a limit, that decide whether it passed.
+
+Decisions:
+* A gate whose figure could not be measured has failed, unless nothing was asked that has such a figure.
+  A run without requests has always failed.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from loadtest.settings import SettingsError
+
+_FIGURE = re.compile(r"error_percent|(ttft|itl|e2e)_(mean|p50|p90|p95|p99|max)_ms")
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit.
+
+    Attributes:
+        figure: `error_percent`, or `ttft`, `itl` or `e2e` with a quantile: `ttft_p95_ms`.
+        at_most: The greatest value that passes.
+    """
+
+    figure: str
+    at_most: float
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a gate.
+
+    Attributes:
+        figure: Of the gate.
+        at_most: Of the gate.
+        found: What was measured; None if nothing was.
+        passed: Whether that is good enough.
+    """
+
+    figure: str
+    at_most: float
+    found: float | None
+    passed: bool
+
+
+def gate_from(text: str) -> Gate:
+    """Read `ttft_p95_ms=500`.
+
+    Raises:
+        SettingsError: It is not written like that, or there is no such figure.
+    """
+    figure, _, limit = text.partition("=")
+    if not _FIGURE.fullmatch(figure):
+        raise SettingsError(
+            f"gate {text!r}: no figure {figure!r}; error_percent, or ttft, itl or e2e with mean, p50, p90, p95, p99 "
+            "or max, as ttft_p95_ms"
+        )
+    try:
+        return Gate(figure=figure, at_most=float(limit))
+    except ValueError:
+        raise SettingsError(f"gate {text!r}: no limit; write {figure}=500") from None
+
+
+def judge(
+    gates: tuple[Gate, ...], figures: Mapping[str, float | None], *, requests: int, measures: frozenset[str]
+) -> tuple[Verdict, ...]:
+    """Hold figures against gates.
+
+    Args:
+        gates: The limits.
+        figures: What was measured.
+        requests: How many were made.
+        measures: Which of `ttft`, `itl` and `e2e` the requests of this run have.
+
+    Returns:
+        A verdict for each gate that applies.
+    """
+    verdicts = []
+    for gate in gates:
+        measure = gate.figure.partition("_")[0]
+        if measure != "error" and measure not in measures:
+            continue
+        found = figures.get(gate.figure)
+        passed = found is not None and requests > 0 and found <= gate.at_most
+        verdicts.append(Verdict(figure=gate.figure, at_most=gate.at_most, found=found, passed=passed))
+    return tuple(verdicts)

@@ -1,0 +1,345 @@
+"""The load tests as they are run: the command, Locust in a process of its own, real servers and broken ones."""
+
+import contextlib
+import csv
+import http.client
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import serve
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(
+    *arguments: str, command: tuple[str, ...] = (sys.executable, "-m", "loadtest"), **variables: str
+) -> Any:
+    """Run the command."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LOADTEST_")}
+    return subprocess.run(
+        (*command, *arguments),
+        cwd=ROOT,
+        env=environment | {"PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def summary_in(folder: Path) -> Any:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def checkout(folder: Path) -> Path:
+    """Lay out what the script needs, with a .venv that is up to date: this Python."""
+    (folder / "scripts").mkdir(parents=True)
+    for name in ("loadtest", "venv.sh"):
+        shutil.copy(ROOT / "scripts" / name, folder / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    python = folder / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    shutil.copy(ROOT / "pyproject.toml", folder / ".venv/.installed-load")
+    (folder / "loadtest").symlink_to(ROOT / "loadtest")
+    return folder / "scripts/loadtest"
+
+
+def test_the_script_runs_a_suite_against_a_server(tmp_path: Path) -> None:
+    """LOAD-5.5, LOAD-6.2, LOAD-2.4: It passes, leaves its reports, and counts what the server counted."""
+    out = tmp_path / "out"
+    script = checkout(tmp_path / "checkout")
+    with serve(tmp_path, "--latency", "fast", "--target-tokens", "20") as server:
+        told = run("quick-smoke", "--host", server.base, "--out", str(out), command=(str(script),))
+        assert told.returncode == 0, told.stdout + told.stderr
+        # Three times four endpoints, streamed and not; lists are not counted by the server.
+        stats = server.settled(24)
+
+    summary = summary_in(out)
+    lines = {line["name"]: line for line in summary["lines"]}
+    assert "quick-smoke: passed" in told.stdout
+    assert (summary["passed"], summary["requests"], summary["failed"]) == (True, 27, 0)
+    assert sum(line["tokens"] for line in lines.values()) == stats["completion_tokens"] == 24 * 20
+    for endpoint in ("chat", "responses", "openresponses", "messages"):
+        stream = lines[f"{endpoint} stream"]
+        assert (stream["ttft"]["count"], stream["itl"]["count"], stream["e2e"]["count"]) == (3, 3 * 19, 3)
+        # The profile's first token takes 10 ± 2 ms, and 19 more 1 ms each; nothing leaves before it is due.
+        assert stream["ttft"]["p50"] > 3
+        assert stream["e2e"]["p50"] > 20
+    assert summary["generator"]["lag_p99_ms"] is not None
+    assert summary["server"]["lateness_p99_ms"] is not None
+    assert (out / "report.html").stat().st_size > 10_000
+    with (out / "locust_stats.csv").open() as file:
+        rows = {(row["Type"], row["Name"]): row for row in csv.DictReader(file)}
+    assert int(rows["", "Aggregated"]["Request Count"]) == 27
+    assert {kind for kind, name in rows if name == "chat stream"} == {"POST", "TTFT", "ITL", "E2E", "TOK/S"}
+
+
+def test_a_server_is_started_for_the_run(tmp_path: Path) -> None:
+    """LOAD-6.1: With the suite's profile, whatever variables are meant for other servers."""
+    told = run(
+        "smoke", "--duration", "2", "--out", str(tmp_path), LLMSIM_PORT="no port", LLMSIM_LATENCY="gpt-4"
+    )
+
+    summary = summary_in(tmp_path)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "--latency=fast --target-tokens=50" in told.stderr
+    assert summary["requests"] > 0
+    assert "Traceback" not in (tmp_path / "server.log").read_text()
+    with pytest.raises(OSError, match="refused"):
+        run_once(summary["host"])
+
+
+def run_once(host: str) -> None:
+    with contextlib.closing(
+        http.client.HTTPConnection(host.removeprefix("http://"), timeout=5)
+    ) as connection:
+        connection.request("GET", "/health")
+
+
+def test_a_server_that_does_not_start_is_told(tmp_path: Path) -> None:
+    """LOAD-5.5: In the server's own words; nothing has passed."""
+    told = run("smoke", "--latency", "warp", "--out", str(tmp_path))
+
+    assert told.returncode == 1
+    assert "llmsim ended with 2" in told.stderr
+    assert "warp" in told.stderr
+
+
+def test_workers_rows_add_up(tmp_path: Path) -> None:
+    """LOAD-2.6, LOAD-4.1: Two processes with half of the rate each; their rows are those of the server."""
+    out = tmp_path / "out"
+    with serve(tmp_path, "--latency", "fast", "--target-tokens", "20") as server:
+        told = run(
+            *("open", "--rate", "40", "--duration", "3", "--arrivals", "constant", "--processes", "2"),
+            *("--endpoints", "chat,messages", "--host", server.base, "--out", str(out)),
+        )
+        assert told.returncode == 0, told.stdout + told.stderr
+        summary = summary_in(out)
+        stats = server.settled(summary["requests"])
+
+    # 120 by the clock, one more or less for the phase of each process.
+    assert 118 <= summary["requests"] <= 122
+    assert sum(line["tokens"] for line in summary["lines"]) == stats["completion_tokens"]
+    assert sum(line["ttft"]["count"] for line in summary["lines"]) == stats["streaming_requests"]
+    assert sum(line["itl"]["count"] for line in summary["lines"]) == 19 * stats["streaming_requests"]
+    assert sum(line["e2e"]["count"] for line in summary["lines"]) == summary["requests"]
+    assert summary["generator"]["processes"] == 2
+
+
+class Faulty(http.server.BaseHTTPRequestHandler):
+    """Answers every endpoint wrongly, each in a way of its own."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """A list without models."""
+        self._answer("application/json", b'{"data": []}')
+
+    def do_POST(self) -> None:
+        """What the path stands for."""
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        streamed = bool(body.get("stream"))
+        events = "text/event-stream"
+        if self.path.endswith("/chat/completions"):
+            chunk = b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n'
+            self._answer(events if streamed else "application/json", chunk if streamed else b'{"choices"')
+        elif self.path.startswith("/openresponses"):
+            self._answer("application/json", b'{"error": {"type": "model_error"}}', status=500)
+        elif self.path.endswith("/responses"):
+            error = b'event: error\ndata: {"type": "error", "code": "server_error", "message": "x"}\n\n'
+            self._answer(events if streamed else "text/html", error if streamed else b"<html>")
+        elif streamed:
+            # Half a chunk of a chunked body, then nothing.
+            self.send_response(200)
+            self.send_header("content-type", events)
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"40\r\nevent: message_start\n")
+            self.close_connection = True
+        else:
+            self._answer("application/json", b'{"content": [], "stop_reason": null}')
+
+    def _answer(self, kind: str, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Keep quiet."""
+
+
+class Slow(Faulty):
+    """Answers chats rightly, one at a time, each after a fifth of a second."""
+
+    turn = threading.Lock()
+
+    def do_GET(self) -> None:
+        """Say so."""
+        self._answer(
+            "application/json", b'{"verdict": {"state": "late", "text": "late, by its own account"}}'
+        )
+
+    def do_POST(self) -> None:
+        """Take its time."""
+        self.rfile.read(int(self.headers["content-length"]))
+        with self.turn:
+            time.sleep(0.2)
+        body = (
+            b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+        )
+        with contextlib.suppress(ConnectionError):
+            self._answer("text/event-stream", body)
+
+
+class Silent(Faulty):
+    """Takes requests, and never answers."""
+
+    def do_POST(self) -> None:
+        """Wait until the client is gone."""
+        self.rfile.read(int(self.headers["content-length"]))
+        self.rfile.read(1)
+        self.close_connection = True
+
+
+@contextlib.contextmanager
+def listening(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve with `handler` until the block ends."""
+
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+        block_on_close = False
+        request_queue_size = 256
+
+    with Server(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_broken_answers_fail_the_run(tmp_path: Path) -> None:
+    """LOAD-3.1, LOAD-3.2, LOAD-3.3, LOAD-3.4, LOAD-5.5: Each kind is told once, by its own message."""
+    with listening(Faulty) as host:
+        told = run("quick-smoke", "--host", host, "--out", str(tmp_path))
+
+    summary = summary_in(tmp_path)
+    assert told.returncode == 1, told.stdout + told.stderr
+    assert {failure["name"]: failure["message"] for failure in summary["failures"]} == {
+        "chat stream": "truncated stream: no [DONE]",
+        "chat": "invalid JSON in the answer",
+        "responses stream": "error event: server_error",
+        "responses": "invalid JSON in the answer",
+        "openresponses stream": "HTTP 500 model_error",
+        "openresponses": "HTTP 500 model_error",
+        "messages stream": "the connection closed in mid-answer",
+        "messages": "a message without stop_reason",
+        "models": "a list without models",
+    }
+    assert [failure["count"] for failure in summary["failures"]] == [3] * 9
+    assert all(line["ttft"]["count"] == line["tokens"] == 0 for line in summary["lines"])
+    assert "truncated stream: no [DONE]" in told.stdout
+    assert "quick-smoke: failed" in told.stdout
+
+
+def test_what_a_slow_server_makes_wait_is_measured(tmp_path: Path) -> None:
+    """LOAD-4.2, LOAD-4.3, LOAD-6.3: Times begin when a request was due; what finds no place fails and waits for none."""
+    with listening(Slow) as host:
+        told = run(
+            *("open", "--rate", "20", "--duration", "3", "--arrivals", "constant", "--endpoints", "chat"),
+            *("--host", host, "--out", str(tmp_path)),
+            LOADTEST_MAX_OUTSTANDING="10",
+        )
+
+    summary = summary_in(tmp_path)
+    kinds = {failure["message"] for failure in summary["failures"]}
+    assert told.returncode == 1
+    assert "not sent: too many requests under way" in kinds
+    # Ten wait for their turn of a fifth of a second: the last of them for two seconds.
+    assert summary["figures"]["e2e_max_ms"] > 1500
+    # All that were due were counted, though the server answers five in a second.
+    assert 58 <= summary["requests"] <= 61
+    assert summary["server"]["state"] == "late"
+    assert "late, by its own account" in told.stdout
+
+
+@pytest.mark.parametrize("model", [("--rate", "10"), ("--users", "4")])
+def test_what_the_end_cuts_off_has_failed(tmp_path: Path, model: tuple[str, ...]) -> None:
+    """LOAD-3.6: A server that stops answering cannot look as good as before."""
+    with listening(Silent) as host:
+        told = run(
+            *(
+                "load",
+                *model,
+                "--duration",
+                "2",
+                "--endpoints",
+                "chat",
+                "--host",
+                host,
+                "--out",
+                str(tmp_path),
+            ),
+            LOADTEST_DRAIN="0.5",
+        )
+
+    summary = summary_in(tmp_path)
+    assert told.returncode == 1
+    assert {failure["message"] for failure in summary["failures"]} == {"not answered when the run ended"}
+    assert summary["failed"] == summary["requests"] > 0
+
+
+def test_every_user_can_be_had_by_name() -> None:
+    """LOAD-1.4: With Locust's own command, without a suite."""
+    command = (sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py")
+    told = run("--list", command=command)
+
+    assert told.returncode == 0, told.stderr
+    for name in ("Chat", "Responses", "OpenResponses", "Messages", "Embeddings", "Models", "Mixed"):
+        assert f"{name}User" in told.stdout
+
+
+def test_users_by_name_ask_their_endpoint(tmp_path: Path) -> None:
+    """LOAD-1.4, LOAD-2.4: Their rows are in Locust's statistics."""
+    command = (sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless")
+    with serve(tmp_path, "--latency", "fast", "--target-tokens", "10") as server:
+        told = run(
+            *(
+                "--host",
+                server.base,
+                "--users",
+                "2",
+                "--run-time",
+                "2s",
+                "--stop-timeout",
+                "5",
+                "--json",
+                "MessagesUser",
+            ),
+            command=command,
+            LOADTEST_THINK="0.1",
+        )
+
+    assert told.returncode == 0, told.stderr
+    rows = {(row["method"], row["name"]): row for row in json.loads(told.stdout[told.stdout.index("[") :])}
+    assert rows["TTFT", "messages stream"]["num_requests"] > 0
+    assert (
+        rows["ITL", "messages stream"]["num_requests"] == 9 * rows["TTFT", "messages stream"]["num_requests"]
+    )
+    assert {name for _, name in rows} == {"messages stream", "messages", "load generator"}

@@ -1,0 +1,66 @@
+"""The command: what it teaches, and what it refuses before anything is started."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from loadtest.cli import main
+from loadtest.settings import described
+from loadtest.suites import SUITES
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_help_teaches() -> None:
+    """LOAD-6.4: Suites, variables and exit codes."""
+    told = CliRunner().invoke(main, ["--help"])
+
+    assert told.exit_code == 0
+    assert all(f"  {suite.name} " in told.output and suite.about in told.output for suite in SUITES.values())
+    assert all(f"  {variable} " in told.output for variable, _, _ in described())
+    assert "Exit codes: 0 passed, 1 " in told.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Missing argument 'SUITE'"),
+        (["lode"], "no suite 'lode'"),
+        (["load", "--rate", "x"], "not a valid float"),
+        (["load", "--rate", "-1"], "LOADTEST_RATE"),
+        (["load", "--host", "localhost:8080"], "not a URL"),
+        (["load", "--host", "http://localhost", "--workers", "2"], "--workers"),
+        (["load", "--endpoints", "chats"], "no endpoint 'chats'"),
+        (["load", "--gate", "speed=3"], "no figure 'speed'"),
+        (["load", "--gate", "ttft_p95_ms=soon"], "no limit"),
+        (["quick-smoke", "--users", "3"], "3 iterations"),
+    ],
+)
+def test_a_wrong_call_is_refused(arguments: list[str], says: str) -> None:
+    """LOAD-5.5: With exit code 2, the reason, and nothing started."""
+    told = CliRunner().invoke(main, arguments)
+
+    assert told.exit_code == 2
+    assert says in told.output
+
+
+def test_the_script_is_the_command() -> None:
+    """LOAD-6.1: As with the other scripts: an environment is made if there is none, then the command runs."""
+    script = ROOT / "scripts/loadtest"
+
+    assert script.stat().st_mode & 0o111
+    assert "venv_ready load -e '.[load]'" in script.read_text()
+
+
+@pytest.mark.parametrize("page", ["docs/load-testing.md"])
+def test_documentation_has_everything(page: str) -> None:
+    """LOAD-6.4: All suites, with their gates, and all variables with their defaults."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+
+    for suite in SUITES.values():
+        assert f"| `{suite.name}` |" in text
+        for gate in suite.gates:
+            assert f"`{gate.figure}`" in text
+    for variable, default, about in described():
+        assert f"| `{variable}` | {default} | {about} |" in text

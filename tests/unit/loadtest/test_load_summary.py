@@ -1,0 +1,206 @@
+"""The summary: figures out of rows, who was to blame, and how it is told."""
+
+import io
+import json
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from loadtest.endpoints import asks
+from loadtest.gates import gate_from
+from loadtest.settings import Settings
+from loadtest.suites import SUITES
+from loadtest.summary import (
+    CPU,
+    E2E,
+    GENERATOR,
+    ITL,
+    LAG,
+    SPEED,
+    TTFT,
+    Failure,
+    Row,
+    Server,
+    Summary,
+    summed_up,
+)
+from loadtest.telling import remarks, tell, written
+
+CHAT = Settings(endpoints=("chat", "models"))
+
+
+def row(kind: str, name: str, *values: float, failures: int = 0, size: int = 0) -> Row:
+    return Row(
+        kind=kind,
+        name=name,
+        count=len(values),
+        failures=failures,
+        total=sum(values),
+        most=max(values, default=0),
+        histogram=Counter(values),
+        size=size,
+    )
+
+
+ROWS = (
+    row("POST", "chat stream", 100, 200, 300, 900, failures=1, size=4000),
+    row(TTFT, "chat stream", 10, 20, 30),
+    row(ITL, "chat stream", 1, 2, 3, 0),
+    row(E2E, "chat stream", 100, 200, 300),
+    row(SPEED, "chat stream", 50, 60, 70, size=150),
+    row("POST", "chat", 400, 500, size=900),
+    row(E2E, "chat", 400, 500),
+    row(SPEED, "chat", 40, 50, size=50),
+    row("GET", "models", 2, 3, 4, 5, size=80),
+    row(LAG, GENERATOR, 0.5, 1.5),
+    row(CPU, GENERATOR, 10, 30),
+)
+
+
+def summary(*rows: Row, **changes: Any) -> Summary:
+    fields = {
+        "failures": [Failure(name="chat stream", message="truncated stream: no [DONE]", count=1)],
+        "host": "http://example.test",
+        "started_at": "2026-01-02T03:04:05+00:00",
+        "seconds": 200.0,
+        "elapsed": 210.0,
+        "processes": 1,
+        "cpu_warning": False,
+        "server": Server(),
+    }
+    suite = changes.pop("suite", SUITES["load"])
+    settings = changes.pop("settings", CHAT)
+    return summed_up(suite, asks(settings), rows or ROWS, **{**fields, **changes})
+
+
+def test_requests_and_failures_are_those_of_requests() -> None:
+    """LOAD-2.4: Rows of times are no requests."""
+    found = summary()
+
+    assert (found.requests, found.failed) == (10, 1)
+    assert found.figures["error_percent"] == 10
+    assert (found.requests_per_second, found.tokens_per_second) == (0.05, 1.0)
+
+
+def test_figures_are_of_all_that_has_them() -> None:
+    """LOAD-5.2: End to end of what generates text, streamed or not; lists are no part of it."""
+    figures = summary().figures
+
+    assert (figures["ttft_mean_ms"], figures["ttft_p50_ms"], figures["ttft_max_ms"]) == (20, 20, 30)
+    assert figures["itl_mean_ms"] == 1.5
+    assert (figures["e2e_p50_ms"], figures["e2e_p99_ms"]) == (300, 500)
+
+
+def test_each_ask_has_a_line() -> None:
+    """LOAD-2.4: With its own times; a list's time is that of its request."""
+    stream, whole, models = summary().lines
+
+    assert (stream.name, stream.requests, stream.failures, stream.tokens) == ("chat stream", 4, 1, 150)
+    assert (stream.e2e.count, stream.e2e.max) == (3, 300)
+    assert (whole.ttft.count, whole.ttft.p50, whole.e2e.p99) == (0, None, 500)
+    assert (models.e2e.p50, models.tokens_per_second.p50) == (3, None)
+
+
+def test_failed_answers_have_no_times() -> None:
+    """LOAD-3.5: An endpoint that only fails has no end-to-end latency, though its requests took time."""
+    found = summary(row("POST", "chat", 7, 7, failures=2))
+
+    assert found.lines[1].e2e.count == 0
+    assert found.figures["e2e_p50_ms"] is None
+
+
+def test_gates_decide() -> None:
+    """LOAD-5.2: One that failed fails the run."""
+    assert not summary().passed
+    assert summary(
+        suite=msgspec.structs.replace(SUITES["load"], gates=(gate_from("error_percent=10"),))
+    ).passed
+
+
+def test_an_interrupted_run_has_not_passed() -> None:
+    """LOAD-5.5: However good it was until then; iterations are complete when all was asked."""
+    mild = msgspec.structs.replace(SUITES["load"], gates=())
+    quick = msgspec.structs.replace(SUITES["quick-smoke"], gates=())
+
+    assert summary(suite=mild, elapsed=209.0).passed
+    assert not summary(suite=mild, elapsed=100.0).passed
+    assert any("interrupted" in line for line in told(summary(suite=mild, elapsed=100.0)).splitlines())
+    assert summary(suite=quick, elapsed=2.0).passed
+    assert not summary(row("POST", "chat", 1), suite=quick, elapsed=2.0).passed
+
+
+def test_a_run_without_requests_has_failed() -> None:
+    """LOAD-5.3: Even without gates."""
+    assert not summary(row(LAG, GENERATOR, 1), suite=msgspec.structs.replace(SUITES["load"], gates=())).passed
+
+
+def test_gates_on_streams_need_streams() -> None:
+    """LOAD-5.3: A list has neither first tokens nor an end-to-end latency of them."""
+    found = summary(row("GET", "models", 1, 2), settings=Settings(endpoints=("models",)))
+
+    assert [gate.figure for gate in found.gates] == ["error_percent"]
+    assert found.passed
+
+
+@pytest.mark.parametrize(
+    ("rows", "warning", "is_bottleneck"),
+    [
+        ((row(LAG, GENERATOR, 1.0), row(CPU, GENERATOR, 50)), False, False),
+        ((row(LAG, GENERATOR, 40.0), row(CPU, GENERATOR, 50)), False, True),
+        ((row(LAG, GENERATOR, 1.0), row(CPU, GENERATOR, 96)), False, True),
+        ((row(LAG, GENERATOR, 1.0), row(CPU, GENERATOR, 50)), True, True),
+    ],
+)
+def test_the_load_generator_is_judged_too(rows: tuple[Row, ...], warning: bool, is_bottleneck: bool) -> None:
+    """LOAD-2.7: By its lag, its processor time, and Locust's own warning."""
+    found = summary(*ROWS[:-2], *rows, cpu_warning=warning)
+
+    assert found.generator.is_bottleneck is is_bottleneck
+    assert any("late or busy" in line for line in remarks(found)) is is_bottleneck
+
+
+def test_the_server_has_its_say() -> None:
+    """LOAD-6.3: Its verdict is repeated in its own words; another server has none."""
+    late = summary(server=Server(state="late", text="late: p99 40 ms", lateness_p99_ms=40.0))
+
+    assert any("late: p99 40 ms" in line for line in remarks(late))
+    assert not any("server" in line for line in remarks(summary()))
+
+
+def test_the_summary_is_json() -> None:
+    """LOAD-6.2: With every part, and as it was when it is read again."""
+    found = summary(server=Server(state="on_time", text="on time", lateness_p99_ms=1.5))
+    read = json.loads(written(found))
+
+    assert msgspec.json.decode(written(found), type=Summary) == found
+    assert read["failures"] == [{"name": "chat stream", "message": "truncated stream: no [DONE]", "count": 1}]
+    assert read["gates"][0] == {"figure": "error_percent", "at_most": 0.1, "found": 10.0, "passed": False}
+    assert read["server"]["state"] == "on_time"
+
+
+def test_the_summary_is_told() -> None:
+    """LOAD-6.2: Every ask, every failure and every gate, and the verdict last."""
+    text = told(summary())
+
+    assert all(ask.name in text for ask in asks(CHAT))
+    assert "truncated stream: no [DONE]" in text
+    assert all(gate.figure in text for gate in summary().gates)
+    assert text.rstrip().endswith("load: failed")
+
+
+def test_the_summary_fits_into_a_narrow_terminal() -> None:
+    """LOAD-6.2: With fewer columns, none of them cut."""
+    text = told(summary(), width=80)
+
+    assert "TTFT p95" in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def told(summary: Summary, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    tell(summary, console)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
