@@ -113,9 +113,7 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=1,
         ),
     ] = 0.0
-    refusal_text: Annotated[str, about("What a refusal says.", min_length=1)] = (
-        "I'm sorry, but I can't help with that."
-    )
+    refusal_text: Annotated[str, about("What a refusal says.", min_length=1)] = "I can't help with that."
     content_filter_rate: Annotated[
         float,
         about(

@@ -236,17 +236,17 @@ class TestHangUps:
         assert not exchange.whole
 
     @pytest.mark.parametrize("streamed", [True, False])
-    async def test_streams_are_open_until_their_end(self, endpoint: Endpoint, streamed: bool) -> None:
+    async def test_streams_are_open_until_their_end(self, streamer: Endpoint, streamed: bool) -> None:
         """STATS-9.6: A stream is open from its planning to its last byte or a hang-up; other answers never are."""
         worker = simulator(latency=SLOW)
-        call, exchange = worker.begin("POST", endpoint.path, [endpoint.body(stream=streamed)])
+        call, exchange = worker.begin("POST", streamer.path, [streamer.body(stream=streamed)])
         await asyncio.sleep(0.005)
         [open_then] = [one.open_streams for one in worker.stats().workers]
         exchange.hung_up.set()
         await asyncio.wait_for(call, 5)
         [open_after] = [one.open_streams for one in worker.stats().workers]
         swift = simulator()
-        await swift.ask("POST", endpoint.path, endpoint.body(stream=streamed))
+        await swift.ask("POST", streamer.path, streamer.body(stream=streamed))
 
         assert (open_then, open_after) == (int(streamed), 0)
         assert [one.open_streams for one in swift.stats().workers] == [0]
@@ -254,9 +254,9 @@ class TestHangUps:
     async def test_while_the_body_is_sent(self, endpoint: Endpoint) -> None:
         """ARCH-1.4: A client that hangs up before its announced body is complete has abandoned the request."""
         worker = simulator()
-        body = endpoint.body()
+        body = streamer.body()
         headers = {"content-length": str(len(body))}
-        call, exchange = worker.begin("POST", endpoint.path, [body[:20]], headers=headers, complete=False)
+        call, exchange = worker.begin("POST", streamer.path, [body[:20]], headers=headers, complete=False)
         exchange.hung_up.set()
         await asyncio.wait_for(call, 5)
 

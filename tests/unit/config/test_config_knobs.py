@@ -12,6 +12,8 @@ FLAGS = {
     "--generator": "response.generator",
     "--target-tokens": "response.target_tokens",
     "--seed": "response.seed",
+    "--script": "response.script_path",
+    "--scripts-dir": "scripts.dir",
 }
 
 # A port is a name and a seed a label: neither counts nor measures.

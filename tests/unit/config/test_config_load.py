@@ -403,8 +403,7 @@ class TestUnknownNames:
             ("[sever]\nport = 1", "[sever]: unknown table; did you mean [server]?"),
             (
                 "[zzz]\nport = 1",
-                "[zzz]: unknown table. One of: server, latency, response, tools, errors, models, store, anthropic, "
-                "scripts, admin",
+                f"[zzz]: unknown table. One of: {', '.join(Settings.__struct_fields__)}",
             ),
             ("port = 1", "port: a key outside of any table; did you mean [server] port?"),
             ("zzz = 1", "zzz: a key outside of any table"),
