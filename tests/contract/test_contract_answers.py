@@ -254,9 +254,9 @@ class TestHangUps:
     async def test_while_the_body_is_sent(self, endpoint: Endpoint) -> None:
         """ARCH-1.4: A client that hangs up before its announced body is complete has abandoned the request."""
         worker = simulator()
-        body = streamer.body()
+        body = endpoint.body()
         headers = {"content-length": str(len(body))}
-        call, exchange = worker.begin("POST", streamer.path, [body[:20]], headers=headers, complete=False)
+        call, exchange = worker.begin("POST", endpoint.path, [body[:20]], headers=headers, complete=False)
         exchange.hung_up.set()
         await asyncio.wait_for(call, 5)
 
