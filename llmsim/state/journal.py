@@ -3,7 +3,7 @@
 Decisions:
 * An entry is written when its request was decided and completed when it has ended: what a killed worker was busy with is
   there, without an end.
-* The journal is bounded by a number of entries; whoever writes one keeps it small.
+* The journal is bounded by a number of entries; whoever writes one keeps it small. A page is bounded in bytes, too.
 """
 
 import sqlite3
@@ -46,6 +46,9 @@ class Entry(msgspec.Struct, frozen=True):
     seconds: float | None
     data: bytes
 
+
+_LARGEST_PAGE = 8 << 20
+"""Bytes of entries behind which a page ends."""
 
 _COLUMNS = "number, session, at, outcome, seconds, data"
 
@@ -92,16 +95,26 @@ class Journal:
         Args:
             session: Only those of one session; None for all.
             after: Number of the entry behind which to begin.
-            limit: Most entries to read.
+            limit: Most entries to read; fewer are read if they are large.
         """
         where, values = ("", ()) if session is None else (" AND session = ?", (session,))
-        rows = self._database.run(
-            lambda connection: connection.execute(
+
+        def work(connection: sqlite3.Connection) -> tuple[list[Entry], bool]:
+            rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM entries WHERE number > ?{where} ORDER BY number LIMIT ?",  # noqa: S608
                 (after, *values, limit + 1),
-            ).fetchall()
-        )
-        return [Entry(*row) for row in rows[:limit]], len(rows) > limit
+            )
+            entries: list[Entry] = []
+            left = _LARGEST_PAGE
+            for row in rows:
+                if len(entries) == limit or left < 0:
+                    rows.close()
+                    return entries, True
+                entries.append(Entry(*row))
+                left -= len(entries[-1].data)
+            return entries, False
+
+        return self._database.run(work)
 
     def clear(self, session: str | None = None) -> int:
         """Forget the entries of one session, or all; tell how many there were."""
