@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,14 @@ class Stage:
         answer = await self.control("GET", f"sessions/{session}")
         (found,) = [one for one in answer.json["scripts"] if one["script"] == script]
         return found
+
+    async def asked(self) -> Any:
+        """Wait until a request of the session was decided; give the entries."""
+        for _ in range(20_000):
+            if entries := await self.journal():
+                return entries
+            await asyncio.sleep(0.001)
+        raise AssertionError("nothing was asked")
 
     async def journal(self, query: str = "session=s") -> Any:
         """Give the entries of a session."""
@@ -300,9 +308,7 @@ class TestSessions:
         call, exchange = stage.worker.begin(
             "POST", streamer.path, [body_of(streamer, stream=stream)], headers=cues("s", "x")
         )
-        while not await stage.journal():
-            await asyncio.sleep(0.001)
-        under_way = await stage.journal()
+        under_way = await stage.asked()
         exchange.hung_up.set()
         await asyncio.wait_for(call, 20)
 
@@ -319,8 +325,7 @@ class TestSessions:
         call, _ = stage.worker.begin(
             "POST", streamer.path, [body_of(streamer, stream=True)], headers=cues("s", "x")
         )
-        while not await stage.journal():
-            await asyncio.sleep(0.001)
+        await stage.asked()
         call.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await call
@@ -639,6 +644,7 @@ class TestKeptTurns:
 
     @pytest.fixture
     def responses(self) -> Endpoint:
+        """Give the endpoint whose turns are chained."""
         return next(Endpoint(*one) for one in ENDPOINTS if one[1].path == "/v1/responses")
 
     async def test_a_chain_plays_turn_by_turn(self, responses: Endpoint) -> None:
@@ -742,8 +748,7 @@ class TestSockets:
         await stage.load(script)
         async with line(stage, talker, **cues("s", "x")) as opened:
             await opened.send(json.dumps({"type": "response.create", "model": "gpt-4o", "input": "Hello"}))
-            while not await stage.journal():
-                await asyncio.sleep(0.001)
+            await stage.asked()
         async with line(stage, talker, **cues("s", "x")) as opened:
             assert (await heard(opened)).text == "1"
 
@@ -759,11 +764,11 @@ class TestSockets:
 
 
 @pytest.fixture
-def bad(tmp_path: Path) -> Iterator[Path]:
+def bad(tmp_path: Path) -> Path:
     (tmp_path / "a.json").write_text('{"turns": [{"type": "assistnt"}, {"type": "assistant"}]}')
     (tmp_path / "b.yaml").write_text("turns: []\n")
     (tmp_path / "c.toml").write_text('[[turns]]\ntype = "assistant"\ntext = "fine"\n')
-    yield tmp_path
+    return tmp_path
 
 
 def test_broken_scripts_are_told_at_once(bad: Path) -> None:
