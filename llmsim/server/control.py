@@ -232,8 +232,10 @@ class _Requests:
     async def on_get(self, req: Request, resp: Response) -> None:
         """Tell it, the oldest first."""
         after = _number(req, "after", 0, 0, 2**62)
-        limit = _number(req, "limit", 100, 1, _MOST_LISTED)
-        entries, more = self._desk.journal.read(req.get_param("session"), after=after, limit=limit)
+        last = _number(req, "last", 0, 0, _MOST_LISTED)
+        limit = last or _number(req, "limit", 100, 1, _MOST_LISTED)
+        session = req.get_param("session")
+        entries, more = self._desk.journal.read(session, after=after, limit=limit, last=last > 0)
         _send(resp, 200, {"requests": [_entry(entry) for entry in entries], "has_more": more})
 
 

@@ -88,7 +88,7 @@ class Journal:
         )
 
     def read(
-        self, session: str | None = None, *, after: int = 0, limit: int = 100
+        self, session: str | None = None, *, after: int = 0, limit: int = 100, last: bool = False
     ) -> tuple[list[Entry], bool]:
         """Read entries, the oldest first; tell whether more follow.
 
@@ -96,12 +96,15 @@ class Journal:
             session: Only those of one session; None for all.
             after: Number of the entry behind which to begin.
             limit: Most entries to read; fewer are read if they are large.
+            last: Whether the last entries are read, and not the first.
         """
         where, values = ("", ()) if session is None else (" AND session = ?", (session,))
 
+        order = "DESC" if last else "ASC"
+
         def work(connection: sqlite3.Connection) -> tuple[list[Entry], bool]:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM entries WHERE number > ?{where} ORDER BY number LIMIT ?",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM entries WHERE number > ?{where} ORDER BY number {order} LIMIT ?",  # noqa: S608
                 (after, *values, limit + 1),
             )
             entries: list[Entry] = []
@@ -109,10 +112,10 @@ class Journal:
             for row in rows:
                 if len(entries) == limit or left < 0:
                     rows.close()
-                    return entries, True
+                    return _ordered(entries, last=last), True
                 entries.append(Entry(*row))
                 left -= len(entries[-1].data)
-            return entries, False
+            return _ordered(entries, last=last), False
 
         return self._database.run(work)
 
@@ -134,3 +137,7 @@ class Journal:
     def remove(self) -> None:
         """Take the file away."""
         self._database.remove()
+
+
+def _ordered(entries: list[Entry], *, last: bool) -> list[Entry]:
+    return entries[::-1] if last else entries

@@ -572,6 +572,8 @@ class TestJournal:
         assert ([entry["session"] for entry in page["requests"]], page["has_more"]) == (["a", "b", "a"], True)
         assert ([entry["session"] for entry in rest["requests"]], rest["has_more"]) == (["b", "a"], False)
         assert len(await stage.journal("session=b")) == 2
+        last = (await stage.control("GET", "requests", query="last=2")).json
+        assert (last["requests"], last["has_more"]) == (rest["requests"], True)
         assert (await stage.control("GET", "requests", query="after=-1")).status == 400
 
     @STREAMED

@@ -107,14 +107,24 @@ def test_sessions_at_once_are_as_with_one_worker(tmp_path: Path) -> None:
 
 
 def test_a_shared_session_plays_each_turn_once(tmp_path: Path) -> None:
-    """SESS-1.1: Eight threads ask four workers for the turns of one session."""
+    """SESS-1.1, SESS-6.2: Eight threads ask four workers for the turns of one session."""
     with serve(tmp_path, "--workers", "4", LLMSIM_LATENCY="instant") as server:
         control(server, "PUT", "scripts/x", counting(320))
         with ThreadPoolExecutor(8) as pool:
             heard = list(pool.map(lambda number: ask(server, "s", stream=number % 2 == 0), range(320)))
         assert ask(server, "s").status == 422
         (standing,) = control(server, "GET", "sessions/s")["scripts"]
+        shown = subprocess.run(
+            [sys.executable, "-m", "llmsim", "sessions", "s", "--port", str(server.port)],
+            env=os.environ | {"COLUMNS": "120"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        ).stdout
 
+    assert "320/320" in shown
+    assert "is exhausted" in shown
     assert sorted(int(one.text) for one in heard) == list(range(320))
     assert standing["cursor"] == 320
 
