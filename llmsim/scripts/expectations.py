@@ -14,7 +14,7 @@ from llmsim.exchange import Message, Prompt
 from llmsim.scripts.script import Expectation, ResultExpectation, TextExpectation
 from llmsim.scripts.tables import shown
 
-_SYSTEM = ("system", "developer")
+_SYSTEM = ("system", "developer", "tools")
 _NAMED = 10
 _SEARCHED = 1 << 20
 """Characters of a text in which a pattern is searched."""
