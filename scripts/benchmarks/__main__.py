@@ -11,8 +11,8 @@ import click
 import msgspec
 from rich.console import Console
 
-from . import chart, clients, machine, report
-from .asking import endpoint
+from . import chart, clients, machine, markdown, report
+from .asking import ENDPOINTS, endpoint
 from .comparison import ratios
 from .problems import BenchError
 from .results import Closed, Headroom, Paced, Results, best_closed, best_paced
@@ -77,7 +77,7 @@ def _default_workers() -> tuple[int, ...]:
 @click.option(
     "--streams",
     type=Numbers(),
-    help="Open streams of pacing, until p99 is 50 ms late. [default: 250,500,1000,1500,2000,2500,3000]",
+    help="Open streams of pacing, until two rows fail. [default: 250,500,1000,1500,2000,2500,3000]",
 )
 @click.option(
     "--tokens", type=Numbers(), help="Length of streamed replies; pacing takes the first. [default: 100]"
@@ -122,6 +122,12 @@ def _default_workers() -> tuple[int, ...]:
 @click.option(
     "--chart", "chart_file", type=click.Path(path_type=Path, dir_okay=False), help="Draw them there, as SVG."
 )
+@click.option(
+    "--markdown",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Put the tables into this page, between its lines <!-- bench --> and <!-- /bench -->.",
+)
 def main(
     parts: tuple[str, ...],
     quick: bool,
@@ -138,13 +144,21 @@ def main(
     client: str,
     json_file: Path | None,
     chart_file: Path | None,
+    page: Path | None,
 ) -> None:
     """Measure what a simulator on this machine can take: all parts, or those that are named."""
+    if page is not None and not markdown.has_place(page.read_text(encoding="utf-8")):
+        raise click.BadParameter(
+            f"{page} has no line {markdown.BEGIN} before {markdown.END}", param_hint="--markdown"
+        )
     try:
         peers = tuple(
             endpoint(name or "peer", url) for name, _, url in (word.rpartition("=") for word in against)
         )
-        endpoint("--path", f"127.0.0.1{path}")
+        if not path.endswith(ENDPOINTS):
+            raise click.BadParameter(
+                f"{path} does not end with one of {', '.join(ENDPOINTS)}", param_hint="--path"
+            )
         console, chosen = Console(stderr=True, highlight=False), _client(client)
         plan = Plan(
             model=model,
@@ -168,6 +182,8 @@ def main(
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
     if chart_file is not None:
         chart_file.write_text(chart.svg(results), encoding="utf-8")
+    if page is not None:
+        page.write_text(markdown.put(page.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
 def _client(wanted: str) -> clients.Client:
@@ -189,6 +205,7 @@ def _measure(
     who = f"wrk (throughput), {client.name}" if plan.wrk else client.name
     where = machine.describe(version=_version(), client=who)
     sweep, stolen = Sweep(plan, client, tell), stolen_ticks()
+    sweep.look_for_peers()
 
     closed: list[Closed] = []
     paced: list[Paced] = []
@@ -196,7 +213,8 @@ def _measure(
     for part, rows in (("throughput", sweep.throughput), ("streams", sweep.streams)):
         if part in parts:
             closed += rows()
-            if best := best_closed(tuple(closed), part):
+            tokens = plan.tokens[0] if part == "streams" else None
+            if best := best_closed(tuple(closed), part, tokens=tokens):
                 headroom.append(sweep.closed_headroom(best))
     if "pacing" in parts:
         paced += sweep.pacing(peers="pacing" in named)
@@ -215,7 +233,7 @@ def _measure(
         paced=tuple(paced),
         start_up=tuple(round(seconds, 3) for seconds in start_up),
         headroom=tuple(headroom),
-        ratios=ratios(tuple(closed), tuple(paced)),
+        ratios=ratios(tuple(closed), tuple(paced), tokens=plan.tokens[0]),
         stolen=round((ticks[0] - stolen[0]) / max(1, ticks[1] - stolen[1]), 4),
     )
 
@@ -227,4 +245,4 @@ def _version() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/bench")

@@ -18,6 +18,17 @@ _MARKS = {CHAT: '"content":', "/messages": '"text":', "/responses": '"delta":'}
 _LIMITS = {CHAT: "max_completion_tokens", "/messages": "max_tokens", "/responses": "max_output_tokens"}
 _PATIENCE = 30.0
 
+# What any of the APIs wants to see.
+FIELDS = {
+    "content-type": "application/json",
+    "authorization": "Bearer bench",
+    "x-api-key": "bench",
+    "anthropic-version": "2023-06-01",
+}
+
+ENDPOINTS = tuple(_MARKS)
+"""How the paths of endpoints end that can be measured."""
+
 
 class Endpoint(msgspec.Struct, frozen=True):
     """Somewhere to send requests to.
@@ -59,7 +70,7 @@ def endpoint(name: str, url: str) -> Endpoint:
     if parts.scheme != "http" or not parts.hostname:
         raise BenchError(f"{name}: {url}: an address like http://127.0.0.1:4010/v1 is needed")
     path = parts.path.rstrip("/")
-    if not path.endswith(tuple(_MARKS)):
+    if not path.endswith(ENDPOINTS):
         path += CHAT
     return Endpoint(name, parts.hostname, port, path)
 
@@ -77,12 +88,9 @@ def body(to: Endpoint, *, model: str, stream: bool, tokens: int) -> bytes:
 
 def request(to: Endpoint, data: bytes) -> bytes:
     """Write the whole HTTP request."""
-    head = (
-        f"POST {to.path} HTTP/1.1\r\nhost: {to.host}:{to.port}\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer bench\r\nx-api-key: bench\r\nanthropic-version: 2023-06-01\r\n"
-        f"content-length: {len(data)}\r\n\r\n"
-    )
-    return head.encode() + data
+    fields = {"host": f"{to.host}:{to.port}", **FIELDS, "content-length": str(len(data))}
+    lines = [f"POST {to.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode() + data
 
 
 def sample(to: Endpoint, data: bytes) -> bytes:
@@ -93,9 +101,7 @@ def sample(to: Endpoint, data: bytes) -> bytes:
     """
     connection = http.client.HTTPConnection(to.host, to.port, timeout=_PATIENCE)
     try:
-        connection.request(
-            "POST", to.path, data, {"content-type": "application/json", "authorization": "Bearer bench"}
-        )
+        connection.request("POST", to.path, data, FIELDS)
         answer = connection.getresponse()
         found = answer.read()
     except (OSError, http.client.HTTPException) as error:

@@ -15,8 +15,8 @@ from .results import MOST_LATE_MS, Results
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
-_WIDTH, _HEIGHT, _TOP, _BOTTOM = 560, 350, 64, 52
-_LEFT_MARGIN, _RIGHT_MARGIN, _UPPER_MARGIN, _LOWER_MARGIN = 74, 24, 44, 78
+_WIDTH, _PLOT, _TOP, _BOTTOM = 560, 228, 64, 52
+_LEFT_MARGIN, _RIGHT_MARGIN, _UPPER_MARGIN, _LOWER_MARGIN, _LEGEND_LINE = 74, 24, 44, 66, 19
 
 _STYLE = """<style>
 text { font-family: system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #222 }
@@ -73,7 +73,8 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
 
 def ticks(most: float, *, about: int = 5) -> list[float]:
     """Give round numbers from 0 to the first one that is not below `most`."""
-    rough = most / about if most > 0 else 1.0
+    most = most if most > 0 else 1.0
+    rough = most / about
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
     return [step * number for number in range(math.ceil(most / step - 1e-9) + 1)]
@@ -122,8 +123,8 @@ def _text(x: float, y: float, words: str, style: str = "", anchor: str = "middle
 
 
 def _draw(panel: Panel, left: float, top: float) -> list[str]:
-    right, bottom = left + _WIDTH - _RIGHT_MARGIN, top + _HEIGHT - _LOWER_MARGIN
     begin, upper = left + _LEFT_MARGIN, top + _UPPER_MARGIN
+    right, bottom = left + _WIDTH - _RIGHT_MARGIN, upper + _PLOT
     points = [point for series in panel.series for point in series.points]
     heights = [point.y for point in points] + ([panel.limit[0]] if panel.limit else [])
     across = _Axis([point.x for point in points], begin, right, "doubling" if panel.doubling else "linear")
@@ -171,16 +172,35 @@ def _line(series: Series, across: _Axis, up: _Axis) -> list[str]:
     return drawn
 
 
-def _legend(panel: Panel, x: float, y: float) -> list[str]:
-    drawn = []
+def _legend_lines(panel: Panel) -> list[list[Series]]:
+    """Divide a legend into lines that fit below the panel."""
+    lines: list[list[Series]] = [[]]
     for series in panel.series:
-        colour = _COLOURS[series.colour % len(_COLOURS)]
-        dashes = ' stroke-dasharray="6 4"' if series.dashed else ""
-        drawn.append(
-            f'<line x1="{x:.1f}" y1="{y - 4:.1f}" x2="{x + 24:.1f}" y2="{y - 4:.1f}" stroke="{colour}" stroke-width="2.2"{dashes}/>'
-        )
-        drawn.append(_text(x + 30, y, series.name, "tick", "start"))
-        x += 30 + 6.6 * len(series.name) + 22
+        width = sum(map(_legend_width, [*lines[-1], series]))
+        if lines[-1] and width > _WIDTH - _LEFT_MARGIN:
+            lines.append([])
+        lines[-1].append(series)
+    return lines
+
+
+def _legend_width(series: Series) -> float:
+    return 30 + 6.6 * len(series.name) + 20
+
+
+def _legend(panel: Panel, left: float, y: float) -> list[str]:
+    drawn = []
+    for line in _legend_lines(panel):
+        x = left
+        for series in line:
+            colour = _COLOURS[series.colour % len(_COLOURS)]
+            dashes = ' stroke-dasharray="6 4"' if series.dashed else ""
+            drawn.append(
+                f'<line x1="{x:.1f}" y1="{y - 4:.1f}" x2="{x + 24:.1f}" y2="{y - 4:.1f}" '
+                f'stroke="{colour}" stroke-width="2.2"{dashes}/>'
+            )
+            drawn.append(_text(x + 30, y, series.name, "tick", "start"))
+            x += _legend_width(series)
+        y += _LEGEND_LINE
     return drawn
 
 
@@ -242,7 +262,8 @@ def _paced_panels(results: Results) -> list[Panel]:
     if not late:
         return []
     offered = {row.streams: row.offered for row in results.paced}
-    plan = tuple(Point(x, y, f"{x:,} streams, {y:,.0f} tokens/s") for x, y in sorted(offered.items()))
+    planned = sorted({0: 0.0, **offered}.items())
+    plan = tuple(Point(x, y, f"{x:,} streams, {y:,.0f} tokens/s") for x, y in planned)
     rates.insert(0, Series("if all are on time", plan, dashed=True, colour=len(_COLOURS) - 1))
     gap = results.pace_ms[1]
     limit = (MOST_LATE_MS, f"{MOST_LATE_MS:g} ms")
@@ -265,7 +286,9 @@ def svg(results: Results) -> str:
     panels = [panel for panel in closed if panel] + _paced_panels(results)
     columns = min(2, max(1, len(panels)))
     rows = math.ceil(len(panels) / columns)
-    width, height = columns * _WIDTH + 20, _TOP + rows * _HEIGHT + _BOTTOM
+    legend = max((len(_legend_lines(panel)) for panel in panels), default=1)
+    panel_height = _UPPER_MARGIN + _PLOT + _LOWER_MARGIN + legend * _LEGEND_LINE
+    width, height = columns * _WIDTH + 20, _TOP + rows * panel_height + _BOTTOM
     machine = results.machine
     title = f"llmsim {machine.version} on {machine.cpu}"
     under = f"{machine.cores} cores, {machine.pinned}; Python {machine.python}; {results.taken_at[:10]}"
@@ -278,7 +301,7 @@ def svg(results: Results) -> str:
         _text(24, 50, under, "note", "start"),
     ]
     for place, panel in enumerate(panels):
-        drawn += _draw(panel, 10 + place % columns * _WIDTH, _TOP + place // columns * _HEIGHT)
+        drawn += _draw(panel, 10 + place % columns * _WIDTH, _TOP + place // columns * panel_height)
     drawn.append(_text(24, height - 34, quotable(results).partition(": ")[2], "note", "start"))
     drawn.append(_text(24, height - 16, CAVEAT, "note", "start"))
     return "\n".join([*drawn, "</svg>\n"])

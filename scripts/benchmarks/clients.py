@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from .asking import Endpoint, request
+from .asking import FIELDS, Endpoint, request
 from .histogram import Histogram
 from .machine import on
 from .problems import BenchError
@@ -210,8 +210,7 @@ def portable() -> Client:
 # wrk
 
 _LUA = """wrk.method = "POST"
-wrk.headers["content-type"] = "application/json"
-wrk.headers["authorization"] = "Bearer bench"
+{fields}
 wrk.body = [==[{body}]==]
 """
 _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0, "h": 3_600_000.0}
@@ -257,7 +256,8 @@ def run_wrk(load: Load, cores: tuple[int, ...]) -> Outcome:
     threads = min(len(cores), load.connections)
     with tempfile.TemporaryDirectory(prefix="llmsim-bench-") as folder:
         script = Path(folder, "post.lua")
-        script.write_text(_LUA.format(body=load.body.decode()), encoding="utf-8")
+        fields = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in FIELDS.items())
+        script.write_text(_LUA.format(fields=fields, body=load.body.decode()), encoding="utf-8")
         command = ["wrk", "--latency", "-t", str(threads), "-c", str(load.connections)]
         command += ["-d", f"{max(1, round(load.seconds))}s", "-s", str(script)]
         command += [f"http://{load.to.host}:{load.to.port}{load.to.path}"]

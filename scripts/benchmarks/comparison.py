@@ -7,18 +7,24 @@ Decisions:
 from .results import Closed, Paced, Ratio, best_closed, best_paced
 
 
-def ratios(closed: tuple[Closed, ...], paced: tuple[Paced, ...]) -> tuple[Ratio, ...]:
-    """Compare one worker with each peer."""
+def ratios(closed: tuple[Closed, ...], paced: tuple[Paced, ...], *, tokens: int) -> tuple[Ratio, ...]:
+    """Compare one worker with each peer.
+
+    Args:
+        closed: Rows of throughput and streams.
+        paced: Rows of pacing.
+        tokens: Length of our streamed replies.
+    """
     found = []
     peers = [row.target for row in closed if row.workers is None]
     peers += [row.target for row in paced if row.workers is None]
     for target in dict.fromkeys(peers):
-        for part, unit in (("throughput", "requests/s"), ("streams", "tokens/s")):
+        for part, unit, length in (("throughput", "requests/s", None), ("streams", "tokens/s", tokens)):
             theirs = best_closed(closed, part, target=target, workers=None)
             if theirs is None:
                 continue
             alike = tuple(row for row in closed if row.connections == theirs.connections)
-            if ours := best_closed(alike, part):
+            if ours := best_closed(alike, part, tokens=length):
                 found.append(
                     Ratio(part=part, target=target, unit=unit, llmsim=_rate(ours), other=_rate(theirs))
                 )

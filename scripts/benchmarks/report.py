@@ -5,8 +5,11 @@ import statistics
 from rich.console import Console
 from rich.table import Table
 
-from .results import Closed, Paced, Results, best_closed, best_paced
+from .results import MUCH_FOREIGN, Closed, Paced, Results, best_closed, best_paced
 from .targets import TARGETS
+
+SHARED = "shared core: the client took time from the server, which can do more than that."
+FOREIGN = "others: that share of the server's cores went to other programs; it can do more than that."
 
 CAVEAT = (
     "One run on one machine. Virtual machines differ by 1.5 times from hour to hour: compare within a run, "
@@ -23,7 +26,8 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def _number(value: float | None, digits: int = 0) -> str:
+def number(value: float | None, digits: int = 0) -> str:
+    """Write a number, or that there is none."""
     return NONE if value is None else f"{value:,.{digits}f}"
 
 
@@ -32,10 +36,12 @@ def _errors(share: float) -> str:
 
 
 def _verdict(row: Closed | Paced) -> str:
-    notes = [f"[red]{row.problem}[/red]" if row.problem else "[green]ok[/green]"]
+    verdicts = [f"[red]{row.problem}[/red]" if row.problem else "[green]ok[/green]"]
     if row.shared:
-        notes.append("client on a server's core")
-    return ", ".join(notes)
+        verdicts.append("shared core")
+    if disturbed(row):
+        verdicts.append(f"others {row.foreign:.0%}")
+    return ", ".join(verdicts)
 
 
 def _table(title: str, note: str, *columns: str, left: int) -> Table:
@@ -64,15 +70,15 @@ def _closed_table(results: Results, part: str) -> Table:
         if row.part == part:
             table.add_row(
                 row.target,
-                _number(row.workers),
-                _number(row.connections),
+                number(row.workers),
+                number(row.connections),
                 *([f"{row.tokens:g}"] if streamed else []),
-                _number(row.requests_per_second),
-                *([_number(row.tokens_per_second)] if streamed else []),
+                number(row.requests_per_second),
+                *([number(row.tokens_per_second)] if streamed else []),
                 milliseconds(row.p50_ms),
                 milliseconds(row.p99_ms),
                 _errors(row.error_share),
-                _number(row.server_us),
+                number(row.server_us),
                 _verdict(row),
             )
     return table
@@ -99,22 +105,23 @@ def _paced_table(results: Results) -> Table:
     for row in results.paced:
         table.add_row(
             row.target,
-            _number(row.workers),
-            _number(row.streams),
-            _number(row.tokens_per_second),
+            number(row.workers),
+            number(row.streams),
+            number(row.tokens_per_second),
             milliseconds(row.p50_ms),
             milliseconds(row.p99_ms),
             milliseconds(row.p999_ms),
             milliseconds(row.drift_ms),
-            _number(row.stream_kb, 1),
-            _number(row.server_us, 1),
+            number(row.stream_kb, 1),
+            number(row.server_us, 1),
             _errors(row.error_share),
             _verdict(row),
         )
     return table
 
 
-def _environment(results: Results) -> str:
+def environment(results: Results) -> str:
+    """Say in three lines on what the figures were obtained."""
     machine = results.machine
     packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
     return (
@@ -128,20 +135,26 @@ def _environment(results: Results) -> str:
 def quotable(results: Results) -> str:
     """Put the run in one line: what one worker did within the criteria."""
     said = []
+    quoted: list[Closed | Paced] = []
     if best := best_closed(results.closed, "throughput"):
+        quoted.append(best)
         said.append(f"{_rounded(best.requests_per_second)} req/s")
-    if best := best_closed(results.closed, "streams"):
+    if best := best_closed(results.closed, "streams", tokens=results.reply_tokens):
+        quoted.append(best)
         said.append(
             f"{_rounded(best.requests_per_second)} streams/s of {best.tokens:g} tokens "
             f"({(best.tokens_per_second or 0) / 1e6:.2g} M tok/s)"
         )
     if held := best_paced(results.paced):
+        quoted.append(held)
         said.append(
             f"{held.streams:,} streams of {1000 / results.pace_ms[1]:.3g} tok/s at p99 {milliseconds(held.p99_ms)} ms late"
         )
     line = ", ".join(said)
     if results.start_up:
         line += "; " * bool(line) + f"start-up {statistics.median(results.start_up):.1f} s"
+    if most := max((row.foreign or 0 for row in quoted if disturbed(row)), default=0):
+        line += f" (while others took up to {most:.0%} of its core)"
     machine = results.machine
     return f"llmsim {machine.version} on 1 core of {machine.cpu}: {line or 'nothing within the criteria'}"
 
@@ -162,7 +175,7 @@ def _target_table(results: Results) -> Table:
             digits = 0 if target.wanted > 100 else 2
             table.add_row(
                 target.what,
-                _number(figure, digits),
+                number(figure, digits),
                 ("≤ " if target.most else "≥ ") + f"{target.wanted:,g}",
                 f"{figure / target.wanted:.0%}",
                 "[green]reached[/green]" if target.reached(figure) else "[red]short[/red]",
@@ -170,9 +183,21 @@ def _target_table(results: Results) -> Table:
     return table
 
 
+def notes(results: Results) -> list[str]:
+    """Explain what stands beside some rows."""
+    rows: list[Closed | Paced] = [*results.closed, *results.paced]
+    found = [SHARED] if any(row.shared for row in rows) else []
+    return found + ([FOREIGN] if any(disturbed(row) for row in rows) else [])
+
+
+def disturbed(row: Closed | Paced) -> bool:
+    """Tell whether other programs took much of a server's cores."""
+    return row.foreign is not None and row.foreign >= MUCH_FOREIGN
+
+
 def show(results: Results, console: Console) -> None:
     """Print everything."""
-    console.print(_environment(results), highlight=False)
+    console.print(environment(results), highlight=False)
     for part in ("throughput", "streams"):
         if any(row.part == part for row in results.closed):
             console.print()
@@ -207,5 +232,7 @@ def show(results: Results, console: Console) -> None:
     if any(target.measured(results) is not None for target in TARGETS):
         console.print()
         console.print(_target_table(results))
+    for note in notes(results):
+        console.print(f"\n[dim]{note}[/dim]", highlight=False)
     console.print(f"\n[dim]{CAVEAT}[/dim]", highlight=False)
     console.print(quotable(results), highlight=False, soft_wrap=True)

@@ -16,6 +16,9 @@ MOST_ERRORS = 0.001
 MOST_LATE_MS = 50.0
 """Latency of a reply at once, or lateness of a token, that 99 % must stay below."""
 
+MUCH_FOREIGN = 0.1
+"""Share of the server's cores from which on it is said that others took it: the figures are lower bounds then."""
+
 LEAST_DELIVERED = 0.99
 """Share of the tokens offered that must have come."""
 
@@ -28,7 +31,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
         target: Who was measured.
         workers: Its worker processes; None if not known.
         connections: Requests open at any time.
-        tokens: Of a reply, on average where they were counted.
+        tokens: Of a reply; on average where another server chose.
         requests_per_second: Replies.
         tokens_per_second: Of these; None where the client counts none.
         p50_ms: Median time of a reply; None without replies.
@@ -37,6 +40,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
         server_us: CPU time of the workers for a request, in us; None if not known.
         client_share: CPU time of the client in a second.
         shared: Whether the client ran on one of the server's cores.
+        foreign: Share of the server's cores that other programs took; None if not known.
         problem: Why the row is not to be quoted; empty if it is.
     """
 
@@ -53,6 +57,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
     server_us: float | None
     client_share: float
     shared: bool
+    foreign: float | None
     problem: str
 
 
@@ -76,6 +81,7 @@ class Paced(msgspec.Struct, frozen=True, kw_only=True):
         client_share: CPU time of the client in a second.
         stream_kb: Resident memory of the workers for a stream, in kB; None if not known.
         shared: Whether the client ran on one of the server's cores.
+        foreign: Share of the server's cores that other programs took; None if not known.
         problem: Why the row is not to be quoted; empty if it is.
     """
 
@@ -95,6 +101,7 @@ class Paced(msgspec.Struct, frozen=True, kw_only=True):
     client_share: float
     stream_kb: float | None
     shared: bool
+    foreign: float | None
     problem: str
 
 
@@ -199,11 +206,19 @@ def complaint(
 
 
 def best_closed(
-    rows: tuple[Closed, ...], part: str, *, target: str = "llmsim", workers: int | None = 1
+    rows: tuple[Closed, ...],
+    part: str,
+    *,
+    target: str = "llmsim",
+    workers: int | None = 1,
+    tokens: int | None = None,
 ) -> Closed | None:
-    """Give the fastest row of a part that may be quoted, and of its shortest replies if there are several lengths."""
+    """Give the fastest row of a part that may be quoted, with replies of a length if one is named."""
     fit = [
-        row for row in rows if (row.part, row.target, row.workers, row.problem) == (part, target, workers, "")
+        row
+        for row in rows
+        if (row.part, row.target, row.workers, row.problem) == (part, target, workers, "")
+        and (tokens is None or row.tokens == tokens)
     ]
     return max(fit, key=lambda row: row.requests_per_second, default=None)
 

@@ -19,6 +19,9 @@ from .processes import children
 
 _PATIENCE = 60.0
 
+_FIRST_TOKENS = 16
+"""Length of the first answer: the least that every API takes."""
+
 
 def free_port() -> int:
     """Find a port nobody listens on."""
@@ -88,7 +91,7 @@ def llmsim(
         pace: Constant time to first token and gap, in seconds; None for the instant profile.
     """
     to = Endpoint("llmsim", "127.0.0.1", free_port(), path)
-    data = asking.body(to, model=model, stream=False, tokens=1)
+    data = asking.body(to, model=model, stream=False, tokens=_FIRST_TOKENS)
     command = [sys.executable, "-m", "llmsim", "serve", "--port", str(to.port), "--workers", str(workers)]
     command += ["--latency", "instant", "--target-tokens", str(tokens)]
     variables = {name: value for name, value in os.environ.items() if not name.startswith("LLMSIM_")}

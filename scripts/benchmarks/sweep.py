@@ -3,8 +3,9 @@
 Decisions:
 * A fresh server for each number of workers, and in pacing for each row: memory and wear of one row do not show in the next.
 * Paced streams start spread over the length of a reply, so that their tokens are as spread as those of real traffic.
-* A peer is measured as it stands: how it is started, and its latency, are its owner's business. So `pacing` compares
-  only when it is asked for by name.
+* A peer is measured as it stands: how it is started, and its latency, are its owner's business. So `pacing`
+  compares only when it is asked for by name.
+* Pacing ends with the second row in turn that fails: one alone may be a neighbour's fault, and two show how it fails.
 """
 
 import time
@@ -16,8 +17,8 @@ import msgspec
 from . import asking, servers
 from .asking import Endpoint
 from .clients import Client, Load, run_wrk
-from .machine import available_cores, cores_for
-from .processes import cpu_seconds, memory_kb
+from .machine import Cores, available_cores, cores_for
+from .processes import Usage, memory_kb
 from .results import Closed, Headroom, Paced, complaint
 
 UNSTREAMED_TOKENS = 16
@@ -35,7 +36,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         path: Of the endpoint.
         workers: Numbers of workers.
         connections: Open requests of `throughput` and `streams`.
-        streams: Held streams of `pacing`, rising; it ends when 99 % are not within 50 ms any more.
+        streams: Held streams of `pacing`, rising; it ends when two rows in turn do not meet the criteria.
         tokens: Lengths of streamed replies; `pacing` takes the first.
         ttft: Planned time to first token of `pacing`, in seconds.
         gap: Planned gap, in seconds.
@@ -77,6 +78,15 @@ class Sweep:
         """Write the request."""
         return asking.body(to, model=self.plan.model, stream=stream, tokens=tokens)
 
+    def look_for_peers(self) -> None:
+        """Ask each peer once.
+
+        Raises:
+            BenchError: One does not answer.
+        """
+        for peer in self.plan.peers:
+            asking.sample(peer, self.body(peer, stream=False, tokens=UNSTREAMED_TOKENS))
+
     # throughput and streams
 
     def throughput(self) -> Iterator[Closed]:
@@ -109,7 +119,6 @@ class Sweep:
                     )
         cores = cores_for(1, available_cores())
         for peer in plan.peers:
-            asking.sample(peer, self.body(peer, stream=part == "streams", tokens=tokens))
             for connections in plan.connections:
                 yield self._closed_row(part, peer, connections, tokens, None, (), shared=cores.shared)
 
@@ -134,22 +143,24 @@ class Sweep:
             seconds=self.plan.seconds,
             tokens=tokens if streamed and workers else 0,
         )
-        cores = cores_for(workers or 1, available_cores()).client
-        before = cpu_seconds(pids)
+        cores = cores_for(workers or 1, available_cores())
+        usage = Usage(pids, cores)
         # wrk has no warm-up, and ours is a part of the time that the server works.
         if self.plan.wrk and not streamed:
-            seen = run_wrk(load, cores)
+            seen = run_wrk(load, cores.client)
             worked = seen.seconds
         else:
-            seen = self.client.run(load, cores)
+            seen = self.client.run(load, cores.client)
             worked = seen.seconds + load.warmup
-        used = (cpu_seconds(pids) - before) / worked * seen.seconds
+        usage.stop()
+        _, foreign = usage.shares(seen.client_share)
+        used = usage.cpu / worked * seen.seconds
         return Closed(
             part="streams" if streamed else "throughput",
             target=to.name,
             workers=workers,
             connections=connections,
-            tokens=round(seen.tokens / seen.requests, 1) if streamed and seen.requests else tokens,
+            tokens=round(seen.tokens / seen.requests, 1) if load.tokens == 0 and seen.tokens else tokens,
             requests_per_second=round(seen.requests / seen.seconds, 1),
             tokens_per_second=round(seen.tokens / seen.seconds, 1) if streamed else None,
             p50_ms=seen.p50_ms,
@@ -158,6 +169,7 @@ class Sweep:
             server_us=round(used / seen.requests * 1e6, 1) if pids and seen.requests else None,
             client_share=round(seen.client_share, 3),
             shared=shared,
+            foreign=foreign,
             problem=complaint(
                 error_share=seen.error_share, p99_ms=seen.p99_ms, client_share=seen.client_share
             ),
@@ -199,33 +211,31 @@ class Sweep:
         """Measure held streams, more and more."""
         plan = self.plan
         for workers in plan.workers:
-            cores = cores_for(workers, available_cores())
-            for streams in plan.streams:
-                self.tell(f"pacing: llmsim, {_counted(workers, 'worker')}{streams:,} streams")
-                with servers.llmsim(
-                    plan.path,
-                    workers=workers,
-                    tokens=plan.tokens[0],
-                    model=plan.model,
-                    cores=cores.server,
-                    pace=(plan.ttft, plan.gap),
-                ) as server:
-                    time.sleep(_WORKERS_SETTLE)
-                    self._keep_sample("streams", server.endpoint, tokens=plan.tokens[0])
-                    row = self._paced_row(
-                        server.endpoint, streams, workers, server.workers, cores.client, shared=cores.shared
-                    )
-                yield row
-                if row.problem:
-                    break
-        cores = cores_for(1, available_cores())
+            yield from _until_it_fails(self._held(workers, streams) for streams in plan.streams)
         for peer in plan.peers if peers else ():
-            for streams in plan.streams:
-                self.tell(f"pacing: {peer.name}, {streams:,} streams")
-                row = self._paced_row(peer, streams, None, (), cores.client, shared=cores.shared)
-                yield row
-                if row.problem:
-                    break
+            yield from _until_it_fails(self._held_by(peer, streams) for streams in plan.streams)
+
+    def _held(self, workers: int, streams: int) -> Paced:
+        plan, cores = self.plan, cores_for(workers, available_cores())
+        self.tell(f"pacing: llmsim, {_counted(workers, 'worker')}{streams:,} streams")
+        with servers.llmsim(
+            plan.path,
+            workers=workers,
+            tokens=plan.tokens[0],
+            model=plan.model,
+            cores=cores.server,
+            pace=(plan.ttft, plan.gap),
+        ) as server:
+            time.sleep(_WORKERS_SETTLE)
+            self._keep_sample("streams", server.endpoint, tokens=plan.tokens[0])
+            return self._paced_row(
+                server.endpoint, streams, workers, server.workers, cores, shared=cores.shared
+            )
+
+    def _held_by(self, peer: Endpoint, streams: int) -> Paced:
+        cores = cores_for(1, available_cores())
+        self.tell(f"pacing: {peer.name}, {streams:,} streams")
+        return self._paced_row(peer, streams, None, (), cores, shared=cores.shared)
 
     def _paced_load(self, to: Endpoint, streams: int) -> Load:
         plan = self.plan
@@ -246,20 +256,21 @@ class Sweep:
         streams: int,
         workers: int | None,
         pids: tuple[int, ...],
-        cores: tuple[int, ...],
+        cores: Cores,
         *,
         shared: bool,
     ) -> Paced:
         plan = self.plan
         empty_kb = memory_kb(pids)
         load = self._paced_load(to, streams)
-        run = self.client.start(load, cores)
+        run = self.client.start(load, cores.client)
         time.sleep(load.ramp + load.warmup)
-        cpu, since = cpu_seconds(pids), time.monotonic()
+        usage = Usage(pids, cores)
         time.sleep(load.seconds * 0.8)
-        server_share = (cpu_seconds(pids) - cpu) / (time.monotonic() - since)
+        usage.stop()
         held_kb = memory_kb(pids)
         seen = run.outcome()
+        server_share, foreign = usage.shares(seen.client_share)
 
         # A stream waits for its next request no longer than one trip over loopback, which is left out here.
         offered = streams * plan.tokens[0] / plan.reply_seconds
@@ -277,11 +288,12 @@ class Sweep:
             drift_ms=None if drift is None else round(drift, 3),
             early=seen.early,
             error_share=seen.error_share,
-            server_us=round(server_share / rate * 1e6, 1) if pids and rate else None,
-            server_share=round(server_share, 3) if pids else None,
+            server_us=round(server_share / rate * 1e6, 1) if rate and server_share is not None else None,
+            server_share=server_share,
             client_share=round(seen.client_share, 3),
             stream_kb=round((held_kb - empty_kb) / streams, 1) if pids else None,
             shared=shared,
+            foreign=foreign,
             problem=complaint(
                 error_share=seen.error_share,
                 p99_ms=late.quantile_ms(0.99),
@@ -327,6 +339,15 @@ class Sweep:
                 plan.path, workers=1, tokens=UNSTREAMED_TOKENS, model=plan.model, cores=cores.server
             ) as server:
                 yield server.seconds
+
+
+def _until_it_fails(rows: Iterator[Paced]) -> Iterator[Paced]:
+    failed = 0
+    for row in rows:
+        yield row
+        failed = failed + 1 if row.problem else 0
+        if failed == 2:
+            return
 
 
 def stolen_ticks() -> tuple[int, int]:

@@ -39,8 +39,7 @@ def _requests(results: Results) -> float | None:
 
 
 def _streams(results: Results) -> float | None:
-    rows = tuple(row for row in results.closed if row.tokens == TARGET_TOKENS)
-    best = best_closed(rows, "streams")
+    best = best_closed(results.closed, "streams", tokens=TARGET_TOKENS)
     return best.requests_per_second if best else None
 
 
