@@ -1,4 +1,4 @@
-"""What the kernel tells about running processes: children, CPU time, memory, and who uses the cores."""
+"""What the kernel tells about running processes: CPU time, memory, and who uses the cores."""
 
 import os
 import time
@@ -8,12 +8,6 @@ from pathlib import Path
 from .machine import Cores
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def children(pid: int) -> tuple[int, ...]:
-    """Give the processes that a process has started."""
-    lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return tuple(int(child) for path in lists for child in path.read_text().split())
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
@@ -44,33 +38,44 @@ def memory_kb(pids: Iterable[int]) -> int:
 
 
 class Usage:
-    """Who has used the server's cores, from its making to `stop`.
+    """Who has used the cores, from its making to `stop`.
 
     Attributes:
-        cpu: CPU time of the server, in seconds, once stopped.
+        server: CPU time of the server, in seconds, once stopped.
+        seconds: How long it was looked at.
     """
 
     def __init__(self, pids: tuple[int, ...], cores: Cores) -> None:
-        self._pids, self._cores = pids, cores
-        self._since, self._cpu, self._busy = time.monotonic(), cpu_seconds(pids), busy_seconds(cores.server)
-        self.cpu = 0.0
-        self._seconds = 0.0
-        self._all = 0.0
+        self._pids = pids
+        # Where they share cores nobody can tell whom others have hindered.
+        both = tuple({*cores.server, *cores.client})
+        self._pools = (both,) if cores.shared else (cores.server, cores.client)
+        self._since, self.server = time.monotonic(), -cpu_seconds(pids)
+        self._busy = [-busy_seconds(pool) for pool in self._pools]
+        self.seconds = 0.0
 
     def stop(self) -> None:
         """Look at the clocks again."""
-        self._seconds = time.monotonic() - self._since
-        self.cpu = cpu_seconds(self._pids) - self._cpu
-        self._all = busy_seconds(self._cores.server) - self._busy
+        self.seconds = time.monotonic() - self._since
+        self.server += cpu_seconds(self._pids)
+        self._busy = [busy + busy_seconds(pool) for busy, pool in zip(self._busy, self._pools, strict=True)]
 
-    def shares(self, client: float) -> tuple[float | None, float | None]:
-        """Give the server's CPU time in a second, and others' share of its cores; None where its processes are not known.
+    def foreign(self, client: float) -> float | None:
+        """Give the share of the cores that others took, of the server's or of the client's, whichever is more.
 
         Args:
-            client: CPU time of the client in a second, which is not others' where it shares a core.
+            client: CPU time of the client in a second.
+
+        Returns:
+            0 to 1; None where the server's processes are not known.
         """
         if not self._pids:
-            return None, None
-        server = self.cpu / self._seconds
-        others = self._all / self._seconds - server - (client if self._cores.shared else 0)
-        return round(server, 3), round(max(0.0, others / len(self._cores.server)), 3)
+            return None
+        own = [self.server / self.seconds, client]
+        if len(self._pools) == 1:
+            own = [sum(own)]
+        shares = [
+            (busy / self.seconds - used) / len(pool)
+            for busy, used, pool in zip(self._busy, own, self._pools, strict=True)
+        ]
+        return round(max(0.0, *shares), 3)

@@ -9,7 +9,7 @@ from .results import MUCH_FOREIGN, Closed, Paced, Results, best_closed, best_pac
 from .targets import TARGETS
 
 SHARED = "shared core: the client took time from the server, which can do more than that."
-FOREIGN = "others: that share of the server's cores went to other programs; it can do more than that."
+FOREIGN = "others: that share of the server's or the client's core went to other programs; it can do more than that."
 
 CAVEAT = (
     "One run on one machine. Virtual machines differ by 1.5 times from hour to hour: compare within a run, "
@@ -154,7 +154,7 @@ def quotable(results: Results) -> str:
     if results.start_up:
         line += "; " * bool(line) + f"start-up {statistics.median(results.start_up):.1f} s"
     if most := max((row.foreign or 0 for row in quoted if disturbed(row)), default=0):
-        line += f" (while others took up to {most:.0%} of its core)"
+        line += f" (while others took up to {most:.0%} of a core)"
     machine = results.machine
     return f"llmsim {machine.version} on 1 core of {machine.cpu}: {line or 'nothing within the criteria'}"
 
@@ -191,7 +191,7 @@ def notes(results: Results) -> list[str]:
 
 
 def disturbed(row: Closed | Paced) -> bool:
-    """Tell whether other programs took much of a server's cores."""
+    """Tell whether other programs took much of the cores."""
     return row.foreign is not None and row.foreign >= MUCH_FOREIGN
 
 

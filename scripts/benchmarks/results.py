@@ -17,7 +17,7 @@ MOST_LATE_MS = 50.0
 """Latency of a reply at once, or lateness of a token, that 99 % must stay below."""
 
 MUCH_FOREIGN = 0.1
-"""Share of the server's cores from which on it is said that others took it: the figures are lower bounds then."""
+"""Share of the cores from which on it is said that others took it: the figures are lower bounds then."""
 
 LEAST_DELIVERED = 0.99
 """Share of the tokens offered that must have come."""
@@ -40,7 +40,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
         server_us: CPU time of the workers for a request, in us; None if not known.
         client_share: CPU time of the client in a second.
         shared: Whether the client ran on one of the server's cores.
-        foreign: Share of the server's cores that other programs took; None if not known.
+        foreign: Share of the server's or the client's cores that other programs took, whichever is more; None if not known.
         problem: Why the row is not to be quoted; empty if it is.
     """
 
@@ -81,7 +81,7 @@ class Paced(msgspec.Struct, frozen=True, kw_only=True):
         client_share: CPU time of the client in a second.
         stream_kb: Resident memory of the workers for a stream, in kB; None if not known.
         shared: Whether the client ran on one of the server's cores.
-        foreign: Share of the server's cores that other programs took; None if not known.
+        foreign: Share of the server's or the client's cores that other programs took, whichever is more; None if not known.
         problem: Why the row is not to be quoted; empty if it is.
     """
 

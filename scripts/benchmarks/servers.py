@@ -1,6 +1,8 @@
 """Servers for a benchmark: llmsim as users start it, and the trivial one."""
 
 import contextlib
+import http.client
+import json
 import os
 import socket
 import subprocess
@@ -15,7 +17,6 @@ from .asking import Endpoint
 from .clients import Client
 from .machine import ROOT, on
 from .problems import BenchError
-from .processes import children
 
 _PATIENCE = 60.0
 
@@ -35,7 +36,7 @@ class Running:
 
     Attributes:
         endpoint: Where.
-        workers: The processes that answer.
+        workers: The processes that answer; all have started.
         seconds: From its start to its first answer.
     """
 
@@ -59,6 +60,21 @@ def _await_answer(process: "subprocess.Popen[bytes]", to: Endpoint, data: bytes,
             raise BenchError(f"llmsim does not start: {log.read_text(encoding='utf-8').strip()}")
         time.sleep(0.002)
     asking.sample(to, data)
+
+
+def _workers(port: int, count: int) -> tuple[int, ...]:
+    """Wait until all workers have started, and give their processes."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("GET", "/llmsim/stats")
+            stats = json.load(connection.getresponse())
+        pids = tuple(worker["pid"] for worker in stats["workers"] if worker["alive"])
+        if len(pids) == count:
+            return pids
+        time.sleep(0.02)
+    raise BenchError(f"llmsim has not started {count} workers in {_PATIENCE:g} s")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -110,7 +126,7 @@ def llmsim(
         try:
             _await_answer(process, to, data, log)
             seconds = time.monotonic() - began
-            yield Running(to, children(process.pid), seconds)
+            yield Running(to, _workers(to.port, workers), seconds)
         finally:
             _end(process)
 

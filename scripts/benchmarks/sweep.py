@@ -24,9 +24,6 @@ from .results import Closed, Headroom, Paced, complaint
 UNSTREAMED_TOKENS = 16
 """Length of replies in `throughput`."""
 
-_WORKERS_SETTLE = 0.2
-"""Seconds after the first answer until all workers have started."""
-
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be measured.
@@ -105,7 +102,6 @@ class Sweep:
             with servers.llmsim(
                 plan.path, workers=workers, tokens=tokens, model=plan.model, cores=cores.server
             ) as server:
-                time.sleep(_WORKERS_SETTLE)
                 self._keep_sample(part, server.endpoint, tokens=tokens)
                 for connections in plan.connections:
                     yield self._closed_row(
@@ -153,8 +149,7 @@ class Sweep:
             seen = self.client.run(load, cores.client)
             worked = seen.seconds + load.warmup
         usage.stop()
-        _, foreign = usage.shares(seen.client_share)
-        used = usage.cpu / worked * seen.seconds
+        used = usage.server / worked * seen.seconds
         return Closed(
             part="streams" if streamed else "throughput",
             target=to.name,
@@ -169,7 +164,7 @@ class Sweep:
             server_us=round(used / seen.requests * 1e6, 1) if pids and seen.requests else None,
             client_share=round(seen.client_share, 3),
             shared=shared,
-            foreign=foreign,
+            foreign=usage.foreign(seen.client_share),
             problem=complaint(
                 error_share=seen.error_share, p99_ms=seen.p99_ms, client_share=seen.client_share
             ),
@@ -226,7 +221,6 @@ class Sweep:
             cores=cores.server,
             pace=(plan.ttft, plan.gap),
         ) as server:
-            time.sleep(_WORKERS_SETTLE)
             self._keep_sample("streams", server.endpoint, tokens=plan.tokens[0])
             return self._paced_row(
                 server.endpoint, streams, workers, server.workers, cores, shared=cores.shared
@@ -270,7 +264,7 @@ class Sweep:
         usage.stop()
         held_kb = memory_kb(pids)
         seen = run.outcome()
-        server_share, foreign = usage.shares(seen.client_share)
+        server_share = usage.server / usage.seconds
 
         # A stream waits for its next request no longer than one trip over loopback, which is left out here.
         offered = streams * plan.tokens[0] / plan.reply_seconds
@@ -288,12 +282,12 @@ class Sweep:
             drift_ms=None if drift is None else round(drift, 3),
             early=seen.early,
             error_share=seen.error_share,
-            server_us=round(server_share / rate * 1e6, 1) if rate and server_share is not None else None,
-            server_share=server_share,
+            server_us=round(server_share / rate * 1e6, 1) if pids and rate else None,
+            server_share=round(server_share, 3) if pids else None,
             client_share=round(seen.client_share, 3),
             stream_kb=round((held_kb - empty_kb) / streams, 1) if pids else None,
             shared=shared,
-            foreign=foreign,
+            foreign=usage.foreign(seen.client_share),
             problem=complaint(
                 error_share=seen.error_share,
                 p99_ms=late.quantile_ms(0.99),

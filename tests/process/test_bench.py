@@ -9,8 +9,10 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from benchmarks.machine import available_cores, cores_for, on
+from benchmarks.processes import Usage, cpu_seconds
 from benchmarks.servers import free_port
-from serving import serve
+from serving import eventually, serve
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "scripts" / "benchmarks"
@@ -35,7 +37,7 @@ def test_quick_run_measures_all_parts(tmp_path: Path) -> None:
     page.write_text("<!-- bench -->\n<!-- /bench -->\n")
     done = bench(
         *("--quick", "--connections", "4", "--seconds", "0.5"),
-        *("--json", str(file), "--chart", str(drawing), "--markdown", str(page)),
+        *("--json", str(file), f"--chart={drawing}", "--markdown", str(page)),
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(file.read_bytes())
@@ -52,6 +54,7 @@ def test_quick_run_measures_all_parts(tmp_path: Path) -> None:
     assert {"throughput", "streams"} <= {room["part"] for room in found["headroom"]}
     assert all(room["ceiling"] > 0 for room in found["headroom"])
     assert found["machine"]["version"] in done.stdout.splitlines()[-1]
+    assert found["command"] == "scripts/bench --quick --connections 4 --seconds 0.5"
     assert found["machine"]["cpu"]
     assert found["machine"]["packages"]["uvicorn"]
     assert done.stdout.splitlines()[-1] in page.read_text()
@@ -106,6 +109,28 @@ def test_mistakes_in_arguments_are_told(words: list[str]) -> None:
     assert done.returncode == 2
     assert "Error: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_processors_are_accounted_for() -> None:
+    """BENCH-2.6: CPU time of a process that is not the server's or the client's is others', on whichever side it was used."""
+    cores = cores_for(1, available_cores())
+    with on(cores.client[:1]):
+        busy = subprocess.Popen((sys.executable, "-c", "while True: pass"))
+    try:
+        eventually(lambda: cpu_seconds((busy.pid,)) > 0.1)
+        mine, others = Usage((busy.pid,), cores), Usage((os.getpid(),), cores)
+        eventually(lambda: cpu_seconds((busy.pid,)) > 0.4)
+        mine.stop()
+        others.stop()
+    finally:
+        busy.kill()
+        busy.wait()
+
+    assert mine.server >= 0.2
+    found = others.foreign(0.0)
+    assert found is not None
+    assert found >= 0.5 * mine.server / mine.seconds / len(cores.client)
+    assert Usage((), cores).foreign(0.0) is None
 
 
 def test_nothing_of_the_server_is_imported() -> None:

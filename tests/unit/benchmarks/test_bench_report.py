@@ -173,7 +173,7 @@ def test_other_programs_are_told() -> None:
     assert "ok, others 45%" in shown(busy)
     assert "others 2%" not in shown(busy)
     assert report.FOREIGN in shown(busy)
-    assert "(while others took up to 45% of its core)" in report.quotable(busy)
+    assert "(while others took up to 45% of a core)" in report.quotable(busy)
     assert report.FOREIGN not in shown(results())
 
 
