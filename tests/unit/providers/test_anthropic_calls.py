@@ -21,7 +21,7 @@ from llmsim.providers.anthropic.messages import MessageOptions, parse
 from llmsim.providers.anthropic.partial import arguments
 from llmsim.providers.anthropic.rendering import message, render_broken, render_padded, render_plain
 
-PLAIN = MessageOptions()
+PLAIN = MessageOptions(thinks=True)
 ANY = pytest.mark.parametrize("planned", TURNS.values(), ids=TURNS)
 
 VALUES = st.recursive(
