@@ -314,3 +314,44 @@ def test_deep_schemas_are_followed_to_their_end() -> None:
     read_ = read(encoded(schema))
 
     assert conforms(instance(read_, "", random.Random(1)), read_)
+
+
+@pytest.mark.parametrize(
+    ("member", "bounds"),
+    [
+        ({"type": "number"}, {"minimum": 0, "maximum": 1}),
+        ({"type": "integer"}, {"exclusiveMinimum": 0, "multipleOf": 5}),
+        ({"type": "string"}, {"pattern": r"^\d{5}$"}),
+        ({"type": "string"}, {"minLength": 30, "maxLength": 40}),
+        ({"type": "array", "items": {"type": "string"}}, {"minItems": 3, "maxItems": 4}),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "What it is.\n\n"])
+def test_bounds_told_in_a_description_hold(
+    member: dict[str, Any], bounds: dict[str, Any], before: str
+) -> None:
+    """FIT-2.5: As the Anthropic SDK appends them, whatever the message offers; other words beside them are let be."""
+    told = ", ".join(f"{key}: {value}" for key, value in {**bounds, "default": None, "x": "a: b"}.items())
+    schema = {
+        "type": "object",
+        "properties": {"score": {**member, "description": before + "{" + told + "}"}},
+        "required": ["score"],
+    }
+    for seed in range(20):
+        made = json.loads(json_instance(encoded(schema), "I rate 12.5 and 7", random.Random(seed)))
+        assert complaints(made["score"], {**member, **bounds}) == []
+
+
+@pytest.mark.parametrize("told", ["{pattern: [a-}", "{minimum: many, minLength: -1}", "{see: below}", "{}"])
+def test_what_is_no_bound_is_prose(told: str) -> None:
+    """FIT-2.5: A description that only looks like it asks for nothing."""
+    schema = {"type": "string", "description": told}
+
+    assert isinstance(json.loads(json_instance(encoded(schema), "", random.Random(7))), str)
+
+
+def test_a_keyword_outweighs_what_is_told() -> None:
+    """FIT-2.5: The schema itself is judged by."""
+    schema = {"type": "integer", "minimum": 50, "maximum": 60, "description": "{maximum: 3}"}
+
+    assert 50 <= json.loads(json_instance(encoded(schema), "", random.Random(7))) <= 60
