@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from typing import Any
 
 import jsonschema
@@ -340,6 +341,22 @@ def test_bounds_told_in_a_description_hold(
     for seed in range(20):
         made = json.loads(json_instance(encoded(schema), "I rate 12.5 and 7", random.Random(seed)))
         assert complaints(made["score"], {**member, **bounds}) == []
+
+
+def test_bounds_told_in_words_hold() -> None:
+    """FIT-2.5: As the AI SDK appends them, one a line's end."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "n": {"type": "integer", "description": "exclusive minimum: 2; maximum: 4; multiple of: 2."},
+            "id": {"type": "string", "description": "Its id.\npattern: ^[A-Z]{3}-\\d+$."},
+        },
+        "required": ["n", "id"],
+    }
+    for seed in range(20):
+        made = json.loads(json_instance(encoded(schema), "I rate 12 and 7", random.Random(seed)))
+        assert made["n"] == 4
+        assert re.fullmatch(r"[A-Z]{3}-\d+", made["id"])
 
 
 @pytest.mark.parametrize("told", ["{pattern: [a-}", "{minimum: many, minLength: -1}", "{see: below}", "{}"])
