@@ -287,7 +287,12 @@ class ServerTools:
         self._prefix = dialect.prefix
         members = {"id": self._id.decode(), "type": _named(dialect, "mcp_list_tools")}
         schema = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
-        listed = {"name": tools.server_tool, "description": None, "input_schema": schema, "annotations": None}
+        listed = {
+            "name": tools.server_tool,
+            "description": "Made up",
+            "input_schema": schema,
+            "annotations": None,
+        }
         label = {"server_label": tools.server}
         begun, done = (
             {"status": status} if dialect.always_status else {} for status in ("in_progress", "completed")
