@@ -84,6 +84,9 @@ def _candidates(shape: Shape, kind: str, clues: Hints | None, dice: Dice) -> Ite
             yield example
     if shape.format and (made := formats.text(shape.format, dice)) is not None:
         yield made
+        if shape.patterns and shape.format == "email":
+            # Zod sends a pattern beside the format, one that only short texts can be tried with.
+            yield from ("ann@example.com", "bob@example.com")
     elif not shape.patterns:
         if clues is not None:
             yield hints.believable(kind, dice)

@@ -291,7 +291,7 @@ class ServerTools:
             "name": tools.server_tool,
             "description": "Made up",
             "input_schema": schema,
-            "annotations": None,
+            "annotations": {"read_only": False},
         }
         label = {"server_label": tools.server}
         begun, done = (

@@ -343,6 +343,16 @@ def test_bounds_told_in_a_description_hold(
         assert complaints(made["score"], {**member, **bounds}) == []
 
 
+def test_an_address_with_a_pattern_is_believable() -> None:
+    """FIT-2.1: Zod sends both for an email; it is not made of the pattern's letters."""
+    pattern = (
+        r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
+    )
+    schema = {"type": "string", "format": "email", "pattern": pattern}
+
+    assert json.loads(json_instance(encoded(schema), "", random.Random(7))).endswith("@example.com")
+
+
 def test_bounds_told_in_words_hold() -> None:
     """FIT-2.5: As the AI SDK appends them, one a line's end."""
     schema = {

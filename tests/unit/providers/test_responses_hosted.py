@@ -89,8 +89,9 @@ class TestItems:
 
         assert (listed["type"], listed["server_label"]) == ("mcp_list_tools", "wiki")
         assert [tool["name"] for tool in listed["tools"]] == ["ask"]
-        # The AI SDK takes no null for it.
+        # The AI SDK takes no null for them.
         assert isinstance(listed["tools"][0]["description"], str)
+        assert listed["tools"][0]["annotations"] == {"read_only": False}
         assert (call["type"], call["server_label"], call["name"]) == ("mcp_call", "wiki", "ask")
         assert [json.loads(one["arguments"]) for one in (call, other)] == [{"query": "a"}, {"query": "b"}]
         assert (call["output"], call["error"]) == ("a", None)
