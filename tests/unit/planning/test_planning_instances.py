@@ -382,3 +382,15 @@ def test_a_keyword_outweighs_what_is_told() -> None:
     schema = {"type": "integer", "minimum": 50, "maximum": 60, "description": "{maximum: 3}"}
 
     assert 50 <= json.loads(json_instance(encoded(schema), "", random.Random(7))) <= 60
+
+
+@pytest.mark.parametrize("bounds", [{}, {"maximum": 20}, {"minimum": -7}, {"minimum": 1e308}])
+@pytest.mark.parametrize("step", [50, 0.5])
+def test_unique_multiples(bounds: dict[str, Any], step: float) -> None:
+    """FIT-2.1: There are more of them than lie near."""
+    item = {"type": "number", "multipleOf": step, **bounds}
+    schema = {"type": "array", "items": item, "uniqueItems": True, "minItems": 5}
+    made = json.loads(json_instance(encoded(schema), "", random.Random(0)))
+
+    assert len(made) >= 5
+    assert bounds.get("minimum") == 1e308 or complaints(made, schema) == []
