@@ -2,6 +2,7 @@
 
 Decisions:
 * Patterns of a few everyday sentences, English first. What fits none of them is left to others.
+* PERF: words are parted by one blank. Repeats of what overlaps would try a message of blanks in billions of ways.
 """
 
 import functools
@@ -9,19 +10,19 @@ import re
 
 _TOPICS = (
     re.compile(
-        r"\btranslate\s+(?!this\b|the\b|it\b)(.{1,200}?)\s+(?:from \w+ )?(?:in)?to [A-Za-z]+", re.IGNORECASE
+        r"\btranslate (?!this\b|the\b|it\b)(.{1,200}?) (?:from \w+ )?(?:in)?to [A-Za-z]+", re.IGNORECASE
     ),
     re.compile(
-        r"\b(?:grep|search|look)(?: \w+)? for\s+([^\n]{2,100}?)(?: in\b|[,.?!]|$)",
+        r"\b(?:grep|search|look)(?: \w+)? for ([^\n]{2,100}?)(?: in\b|[,.?!]|$)",
         re.IGNORECASE | re.MULTILINE,
     ),
-    re.compile(r"\b(?:remind (?:me|us|him|her|them) to)\s+([^\n.?!]{3,120})", re.IGNORECASE),
-    re.compile(r"\badd\s+([^\n]{2,80}?)\s+to (?:my|the|our)\b", re.IGNORECASE),
+    re.compile(r"\b(?:remind (?:me|us|him|her|them) to) ([^\n.?!]{3,120})", re.IGNORECASE),
+    re.compile(r"\badd ([^\n]{2,80}?) to (?:my|the|our)\b", re.IGNORECASE),
     re.compile(
-        r"\b(?:saying|about|regarding|stating|(?:tell|telling) (?:him|her|them))\s+(?:that\s+)?([^\n.?!]{3,120})",
+        r"\b(?:saying|about|regarding|stating|(?:tell|telling) (?:him|her|them)) (?:that )?([^\n.?!]{3,120})",
         re.IGNORECASE,
     ),
-    re.compile(r"[a-z]:\s+([^\n]{3,120})"),
+    re.compile(r"[a-z]: ([^\n]{3,120})"),
 )
 _MOST_WORDS = 8
 
@@ -29,7 +30,7 @@ _FENCED = re.compile(r"```[a-z]*\n(.{1,2000}?)\n?```", re.DOTALL)
 _PROGRAM = re.compile(r"\b(?:code|script|this|run|execute):\s*(\S[^\n]{0,300})", re.IGNORECASE)
 _TOOLS = "ls cat cd cp mv rm mkdir pwd echo grep find git npm npx pip python pytest make docker kubectl curl cargo go node uv"
 _COMMAND = re.compile(
-    rf"\bcommand:?\s+([a-z.][^\n]{{1,200}}?)[.?!]?$|\b(?:run|execute)\s+((?:{'|'.join(_TOOLS.split())})\b[^\n]{{0,200}}?)"
+    rf"\bcommand:? ([a-z.][^\n]{{1,200}}?)[.?!]?$|\b(?:run|execute) ((?:{'|'.join(_TOOLS.split())})\b[^\n]{{0,200}}?)"
     r"(?: (?:in|on) (?:the|a|my)\b[^\n]*)?[.?!]?$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -43,7 +44,7 @@ _SELECTOR = re.compile(r"(?<![\w#.])[#.][A-Za-z][\w-]{0,60}")
 _FIGURE = r"(-?\d[\d,]{0,15}(?:\.\d{1,9})?)"
 _PERCENT = re.compile(rf"{_FIGURE} ?(?:%|percent) of {_FIGURE}", re.IGNORECASE)
 _SUM = re.compile(
-    rf"(?:\b(add|multiply|divide)\s+)?{_FIGURE} (plus|and|minus|times|multiplied by|by|divided by|over) {_FIGURE}",
+    rf"(?:\b(add|multiply|divide) )?{_FIGURE} (plus|and|minus|times|multiplied by|by|divided by|over) {_FIGURE}",
     re.IGNORECASE,
 )
 _SIGNS = {
@@ -89,6 +90,7 @@ _NO_LABELS = frozenset(
 )
 
 
+@functools.lru_cache(maxsize=64)
 def topic(text: str) -> str:
     """Give what a message is about, or wants said; empty if it does not tell."""
     for pattern in _TOPICS:
@@ -104,18 +106,21 @@ def headline(text: str) -> str:
     return line[:1].upper() + line[1:]
 
 
+@functools.lru_cache(maxsize=64)
 def program(text: str) -> str:
     """Give the code that a message shows; empty if it shows none."""
     match = _FENCED.search(text) or _PROGRAM.search(text)
     return match[1].strip() if match else ""
 
 
+@functools.lru_cache(maxsize=64)
 def command(text: str) -> str:
     """Give the command that a message wants to be run; empty if it tells none."""
     match = _COMMAND.search(text)
     return (match[1] or match[2]).strip(" `'\"") if match else ""
 
 
+@functools.lru_cache(maxsize=64)
 def statement(text: str) -> str:
     """Give the SQL that a message holds; empty if it holds none."""
     match = _SQL.search(text)
@@ -127,6 +132,7 @@ def selectors(text: str) -> list[str]:
     return _SELECTOR.findall(text)
 
 
+@functools.lru_cache(maxsize=64)
 def sum_in_words(text: str) -> str:
     """Give what is to be worked out as a formula, where it is told in words; empty if it is not."""
     if match := _PERCENT.search(text):
@@ -147,7 +153,7 @@ def labelled(text: str, label: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _behind(label: str) -> re.Pattern[str]:
-    connected = r"(?:\s*[:=]|\s+(?:is|to|named|called|as))?\s+"
+    connected = r"(?: ?[:=]| (?:is|to|named|called|as))? "
     return re.compile(
         rf"(?<![\w.]){re.escape(label)}{connected}[\"'`]?(\w[\w./@-]{{0,60}}\w|\w)", re.IGNORECASE
     )
