@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -81,6 +82,13 @@ class TestItems:
 
         assert base64.b64decode(found["result"], validate=True).startswith(b"\x89PNG\r\n\x1a\n")
         assert found["revised_prompt"] == 'rain "in" Paris'
+
+    def test_a_shell_says_and_does_no_more(self) -> None:
+        """RESP-6.5: What is said is one word of the command that a client runs."""
+        turn = answering(searching("shell", "it's; rm -rf ~ $(date)"), saying("So"))
+        (command,) = answer(RESPONSES, turn)["output"][0]["action"]["commands"]
+
+        assert shlex.split(command) == ["echo", "it's; rm -rf ~ $(date)"]
 
     def test_a_server(self) -> None:
         """RESP-6.5: A server's tools are listed before the first call, which names server, tool and arguments."""
