@@ -18,7 +18,7 @@ from llmsim.planning.calls import Calls, Conduct, conduct
 from llmsim.planning.dice import Dice
 from llmsim.planning.endings import EMPTY, limited, stopped
 from llmsim.planning.generators import GENERATED, Generator
-from llmsim.planning.instances import json_instance
+from llmsim.planning.instances.making import json_instance
 from llmsim.planning.odds import odds
 from llmsim.planning.tokens import Tokenizer
 from llmsim.planning.told_forms import told_schema

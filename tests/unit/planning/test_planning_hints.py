@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from schemas import WEATHER, encoded
 
-from llmsim.planning.instances import json_instance
-from llmsim.planning.kinds import kind_of
-from llmsim.planning.said import heard
+from llmsim.planning.instances.kinds import kind_of
+from llmsim.planning.instances.making import json_instance
+from llmsim.planning.instances.said import heard
 from llmsim.schema.document import read
 from llmsim.schema.validation import conforms
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemas import PATTERNS, REAL, SCHEMAS, TOOLS, encoded
 
-from llmsim.planning.instances import instance, json_instance
+from llmsim.planning.instances.making import instance, json_instance
 from llmsim.schema.document import read
 from llmsim.schema.validation import conforms
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from test_anthropic_parse import BASIC, CALL, HELLO, MARK, RESULT, TOOL, prompt_of, refusal_of
 
 from llmsim.exchange import Form, PastCall, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
-from llmsim.planning.instances import json_instance
+from llmsim.planning.instances.making import json_instance
 from llmsim.providers.anthropic.kinds import KINDS
 from llmsim.providers.anthropic.messages import MessageOptions, parse
 from llmsim.providers.anthropic.schemas import format_problem, tool_problem

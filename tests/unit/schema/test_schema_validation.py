@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemas import SCHEMAS, VALUES, encoded
 
-from llmsim.planning.instances import instance
+from llmsim.planning.instances.making import instance
 from llmsim.schema.document import read
 from llmsim.schema.validation import conforms
 

@@ -1,9 +1,9 @@
 """Which members an object is given."""
 
-from llmsim.planning import kinds, scalars
 from llmsim.planning.dice import Dice
-from llmsim.planning.shape import Shape
-from llmsim.planning.shapes import Shapes
+from llmsim.planning.instances import kinds, scalars
+from llmsim.planning.instances.shape import Shape
+from llmsim.planning.instances.shapes import Shapes
 
 MOST_MEMBERS = 200
 """So many members are invented at most; those that a schema names may be more."""

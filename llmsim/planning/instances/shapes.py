@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from llmsim.planning.narrowing import narrow
-from llmsim.planning.shape import ANY_KIND, Group, Parts, Shape
+from llmsim.planning.instances.narrowing import narrow
+from llmsim.planning.instances.shape import ANY_KIND, Group, Parts, Shape
 from llmsim.schema.document import Schema
 from llmsim.schema.validation import Judge
 

@@ -16,13 +16,13 @@ import functools
 import json
 from typing import Any
 
-from llmsim.planning import kinds, scalars
 from llmsim.planning.dice import Dice
-from llmsim.planning.hints import Hints
-from llmsim.planning.members import MOST_MEMBERS, Members
-from llmsim.planning.said import MOST_READ, heard
-from llmsim.planning.shape import ANY_KIND, Group, Parts, Shape
-from llmsim.planning.shapes import Shapes
+from llmsim.planning.instances import kinds, scalars
+from llmsim.planning.instances.hints import Hints
+from llmsim.planning.instances.members import MOST_MEMBERS, Members
+from llmsim.planning.instances.said import MOST_READ, heard
+from llmsim.planning.instances.shape import ANY_KIND, Group, Parts, Shape
+from llmsim.planning.instances.shapes import Shapes
 from llmsim.schema.document import Schema, read
 from llmsim.schema.validation import canonical, is_of
 

@@ -9,9 +9,9 @@ import datetime
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from llmsim.planning import phrasing
-from llmsim.planning.kinds import BEHIND, CODES, SPLIT, coded
-from llmsim.planning.said import Name, Said
+from llmsim.planning.instances import phrasing
+from llmsim.planning.instances.kinds import BEHIND, CODES, SPLIT, coded
+from llmsim.planning.instances.said import Name, Said
 
 _Value = TypeVar("_Value")
 

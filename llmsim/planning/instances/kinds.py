@@ -9,9 +9,9 @@ import functools
 import re
 from collections.abc import Callable
 
-from llmsim.planning import formats
 from llmsim.planning.dice import Dice
 from llmsim.planning.generators import COMMON_WORDS
+from llmsim.planning.instances import formats
 
 _KINDS: dict[str, str] = {
     "recipient": "recipient recipients attendee attendees invitee invitees",

@@ -8,8 +8,8 @@ Decisions:
 from collections.abc import Callable
 from typing import Any
 
-from llmsim.planning.shape import Group, Shape
-from llmsim.planning.told_bounds import told_bounds
+from llmsim.planning.instances.shape import Group, Shape
+from llmsim.planning.instances.told_bounds import told_bounds
 
 _OF_TYPE = {
     "object": frozenset(

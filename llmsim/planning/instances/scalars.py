@@ -9,11 +9,11 @@ Decisions:
 import math
 from collections.abc import Iterator
 
-from llmsim.planning import formats, kinds, patterns
 from llmsim.planning.dice import Dice
 from llmsim.planning.generators import COMMON_WORDS
-from llmsim.planning.hints import Hints
-from llmsim.planning.shape import Shape
+from llmsim.planning.instances import formats, kinds, patterns
+from llmsim.planning.instances.hints import Hints
+from llmsim.planning.instances.shape import Shape
 from llmsim.schema import regexes
 from llmsim.schema.validation import is_multiple
 
