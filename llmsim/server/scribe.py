@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llmsim.errors import ExpectationError, RefusedError
+from llmsim.errors import ExhaustedError, ExpectationError, RefusedError
 from llmsim.exchange import Fault, Segment, SegmentKind, Turn
 from llmsim.server.stage import Cue, Part
 from llmsim.state.journal import Journal
@@ -58,6 +58,8 @@ class Scribe:
         told: dict[str, Any] = {"message": str(error)[:_MOST_TEXT]}
         if isinstance(error, ExpectationError):
             told["unmet"] = error.unmet
+        elif isinstance(error, ExhaustedError):
+            told["exhausted"] = True
         self._write(label, body, cue, {"refusal": told}, None)("refused", 0.0)
 
     def _write(

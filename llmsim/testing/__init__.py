@@ -3,15 +3,30 @@
     from llmsim.testing import Simulator, call, fail, say
 
     with Simulator([call("bash", command="ls"), fail("rate_limit"), say("Done.")]) as sim:
-        agent = OpenAI(base_url=sim.openai_base_url, api_key="any")
-        ...
+        client = OpenAI(base_url=sim.openai_base_url, api_key="any")
+        run_my_agent(client)
         sim.assert_finished()
 
-With pytest, the fixtures `llmsim_server` and `llmsim_session` are there as soon as llmsim is installed.
+With pytest, the fixtures `llmsim_session` and `llmsim_server` are there as soon as llmsim is installed.
 """
 
-from llmsim.testing.session import Exchange, Session
+from llmsim.testing.control import ControlError
+from llmsim.testing.exchange import Exchange
+from llmsim.testing.process import StartError
+from llmsim.testing.session import Session
 from llmsim.testing.simulator import Simulator
-from llmsim.testing.turns import call, calls, fail, say
+from llmsim.testing.turns import Script, Turn, call, calls, fail, say
 
-__all__ = ["Exchange", "Session", "Simulator", "call", "calls", "fail", "say"]
+__all__ = [
+    "ControlError",
+    "Exchange",
+    "Script",
+    "Session",
+    "Simulator",
+    "StartError",
+    "Turn",
+    "call",
+    "calls",
+    "fail",
+    "say",
+]
