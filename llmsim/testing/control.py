@@ -85,5 +85,11 @@ class Control:
 
 
 def escaped(name: str) -> str:
-    """Write a name as a part of a path."""
+    """Write a name as a part of a path.
+
+    Raises:
+        ValueError: It has a slash, which servers take for the end of the part however it is written.
+    """
+    if "/" in name:
+        raise ValueError(f"{name!r}: wanted a name without a slash")
     return quote(name, safe="")

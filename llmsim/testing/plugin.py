@@ -7,6 +7,7 @@ Decisions:
 """
 
 import os
+import re
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,8 @@ def llmsim_server(llmsim_settings: dict[str, Any], pytestconfig: pytest.Config) 
 @pytest.fixture
 def llmsim_session(llmsim_server: "Simulator", request: pytest.FixtureRequest) -> "Session":
     """A session of the test's own: `play` a script in it, and send its `headers`. An `llmsim.testing.Session`."""
-    test = "".join(letter for letter in request.node.name if letter.isascii() and letter.isprintable())
-    return llmsim_server.session(name=f"{test[:100]}-{os.urandom(4).hex()}")
+    test = re.sub(r"[^A-Za-z0-9_.\[\]-]+", "_", request.node.name)[:100]
+    return llmsim_server.session(name=f"{test}-{os.urandom(4).hex()}")
 
 
 class _Report:

@@ -30,8 +30,8 @@ class Session:
 
         Args:
             base_url: Where the server is.
-            name: What it is called: printable ASCII, it travels in a header; None for one that no other session has,
-                of this process or another.
+            name: What it is called: printable ASCII without a slash, it travels in headers and paths; None for
+                one that no other session has, of this process or another.
             script: What it plays, see `play`; None for what the server plays.
 
         Raises:
@@ -39,9 +39,10 @@ class Session:
             ValueError: The name cannot be sent.
         """
         self.name = f"session-{os.urandom(6).hex()}" if name is None else name
-        if not (0 < len(self.name) <= _LONGEST_NAME and self.name.isascii() and self.name.isprintable()):
+        fits = 0 < len(self.name) <= _LONGEST_NAME and self.name.isascii() and self.name.isprintable()
+        if not fits or "/" in self.name:
             raise ValueError(
-                f"name: wanted 1 to {_LONGEST_NAME} printable ASCII characters, found {self.name!r}"
+                f"name: wanted 1 to {_LONGEST_NAME} printable ASCII characters but /, found {self.name!r}"
             )
         self.base_url = base_url.rstrip("/")
         self.openai_base_url = f"{self.base_url}/openai/v1"
@@ -67,9 +68,9 @@ class Session:
         if isinstance(script, str):
             self._script = self._loaded(script)
         else:
-            name = f"{self.name}.script" if self._script is None else self._script
-            load(self._control, name, script)
-            self._script = name
+            own = f"{self.name}.script"
+            load(self._control, own, script)
+            self._script = own
         self.reset()
 
     def _loaded(self, name: str) -> str:
