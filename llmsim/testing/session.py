@@ -93,7 +93,9 @@ class Session:
         Anthropic's SDK takes the session from it as well; with OpenAI's, `headers` must be given to the client.
         """
         named = "\n".join(f"{name}: {value}" for name, value in self.headers.items())
-        unproxied = ",".join(filter(None, (os.environ.get("no_proxy", os.environ.get("NO_PROXY")), _HOST)))
+        unproxied = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or _HOST
+        if _HOST not in unproxied.split(","):
+            unproxied = f"{unproxied},{_HOST}"
         return {
             "OPENAI_BASE_URL": self.openai_base_url,
             "OPENAI_API_KEY": "llmsim",
