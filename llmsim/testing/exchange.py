@@ -65,7 +65,10 @@ class Exchange:
 
     def _got(self) -> list[str]:
         if self.error is not None:
-            told = self.error.get("kind") or self.error.get("message")
+            # Which script and turn, as the message has it, is clear from where this is read.
+            told = (
+                self.error.get("kind") or "; ".join(self.error.get("unmet", ())) or self.error.get("message")
+            )
             return [f"{self.outcome}: {told}" if self.outcome not in (None, told) else str(told)]
         said = [] if self.text is None else [_short(self.text)]
         called = [f"{one['name']}({_cut(one['arguments'])})" for one in self.calls]

@@ -21,6 +21,8 @@ from typing import IO
 
 from llmsim.testing.control import Control, ControlError
 
+_PROGRAM = Path(__file__).with_name("serving.py")
+
 _PATIENCE = 60.0
 """Seconds until a server that does not answer, or does not end, is given up."""
 
@@ -68,7 +70,7 @@ class Process:
             try:
                 self._popen = subprocess.Popen(  # noqa: S603 - our own command
                     # -P: a module of the tests' own may have any name.
-                    [sys.executable, "-P", "-m", "llmsim.testing.serving", str(tells), str(self._directory)],
+                    [sys.executable, "-P", str(_PROGRAM), str(tells), str(self._directory)],
                     env=environment,
                     stdin=subprocess.PIPE,
                     stdout=self._log,

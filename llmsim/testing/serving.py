@@ -1,6 +1,6 @@
 """The process of a simulator: the server of `llmsim serve`, which ends with whoever started it.
 
-`python -m llmsim.testing.serving DESCRIPTOR DIRECTORY` takes the settings from the environment, writes its port to the
+`python -P serving.py DESCRIPTOR DIRECTORY` takes the settings from the environment, writes its port to the
 descriptor once it listens, and takes the directory with it when it ends.
 
 Decisions:
@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -79,4 +80,8 @@ def _leave(*_: Any) -> None:
 
 
 if __name__ == "__main__":
+    # The llmsim that the tests have imported, wherever they have it from.
+    home = str(Path(__file__).parents[2])
+    if home not in sys.path:
+        sys.path.insert(0, home)
     main(int(sys.argv[1]), sys.argv[2])

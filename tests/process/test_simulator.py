@@ -195,7 +195,7 @@ def test_expectations_that_were_not_met_are_told(simulator: Simulator) -> None:
     assert str(caught.value).splitlines() == [
         f"unmet: not what the turn expects: {sentence}",
         "requests:",
-        f"  1. responses \"go\" -> no turn: refused: script 'unmet.script', turns[0]: {sentence}",
+        f'  1. responses "go" -> no turn: refused: {sentence}',
         '  2. responses "the weather" -> turn 0: "Sunny"',
     ]
 

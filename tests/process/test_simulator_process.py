@@ -37,7 +37,7 @@ def left(places: Path) -> list[str]:
             command = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"llmsim.testing.serving" in command and mark in command:
+        if b"serving.py" in command and mark in command:
             processes.append(f"process {entry.name}")
     return files + processes
 
