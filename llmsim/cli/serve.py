@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,20 @@ def serve(path: str | None, flags: dict[str, Any]) -> None:
     os.environ.update({variables[name]: str(value) for name, value in flags.items()})
     if path is not None:
         os.environ[CONFIG_VARIABLE] = str(Path(path).resolve())
+    run(settings, _banner)
+
+
+def run(settings: Settings, announce: Callable[[Settings], None]) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        settings: As the environment has them: the host reads them there, now and at each reload.
+        announce: Told the settings once the server listens.
+    """
     if settings.server.port == 0:
-        os.environ[variables["server.port"]] = str(_free_port(settings.server.host))
-    HOST.announce = _banner
+        variable = next(knob.env for knob in knobs() if knob.name == "server.port")
+        os.environ[variable] = str(_free_port(settings.server.host))
+    HOST.announce = announce
     _Gunicorn().run()
 
 

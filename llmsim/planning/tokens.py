@@ -1,19 +1,21 @@
 """Text in tokens: counting prompts and cutting replies into the pieces a model would stream.
 
 Decisions:
-* The vocabularies ship in the package and are found through tiktoken's own cache, so no
-  network is ever used; a missing file is an error here and never a download.
+* The vocabularies ship in the package and are read here, not by tiktoken, which would download what it misses: no
+  network is ever used, a missing or damaged file is an error.
+* tiktoken is given what its own definitions say: pattern, special tokens, and the published ranks.
 * Long texts are encoded in slices. tiktoken panics on some very long runs (a million
   spaces overflow its regex stack); a slice boundary may cost a token or two more.
 """
 
 import functools
 import hashlib
-import os
-from collections.abc import Sequence
+from binascii import a2b_base64
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
+import msgspec
 import tiktoken
 
 from llmsim.errors import CatalogueError, InputError
@@ -32,11 +34,42 @@ Source: tiktoken_ext/openai_public.py and tiktoken/load.py.
 """
 
 
-_CONTENTS = {
-    "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
-    "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+class _Vocabulary(msgspec.Struct, frozen=True):
+    """What tiktoken has to be told of a vocabulary, beside its tokens.
+
+    Attributes:
+        sha256: Of its file.
+        pattern: Cuts a text into words.
+        special: Numbers of the tokens that are no text.
+    """
+
+    sha256: str
+    pattern: str
+    special: Mapping[str, int]
+
+
+# Source: tiktoken_ext/openai_public.py, cl100k_base and o200k_base; a test compares them with those installed.
+_VOCABULARIES = {
+    "cl100k_base": _Vocabulary(
+        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$"
+        r"|\s*[\r\n]|\s+(?!\S)|\s",
+        {
+            "<|endoftext|>": 100257,
+            "<|fim_prefix|>": 100258,
+            "<|fim_middle|>": 100259,
+            "<|fim_suffix|>": 100260,
+            "<|endofprompt|>": 100276,
+        },
+    ),
+    "o200k_base": _Vocabulary(
+        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+        r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+        r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        {"<|endoftext|>": 199999, "<|endofprompt|>": 200018},
+    ),
 }
-"""SHA-256 of each vocabulary. Source: tiktoken_ext/openai_public.py."""
 
 
 class Tokenizer:
@@ -119,15 +152,25 @@ def tokenizer(name: str) -> Tokenizer:
 def _load(name: str) -> tiktoken.Encoding:
     directory = Path(str(resources.files("llmsim") / "vocabularies"))
     path = directory / hashlib.sha1(_ADDRESS.format(name).encode(), usedforsecurity=False).hexdigest()
-    # NOTE: checked here because tiktoken would delete a file that is not what it expects, and download another.
-    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != _CONTENTS[name]:
-        raise CatalogueError(f"tokenizer {name!r}: no sound vocabulary at {path}; reinstall llmsim")
-    before = os.environ.get("TIKTOKEN_CACHE_DIR")
-    os.environ["TIKTOKEN_CACHE_DIR"] = str(directory)
+    vocabulary = _VOCABULARIES.get(name)
     try:
-        return tiktoken.get_encoding(name)
-    finally:
-        if before is None:
-            del os.environ["TIKTOKEN_CACHE_DIR"]
-        else:
-            os.environ["TIKTOKEN_CACHE_DIR"] = before
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = b""
+    if vocabulary is None or hashlib.sha256(data).hexdigest() != vocabulary.sha256:
+        raise CatalogueError(f"tokenizer {name!r}: no sound vocabulary at {path}; reinstall llmsim")
+    return tiktoken.Encoding(
+        name,
+        pat_str=vocabulary.pattern,
+        mergeable_ranks=_ranks(data),
+        special_tokens=dict(vocabulary.special),
+    )
+
+
+def _ranks(data: bytes) -> dict[bytes, int]:
+    """Read a vocabulary: a line for each token, its text in base64 and its number, which is that of the line.
+
+    PERF: 0.12 s of processor time for o200k_base, 0.22 s with tiktoken's own reader.
+    """
+    words = data.split()[::2]
+    return dict(zip(map(a2b_base64, words), range(len(words)), strict=True))

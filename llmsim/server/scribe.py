@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from llmsim.errors import ExpectationError, RefusedError
+from llmsim.errors import ExhaustedError, ExpectationError, RefusedError
 from llmsim.exchange import Fault, Segment, SegmentKind, Turn
 from llmsim.server.stage import Cue, Part
 from llmsim.state.journal import Journal
@@ -69,6 +69,8 @@ class Scribe:
                 "turn": error.number,
                 "unmet": [room.told(sentence) for sentence in error.unmet[:_MOST_UNMET]],
             }
+        elif isinstance(error, ExhaustedError):
+            told["exhausted"] = True
         self._write(label, body, cue, {"refusal": told}, None)("refused", 0.0)
 
     def _write(

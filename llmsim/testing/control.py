@@ -1,15 +1,28 @@
-"""Speaks to the control API of a simulator, with nothing but the standard library."""
+"""Speaks to the control API of a server, with nothing but the standard library.
+
+Decisions:
+* Neither `http_proxy` nor any other setting of the environment is heard: the server is in reach.
+"""
 
 import http.client
 import json
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-_TIMEOUT = 30.0
+_PATIENCE = 30.0
+"""Seconds until a server that does not answer is given up."""
 
 
 class ControlError(Exception):
-    """The control API refused a call. The message says why."""
+    """The server refused a call of its control API, or did not answer. The message says why.
+
+    Attributes:
+        status: HTTP status code; None if there was no answer.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Control:
@@ -20,33 +33,63 @@ class Control:
     """
 
     def __init__(self, base_url: str) -> None:
-        self._host = urlsplit(base_url).netloc
+        self._base_url = base_url
+        parts = urlsplit(base_url)
+        self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._host = parts.netloc
+        self._root = parts.path.rstrip("/")
 
-    def ask(self, method: str, path: str, body: Any = None, *, kind: str = "application/json") -> Any:
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, *, kind: str = "application/json"
+    ) -> Any:
         """Call the API.
 
         Args:
             method: HTTP method.
             path: Below `/llmsim/`.
-            body: Bytes as they are, anything else as JSON.
-            kind: Content type of `body`.
+            body: What is sent; None for nothing.
+            kind: Its content type.
 
         Raises:
-            ControlError: It is refused.
+            ControlError: It is refused, or there is no answer.
         """
-        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
+        status, data = self.fetch(method, f"/llmsim/{path}", body, kind)
         try:
-            connection.request(method, f"/llmsim/{path}", data, {"content-type": kind})
+            told = json.loads(data)
+            if status < 400:
+                return told
+            why = told["error"]["message"]
+        except (ValueError, LookupError, TypeError):
+            raise ControlError(
+                f"{method} {self._base_url}/llmsim/{path}: {status}, is that llmsim?"
+            ) from None
+        raise ControlError(why, status)
+
+    def fetch(self, method: str, path: str, body: bytes | None, kind: str) -> tuple[int, bytes]:
+        """Send a request; give the status and body of its answer.
+
+        Raises:
+            ControlError: There is no answer.
+        """
+        connection = self._kind(self._host, timeout=_PATIENCE)
+        try:
+            connection.request(method, self._root + path, body, {"content-type": kind})
             answer = connection.getresponse()
-            told = json.loads(answer.read())
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ControlError(
+                f"{self._base_url} does not answer: {error or type(error).__name__}"
+            ) from error
         finally:
             connection.close()
-        if answer.status >= 400:
-            raise ControlError(told["error"]["message"])
-        return told
 
 
 def escaped(name: str) -> str:
-    """Write a name as a part of a path."""
+    """Write a name as a part of a path.
+
+    Raises:
+        ValueError: It has a slash, which servers take for the end of the part however it is written.
+    """
+    if "/" in name:
+        raise ValueError(f"{name!r}: wanted a name without a slash")
     return quote(name, safe="")

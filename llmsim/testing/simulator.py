@@ -2,55 +2,49 @@
 
 Decisions:
 * It is the same server as any other, with its master and workers, so that what is tested is what is hosted.
-* It holds a pipe to whoever started it, and ends when that is gone: also a test run that is killed leaves nothing behind.
-* Ports are asked of the system just before the start; one that somebody else was faster to take costs another start.
+* A script of its own is always there when it starts, and deleted again if none is wanted: only a server that has one looks
+  for another that is sent later, by `play`.
+* The environment's own LLMSIM_ variables count for nothing: a test means the same wherever it runs.
 """
 
-import contextlib
-import itertools
 import json
 import os
-import socket
-import subprocess
-import sys
+import shutil
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from llmsim.testing.control import Control, escaped
-from llmsim.testing.session import Exchange, Session
-from llmsim.testing.turns import ScriptLike, as_script
-
-_PATIENCE = 30.0
-"""Seconds until a server that does not answer, or does not end, is given up."""
+from llmsim.testing.control import Control
+from llmsim.testing.exchange import Exchange
+from llmsim.testing.process import SCRIPT, Process, StartError
+from llmsim.testing.session import Session, exchanges, load
+from llmsim.testing.turns import Script, say, written
 
 _ATTEMPTS = 3
-_NAP = 0.005
 
-_numbers = itertools.count(1)
-
-
-class StartError(Exception):
-    """The server did not start. The message is what it said."""
+_DEFAULT = "default"
+"""Name of the server's own script."""
 
 
 class Simulator:
-    """A simulator in a process of its own; use it as a context manager, or `start` and `stop` it.
+    """A simulator in a process of its own.
 
-    Attributes:
-        base_url: Where it is, once it is started.
+    Use it as a context manager, or `start` and `stop` it. Its methods may be called from any thread.
+
+    Examples:
+        >>> with Simulator([say("Hello!")]) as sim:
+        ...     client = OpenAI(base_url=sim.openai_base_url, api_key="any")
+        ...     run_my_agent(client)
+        ...     sim.assert_finished()
     """
 
     def __init__(
         self,
-        script: ScriptLike | Path | None = None,
+        script: Script | None = None,
         *,
-        scripts: Mapping[str, ScriptLike] | None = None,
+        scripts: Mapping[str, Script] | None = None,
         workers: int = 1,
         latency: str | None = "instant",
         settings: Mapping[str, Any] | None = None,
@@ -58,31 +52,39 @@ class Simulator:
         """Describe a simulator.
 
         Args:
-            script: What it plays to everybody who chooses nothing else: a script, its turns, or a file; None for
-                generated replies.
-            scripts: Further scripts by name.
+            script: What it plays to everybody who chooses nothing else: turns, a whole script as a table, or the path of a
+                file; None for generated replies.
+            scripts: Further scripts, which requests choose by the header `x-llmsim-script`, by name.
             workers: How many processes answer.
             latency: A latency profile; None for each model's own.
-            settings: Other settings by dotted name, e.g. `{"response.target_tokens": 5}`; see docs/configuration.md.
+            settings: Other settings by dotted name, e.g. `{"response.target_tokens": 5}`.
         """
-        self.base_url = ""
         self._script = script
         self._scripts = scripts or {}
-        self._settings = {"server.workers": workers, "server.host": "127.0.0.1", **(settings or {})}
-        if latency is not None:
-            self._settings["latency.profile"] = latency
-        self._process: subprocess.Popen[bytes] | None = None
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._settings = {
+            "server.host": "127.0.0.1",
+            "server.port": 0,
+            "server.workers": workers,
+            "server.log_level": "warning",
+            "latency.profile": latency,
+            **(settings or {}),
+        }
+        self._process: Process | None = None
 
     def start(self) -> Self:
         """Start it, and wait until it answers.
 
         Raises:
-            StartError: It does not; the message is what it said.
+            StartError: It does not; the message says why, e.g. all that is wrong with its script.
+            ControlError: One of the further scripts cannot be played.
+            RuntimeError: It runs.
         """
-        self._directory = tempfile.TemporaryDirectory(prefix="llmsim-")
+        if self._process is not None:
+            raise RuntimeError("the simulator runs")
+        self._process = self._launched()
         try:
-            self._launch(Path(self._directory.name))
+            if self._script is None:
+                self._control.ask("DELETE", f"scripts/{_DEFAULT}")
             for name, script in self._scripts.items():
                 self.load(name, script)
         except BaseException:
@@ -90,72 +92,56 @@ class Simulator:
             raise
         return self
 
-    def _launch(self, directory: Path) -> None:
-        environment = self._environment(directory)
-        for attempt in itertools.count(1):
-            port = _free_port()
-            log = directory / "log"
-            with log.open("wb") as output:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "llmsim.testing.serving"],
-                    env=environment | {"LLMSIM_PORT": str(port)},
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    # Ctrl-C is for the test run; it ends the server when it is done.
-                    start_new_session=True,
-                )
-            self.base_url = f"http://127.0.0.1:{port}"
-            if self._answers():
-                return
-            said = log.read_text(errors="replace")
-            if attempt == _ATTEMPTS or f"port {port} is taken" not in said:
-                raise StartError(said.strip() or "the server did not answer in time, and said nothing")
+    def _launched(self) -> Process:
+        taken: StartError | None = None
+        for _ in range(_ATTEMPTS):
+            directory = Path(tempfile.mkdtemp(prefix="llmsim-test-"))
+            try:
+                return Process(self._environment(directory), directory)
+            except StartError as error:
+                if self._settings["server.port"] or " is taken: " not in str(error):
+                    raise
+                taken = error
+            except BaseException:
+                shutil.rmtree(directory, ignore_errors=True)
+                raise
+        assert taken is not None
+        raise taken
 
     def _environment(self, directory: Path) -> dict[str, str]:
-        from llmsim.config import knobs
-
-        variables = {knob.name: knob.env for knob in knobs()}
-        values = {"server.run_dir": str(directory), **self._settings}
+        """Write script and settings down; give the environment that leads to them."""
         if isinstance(self._script, Path):
-            values["response.script_path"] = str(self._script)
-        elif self._script is not None:
-            path = directory / "script.json"
-            path.write_text(json.dumps(as_script(self._script)), encoding="utf-8")
-            values["response.script_path"] = str(path)
-        unknown = sorted(set(values) - set(variables))
-        if unknown:
-            raise StartError(f"unknown settings: {', '.join(unknown)}")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LLMSIM_")}
-        return inherited | {variables[name]: _written(value) for name, value in values.items()}
-
-    def _answers(self) -> bool:
-        """Wait until the server answers; tell whether it does."""
-        assert self._process is not None
-        deadline = time.monotonic() + _PATIENCE
-        while self._process.poll() is None and time.monotonic() < deadline:
-            with (
-                contextlib.suppress(OSError),
-                urllib.request.urlopen(f"{self.base_url}/health", timeout=5),  # noqa: S310 - our own address
-            ):
-                return True
-            time.sleep(_NAP)
-        return False
+            script = self._script.absolute()
+        else:
+            script = directory / SCRIPT
+            script.write_bytes(written([say("")] if self._script is None else self._script)[1])
+        values = {"server.run_dir": str(directory), "response.script_path": str(script), **self._settings}
+        tables: dict[str, list[str]] = {}
+        for name, value in values.items():
+            section, _, key = name.rpartition(".")
+            if value is not None:
+                tables.setdefault(section, []).append(f"{_quoted(key)} = {_quoted(value)}\n")
+        settings = directory / "settings"
+        settings.write_text(
+            "".join(
+                (f"[{_quoted(section)}]\n" if section else "") + "".join(lines)
+                for section, lines in sorted(tables.items())
+            ),
+            encoding="utf-8",
+        )
+        # A test run that takes warnings for errors does not mean those of the server.
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("LLMSIM_") and name != "PYTHONWARNINGS"
+        }
+        return inherited | {"LLMSIM_CONFIG": str(settings)}
 
     def stop(self) -> None:
-        """Stop it, and everything under way."""
+        """Stop it at once, and all that is under way; it may be started again."""
         process, self._process = self._process, None
         if process is not None:
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(timeout=_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if self._directory is not None:
-            self._directory.cleanup()
-            self._directory = None
+            process.stop()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -169,65 +155,101 @@ class Simulator:
         self.stop()
 
     @property
+    def _running(self) -> Process:
+        if self._process is None:
+            raise RuntimeError("the simulator does not run: use `with Simulator() as sim:`, or start() it")
+        return self._process
+
+    @property
+    def base_url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self._running.port}"
+
+    @property
     def _control(self) -> Control:
         return Control(self.base_url)
 
     @property
-    def _global(self) -> Session:
+    def _own(self) -> Session:
+        """The session of all requests that name none."""
         return Session(self.base_url, "global")
 
     @property
     def openai_base_url(self) -> str:
         """For clients of the OpenAI API."""
-        return self._global.openai_base_url
+        return self._own.openai_base_url
 
     @property
     def openresponses_base_url(self) -> str:
         """For clients of the OpenResponses API."""
-        return self._global.openresponses_base_url
+        return self._own.openresponses_base_url
 
     @property
     def anthropic_base_url(self) -> str:
         """For clients of the Anthropic API."""
-        return self._global.anthropic_base_url
+        return self._own.anthropic_base_url
 
     @property
     def env(self) -> dict[str, str]:
-        """Environment for SDKs and agents that are started as processes."""
-        return {name: value for name, value in self._global.env.items() if name != "ANTHROPIC_CUSTOM_HEADERS"}
+        """Environment for SDKs, and for agents that are started as processes."""
+        own = self._own.env
+        del own["ANTHROPIC_CUSTOM_HEADERS"]
+        return own
 
-    def load(self, name: str, script: ScriptLike) -> None:
-        """Load a script for requests that choose it by the header `x-llmsim-script`.
+    @property
+    def log(self) -> str:
+        """What the server has written so far: its warnings, and whatever `server.log_level` asks for."""
+        return self._running.log
+
+    def play(self, script: Script) -> None:
+        """Play a script to everybody who chooses nothing else, from its beginning, with an empty journal.
+
+        Args:
+            script: Turns, a whole script as a table, or the path of a file.
 
         Raises:
             ControlError: It cannot be played; the message says all that is wrong with it.
         """
-        self._control.ask("PUT", f"scripts/{escaped(name)}", as_script(script))
+        load(self._control, _DEFAULT, script)
+        self._own.reset()
 
-    def session(self, script: ScriptLike | str | None = None, *, name: str | None = None) -> Session:
-        """Begin a session of its own.
+    def load(self, name: str, script: Script) -> None:
+        """Load a script for requests that choose it by the header `x-llmsim-script`, and for sessions that play it.
+
+        Raises:
+            ControlError: It cannot be played; the message says all that is wrong with it.
+        """
+        load(self._control, name, script)
+
+    def session(self, script: Script | str | None = None, *, name: str | None = None) -> Session:
+        """Begin a session, which shares the server with others and is disturbed by none.
 
         Args:
-            script: What it plays: a script, its turns, or the name of one that is loaded; None for what the server plays.
+            script: What it plays: turns, a whole script as a table, the path of a file, or the name of a script that is
+                loaded; None for what the server plays.
             name: What it is called; None for a name of its own.
+
+        Raises:
+            ControlError: The script cannot be played; the message says all that is wrong with it.
         """
-        return Session(self.base_url, name or f"session-{os.getpid()}-{next(_numbers)}", script)
+        return Session(self.base_url, name, script=script)
 
     @property
     def requests(self) -> list[Exchange]:
-        """What the requests that are in no named session asked and got, the oldest first."""
-        return self._global.requests
+        """What all requests asked and got, of all sessions, the oldest first."""
+        return exchanges(self._control)
 
     def assert_finished(self) -> None:
-        """See that the server's script was played to its end, and every expectation met.
+        """See that the server's own script was played to its end, and that every request was what was expected.
 
         Raises:
-            AssertionError: It is not so; the message tells what is left, and what was asked.
+            AssertionError: A turn was not played, an expectation not met, or more was asked than the script has turns.
+                The message says which, and what was asked.
         """
-        self._global.assert_finished()
+        self._own.assert_finished()
 
     def reset(self) -> None:
-        """Let all sessions begin anew, with an empty journal."""
+        """Let all sessions begin anew, with an empty journal; scripts stay as they are."""
         self._control.ask("POST", "reset")
 
     def stats(self) -> Any:
@@ -235,14 +257,8 @@ class Simulator:
         return self._control.ask("GET", "stats")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _written(value: Any) -> str:
-    """Write a setting as its environment variable has it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def _quoted(value: Any) -> str:
+    """Write a value as TOML has it."""
+    if isinstance(value, tuple):
+        value = list(value)
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

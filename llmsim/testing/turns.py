@@ -1,39 +1,74 @@
-"""Turns of a script as Python writes them: the same tables that a script file holds."""
+"""Turns of a script as Python writes them: the same tables that a script file holds.
 
+Decisions:
+* A turn is a plain dict, so whatever a script file can say can be said here, too: `call("bash", command="ls") | {"expect":
+  {"contains": "list"}}`. Nothing is checked here; the server knows best, and tells all mistakes at once.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Turn = dict[str, Any]
 
-ScriptLike = Mapping[str, Any] | Sequence[Turn]
-"""A whole script as a table, or its turns."""
+Script = Mapping[str, Any] | Sequence[Turn] | Path
+"""What can be played: turns in a list, a single turn, a whole script as a table, or the path of a script file.
+
+Turns alone are a script that is exhausted after them: a further request is refused.
+"""
+
+_TYPES = {
+    ".json": "application/json",
+    ".toml": "application/toml",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
 
 
 def say(text: str, **keys: Any) -> Turn:
-    """Make a turn that says `text`.
+    """Make a turn that says something.
 
     Args:
         text: What is said.
-        keys: Other keys of a turn, e.g. `reasoning="…"`, `expect={"contains": "…"}`.
+        keys: Other keys of a turn: `reasoning="…"`, `delay_ms=50`, `expect={"contains": "…"}`, …
+
+    Examples:
+        >>> say("Done.", expect={"tool_result": {"call": "bash"}})
+        {'type': 'assistant', 'text': 'Done.', 'expect': {'tool_result': {'call': 'bash'}}}
     """
     return {"type": "assistant", "text": text, **keys}
 
 
 def call(name: str, /, **arguments: Any) -> Turn:
-    """Make a turn that calls the tool `name` with `arguments`."""
+    """Make a turn that calls a tool.
+
+    Args:
+        name: The tool's name.
+        arguments: What it is called with. For arguments that are no names of Python, or are to be no JSON, see `calls`.
+
+    Examples:
+        >>> call("bash", command="ls")
+        {'type': 'tool_calls', 'calls': [{'name': 'bash', 'arguments': {'command': 'ls'}}]}
+    """
     return calls({"name": name, "arguments": arguments})
 
 
-def calls(*called: dict[str, Any], text: str | None = None, **keys: Any) -> Turn:
-    """Make a turn that calls tools.
+def calls(*called: Mapping[str, Any], text: str | None = None, **keys: Any) -> Turn:
+    """Make a turn that calls several tools side by side, or says something first.
 
     Args:
-        called: `{"name", "arguments", "id"}` each; arguments and id may be left out.
+        called: What `call` gives, or tables of `name`, `arguments` and `id`; arguments and id may be left out.
         text: What is said before; None for nothing.
-        keys: Other keys of a turn.
+        keys: Other keys of a turn: `reasoning="…"`, `expect={"tools_offered": ["bash"]}`, …
+
+    Examples:
+        >>> calls(call("read", path="a"), {"name": "now", "id": "call_7"}, text="Two at once.")["calls"]
+        [{'name': 'read', 'arguments': {'path': 'a'}}, {'name': 'now', 'id': 'call_7'}]
     """
-    kind: Turn = {"type": "tool_calls"} if text is None else {"type": "mixed", "text": text}
-    return kind | {"calls": list(called)} | keys
+    turn: Turn = {"type": "tool_calls"} if text is None else {"type": "mixed", "text": text}
+    tables = [table for one in called for table in one.get("calls", [dict(one)])]
+    return turn | {"calls": tables} | keys
 
 
 def fail(kind: str = "other", **keys: Any) -> Turn:
@@ -41,13 +76,40 @@ def fail(kind: str = "other", **keys: Any) -> Turn:
 
     Args:
         kind: `rate_limit`, `timeout`, `invalid_request`, `overloaded`, `authentication`, `server_error` or `other`.
-        keys: Other keys of such a turn, e.g. `status_code=418`, `message="…"`, `retry_after_ms=10`.
+        keys: Other keys of such a turn: `retry_after_ms=10`, `message="…"`, with `other` also `status_code=418`.
+
+    Examples:
+        >>> fail("rate_limit", retry_after_ms=10)
+        {'type': 'error', 'kind': 'rate_limit', 'retry_after_ms': 10}
     """
     return {"type": "error", "kind": kind, **keys}
 
 
-def as_script(script: ScriptLike) -> dict[str, Any]:
-    """Give a script as a table: turns alone are a script that is exhausted after them."""
+def written(script: Script) -> tuple[str, bytes]:
+    """Write a script as it is sent.
+
+    Returns:
+        Its content type, and its bytes.
+
+    Raises:
+        TypeError: It is none.
+        ValueError: The suffix of its file says nothing.
+        OSError: Its file cannot be read.
+    """
+    if isinstance(script, Path):
+        if script.suffix not in _TYPES:
+            raise ValueError(f"{script}: wanted a script file, with the suffix {', '.join(_TYPES)}")
+        return _TYPES[script.suffix], script.read_bytes()
+    if isinstance(script, str | bytes):
+        raise TypeError(f"wanted a script, found the text {script!r}; for a file, give Path({script!r})")
     if isinstance(script, Mapping):
-        return dict(script)
-    return {"on_exhausted": "error", "turns": list(script)}
+        table = {"on_exhausted": "error", "turns": [script]} if _is_turn(script) else script
+    elif isinstance(script, Sequence):
+        table = {"on_exhausted": "error", "turns": list(script)}
+    else:
+        raise TypeError(f"wanted turns, a script as a table, or a Path, found {type(script).__name__}")
+    return "application/json", json.dumps(table, ensure_ascii=False).encode()
+
+
+def _is_turn(table: Mapping[str, Any]) -> bool:
+    return "type" in table and "turns" not in table

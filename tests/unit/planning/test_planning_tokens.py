@@ -1,8 +1,9 @@
 """Tokenizers: counts and pieces agree, pieces are real tokens, and no network is used."""
 
-import os
 import subprocess
 import sys
+from importlib import resources
+from pathlib import Path
 
 import pytest
 import tiktoken
@@ -16,6 +17,13 @@ NAMES = ["cl100k_base", "o200k_base"]
 
 # What tokenizers trip over: astral and combining characters, joiners, rare scripts, line ends, runs of blanks.
 TRICKY = st.text(st.sampled_from("aé日🦜👩‍👧\u0301\u200d\u2028\U000e0101𐍈ﷺ \t\r\n\0'\"\\<|>0٣"), max_size=40)
+
+
+def original(name: str) -> tiktoken.Encoding:
+    """A vocabulary as tiktoken loads it: from its cache, which the package's folder is for as long as this takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIKTOKEN_CACHE_DIR", str(resources.files("llmsim") / "vocabularies"))
+        return tiktoken.get_encoding(name)
 
 
 @pytest.fixture(params=NAMES)
@@ -41,8 +49,7 @@ def test_pieces_join_to_the_text_and_count_its_tokens(text: str, name: str) -> N
 def test_ascii_pieces_are_single_tokens(text: str, name: str) -> None:
     """CHAT-3.5: In plain text every piece is one token of the real tokenizer."""
     passage = tokenizer(name).passage(text)
-    # tiktoken keeps what it has loaded once.
-    encoding = tiktoken.get_encoding(name)
+    encoding = original(name)
 
     assert list(passage.pieces) == [encoding.decode([token]) for token in encoding.encode_ordinary(text)]
     assert list(passage.ends) == list(range(1, len(passage.pieces) + 1))
@@ -106,11 +113,9 @@ import os, socket
 def refuse(*_, **__):
     raise AssertionError("a socket was opened")
 socket.socket = socket.create_connection = socket.getaddrinfo = refuse
-os.environ.pop("TIKTOKEN_CACHE_DIR", None)
 os.environ["HOME"] = os.environ["TMPDIR"] = "/nonexistent"
 from llmsim.planning.tokens import tokenizer
 print(tokenizer("cl100k_base").count("Hello world"), tokenizer("o200k_base").count("Hello world"))
-assert "TIKTOKEN_CACHE_DIR" not in os.environ
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
@@ -123,9 +128,20 @@ def test_a_missing_vocabulary_is_an_error_and_no_download() -> None:
         Tokenizer("p50k_base")
 
 
-def test_the_environment_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ARCH-3.10: Pointing tiktoken at the package leaves the user's own cache setting alone."""
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "/somewhere")
-    Tokenizer("cl100k_base")
+@pytest.mark.parametrize("name", NAMES)
+def test_vocabularies_are_those_of_tiktoken(name: str) -> None:
+    """MAINT-2.3: Pattern, special tokens and every rank are what the installed tiktoken itself makes of the file."""
+    ours, theirs = tokenizer(name)._encoding, original(name)
 
-    assert os.environ["TIKTOKEN_CACHE_DIR"] == "/somewhere"
+    assert ours._pat_str == theirs._pat_str
+    assert ours._special_tokens == theirs._special_tokens
+    assert ours._mergeable_ranks == theirs._mergeable_ranks
+
+
+def test_a_damaged_vocabulary_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARCH-3.10: A file that is not what was published is refused, with where it stands."""
+    whole = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: whole(path)[:-1])
+
+    with pytest.raises(CatalogueError, match=r"o200k_base.*vocabularies.*reinstall"):
+        Tokenizer("o200k_base")

@@ -1,0 +1,156 @@
+"""Scripts as Python writes them, and requests as a line tells them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmsim import testing
+from llmsim.scripts import read
+from llmsim.testing import Exchange, Session, call, calls, fail, say
+from llmsim.testing.turns import written
+
+
+def script_of(given: Any) -> dict[str, Any]:
+    kind, data = written(given)
+    assert kind == "application/json"
+    table: dict[str, Any] = json.loads(data)
+    return table
+
+
+TURNS = [
+    say("Hello", reasoning="Hm.", expect={"contains": "Hi"}),
+    call("bash", command="ls"),
+    calls(call("read", path="a"), {"name": "now", "id": "call_7"}, text="Two."),
+    calls({"name": "now"}) | {"repeat": 2},
+    fail("rate_limit", retry_after_ms=10),
+    fail(status_code=418),
+]
+
+
+def test_turns_are_those_of_a_script() -> None:
+    """TEST-2.1: Every turn that the functions make can be played."""
+    script = read(written(TURNS)[1], "json", "ours", profiles=())
+
+    assert script.length == len(TURNS) + 1
+
+
+def test_several_calls_are_put_together_from_single_ones() -> None:
+    """TEST-2.1: `calls` takes what `call` gives, and tables."""
+    assert TURNS[2] == {
+        "type": "mixed",
+        "text": "Two.",
+        "calls": [{"name": "read", "arguments": {"path": "a"}}, {"name": "now", "id": "call_7"}],
+    }
+
+
+@pytest.mark.parametrize(
+    "given", [[say("Hello")], (say("Hello"),), say("Hello")], ids=["list", "tuple", "turn"]
+)
+def test_turns_alone_end(given: Any) -> None:
+    """TEST-2.2: Turns, or a single one, are a script that is exhausted after them."""
+    assert script_of(given) == {"on_exhausted": "error", "turns": [say("Hello")]}
+
+
+def test_a_table_is_taken_as_it_is() -> None:
+    """TEST-2.1: A whole script says itself what follows its last turn."""
+    table = {"on_exhausted": "loop", "turns": [say("Hello")]}
+
+    assert script_of(table) == table
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.json", "json"), ("a.toml", "toml"), ("a.yaml", "yaml"), ("a.yml", "yaml")]
+)
+def test_a_file_is_sent_as_it_is(tmp_path: Path, name: str, kind: str) -> None:
+    """TEST-2.1: A path's suffix tells the form of its file."""
+    path = tmp_path / name
+    path.write_bytes(b"as it is")
+
+    assert written(path) == (f"application/{kind}", b"as it is")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "told"),
+    [
+        ("agent.json", TypeError, r"for a file, give Path\('agent.json'\)"),
+        (Path("agent.txt"), ValueError, r"agent.txt: wanted a script file, with the suffix \.json"),
+        (7, TypeError, "found int"),
+    ],
+)
+def test_what_is_no_script_is_refused(given: Any, error: type[Exception], told: str) -> None:
+    """TEST-2.3: A mistake of the kind is told with what would do."""
+    with pytest.raises(error, match=told):
+        written(given)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "größe", "a\nb", "x" * 181])
+def test_names_that_cannot_travel_are_refused(name: str) -> None:
+    """TEST-3.2: A name that no header, or no path, can carry is refused before anything is sent."""
+    with pytest.raises(ValueError, match="name: wanted"):
+        Session("http://127.0.0.1:1", name)
+
+
+def entry(request: Any, **rest: Any) -> Exchange:
+    head = {"session": "s", "script": "default", "endpoint": "messages", "turn": 0, "outcome": "finished"}
+    return Exchange(head | {"request": request} | rest)
+
+
+def answer(text: str | None, *called: dict[str, Any]) -> dict[str, Any]:
+    return {"choices": [{"text": text, "calls": list(called)}]}
+
+
+BASH = {"id": "1", "name": "bash", "arguments": '{"command":"ls"}'}
+
+
+@pytest.mark.parametrize(
+    ("exchange", "line"),
+    [
+        (
+            entry({"messages": [{"content": "no"}, {"content": "go"}]}, answer=answer("Hi")),
+            'messages "go" -> turn 0: "Hi"',
+        ),
+        (
+            entry({"messages": [{"content": [{"text": "go"}]}]}, answer=answer("One.", BASH)),
+            'messages "go" -> turn 0: "One."; bash({"command":"ls"})',
+        ),
+        (
+            entry(
+                {"input": [{"type": "function_call_output", "output": "a.txt"}]}, answer=answer(None, BASH)
+            ),
+            'messages "a.txt" -> turn 0: bash({"command":"ls"})',
+        ),
+        (entry({"input": "go"}, answer=answer("x" * 200)), f'messages "go" -> turn 0: "{"x" * 98}…'),
+        (
+            entry({"input": "go"}, answer=answer("Hi"), outcome="abandoned"),
+            'messages "go" -> turn 0: "Hi"; abandoned',
+        ),
+        (
+            entry({"input": "go"}, answer=answer("Hi"), outcome=None),
+            'messages "go" -> turn 0: "Hi"; under way',
+        ),
+        (
+            entry({"input": "go"}, fault={"kind": "rate_limit"}, outcome="rate_limit"),
+            'messages "go" -> turn 0: rate_limit',
+        ),
+        (
+            entry(
+                {"bytes": 3, "begins": "{,}"}, turn=None, refusal={"message": "no JSON"}, outcome="refused"
+            ),
+            "messages -> no turn: refused: no JSON",
+        ),
+    ],
+)
+def test_a_request_is_told_in_a_line(exchange: Exchange, line: str) -> None:
+    """TEST-4.1: The end of what was asked, the turn, and what it was answered, whatever the API calls them."""
+    assert str(exchange) == line
+    assert repr(exchange) == f"<Exchange {line}>"
+
+
+def test_everything_public_is_there() -> None:
+    """TEST-5.1: What is imported when it is used is what the package promises, and nothing else."""
+    assert set(testing.__all__) == set(testing._HOMES)
+    assert all(getattr(testing, name) for name in testing.__all__)
+    with pytest.raises(AttributeError, match="'Simulater'"):
+        testing.Simulater  # noqa: B018
