@@ -1,9 +1,12 @@
 """`gunicorn -c gunicorn.conf.py` is the same server as `llmsim serve`: settings come from LLMSIM_CONFIG and LLMSIM_*."""
 
+import sys
+
 from llmsim.errors import LlmsimError
 from llmsim.server.hosting import HOST
 
 try:
     globals().update(HOST.configure())
 except LlmsimError as error:
-    raise SystemExit(f"llmsim: {error}") from None
+    print(f"llmsim: {error}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(2) from None

@@ -25,10 +25,7 @@ from loadtest.answers import (
 from loadtest.settings import Settings, SettingsError
 
 ENDPOINTS = ("chat", "responses", "openresponses", "messages", "embeddings", "models")
-"""Names of all endpoints there are users for."""
-
-DEFAULT_ENDPOINTS = ("chat", "responses", "openresponses", "messages", "models")
-"""Those that are asked when none are named."""
+"""Names of all endpoints there are users for; those that are asked when none are named."""
 
 GENERATING = ("chat", "responses", "openresponses", "messages")
 """Those that answer with tokens, so that end-to-end latency and tokens per second mean something."""
@@ -77,7 +74,7 @@ def asks(settings: Settings) -> tuple[Ask, ...]:
     Raises:
         SettingsError: An endpoint is not known.
     """
-    wanted = settings.endpoints or DEFAULT_ENDPOINTS
+    wanted = settings.endpoints or ENDPOINTS
     if strangers := [name for name in wanted if name not in ENDPOINTS]:
         raise SettingsError(f"no endpoint {strangers[0]!r}; one of: {', '.join(ENDPOINTS)}")
     return tuple(itertools.chain.from_iterable(_ASKS[name](settings) for name in wanted))

@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is told; each field is the variable LOADTEST_<FIELD>."""
 
     suite: Annotated[str, msgspec.Meta(description="suite to run; unset, Locust's own options decide")] = ""
-    endpoints: Annotated[Names, msgspec.Meta(description="endpoints to ask; unset, all but embeddings")] = ()
+    endpoints: Annotated[Names, msgspec.Meta(description="endpoints to ask; unset, all")] = ()
     api_key: Annotated[str, msgspec.Meta(description="key, sent as each API wants it")] = "sk-load-test"
     model: Annotated[
         Names, msgspec.Meta(description="model, or several that take turns; unset, one known to each API")

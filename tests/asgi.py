@@ -13,10 +13,12 @@ import msgspec
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import (
+    AdminSettings,
     ErrorSettings,
     LatencySettings,
     ModelSettings,
     ResponseSettings,
+    ScriptSettings,
     ServerSettings,
     Settings,
 )
@@ -185,6 +187,8 @@ def settings_of(
     server: Mapping[str, Any] | None = None,
     latency: Mapping[str, Any] | None = None,
     errors: Mapping[str, Any] | None = None,
+    scripts: Mapping[str, Any] | None = None,
+    admin: Mapping[str, Any] | None = None,
     available: tuple[str, ...] = (),
     **response: Any,
 ) -> Settings:
@@ -195,6 +199,8 @@ def settings_of(
         response=ResponseSettings(**response),
         errors=ErrorSettings(**dict(errors or {})),
         models=ModelSettings(available=available),
+        scripts=ScriptSettings(**dict(scripts or {})),
+        admin=AdminSettings(**dict(admin or {})),
     )
 
 

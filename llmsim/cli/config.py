@@ -19,6 +19,9 @@ from llmsim.words import literal
 #: Columns from which on the variables fit beside the settings.
 WIDE = 108
 
+_VALUE = 18
+"""Columns of a value in a narrow terminal, so that the variable it is from is named beside it."""
+
 
 @click.command()
 @setting_options
@@ -63,7 +66,7 @@ def _show(loaded: Loaded, console: Console) -> None:
     wide = console.width >= WIDE
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("setting", no_wrap=True)
-    table.add_column("value", overflow="fold")
+    table.add_column("value", overflow="fold", max_width=None if wide else _VALUE)
     table.add_column("from", overflow="fold")
     if wide:
         table.add_column("variable, flag", style="dim", no_wrap=True)

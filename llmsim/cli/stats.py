@@ -7,11 +7,8 @@ Decisions:
 """
 
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
-from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -19,23 +16,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from llmsim.cli.asking import address_of, ask, port_option
 from llmsim.cli.stats_view import view
-from llmsim.errors import StatsError
+from llmsim.errors import AskError, StatsError
 from llmsim.stats import Block, Snapshot, block_name, is_alive, snapshot
 
 PATH = "/llmsim/stats"
-_TIMEOUT = 5.0  # seconds
-_LARGEST = 16 << 20  # bytes
 
 Reader = Callable[[], Snapshot]
-
-
-class _PortOption(click.Option):
-    """A port whose variable may be a service link: Kubernetes sets LLMSIM_PORT=tcp://10.0.0.11:8080 itself."""
-
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        text = super().resolve_envvar_value(ctx)
-        return None if text is not None and "://" in text else text
 
 
 # \b keeps click from filling the lines.
@@ -48,16 +36,7 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES)
-@click.option(
-    "--port",
-    cls=_PortOption,
-    type=click.IntRange(1, 65535),
-    default=8080,
-    show_default=True,
-    envvar="LLMSIM_PORT",
-    show_envvar=True,
-    help="Port of the simulator on this machine.",
-)
+@port_option
 @click.option("--url", help="Read another machine's simulator: http://HOST:PORT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON of GET /llmsim/stats.")
 @click.option(
@@ -116,17 +95,10 @@ def stats_address(url: str) -> str:
     Raises:
         StatsError: It is no address of HTTP.
     """
-    address = url if "://" in url else f"http://{url}"
     try:
-        parts = urlsplit(address)
-        usable = (
-            parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-        )
-    except ValueError:
-        usable = False
-    if not usable:
-        raise StatsError(f"--url {url}: wanted http://HOST:PORT")
-    return f"{address.rstrip('/')}{PATH}" if parts.path in ("", "/") else address
+        return address_of(url, PATH)
+    except AskError as error:
+        raise StatsError(str(error)) from error
 
 
 def fetch(address: str) -> Snapshot:
@@ -139,16 +111,9 @@ def fetch(address: str) -> Snapshot:
         StatsError: It does not answer, or not with stats.
     """
     try:
-        # The scheme was checked: no file is read.
-        with urllib.request.urlopen(address, timeout=_TIMEOUT) as response:  # noqa: S310
-            body: bytes = response.read(_LARGEST)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise StatsError(f"{address} answers {error.code} {error.reason}: is an llmsim there?") from error
-    except urllib.error.URLError as error:
-        raise StatsError(f"cannot read {address}: {_reason(error.reason)}") from error
-    except (OSError, ValueError) as error:
-        raise StatsError(f"cannot read {address}: {_reason(error)}") from error
+        body = ask(address)
+    except AskError as error:
+        raise StatsError(str(error)) from error
     try:
         return msgspec.json.decode(body, type=Snapshot)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -217,7 +182,3 @@ def _print(console: Console, stats: Snapshot, *, origin: str, as_json: bool, ind
         click.echo(text.decode())
     else:
         console.print(view(stats, origin=origin))
-
-
-def _reason(error: object) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

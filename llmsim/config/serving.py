@@ -159,6 +159,15 @@ class ScriptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=10_000_000,
         ),
     ] = 10_000
+    max_uploaded: Annotated[
+        int,
+        about(
+            "Most scripts of clients that are kept; those that were sent first go first.",
+            unit="scripts",
+            ge=1,
+            le=100_000,
+        ),
+    ] = 1_000
 
 
 class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,9 @@
 
 Decisions:
 * A turn calls what the conversation is about: words that the last user message shares with a tool's name weigh more
-  than those of its description. Words of grammar, and those that all tools are described with, count for nothing.
+  than those of its description, and most where they are the whole name. Words of grammar, and those that all tools are
+  described with, count for nothing.
+* Of a long word its beginning is compared: who wants something calculated asks for a calculator.
 * What was called since the last user message is not called again while there is something else to call, and a tool
   whose name speaks of an end comes last: so loops that only a tool can end do end, as those of a good model do.
 """
@@ -180,6 +182,12 @@ _ENDS = frozenset(
 )
 """Words by which a tool's name says that the loop ends with it."""
 
+_NAME_GRAMMAR = _GRAMMAR - {"user"}
+"""Words that say nothing in a name; there a user is what the tool deals with."""
+
+_STEM = 7
+"""Letters of a word that are compared."""
+
 _WORD = re.compile(r"[^\W\d_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -237,7 +245,7 @@ class Calls:
 
     def _own(self, tools: Sequence[Tool], now: Conduct, dice: Dice, *, forced: bool) -> Sequence[Tool]:
         """Give those of the client's tools that are worth a call, the best first."""
-        said = _words(now.said)
+        said = _words(now.said, grammar=_NAME_GRAMMAR)
         fits = {tool.name: _fit(tool, said) for tool in tools}
         ranked = sorted(tools, key=lambda tool: (fits[tool.name], _ends(tool)), reverse=True)
         fitting = [tool for tool in ranked if fits[tool.name] and tool.name not in now.called]
@@ -251,20 +259,26 @@ class Calls:
 
 
 def _ends(tool: Tool) -> bool:
-    return bool(_words(tool.name, grammar=frozenset()) & _ENDS)
+    return bool(_words(tool.name, grammar=frozenset()) & _STEMS_OF_ENDS)
 
 
 def _fit(tool: Tool, said: frozenset[str]) -> int:
-    return 3 * len(_words(tool.name) & said) + len(_words(tool.description) & said)
+    named = _words(tool.name, grammar=_NAME_GRAMMAR)
+    is_whole = bool(named) and named <= said
+    return 3 * (len(named & said) + is_whole) + len(_words(tool.description) & said)
 
 
 @functools.lru_cache(4096)
 def _remembered(text: str, grammar: frozenset[str]) -> frozenset[str]:
-    words = {word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))}
+    words = {word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))} - grammar
     # Flights are what a flight is searched for.
-    singular = {word[:-1] for word in words if len(word) > 3 and word.endswith("s")}
-    return frozenset(word for word in words | singular if len(word) > 1) - grammar
+    singular = {word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words} - grammar
+    return frozenset(word[:_STEM] for word in singular if len(word) > 1)
 
+
+_STEMS_OF_ENDS = _remembered(" ".join(sorted(_ENDS)), frozenset())
+
+_STEMS_OF_ENDS = _remembered(" ".join(sorted(_ENDS)), frozenset())
 
 _LONGEST = 2_000
 """Characters of a text whose words count."""

@@ -16,7 +16,7 @@ import functools
 import json
 from typing import Any
 
-from llmsim.planning import hints, scalars
+from llmsim.planning import kinds, scalars
 from llmsim.planning.dice import Dice
 from llmsim.planning.hints import Hints
 from llmsim.planning.members import MOST_MEMBERS, Members
@@ -231,6 +231,9 @@ class _Maker:
             for value in fitting[:MOST_MEMBERS]:
                 if isinstance(value, str) and mentions(value):
                     return value
+            for value in fitting[:MOST_MEMBERS]:
+                if isinstance(value, str) and self._hints.said.mentions_form_of(value):
+                    return value
             numbers = [value for value in fitting if is_of(value, "number")]
             for number in self._hints.numbers() if numbers else ():
                 if number in numbers:
@@ -301,7 +304,7 @@ class _Maker:
             return min(most, least + (self._dice.randint(0, 1) if is_open else 0))
         if not self._is_plain:
             item = self._shapes.of(shape.item(0))
-            kind = hints.kind_of(name[:200], item.description[:200])
+            kind = kinds.kind_of(name[:200], item.description[:200])
             told = self._hints.count(
                 kind, is_number=not item.types.isdisjoint(("integer", "number")) and len(item.types) <= 2
             )
@@ -322,8 +325,8 @@ class _Maker:
         else:
             shape = self._shapes.of(parts)
             others: list[Any] = shape.fitting or [False, True, None]
-            if is_of(item, "number") and shape.least is not None:
-                others = [int(shape.least[0]) + more for more in range(min(len(seen) + 2, _MOST_ITEMS))]
+            if is_of(item, "number"):
+                others = scalars.counted(shape, min(len(seen) + 2, _MOST_ITEMS))
             item = next(
                 (one for one in others if canonical(one) not in seen and self._shapes.fits(one, parts)), item
             )

@@ -1,6 +1,6 @@
 """Which members an object is given."""
 
-from llmsim.planning import hints, scalars
+from llmsim.planning import kinds, scalars
 from llmsim.planning.dice import Dice
 from llmsim.planning.shape import Shape
 from llmsim.planning.shapes import Shapes
@@ -88,4 +88,4 @@ class Members:
             )
             asked.shortest, asked.longest, asked.format = named.shortest, named.longest, named.format
             return scalars.text(asked, "", None, self._dice)
-        return hints.phrase(self._dice, 1, 2).replace(" ", "_")
+        return kinds.phrase(self._dice, 1, 2).replace(" ", "_")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmsim.planning.shape import Group, Shape
+from llmsim.planning.told_bounds import told_bounds
 
 _OF_TYPE = {
     "object": frozenset(
@@ -137,6 +138,9 @@ def _merge_needs(shape: Shape, value: Any, raw: dict[str, Any]) -> None:
 
 def _merge_description(shape: Shape, value: str, raw: dict[str, Any]) -> None:
     shape.description = shape.description or value
+    for keyword, bound in told_bounds(value).items():
+        if keyword not in raw:
+            _MERGES[keyword](shape, bound, raw)
 
 
 def _stretch(field: str) -> Merge:

@@ -21,7 +21,7 @@ _QUOTED = re.compile(
     r"\"([^\"\n]{1,200})\"|\u201c([^\u201d\n]{1,200})\u201d|`([^`\n]{1,200})`|(?<!\w)'([^'\n]{1,200})'(?!\w)"
 )
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+", re.ASCII)
-_LINK = re.compile(r"https?://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]]", re.ASCII)
+_LINK = re.compile(r"(?:https?://|\bwww\.)[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]]", re.ASCII)
 _ISO_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b", re.ASCII)
 _MONTHS = (
     "January February March April May June July August September October November December "
@@ -43,17 +43,28 @@ _TIME = re.compile(
 _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,10})?(?![\d])", re.ASCII)
 _CODE = re.compile(r"#?\b(?=[\w-]{0,40}\d)[A-Za-z]+[-_]?\d[\w-]*\b|#\d+\b", re.ASCII)
 _FILE = re.compile(
-    r"(?<![\w/.~-])(?:[\w.~-]*/)*[\w-]+\.[a-z][a-z0-9]{0,4}\b|(?<!\w)(?:~|\.{1,2})?(?:/[\w.-]+)+", re.ASCII
+    r"(?<![\w/.~-])(?:[\w.~-]*/)*[\w-]+\.[a-z][a-z0-9]{0,4}\b|(?<!\w)(?:~|\.{1,2})?(?:/[\w.-]+)+"
+    r"|(?<![\w/.-])(?:[\w.-]+/)+(?![\w/])",
+    re.ASCII,
 )
 _FORMULA = re.compile(r"[\d(][\d\s.+*/^%()-]{0,40}[+*/^%-][\d\s.+*/^%()-]{0,40}[\d)]", re.ASCII)
 _TICKER = re.compile(r"\b[A-Z]{2,5}\b", re.ASCII)
 _CALLED = re.compile(r"\b(?:named|called|titled)\s+([\w-]+)")
-_AFTER_PREPOSITION = re.compile(r"\b(in|at|near|from|to|for)\s+([a-z][a-z'-]{2,})", re.ASCII)
+_AFTER_PREPOSITION = re.compile(
+    r"\b(in|at|near|from|to|for)\s+"
+    r"((?:(?:new|san|santa|los|las|st|hong|cape|tel|kuala|buenos|el|abu|sao|fort|mexico|salt lake) )?[a-z][a-z'-]{2,})",
+    re.ASCII,
+)
 _NAME = re.compile(
     r"[^\W\d_a-z][\w'\u2019-]*(?:(?: (?:of|de|la|del|du|da|von|van|the))? [^\W\d_a-z][\w'\u2019-]*){0,5}",
 )
 _BEFORE = re.compile(r"([\w'\u2019-]+)\s+$")
 _WORD = re.compile(r"[\w-]+")
+_WORD_OR_SIGN = re.compile(r"[\w-]+|[$\u20ac\u00a3\u00a5]")
+_A_MONTH = re.compile(_MONTH)
+_FIGURES = re.compile(r"\d+", re.ASCII)
+_MONTH_NUMBERS = {month[:3]: number for number, month in enumerate(_MONTHS.split()[:12], 1)}
+_YEAR = "2026"
 
 _COUNTED = "two three four five six seven eight nine ten eleven twelve"
 _NUMBER_WORDS = {word: number for number, word in enumerate(_COUNTED.split(), 2)}
@@ -63,6 +74,8 @@ _OPENERS = """a about add after all am an and any are as ask at be before book b
     explain extract fetch find first for from generate get give good great has have he hello help hey hi hola how i i'd
     i'll i'm i've if in is it its just let list load look make many may me multiply my no not now of ok okay on one open
     or order our plan play please put read remind run say schedule search see send set she should show so solve some
+    charge commit copy divide download email grep insert list move pay post query refund remove rename reserve share
+    transfer upload click close cancel assign book
     start stop subtract sum summarise summarize tell thank thanks that the their then there these they this those to
     translate try turn two update us use verify want was we were what what's whats when where which who who's whose why
     will with work would write yes you your celsius fahrenheit usd eur gbp json api ai"""
@@ -83,6 +96,25 @@ _LISTS = {
     "unit": """celsius fahrenheit kelvin metric imperial km kilometers kilometres miles meters metres feet inches cm mm kg
         kilograms grams pounds ounces lbs liters litres gallons hours minutes seconds days weeks mph""",
     "color": "red green blue yellow orange purple pink black white gray grey brown cyan magenta teal violet",
+}
+_LISTS["currency"] += " $ \u20ac \u00a3 \u00a5"
+_TICKERS = {
+    "adobe": "ADBE",
+    "alphabet": "GOOGL",
+    "amazon": "AMZN",
+    "amd": "AMD",
+    "apple": "AAPL",
+    "disney": "DIS",
+    "google": "GOOGL",
+    "ibm": "IBM",
+    "intel": "INTC",
+    "meta": "META",
+    "microsoft": "MSFT",
+    "netflix": "NFLX",
+    "nvidia": "NVDA",
+    "oracle": "ORCL",
+    "salesforce": "CRM",
+    "tesla": "TSLA",
 }
 _LISTED = {kind: frozenset(words.split()) for kind, words in _LISTS.items()}
 
@@ -105,86 +137,109 @@ class Name:
 
 
 class Said:
-    """A message, and what it speaks of."""
+    """A message, and what it speaks of.
+
+    Attributes:
+        text: All of it.
+        read: What is looked at of it.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text.strip()
-        self._read = self.text[:MOST_READ]
+        self.read = self.text[:MOST_READ]
 
     @functools.cached_property
     def lowered(self) -> str:
         """What is read of it, in small letters, words parted by single spaces and framed by them."""
-        return f" {' '.join(_WORD.findall(self._read.lower().replace('_', ' ')))} "
+        return f" {' '.join(_WORD.findall(self.read.lower().replace('_', ' ')))} "
 
     def mentions(self, value: str) -> bool:
         """Tell whether `value` occurs in it as a word or as several; a single letter only as it is written."""
         if len(value) < 2:
-            return value.isalnum() and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", self._read) is not None
+            return value.isalnum() and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", self.read) is not None
         words = " ".join(_WORD.findall(value.lower().replace("_", " ")))
         return bool(words) and (
             f" {words} " in self.lowered or f" {words.replace('-', ' ')} " in self.lowered
         )
 
+    def mentions_form_of(self, value: str) -> bool:
+        """Tell whether a word occurs in it that begins as `value` does: "divided" for `divide`."""
+        stem = value.lower()[: max(5, len(value) - 2)]
+        return len(stem) > 4 and stem.isalpha() and f" {stem}" in self.lowered
+
     @functools.cached_property
     def quotes(self) -> list[str]:
         """Texts in quotation marks."""
-        found = ("".join(groups) for groups in _QUOTED.findall(self._read))
+        found = ("".join(groups) for groups in _QUOTED.findall(self.read))
         return [one for one in found if one.strip()][:_MOST_FOUND]
 
     @functools.cached_property
     def emails(self) -> list[str]:
         """Email addresses."""
-        return _EMAIL.findall(self._read)[:_MOST_FOUND]
+        return _EMAIL.findall(self.read)[:_MOST_FOUND]
 
     @functools.cached_property
     def links(self) -> list[str]:
         """URLs."""
-        return _LINK.findall(self._read)[:_MOST_FOUND]
+        found = _LINK.findall(self.read)[:_MOST_FOUND]
+        return [f"https://{one}" if one.startswith("www.") else one for one in found]
 
     @functools.cached_property
     def dates(self) -> list[str]:
         """Dates as they are written."""
-        return _DATE.findall(self._read)[:_MOST_FOUND]
+        return _DATE.findall(self.read)[:_MOST_FOUND]
 
     @functools.cached_property
     def iso_dates(self) -> list[str]:
-        """Dates that are written as ISO 8601 has it, and exist."""
-        return [one for one in _ISO_DATE.findall(self._read)[:_MOST_FOUND] if _is_date(one)]
+        """Dates that exist, as ISO 8601 has them; one without a year is in 2026."""
+        return [iso for one in self.dates if (iso := _iso(one))]
+
+    @functools.cached_property
+    def moments(self) -> list[str]:
+        """Days and times of day together, as ISO 8601 has them: nine o'clock where none is told."""
+        days, clocks = self.iso_dates, [clock for one in self.times if (clock := _clock(one))]
+        if not days:
+            return []
+        return [
+            f"{days[min(place, len(days) - 1)]}T{clocks[place] if place < len(clocks) else '09:00:00'}Z"
+            for place in range(max(len(days), len(clocks)))
+        ]
 
     @functools.cached_property
     def times(self) -> list[str]:
         """Times of day as they are written."""
-        return _TIME.findall(self._read)[:_MOST_FOUND]
+        return _TIME.findall(self.read)[:_MOST_FOUND]
 
     @functools.cached_property
     def codes(self) -> list[str]:
         """Identifiers such as `#42` and `ORD-1234`."""
-        return _CODE.findall(_without(self._read, _LINK, _EMAIL, _ISO_DATE, _FILE))[:_MOST_FOUND]
+        return _CODE.findall(_without(self.read, _LINK, _EMAIL, _ISO_DATE, _FILE))[:_MOST_FOUND]
 
     @functools.cached_property
     def files(self) -> list[str]:
         """Names and paths of files."""
-        return _FILE.findall(_without(self._read, _LINK, _EMAIL))[:_MOST_FOUND]
+        return _FILE.findall(_without(self.read, _LINK, _EMAIL))[:_MOST_FOUND]
 
     @functools.cached_property
     def formulas(self) -> list[str]:
         """Sums and products."""
-        return [one.strip() for one in _FORMULA.findall(_without(self._read, _ISO_DATE))][:_MOST_FOUND]
+        return [one.strip() for one in _FORMULA.findall(_without(self.read, _ISO_DATE))][:_MOST_FOUND]
 
     @functools.cached_property
     def tickers(self) -> list[str]:
-        """Words in capitals."""
-        return _TICKER.findall(self._read)[:_MOST_FOUND]
+        """Words in capitals, and the symbols of companies that everybody knows."""
+        known = [_TICKERS[name] for name in _WORD.findall(self.read.lower()) if name in _TICKERS]
+        return [*_TICKER.findall(self.read), *known][:_MOST_FOUND]
 
     @functools.cached_property
     def called(self) -> list[str]:
         """What something is said to be named."""
-        return _CALLED.findall(self._read)[:_MOST_FOUND]
+        return _CALLED.findall(self.read)[:_MOST_FOUND]
 
     @functools.cached_property
     def numbers(self) -> list[float]:
         """Numbers, in figures or as words up to twelve, in their order; not those of dates, times and addresses."""
-        rest = _without(self._read, _LINK, _EMAIL, _ISO_DATE, _TIME)
+        rest = _without(self.read, _LINK, _EMAIL, _DATE, _TIME)
         found: list[tuple[int, float]] = []
         for match in _NUMBER.finditer(rest):
             figures = match[0].replace(",", "")
@@ -197,7 +252,7 @@ class Said:
     def names(self) -> list[Name]:
         """Proper nouns, in their order."""
         found = []
-        rest = _without(self._read, _LINK, _EMAIL, _FILE)
+        rest = _without(self.read, _LINK, _EMAIL, _FILE)
         for match in _NAME.finditer(rest):
             start, words = match.start(), match[0].removesuffix("'s").removesuffix("\u2019s").split(" ")
             is_firm = not _opens_sentence(rest, start)
@@ -215,15 +270,16 @@ class Said:
     @functools.cached_property
     def places(self) -> list[Name]:
         """Words in small letters that stand where a place might, for messages that know no capitals."""
-        found = _AFTER_PREPOSITION.findall(self._read)
+        found = _AFTER_PREPOSITION.findall(self.read)
         return [
-            Name(word.capitalize(), before, is_firm=False) for before, word in found if word not in _NO_PLACES
+            Name(word.title(), before, is_firm=False) for before, word in found if word not in _NO_PLACES
         ][:_MOST_FOUND]
 
-    def listed(self, kind: str) -> list[str]:
-        """Give the words that are a `language`, a `currency`, a `unit` or a `color`, as they are written."""
-        words = _LISTED[kind]
-        return [word for word in _WORD.findall(self._read) if word.lower() in words][:_MOST_FOUND]
+    def listed(self, kind: str) -> list[tuple[str, str]]:
+        """Give the words that are a `language`, a `currency`, a `unit` or a `color`, as they are written, behind those before them."""
+        known, words = _LISTED[kind], _WORD_OR_SIGN.findall(self.read)
+        pairs = zip(["", *words], words, strict=False)
+        return [(before.lower(), word) for before, word in pairs if word.lower() in known][:_MOST_FOUND]
 
 
 @functools.lru_cache(maxsize=64)
@@ -243,9 +299,29 @@ def _opens_sentence(text: str, start: int) -> bool:
     return not before or before[-1] in ".!?:\n"
 
 
-def _is_date(text: str) -> bool:
+def _iso(text: str) -> str:
+    """Give a date as ISO 8601 has it; empty if it names no day of a month, or none that exists."""
+    if not _ISO_DATE.fullmatch(text):
+        month = _A_MONTH.search(text)
+        figures = _FIGURES.findall(text)
+        if month is None or not figures:
+            return ""
+        year = figures[1] if len(figures) > 1 else _YEAR
+        text = f"{year}-{_MONTH_NUMBERS[month[0][:3]]:02}-{int(figures[0]):02}"
     try:
         datetime.date.fromisoformat(text)
     except ValueError:
-        return False
-    return True
+        return ""
+    return text
+
+
+def _clock(text: str) -> str:
+    """Give a time of day as ISO 8601 has it; empty if there is none such."""
+    if text.lower() in ("noon", "midnight"):
+        return "12:00:00" if text.lower() == "noon" else "00:00:00"
+    hour, *rest = (int(figures) for figures in _FIGURES.findall(text))
+    half = text.lower().replace(".", "")[-2:]
+    if half in ("am", "pm"):
+        hour = hour % 12 + (12 if half == "pm" else 0)
+    minute, second = (*rest, 0, 0)[:2]
+    return f"{hour:02}:{minute:02}:{second:02}" if hour < 24 and minute < 60 and second < 60 else ""

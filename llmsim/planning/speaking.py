@@ -117,7 +117,8 @@ def _call(tool: Tool, now: Conduct, words: Tokenizer, dice: Dice, call_id: str) 
     """Call a tool with arguments that fit: JSON by its schema, or free text."""
     match tool.kind:
         case ToolKind.FUNCTION:
-            arguments = json_instance(tool.schema, now.said, dice)
+            # Source: openai SDK, function_definition.py: without parameters it is a function without arguments.
+            arguments = json_instance(tool.schema, now.said, dice) if tool.schema else "{}"
         case ToolKind.CUSTOM if tool.schema:
             arguments = json.loads(json_instance(tool.schema, now.said, dice))
         case _:

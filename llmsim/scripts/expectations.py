@@ -7,17 +7,21 @@ Decisions:
 """
 
 import fnmatch
-import re
 from collections.abc import Iterator, Sequence
+
+import regex
 
 from llmsim.exchange import Message, Prompt
 from llmsim.scripts.script import Expectation, ResultExpectation, TextExpectation
 from llmsim.scripts.tables import shown
 
-_SYSTEM = ("system", "developer")
+_SYSTEM = ("system", "developer", "tools")
 _NAMED = 10
 _SEARCHED = 1 << 20
 """Characters of a text in which a pattern is searched."""
+
+_PATIENCE = 0.2
+"""Seconds that a pattern is searched for: some try exponentially many ways, and everybody waits."""
 
 
 def unmet(expect: Expectation, prompt: Prompt) -> tuple[str, ...]:
@@ -103,8 +107,17 @@ def _misses(what: str, expect: TextExpectation, text: str | None) -> Iterator[st
     for part in expect.contains:
         if part not in text:
             yield f"expected {what} to contain {_quoted(part)}, {came}"
-    if expect.matches is not None and not re.search(expect.matches, text[:_SEARCHED]):
-        yield f"expected {what} to match {_quoted(expect.matches)}, {came}"
+    if expect.matches is not None:
+        try:
+            found = regex.search(expect.matches, text[:_SEARCHED], timeout=_PATIENCE)
+        except TimeoutError:
+            yield (
+                f"expected {what} to match {_quoted(expect.matches)}, gave up after {_PATIENCE * 1000:.0f} ms: the "
+                "pattern tries too many ways"
+            )
+        else:
+            if not found:
+                yield f"expected {what} to match {_quoted(expect.matches)}, {came}"
     if expect.equals is not None and text.strip() != expect.equals.strip():
         yield f"expected {what} to be {_quoted(expect.equals)}, {came}"
 

@@ -8,9 +8,10 @@ Decisions:
 """
 
 import json
-import re
 from collections.abc import Collection
 from typing import Any
+
+import regex
 
 from llmsim.exchange import FaultKind, FinishReason
 from llmsim.scripts.script import (
@@ -288,8 +289,8 @@ def _pattern(table: Table) -> str | None:
         table.problem("matches", f"wanted at most {_MOST_PATTERN:,} characters, found {len(pattern):,}")
         return None
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        regex.compile(pattern)
+    except (regex.error, OverflowError, RecursionError) as error:
         table.problem("matches", f"no regular expression: {error}")
         return None
     return pattern

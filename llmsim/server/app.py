@@ -21,7 +21,8 @@ from llmsim.errors import InvalidJsonError, MethodError, RefusedError, UnknownRo
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.registry import PROVIDERS, endpoint_numbers, providers
-from llmsim.server.control import ROUTES as CONTROL_ROUTES
+from llmsim.server.control import Desk as ControlDesk
+from llmsim.server.control import add_control
 from llmsim.server.deciding import Decider
 from llmsim.server.desk import ServerDesk
 from llmsim.server.operations import Responder, responder
@@ -62,10 +63,11 @@ def create_app(
         shared.library,
         shared.sessions,
         planner,
-        catalogue.profiles,
         has_default=bool(settings.response.script_path),
     )
-    scribe = Scribe(shared.journal, settings.admin.journal)
+    admin = settings.admin
+    # What nobody can ask for is not written down.
+    scribe = Scribe(shared.journal, admin.journal if admin.enabled else "off")
     numbers = endpoint_numbers()
     limit = settings.server.max_body_bytes
     methods: dict[str, tuple[str, ...]] = {}
@@ -99,9 +101,8 @@ def create_app(
             methods[provider.prefix + path] = _methods(responders)
     app.add_route("/health", Health())
     app.add_route("/llmsim/stats", Stats(block))
-    if settings.admin.enabled:
-        for path, resource in CONTROL_ROUTES.items():
-            app.add_route(path, resource(shared, catalogue.profiles, limit))
+    if admin.enabled:
+        add_control(app, ControlDesk(shared, catalogue.profiles, limit, has_default=stage.has_default))
 
     errors = _Errors(planner, methods)
     app.add_error_handler(falcon.HTTPError, errors.http)

@@ -23,6 +23,7 @@ from llmsim.server.pacing import Wheel
 from llmsim.server.probe import Probe, usage
 from llmsim.server.visits import KEY, Visit
 from llmsim.state.directory import run_directory
+from llmsim.state.library import UPLOADED
 from llmsim.state.prefixes import Prefixes
 from llmsim.state.script_files import read_scripts
 from llmsim.state.shared import Shared
@@ -67,14 +68,21 @@ class Application:
         self._planner.warm()
 
     def publish_scripts(self) -> None:
-        """Give the scripts of the settings to all workers; one that has changed begins anew for every session."""
-        shared = self.shared
+        """Give the scripts of the settings to all workers; one that has changed begins anew for every session.
+
+        Those that clients have sent stay, unless a file has their name.
+        """
+        library, sessions = self.shared.library, self.shared.sessions
+        for volume in library.all():
+            if volume.origin != UPLOADED and volume.name not in self._scripts:
+                library.delete(volume.name)
+                sessions.forget(script=volume.name)
         for name, file in self._scripts.items():
-            known = shared.library.get(name)
-            if known is not None and (known.form, known.data) == (file.form, file.data):
+            known = library.get(name)
+            if known is not None and known.form == file.form and library.source(name) == file.data:
                 continue
-            shared.library.put(name, file.form, file.data, str(file.path))
-            shared.sessions.forget(script=name)
+            library.put(name, file.form, file.data, file.script, str(file.path))
+            sessions.forget(script=name)
 
     def start(self, block: Block, slot: int) -> None:
         """Make what is this process's own; call it in the worker, inside its event loop.

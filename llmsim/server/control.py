@@ -4,19 +4,22 @@ Decisions:
 * Errors are told as `{"error": {"message", "type", "problems"}}`; a bad script is refused with all that is wrong with
   it, and changes nothing.
 * A script that is sent begins anew for every session: what was played of its former self counts no more.
+* Names may hold slashes, as those of tests do: the server is given paths in which `%2F` is `/` already.
 """
 
-import json
+import asyncio
 from collections.abc import Collection
 from typing import Any
 
+import falcon
+import falcon.asgi
 import msgspec
 import orjson
 from falcon.asgi import Request, Response
 
 from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
-from llmsim.scripts import Form, Script, read
-from llmsim.server.stage import DEFAULT
+from llmsim.scripts import Form, read
+from llmsim.server.stage import DEFAULT, NAMES, is_name
 from llmsim.server.turns import HungUpError, read_body
 from llmsim.state.journal import Entry
 from llmsim.state.library import Volume
@@ -32,7 +35,7 @@ _FORMS: dict[str, Form] = {
     "text/yaml": "yaml",
     "text/x-yaml": "yaml",
 }
-_LONGEST_NAME = 200
+_RESET = "/reset"
 _MOST_LISTED = 1000
 
 
@@ -57,150 +60,194 @@ def _send(resp: Response, status: int, body: dict[str, Any]) -> None:
     resp.data = orjson.dumps(body)
 
 
-def _deny(resp: Response, error: _DeniedError) -> None:
+async def _denied(_req: Request, resp: Response, error: _DeniedError, _params: object, **_: Any) -> None:
     kind = "not_found" if error.status == 404 else "invalid_request"
     told = {"message": str(error), "type": kind, "problems": error.problems}
     _send(resp, error.status, {"error": told})
 
 
-class _Resource:
-    """What all resources of the control API share."""
+class Desk:
+    """What the control API works on.
 
-    def __init__(self, shared: Shared, profiles: Collection[str], max_body_bytes: int) -> None:
-        self._shared = shared
-        self._profiles = profiles
-        self._max_body_bytes = max_body_bytes
+    Args:
+        shared: What all workers share.
+        profiles: Names of the latency profiles.
+        max_body_bytes: Largest script that is read.
+        has_default: Whether requests that name no script get one.
+    """
+
+    def __init__(
+        self, shared: Shared, profiles: Collection[str], max_body_bytes: int, *, has_default: bool
+    ) -> None:
+        self.sessions = shared.sessions
+        self.journal = shared.journal
+        self.library = shared.library
+        self.profiles = profiles
+        self.max_body_bytes = max_body_bytes
+        self.has_default = has_default
+
+    def script(self, volume: Volume) -> dict[str, Any]:
+        """Tell of a script."""
+        return {
+            "name": volume.name,
+            "description": volume.description,
+            "turns": volume.turns,
+            "length": volume.length,
+            "on_exhausted": volume.on_exhausted,
+            "is_default": self.has_default and volume.name == DEFAULT,
+            "origin": volume.origin,
+            "form": volume.form,
+        }
+
+    def standings(self, standings: list[Standing], *, failures: bool = False) -> list[dict[str, Any]]:
+        """Tell where sessions stand."""
+        volumes = {name: self.library.get(name) for name in {one.script for one in standings}}
+        return [_standing(one, volumes[one.script], failures=failures) for one in standings]
+
+    def reset(self, session: str | None) -> dict[str, int]:
+        """Let one session, or all, begin anew, with an empty journal."""
+        return {
+            "sessions_reset": self.sessions.forget(session),
+            "requests_forgotten": self.journal.clear(session),
+        }
 
 
-class Scripts(_Resource):
+class _Scripts:
     """`/llmsim/scripts`: all scripts that are loaded."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List them."""
-        volumes = self._shared.library.all()
-        _send(resp, 200, {"scripts": [_script(volume, self._profiles) for volume in volumes]})
+        _send(resp, 200, {"scripts": [self._desk.script(volume) for volume in self._desk.library.all()]})
 
 
-class NamedScript(_Resource):
+class _Script:
     """`/llmsim/scripts/{name}`: one script."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
         """Show it."""
-        volume = self._shared.library.get(name)
-        if volume is None:
-            _deny(resp, _unknown_script(name))
-            return
-        _send(resp, 200, _script(volume, self._profiles) | {"source": volume.data.decode()})
+        volume, source = self._desk.library.get(name), self._desk.library.source(name)
+        if volume is None or source is None:
+            raise _unknown_script(name)
+        _send(resp, 200, self._desk.script(volume) | {"source": source.decode()})
 
     async def on_put(self, req: Request, resp: Response, name: str) -> None:
         """Load it, in place of the one of that name if there is any."""
+        if not is_name(name):
+            raise _DeniedError(400, f"name: {NAMES}")
+        form = _form(req)
         try:
-            form, data = _form(req), await read_body(req, self._max_body_bytes)
-            if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
-                raise _DeniedError(400, f"name: wanted 1 to {_LONGEST_NAME} printable characters")
-            script = read(data, form, name, profiles=self._profiles)
-        except _DeniedError as error:
-            _deny(resp, error)
+            data = await read_body(req, self._desk.max_body_bytes)
+            # In a thread: a large script takes a second, and streams go on meanwhile.
+            known = await asyncio.get_running_loop().run_in_executor(None, self._put, name, form, data)
         except ScriptError as error:
-            _deny(resp, _DeniedError(400, *error.problems))
-        except BodyTooLargeError as error:
-            _deny(resp, _DeniedError(413, str(error)))
+            raise _DeniedError(400, *error.problems) from None
         except RefusedError as error:
-            _deny(resp, _DeniedError(400, str(error)))
+            status = 413 if isinstance(error, BodyTooLargeError) else 400
+            raise _DeniedError(status, str(error)) from None
         except HungUpError:
             return
-        else:
-            known = self._shared.library.put(name, form, data)
-            self._shared.sessions.forget(script=name)
-            _send(resp, 200 if known else 201, _summary(name, script) | {"origin": "uploaded", "form": form})
+        volume = self._desk.library.get(name)
+        if volume is None:
+            # Somebody has deleted it in this moment.
+            raise _unknown_script(name)
+        _send(resp, 200 if known else 201, self._desk.script(volume))
+
+    def _put(self, name: str, form: Form, data: bytes) -> bool:
+        script = read(data, form, name, profiles=self._desk.profiles)
+        known = self._desk.library.put(name, form, data, script)
+        self._desk.sessions.forget(script=name)
+        return known
 
     async def on_delete(self, req: Request, resp: Response, name: str) -> None:
         """Forget it, and where sessions stand in it."""
-        if not self._shared.library.delete(name):
-            _deny(resp, _unknown_script(name))
-            return
-        self._shared.sessions.forget(script=name)
+        if not self._desk.library.delete(name):
+            raise _unknown_script(name)
+        self._desk.sessions.forget(script=name)
         _send(resp, 200, {"name": name, "deleted": True})
 
 
-class AllSessions(_Resource):
+class _Sessions:
     """`/llmsim/sessions`: the sessions that were used last."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List them."""
-        try:
-            limit = _number(req, "limit", 100, 1, _MOST_LISTED)
-        except _DeniedError as error:
-            _deny(resp, error)
-            return
-        standings = self._shared.sessions.standings(limit=limit + 1)
-        shown = [_standing(one, self._length(one.script)) for one in standings[:limit]]
+        limit = _number(req, "limit", 100, 1, _MOST_LISTED)
+        standings = self._desk.sessions.standings(limit=limit + 1)
+        shown = self._desk.standings(standings[:limit])
         _send(resp, 200, {"sessions": shown, "has_more": len(standings) > limit})
 
-    def _length(self, script: str) -> int | None:
-        return _length(self._shared, script, self._profiles)
 
+class _Session:
+    """`/llmsim/sessions/{session}`: one session, and `/llmsim/sessions/{session}/reset`."""
 
-class NamedSession(_Resource):
-    """`/llmsim/sessions/{session}`: one session."""
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     async def on_get(self, req: Request, resp: Response, session: str) -> None:
         """Show where it stands in each of its scripts."""
-        standings = self._shared.sessions.standings(session)
-        entries, _ = self._shared.journal.read(session, limit=1)
+        standings = self._desk.sessions.standings(session)
+        entries, _ = self._desk.journal.read(session, limit=1)
         if not standings and not entries:
-            _deny(resp, _DeniedError(404, f"session {session!r} has asked for nothing"))
-            return
-        lengths = {one.script: _length(self._shared, one.script, self._profiles) for one in standings}
-        scripts = [_standing(one, lengths[one.script], failures=True) for one in standings]
-        _send(resp, 200, {"session": session, "scripts": scripts})
+            raise _DeniedError(404, f"session {session[:200]!r} has asked for nothing")
+        _send(resp, 200, {"session": session, "scripts": self._desk.standings(standings, failures=True)})
 
     async def on_delete(self, req: Request, resp: Response, session: str) -> None:
         """Let it begin anew, with an empty journal."""
-        _send(resp, 200, {"session": session} | _reset(self._shared, session))
-
-
-class SessionReset(_Resource):
-    """`/llmsim/sessions/{session}/reset`: one session, anew."""
+        _send(resp, 200, {"session": session} | self._desk.reset(session))
 
     async def on_post(self, req: Request, resp: Response, session: str) -> None:
         """Let it begin anew, with an empty journal."""
-        _send(resp, 200, {"session": session} | _reset(self._shared, session))
+        if not session.endswith(_RESET):
+            raise falcon.HTTPMethodNotAllowed(["DELETE", "GET"])
+        name = session.removesuffix(_RESET)
+        _send(resp, 200, {"session": name} | self._desk.reset(name))
 
 
-class Reset(_Resource):
+class _Reset:
     """`/llmsim/reset`: everything, anew."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Forget all sessions and the journal; scripts stay."""
-        _send(resp, 200, _reset(self._shared, None))
+        _send(resp, 200, self._desk.reset(None))
 
 
-class Requests(_Resource):
+class _Requests:
     """`/llmsim/requests`: what requests asked and got."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Tell it, the oldest first."""
-        try:
-            after = _number(req, "after", 0, 0, 2**62)
-            limit = _number(req, "limit", 100, 1, _MOST_LISTED)
-        except _DeniedError as error:
-            _deny(resp, error)
-            return
-        entries, more = self._shared.journal.read(req.get_param("session"), after=after, limit=limit)
+        after = _number(req, "after", 0, 0, 2**62)
+        last = _number(req, "last", 0, 0, _MOST_LISTED)
+        limit = last or _number(req, "limit", 100, 1, _MOST_LISTED)
+        session = req.get_param("session")
+        entries, more = self._desk.journal.read(session, after=after, limit=limit, last=last > 0)
         _send(resp, 200, {"requests": [_entry(entry) for entry in entries], "has_more": more})
 
 
-ROUTES: dict[str, type[_Resource]] = {
-    "/llmsim/scripts": Scripts,
-    "/llmsim/scripts/{name}": NamedScript,
-    "/llmsim/sessions": AllSessions,
-    "/llmsim/sessions/{session}": NamedSession,
-    "/llmsim/sessions/{session}/reset": SessionReset,
-    "/llmsim/requests": Requests,
-    "/llmsim/reset": Reset,
-}
-"""Resources of the control API by path."""
+def add_control(app: falcon.asgi.App[Any, Any], desk: Desk) -> None:
+    """Add the resources of the control API to an app."""
+    app.add_route("/llmsim/scripts", _Scripts(desk))
+    app.add_route("/llmsim/scripts/{name:path}", _Script(desk))
+    app.add_route("/llmsim/sessions", _Sessions(desk))
+    app.add_route("/llmsim/sessions/{session:path}", _Session(desk))
+    app.add_route("/llmsim/requests", _Requests(desk))
+    app.add_route("/llmsim/reset", _Reset(desk))
+    app.add_error_handler(_DeniedError, _denied)
 
 
 def _form(req: Request) -> Form:
@@ -221,32 +268,11 @@ def _number(req: Request, name: str, default: int, least: int, most: int) -> int
 
 
 def _unknown_script(name: str) -> _DeniedError:
-    return _DeniedError(404, f"no script {name[:_LONGEST_NAME]!r} is loaded")
+    return _DeniedError(404, f"no script {name[:200]!r} is loaded")
 
 
-def _script(volume: Volume, profiles: Collection[str]) -> dict[str, Any]:
-    script = read(volume.data, volume.form, volume.name, profiles=profiles)
-    return _summary(volume.name, script) | {"origin": volume.origin, "form": volume.form}
-
-
-def _summary(name: str, script: Script) -> dict[str, Any]:
-    return {
-        "name": name,
-        "description": script.description,
-        "turns": len(script.turns),
-        "length": script.length,
-        "on_exhausted": script.on_exhausted.value,
-        "is_default": name == DEFAULT,
-    }
-
-
-def _length(shared: Shared, name: str, profiles: Collection[str]) -> int | None:
-    """Tell how many requests a script answers; None if it is gone."""
-    volume = shared.library.get(name)
-    return None if volume is None else read(volume.data, volume.form, name, profiles=profiles).length
-
-
-def _standing(standing: Standing, length: int | None, *, failures: bool = False) -> dict[str, Any]:
+def _standing(standing: Standing, volume: Volume | None, *, failures: bool) -> dict[str, Any]:
+    length = None if volume is None else volume.length
     told: dict[str, Any] = {
         "session": standing.session,
         "script": standing.script,
@@ -264,8 +290,7 @@ def _standing(standing: Standing, length: int | None, *, failures: bool = False)
     return told
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(entry.data)
+def _entry(entry: Entry) -> orjson.Fragment:
     head = {
         "number": entry.number,
         "session": entry.session or None,
@@ -273,11 +298,5 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "outcome": entry.outcome,
         "seconds": entry.seconds,
     }
-    return head | told
-
-
-def _reset(shared: Shared, session: str | None) -> dict[str, int]:
-    return {
-        "sessions_reset": shared.sessions.forget(session),
-        "requests_forgotten": shared.journal.clear(session),
-    }
+    # One object of two, as they are: its numbers may be larger than those that could be written here.
+    return orjson.Fragment(orjson.dumps(head)[:-1] + b"," + entry.data[1:])

@@ -56,10 +56,27 @@ class Decider:
         self._stage = stage
         self._scribe = scribe
 
+    def parse(self, body: bytes, cue: Cue | None, parse: Callable[[bytes], Ask] | None = None) -> Ask:
+        """Read a request.
+
+        Args:
+            body: As sent.
+            cue: What the request says of scripts.
+            parse: Reads it; None for what the endpoint reads with.
+
+        Raises:
+            RefusedError: It is not to be answered.
+        """
+        try:
+            return (parse or self._generation.parse)(body)
+        except RefusedError as error:
+            self._refused(body, cue, error)
+            raise
+
     def decide(
         self,
         body: bytes,
-        parse: Callable[[bytes], Ask],
+        ask: Ask,
         arrived: float,
         *,
         cue: Cue | None,
@@ -69,7 +86,7 @@ class Decider:
 
         Args:
             body: As sent.
-            parse: Reads it.
+            ask: As read.
             arrived: Instant of arrival.
             cue: What the request says of scripts.
             remembered: Turns that only this client's connection knows, by public id.
@@ -77,22 +94,29 @@ class Decider:
         Raises:
             RefusedError: It is not to be answered.
         """
-        label = self._generation.label
         try:
-            ask = self.continued(parse(body), remembered or {})
+            ask = self.continued(ask, remembered or {})
             part = None
             if cue is not None and cue.script is not None and not ask.prompt.silent:
                 part = self._stage.play(ask.prompt, cue)
             outcome = self._planner.plan(ask.prompt) if part is None else part.outcome
         except RefusedError as error:
-            if self._scribe.listens(cue):
-                self._scribe.refused(label, body, cue, error)
+            self._refused(body, cue, error)
             raise
-        stored = self._kept(ask, outcome, arrived)
-        entry = None
-        if self._scribe.listens(cue):
-            entry = self._scribe.answered(label, body, cue, outcome, part)
+        try:
+            stored = self._kept(ask, outcome, arrived)
+            entry = None
+            if self._scribe.listens(cue):
+                entry = self._scribe.answered(self._generation.label, body, cue, outcome, part)
+        except BaseException:
+            if part is not None:
+                self._stage.settle(part.claim, played=False)
+            raise
         return Decision(ask, outcome, stored, part, entry)
+
+    def _refused(self, body: bytes, cue: Cue | None, error: RefusedError) -> None:
+        if self._scribe.listens(cue):
+            self._scribe.refused(self._generation.label, body, cue, error)
 
     def _kept(self, ask: Ask, outcome: Turn | Fault, arrived: float) -> Stored | None:
         storage = self._generation.storage

@@ -253,5 +253,9 @@ HOST = Host()
 
 
 def create_application() -> Application:
-    """Load the application as gunicorn does, by name."""
-    return HOST.application()
+    """Load the application as gunicorn does, by name; what keeps it from starting is told without a traceback."""
+    try:
+        return HOST.application()
+    except LlmsimError as error:
+        _say(str(error))
+        sys.exit(2)

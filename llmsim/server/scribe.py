@@ -3,11 +3,12 @@
 Decisions:
 * An answer is told in the house's own words, the same for every API: what tests assert does not depend on which one
   was spoken.
-* A request is told as it was sent, up to a size; beyond it, as text that breaks off.
+* A request is told as it was sent, up to a size; beyond it, as text that breaks off. So is an answer.
+* Ids are told without what an API puts before them: `chatcmpl-`, `resp_`, `call_`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -22,6 +23,12 @@ _MOST_BYTES = 65_536
 
 _MOST_TEXT = 65_536
 """Characters of an answer that are told."""
+
+_MOST_UNMET = 50
+"""Unmet expectations that are told."""
+
+_CALL = 100
+"""Characters that a call takes beside its arguments."""
 
 Ended = Callable[[str, float], None]
 """Told how a request ended, and how many seconds it took."""
@@ -55,9 +62,13 @@ class Scribe:
 
     def refused(self, label: str, body: bytes, cue: Cue | None, error: RefusedError) -> None:
         """Write down a request that was refused."""
-        told: dict[str, Any] = {"message": str(error)[:_MOST_TEXT]}
+        room = _Room()
+        told: dict[str, Any] = {"message": room.told(str(error))}
         if isinstance(error, ExpectationError):
-            told["unmet"] = error.unmet
+            told |= {
+                "turn": error.number,
+                "unmet": [room.told(sentence) for sentence in error.unmet[:_MOST_UNMET]],
+            }
         elif isinstance(error, ExhaustedError):
             told["exhausted"] = True
         self._write(label, body, cue, {"refusal": told}, None)("refused", 0.0)
@@ -77,33 +88,47 @@ class Scribe:
         return lambda outcome, seconds: self._journal.end(number, outcome, seconds)
 
 
+class _Room:
+    """What may still be told of an answer."""
+
+    def __init__(self) -> None:
+        self.left = _MOST_TEXT
+
+    def told(self, text: str) -> str:
+        """Tell a text, as far as there is room for it."""
+        told = text[: max(0, self.left)].encode(errors="replace").decode()
+        self.left -= len(told)
+        return told
+
+
 def _request(body: bytes) -> Any:
     if len(body) <= _MOST_BYTES:
         try:
             # Read, and not taken over as it is: a client of the journal must be able to read it.
-            return msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return msgspec.Raw(_encode(msgspec.json.decode(body)))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             pass
     return {"bytes": len(body), "begins": body[:1000].decode(errors="replace")}
 
 
 def _fault(fault: Fault) -> dict[str, Any]:
-    return {"kind": fault.kind.value}
+    return {"kind": fault.kind.value, "message": fault.message, "status": fault.status}
 
 
 def _answer(turn: Turn) -> dict[str, Any]:
+    room = _Room()
     return {
         "id": turn.id,
         "model": turn.model,
         "choices": [
             {
-                "text": _told(choice.segments, SegmentKind.TEXT),
-                "reasoning": _told(choice.segments, SegmentKind.REASONING),
-                "refusal": _told(choice.segments, SegmentKind.REFUSAL),
-                "calls": [_call(segment) for segment in choice.segments if segment.call is not None],
+                "text": _told(choice.segments, SegmentKind.TEXT, room),
+                "reasoning": _told(choice.segments, SegmentKind.REASONING, room),
+                "refusal": _told(choice.segments, SegmentKind.REFUSAL, room),
+                "calls": list(_calls(choice.segments, room)),
                 "finish_reason": choice.finish.value,
             }
-            for choice in turn.choices[:8]
+            for choice in turn.choices
         ],
         "usage": {
             "prompt_tokens": turn.usage.prompt,
@@ -114,16 +139,18 @@ def _answer(turn: Turn) -> dict[str, Any]:
     }
 
 
-def _told(segments: tuple[Segment, ...], kind: SegmentKind) -> str | None:
+def _told(segments: tuple[Segment, ...], kind: SegmentKind, room: _Room) -> str | None:
     texts = [segment.passage.text for segment in segments if segment.kind is kind and segment.passage]
-    return "".join(texts)[:_MOST_TEXT] if texts else None
+    return room.told("".join(texts)) if texts else None
 
 
-def _call(segment: Segment) -> dict[str, Any]:
-    call, passage = segment.call, segment.passage
-    assert call is not None
-    return {
-        "id": call.fixed_id or call.id,
-        "name": call.name,
-        "arguments": passage.text[:_MOST_TEXT] if passage is not None else "",
-    }
+def _calls(segments: tuple[Segment, ...], room: _Room) -> Iterator[dict[str, Any]]:
+    for segment in segments:
+        call, passage = segment.call, segment.passage
+        if call is not None and room.left > 0:
+            room.left -= _CALL
+            yield {
+                "id": call.fixed_id or call.id,
+                "name": call.name,
+                "arguments": "" if passage is None else room.told(passage.text),
+            }

@@ -198,13 +198,13 @@ class _Session:
                 raise BodyTooLargeError(sockets.max_message_bytes)
             if message.startswith(b"("):
                 raise InvalidJsonError("a message must be text")
-            ask = sockets.socket.parse(message)
+            ask = sockets.decider.parse(message, self._cue, sockets.socket.parse)
             if sockets.socket.is_warm_up(ask):
                 ask = sockets.decider.continued(ask, self._remembered)
                 turn = sockets.planner.silence(ask.prompt)
                 return await self._stream(ask, turn, arrived)
             decision = sockets.decider.decide(
-                message, lambda _: ask, arrived, cue=self._cue, remembered=self._remembered
+                message, ask, arrived, cue=self._cue, remembered=self._remembered
             )
         except RefusedError as error:
             await self._send(sockets.socket.render_refusal(error))

@@ -3,10 +3,14 @@
 Decisions:
 * The server's own script is the one called `default`. Sending another of that name, or deleting it, changes what
   is played; a server that was started without one plays none unless a request says so.
-* What a turn expects is judged while the session waits, so that a request which does not fit takes no turn.
+* What a turn expects is judged while everybody waits, so that a request which does not fit takes no turn. It is judged
+  once before, for the turn that is probably next: patterns may be searched for long, and only their author waits.
+* The names of sessions and scripts are UTF-8 where they can be: HTTP would have them Latin-1, and nobody sends that.
 """
 
-from collections.abc import Callable, Collection
+import contextlib
+import threading
+from collections.abc import Callable
 
 import msgspec
 
@@ -14,14 +18,13 @@ from llmsim.errors import (
     ExhaustedError,
     ExpectationError,
     InvalidFieldError,
-    RefusedError,
     UnknownScriptError,
 )
 from llmsim.exchange import Fault, Prompt, Turn
 from llmsim.planning.planner import Planner
-from llmsim.scripts import Scene, Script, read, unmet
+from llmsim.scripts import Scene, Script, unmet
 from llmsim.state.library import Library
-from llmsim.state.sessions import Claim, Judgement, Sessions
+from llmsim.state.sessions import Claim, Judgement, OutdatedError, Sessions
 from llmsim.words import nearest
 
 SCRIPT_HEADER = "x-llmsim-script"
@@ -34,6 +37,9 @@ GLOBAL = "global"
 """Name of the session of all requests that name none."""
 
 _LONGEST_NAME = 200
+
+_MOST_KEPT = 64
+"""Scripts that a worker has at hand."""
 
 
 class Cue(msgspec.Struct, frozen=True):
@@ -64,24 +70,61 @@ class Part(msgspec.Struct, frozen=True):
     claim: Claim
 
 
+def is_name(name: str) -> bool:
+    """Tell whether a script or session can have this name."""
+    return 0 < len(name) <= _LONGEST_NAME and name.isprintable()
+
+
+NAMES = f"wanted a name of 1 to {_LONGEST_NAME} printable characters"
+"""What is said of a name that nobody can have."""
+
+
+class _Book(msgspec.Struct, frozen=True):
+    """A script that a worker has at hand."""
+
+    edition: int
+    script: Script
+    expects: bool
+
+
+class _Judge:
+    """Judges one request by the turn that it would get."""
+
+    def __init__(self, script: Script, prompt: Prompt) -> None:
+        self.scene: Scene | None = None
+        self.missed: tuple[str, ...] = ()
+        self._script = script
+        self._prompt = prompt
+        self._found: dict[int, tuple[str, ...]] = {}
+
+    def __call__(self, cursor: int) -> Judgement:
+        scene = self.scene = self._script.at(cursor)
+        if scene is None:
+            return Judgement(plays=False)
+        expect = scene.turn.expect
+        if expect is None:
+            return Judgement()
+        if scene.number not in self._found:
+            self._found[scene.number] = unmet(expect, self._prompt)
+        missed = self.missed = self._found[scene.number]
+        return Judgement(plays=not missed, met=not missed, unmet=missed)
+
+
 class Stage:
     """One worker's stage. Safe to call from several threads."""
 
-    def __init__(
-        self,
-        library: Library,
-        sessions: Sessions,
-        planner: Planner,
-        profiles: Collection[str],
-        *,
-        has_default: bool,
-    ) -> None:
+    def __init__(self, library: Library, sessions: Sessions, planner: Planner, *, has_default: bool) -> None:
         self._library = library
         self._sessions = sessions
         self._planner = planner
-        self._profiles = profiles
         self._default = DEFAULT if has_default else None
-        self._read: dict[str, tuple[int, Script]] = {}
+        self._books: dict[str, _Book] = {}
+        self._threads = threading.Lock()
+
+    @property
+    def has_default(self) -> bool:
+        """Whether requests that name no script get one."""
+        return self._default is not None
 
     def cue(self, header: Callable[[str], str | None]) -> Cue | None:
         """Tell what a request says of scripts; None if nothing, and the server has no script of its own.
@@ -92,14 +135,9 @@ class Stage:
         Raises:
             InvalidFieldError: A name is too long, or cannot be printed.
         """
-        session, script = header(SESSION_HEADER), header(SCRIPT_HEADER)
+        session, script = (_named(name, header(name)) for name in (SESSION_HEADER, SCRIPT_HEADER))
         if session is None and script is None:
             return None if self._default is None else Cue(GLOBAL, self._default, chosen=False)
-        for name, value in ((SESSION_HEADER, session), (SCRIPT_HEADER, script)):
-            if value is not None and not (0 < len(value) <= _LONGEST_NAME and value.isprintable()):
-                raise InvalidFieldError(
-                    (name,), "conflict", f"{name}: wanted a name of 1 to {_LONGEST_NAME} printable characters"
-                )
         return Cue(session or GLOBAL, script or self._default, chosen=True)
 
     def play(self, prompt: Prompt, cue: Cue) -> Part | None:
@@ -115,51 +153,66 @@ class Stage:
             RefusedError: The model would not take the request.
         """
         assert cue.script is not None
-        script = self._script(cue.script)
-        if script is None:
-            if cue.script == self._default:
-                return None
-            names = [volume.name for volume in self._library.all()]
-            raise UnknownScriptError(cue.script, nearest(cue.script, names))
-        scene: Scene | None = None
-        missed: tuple[str, ...] = ()
+        while True:
+            book = self._book(cue.script)
+            if book is None:
+                if cue.script == self._default:
+                    return None
+                names = [volume.name for volume in self._library.all()]
+                raise UnknownScriptError(cue.script, nearest(cue.script, names))
+            try:
+                return self._part(prompt, cue.session, cue.script, book)
+            except OutdatedError:
+                # Another was sent in this moment: it is played.
+                continue
 
-        def judge(cursor: int) -> Judgement:
-            nonlocal scene, missed
-            scene = script.at(cursor)
-            if scene is None:
-                return Judgement(plays=False)
-            expect = scene.turn.expect
-            if expect is None:
-                return Judgement()
-            missed = unmet(expect, prompt)
-            return Judgement(plays=not missed, met=not missed, unmet=missed)
-
-        claim = self._sessions.play(cue.session, cue.script, judge)
+    def _part(self, prompt: Prompt, session: str, name: str, book: _Book) -> Part:
+        judge = _Judge(book.script, prompt)
+        if book.expects:
+            judge(self._sessions.place(session, name))
+        claim = self._sessions.play(session, name, book.edition, judge)
+        scene = judge.scene
         if scene is None:
-            raise ExhaustedError(cue.script, cue.session, script.length)
+            raise ExhaustedError(name, session, book.script.length)
         if claim is None:
-            raise ExpectationError(cue.script, scene.number, missed)
+            raise ExpectationError(name, scene.number, judge.missed)
         try:
             return Part(self._planner.play(prompt, scene), scene, claim)
-        except RefusedError:
+        except BaseException:
             self._sessions.settle(claim, played=False)
             raise
 
-    def _script(self, name: str) -> Script | None:
-        """Give a script as it is now; it is read once for each edition."""
+    def _book(self, name: str) -> _Book | None:
+        """Give a script as it is now; it is fetched once for each edition."""
         edition = self._library.edition(name)
-        known = self._read.get(name)
-        if known is not None and known[0] == edition:
-            return known[1]
-        self._read.pop(name, None)
-        volume = self._library.get(name)
-        if volume is None:
+        with self._threads:
+            known = self._books.pop(name, None)
+            if known is not None and known.edition == edition:
+                # Those that were used last stand last.
+                self._books[name] = known
+                return known
+        found = None if edition is None else self._library.script(name)
+        if found is None:
             return None
-        script = read(volume.data, volume.form, name, profiles=self._profiles)
-        self._read[name] = (volume.edition, script)
-        return script
+        edition, script = found
+        book = _Book(edition, script, any(turn.expect is not None for turn in script.turns))
+        with self._threads:
+            self._books[name] = book
+            if len(self._books) > _MOST_KEPT:
+                del self._books[next(iter(self._books))]
+        return book
 
     def settle(self, claim: Claim, *, played: bool) -> None:
         """Say whether a turn was played, or goes to another request."""
         self._sessions.settle(claim, played=played)
+
+
+def _named(header: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value.isascii():
+        with contextlib.suppress(UnicodeError):
+            value = value.encode("latin-1").decode()
+    if not is_name(value):
+        raise InvalidFieldError((header,), "conflict", f"{header}: {NAMES}")
+    return value

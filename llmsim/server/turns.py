@@ -149,17 +149,20 @@ class Turns:
 
     async def _decide(self, body: bytes, arrived: float, cue: Cue | None) -> tuple[Decision, bool]:
         """Decide a request, and tell whether it is so much work that its answer is rendered in a thread, too."""
-        parse = self._generation.parse
+        decider = self._decider
+
+        def decide() -> Decision:
+            return decider.decide(body, decider.parse(body, cue), arrived, cue=cue)
+
         if len(body) >= OFF_LOOP:
-            return await _off_loop(partial(self._decider.decide, body, parse, arrived, cue=cue)), True
+            return await _off_loop(decide), True
         is_heavy = self._generation.is_heavy
         if is_heavy is None:
-            return self._decider.decide(body, parse, arrived, cue=cue), False
-        ask = parse(body)
-        decide = partial(self._decider.decide, body, lambda _: ask, arrived, cue=cue)
+            return decide(), False
+        ask = decider.parse(body, cue)
         if is_heavy(ask.prompt):
-            return await _off_loop(decide), True
-        return decide(), False
+            return await _off_loop(partial(decider.decide, body, ask, arrived, cue=cue)), True
+        return decider.decide(body, ask, arrived, cue=cue), False
 
     async def _fail(self, resp: Response, visit: Visit, ask: Ask, fault: Fault) -> None:
         visit.recorder.accepted(ask.prompt.model, streaming=ask.prompt.stream, prompt_tokens=0)

@@ -3,14 +3,18 @@
 Decisions:
 * A process is known by its id and the moment it was started: ids are used again, also for the next worker.
   Where the system does not tell that moment (it does on Linux), the id has to do.
+* A process that is being ended is dead: its clients see their connections close before it is gone, and ask again.
 """
 
 import functools
 import os
 from pathlib import Path
 
-_STARTED = 19
-"""Place of `starttime` behind the command's closing parenthesis. Source: proc(5), /proc/pid/stat, field 22."""
+_STATE, _FLAGS, _STARTED = 0, 6, 19
+"""Places behind the command's closing parenthesis. Source: proc(5), /proc/pid/stat, fields 3, 9 and 22."""
+
+_EXITING = 0x4
+"""Source: Linux, include/linux/sched.h, PF_EXITING: set before the files of a process are closed."""
 
 
 def _started(pid: int) -> str | None:
@@ -25,8 +29,18 @@ def _started(pid: int) -> str | None:
         except PermissionError:
             return ""
         return ""
+    return started_of(stat)
+
+
+def started_of(stat: str) -> str | None:
+    """Tell when a process was started; None if it is dead, or as good as dead.
+
+    Args:
+        stat: What `/proc/PID/stat` says of it.
+    """
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[_STARTED]
+    ends = fields[_STATE] in "ZX" or int(fields[_FLAGS]) & _EXITING
+    return None if ends else fields[_STARTED]
 
 
 @functools.lru_cache(1)

@@ -3,7 +3,7 @@
 Decisions:
 * An entry is written when its request was decided and completed when it has ended: what a killed worker was busy with is
   there, without an end.
-* The journal is bounded by a number of entries; whoever writes one keeps it small.
+* The journal is bounded by a number of entries; whoever writes one keeps it small. A page is bounded in bytes, too.
 """
 
 import sqlite3
@@ -47,6 +47,9 @@ class Entry(msgspec.Struct, frozen=True):
     data: bytes
 
 
+_LARGEST_PAGE = 8 << 20
+"""Bytes of entries behind which a page ends."""
+
 _COLUMNS = "number, session, at, outcome, seconds, data"
 
 
@@ -85,23 +88,36 @@ class Journal:
         )
 
     def read(
-        self, session: str | None = None, *, after: int = 0, limit: int = 100
+        self, session: str | None = None, *, after: int = 0, limit: int = 100, last: bool = False
     ) -> tuple[list[Entry], bool]:
         """Read entries, the oldest first; tell whether more follow.
 
         Args:
             session: Only those of one session; None for all.
             after: Number of the entry behind which to begin.
-            limit: Most entries to read.
+            limit: Most entries to read; fewer are read if they are large.
+            last: Whether the last entries are read, and not the first.
         """
         where, values = ("", ()) if session is None else (" AND session = ?", (session,))
-        rows = self._database.run(
-            lambda connection: connection.execute(
-                f"SELECT {_COLUMNS} FROM entries WHERE number > ?{where} ORDER BY number LIMIT ?",  # noqa: S608
+
+        order = "DESC" if last else "ASC"
+
+        def work(connection: sqlite3.Connection) -> tuple[list[Entry], bool]:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM entries WHERE number > ?{where} ORDER BY number {order} LIMIT ?",  # noqa: S608
                 (after, *values, limit + 1),
-            ).fetchall()
-        )
-        return [Entry(*row) for row in rows[:limit]], len(rows) > limit
+            )
+            entries: list[Entry] = []
+            left = _LARGEST_PAGE
+            for row in rows:
+                if len(entries) == limit or left < 0:
+                    rows.close()
+                    return _ordered(entries, last=last), True
+                entries.append(Entry(*row))
+                left -= len(entries[-1].data)
+            return _ordered(entries, last=last), False
+
+        return self._database.run(work)
 
     def clear(self, session: str | None = None) -> int:
         """Forget the entries of one session, or all; tell how many there were."""
@@ -121,3 +137,7 @@ class Journal:
     def remove(self) -> None:
         """Take the file away."""
         self._database.remove()
+
+
+def _ordered(entries: list[Entry], *, last: bool) -> list[Entry]:
+    return entries[::-1] if last else entries

@@ -1,17 +1,20 @@
 """Scripts that all workers know, by name: those of the server's files, and those that clients have sent.
 
 Decisions:
-* A script is kept as it was written; whoever plays it reads it once for each edition.
-* An edition is never given out twice, so what was read of one edition is never taken for another.
+* A script is read once, by whoever puts it, and kept as it was written and as it was read: reading a large one takes a
+  second, and every worker would do it while its streams wait.
+* An edition is never given out twice, so what was taken of one edition is never taken for another.
+* Tests send scripts and leave them behind: beyond a number, those that were sent first are forgotten.
 """
 
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from llmsim.scripts import Form
+from llmsim.scripts import Form, Script
 from llmsim.state.database import Database, transaction
 
 _SCHEMA = """\
@@ -21,7 +24,12 @@ CREATE TABLE scripts (
     form TEXT NOT NULL,
     origin TEXT NOT NULL,
     at REAL NOT NULL,
-    data BLOB NOT NULL
+    description TEXT NOT NULL,
+    turns INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    on_exhausted TEXT NOT NULL,
+    data BLOB NOT NULL,
+    script BLOB NOT NULL
 )
 
 CREATE TABLE editions (last INTEGER NOT NULL)
@@ -29,9 +37,12 @@ CREATE TABLE editions (last INTEGER NOT NULL)
 INSERT INTO editions VALUES (0)
 """
 
+UPLOADED = "uploaded"
+"""Origin of a script that a client has sent."""
+
 
 class Volume(msgspec.Struct, frozen=True):
-    """A script as it is kept.
+    """What is told of a script.
 
     Attributes:
         name: Its name.
@@ -39,7 +50,10 @@ class Volume(msgspec.Struct, frozen=True):
         form: `json`, `toml` or `yaml`.
         origin: Path of its file, or `uploaded`.
         at: Unix time at which it was put, in seconds.
-        data: As it was written.
+        description: What it is for.
+        turns: How many it has.
+        length: How many requests it answers before it is exhausted.
+        on_exhausted: What follows then.
     """
 
     name: str
@@ -47,10 +61,15 @@ class Volume(msgspec.Struct, frozen=True):
     form: Form
     origin: str
     at: float
-    data: bytes
+    description: str
+    turns: int
+    length: int
+    on_exhausted: str
 
 
-_COLUMNS = "name, edition, form, origin, at, data"
+_COLUMNS = ", ".join(Volume.__struct_fields__)
+_pack = msgspec.msgpack.encode
+_unpack = msgspec.msgpack.Decoder(Script).decode
 
 
 class Library:
@@ -58,23 +77,50 @@ class Library:
 
     Args:
         path: The file that they share.
+        most: Scripts of clients that are kept.
         clock: Unix time, in seconds.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, most: int, clock: Callable[[], float]) -> None:
         self._database = Database(path, _SCHEMA)
+        self._most = most
         self._clock = clock
 
-    def put(self, name: str, form: Form, data: bytes, origin: str = "uploaded") -> bool:
-        """Keep a script, in place of the one of that name; tell whether there was one."""
+    def put(self, name: str, form: Form, data: bytes, script: Script, origin: str = UPLOADED) -> bool:
+        """Keep a script, in place of the one of that name; tell whether there was one.
+
+        Args:
+            name: Its name.
+            form: How it is written.
+            data: As it is written.
+            script: What that says.
+            origin: Path of its file, or `uploaded`.
+        """
+        packed = _pack(script)
 
         def work(connection: sqlite3.Connection) -> bool:
             with transaction(connection):
                 connection.execute("UPDATE editions SET last = last + 1")
                 known = connection.execute("DELETE FROM scripts WHERE name = ?", (name,)).rowcount
                 connection.execute(
-                    "INSERT INTO scripts VALUES (?, (SELECT last FROM editions), ?, ?, ?, ?)",
-                    (name, form, origin, self._clock(), data),
+                    "INSERT INTO scripts VALUES (?, (SELECT last FROM editions), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        name,
+                        form,
+                        origin,
+                        self._clock(),
+                        script.description,
+                        len(script.turns),
+                        script.length,
+                        script.on_exhausted.value,
+                        data,
+                        packed,
+                    ),
+                )
+                connection.execute(
+                    "DELETE FROM scripts WHERE edition IN (SELECT edition FROM scripts WHERE origin = ? "
+                    "ORDER BY edition DESC LIMIT -1 OFFSET ?)",
+                    (UPLOADED, self._most),
                 )
                 return bool(known)
 
@@ -82,22 +128,29 @@ class Library:
 
     def edition(self, name: str) -> int | None:
         """Tell the edition of a script; None if there is none of that name."""
-        row = self._database.run(
-            lambda connection: connection.execute(
-                "SELECT edition FROM scripts WHERE name = ?", (name,)
-            ).fetchone()
-        )
+        row = self._row("SELECT edition FROM scripts WHERE name = ?", name)
+        return None if row is None else row[0]
+
+    def script(self, name: str) -> tuple[int, Script] | None:
+        """Give a script and its edition."""
+        row = self._row("SELECT edition, script FROM scripts WHERE name = ?", name)
+        return None if row is None else (row[0], _unpack(row[1]))
+
+    def source(self, name: str) -> bytes | None:
+        """Give a script as it was written."""
+        row = self._row("SELECT data FROM scripts WHERE name = ?", name)
         return None if row is None else row[0]
 
     def get(self, name: str) -> Volume | None:
-        """Look a script up."""
-        row = self._database.run(
-            lambda connection: connection.execute(
-                f"SELECT {_COLUMNS} FROM scripts WHERE name = ?",  # noqa: S608
-                (name,),
-            ).fetchone()
-        )
+        """Tell what is told of a script."""
+        row = self._row(f"SELECT {_COLUMNS} FROM scripts WHERE name = ?", name)  # noqa: S608
         return None if row is None else Volume(*row)
+
+    def _row(self, query: str, name: str) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._database.run(
+            lambda connection: connection.execute(query, (name,)).fetchone()
+        )
+        return row
 
     def all(self) -> list[Volume]:
         """List all scripts by name."""

@@ -5,6 +5,9 @@ Decisions:
   next request of the session: no turn is given out twice at a time, and none is skipped.
 * Whether a turn is to be given out is asked while everybody else waits, so that a request that does not fit its turn
   moves nothing.
+* A place belongs to one edition of a script: whoever comes with a newer one begins anew, and whoever has an older one in
+  hand has to read again. So a script that is replaced plays from its first turn, whatever is under way.
+* A claim has a number of its own: what is settled late cannot touch a claim to the same turn after a reset.
 * The sessions that were used last are kept, up to a number.
 """
 
@@ -22,6 +25,7 @@ _SCHEMA = """\
 CREATE TABLE sessions (
     session TEXT NOT NULL,
     script TEXT NOT NULL,
+    edition INTEGER NOT NULL,
     cursor INTEGER NOT NULL DEFAULT 0,
     played INTEGER NOT NULL DEFAULT 0,
     met INTEGER NOT NULL DEFAULT 0,
@@ -35,16 +39,25 @@ CREATE TABLE sessions (
 CREATE INDEX by_use ON sessions (used)
 
 CREATE TABLE claims (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     session TEXT NOT NULL,
     script TEXT NOT NULL,
-    cursor INTEGER NOT NULL,
     holder TEXT NOT NULL,
-    PRIMARY KEY (session, script, cursor)
-) WITHOUT ROWID
+    cursor INTEGER NOT NULL
+)
+
+CREATE INDEX by_place ON claims (session, script, holder, cursor)
 """
+
+_NOBODY = "-"
+"""Holder of a turn that was handed back."""
 
 _MOST_FAILURES = 20
 """Failed expectations that are remembered of a session and script, the last ones."""
+
+
+class OutdatedError(Exception):
+    """The script that a request was about to play has been replaced meanwhile."""
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -108,11 +121,13 @@ class Claim(msgspec.Struct, frozen=True):
         session: To which session.
         script: Of which script.
         cursor: Turns of the session that were given out before it.
+        number: Of all claims ever made.
     """
 
     session: str
     script: str
     cursor: int
+    number: int
 
 
 _pack = msgspec.msgpack.encode
@@ -135,29 +150,58 @@ class Sessions:
         self._most = most
         self._clock = clock
 
-    def play(self, session: str, script: str, judge: Callable[[int], Judgement]) -> Claim | None:
+    def place(self, session: str, script: str) -> int:
+        """Tell the turn that the session's next request gets, if no other comes before it."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            lost = _lost(connection, session, script)
+            if lost is not None:
+                return lost
+            row = connection.execute(
+                "SELECT cursor FROM sessions WHERE session = ? AND script = ?", (session, script)
+            ).fetchone()
+            return 0 if row is None else int(row[0])
+
+        return self._database.run(work)
+
+    def play(
+        self, session: str, script: str, edition: int, judge: Callable[[int], Judgement]
+    ) -> Claim | None:
         """Give the next turn of a session to a request.
 
         Args:
             session: The session's name.
             script: The script's name.
+            edition: The script's edition.
             judge: Told where the session stands, says whether the request gets that turn. Everybody waits for it, it may
                 be asked more than once, and it must not use the store.
 
         Returns:
             The turn; None if the request does not get it.
+
+        Raises:
+            OutdatedError: The session plays a newer edition.
         """
         now = self._clock()
 
         def work(connection: sqlite3.Connection) -> Claim | None:
             with transaction(connection):
                 row = connection.execute(
-                    "SELECT cursor, failures FROM sessions WHERE session = ? AND script = ?",
+                    "SELECT edition, cursor, failures FROM sessions WHERE session = ? AND script = ?",
                     (session, script),
                 ).fetchone()
+                if row is not None and row[0] > edition:
+                    raise OutdatedError
+                if row is not None and row[0] < edition:
+                    for table in ("sessions", "claims"):
+                        connection.execute(
+                            f"DELETE FROM {table} WHERE session = ? AND script = ?",  # noqa: S608
+                            (session, script),
+                        )
+                    row = None
                 if row is None:
-                    self._begin(connection, session, script, now)
-                cursor, failures = row or (0, b"")
+                    self._begin(connection, session, script, edition, now)
+                _, cursor, failures = row or (edition, 0, b"")
                 lost = _lost(connection, session, script)
                 place = cursor if lost is None else lost
                 judgement = judge(place)
@@ -179,19 +223,27 @@ class Sessions:
                 )
                 if not judgement.plays:
                     return None
-                connection.execute(
-                    "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)",
-                    (session, script, place, own_holder()),
-                )
-                return Claim(session, script, place)
+                if lost is not None:
+                    connection.execute(
+                        "DELETE FROM claims WHERE session = ? AND script = ? AND cursor = ?",
+                        (session, script, place),
+                    )
+                number = connection.execute(
+                    "INSERT INTO claims (session, script, holder, cursor) VALUES (?, ?, ?, ?)",
+                    (session, script, own_holder(), place),
+                ).lastrowid
+                assert number is not None
+                return Claim(session, script, place, number)
 
         return self._database.run(work)
 
-    def _begin(self, connection: sqlite3.Connection, session: str, script: str, now: float) -> None:
+    def _begin(
+        self, connection: sqlite3.Connection, session: str, script: str, edition: int, now: float
+    ) -> None:
         """Begin a session; those that were not used for longest make room for it."""
         connection.execute(
-            "INSERT INTO sessions (session, script, begun, used) VALUES (?, ?, ?, ?)",
-            (session, script, now, now),
+            "INSERT INTO sessions (session, script, edition, begun, used) VALUES (?, ?, ?, ?, ?)",
+            (session, script, edition, now, now),
         )
         (count,) = connection.execute("SELECT count(*) FROM sessions").fetchone()
         if count > self._most:
@@ -207,18 +259,15 @@ class Sessions:
 
         def work(connection: sqlite3.Connection) -> None:
             with transaction(connection):
-                place = (claim.session, claim.script, claim.cursor)
                 if not played:
                     connection.execute(
-                        "UPDATE claims SET holder = '' WHERE session = ? AND script = ? AND cursor = ?", place
+                        "UPDATE claims SET holder = ? WHERE number = ?", (_NOBODY, claim.number)
                     )
                     return
-                gone = connection.execute(
-                    "DELETE FROM claims WHERE session = ? AND script = ? AND cursor = ?", place
-                ).rowcount
+                gone = connection.execute("DELETE FROM claims WHERE number = ?", (claim.number,)).rowcount
                 connection.execute(
                     "UPDATE sessions SET played = played + ? WHERE session = ? AND script = ?",
-                    (gone, *place[:2]),
+                    (gone, claim.session, claim.script),
                 )
 
         self._database.run(work)
@@ -282,8 +331,15 @@ def _standing(row: tuple[Any, ...]) -> Standing:
 
 def _lost(connection: sqlite3.Connection, session: str, script: str) -> int | None:
     """Find the first turn that was given to a request which can never have played it."""
-    rows = connection.execute(
-        "SELECT cursor, holder FROM claims WHERE session = ? AND script = ? ORDER BY cursor",
-        (session, script),
-    )
-    return next((cursor for cursor, holder in rows if not lives(holder)), None)
+    # PERF: a look into the index for each holder. Grouping would read all claims, and 1,000 of them take 0.5 ms.
+    lost: list[int] = []
+    holder = ""
+    while row := connection.execute(
+        "SELECT holder, cursor FROM claims WHERE session = ? AND script = ? AND holder > ? "
+        "ORDER BY holder, cursor LIMIT 1",
+        (session, script, holder),
+    ).fetchone():
+        holder, cursor = row
+        if not lives(holder):
+            lost.append(cursor)
+    return min(lost, default=None)

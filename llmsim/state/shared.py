@@ -43,7 +43,7 @@ class Shared:
         self.store = SqliteStore(store, settings.store, clock)
         self.sessions = Sessions(sessions, settings.scripts.max_sessions, clock)
         self.journal = Journal(journal, settings.admin.journal_entries)
-        self.library = Library(library, clock)
+        self.library = Library(library, settings.scripts.max_uploaded, clock)
         self._all = (self.tickets, self.store, self.sessions, self.journal, self.library)
 
     def restart(self) -> None:

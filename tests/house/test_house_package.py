@@ -136,7 +136,7 @@ def test_no_network_is_asked_for() -> None:
     clients = importers("requests", "httpx", "urllib.request", "http.client", "aiohttp")
 
     assert clients <= {
-        "llmsim/cli/stats.py",
+        "llmsim/cli/asking.py",
         "llmsim/testing/control.py",
         "llmsim/testing/simulator.py",
     }

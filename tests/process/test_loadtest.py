@@ -63,13 +63,13 @@ def test_the_script_runs_a_suite_against_a_server(tmp_path: Path) -> None:
     with serve(tmp_path, "--latency", "fast", "--target-tokens", "20") as server:
         told = run("quick-smoke", "--host", server.base, "--out", str(out), command=(str(script),))
         assert told.returncode == 0, told.stdout + told.stderr
-        # Three times four endpoints, streamed and not; lists are not counted by the server.
-        stats = server.settled(24)
+        # Three times four endpoints, streamed and not, and embeddings; lists are not counted by the server.
+        stats = server.settled(27)
 
     summary = summary_in(out)
     lines = {line["name"]: line for line in summary["lines"]}
     assert "quick-smoke: passed" in told.stdout
-    assert (summary["passed"], summary["requests"], summary["failed"]) == (True, 27, 0)
+    assert (summary["passed"], summary["requests"], summary["failed"]) == (True, 30, 0)
     assert sum(line["tokens"] for line in lines.values()) == stats["completion_tokens"] == 24 * 20
     for endpoint in ("chat", "responses", "openresponses", "messages"):
         stream = lines[f"{endpoint} stream"]
@@ -82,7 +82,7 @@ def test_the_script_runs_a_suite_against_a_server(tmp_path: Path) -> None:
     assert (out / "report.html").stat().st_size > 10_000
     with (out / "locust_stats.csv").open() as file:
         rows = {(row["Type"], row["Name"]): row for row in csv.DictReader(file)}
-    assert int(rows["", "Aggregated"]["Request Count"]) == 27
+    assert int(rows["", "Aggregated"]["Request Count"]) == 30
     assert {kind for kind, name in rows if name == "chat stream"} == {"POST", "TTFT", "ITL", "E2E", "TOK/S"}
 
 
@@ -160,6 +160,8 @@ class Faulty(http.server.BaseHTTPRequestHandler):
         elif self.path.endswith("/responses"):
             error = b'event: error\ndata: {"type": "error", "code": "server_error", "message": "x"}\n\n'
             self._answer(events if streamed else "text/html", error if streamed else b"<html>")
+        elif self.path.endswith("/embeddings"):
+            self._answer("application/json", b'{"data": [{"embedding": []}]}')
         elif streamed:
             # Half a chunk of a chunked body, then nothing.
             self.send_response(200)
@@ -250,9 +252,10 @@ def test_broken_answers_fail_the_run(tmp_path: Path) -> None:
         "openresponses": "HTTP 500 model_error",
         "messages stream": "the connection closed in mid-answer",
         "messages": "a message without stop_reason",
+        "embeddings": "embeddings without a vector",
         "models": "a list without models",
     }
-    assert [failure["count"] for failure in summary["failures"]] == [3] * 9
+    assert [failure["count"] for failure in summary["failures"]] == [3] * 10
     assert all(line["ttft"]["count"] == line["tokens"] == 0 for line in summary["lines"])
     assert "truncated stream: no [DONE]" in told.stdout
     assert "quick-smoke: failed" in told.stdout

@@ -1,5 +1,6 @@
 """Agents and libraries end without a script: the official clients' own loops and parsers against four workers."""
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
@@ -43,8 +44,9 @@ RESPONSES_TOOL: Any = {"type": "function", "name": "GetWeather", "parameters": P
 
 
 @pytest.fixture
-def claude(server: Server) -> Anthropic:
-    return Anthropic(base_url=f"{server.base}/anthropic", api_key="any", max_retries=0)
+def claude(server: Server) -> Iterator[Anthropic]:
+    with Anthropic(base_url=f"{server.base}/anthropic", api_key="any", max_retries=0) as opened:
+        yield opened
 
 
 def test_chat_parses_forms_and_tools(client: OpenAI) -> None:

@@ -54,7 +54,7 @@ class Block(msgspec.Struct, frozen=True):
 
 
 def blocks_of(turn: Turn, options: MessageOptions) -> list[Block]:
-    """Give the content of a turn."""
+    """Give the content of a turn. Thought that nobody asked for, as a script may have it, costs tokens and is not told."""
     blocks: list[Block] = []
     before = 0
     for segment in turn.choices[0].segments:
@@ -62,7 +62,8 @@ def blocks_of(turn: Turn, options: MessageOptions) -> list[Block]:
             blocks += _called(turn, segment, segment.call, before, options)
         else:
             passage = segment.passage or EMPTY
-            if passage.pieces or segment.kind is SegmentKind.REASONING:
+            thought = segment.kind is SegmentKind.REASONING
+            if options.thinks if thought else passage.pieces:
                 blocks.append(Block(segment.kind, passage, before, segment.tokens))
         before += segment.tokens
     return blocks

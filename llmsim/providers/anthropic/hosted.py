@@ -112,7 +112,7 @@ def _fetch(value: str, turn: Turn, _call: str) -> dict[str, Any]:
                 "data": f"This page was made up by llmsim; nothing was fetched from {value}.",
             },
             "title": "A made-up page",
-            "citations": None,
+            "citations": {"enabled": False},
         },
     }
 

@@ -79,6 +79,8 @@ def _message(item: Item, sent: bytes, path: Path, images: list[Image]) -> Messag
         case Compaction():
             tokens = len(item.encrypted_content) // SEALED_CHARACTERS
             return Message("assistant", (), extra_tokens=tokens)
+        case Hosted(answers=True):
+            return Message("tool", (), notes=(sent.decode(),), results=(ToolResult("", ""),))
         case Hosted():
             return Message("assistant", (), notes=(sent.decode(),))
         case ReasoningItem() | Reference():

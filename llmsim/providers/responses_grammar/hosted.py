@@ -13,6 +13,7 @@ Source: openai SDK 3.54, types/responses/response_output_item.py, response_*_too
 recorded streams of the API.
 """
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -158,7 +159,8 @@ def _local_shell(facts: _Facts) -> dict[str, Any]:
 
 
 def _shell(facts: _Facts) -> dict[str, Any]:
-    action = {"commands": [f"echo {facts.query}"], "max_output_length": None, "timeout_ms": None}
+    # A client really runs it: what a user says must not become more than a word of it.
+    action = {"commands": [f"echo {shlex.quote(facts.query)}"], "max_output_length": None, "timeout_ms": None}
     return {"action": action, "call_id": facts.call_id, "environment": None}
 
 
@@ -287,7 +289,12 @@ class ServerTools:
         self._prefix = dialect.prefix
         members = {"id": self._id.decode(), "type": _named(dialect, "mcp_list_tools")}
         schema = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
-        listed = {"name": tools.server_tool, "description": None, "input_schema": schema, "annotations": None}
+        listed = {
+            "name": tools.server_tool,
+            "description": "Made up",
+            "input_schema": schema,
+            "annotations": {"read_only": False},
+        }
         label = {"server_label": tools.server}
         begun, done = (
             {"status": status} if dialect.always_status else {} for status in ("in_progress", "completed")

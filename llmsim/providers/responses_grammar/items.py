@@ -155,7 +155,13 @@ class Compaction(Struct):
 
 
 class Hosted(Struct):
-    """What a hosted tool was asked or answered; kept as it was sent."""
+    """What a hosted tool was asked or answered; kept as it was sent.
+
+    Attributes:
+        answers: Whether the client tells by it what came of a call: it has run a shell, a patch, a computer itself.
+    """
+
+    answers: bool = False
 
 
 Item = (
@@ -239,7 +245,7 @@ def read(item: bytes, path: Path) -> Item:
     except InvalidFieldError as error:
         moved(error, path)
     if named in _HOSTED or ":" in named:
-        return Hosted()
+        return Hosted(named.endswith("_output"))
     raise InvalidFieldError((*path, "type"), "choice", (*_READERS, *_HOSTED), named)
 
 

@@ -24,7 +24,7 @@ from llmsim.providers.responses_grammar.hosted import KINDS
 from llmsim.providers.responses_grammar.items import Path, moved
 from llmsim.providers.responses_grammar.options import ToolOptions
 from llmsim.providers.responses_grammar.request import Name, Request
-from llmsim.providers.schemas import checked_schema
+from llmsim.providers.schemas import checked_pattern, checked_schema
 from llmsim.wire.codec import decoder
 
 
@@ -43,11 +43,23 @@ class FunctionTool(Struct):
     strict: bool | None = None
 
 
+class TextFormat(Struct, tag_field="type", tag="text"):
+    """Any text."""
+
+
+class GrammarFormat(Struct, tag_field="type", tag="grammar"):
+    """Text of a grammar."""
+
+    definition: str
+    syntax: Literal["lark", "regex"]
+
+
 class CustomTool(Struct):
-    """A tool of the client's own that takes free text."""
+    """A tool of the client's own that takes free text, or one of a grammar."""
 
     name: Name
     description: str | None = None
+    format: TextFormat | GrammarFormat | None = None
 
 
 class Namespace(Struct):
@@ -147,8 +159,7 @@ def _read_tool(sent: bytes, path: Path) -> Offer:
                 function = _function(sent)
             case "custom":
                 custom = _custom(sent)
-                tool = Tool(custom.name, ToolKind.CUSTOM, custom.description or "")
-                return Offer(named, Raw(sent), (tool,))
+                return Offer(named, Raw(sent), (_custom_tool(custom, path),))
             case "namespace":
                 space = _namespace(sent)
             case _:
@@ -168,6 +179,14 @@ def _read_tool(sent: bytes, path: Path) -> Offer:
         "strict": function.strict is not False,
     }
     return Offer(named, shown, (Tool(function.name, ToolKind.FUNCTION, function.description or "", schema),))
+
+
+def _custom_tool(custom: CustomTool, path: Path) -> Tool:
+    grammar = custom.format
+    schema = b""
+    if isinstance(grammar, GrammarFormat) and grammar.syntax == "regex":
+        schema = checked_pattern(grammar.definition, (*path, "format", "definition"), custom.name)
+    return Tool(custom.name, ToolKind.CUSTOM, custom.description or "", schema)
 
 
 def _spaced(space: Namespace, sent: bytes, path: Path) -> Offer:

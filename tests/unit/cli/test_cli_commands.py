@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from llmsim.cli import main
 from llmsim.planning.tokens import tokenizer
 
-COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config", "script"]
+COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config", "script", "sessions"]
 
 
 @pytest.fixture(autouse=True)

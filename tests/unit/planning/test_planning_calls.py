@@ -64,6 +64,25 @@ def test_a_shared_word_calls(said: str, names: list[str]) -> None:
     assert picked(user("weather"), Message("assistant", ("Hm.",)), user(said)) == names
 
 
+CALCULATOR = Tool("calculator", description="Evaluates a mathematical expression")
+TODO = Tool("add_todo", description="Add a todo item")
+USER = Tool("get_user", description="Fetch a profile")
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("Calculate 15% of 240", ["calculator"]),
+        ("use the calculator to add 2 and 3", ["calculator"]),
+        ("Get user 42", ["get_user"]),
+        ("Get it for me", []),
+    ],
+)
+def test_words_of_one_stem_are_shared(said: str, names: list[str]) -> None:
+    """FIT-1.2: Of a long word its beginning counts, and a name that is said whole counts most."""
+    assert picked(user(said), tools=(TODO, CALCULATOR, USER)) == names
+
+
 def test_the_name_says_more_than_the_description() -> None:
     """FIT-1.2: The tool that fits best is called."""
     both = (Tool("trips", description="Plans trips by weather"), WEATHER)

@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 from schemas import WEATHER, encoded
 
-from llmsim.planning.hints import kind_of
 from llmsim.planning.instances import json_instance
+from llmsim.planning.kinds import kind_of
 from llmsim.planning.said import heard
+from llmsim.schema.document import read
+from llmsim.schema.validation import conforms
 
 TEXT = {"type": "string"}
+DATE = {"type": "string", "format": "date"}
+MOMENT = {"type": "string", "format": "date-time"}
+CODE = {"type": "string", "description": "ISO 639-1 code"}
 NUMBER = {"type": "number"}
 INTEGER = {"type": "integer"}
 NUMBERS = {"type": "array", "items": NUMBER}
@@ -56,6 +61,34 @@ def arguments(properties: dict[str, Any], said: str, seed: int = 7) -> dict[str,
         ("Alice and Bob go to a science fair on Friday.", {"participants": TEXTS}, {"participants": ["Alice", "Bob"]}),
         ("in Celsius", {"unit": {"enum": ["fahrenheit", "celsius"]}}, {"unit": "celsius"}),
         ("the high_priority one", {"p": {"enum": ["low", "high priority"]}}, {"p": "high priority"}),
+        ("Weather in new york please", {"location": TEXT}, {"location": "New York"}),
+        ("Fly on March 3rd, back on 10 March 2027", {"departure_date": DATE, "return_date": DATE}, {"departure_date": "2026-03-03", "return_date": "2027-03-10"}),
+        ("Fly on 2025-03-14", {"departure_date": DATE, "return_date": DATE}, {"departure_date": "2025-03-14", "return_date": "2025-03-21"}),
+        ("2 seats on March 3rd", {"seats": INTEGER}, {"seats": 2}),
+        ("On 2025-06-02 from 14:00 to 3pm", {"start": MOMENT, "end": MOMENT}, {"start": "2025-06-02T14:00:00Z", "end": "2025-06-02T15:00:00Z"}),
+        ("On 2025-06-02 at noon", {"start": MOMENT, "end": MOMENT}, {"start": "2025-06-02T12:00:00Z", "end": "2025-06-02T13:00:00Z"}),
+        ("Invite a@x.com and b@x.com", {"attendees": TEXTS}, {"attendees": ["a@x.com", "b@x.com"]}),
+        ("Email bob@acme.com saying that we are late", {"to": TEXT, "subject": TEXT, "body": TEXT}, {"to": "bob@acme.com", "subject": "We are late", "body": "we are late"}),
+        ("Tell a@x.com", {"to": {"type": "string", "description": "Recipient"}}, {"to": "a@x.com"}),
+        ("Run the command ls -la", {"command": {"type": "string", "description": "The command to run"}}, {"command": "ls -la"}),
+        ("please run git status in the shell", {"command": TEXT}, {"command": "git status"}),
+        ("Execute:\n```python\nprint(1)\n```", {"code": {"type": "string", "description": "Python to run"}}, {"code": "print(1)"}),
+        ("Run SELECT 1 FROM t WHERE s = 'open' on the database", {"query": {"type": "string", "description": "SQL"}}, {"query": "SELECT 1 FROM t WHERE s = 'open'"}),
+        ("commit src/app.py and README.md to branch dev", {"branch": TEXT, "files": TEXTS}, {"branch": "dev", "files": ["src/app.py", "README.md"]}),
+        ("set the status to open in table users", {"status": TEXT, "table": TEXT}, {"status": "open", "table": "users"}),
+        ("Charge $20 to customer cus_A1", {"customer_id": TEXT, "currency": {"type": "string", "pattern": "^[A-Z]{3}$"}}, {"customer_id": "cus_A1", "currency": "USD"}),
+        ('Translate "hi" from English to French', {"source_language": TEXT, "target_language": CODE}, {"source_language": "English", "target_language": "fr"}),
+        ("translate hello to german", {"text": TEXT, "target_lang": TEXT}, {"text": "hello", "target_lang": "german"}),
+        ("How many cm are 5 feet?", {"from_unit": TEXT, "to_unit": TEXT}, {"from_unit": "feet", "to_unit": "cm"}),
+        ("How is Tesla doing?", {"symbol": TEXT}, {"symbol": "TSLA"}),
+        ("Calculate 15% of 240", {"expression": TEXT}, {"expression": "15 / 100 * 240"}),
+        ("add 2 and 3", {"expression": TEXT}, {"expression": "2 + 3"}),
+        ("15 divided by 4", {"operation": {"enum": ["add", "divide"]}}, {"operation": "divide"}),
+        ("click on #submit-btn", {"selector": TEXT}, {"selector": "#submit-btn"}),
+        ("fetch www.python.org", {"url": {"type": "string", "format": "uri"}}, {"url": "https://www.python.org"}),
+        ("Add buy milk to my todo list", {"item": TEXT}, {"item": "Buy milk"}),
+        ("grep for def main in src/", {"pattern": TEXT, "path": TEXT}, {"pattern": "def main", "path": "src/"}),
+        ("A bug on Safari, assign it to Maria", {"assignee": TEXT}, {"assignee": "Maria"}),
         ("size L", {"size": {"enum": ["S", "M", "L", "XL"]}}, {"size": "L"}),
         ("3 stars", {"stars": {"enum": [1, 2, 3, 4, 5]}}, {"stars": 3}),
         ("a circle", {"shape": {"anyOf": [
@@ -115,6 +148,11 @@ def test_a_believable_value_stands_in() -> None:
         ("user_name", "", "person"),
         ("file_name", "", "file"),
         ("q", "", "text"),
+        ("customer_id", "", "code"),
+        ("departure_date", "", "date"),
+        ("x1", "The command to run", "command"),
+        ("to", "Recipient email", "recipient"),
+        ("to_currency", "", "coded to currency"),
         ("value", "The city to look for", "place"),
         ("foo", "", ""),
     ],
@@ -132,3 +170,33 @@ def test_long_messages_are_read_in_part() -> None:
         assert said.names[0].text.startswith("Rome")
         assert len(said.numbers) <= 50
         assert len(said.formulas + said.files + said.codes + said.emails + said.quotes + said.dates) < 400
+
+
+def test_a_title_is_no_place() -> None:
+    """FIT-1.6: What something is called is not where it takes place."""
+    made = arguments({"title": TEXT, "location": TEXT}, 'Create "Design review" called Standup')
+
+    assert made["title"] == "Design review"
+    assert made["location"] not in ("Design", "Standup", "Design review")
+
+
+def test_what_is_made_up_is_of_its_kind() -> None:
+    """FIT-1.6: A command, code and SQL are such even if the message tells none."""
+    sql = {"type": "string", "description": "SQL query"}
+    made = arguments({"command": TEXT, "script": TEXT, "query": sql}, "Do what you think is best")
+
+    assert made["command"] in ("ls -la", "pwd")
+    assert made["script"].startswith("print(")
+    assert made["query"].startswith("SELECT")
+
+
+@pytest.mark.parametrize(
+    "said", ["May 99th, 2025", "2025-02-30", "9999-12-31 at 23:30", "at 77:99 on 2025-01-01"]
+)
+def test_days_that_do_not_exist_are_not_taken(said: str) -> None:
+    """FIT-1.6: What looks like a date or a time and is none breaks nothing."""
+    schema = {"type": "object", "properties": {"a": MOMENT, "b": MOMENT, "c": DATE, "d": DATE}}
+    schema["required"] = list("abcd")
+    made = json.loads(json_instance(encoded(schema), said, random.Random(1)))
+
+    assert conforms(made, read(encoded(schema)))

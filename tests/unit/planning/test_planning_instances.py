@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from typing import Any
 
 import jsonschema
@@ -314,3 +315,82 @@ def test_deep_schemas_are_followed_to_their_end() -> None:
     read_ = read(encoded(schema))
 
     assert conforms(instance(read_, "", random.Random(1)), read_)
+
+
+@pytest.mark.parametrize(
+    ("member", "bounds"),
+    [
+        ({"type": "number"}, {"minimum": 0, "maximum": 1}),
+        ({"type": "integer"}, {"exclusiveMinimum": 0, "multipleOf": 5}),
+        ({"type": "string"}, {"pattern": r"^\d{5}$"}),
+        ({"type": "string"}, {"minLength": 30, "maxLength": 40}),
+        ({"type": "array", "items": {"type": "string"}}, {"minItems": 3, "maxItems": 4}),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "What it is.\n\n"])
+def test_bounds_told_in_a_description_hold(
+    member: dict[str, Any], bounds: dict[str, Any], before: str
+) -> None:
+    """FIT-2.5: As the Anthropic SDK appends them, whatever the message offers; other words beside them are let be."""
+    told = ", ".join(f"{key}: {value}" for key, value in {**bounds, "default": None, "x": "a: b"}.items())
+    schema = {
+        "type": "object",
+        "properties": {"score": {**member, "description": before + "{" + told + "}"}},
+        "required": ["score"],
+    }
+    for seed in range(20):
+        made = json.loads(json_instance(encoded(schema), "I rate 12.5 and 7", random.Random(seed)))
+        assert complaints(made["score"], {**member, **bounds}) == []
+
+
+def test_an_address_with_a_pattern_is_believable() -> None:
+    """FIT-2.1: Zod sends both for an email; it is not made of the pattern's letters."""
+    pattern = (
+        r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
+    )
+    schema = {"type": "string", "format": "email", "pattern": pattern}
+
+    assert json.loads(json_instance(encoded(schema), "", random.Random(7))).endswith("@example.com")
+
+
+def test_bounds_told_in_words_hold() -> None:
+    """FIT-2.5: As the AI SDK appends them, one a line's end."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "n": {"type": "integer", "description": "exclusive minimum: 2; maximum: 4; multiple of: 2."},
+            "id": {"type": "string", "description": "Its id.\npattern: ^[A-Z]{3}-\\d+$."},
+        },
+        "required": ["n", "id"],
+    }
+    for seed in range(20):
+        made = json.loads(json_instance(encoded(schema), "I rate 12 and 7", random.Random(seed)))
+        assert made["n"] == 4
+        assert re.fullmatch(r"[A-Z]{3}-\d+", made["id"])
+
+
+@pytest.mark.parametrize("told", ["{pattern: [a-}", "{minimum: many, minLength: -1}", "{see: below}", "{}"])
+def test_what_is_no_bound_is_prose(told: str) -> None:
+    """FIT-2.5: A description that only looks like it asks for nothing."""
+    schema = {"type": "string", "description": told}
+
+    assert isinstance(json.loads(json_instance(encoded(schema), "", random.Random(7))), str)
+
+
+def test_a_keyword_outweighs_what_is_told() -> None:
+    """FIT-2.5: The schema itself is judged by."""
+    schema = {"type": "integer", "minimum": 50, "maximum": 60, "description": "{maximum: 3}"}
+
+    assert 50 <= json.loads(json_instance(encoded(schema), "", random.Random(7))) <= 60
+
+
+@pytest.mark.parametrize("bounds", [{}, {"maximum": 20}, {"minimum": -7}, {"minimum": 1e308}])
+@pytest.mark.parametrize("step", [50, 0.5])
+def test_unique_multiples(bounds: dict[str, Any], step: float) -> None:
+    """FIT-2.1: There are more of them than lie near."""
+    item = {"type": "number", "multipleOf": step, **bounds}
+    schema = {"type": "array", "items": item, "uniqueItems": True, "minItems": 5}
+    made = json.loads(json_instance(encoded(schema), "", random.Random(0)))
+
+    assert len(made) >= 5
+    assert bounds.get("minimum") == 1e308 or complaints(made, schema) == []

@@ -75,6 +75,10 @@ class TestCalls:
         assert segment.kind is SegmentKind.CALL
         assert json.loads(text(segment)) == {"city": "Paris", "days": 3}
 
+    def test_a_function_without_parameters_gets_none(self) -> None:
+        """FIT-1.6: Its arguments are an empty object, not anything that might be one."""
+        assert text(only(plan(tools=(Tool("now"),), tool_choice=REQUIRED))) == "{}"
+
     def test_name_and_arguments_are_tokens(self) -> None:
         """FIT-1.7: They are counted and the name is there before them."""
         turn = plan(tools=(WEATHER,))

@@ -21,7 +21,7 @@ from llmsim.providers.anthropic.messages import MessageOptions, parse
 from llmsim.providers.anthropic.partial import arguments
 from llmsim.providers.anthropic.rendering import message, render_broken, render_padded, render_plain
 
-PLAIN = MessageOptions()
+PLAIN = MessageOptions(thinks=True)
 ANY = pytest.mark.parametrize("planned", TURNS.values(), ids=TURNS)
 
 VALUES = st.recursive(
@@ -249,6 +249,8 @@ class TestHosted:
         assert len({entry["url"] for entry in found["content"]}) == len(found["content"]) > 1
         assert fetch["input"] == {"url": page["content"]["url"]} == {"url": "https://example.com/the-page"}
         assert page["content"]["content"]["source"]["type"] == "text"
+        # The AI SDK takes no null for it.
+        assert page["content"]["content"]["citations"] == {"enabled": False}
 
     def test_an_address_is_fetched_as_it_is(self) -> None:
         """ANTH-10.9: A query that is an address stays one."""

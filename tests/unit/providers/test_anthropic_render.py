@@ -17,7 +17,7 @@ from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.rendering import message, render_padded, render_plain
 from llmsim.wire.frames import Run
 
-PLAIN = MessageOptions()
+PLAIN = MessageOptions(thinks=True)
 TEXT = passage("Hello", " 🦜", "!", spans=[1, 3, 1])
 
 
@@ -231,3 +231,13 @@ def test_the_same_turn_gives_the_same_bytes(planned: Turn) -> None:
 
     assert joined(render_padded(copy, PLAIN)) == joined(render_padded(planned, PLAIN))
     assert message(copy, PLAIN) == message(planned, PLAIN)
+
+
+def test_thought_that_nobody_asked_for_is_not_told() -> None:
+    """SCRIPT-5.6: A script's thought costs its tokens; without thinking there is no block of it."""
+    unasked = MessageOptions()
+    body = message(TURNS["thinking"], unasked)
+
+    assert [block["type"] for block in body["content"]] == ["text"]
+    assert body["usage"]["output_tokens"] == 8
+    assert sum(sum(run.tokens) for run in render_plain(TURNS["thinking"], unasked)) == 8

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -82,6 +83,13 @@ class TestItems:
         assert base64.b64decode(found["result"], validate=True).startswith(b"\x89PNG\r\n\x1a\n")
         assert found["revised_prompt"] == 'rain "in" Paris'
 
+    def test_a_shell_says_and_does_no_more(self) -> None:
+        """RESP-6.5: What is said is one word of the command that a client runs."""
+        turn = answering(searching("shell", "it's; rm -rf ~ $(date)"), saying("So"))
+        (command,) = answer(RESPONSES, turn)["output"][0]["action"]["commands"]
+
+        assert shlex.split(command) == ["echo", "it's; rm -rf ~ $(date)"]
+
     def test_a_server(self) -> None:
         """RESP-6.5: A server's tools are listed before the first call, which names server, tool and arguments."""
         turn = answering(searching("mcp", "a"), searching("mcp", "b", id="2"), saying("So"))
@@ -89,6 +97,9 @@ class TestItems:
 
         assert (listed["type"], listed["server_label"]) == ("mcp_list_tools", "wiki")
         assert [tool["name"] for tool in listed["tools"]] == ["ask"]
+        # The AI SDK takes no null for them.
+        assert isinstance(listed["tools"][0]["description"], str)
+        assert listed["tools"][0]["annotations"] == {"read_only": False}
         assert (call["type"], call["server_label"], call["name"]) == ("mcp_call", "wiki", "ask")
         assert [json.loads(one["arguments"]) for one in (call, other)] == [{"query": "a"}, {"query": "b"}]
         assert (call["output"], call["error"]) == ("a", None)

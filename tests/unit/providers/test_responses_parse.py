@@ -125,6 +125,17 @@ class TestInput:
         prefixed = custom | {"type": "openai:custom_tool_call"}
         assert message(prefixed) == message(custom)
 
+    @pytest.mark.parametrize(
+        "type_",
+        ["shell_call_output", "local_shell_call_output", "apply_patch_call_output", "computer_call_output"],
+    )
+    def test_what_the_clients_own_machines_answer(self, type_: str) -> None:
+        """FIT-1.3: It is the result of a call, so that the loop ends."""
+        item = {"type": type_, "call_id": "call_1", "output": []}
+
+        assert message(item).role == "tool"
+        assert len(message(item).results) == 1
+
     @pytest.mark.parametrize("type_", ["function_call_output", "custom_tool_call_output"])
     def test_what_tools_answer(self, type_: str) -> None:
         """RESP-1.1, RESP-1.7: A tool answers with a string or parts; its text is the result of the call, and nothing else."""

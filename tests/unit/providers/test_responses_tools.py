@@ -62,6 +62,24 @@ class TestTools:
             Tool("run", ToolKind.CUSTOM, "Runs"),
         )
 
+    def test_a_custom_tool_with_a_grammar(self) -> None:
+        """RESP-6.1: A regular expression is a schema of its texts; Lark is taken, and the text is free."""
+        regex = {"type": "grammar", "syntax": "regex", "definition": "[a-c]{3}"}
+        lark = {"type": "grammar", "syntax": "lark", "definition": 'start: "a"'}
+        tools = prompt(tools=[CUSTOM | {"format": regex}, CUSTOM | {"format": lark}]).tools
+
+        assert [tool.schema for tool in tools] == [b'{"type":"string","pattern":"^(?:[a-c]{3})$"}', b""]
+
+    def test_a_grammar_that_is_none(self) -> None:
+        """FIT-2.3: What is no regular expression is refused where it stands."""
+        regex = {"type": "grammar", "syntax": "regex", "definition": "[a-"}
+        error = refused(tools=[CUSTOM | {"format": regex}])
+
+        assert (error["param"], error["code"]) == (
+            "tools[0].format.definition",
+            "invalid_function_parameters",
+        )
+
     @pytest.mark.parametrize(
         ("named", "kind"),
         [

@@ -130,3 +130,13 @@ def test_sentences_are_short() -> None:
 
     assert len(told) == 3
     assert all(len(sentence) < 1000 for sentence in told)
+
+
+def test_a_pattern_that_runs_away_is_given_up() -> None:
+    """SCRIPT-4.3: What would take for ever is told, and nobody waits for it."""
+    prompt = Prompt(model="m", messages=(Message("user", ("a" * 5000 + "!",)),))
+    expect = Expectation(said=TextExpectation(matches=r"^(a|a)*b$|^(a+)+$"))
+
+    (sentence,) = unmet(expect, prompt)
+
+    assert "tries too many ways" in sentence

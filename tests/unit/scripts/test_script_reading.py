@@ -331,7 +331,7 @@ class TestMistakes:
             ({"latency": 5}, "turns[0].latency: wanted the name of a profile, or a table with ttft_ms and itl_ms, found 5"),
             ({"stream_fault": {"kind": "stall", "after_tokens": 1}}, 'turns[0].stream_fault: "for_ms" is missing'),
             ({"stream_fault": {"kind": "disconnect", "after_tokens": 1, "message": "x"}}, 'turns[0].stream_fault.message: belongs to a stream_fault of kind "error"'),
-            ({"expect": {"matches": "("}}, "turns[0].expect.matches: no regular expression: missing ), unterminated subpattern"),
+            ({"expect": {"matches": "("}}, "turns[0].expect.matches: no regular expression: missing )"),
             ({"expect": {"contain": "x"}}, 'turns[0].expect.contain: unknown key; did you mean "contains"?'),
             ({"expect": {"message_count": {"min": 3, "max": 2}}}, "turns[0].expect.message_count.min: is more than max, 2; found 3"),
             ({"expect": {"message_count": {}}}, "turns[0].expect.message_count: wanted min, max, or both, found neither"),

@@ -25,6 +25,18 @@ def test_entries_are_read_in_order(journal: Journal) -> None:
     assert ([entry.number for entry in entries], more) == ([2, 3], True)
 
 
+def test_a_page_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SESS-4.3: Large entries make short pages; none is left out."""
+    monkeypatch.setattr("llmsim.state.journal._LARGEST_PAGE", 25)
+    for _ in range(5):
+        journal.write("a", 0.0, b"1234567890")
+
+    entries, more = journal.read()
+    assert ([entry.number for entry in entries], more) == ([1, 2, 3], True)
+    entries, more = journal.read(after=3)
+    assert ([entry.number for entry in entries], more) == ([4, 5], False)
+
+
 def test_an_entry_is_completed(journal: Journal) -> None:
     """SESS-4.2: How a request ended is known when it has ended."""
     number = journal.write("a", 1.0, b"{}")

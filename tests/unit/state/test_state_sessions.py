@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llmsim.state.holders import holder, lives, own_holder
-from llmsim.state.sessions import Claim, Failure, Judgement, Sessions
+from llmsim.state.holders import holder, lives, own_holder, started_of
+from llmsim.state.sessions import Claim, Failure, Judgement, OutdatedError, Sessions
 
 FORK = multiprocessing.get_context("fork")
 YES = Judgement()
@@ -25,7 +25,7 @@ def turns(sessions: Sessions, count: int, session: str = "a", script: str = "s")
     """Give out turns and have them played."""
     cursors = []
     for _ in range(count):
-        claim = sessions.play(session, script, lambda _: YES)
+        claim = sessions.play(session, script, 1, lambda _: YES)
         assert claim is not None
         sessions.settle(claim, played=True)
         cursors.append(claim.cursor)
@@ -51,7 +51,7 @@ class TestCursors:
         """SESS-1.6: The turn waits for a request that fits; what was not met is remembered."""
         unfit = Judgement(plays=False, met=False, unmet=("wanted x",))
 
-        assert sessions.play("a", "s", lambda _: unfit) is None
+        assert sessions.play("a", "s", 1, lambda _: unfit) is None
         assert turns(sessions, 1) == [0]
         (standing,) = sessions.standings("a")
         assert (standing.cursor, standing.met, standing.failed) == (1, 0, 1)
@@ -60,7 +60,7 @@ class TestCursors:
     def test_the_last_failures_are_remembered(self, sessions: Sessions) -> None:
         """SESS-1.6: However many there are, memory is bounded; the count is exact."""
         for number in range(50):
-            sessions.play("a", "s", lambda _, n=number: Judgement(plays=False, met=False, unmet=(str(n),)))
+            sessions.play("a", "s", 1, lambda _, n=number: Judgement(plays=False, met=False, unmet=(str(n),)))
         (standing,) = sessions.standings()
 
         assert standing.failed == 50
@@ -74,7 +74,7 @@ class TestCursors:
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            sessions.play("a", "s", judge)
+            sessions.play("a", "s", 1, judge)
         assert turns(sessions, 1) == [1]
 
 
@@ -83,13 +83,13 @@ class TestClaims:
 
     def test_a_turn_that_is_being_played_is_not_given_out_again(self, sessions: Sessions) -> None:
         """SESS-1.1: Two requests at once get two turns."""
-        first, second = (sessions.play("a", "s", lambda _: YES) for _ in range(2))
+        first, second = (sessions.play("a", "s", 1, lambda _: YES) for _ in range(2))
 
-        assert (first, second) == (Claim("a", "s", 0), Claim("a", "s", 1))
+        assert (first, second) == (Claim("a", "s", 0, 1), Claim("a", "s", 1, 2))
 
     def test_a_turn_that_is_handed_back_goes_to_the_next(self, sessions: Sessions) -> None:
         """SESS-1.3: What a worker could not play is played for the next request, and counts once."""
-        claim = sessions.play("a", "s", lambda _: YES)
+        claim = sessions.play("a", "s", 1, lambda _: YES)
         assert claim is not None
         sessions.settle(claim, played=False)
 
@@ -103,7 +103,7 @@ class TestClaims:
         claimed = FORK.Event()
 
         def worker() -> None:
-            sessions.play("a", "s", lambda _: YES)
+            sessions.play("a", "s", 1, lambda _: YES)
             claimed.set()
             time.sleep(60)
 
@@ -119,13 +119,68 @@ class TestClaims:
 
     def test_settling_what_is_forgotten_counts_nothing(self, sessions: Sessions) -> None:
         """SESS-1.4: A turn that was under way when its session was reset belongs to nobody."""
-        claim = sessions.play("a", "s", lambda _: YES)
+        claim = sessions.play("a", "s", 1, lambda _: YES)
         assert claim is not None
         sessions.forget("a")
         turns(sessions, 1)
         sessions.settle(claim, played=True)
 
         assert sessions.standings()[0].played == 1
+
+    @pytest.mark.parametrize("played", [False, True])
+    def test_settling_late_touches_no_claim_after_a_reset(self, sessions: Sessions, played: bool) -> None:
+        """SESS-1.4: A turn of the former session is not taken for the same turn of the new one."""
+        late = sessions.play("a", "s", 1, lambda _: YES)
+        sessions.forget("a")
+        now = sessions.play("a", "s", 1, lambda _: YES)
+        assert late is not None
+        assert now is not None
+        assert late.cursor == now.cursor == 0
+        sessions.settle(late, played=played)
+
+        assert sessions.standings()[0].played == 0
+        assert turns(sessions, 1) == [1]
+        sessions.settle(now, played=True)
+        assert sessions.standings()[0].played == 2
+
+    def test_the_next_turn_is_told(self, sessions: Sessions) -> None:
+        """SESS-1.3: Where a session stands counts what was handed back."""
+        assert sessions.place("a", "s") == 0
+        claims = [sessions.play("a", "s", 1, lambda _: YES) for _ in range(3)]
+        assert sessions.place("a", "s") == 3
+        for claim in claims[1:]:
+            assert claim is not None
+            sessions.settle(claim, played=False)
+
+        assert sessions.place("a", "s") == 1
+        assert turns(sessions, 3) == [1, 2, 3]
+
+
+class TestEditions:
+    """Scripts that are replaced."""
+
+    def test_a_newer_edition_begins_anew(self, sessions: Sessions) -> None:
+        """SESS-3.2: From its first turn, with nothing of what was played or handed back of the former."""
+        turns(sessions, 2)
+        claim = sessions.play("a", "s", 1, lambda _: YES)
+        assert claim is not None
+        first = sessions.play("a", "s", 2, lambda _: YES)
+        sessions.settle(claim, played=False)
+
+        assert first is not None
+        assert first.cursor == 0
+        second = sessions.play("a", "s", 2, lambda _: YES)
+        assert second is not None
+        assert second.cursor == 1
+        assert sessions.standings()[0].played == 0
+
+    def test_an_older_edition_is_not_played_any_more(self, sessions: Sessions) -> None:
+        """SESS-3.2: A worker that has the former script in hand has to read again, and moves nothing."""
+        sessions.play("a", "s", 2, lambda _: YES)
+
+        with pytest.raises(OutdatedError):
+            sessions.play("a", "s", 1, lambda _: YES)
+        assert sessions.place("a", "s") == 1
 
 
 def hammer(sessions: Sessions, count: int, say: Callable[[list[int]], None]) -> None:
@@ -187,3 +242,14 @@ def test_holders_are_known_by_their_start() -> None:
 
     assert not lives(child)
     process.join()
+
+
+@pytest.mark.parametrize(
+    ("state", "flags", "started"),
+    [("S", "4194560", "77"), ("R", "4194564", None), ("Z", "4194560", None), ("X", "0", None)],
+)
+def test_who_is_being_ended_is_dead(state: str, flags: str, started: str | None) -> None:
+    """SESS-1.3: Connections close before a killed process is gone; who asks again at once finds its turn free."""
+    stat = f"12 (a) b) {state} 1 12 12 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 77 0 0"
+
+    assert started_of(stat) == started

@@ -1,0 +1,262 @@
+"""The command line of `scripts/bench`."""
+
+import resource
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from . import chart, clients, machine, markdown, report
+from .asking import ENDPOINTS, endpoint
+from .comparison import ratios
+from .problems import BenchError
+from .results import Closed, Headroom, Paced, Results, best_closed, best_paced
+from .sweep import Plan, Sweep, stolen_ticks
+
+PARTS = ("throughput", "streams", "pacing", "start-up")
+
+_EPILOG = """\b
+Parts:
+  throughput   unstreamed replies of 16 tokens: requests/s, time of a reply
+  streams      streamed replies of 100 tokens, sent at once: streams/s, tokens/s
+  pacing       streams held open at a constant pace: how late tokens arrive, how much
+               later than planned replies end, memory of a stream
+  start-up     from the start of the process to its first answer
+
+\b
+Examples:
+  scripts/bench                                 all parts, two to three minutes
+  scripts/bench --quick                         all parts, some 20 seconds: does it run?
+  scripts/bench pacing --streams 1000,2000 --seconds 20
+  scripts/bench streams --tokens 10,100,1000    what longer replies cost
+  scripts/bench throughput --against aimock=http://127.0.0.1:4010/v1
+  scripts/bench --json bench.json --chart bench.svg
+
+Servers run on the first cores, the client on the others. A row is ok when less than 0.1 % of
+the requests failed and p99 (of a reply, of a token's lateness) is below 50 ms. Close other programs first.
+"""
+
+
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """A list like 1,8,32."""
+
+    name = "N,N,…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Read it."""
+        try:
+            numbers = tuple(int(word) for word in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or min(numbers) < 1:
+            self.fail(f"{value!r} is no list like 1,8,32", param, ctx)
+        return numbers
+
+
+def _default_workers() -> tuple[int, ...]:
+    cores = len(machine.available_cores())
+    return tuple(sorted({1, *(power for power in (2, 4, 8, 16, 32, 64) if power < cores), cores}))
+
+
+@click.command(
+    epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS), metavar="[PART]...")
+@click.option("--quick", is_flag=True, help="Few and short rows, as in CI.")
+@click.option("--workers", type=Numbers(), help="Worker processes. [default: 1, 2, 4, … all cores]")
+@click.option(
+    "--connections", type=Numbers(), help="Open requests of throughput and streams. [default: 1,8,32,128]"
+)
+@click.option(
+    "--streams",
+    type=Numbers(),
+    help="Open streams of pacing, until two rows fail. [default: 250,500,1000,1500,2000,2500,3000]",
+)
+@click.option(
+    "--tokens", type=Numbers(), help="Length of streamed replies; pacing takes the first. [default: 100]"
+)
+@click.option(
+    "--ttft",
+    type=click.FloatRange(0),
+    default=200,
+    show_default=True,
+    help="Time to first token of pacing, ms.",
+)
+@click.option(
+    "--gap", type=click.FloatRange(0.1), default=40, show_default=True, help="Time between its tokens, ms."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.2), help="Length of a row, after the warm-up. [default: 3]"
+)
+@click.option("--model", default="gpt-4o", show_default=True, help="Model that is asked for.")
+@click.option(
+    "--path",
+    default="/openai/v1/chat/completions",
+    show_default=True,
+    help="Endpoint of llmsim that is measured.",
+)
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="NAME=URL",
+    help="Measure this OpenAI-compatible server too; may be repeated. In pacing only when that is named, as the server "
+    "must have the same --ttft and --gap.",
+)
+@click.option(
+    "--client",
+    type=click.Choice(("auto", "compiled", "portable")),
+    default="auto",
+    show_default=True,
+    help="auto: wrk for throughput if it is installed, and client.c, or the one in Python where there is no compiler.",
+)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the results there."
+)
+@click.option(
+    "--chart", "chart_file", type=click.Path(path_type=Path, dir_okay=False), help="Draw them there, as SVG."
+)
+@click.option(
+    "--markdown",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Put the tables into this page, between its lines <!-- bench --> and <!-- /bench -->.",
+)
+def main(
+    parts: tuple[str, ...],
+    quick: bool,
+    workers: tuple[int, ...] | None,
+    connections: tuple[int, ...] | None,
+    streams: tuple[int, ...] | None,
+    tokens: tuple[int, ...] | None,
+    ttft: float,
+    gap: float,
+    seconds: float | None,
+    model: str,
+    path: str,
+    against: tuple[str, ...],
+    client: str,
+    json_file: Path | None,
+    chart_file: Path | None,
+    page: Path | None,
+) -> None:
+    """Measure what a simulator on this machine can take: all parts, or those that are named."""
+    if page is not None and not markdown.has_place(page.read_text(encoding="utf-8")):
+        raise click.BadParameter(
+            f"{page} has no line {markdown.BEGIN} before {markdown.END}", param_hint="--markdown"
+        )
+    try:
+        peers = tuple(
+            endpoint(name or "peer", url) for name, _, url in (word.rpartition("=") for word in against)
+        )
+        if not path.endswith(ENDPOINTS):
+            raise click.BadParameter(
+                f"{path} does not end with one of {', '.join(ENDPOINTS)}", param_hint="--path"
+            )
+        console, chosen = Console(stderr=True, highlight=False), _client(client)
+        plan = Plan(
+            model=model,
+            path=path,
+            workers=workers or ((1,) if quick else _default_workers()),
+            connections=connections or ((1, 32) if quick else (1, 8, 32, 128)),
+            streams=streams or ((100,) if quick else (250, 500, 1000, 1500, 2000, 2500, 3000)),
+            tokens=tokens or ((25,) if quick else (100,)),
+            ttft=ttft / 1000,
+            gap=gap / 1000,
+            seconds=seconds or (1 if quick else 3),
+            starts=1 if quick else 5,
+            peers=peers,
+            wrk=client == "auto" and shutil.which("wrk") is not None,
+        )
+        results = _measure(plan, chosen, parts, lambda doing: console.print(f"[dim]{doing}[/dim]"))
+    except BenchError as problem:
+        raise click.ClickException(str(problem)) from None
+    report.show(results, Console(width=None if sys.stdout.isatty() else 120))
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    if chart_file is not None:
+        chart_file.write_text(chart.svg(results), encoding="utf-8")
+    if page is not None:
+        page.write_text(markdown.put(page.read_text(encoding="utf-8"), results), encoding="utf-8")
+
+
+def _client(wanted: str) -> clients.Client:
+    if wanted == "portable":
+        return clients.portable()
+    if wanted == "auto" and clients.compiler() is None:
+        click.echo("No C compiler: measuring with the slower client in Python.", err=True)
+        return clients.portable()
+    return clients.compiled()
+
+
+def _measure(
+    plan: Plan, client: clients.Client, named: tuple[str, ...], tell: Callable[[str], None]
+) -> Results:
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    parts = named or PARTS
+    taken_at = datetime.now(UTC).isoformat(timespec="seconds")
+    who = f"wrk (throughput), {client.name}" if plan.wrk else client.name
+    where = machine.describe(version=_version(), client=who)
+    sweep, stolen = Sweep(plan, client, tell), stolen_ticks()
+    sweep.look_for_peers()
+
+    closed: list[Closed] = []
+    paced: list[Paced] = []
+    headroom: list[Headroom] = []
+    for part, rows in (("throughput", sweep.throughput), ("streams", sweep.streams)):
+        if part in parts:
+            closed += rows()
+            tokens = plan.tokens[0] if part == "streams" else None
+            if best := best_closed(tuple(closed), part, tokens=tokens):
+                headroom.append(sweep.closed_headroom(best))
+    if "pacing" in parts:
+        paced += sweep.pacing(peers="pacing" in named)
+        if held := best_paced(tuple(paced)):
+            headroom.append(sweep.paced_headroom(held))
+    start_up = tuple(sweep.start_up()) if "start-up" in parts else ()
+    ticks = stolen_ticks()
+    return Results(
+        taken_at=taken_at,
+        command=_command(sys.argv[1:]),
+        machine=where,
+        seconds=plan.seconds,
+        pace_ms=(plan.ttft * 1000, plan.gap * 1000),
+        reply_tokens=plan.tokens[0],
+        closed=tuple(closed),
+        paced=tuple(paced),
+        start_up=tuple(round(seconds, 3) for seconds in start_up),
+        headroom=tuple(headroom),
+        ratios=ratios(tuple(closed), tuple(paced), tokens=plan.tokens[0]),
+        stolen=round((ticks[0] - stolen[0]) / max(1, ticks[1] - stolen[1]), 4),
+    )
+
+
+def _command(words: list[str]) -> str:
+    """Give the command that measures the same; where its results went is nobody else's business."""
+    kept = ["scripts/bench"]
+    rest = iter(words)
+    for word in rest:
+        name, given, _ = word.partition("=")
+        if name not in ("--json", "--chart", "--markdown"):
+            kept.append(word)
+        elif not given:
+            next(rest, None)
+    return shlex.join(kept)
+
+
+def _version() -> str:
+    """Read the version of the checkout that is measured."""
+    text = (machine.ROOT / "llmsim" / "__init__.py").read_text(encoding="utf-8")
+    return text.partition('__version__ = "')[2].partition('"')[0]
+
+
+if __name__ == "__main__":
+    main(prog_name="scripts/bench")

@@ -1,0 +1,356 @@
+"""The measurements, one row after the other.
+
+Decisions:
+* A fresh server for each number of workers, and in pacing for each row: memory and wear of one row do not show in the next.
+* Paced streams start spread over the length of a reply, so that their tokens are as spread as those of real traffic.
+* A peer is measured as it stands: how it is started, and its latency, are its owner's business. So `pacing`
+  compares only when it is asked for by name.
+* Pacing ends with the second row in turn that fails: one alone may be a neighbour's fault, and two show how it fails.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from . import asking, servers
+from .asking import Endpoint
+from .clients import Client, Load, run_wrk
+from .machine import Cores, available_cores, cores_for
+from .processes import Usage, memory_kb
+from .results import Closed, Headroom, Paced, complaint
+
+UNSTREAMED_TOKENS = 16
+"""Length of replies in `throughput`."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be measured.
+
+    Attributes:
+        model: Which model is asked for.
+        path: Of the endpoint.
+        workers: Numbers of workers.
+        connections: Open requests of `throughput` and `streams`.
+        streams: Held streams of `pacing`, rising; it ends when two rows in turn do not meet the criteria.
+        tokens: Lengths of streamed replies; `pacing` takes the first.
+        ttft: Planned time to first token of `pacing`, in seconds.
+        gap: Planned gap, in seconds.
+        seconds: Length of a row's window.
+        starts: How many times `start-up` starts a server.
+        peers: Other servers.
+        wrk: Whether wrk measures `throughput`.
+    """
+
+    model: str
+    path: str
+    workers: tuple[int, ...]
+    connections: tuple[int, ...]
+    streams: tuple[int, ...]
+    tokens: tuple[int, ...]
+    ttft: float
+    gap: float
+    seconds: float
+    starts: int
+    peers: tuple[Endpoint, ...]
+    wrk: bool
+
+    @property
+    def reply_seconds(self) -> float:
+        """How long a paced reply takes."""
+        return self.ttft + (self.tokens[0] - 1) * self.gap
+
+
+class Sweep:
+    """Measures, with one client and one plan."""
+
+    def __init__(self, plan: Plan, client: Client, tell: Callable[[str], None]) -> None:
+        self.plan = plan
+        self.client = client
+        self.tell = tell
+        self._samples: dict[tuple[str, int], tuple[Endpoint, bytes]] = {}
+
+    def body(self, to: Endpoint, *, stream: bool, tokens: int) -> bytes:
+        """Write the request."""
+        return asking.body(to, model=self.plan.model, stream=stream, tokens=tokens)
+
+    def look_for_peers(self) -> None:
+        """Ask each peer once.
+
+        Raises:
+            BenchError: One does not answer.
+        """
+        for peer in self.plan.peers:
+            asking.sample(peer, self.body(peer, stream=False, tokens=UNSTREAMED_TOKENS))
+
+    # throughput and streams
+
+    def throughput(self) -> Iterator[Closed]:
+        """Measure unstreamed replies."""
+        yield from self._closed("throughput", UNSTREAMED_TOKENS)
+
+    def streams(self) -> Iterator[Closed]:
+        """Measure streamed replies, sent at once."""
+        for tokens in self.plan.tokens:
+            yield from self._closed("streams", tokens)
+
+    def _closed(self, part: str, tokens: int) -> Iterator[Closed]:
+        plan = self.plan
+        for workers in plan.workers:
+            cores = cores_for(workers, available_cores())
+            with servers.llmsim(
+                plan.path, workers=workers, tokens=tokens, model=plan.model, cores=cores.server
+            ) as server:
+                self._keep_sample(part, server.endpoint, tokens=tokens)
+                for connections in plan.connections:
+                    yield self._closed_row(
+                        part,
+                        server.endpoint,
+                        connections,
+                        tokens,
+                        workers,
+                        server.workers,
+                        shared=cores.shared,
+                    )
+        cores = cores_for(1, available_cores())
+        for peer in plan.peers:
+            for connections in plan.connections:
+                yield self._closed_row(part, peer, connections, tokens, None, (), shared=cores.shared)
+
+    def _closed_row(
+        self,
+        part: str,
+        to: Endpoint,
+        connections: int,
+        tokens: int,
+        workers: int | None,
+        pids: tuple[int, ...],
+        *,
+        shared: bool,
+    ) -> Closed:
+        streamed = part == "streams"
+        length = f", {tokens} tokens" if streamed else ""
+        self.tell(f"{part}: {to.name}, {_counted(workers, 'worker')}{connections} connections{length}")
+        load = Load(
+            to=to,
+            body=self.body(to, stream=streamed, tokens=tokens),
+            connections=connections,
+            seconds=self.plan.seconds,
+            tokens=tokens if streamed and workers else 0,
+        )
+        cores = cores_for(workers or 1, available_cores())
+        usage = Usage(pids, cores)
+        # wrk has no warm-up, and ours is a part of the time that the server works.
+        if self.plan.wrk and not streamed:
+            seen = run_wrk(load, cores.client)
+            worked = seen.seconds
+        else:
+            seen = self.client.run(load, cores.client)
+            worked = seen.seconds + load.warmup
+        usage.stop()
+        used = usage.server / worked * seen.seconds
+        return Closed(
+            part="streams" if streamed else "throughput",
+            target=to.name,
+            workers=workers,
+            connections=connections,
+            tokens=round(seen.tokens / seen.requests, 1) if load.tokens == 0 and seen.tokens else tokens,
+            requests_per_second=round(seen.requests / seen.seconds, 1),
+            tokens_per_second=round(seen.tokens / seen.seconds, 1) if streamed else None,
+            p50_ms=seen.p50_ms,
+            p99_ms=seen.p99_ms,
+            error_share=seen.error_share,
+            server_us=round(used / seen.requests * 1e6, 1) if pids and seen.requests else None,
+            client_share=round(seen.client_share, 3),
+            shared=shared,
+            foreign=usage.foreign(seen.client_share),
+            problem=complaint(
+                error_share=seen.error_share, p99_ms=seen.p99_ms, client_share=seen.client_share
+            ),
+        )
+
+    def closed_headroom(self, best: Closed) -> Headroom:
+        """Let the client that measured a row measure a server that does nothing."""
+        plan, streamed = self.plan, best.part == "streams"
+        self.tell(f"{best.part}: what the client could do")
+        to, reply = self._samples[best.part, int(best.tokens)]
+        cores = cores_for(1, available_cores())
+        with servers.trivial(
+            self.client, to, asking.frames(reply, to.mark, paced=False), cores=cores.server
+        ) as trivial:
+            load = Load(
+                to=trivial,
+                body=self.body(trivial, stream=streamed, tokens=int(best.tokens)),
+                connections=best.connections,
+                seconds=min(plan.seconds, 2),
+            )
+            wrk = plan.wrk and not streamed
+            seen = run_wrk(load, cores.client) if wrk else self.client.run(load, cores.client)
+        return Headroom(
+            part=best.part,
+            unit="streams/s" if streamed else "requests/s",
+            ceiling=round(seen.requests / seen.seconds, 1),
+            measured=best.requests_per_second,
+        )
+
+    def _keep_sample(self, part: str, to: Endpoint, *, tokens: int) -> None:
+        """Fetch a reply for the trivial server to repeat."""
+        if (part, tokens) not in self._samples:
+            data = self.body(to, stream=part == "streams", tokens=tokens)
+            self._samples[part, tokens] = to, asking.sample(to, data)
+
+    # pacing
+
+    def pacing(self, *, peers: bool) -> Iterator[Paced]:
+        """Measure held streams, more and more."""
+        plan = self.plan
+        for workers in plan.workers:
+            yield from _until_it_fails(self._held(workers, streams) for streams in plan.streams)
+        for peer in plan.peers if peers else ():
+            yield from _until_it_fails(self._held_by(peer, streams) for streams in plan.streams)
+
+    def _held(self, workers: int, streams: int) -> Paced:
+        plan, cores = self.plan, cores_for(workers, available_cores())
+        self.tell(f"pacing: llmsim, {_counted(workers, 'worker')}{streams:,} streams")
+        with servers.llmsim(
+            plan.path,
+            workers=workers,
+            tokens=plan.tokens[0],
+            model=plan.model,
+            cores=cores.server,
+            pace=(plan.ttft, plan.gap),
+        ) as server:
+            self._keep_sample("streams", server.endpoint, tokens=plan.tokens[0])
+            return self._paced_row(
+                server.endpoint, streams, workers, server.workers, cores, shared=cores.shared
+            )
+
+    def _held_by(self, peer: Endpoint, streams: int) -> Paced:
+        cores = cores_for(1, available_cores())
+        self.tell(f"pacing: {peer.name}, {streams:,} streams")
+        return self._paced_row(peer, streams, None, (), cores, shared=cores.shared)
+
+    def _paced_load(self, to: Endpoint, streams: int) -> Load:
+        plan = self.plan
+        return Load(
+            to=to,
+            body=self.body(to, stream=True, tokens=plan.tokens[0]),
+            connections=streams,
+            seconds=plan.seconds,
+            warmup=0.5,
+            ramp=plan.reply_seconds,
+            tokens=plan.tokens[0],
+            pace=(plan.ttft, plan.gap),
+        )
+
+    def _paced_row(
+        self,
+        to: Endpoint,
+        streams: int,
+        workers: int | None,
+        pids: tuple[int, ...],
+        cores: Cores,
+        *,
+        shared: bool,
+    ) -> Paced:
+        plan = self.plan
+        empty_kb = memory_kb(pids)
+        load = self._paced_load(to, streams)
+        run = self.client.start(load, cores.client)
+        time.sleep(load.ramp + load.warmup)
+        usage = Usage(pids, cores)
+        time.sleep(load.seconds * 0.8)
+        usage.stop()
+        held_kb = memory_kb(pids)
+        seen = run.outcome()
+        server_share = usage.server / usage.seconds
+
+        # A stream waits for its next request no longer than one trip over loopback, which is left out here.
+        offered = streams * plan.tokens[0] / plan.reply_seconds
+        rate = seen.tokens / seen.seconds
+        late, drift = seen.lateness, seen.drift.mean_ms()
+        return Paced(
+            target=to.name,
+            workers=workers,
+            streams=streams,
+            offered=round(offered, 1),
+            tokens_per_second=round(rate, 1),
+            p50_ms=late.quantile_ms(0.5),
+            p99_ms=late.quantile_ms(0.99),
+            p999_ms=late.quantile_ms(0.999),
+            drift_ms=None if drift is None else round(drift, 3),
+            early=seen.early,
+            error_share=seen.error_share,
+            server_us=round(server_share / rate * 1e6, 1) if pids and rate else None,
+            server_share=round(server_share, 3) if pids else None,
+            client_share=round(seen.client_share, 3),
+            stream_kb=round((held_kb - empty_kb) / streams, 1) if pids else None,
+            shared=shared,
+            foreign=usage.foreign(seen.client_share),
+            problem=complaint(
+                error_share=seen.error_share,
+                p99_ms=late.quantile_ms(0.99),
+                client_share=seen.client_share,
+                delivered=rate / offered,
+                what="p99 late by",
+            ),
+        )
+
+    def paced_headroom(self, best: Paced) -> Headroom:
+        """Let the client take events as fast as they come, and see how late it finds ones that are on time."""
+        plan = self.plan
+        self.tell("pacing: what the client could do")
+        to, reply = self._samples["streams", plan.tokens[0]]
+        frames = asking.frames(reply, to.mark, paced=True)
+        cores = cores_for(1, available_cores())
+        load = self._paced_load(to, best.streams)
+        with servers.trivial(
+            self.client, to, frames, cores=cores.server, pace=(plan.ttft, plan.gap)
+        ) as trivial:
+            punctual = self.client.run(msgspec.structs.replace(load, to=trivial), cores.client)
+        with servers.trivial(self.client, to, frames, cores=cores.server, pace=(0, 0)) as trivial:
+            flood = msgspec.structs.replace(
+                load, to=trivial, ramp=0.0, seconds=min(plan.seconds, 2), pace=None
+            )
+            flooded = self.client.run(flood, cores.client)
+        return Headroom(
+            part="pacing",
+            unit="events/s",
+            ceiling=round(flooded.tokens / flooded.seconds, 1),
+            measured=best.tokens_per_second,
+            p99_ms=punctual.lateness.quantile_ms(0.99),
+        )
+
+    # start-up
+
+    def start_up(self) -> Iterator[float]:
+        """Measure from the start of the process to its first answer."""
+        plan, cores = self.plan, cores_for(1, available_cores())
+        for number in range(1, plan.starts + 1):
+            self.tell(f"start-up: {number} of {plan.starts}")
+            with servers.llmsim(
+                plan.path, workers=1, tokens=UNSTREAMED_TOKENS, model=plan.model, cores=cores.server
+            ) as server:
+                yield server.seconds
+
+
+def _until_it_fails(rows: Iterator[Paced]) -> Iterator[Paced]:
+    failed = 0
+    for row in rows:
+        yield row
+        failed = failed + 1 if row.problem else 0
+        if failed == 2:
+            return
+
+
+def stolen_ticks() -> tuple[int, int]:
+    """Give the machine's ticks that went to other guests of its host, and all of them."""
+    ticks = [
+        int(word) for word in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
+    ]
+    return ticks[7], sum(ticks)
+
+
+def _counted(number: int | None, noun: str) -> str:
+    return "" if number is None else f"{number} {noun}{'s' * (number != 1)}, "

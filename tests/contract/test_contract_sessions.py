@@ -1,0 +1,786 @@
+"""Every endpoint that says something: scripts, sessions, control and the journal."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgi import Exchange, Simulator, broken, settings_of, simulator
+from endpoints import ENDPOINTS, Endpoint
+from test_contract_breaking import served
+from transcripts import AGENT, AGENT_TOLD, Told, streamed, told
+from websockets.asyncio.client import connect
+
+from llmsim.errors import ScriptError
+from llmsim.server.asgi import Application
+
+SLOW = {"ttft_ms": 60_000, "itl_ms": 0}
+
+STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+
+
+class Stage:
+    """A worker, and what tests ask of it."""
+
+    def __init__(self, **tables: Any) -> None:
+        self.worker: Simulator = simulator(**tables)
+        shared = self.worker.application.shared
+        shared.sessions.forget()
+        shared.journal.clear()
+        for volume in shared.library.all():
+            shared.library.delete(volume.name)
+        self.worker.application.publish_scripts()
+
+    async def ask(
+        self,
+        endpoint: Endpoint,
+        *,
+        stream: bool = False,
+        session: str | None = "s",
+        script: str | None = "x",
+        **fields: Any,
+    ) -> Exchange:
+        """Ask for a turn."""
+        body = body_of(endpoint, stream=stream, **fields)
+        return await self.worker.ask("POST", endpoint.path, body, headers=cues(session, script))
+
+    async def told(self, endpoint: Endpoint, **options: Any) -> Told:
+        """Ask for a turn, and tell what it says."""
+        exchange = await self.ask(endpoint, **options)
+        return told(exchange.status, exchange.body)
+
+    async def control(
+        self, method: str, path: str, body: Any = b"", *, form: str = "", query: str = ""
+    ) -> Exchange:
+        """Call the control API."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.worker.ask(
+            method, f"/llmsim/{path}", data, headers={"content-type": form}, query=query
+        )
+
+    async def load(self, script: Any, name: str = "x") -> None:
+        """Load a script."""
+        assert (await self.control("PUT", f"scripts/{name}", script)).status in (200, 201)
+
+    async def standing(self, session: str = "s", script: str = "x") -> Any:
+        """Tell where a session stands in a script."""
+        answer = await self.control("GET", f"sessions/{session}")
+        (found,) = [one for one in answer.json["scripts"] if one["script"] == script]
+        return found
+
+    async def asked(self) -> Any:
+        """Wait until a request of the session was decided; give the entries."""
+        for _ in range(20_000):
+            if entries := await self.journal():
+                return entries
+            await asyncio.sleep(0.001)
+        raise AssertionError("nothing was asked")
+
+    async def journal(self, query: str = "session=s") -> Any:
+        """Give the entries of a session."""
+        return (await self.control("GET", "requests", query=query)).json["requests"]
+
+
+def cues(session: str | None, script: str | None) -> dict[str, str]:
+    """Name a session and a script."""
+    named = {"x-llmsim-session": session, "x-llmsim-script": script}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def body_of(endpoint: Endpoint, *, stream: bool = False, **fields: Any) -> bytes:
+    """Ask for an answer without a tight limit."""
+    limit = "max_output_tokens" if "responses" in endpoint.path else "max_tokens"
+    return endpoint.body(**({"model": "gpt-4o", limit: 1000} | ({"stream": True} if stream else {}) | fields))
+
+
+def saying(endpoint: Endpoint, text: str) -> dict[str, Any]:
+    """Give the fields of a request that says something."""
+    if "responses" in endpoint.path:
+        return {"input": text}
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+def counting(turns: int, **more: Any) -> dict[str, Any]:
+    """Write a script whose turns say their numbers."""
+    return {"turns": [{"type": "assistant", "text": f"{number}"} for number in range(turns)]} | more
+
+
+class TestPlaying:
+    """One script, every API."""
+
+    @STREAMED
+    async def test_a_script_plays_the_same_over_every_api(self, streamer: Endpoint, stream: bool) -> None:
+        """SESS-5.1, SESS-5.2, SESS-2.2: Text, calls, errors and both; an error is one of HTTP, also where a stream was asked for."""
+        stage = Stage()
+        await stage.load(AGENT)
+        heard = [await stage.told(streamer, stream=stream) for _ in AGENT["turns"]]
+        heard += [await stage.told(streamer, stream=stream)]
+
+        assert tuple(heard) == AGENT_TOLD
+        assert (await stage.standing())["finished"]
+
+    @STREAMED
+    async def test_beyond_the_end(self, streamer: Endpoint, stream: bool) -> None:
+        """SESS-1.7: 422 with its code in the envelope of the API; the session stays where it is."""
+        stage = Stage()
+        await stage.load(counting(1, on_exhausted="error"))
+        await stage.ask(streamer, stream=stream)
+        exchange = await stage.ask(streamer, stream=stream)
+
+        assert exchange.status == 422
+        assert exchange.headers["content-type"] == "application/json"
+        error = exchange.json["error"]
+        assert "is exhausted" in error["message"]
+        # Anthropic's errors have no code.
+        assert error.get("code") == (None if "anthropic" in streamer.path else "script_exhausted")
+        assert (await stage.standing())["cursor"] == 1
+
+    @STREAMED
+    async def test_what_a_turn_expects(self, streamer: Endpoint, stream: bool) -> None:
+        """SESS-1.6: A request that does not fit is refused with what was expected and what came, and takes no turn."""
+        stage = Stage()
+        script = counting(3)
+        script["turns"][1]["expect"] = {"contains": "please"}
+        await stage.load(script)
+        await stage.ask(streamer, stream=stream)
+        for _ in range(2):
+            refused = await stage.ask(streamer, stream=stream, **saying(streamer, "Give me that"))
+            assert refused.status == 422
+            message = refused.json["error"]["message"]
+            assert 'to contain "please"' in message
+            assert "Give me that" in message
+        heard = [
+            await stage.told(streamer, stream=stream, **saying(streamer, text))
+            for text in ("please!", "anything")
+        ]
+
+        assert [one.text for one in heard] == ["1", "2"]
+        standing = await stage.standing()
+        assert (standing["cursor"], standing["expectations_met"], standing["expectations_failed"]) == (
+            3,
+            1,
+            2,
+        )
+        assert [failure["cursor"] for failure in standing["failures"]] == [1, 1]
+        assert "please" in standing["failures"][0]["unmet"][0]
+        assert [entry["outcome"] for entry in await stage.journal()] == [
+            "finished",
+            "refused",
+            "refused",
+            "finished",
+            "finished",
+        ]
+        assert "please" in (await stage.journal())[1]["refusal"]["unmet"][0]
+
+    async def test_a_default_script_answers_everything(self, streamer: Endpoint, tmp_path: Path) -> None:
+        """SESS-2.1: Every request that names no script; without the script it is answered as ever."""
+        path = tmp_path / "s.json"
+        path.write_text(json.dumps(counting(9)))
+        stage = Stage(script_path=str(path))
+        heard = [await stage.told(streamer, session=None, script=None) for _ in range(2)]
+        other = await stage.told(streamer, script=None)
+        scripts = (await stage.control("GET", "scripts")).json["scripts"]
+        await stage.control("DELETE", "scripts/default")
+        unscripted = await stage.told(streamer, session=None, script=None)
+
+        assert [one.text for one in heard] == ["0", "1"]
+        assert other.text == "0"
+        assert [(one["name"], one["is_default"], one["origin"]) for one in scripts] == [
+            ("default", True, str(path))
+        ]
+        assert len(unscripted.text) > 1
+
+    async def test_what_is_no_answer_takes_no_turn(self, tmp_path: Path) -> None:
+        """SESS-2.1, SESS-2.5: Embeddings, counts of tokens, compaction and batches."""
+        path = tmp_path / "s.json"
+        path.write_text(json.dumps(counting(9)))
+        stage = Stage(script_path=str(path))
+        said = [{"role": "user", "content": "Hello"}]
+        asked = {
+            "/openai/v1/embeddings": {"model": "text-embedding-3-small", "input": "Hello"},
+            "/openai/v1/responses/input_tokens": {"model": "gpt-4o", "input": "Hello"},
+            "/openai/v1/responses/compact": {"model": "gpt-4o", "input": "Hello"},
+            "/anthropic/v1/messages/count_tokens": {"model": "claude-haiku-4-5", "messages": said},
+            "/anthropic/v1/messages/batches": {
+                "requests": [
+                    {
+                        "custom_id": "a",
+                        "params": {"model": "claude-haiku-4-5", "messages": said, "max_tokens": 9},
+                    }
+                ]
+            },
+        }
+        for path_, request in asked.items():
+            exchange = await stage.worker.post(path_, request)
+            assert exchange.status == 200, (path_, exchange.body)
+
+        assert (await stage.control("GET", "sessions")).json["sessions"] == []
+
+    async def test_scripts_of_a_directory(self, streamer: Endpoint, tmp_path: Path) -> None:
+        """SESS-2.2: Chosen by their names; a wrong name is told the nearest right one."""
+        (tmp_path / "first.json").write_text(json.dumps(counting(2)))
+        (tmp_path / "second.toml").write_text('[[turns]]\ntype = "assistant"\ntext = "two"\n')
+        stage = Stage(scripts={"dir": str(tmp_path)})
+        wrong = await stage.ask(streamer, script="secnd")
+
+        assert (await stage.told(streamer, script="first")).text == "0"
+        assert (await stage.told(streamer, script="second")).text == "two"
+        assert (await stage.told(streamer, script="first")).text == "1"
+        assert wrong.status == 404
+        assert '"second"' in wrong.json["error"]["message"] or "'second'" in wrong.json["error"]["message"]
+
+    @pytest.mark.parametrize("name", ["x" * 201, "a\tb", "a\x85b"])
+    @pytest.mark.parametrize("header", ["x-llmsim-session", "x-llmsim-script"])
+    async def test_names_that_nobody_can_have(self, streamer: Endpoint, header: str, name: str) -> None:
+        """SESS-2.4: 400, in the envelope of the API."""
+        stage = Stage()
+        exchange = await stage.worker.ask("POST", streamer.path, body_of(streamer), headers={header: name})
+
+        assert exchange.status == 400
+        assert header in exchange.json["error"]["message"]
+
+    async def test_names_are_utf_8(self, streamer: Endpoint) -> None:
+        """SESS-1.2: A session is found under the name that it was given, whatever language that is of."""
+        stage = Stage()
+        await stage.load(counting(9))
+        name = "tést/名[a-1]"
+        await stage.ask(streamer, session=name)
+
+        assert (await stage.standing(name))["cursor"] == 1
+
+
+class TestSessions:
+    """Who stands where."""
+
+    @STREAMED
+    async def test_requests_at_once_get_each_turn_once(self, streamer: Endpoint, stream: bool) -> None:
+        """SESS-1.1: None twice, none skipped."""
+        stage = Stage(latency={"profile": "instant", "ttft_mean_ms": 2, "ttft_stddev_ms": 1})
+        await stage.load(counting(40))
+        heard = await asyncio.gather(*(stage.told(streamer, stream=stream) for _ in range(40)))
+
+        assert sorted(int(one.text) for one in heard) == list(range(40))
+        standing = await stage.standing()
+        assert (standing["cursor"], standing["turns_played"], standing["finished"]) == (40, 40, True)
+
+    async def test_sessions_do_not_disturb_each_other(self, streamer: Endpoint) -> None:
+        """SESS-1.2: By the header, `global` without it, with a place in each script."""
+        stage = Stage()
+        await stage.load(counting(9))
+        await stage.load(counting(9), "y")
+        order = [("a", "x"), ("b", "x"), ("a", "x"), (None, "x"), ("a", "y"), ("global", "x"), ("a", "x")]
+        heard = [await stage.told(streamer, session=session, script=script) for session, script in order]
+
+        assert [one.text for one in heard] == ["0", "0", "1", "0", "0", "1", "2"]
+
+    @STREAMED
+    async def test_a_bug_gives_the_turn_back(self, streamer: Endpoint, stream: bool) -> None:
+        """SESS-1.3: Wherever the server fails, the next request gets the turn; it counts once."""
+        stage = Stage()
+        await stage.load(counting(9))
+        shared, planner = stage.worker.application.shared, stage.worker.planner
+        render = "render_stream" if stream else "render_answer"
+        await stage.told(streamer, stream=stream)
+        for owner, name in (
+            (streamer.generation, render),
+            (planner, "play"),
+            (shared.journal, "write"),
+        ):
+            with broken(owner, name, ZeroDivisionError()):
+                exchange = await stage.ask(streamer, stream=stream)
+            assert exchange.status == 500
+
+        assert (await stage.told(streamer, stream=stream)).text == "1"
+        assert (await stage.told(streamer, stream=stream)).text == "2"
+        standing = await stage.standing()
+        assert (standing["cursor"], standing["turns_played"]) == (3, 3)
+
+    @STREAMED
+    async def test_who_hangs_up_has_had_its_turn(self, streamer: Endpoint, stream: bool) -> None:
+        """SESS-1.3: It goes to nobody else."""
+        stage = Stage()
+        script = counting(3)
+        script["turns"][0]["latency"] = SLOW
+        await stage.load(script)
+        call, exchange = stage.worker.begin(
+            "POST", streamer.path, [body_of(streamer, stream=stream)], headers=cues("s", "x")
+        )
+        under_way = await stage.asked()
+        exchange.hung_up.set()
+        await asyncio.wait_for(call, 20)
+
+        assert (await stage.told(streamer, stream=stream)).text == "1"
+        assert [entry["outcome"] for entry in under_way] == [None]
+        assert [entry["outcome"] for entry in await stage.journal()] == ["abandoned", "finished"]
+
+    async def test_a_drain_gives_the_turn_back(self, streamer: Endpoint) -> None:
+        """SESS-1.3: What a worker gives up when it has to go is played for the next request."""
+        stage = Stage()
+        script = counting(2)
+        script["turns"][0]["latency"] = SLOW
+        await stage.load(script)
+        call, _ = stage.worker.begin(
+            "POST", streamer.path, [body_of(streamer, stream=True)], headers=cues("s", "x")
+        )
+        await stage.asked()
+        call.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await call
+
+        assert stage.worker.application.shared.sessions.place("s", "x") == 0
+        assert (await stage.standing())["turns_played"] == 0
+        assert (await stage.journal())[0]["outcome"] == "aborted"
+
+    @pytest.mark.parametrize(
+        ("method", "path"), [("POST", "sessions/a/reset"), ("DELETE", "sessions/a"), ("POST", "reset")]
+    )
+    async def test_a_session_begins_anew(self, streamer: Endpoint, method: str, path: str) -> None:
+        """SESS-1.4, SESS-3.4: With an empty journal, by any worker; others only if all are meant."""
+        stage = Stage()
+        await stage.load(counting(9))
+        for session in ("a", "a", "b"):
+            await stage.ask(streamer, session=session)
+        reset = await stage.control(method, path)
+        heard = [await stage.told(streamer, session=session) for session in ("a", "b")]
+
+        everything = path == "reset"
+        assert reset.status == 200
+        assert reset.json == {"sessions_reset": 1 + everything, "requests_forgotten": 2 + everything} | (
+            {} if everything else {"session": "a"}
+        )
+        assert [one.text for one in heard] == ["0", "0" if everything else "1"]
+        assert len(await stage.journal("session=a")) == 1
+        assert len(await stage.journal("session=b")) == (1 if everything else 2)
+
+
+class TestControl:
+    """The control API."""
+
+    FORMS = {
+        "application/json": json.dumps(counting(2)).encode(),
+        "application/toml": b'[[turns]]\ntype = "assistant"\ntext = "0"\n\n[[turns]]\ntype = "assistant"\ntext = "1"\n',
+        "application/yaml": b"turns:\n- { type: assistant, text: '0' }\n- { type: assistant, text: '1' }\n",
+    }
+
+    @pytest.mark.parametrize("form", FORMS)
+    async def test_scripts_come_and_go(self, streamer: Endpoint, form: str) -> None:
+        """SESS-3.1: Loaded in any form, listed, shown, deleted."""
+        stage = Stage()
+        put = await stage.control("PUT", "scripts/a/b", self.FORMS[form], form=form)
+        heard = [await stage.told(streamer, script="a/b") for _ in range(2)]
+        listed = (await stage.control("GET", "scripts")).json["scripts"]
+        shown = await stage.control("GET", "scripts/a/b")
+        gone = [await stage.control("DELETE", "scripts/a/b") for _ in range(2)]
+
+        assert put.status == 201
+        assert put.json == {
+            "name": "a/b",
+            "description": "",
+            "turns": 2,
+            "length": 2,
+            "on_exhausted": "repeat_last",
+            "is_default": False,
+            "origin": "uploaded",
+            "form": form.partition("/")[2],
+        }
+        assert listed == [put.json]
+        assert shown.json == put.json | {"source": self.FORMS[form].decode()}
+        assert [one.text for one in heard] == ["0", "1"]
+        assert [(one.status, one.json.get("deleted")) for one in gone] == [(200, True), (404, None)]
+        assert (await stage.ask(streamer, script="a/b")).status == 404
+        assert (await stage.control("GET", "scripts/a/b")).status == 404
+
+    async def test_what_is_sent_anew_begins_anew(self, streamer: Endpoint) -> None:
+        """SESS-3.2: From its first turn, also where a turn of the former is under way."""
+        stage = Stage()
+        await stage.load(counting(9))
+        for _ in range(3):
+            await stage.ask(streamer)
+        anew = counting(2)
+        anew["turns"][0]["text"] = "new"
+        put = await stage.control("PUT", "scripts/x", anew)
+
+        assert put.status == 200
+        assert (await stage.told(streamer)).text == "new"
+
+    async def test_a_worker_with_the_former_in_hand_reads_again(
+        self, streamer: Endpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """SESS-3.2: A script that is replaced between looking it up and playing it is not played any more."""
+        stage = Stage()
+        await stage.load(counting(9))
+        await stage.ask(streamer)
+        shared = stage.worker.application.shared
+        play = shared.sessions.play
+        calls = []
+
+        def replaced(*arguments: Any) -> Any:
+            calls.append(arguments)
+            if len(calls) == 1:
+                library = shared.library
+                found = library.script("x")
+                assert found is not None
+                library.put("x", "json", b"{}", found[1])
+                assert play("s", "x", 1 << 40, arguments[3]) is not None
+                monkeypatch.setattr(library, "edition", lambda _: 1 << 40)
+                monkeypatch.setattr(library, "script", lambda _: (1 << 40, found[1]))
+            return play(*arguments)
+
+        monkeypatch.setattr(shared.sessions, "play", replaced)
+
+        assert (await stage.told(streamer)).text == "1"
+        assert len(calls) == 2
+
+    async def test_a_bad_script_changes_nothing(self, streamer: Endpoint) -> None:
+        """SESS-3.3: Refused with all that is wrong; the one of that name plays on."""
+        stage = Stage()
+        await stage.load(counting(9))
+        await stage.ask(streamer)
+        bad = {"turns": [{"type": "assistnt"}, {"type": "assistant", "txt": "x"}], "on_exhausted": "?"}
+        refusals = [
+            await stage.control("PUT", "scripts/x", bad),
+            await stage.control("PUT", "scripts/x", b"{"),
+            await stage.control("PUT", "scripts/x", b"x", form="image/png"),
+            await stage.control("PUT", "scripts/" + "x" * 201, counting(1)),
+        ]
+
+        assert [one.status for one in refusals] == [400, 400, 415, 400]
+        assert len(refusals[0].json["error"]["problems"]) >= 3
+        assert all(
+            problem in refusals[0].json["error"]["message"]
+            for problem in refusals[0].json["error"]["problems"]
+        )
+        assert [one["name"] for one in (await stage.control("GET", "scripts")).json["scripts"]] == ["x"]
+        assert (await stage.told(streamer)).text == "1"
+
+    async def test_too_large_a_script(self) -> None:
+        """SESS-3.3: Refused with 413."""
+        stage = Stage(server={"max_body_bytes": 2000})
+
+        assert (await stage.control("PUT", "scripts/x", counting(500))).status == 413
+        assert (await stage.control("GET", "scripts")).json == {"scripts": []}
+
+    async def test_sessions_are_listed(self, streamer: Endpoint) -> None:
+        """SESS-3.4: Those that were used last first, a number of them; one with its failures."""
+        stage = Stage()
+        await stage.load(counting(2))
+        for session in ("a", "b", "t/e::s[t] ü", "a", "a"):
+            assert (await stage.ask(streamer, session=session)).status == 200
+        page = (await stage.control("GET", "sessions", query="limit=2")).json
+        everything = (await stage.control("GET", "sessions")).json
+        shown = (await stage.control("GET", "sessions/a")).json
+
+        assert [one["session"] for one in everything["sessions"]] == ["a", "t/e::s[t] ü", "b"]
+        assert (page["sessions"], page["has_more"]) == (everything["sessions"][:2], True)
+        assert not everything["has_more"]
+        first = everything["sessions"][0]
+        assert {**first, "begun_at": 0, "used_at": 0} == {
+            "session": "a",
+            "script": "x",
+            "cursor": 3,
+            "length": 2,
+            "finished": True,
+            "turns_played": 3,
+            "expectations_met": 0,
+            "expectations_failed": 0,
+            "begun_at": 0,
+            "used_at": 0,
+        }
+        assert shown == {"session": "a", "scripts": [first | {"failures": []}]}
+        assert (await stage.standing("t/e::s[t] ü"))["cursor"] == 1
+        assert (await stage.control("POST", "sessions/t/e::s[t] ü/reset")).json["sessions_reset"] == 1
+        assert (await stage.control("GET", "sessions/never")).status == 404
+        assert (await stage.control("POST", "sessions/a")).status == 405
+        assert (await stage.control("GET", "sessions", query="limit=x")).status == 400
+
+    async def test_it_can_be_closed(self, streamer: Endpoint) -> None:
+        """SESS-3.5: No path of it is served, and nothing written down; scripts of files play."""
+        stage = Stage(admin={"enabled": False})
+        asked = [
+            ("GET", "scripts"),
+            ("PUT", "scripts/x"),
+            ("DELETE", "scripts/x"),
+            ("GET", "sessions"),
+            ("GET", "sessions/s"),
+            ("POST", "sessions/s/reset"),
+            ("GET", "requests"),
+            ("POST", "reset"),
+        ]
+        await stage.ask(streamer, script=None)
+
+        assert {(await stage.control(*one)).status for one in asked} == {404}
+        assert stage.worker.application.shared.journal.read() == ([], False)
+
+
+class TestJournal:
+    """What requests asked and got."""
+
+    @STREAMED
+    async def test_entries_say_the_same_for_every_api(self, streamer: Endpoint, stream: bool) -> None:
+        """SESS-4.4, SESS-4.1: Session, script, turn, request as sent, and what was answered, in the house's words."""
+        stage = Stage()
+        await stage.load(AGENT)
+        for _ in range(8):
+            await stage.ask(streamer, stream=stream)
+        entries = await stage.journal()
+        first, called, failed, refused = (entries[number] for number in (0, 2, 3, 7))
+
+        assert [entry["turn"] for entry in entries] == [0, 0, 1, 2, 3, 4, 5, None]
+        assert [entry["cursor"] for entry in entries] == [0, 1, 2, 3, 4, 5, 6, None]
+        assert [entry["number"] for entry in entries] == sorted(entry["number"] for entry in entries)
+        assert {entry["endpoint"] for entry in entries} == {streamer.generation.label}
+        assert {(entry["session"], entry["script"]) for entry in entries} == {("s", "x")}
+        assert all(entry["request"] == json.loads(body_of(streamer, stream=stream)) for entry in entries)
+        assert [entry["outcome"] for entry in entries] == [
+            "finished",
+            "finished",
+            "finished",
+            "rate_limit",
+            "finished",
+            "invalid_request",
+            "finished",
+            "refused",
+        ]
+        assert all(entry["seconds"] >= 0 for entry in entries)
+        assert first["answer"]["choices"][0] == {
+            "text": "Let me look.",
+            "reasoning": None,
+            "refusal": None,
+            "calls": [],
+            "finish_reason": "stop",
+        }
+        assert called["answer"]["choices"][0]["calls"] == [
+            {"id": "llmsim_1_0", "name": "bash", "arguments": '{"command":"ls -l"}'},
+            {"id": "llmsim_1_1", "name": "look", "arguments": "{}"},
+        ]
+        assert first["answer"]["usage"]["completion_tokens"] == 4
+        assert failed["fault"] == {"kind": "rate_limit", "message": "Slower", "status": None}
+        assert "no turn left" in refused["refusal"]["message"] or "exhausted" in refused["refusal"]["message"]
+
+    async def test_pages(self, streamer: Endpoint) -> None:
+        """SESS-4.1: From the one after another, so many of them; of one session, or of all."""
+        stage = Stage()
+        await stage.load(counting(9))
+        for number in range(5):
+            await stage.ask(streamer, session="ab"[number % 2])
+        page = (await stage.control("GET", "requests", query="limit=3")).json
+        rest = (await stage.control("GET", "requests", query=f"after={page['requests'][-1]['number']}")).json
+
+        assert ([entry["session"] for entry in page["requests"]], page["has_more"]) == (["a", "b", "a"], True)
+        assert ([entry["session"] for entry in rest["requests"]], rest["has_more"]) == (["b", "a"], False)
+        assert len(await stage.journal("session=b")) == 2
+        last = (await stage.control("GET", "requests", query="last=2")).json
+        assert (last["requests"], last["has_more"]) == (rest["requests"], True)
+        assert (await stage.control("GET", "requests", query="after=-1")).status == 400
+
+    @STREAMED
+    async def test_refusals_are_told(self, streamer: Endpoint, stream: bool) -> None:
+        """SESS-4.4, SESS-4.2: What could not be read, too."""
+        stage = Stage()
+        wrong = await stage.ask(streamer, script=None, stream=stream, temperature="hot")
+        (entry,) = await stage.journal()
+
+        assert wrong.status in (400, 422)
+        assert (entry["outcome"], entry["turn"], entry["script"]) == ("refused", None, None)
+        assert "temperature" in entry["refusal"]["message"]
+        assert entry["request"]["temperature"] == "hot"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"a": 123456789012345678901234567890, "b": 1e400}',
+            b'{"a": "\\ud800"}',
+            b"[" * 5000,
+            b"\xff\xfe{",
+            b'{"a": NaN}',
+        ],
+    )
+    async def test_whatever_is_sent_can_be_told(self, streamer: Endpoint, body: bytes) -> None:
+        """SESS-4.4: Numbers of any size, halves of characters, depth without end: the journal can be read."""
+        stage = Stage()
+        sent = await stage.worker.ask("POST", streamer.path, body, headers=cues("s", None))
+        (entry,) = await stage.journal()
+
+        assert 400 <= sent.status < 500
+        assert entry["outcome"] == "refused"
+        assert entry["request"]
+
+    async def test_large_requests_are_cut(self, streamer: Endpoint) -> None:
+        """SESS-4.3: An entry is bounded, whatever was asked and answered."""
+        stage = Stage()
+        await stage.load({"turns": [{"type": "assistant", "text": "word " * 100_000}]})
+        asked = await stage.ask(streamer, **saying(streamer, "x " * 100_000), **_limit(streamer, 200_000))
+        (entry,) = await stage.journal()
+
+        assert asked.status == 200
+        assert set(entry["request"]) == {"bytes", "begins"}
+        assert entry["request"]["bytes"] > 200_000
+        assert len(json.dumps(entry)) < 100_000
+
+    @pytest.mark.parametrize(
+        ("journal", "told_of"),
+        [("sessions", ["named", "scripted"]), ("all", ["named", None, "scripted"]), ("off", [])],
+    )
+    async def test_whose_requests_are_told(
+        self, streamer: Endpoint, journal: str, told_of: list[str | None]
+    ) -> None:
+        """SESS-4.5: Of sessions and scripts, all, or none."""
+        stage = Stage(admin={"journal": journal})
+        await stage.load(counting(2))
+        await stage.ask(streamer, session="named", script=None)
+        await stage.ask(streamer, session=None, script=None)
+        await stage.ask(streamer, session="scripted")
+
+        assert [entry["session"] for entry in await stage.journal("")] == told_of
+
+
+def _limit(endpoint: Endpoint, tokens: int) -> dict[str, int]:
+    return {"max_output_tokens" if "responses" in endpoint.path else "max_tokens": tokens}
+
+
+class TestKeptTurns:
+    """Turns that others continue."""
+
+    @pytest.fixture
+    def responses(self) -> Endpoint:
+        """Give the endpoint whose turns are chained."""
+        return next(Endpoint(*one) for one in ENDPOINTS if one[1].path == "/v1/responses")
+
+    async def test_a_chain_plays_turn_by_turn(self, responses: Endpoint) -> None:
+        """SESS-5.1: A response that continues another gets the next turn; one that continues none that is kept takes none."""
+        stage = Stage()
+        await stage.load(counting(9))
+        first = (await stage.ask(responses)).json
+        lost = await stage.ask(responses, previous_response_id="resp_none")
+        second = (await stage.ask(responses, previous_response_id=first["id"])).json
+
+        assert lost.status == 400 or lost.status == 404
+        assert [one["output"][0]["content"][0]["text"] for one in (first, second)] == ["0", "1"]
+        assert second["previous_response_id"] == first["id"]
+
+    async def test_a_background_response_has_its_turn(self, responses: Endpoint) -> None:
+        """SESS-5.1: It is played once, and looked up as often as one likes."""
+        stage = Stage()
+        await stage.load(counting(9))
+        begun = await stage.ask(responses, background=True)
+        for _ in range(2):
+            found = await stage.worker.ask("GET", f"{responses.path}/{begun.json['id']}")
+            assert found.json["output"][0]["content"][0]["text"] == "0"
+
+        standing = await stage.standing()
+        assert (standing["cursor"], standing["turns_played"]) == (1, 1)
+        assert (await stage.told(responses)).text == "1"
+
+
+@pytest.fixture(params=[one for one in ENDPOINTS if one[1].socket is not None], ids=lambda one: one[1].label)
+def talker(request: pytest.FixtureRequest) -> Endpoint:
+    """Give each endpoint that speaks over WebSocket."""
+    return Endpoint(*request.param)
+
+
+@contextlib.asynccontextmanager
+async def line(stage: Stage, endpoint: Endpoint, **headers: str) -> AsyncIterator[Any]:
+    """Open a connection."""
+    async with (
+        served(stage.worker) as port,
+        connect(f"ws://127.0.0.1:{port}{endpoint.path}", additional_headers=headers) as opened,
+    ):
+        yield opened
+
+
+async def heard(opened: Any, **fields: Any) -> Told:
+    """Ask for a turn, and tell what it says."""
+    request = {"type": "response.create", "model": "gpt-4o", "input": "Hello"}
+    await opened.send(json.dumps(request | fields))
+    events: list[Any] = []
+    while not events or events[-1]["type"] not in ("response.completed", "error"):
+        events.append(json.loads(await asyncio.wait_for(opened.recv(), 20)))
+    return streamed(events)
+
+
+class TestSockets:
+    """Scripts over WebSocket."""
+
+    async def test_a_script_plays_the_same(self, talker: Endpoint) -> None:
+        """SESS-5.1: All turns on one connection, whose headers say which session it is of."""
+        stage = Stage()
+        await stage.load(AGENT)
+        async with line(stage, talker, **cues("s", "x")) as opened:
+            said = [await heard(opened) for _ in AGENT_TOLD]
+            beyond = await heard(opened)
+
+        assert [one[1:] for one in said] == [one[1:] for one in AGENT_TOLD]
+        assert "x" in beyond.text
+        assert (await stage.standing())["turns_played"] == len(AGENT_TOLD)
+        outcomes = [entry["outcome"] for entry in await stage.journal()]
+        assert outcomes == [
+            *["finished"] * 3,
+            "rate_limit",
+            "finished",
+            "invalid_request",
+            "finished",
+            "refused",
+        ]
+
+    async def test_what_a_turn_expects(self, talker: Endpoint) -> None:
+        """SESS-1.6, SESS-2.5: Refused with an event; the turn waits, and neither a warm-up nor a mistake takes it."""
+        stage = Stage()
+        script = counting(2)
+        script["turns"][0]["expect"] = {"contains": "please"}
+        await stage.load(script)
+        async with line(stage, talker, **cues("s", "x")) as opened:
+            refused = await heard(opened)
+            mistaken = await heard(opened, temperature="hot")
+            await heard(opened, generate=False)
+            played = await heard(opened, input="please")
+
+        assert "please" in refused.text
+        assert "temperature" in mistaken.text
+        assert played.text == "0"
+        assert [entry["outcome"] for entry in await stage.journal()] == ["refused", "refused", "finished"]
+
+    async def test_who_hangs_up_has_had_its_turn(self, talker: Endpoint) -> None:
+        """SESS-1.3: As over HTTP."""
+        stage = Stage()
+        script = counting(2)
+        script["turns"][0]["latency"] = SLOW
+        await stage.load(script)
+        async with line(stage, talker, **cues("s", "x")) as opened:
+            await opened.send(json.dumps({"type": "response.create", "model": "gpt-4o", "input": "Hello"}))
+            await stage.asked()
+        async with line(stage, talker, **cues("s", "x")) as opened:
+            assert (await heard(opened)).text == "1"
+
+        assert [entry["outcome"] for entry in await stage.journal()] == ["abandoned", "finished"]
+
+    async def test_names_that_nobody_can_have(self, talker: Endpoint) -> None:
+        """SESS-2.4: An error event, and the end."""
+        stage = Stage()
+        async with line(stage, talker, **{"x-llmsim-session": "x" * 201}) as opened:
+            event = json.loads(await opened.recv())
+
+        assert "x-llmsim-session" in event["error"]["message"]
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    (tmp_path / "a.json").write_text('{"turns": [{"type": "assistnt"}, {"type": "assistant"}]}')
+    (tmp_path / "b.yaml").write_text("turns: []\n")
+    (tmp_path / "c.toml").write_text('[[turns]]\ntype = "assistant"\ntext = "fine"\n')
+    return tmp_path
+
+
+def test_broken_scripts_are_told_at_once(bad: Path) -> None:
+    """SESS-2.3: All mistakes of all of them, before anything is served."""
+    with pytest.raises(ScriptError) as caught:
+        Application(
+            settings_of(scripts={"dir": str(bad)}, script_path=str(bad / "none.json"), generator="lorem")
+        )
+
+    problems = "\n".join(caught.value.problems)
+    for part in ("a.json", "turns[0].type", "turns[1]", "b.yaml", "none.json"):
+        assert part in problems
+    assert "c.toml" not in problems

@@ -1,0 +1,147 @@
+"""`scripts/bench` as a process."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from benchmarks.machine import available_cores, cores_for, on
+from benchmarks.processes import Usage, cpu_seconds
+from benchmarks.servers import free_port
+from serving import eventually, serve
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "scripts" / "benchmarks"
+
+
+def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run it with the environment of the tests, as `scripts/bench` does with its own."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "scripts")])
+    return subprocess.run(
+        (sys.executable, "-m", "benchmarks", *arguments),
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def test_quick_run_measures_all_parts(tmp_path: Path) -> None:
+    """BENCH-1.1, BENCH-1.7, BENCH-3.2: Without names all parts are measured, told, written and drawn."""
+    file, drawing, page = tmp_path / "bench.json", tmp_path / "bench.svg", tmp_path / "page.md"
+    page.write_text("<!-- bench -->\n<!-- /bench -->\n")
+    done = bench(
+        *("--quick", "--connections", "4", "--seconds", "0.5"),
+        *("--json", str(file), f"--chart={drawing}", "--markdown", str(page)),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_bytes())
+
+    assert {row["part"] for row in found["closed"]} == {"throughput", "streams"}
+    assert all(row["requests_per_second"] > 0 and row["error_share"] == 0 for row in found["closed"])
+    assert all(row["server_us"] > 0 for row in found["closed"])
+    [held] = found["paced"]
+    assert held["tokens_per_second"] > 0
+    assert held["early"] == 0
+    assert {"stream_kb", "server_us", "drift_ms", "p999_ms"} <= {key for key in held if held[key] is not None}
+    [start_up] = found["start_up"]
+    assert start_up > 0
+    assert {"throughput", "streams"} <= {room["part"] for room in found["headroom"]}
+    assert all(room["ceiling"] > 0 for room in found["headroom"])
+    assert found["machine"]["version"] in done.stdout.splitlines()[-1]
+    assert found["command"] == "scripts/bench --quick --connections 4 --seconds 0.5"
+    assert found["machine"]["cpu"]
+    assert found["machine"]["packages"]["uvicorn"]
+    assert done.stdout.splitlines()[-1] in page.read_text()
+    assert len(ET.parse(drawing).findall(".//{*}circle")) >= len(found["closed"]) + 2
+
+
+def test_other_servers_get_the_same_requests(tmp_path: Path) -> None:
+    """BENCH-3.4: Another server is measured with the same client, and compared; only what is named is measured."""
+    file = tmp_path / "bench.json"
+    with serve(tmp_path, "--workers", "1", "--latency", "instant", "--target-tokens", "16") as other:
+        done = bench(
+            *(
+                "throughput",
+                "--workers",
+                "1",
+                "--connections",
+                "4",
+                "--seconds",
+                "0.5",
+                "--client",
+                "compiled",
+            ),
+            *("--against", f"other={other.openai}", "--json", str(file)),
+        )
+        counted = other.stats()["total_requests"]
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_bytes())
+
+    assert [row["target"] for row in found["closed"]] == ["llmsim", "other"]
+    assert counted >= found["closed"][1]["requests_per_second"] * 0.5
+    assert not found["paced"]
+    assert not found["start_up"]
+    assert "throughput: llmsim " in done.stdout
+
+
+def test_server_that_does_not_answer_is_named() -> None:
+    """BENCH-3.4, BENCH-3.5: Who is not there is named in one line, before the run has cost minutes."""
+    done = bench("streams", "--against", f"aimock=http://127.0.0.1:{free_port()}/v1")
+
+    assert done.returncode == 1
+    assert "aimock: no answer from 127.0.0.1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["thruput"], ["--workers", "0"], ["--streams", "a"], ["--path", "/v1/embeddings"]]
+)
+def test_mistakes_in_arguments_are_told(words: list[str]) -> None:
+    """BENCH-3.5: Unknown parts and paths and values that cannot be measured end with exit code 2."""
+    done = bench(*words, "--quick")
+
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_processors_are_accounted_for() -> None:
+    """BENCH-2.6: CPU time of a process that is not the server's or the client's is others', on whichever side it was used."""
+    cores = cores_for(1, available_cores())
+    with on(cores.client[:1]):
+        busy = subprocess.Popen((sys.executable, "-c", "while True: pass"))
+    try:
+        eventually(lambda: cpu_seconds((busy.pid,)) > 0.1)
+        mine, others = Usage((busy.pid,), cores), Usage((os.getpid(),), cores)
+        eventually(lambda: cpu_seconds((busy.pid,)) > 0.4)
+        mine.stop()
+        others.stop()
+    finally:
+        busy.kill()
+        busy.wait()
+
+    assert mine.server >= 0.2
+    found = others.foreign(0.0)
+    assert found is not None
+    assert found >= 0.5 * mine.server / mine.seconds / len(cores.client)
+    assert Usage((), cores).foreign(0.0) is None
+
+
+def test_nothing_of_the_server_is_imported() -> None:
+    """BENCH-1.2: The program knows llmsim by its command line and its HTTP only."""
+    imported = [
+        name
+        for path in PROGRAM.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+    ]
+
+    assert imported
+    assert not [name for name in imported if name.split(".")[0] == "llmsim"]

@@ -1,0 +1,116 @@
+"""What answers of every API say, in the same words: for tests that play one script over all of them."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+
+class Told(NamedTuple):
+    """What a request was answered.
+
+    Attributes:
+        status: HTTP status.
+        text: What was said, or the message of an error.
+        calls: Name and arguments of each call.
+    """
+
+    status: int
+    text: str
+    calls: tuple[tuple[str, Any], ...] = ()
+
+
+def told(status: int, body: bytes) -> Told:
+    """Tell what an answer says, streamed or not."""
+    if body.startswith((b"data:", b"event:")):
+        return streamed(json.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: {"))
+    answer = json.loads(body)
+    if status != 200:
+        return Told(status, answer["error"]["message"])
+    return _whole(answer)
+
+
+def _whole(answer: Any) -> Told:
+    if "choices" in answer:
+        message = answer["choices"][0]["message"]
+        called = [call["function"] for call in message.get("tool_calls") or ()]
+        return _told(message["content"], [(call["name"], call["arguments"]) for call in called])
+    if "output" in answer:
+        items = answer["output"]
+        texts = [part["text"] for item in items if item["type"] == "message" for part in item["content"]]
+        calls = [(item["name"], item["arguments"]) for item in items if item["type"] == "function_call"]
+        return _told("".join(texts), calls)
+    blocks = answer["content"]
+    texts = [block["text"] for block in blocks if block["type"] == "text"]
+    return _told(
+        "".join(texts), [(block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"]
+    )
+
+
+def streamed(events: Iterable[Any]) -> Told:
+    """Tell what the events of a stream say, taken one by one."""
+    text, calls = "", {}
+    for event in events:
+        kind = event.get("type")
+        for choice in event.get("choices", ()):
+            delta = choice["delta"]
+            text += delta.get("content") or ""
+            for call in delta.get("tool_calls") or ():
+                name, arguments = calls.get(call["index"], ("", ""))
+                function = call["function"]
+                calls[call["index"]] = (
+                    name + (function.get("name") or ""),
+                    arguments + function.get("arguments", ""),
+                )
+        if kind == "response.output_text.delta":
+            text += event["delta"]
+        elif kind == "response.output_item.added" and event["item"]["type"] == "function_call":
+            calls[event["output_index"]] = (event["item"]["name"], "")
+        elif kind == "response.function_call_arguments.delta":
+            name, arguments = calls[event["output_index"]]
+            calls[event["output_index"]] = (name, arguments + event["delta"])
+        elif kind == "content_block_start" and event["content_block"]["type"] == "tool_use":
+            calls[event["index"]] = (event["content_block"]["name"], "")
+        elif kind == "content_block_delta" and event["delta"]["type"] == "text_delta":
+            text += event["delta"]["text"]
+        elif kind == "content_block_delta" and event["delta"]["type"] == "input_json_delta":
+            name, arguments = calls[event["index"]]
+            calls[event["index"]] = (name, arguments + event["delta"]["partial_json"])
+        elif kind == "error":
+            return Told(event.get("status", 0), event["error"]["message"])
+    return _told(text, calls.values())
+
+
+def _told(text: str | None, calls: Iterable[tuple[str, Any]]) -> Told:
+    read = (
+        (name, json.loads(arguments or "{}") if isinstance(arguments, str) else arguments)
+        for name, arguments in calls
+    )
+    return Told(200, text or "", tuple(read))
+
+
+AGENT: dict[str, Any] = {
+    "on_exhausted": "error",
+    "turns": [
+        {"type": "assistant", "text": "Let me look.", "repeat": 2},
+        {
+            "type": "tool_calls",
+            "calls": [{"name": "bash", "arguments": {"command": "ls -l"}}, {"name": "look"}],
+        },
+        {"type": "error", "kind": "rate_limit", "message": "Slower", "retry_after_ms": 1},
+        {"type": "mixed", "text": "I write.", "calls": [{"name": "write", "arguments": {"text": "Höhe"}}]},
+        {"type": "error", "kind": "invalid_request", "message": "Not so"},
+        {"type": "assistant", "text": "Done."},
+    ],
+}
+"""A whole run of an agent: text, calls, errors, both, the end."""
+
+AGENT_TOLD = (
+    Told(200, "Let me look."),
+    Told(200, "Let me look."),
+    Told(200, "", (("bash", {"command": "ls -l"}), ("look", {}))),
+    Told(429, "Slower"),
+    Told(200, "I write.", (("write", {"text": "Höhe"}),)),
+    Told(400, "Not so"),
+    Told(200, "Done."),
+)
+"""What it says, over every API."""

@@ -1,0 +1,99 @@
+"""What is asked, and what the trivial server repeats."""
+
+import json
+import re
+
+import pytest
+from benchmarks import asking
+from benchmarks.clients import parse_wrk
+from benchmarks.portable_client import frames_of
+from benchmarks.problems import BenchError
+
+STREAM = b"".join(
+    b'data: {"choices":[{"delta":' + delta + b"}]}\n\n"
+    for delta in (b'{"role":"assistant","content":""}', b'{"content":"a"}', b'{"content": "b"}', b"{}")
+)
+
+WRK = """\
+Running 2s test @ http://127.0.0.1:8080/openai/v1/chat/completions
+  1 threads and 32 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     3.90ms    1.10ms  14.50ms   90.25%
+    Req/Sec     8.23k   512.00     9.10k    70.00%
+  Latency Distribution
+     50%  812.00us
+     75%    4.10ms
+     90%    5.00ms
+     99%    1.25s
+  16400 requests in 2.05s, 12.11MB read
+  Socket errors: connect 1, read 2, write 3, timeout 4
+  Non-2xx or 3xx responses: 400
+Requests/sec:   8000.00
+Transfer/sec:      5.91MB
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:4010/v1", ("127.0.0.1", 4010, "/v1/chat/completions")),
+        ("http://peer/v1/", ("peer", 80, "/v1/chat/completions")),
+        ("localhost:9000", ("localhost", 9000, "/chat/completions")),
+        ("http://peer:1/anthropic/v1/messages", ("peer", 1, "/anthropic/v1/messages")),
+    ],
+)
+def test_url_names_an_endpoint(url: str, expected: tuple[str, int, str]) -> None:
+    """BENCH-3.4: A base URL stands for its chat completions, an endpoint's for itself."""
+    found = asking.endpoint("peer", url)
+
+    assert (found.host, found.port, found.path) == expected
+
+
+@pytest.mark.parametrize("url", ["https://peer/v1", "http://", "http://peer:port/v1"])
+def test_url_that_cannot_be_measured_is_refused(url: str) -> None:
+    """BENCH-3.5: An address that is none, or needs TLS, is named."""
+    with pytest.raises(BenchError, match=re.escape(f"aimock: {url}")):
+        asking.endpoint("aimock", url)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+def test_request_is_whole(path: str) -> None:
+    """BENCH-1.2: The bytes are an HTTP request whose body is as long as its head says."""
+    to = asking.Endpoint("peer", "host", 80, path)
+    data = asking.body(to, model="m", stream=True, tokens=7)
+    head, _, body = asking.request(to, data).partition(b"\r\n\r\n")
+
+    assert head.startswith(f"POST {path} HTTP/1.1\r\nhost: host:80\r\n".encode())
+    assert f"content-length: {len(body)}".encode() in head
+    assert 7 in json.loads(body).values()
+
+
+def test_paced_frames_have_a_token_each() -> None:
+    """BENCH-2.2: The trivial server's frames are the reply's bytes, each with one token; what is beside goes with its neighbour."""
+    frames = frames_of(asking.frames(STREAM, '"content":', paced=True))
+    chunks = b"".join(frames).partition(b"\r\n\r\n")[2]
+
+    assert [len(asking.tokens_in(frame, '"content":')) for frame in frames] == [1, 1]
+    assert b"".join(re.split(rb"\r?\n?[0-9a-f]+\r\n", chunks)).strip() == STREAM.strip()
+
+
+def test_reply_at_once_is_one_frame() -> None:
+    """BENCH-2.2: Unpaced, streamed or not, the trivial server has one frame to write."""
+    assert len(frames_of(asking.frames(STREAM, '"content":', paced=False))) == 1
+    [frame] = frames_of(asking.frames(b'{"id": 1}', '"content":', paced=False))
+    assert frame.endswith(b'content-length: 9\r\n\r\n{"id": 1}')
+
+
+def test_wrk_is_read() -> None:
+    """BENCH-1.3: Of wrk's output, what failed is no request; units are told apart."""
+    seen = parse_wrk(WRK, cpu=1.5)
+
+    assert (seen.requests, seen.seconds, seen.cpu) == (16_000, 2.05, 1.5)
+    assert (seen.p50_ms, seen.p99_ms) == (pytest.approx(0.812), 1250.0)
+    assert seen.errors == {"connect": 1, "read": 2, "write": 3, "timeout": 4, "status": 400}
+
+
+def test_wrk_that_did_not_run_is_told() -> None:
+    """BENCH-3.5: What wrk says instead of figures is passed on."""
+    with pytest.raises(BenchError, match="unable to connect"):
+        parse_wrk("unable to connect to 127.0.0.1:1 Connection refused", cpu=0)
