@@ -21,8 +21,8 @@ class Exchange:
             `rate_limit`; None while it is under way.
         answer: What it was answered, in words that are the same for every API; None if it was not. See also `text` and
             `calls`.
-        error: Why it was not answered: `{"kind"}` of a failure, `{"message"}` of a refusal, with `unmet` if it was not what
-            the turn expected, or `exhausted` if there was no turn left; None if it was.
+        error: Why it was not answered: `{"kind", "message", "status"}` of a failure, `{"message"}` of a refusal, with `turn`
+            and `unmet` if it was not what the turn expected, or `exhausted` if there was no turn left; None if it was.
     """
 
     def __init__(self, entry: Mapping[str, Any]) -> None:

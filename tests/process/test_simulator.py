@@ -93,7 +93,8 @@ def test_a_script_through_an_sdk(simulator: Simulator, client: Client) -> None:
         ("now", {}),
     ]
     assert (first.text, third.text, second.text, second.calls) == ("Let me see.", "Done.", None, [])
-    assert second.error == {"kind": "rate_limit"}
+    assert second.error is not None
+    assert second.error["kind"] == "rate_limit"
     assert {one.session for one in session.requests} == {session.name}
     assert "go on" in json.dumps(third.request)
     assert str(second).endswith('"go on" -> turn 1: rate_limit')
