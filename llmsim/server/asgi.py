@@ -125,3 +125,7 @@ class Application:
             raise
         else:
             visit.close()
+        finally:
+            # PERF: the visit leads to uvicorn's cycle, and that to the scope: ten objects a request that only the garbage
+            # collector would find, and nothing else that it has to look for.
+            del scope[KEY]
