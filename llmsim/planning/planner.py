@@ -134,7 +134,13 @@ class Planner:
             choices = tuple(
                 [
                     self._choice(
-                        prompt, model, words, limit, dice, deal, call_ids(turn_id, index) if prompt.tools else ""
+                        prompt,
+                        model,
+                        words,
+                        limit,
+                        dice,
+                        deal,
+                        call_ids(turn_id, index) if prompt.tools else "",
                     )
                     for index in range(prompt.choices)
                 ]

@@ -66,12 +66,15 @@ class Stream:
                 visit.outcome = Outcome.ABANDONED
                 raise StopAsyncIteration
             if data := flight.take(time.monotonic()):
+                if flight.done and self._breakage is None:
+                    visit.connection.ending()
                 return data
             if not flight.done:
                 await visit.connection.fly(flight)
         visit.outcome = Outcome.FINISHED
         visit.left = time.monotonic()
         if self._breakage is not None:
+            await visit.connection.flush()
             break_off(visit, self._breakage)
         raise StopAsyncIteration
 
