@@ -17,7 +17,7 @@ class Image(msgspec.Struct, frozen=True):
     detail: str = "auto"
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One message of the conversation.
 
     Attributes:
@@ -71,7 +71,7 @@ class CacheMark(msgspec.Struct, frozen=True):
     lifetime: int | None = None
 
 
-class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is asked.
 
     Attributes:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 
-class Schedule(msgspec.Struct, frozen=True):
+class Schedule(msgspec.Struct, frozen=True, gc=False):
     """The instants at which a choice's tokens come into being.
 
     Attributes:

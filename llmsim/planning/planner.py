@@ -60,6 +60,9 @@ _FULL_IMAGE_TOKENS = 765
 
 _UNLIMITED = 1 << 62
 
+# PERF: reading a member from its class costs 0.1 us more.
+_REASONING = SegmentKind.REASONING
+
 _NOTHING_SAID = Choice((), FinishReason.STOP)
 
 
@@ -129,8 +132,18 @@ class Planner:
         if not prompt.silent:
             deal = numbered if prompt.seed is None else dice
             choices = tuple(
-                self._choice(prompt, model, words, limit, dice, deal, call_ids(turn_id, index))
-                for index in range(prompt.choices)
+                [
+                    self._choice(
+                        prompt,
+                        model,
+                        words,
+                        limit,
+                        dice,
+                        deal,
+                        call_ids(turn_id, index) if prompt.tools else "",
+                    )
+                    for index in range(prompt.choices)
+                ]
             )
         use = self._cached(prompt, model, count)
         return Turn(
@@ -249,15 +262,16 @@ class Planner:
 
 
 def _usage(prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Usage:
-    thought = sum(
-        segment.tokens
-        for choice in choices
-        for segment in choice.segments
-        if segment.kind is SegmentKind.REASONING
-    )
+    # PERF: 0.3 us against 1.5 us for two sums of generators.
+    completion = thought = 0
+    for choice in choices:
+        for segment in choice.segments:
+            completion += segment.tokens
+            if segment.kind is _REASONING:
+                thought += segment.tokens
     return Usage(
         prompt=prompt_tokens,
-        completion=sum(choice.tokens for choice in choices),
+        completion=completion,
         reasoning=thought,
         cached=use.read,
         cache_written=use.written,

@@ -15,7 +15,7 @@ import msgspec
 SSE_DONE = b"data: [DONE]\n\n"
 
 
-class Run(msgspec.Struct, frozen=True):
+class Run(msgspec.Struct, frozen=True, gc=False):
     """Consecutive frames that differ in their bodies only.
 
     Attributes:

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from fakes import Counted, FakeClock, FakeLoop, choice, passage, turn
@@ -521,6 +521,95 @@ class TestFeatureTest:
         monkeypatch.setitem(sys.modules, "uvicorn.protocols.http.httptools_impl", None)
 
         assert "has changed" in (direct_writes_problem() or "")
+
+
+class TestSending:
+    """What Falcon sends, and in how many writes it leaves."""
+
+    HEAD: ClassVar[dict[str, Any]] = {"type": "http.response.start", "status": 200, "headers": []}
+
+    @staticmethod
+    def body(data: bytes, *, more: bool = False) -> dict[str, Any]:
+        """Give a part of the body, as Falcon sends it."""
+        return {"type": "http.response.body", "body": data, "more_body": more}
+
+    async def writes(self, line: DirectLine, *messages: dict[str, Any]) -> list[bytes]:
+        """Send, and give all that was written so far."""
+        send = line.connection.sender(line.cycle.send)
+        for message in messages:
+            await send(message)
+        return [data for _, data in line.transport.writes]
+
+    async def test_head_and_body_leave_together(self) -> None:
+        """LAT-3.3: An answer that is whole leaves in one write, and its connection stays open."""
+        line = DirectLine()
+        (data,) = await self.writes(line, self.HEAD, self.body(b"abc"))
+
+        assert data.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert data.endswith(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        assert not line.transport.closing
+        assert line.cycle.transport is line.transport
+        assert line.cycle.response_complete
+
+    async def test_a_stream_that_ends_at_once_leaves_together(self) -> None:
+        """LAT-3.3: So does a stream of which everything is due."""
+        line = DirectLine()
+        line.connection.ending()
+        (data,) = await self.writes(line, self.HEAD, self.body(b"abc", more=True), self.body(b""))
+
+        assert data.endswith(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+
+    async def test_a_stream_that_goes_on_does_not_wait(self) -> None:
+        """LAT-3.3: What is followed by something later leaves with the head, and does not wait for it."""
+        line = DirectLine()
+        (data,) = await self.writes(line, self.HEAD, self.body(b"abc", more=True))
+        assert data.endswith(b"\r\n\r\n3\r\nabc\r\n")
+
+        later = await self.writes(line, self.body(b"d", more=True), self.body(b""))
+        assert later[1:] == [b"1\r\nd\r\n", b"0\r\n\r\n"]
+
+    async def test_a_last_answer_leaves_before_the_connection_closes(self) -> None:
+        """LAT-3.5: A connection that is not kept is closed, and the answer is written before."""
+        line = DirectLine()
+        line.cycle.keep_alive = False
+        closed_at: list[int] = []
+        close = line.transport.close
+
+        def closes() -> None:
+            closed_at.append(len(line.transport.writes))
+            close()
+
+        line.transport.close = closes  # type: ignore[method-assign]
+        await self.writes(line, self.HEAD, self.body(b"abc"))
+
+        assert closed_at == [1]
+
+    async def test_nothing_is_written_to_who_is_gone(self) -> None:
+        """LAT-3.4: Who hung up before the answer gets none."""
+        line = DirectLine()
+        line.hang_up()
+
+        assert await self.writes(line, self.HEAD, self.body(b"abc")) == []
+
+    async def test_a_slow_reader_is_waited_for(self) -> None:
+        """ARCH-4.5: Who does not read is sent nothing until the reader goes on."""
+        line = DirectLine()
+        line.flow.pause_writing()
+        sending = asyncio.ensure_future(self.writes(line, self.HEAD, self.body(b"abc")))
+        await line.settle()
+        assert line.transport.writes == []
+
+        line.flow.resume_writing()
+        assert b"".join(await sending).endswith(b"3\r\nabc\r\n0\r\n\r\n")
+
+    async def test_what_is_held_back_can_be_let_go(self) -> None:
+        """LAT-3.5: A head that was sent leaves, also where nothing is to follow it."""
+        line = DirectLine()
+        await self.writes(line, self.HEAD)
+        assert line.transport.writes == []
+
+        await line.connection.flush()
+        assert [data.startswith(b"HTTP/1.1 200 ") for _, data in line.transport.writes] == [True]
 
 
 class TestConnector:
