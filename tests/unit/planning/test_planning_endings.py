@@ -1,5 +1,6 @@
 """Endings: stop texts and limits, as laws."""
 
+from fakes import passage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,3 +109,15 @@ def test_a_piece_of_several_tokens_is_not_split() -> None:
 def test_nothing_may_be_limited_to_nothing() -> None:
     """CHAT-2.1: An empty text is whole under any limit."""
     assert limited(EMPTY, 0) == (EMPTY, FinishReason.STOP)
+
+
+def test_a_cut_is_made_once_as_long_as_it_is_wanted() -> None:
+    """CHAT-2.1: The same cut of a text is the same passage; only the last few are remembered."""
+    text = passage(*(f" {number}" for number in range(40)))
+    first, _ = limited(text, 5)
+
+    assert limited(text, 5)[0] is first
+    for limit in range(10, 30):
+        assert limited(text, limit)[0].tokens == limit
+    assert limited(text, 5)[0] is not first
+    assert limited(text, 5)[0].pieces == first.pieces
