@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,21 @@ class TestPlaying:
 
         assert tuple(heard) == AGENT_TOLD
         assert (await stage.standing())["finished"]
+
+    @STREAMED
+    async def test_usage_is_reported_as_scripted(self, streamer: Endpoint, stream: bool) -> None:
+        """SCRIPT-1.4: What was read from a cache, too, which OpenAI's answers otherwise never report."""
+        stage = Stage()
+        usage = {"prompt_tokens": 1200, "completion_tokens": 22, "cached_tokens": 1024}
+        await stage.load({"turns": [{"type": "assistant", "text": "Hi", "usage": usage}]})
+        fields = (
+            {"stream_options": {"include_usage": True}} if stream and "completions" in streamer.path else {}
+        )
+
+        body = (await stage.ask(streamer, stream=stream, **fields)).body.decode()
+
+        assert re.findall(r'"(?:cached_tokens|cache_read_input_tokens)":(\d+)', body)[-1] == "1024"
+        assert "22" in re.findall(r'"(?:completion_tokens|output_tokens)":(\d+)', body)
 
     @STREAMED
     async def test_beyond_the_end(self, streamer: Endpoint, stream: bool) -> None:
