@@ -512,6 +512,32 @@ class TestControl:
         assert (await stage.control("POST", "sessions/a")).status == 405
         assert (await stage.control("GET", "sessions", query="limit=x")).status == 400
 
+    @pytest.mark.parametrize("path", ["requests", "sessions"])
+    async def test_an_unknown_parameter_is_refused(self, path: str) -> None:
+        """SESS-4.1: Of a name that is misspelt, the right one is told, and nobody's requests are."""
+        answer = await Stage().control("GET", path, query="limt=3")
+
+        assert answer.status == 400
+        assert answer.json["error"]["problems"] == ["limt: unknown parameter; did you mean 'limit'?"]
+
+    async def test_what_is_not_served_says_what_is(self) -> None:
+        """SESS-3.1: Another method is told the right ones, another path what there is; a closed one is not named."""
+        stage, closed = Stage(), Stage(admin={"enabled": False})
+
+        method = await stage.control("POST", "scripts/x", counting(1))
+        path = await stage.control("GET", "script/x")
+        behind = await stage.control("GET", "reset/x")
+        hidden = await closed.control("GET", "script/x")
+
+        assert method.status == 405
+        (problem,) = method.json["error"]["problems"]
+        assert problem.startswith("405 Method Not Allowed: POST /llmsim/scripts/x. Allowed: ")
+        assert "PUT" in problem
+        assert path.status == behind.status == hidden.status == 404
+        assert len(behind.json["error"]["problems"]) == 1
+        assert "/llmsim/scripts" in path.json["error"]["message"]
+        assert "/llmsim/scripts" not in hidden.json["error"]["message"].partition("serves")[2]
+
     async def test_it_can_be_closed(self, streamer: Endpoint) -> None:
         """SESS-3.5: No path of it is served, and nothing written down; scripts of files play."""
         stage = Stage(admin={"enabled": False})
