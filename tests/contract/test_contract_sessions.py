@@ -602,6 +602,29 @@ class TestJournal:
         assert failed["fault"] == {"kind": "rate_limit", "message": "Slower", "status": None}
         assert "no turn left" in refused["refusal"]["message"] or "exhausted" in refused["refusal"]["message"]
 
+    @STREAMED
+    async def test_what_breaks_is_told(self, streamer: Endpoint, stream: bool) -> None:
+        """SESS-4.4: An answer is told whole, with where it broke off, and how."""
+        stage = Stage()
+        said = {"type": "assistant", "text": "one two three four"}
+        faults = [{"kind": "disconnect"}, {"kind": "error", "error": "rate_limit"}]
+        turns = [said | {"stream_fault": fault | {"after_tokens": 2}} for fault in faults]
+        await stage.load({"turns": [*turns, said]})
+        with contextlib.suppress(ConnectionError):
+            await stage.ask(streamer, stream=stream)
+        for _ in range(2):
+            await stage.ask(streamer, stream=stream)
+
+        entries = await stage.journal()
+
+        assert [entry["answer"]["choices"][0]["text"] for entry in entries] == ["one two three four"] * 3
+        assert [entry["answer"].get("breaks") for entry in entries] == [
+            {"after_tokens": 2, "kind": "disconnect"},
+            {"after_tokens": 2, "kind": "rate_limit"},
+            None,
+        ]
+        assert [entry["outcome"] for entry in entries] == ["server_error", "rate_limit", "finished"]
+
     async def test_pages(self, streamer: Endpoint) -> None:
         """SESS-4.1: From the one after another, so many of them; of one session, or of all."""
         stage = Stage()
