@@ -17,7 +17,7 @@ def said(capsys: pytest.CaptureFixture[str], **environ: str) -> str:
 
 
 def test_scripts_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """With a script no replies are generated, and the banner does not speak of them."""
+    """ARCH-3.11: With a script no replies are generated, and the banner does not speak of them."""
     plain = said(capsys)
     scripted = said(capsys, LLMSIM_SCRIPT="agent.json", LLMSIM_SCRIPTS_DIR="scenes")
 
@@ -31,7 +31,7 @@ def test_scripts_are_said(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command_can_be_typed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """By `python -m llmsim` nothing is named that does not exist."""
+    """ARCH-3.11: By `python -m llmsim` nothing is named that does not exist."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", "/opt/python")
     monkeypatch.setattr("sys.argv", [str(tmp_path / "llmsim" / "__main__.py")])
