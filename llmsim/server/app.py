@@ -149,9 +149,8 @@ class _Errors:
         self._planner = planner
         self._methods = methods
         self._control = control
-        prefixes = [f"{provider.prefix}/v1" for provider in PROVIDERS]
-        *served, last = [*prefixes, "/health", "/llmsim/stats", *control]
-        self._served = f"{', '.join(served)} and {last}"
+        served = [f"{provider.prefix}/v1" for provider in PROVIDERS] + ["/health", "/llmsim/stats", *control]
+        self._served = f"{', '.join(served[:-1])} and {served[-1]}"
 
     async def http(
         self, req: Request, resp: Response, error: falcon.HTTPError, params: Mapping[str, Any], **_: Any
