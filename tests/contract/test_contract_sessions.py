@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect
 
 from llmsim.errors import ScriptError
 from llmsim.server.asgi import Application
+from llmsim.state.script_files import read_scripts
 
 SLOW = {"ttft_ms": 60_000, "itl_ms": 0}
 
@@ -849,3 +850,14 @@ def test_broken_scripts_are_told_at_once(bad: Path) -> None:
     for part in ("a.json", "turns[0].type", "turns[1]", "b.yaml", "none.json"):
         assert part in problems
     assert "c.toml" not in problems
+
+
+def test_the_mistakes_of_a_file_are_told_once(tmp_path: Path) -> None:
+    """SESS-2.3: Also where the server's own script is one of the directory."""
+    own = tmp_path / "own.json"
+    own.write_text('{"turns": [{"type": "assistnt"}]}')
+
+    with pytest.raises(ScriptError) as caught:
+        read_scripts(tmp_path, own, ())
+
+    assert len(caught.value.problems) == 1
