@@ -365,8 +365,8 @@ class ExhaustedError(RefusedError):
 
     def __init__(self, script: str, session: str, turns: int) -> None:
         super().__init__(
-            f"script '{script}' is exhausted: session '{session}' has had all of its {turns} turns, and on_exhausted "
-            "is error"
+            f"script '{script}' is exhausted: it answers {turns} {'request' if turns == 1 else 'requests'}, session "
+            f"'{session}' has had them, and on_exhausted is error"
         )
         self.script = script
         self.session = session

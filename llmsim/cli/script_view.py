@@ -118,7 +118,7 @@ def _expected(expect: Expectation) -> Iterator[str]:
             if most is None
             else f"{fewest:,} to {most:,}"
         )
-        yield f"{bounds} messages"
+        yield f"{bounds} {'message' if bounds == '1' else 'messages'}"
     yield from _like("the system", TextExpectation(contains=expect.system_contains))
     yield from _like("the conversation" if expect.anywhere else "the user", expect.said)
     if expect.tools_offered:

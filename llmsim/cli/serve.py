@@ -22,6 +22,8 @@ from llmsim.cli.options import setting_options
 from llmsim.config import CONFIG_VARIABLE, Settings, knobs, load
 from llmsim.providers.registry import PROVIDERS
 from llmsim.server.hosting import HOST, worker_count
+from llmsim.server.stage import SCRIPT_HEADER
+from llmsim.words import printable
 
 
 @click.command()
@@ -89,11 +91,10 @@ def _banner(settings: Settings) -> None:
         ("stats", f"{base}/llmsim/stats   or: {_program()} stats --watch" + _port_option(server.port)),
         ("workers", f"{workers}"),
         ("latency", latency),
-        (
-            "replies",
-            f"{settings.response.generator}, {settings.response.target_tokens} tokens" + _seed(settings),
-        ),
+        ("replies", _replies(settings)),
     ]
+    if settings.scripts.dir:
+        facts.append(("scripts", f"{printable(settings.scripts.dir)}, by the header {SCRIPT_HEADER}"))
     if rates := _rates(settings):
         facts.append(("faults", rates))
     click.echo(
@@ -114,11 +115,22 @@ _OVERRIDES = ("ttft_mean_ms", "ttft_stddev_ms", "tbt_mean_ms", "tbt_stddev_ms")
 
 def _program() -> str:
     """Give the command as it can be typed here: with its path where the shell would not find it."""
-    return "llmsim" if shutil.which("llmsim") else str(Path(sys.argv[0]).with_name("llmsim"))
+    if shutil.which("llmsim"):
+        return "llmsim"
+    called = Path(sys.argv[0])
+    # By `python -m llmsim` it is the file in the package, and no command need be installed.
+    return f"{sys.executable} -m llmsim" if called.name == "__main__.py" else str(called.with_name("llmsim"))
 
 
 def _port_option(port: int) -> str:
     return "" if port == 8080 else f" --port {port}"
+
+
+def _replies(settings: Settings) -> str:
+    response = settings.response
+    if response.script_path:
+        return f"the script {printable(response.script_path)}"
+    return f"{response.generator}, {response.target_tokens} tokens" + _seed(settings)
 
 
 def _seed(settings: Settings) -> str:

@@ -176,11 +176,14 @@ def _requests(requests: Requests, now: float) -> Table:
 def _got(entry: Entry) -> str:
     told = entry.refusal or entry.fault
     if told is not None:
-        return _short(told.get("message") or told.get("kind") or "")
+        # Which script and turn, as the message has it, is said above the table.
+        return _short("; ".join(told.get("unmet", ())) or told.get("message") or told.get("kind") or "")
     choices = (entry.answer or {}).get("choices") or [{}]
     called = [f"{call['name']}({call['arguments']})" for call in choices[0].get("calls", ())]
     said = [text for key in ("text", "refusal") if (text := choices[0].get(key))]
-    return _short("  ".join(said + called))
+    breaks = (entry.answer or {}).get("breaks")
+    broken = f" (broken off after {breaks['after_tokens']} tokens: {breaks['kind']})" if breaks else ""
+    return _short("  ".join(said + called)) + broken
 
 
 def _short(text: str) -> str:

@@ -20,6 +20,11 @@ _NAMED = 10
 _SEARCHED = 1 << 20
 """Characters of a text in which a pattern is searched."""
 
+_READ = 1000
+"""Characters of a text of which some are shown; more than ever are."""
+
+_ESCAPES = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
 _PATIENCE = 0.2
 """Seconds that a pattern is searched for: some try exponentially many ways, and everybody waits."""
 
@@ -57,7 +62,8 @@ def _unmet(expect: Expectation, prompt: Prompt) -> Iterator[str]:
     missing = [name for name in expect.tools_offered if name not in offered]
     if missing:
         names = [tool.name for tool in prompt.tools]
-        yield f"expected the tools {_listed(missing)} to be offered, got {_listed(names) or 'none'}"
+        noun = "tool" if len(missing) == 1 else "tools"
+        yield f"expected the {noun} {_listed(missing)} to be offered, got {_listed(names) or 'none'}"
     for result in expect.tool_results:
         yield from _result(result, prompt.messages)
 
@@ -68,7 +74,8 @@ def _count(expect: Expectation, messages: int) -> Iterator[str]:
         wanted = (
             f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
         )
-        yield f"expected {wanted} messages, system aside, got {messages}"
+        noun = "message" if wanted == "1" else "messages"
+        yield f"expected {wanted} {noun}, system aside, got {messages}"
 
 
 def _last_said(talk: Sequence[Message]) -> str | None:
@@ -123,7 +130,8 @@ def _misses(what: str, expect: TextExpectation, text: str | None) -> Iterator[st
 
 
 def _quoted(text: str) -> str:
-    return f'"{shown(text)}"'
+    # Ends of lines as they are written, not as characters that do not print. Of a long text little is shown.
+    return f'"{shown(text[:_READ].translate(_ESCAPES))}"'
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from llmsim.errors import InvalidJsonError, MethodError, RefusedError, UnknownRo
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.registry import PROVIDERS, endpoint_numbers, providers
+from llmsim.server.control import PATHS as CONTROL_PATHS
 from llmsim.server.control import Desk as ControlDesk
 from llmsim.server.control import add_control
 from llmsim.server.deciding import Decider
@@ -104,7 +105,7 @@ def create_app(
     if admin.enabled:
         add_control(app, ControlDesk(shared, catalogue.profiles, limit, has_default=stage.has_default))
 
-    errors = _Errors(planner, methods)
+    errors = _Errors(planner, methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)
     app.add_error_handler(RefusedError, errors.refused)
     app.add_error_handler(Exception, errors.crashed)
@@ -142,9 +143,14 @@ _KINDS = {404: "not_found", 405: "method_not_allowed", 500: "server_error"}
 class _Errors:
     """Answers what no endpoint has answered."""
 
-    def __init__(self, planner: Planner, methods: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self, planner: Planner, methods: Mapping[str, tuple[str, ...]], control: tuple[str, ...]
+    ) -> None:
         self._planner = planner
         self._methods = methods
+        self._control = control
+        served = [f"{provider.prefix}/v1" for provider in PROVIDERS] + ["/health", "/llmsim/stats", *control]
+        self._served = f"{', '.join(served[:-1])} and {served[-1]}"
 
     async def http(
         self, req: Request, resp: Response, error: falcon.HTTPError, params: Mapping[str, Any], **_: Any
@@ -199,12 +205,17 @@ class _Errors:
         send_error(resp, provider, reply, self._planner.new_id(), visit)
 
     def _plain(self, req: Request, resp: Response, error: falcon.HTTPError) -> None:
-        prefixes = ", ".join(f"{provider.prefix}/v1" for provider in PROVIDERS)
-        message = (
-            f"{error.title}: {req.method} {req.path}. llmsim serves {prefixes}, /health and /llmsim/stats."
+        allowed = dict(error.headers or ()).get("Allow")
+        message = f"{error.title}: {req.method} {req.path}. " + (
+            f"Allowed: {allowed}." if allowed else f"llmsim serves {self._served}."
         )
         resp.status = error.status
         resp.set_headers(dict(error.headers or ()))
         resp.content_type = "application/json"
         kind = _KINDS.get(error.status_code, "invalid_request")
-        resp.data = encode({"error": {"message": message, "type": kind, "param": None, "code": None}})
+        told: dict[str, Any] = {"message": message, "type": kind}
+        # The control API has an envelope of its own.
+        told |= (
+            {"problems": [message]} if req.path.startswith(self._control) else {"param": None, "code": None}
+        )
+        resp.data = encode({"error": told})

@@ -25,6 +25,7 @@ from llmsim.state.journal import Entry
 from llmsim.state.library import Volume
 from llmsim.state.sessions import Standing
 from llmsim.state.shared import Shared
+from llmsim.words import nearest, printable
 
 _FORMS: dict[str, Form] = {
     "application/json": "json",
@@ -180,6 +181,7 @@ class _Sessions:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List them."""
+        _only(req, "limit")
         limit = _number(req, "limit", 100, 1, _MOST_LISTED)
         standings = self._desk.sessions.standings(limit=limit + 1)
         shown = self._desk.standings(standings[:limit])
@@ -231,12 +233,17 @@ class _Requests:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Tell it, the oldest first."""
+        _only(req, "session", "after", "limit", "last")
         after = _number(req, "after", 0, 0, 2**62)
         last = _number(req, "last", 0, 0, _MOST_LISTED)
         limit = last or _number(req, "limit", 100, 1, _MOST_LISTED)
         session = req.get_param("session")
         entries, more = self._desk.journal.read(session, after=after, limit=limit, last=last > 0)
         _send(resp, 200, {"requests": [_entry(entry) for entry in entries], "has_more": more})
+
+
+PATHS = ("/llmsim/scripts", "/llmsim/sessions", "/llmsim/requests", "/llmsim/reset")
+"""Where the control API is."""
 
 
 def add_control(app: falcon.asgi.App[Any, Any], desk: Desk) -> None:
@@ -256,6 +263,15 @@ def _form(req: Request) -> Form:
     if form is None:
         raise _DeniedError(415, f"content-type {sent[:100]!r}: wanted one of {', '.join(_FORMS)}")
     return form
+
+
+def _only(req: Request, *names: str) -> None:
+    """Refuse a parameter that nobody reads: with `sesion=a`, everybody's requests would be told."""
+    for given in req.params:
+        if given not in names:
+            near = nearest(given, names)
+            hint = f"; did you mean {near!r}?" if near else f". One of: {', '.join(names)}"
+            raise _DeniedError(400, f"{printable(given[:100])}: unknown parameter{hint}")
 
 
 def _number(req: Request, name: str, default: int, least: int, most: int) -> int:

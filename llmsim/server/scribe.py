@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from llmsim.errors import ExhaustedError, ExpectationError, RefusedError
-from llmsim.exchange import Fault, Segment, SegmentKind, Turn
+from llmsim.exchange import Breakage, Fault, Segment, SegmentKind, Turn
 from llmsim.server.stage import Cue, Part
 from llmsim.state.journal import Journal
 
@@ -136,7 +136,15 @@ def _answer(turn: Turn) -> dict[str, Any]:
             "reasoning_tokens": turn.usage.reasoning,
             "cached_tokens": turn.usage.cached,
         },
-    }
+    } | _breaks(turn.breakage)
+
+
+def _breaks(breakage: Breakage | None) -> dict[str, Any]:
+    """Tell how an answer breaks off, which is told whole."""
+    if breakage is None:
+        return {}
+    kind = "disconnect" if breakage.cut else breakage.fault.kind.value
+    return {"breaks": {"after_tokens": breakage.after, "kind": kind}}
 
 
 def _told(segments: tuple[Segment, ...], kind: SegmentKind, room: _Room) -> str | None:

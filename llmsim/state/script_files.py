@@ -98,7 +98,8 @@ def read_scripts(
             )
         found[name] = file
     if problems:
-        raise ScriptError(tuple(problems))
+        # The default may be one of the directory, too: its mistakes are told once.
+        raise ScriptError(tuple(dict.fromkeys(problems)))
     return found
 
 

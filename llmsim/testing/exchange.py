@@ -72,7 +72,10 @@ class Exchange:
             return [f"{self.outcome}: {told}" if self.outcome not in (None, told) else str(told)]
         said = [] if self.text is None else [_short(self.text)]
         called = [f"{one['name']}({_cut(one['arguments'])})" for one in self.calls]
+        breaks = (self.answer or {}).get("breaks")
         ended = [] if self.outcome == "finished" else [self.outcome or "under way"]
+        if breaks is not None and self.outcome is not None:
+            ended = [f"broken off after {breaks['after_tokens']} tokens: {breaks['kind']}"]
         return said + called + ended
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from websockets.asyncio.client import connect
 
 from llmsim.errors import ScriptError
 from llmsim.server.asgi import Application
+from llmsim.state.script_files import read_scripts
 
 SLOW = {"ttft_ms": 60_000, "itl_ms": 0}
 
@@ -121,6 +123,21 @@ class TestPlaying:
 
         assert tuple(heard) == AGENT_TOLD
         assert (await stage.standing())["finished"]
+
+    @STREAMED
+    async def test_usage_is_reported_as_scripted(self, streamer: Endpoint, stream: bool) -> None:
+        """SCRIPT-1.4: What was read from a cache, too, which OpenAI's answers otherwise never report."""
+        stage = Stage()
+        usage = {"prompt_tokens": 1200, "completion_tokens": 22, "cached_tokens": 1024}
+        await stage.load({"turns": [{"type": "assistant", "text": "Hi", "usage": usage}]})
+        fields = (
+            {"stream_options": {"include_usage": True}} if stream and "completions" in streamer.path else {}
+        )
+
+        body = (await stage.ask(streamer, stream=stream, **fields)).body.decode()
+
+        assert re.findall(r'"(?:cached_tokens|cache_read_input_tokens)":(\d+)', body)[-1] == "1024"
+        assert "22" in re.findall(r'"(?:completion_tokens|output_tokens)":(\d+)', body)
 
     @STREAMED
     async def test_beyond_the_end(self, streamer: Endpoint, stream: bool) -> None:
@@ -496,6 +513,32 @@ class TestControl:
         assert (await stage.control("POST", "sessions/a")).status == 405
         assert (await stage.control("GET", "sessions", query="limit=x")).status == 400
 
+    @pytest.mark.parametrize("path", ["requests", "sessions"])
+    async def test_an_unknown_parameter_is_refused(self, path: str) -> None:
+        """SESS-4.1: Of a name that is misspelt, the right one is told, and nobody's requests are."""
+        answer = await Stage().control("GET", path, query="limt=3")
+
+        assert answer.status == 400
+        assert answer.json["error"]["problems"] == ["limt: unknown parameter; did you mean 'limit'?"]
+
+    async def test_what_is_not_served_says_what_is(self) -> None:
+        """SESS-3.1: Another method is told the right ones, another path what there is; a closed one is not named."""
+        stage, closed = Stage(), Stage(admin={"enabled": False})
+
+        method = await stage.control("POST", "scripts/x", counting(1))
+        path = await stage.control("GET", "script/x")
+        behind = await stage.control("GET", "reset/x")
+        hidden = await closed.control("GET", "script/x")
+
+        assert method.status == 405
+        (problem,) = method.json["error"]["problems"]
+        assert problem.startswith("405 Method Not Allowed: POST /llmsim/scripts/x. Allowed: ")
+        assert "PUT" in problem
+        assert path.status == behind.status == hidden.status == 404
+        assert len(behind.json["error"]["problems"]) == 1
+        assert "/llmsim/scripts" in path.json["error"]["message"]
+        assert "/llmsim/scripts" not in hidden.json["error"]["message"].partition("serves")[2]
+
     async def test_it_can_be_closed(self, streamer: Endpoint) -> None:
         """SESS-3.5: No path of it is served, and nothing written down; scripts of files play."""
         stage = Stage(admin={"enabled": False})
@@ -559,6 +602,29 @@ class TestJournal:
         assert first["answer"]["usage"]["completion_tokens"] == 4
         assert failed["fault"] == {"kind": "rate_limit", "message": "Slower", "status": None}
         assert "no turn left" in refused["refusal"]["message"] or "exhausted" in refused["refusal"]["message"]
+
+    @STREAMED
+    async def test_what_breaks_is_told(self, streamer: Endpoint, stream: bool) -> None:
+        """SESS-4.4: An answer is told whole, with where it broke off, and how."""
+        stage = Stage()
+        said = {"type": "assistant", "text": "one two three four"}
+        faults = [{"kind": "disconnect"}, {"kind": "error", "error": "rate_limit"}]
+        turns = [said | {"stream_fault": fault | {"after_tokens": 2}} for fault in faults]
+        await stage.load({"turns": [*turns, said]})
+        with contextlib.suppress(ConnectionError):
+            await stage.ask(streamer, stream=stream)
+        for _ in range(2):
+            await stage.ask(streamer, stream=stream)
+
+        entries = await stage.journal()
+
+        assert [entry["answer"]["choices"][0]["text"] for entry in entries] == ["one two three four"] * 3
+        assert [entry["answer"].get("breaks") for entry in entries] == [
+            {"after_tokens": 2, "kind": "disconnect"},
+            {"after_tokens": 2, "kind": "rate_limit"},
+            None,
+        ]
+        assert [entry["outcome"] for entry in entries] == ["server_error", "rate_limit", "finished"]
 
     async def test_pages(self, streamer: Endpoint) -> None:
         """SESS-4.1: From the one after another, so many of them; of one session, or of all."""
@@ -784,3 +850,14 @@ def test_broken_scripts_are_told_at_once(bad: Path) -> None:
     for part in ("a.json", "turns[0].type", "turns[1]", "b.yaml", "none.json"):
         assert part in problems
     assert "c.toml" not in problems
+
+
+def test_the_mistakes_of_a_file_are_told_once(tmp_path: Path) -> None:
+    """SESS-2.3: Also where the server's own script is one of the directory."""
+    own = tmp_path / "own.json"
+    own.write_text('{"turns": [{"type": "assistnt"}]}')
+
+    with pytest.raises(ScriptError) as caught:
+        read_scripts(tmp_path, own, ())
+
+    assert len(caught.value.problems) == 1

@@ -117,6 +117,6 @@ def _completed_at(turn: Turn) -> int:
 def render_usage(usage: Usage) -> bytes:
     """Render what a response costs."""
     return (
-        b'{"input_tokens":%d,"input_tokens_details":{"cache_write_tokens":0,"cached_tokens":0},"output_tokens":%d,'
+        b'{"input_tokens":%d,"input_tokens_details":{"cache_write_tokens":0,"cached_tokens":%d},"output_tokens":%d,'
         b'"output_tokens_details":{"reasoning_tokens":%d},"total_tokens":%d}'
-    ) % (usage.prompt, usage.completion, usage.reasoning, usage.total)
+    ) % (usage.prompt, usage.cached, usage.completion, usage.reasoning, usage.total)

@@ -61,6 +61,21 @@ REQUESTS = {
         },
         ENTRY | {"turn": 3, "outcome": "rate_limit", "fault": {"kind": "rate_limit", "message": None}},
         ENTRY | {"turn": None, "outcome": "refused", "refusal": {"message": "x" * 200}},
+        ENTRY
+        | {
+            "turn": None,
+            "outcome": "refused",
+            "refusal": {"message": "script 'a': z", "unmet": ["why", "so"]},
+        },
+        ENTRY
+        | {
+            "turn": 5,
+            "outcome": "server_error",
+            "answer": {
+                "choices": [{"text": "Broken"}],
+                "breaks": {"after_tokens": 2, "kind": "disconnect"},
+            },
+        },
         ENTRY | {"turn": 4, "outcome": None, "answer": {"choices": []}},
     ],
     "has_more": False,
@@ -167,6 +182,9 @@ def test_one_session_is_shown() -> None:
     assert "rate_limit" in text
     assert f"{'x' * 59}…" in text
     assert "under way" in text
+    assert "why; so" in text
+    assert "script 'a'" not in text
+    assert "Broken (broken off after 2 tokens: disconnect)" in text
     assert "1 min 0 s ago" in text
 
 

@@ -57,11 +57,11 @@ def test_what_is_so_is_not_complained_of(expect: Expectation) -> None:
         (Expectation(model="GPT-5-mini"), 'expected model "GPT-5-mini", got "gpt-5-mini"'),
         (
             Expectation(said=TextExpectation(contains=("Paris",))),
-            'expected the last user message to contain "Paris", got "List the files�in /tmp"',
+            'expected the last user message to contain "Paris", got "List the files\\nin /tmp"',
         ),
         (
             Expectation(said=TextExpectation(matches="^in")),
-            'expected the last user message to match "^in", got "List the files�in /tmp"',
+            'expected the last user message to match "^in", got "List the files\\nin /tmp"',
         ),
         (
             Expectation(system_contains=("robot",)),
@@ -74,10 +74,11 @@ def test_what_is_so_is_not_complained_of(expect: Expectation) -> None:
         ),
         (
             Expectation(tools_offered=("bash", "write")),
-            "expected the tools write to be offered, got bash, read",
+            "expected the tool write to be offered, got bash, read",
         ),
         (Expectation(fewest_messages=6), "expected at least 6 messages, system aside, got 5"),
         (Expectation(fewest_messages=3, most_messages=3), "expected 3 messages, system aside, got 5"),
+        (Expectation(fewest_messages=1, most_messages=1), "expected 1 message, system aside, got 5"),
         (Expectation(most_messages=4), "expected 0 to 4 messages, system aside, got 5"),
         (Expectation(stream=False), "expected a request for an unstreamed answer, got one for a stream"),
     ],
@@ -111,7 +112,7 @@ def test_what_is_not_there_is_told() -> None:
     assert told == (
         'expected the system messages to contain "y", got nothing',
         'expected the last user message to contain "x", got no such message',
-        "expected the tools t to be offered, got none",
+        "expected the tool t to be offered, got none",
         'expected a result of "t", got no results',
     )
 

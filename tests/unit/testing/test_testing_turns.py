@@ -127,6 +127,14 @@ BASH = {"id": "1", "name": "bash", "arguments": '{"command":"ls"}'}
             'messages "go" -> turn 0: "Hi"; abandoned',
         ),
         (
+            entry(
+                {"input": "go"},
+                answer=answer("Hi") | {"breaks": {"after_tokens": 2, "kind": "disconnect"}},
+                outcome="server_error",
+            ),
+            'messages "go" -> turn 0: "Hi"; broken off after 2 tokens: disconnect',
+        ),
+        (
             entry({"input": "go"}, answer=answer("Hi"), outcome=None),
             'messages "go" -> turn 0: "Hi"; under way',
         ),
