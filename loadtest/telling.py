@@ -11,10 +11,28 @@ from loadtest.summary import Summary
 _MOST_FAILURES = 10
 _WIDTH = 160
 
+SEPARATOR = "  ·  "
+"""What stands between the parts of a line of progress."""
+
 
 def written(summary: Summary) -> bytes:
     """Give the summary as JSON."""
     return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+
+
+def fitted(line: str, width: int) -> str:
+    """Leave out the last parts of a line that is too long for a terminal, for one that is folded cannot be written over.
+
+    Args:
+        line: Of progress.
+        width: Columns of the terminal; 0 if it does not know.
+    """
+    while 0 < width <= len(line):
+        shorter = line.rpartition(SEPARATOR)[0]
+        if not shorter:
+            return line[: width - 1]
+        line = shorter
+    return line
 
 
 def tell(summary: Summary, console: Console | None = None) -> None:

@@ -9,6 +9,7 @@ Decisions:
 """
 
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -26,7 +27,7 @@ from loadtest.rows import record_cpu, record_lag, rows_of
 from loadtest.settings import Settings
 from loadtest.suites import Suite
 from loadtest.summary import E2E, REQUEST_KINDS, TTFT, Failure, Server, Summary, summed_up
-from loadtest.telling import tell, written
+from loadtest.telling import SEPARATOR, fitted, tell, written
 from loadtest.verdicts import lateness, worst_told
 
 _BEAT = 0.02
@@ -133,7 +134,11 @@ class Watch:
                     None if self._plan.iterations else length,
                     is_open=self._plan.is_open,
                 )
-                sys.stderr.write(f"\r\x1b[K{line}" if in_place else f"{line}\n")
+                if in_place:
+                    width = os.get_terminal_size(sys.stderr.fileno()).columns
+                    sys.stderr.write(f"\r\x1b[K{fitted(line, width)}")
+                else:
+                    sys.stderr.write(f"{line}\n")
                 sys.stderr.flush()
         finally:
             if in_place:
@@ -155,7 +160,7 @@ def progress_line(environment: Any, now: float, length: float | None, *, is_open
         found = quantile(merged(row.histogram for row in rows if row.kind == kind), 0.95)
         if found is not None:
             parts.append(f"{kind} p95 {found:.0f} ms")
-    return "  " + "  ·  ".join(parts)
+    return "  " + SEPARATOR.join(parts)
 
 
 def _watch_lag(environment: Any) -> None:

@@ -27,7 +27,7 @@ from loadtest.summary import (
     Summary,
     summed_up,
 )
-from loadtest.telling import remarks, tell, written
+from loadtest.telling import fitted, remarks, tell, written
 from loadtest.verdicts import worst_told
 
 CHAT = Settings(endpoints=("chat", "models"))
@@ -209,6 +209,15 @@ def test_no_figure_is_cut(width: int) -> None:
     assert "65,432" in text
     assert "…" not in text
     assert ("ITL p50" in text) == (width == 160)
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [(0, "  5 of 40 s  ·  0 failed"), (25, "  5 of 40 s  ·  0 failed"), (24, "  5 of 40 s"), (5, "  5 ")],
+)
+def test_progress_stays_on_its_line(width: int, expected: str) -> None:
+    """LOAD-6.5: What is too long for the terminal is left out part by part."""
+    assert fitted("  5 of 40 s  ·  0 failed", width) == expected
 
 
 def test_the_summary_is_json() -> None:
