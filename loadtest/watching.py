@@ -10,6 +10,7 @@ Decisions:
 
 import json
 import os
+import ssl
 import sys
 import time
 import urllib.error
@@ -110,12 +111,12 @@ class Watch:
             tell(self._summary)
 
     def _ask_server(self, host: str) -> None:
+        if server_says(host) == Server():
+            # Not an llmsim, and it is not to be bothered again. Later on silence may be a sign of load.
+            return
         while True:
             gevent.sleep(_ASK_EVERY)
             said = server_says(host)
-            if said == Server() and self._worst is None:
-                # Not an llmsim, and it is not to be bothered again.
-                return
             if self._worst is None or lateness(said) > lateness(self._worst):
                 self._worst, self._worst_at = said, time.perf_counter() - self._begin
 
@@ -179,10 +180,18 @@ def _watch_cpu(environment: Any) -> None:
         wall, busy = wall_now, busy_now
 
 
+def _unchecked() -> ssl.SSLContext:
+    """Give the trust that the load has in the same server: certificates are not checked."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def server_says(host: str) -> Server:
     """Ask an llmsim whether it was on time; other servers have nothing to say."""
     try:
-        with urllib.request.urlopen(f"{host}/llmsim/stats", timeout=10) as answer:
+        with urllib.request.urlopen(f"{host}/llmsim/stats", timeout=10, context=_unchecked()) as answer:
             stats = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         # NOTE: not an llmsim, or gone. The requests of the run have told that by themselves.
