@@ -85,6 +85,7 @@ class _Response(msgspec.Struct):
     status: str | None = None
     usage: _Usage | None = None
     error: _Error | None = None
+    output: list[dict[str, Any]] | None = None
 
 
 class _ResponseEvent(msgspec.Struct):
@@ -312,6 +313,8 @@ def read_response(body: bytes) -> int | None:
     response = _response(body)
     if response.status not in ("completed", "incomplete"):
         raise BrokenAnswerError(f"a response of status {response.status}: {_told(response.error)}")
+    if response.status == "completed" and not response.output:
+        raise BrokenAnswerError("a completed response without output")
     return None if response.usage is None else response.usage.output_tokens
 
 

@@ -10,6 +10,7 @@ import math
 import os
 import subprocess
 import sys
+import urllib.parse
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -114,8 +115,8 @@ def main(
         raise click.UsageError(
             "--workers, --latency and --target-tokens are about the server that is started; there is --host"
         )
-    if host is not None and not host.startswith(("http://", "https://")):
-        raise click.UsageError(f"--host {host}: not a URL; it begins with http:// or https://")
+    if host is not None:
+        _look_at(host)
     given = {name: str(value) for name, value in options.items() if value is not None}
     if gates:
         given["gates"] = ",".join(gates)
@@ -154,6 +155,19 @@ def main(
         except ServerError as error:
             raise click.ClickException(str(error)) from error
     sys.exit(code)
+
+
+def _look_at(host: str) -> None:
+    """Refuse what is no URL of a server."""
+    if not host.startswith(("http://", "https://")):
+        raise click.UsageError(f"--host {host or repr(host)}: not a URL; it begins with http:// or https://")
+    try:
+        parts = urllib.parse.urlsplit(host)
+        is_named = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise click.UsageError(f"--host {host}: {error}") from error
+    if not is_named or parts.query or parts.fragment:
+        raise click.UsageError(f"--host {host}: not a URL of a server, as http://localhost:8000")
 
 
 def _own_folder(plan: Suite) -> Path:

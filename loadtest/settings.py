@@ -97,7 +97,10 @@ def load(environ: Mapping[str, str]) -> Settings:
             near = difflib.get_close_matches(name, FIELDS, n=1)
             hint = f"; did you mean {variable_of(near[0])}?" if near else ""
             raise SettingsError(f"{variable}: no such setting{hint}")
-        found[name] = _split(text) if FIELDS[name] in _LISTS else text
+        if name.endswith("_prefix"):
+            found[name] = _path(text)
+        else:
+            found[name] = _split(text) if FIELDS[name] in _LISTS else text
     for name, value in found.items():
         try:
             found[name] = msgspec.convert(value, FIELDS[name], strict=False)
@@ -109,6 +112,12 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 
 _LISTS = tuple(hint for name, hint in FIELDS.items() if name in ("endpoints", "model", "gates"))
+
+
+def _path(text: str) -> str:
+    """Give a prefix as paths need it, with a slash before and none behind, wherever they were put."""
+    bare = text.strip("/")
+    return f"/{bare}" if bare else ""
 
 
 def _split(text: str) -> Names:

@@ -110,14 +110,20 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     """What the server says of itself; all None if it is not an llmsim.
 
     Attributes:
-        state: Of its verdict on its own lateness: `on_time`, `late` or `idle`.
+        state: Of its verdict at the end, which is on the last 30 to 40 s: `on_time`, `late` or `idle`.
         text: The same in words.
-        lateness_p99_ms: The figure behind it.
+        recent_p99_ms: The figure behind it.
+        lateness_p99_ms: The same of all tokens since the server was started.
+        worst_text: The worst that it said during the run, if it was late then, and much less so at the end.
+        worst_after_seconds: When it said that.
     """
 
     state: str | None = None
     text: str | None = None
+    recent_p99_ms: float | None = None
     lateness_p99_ms: float | None = None
+    worst_text: str | None = None
+    worst_after_seconds: float | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,17 +3,36 @@
 import msgspec
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from loadtest.summary import Summary
 
 _MOST_FAILURES = 10
-_WIDTH = 120
+_WIDTH = 160
+
+SEPARATOR = "  ·  "
+"""What stands between the parts of a line of progress."""
 
 
 def written(summary: Summary) -> bytes:
     """Give the summary as JSON."""
     return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+
+
+def fitted(line: str, width: int) -> str:
+    """Leave out the last parts of a line that is too long for a terminal, for one that is folded cannot be written over.
+
+    Args:
+        line: Of progress.
+        width: Columns of the terminal; 0 if it does not know.
+    """
+    while 0 < width <= len(line):
+        shorter = line.rpartition(SEPARATOR)[0]
+        if not shorter:
+            return line[: width - 1]
+        line = shorter
+    return line
 
 
 def tell(summary: Summary, console: Console | None = None) -> None:
@@ -22,7 +41,7 @@ def tell(summary: Summary, console: Console | None = None) -> None:
     wide = Console(highlight=False)
     console = console or (wide if wide.is_terminal else Console(highlight=False, width=_WIDTH))
     console.print()
-    console.print(_requests(summary, _WIDE if console.width >= _WIDTH else _NARROW))
+    console.print(_widest(summary, console))
     if summary.failures:
         console.print(_failures(summary))
     console.print(_gates(summary))
@@ -36,6 +55,13 @@ def tell(summary: Summary, console: Console | None = None) -> None:
 
 def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _widest(summary: Summary, console: Console) -> Table:
+    """Give the table with all columns if no figure is cut; how wide that is depends on the figures."""
+    table = _requests(summary, _WIDE)
+    fits = console.measure(table, options=console.options.update(width=10 * _WIDTH)).maximum <= console.width
+    return table if fits else _requests(summary, _NARROW)
 
 
 # Measure, quantile, heading; those of the second tuple fit into 80 columns.
@@ -80,7 +106,7 @@ def _failures(summary: Summary) -> Table:
     table.add_column("of")
     table.add_column("what happened", overflow="fold")
     for failure in summary.failures[:_MOST_FAILURES]:
-        table.add_row(f"{failure.count:,}", failure.name, failure.message)
+        table.add_row(f"{failure.count:,}", failure.name, escape(failure.message))
     if more := len(summary.failures) - _MOST_FAILURES:
         table.caption = f"and {more} more, in summary.json" if more > 0 else None
     return table
@@ -112,11 +138,17 @@ def remarks(summary: Summary) -> list[str]:
         )
     if server.text is not None:
         colour = "red" if server.state == "late" else "green"
-        lines.append(f" server says     [{colour}]{server.text}[/]{_lateness(server.lateness_p99_ms)}")
+        lines.append(
+            f" server says     [{colour}]{escape(server.text)}[/]{_since_start(server.lateness_p99_ms)}"
+        )
     elif server.lateness_p99_ms is not None:
         lines.append(f" server says     lateness p99 {server.lateness_p99_ms:.1f} ms")
+    if server.worst_text is not None:
+        lines.append(
+            f"                 after {server.worst_after_seconds:.0f} s: [red]{escape(server.worst_text)}[/]"
+        )
     return lines
 
 
-def _lateness(p99: float | None) -> str:
-    return "" if p99 is None else f"; lateness p99 {p99:.1f} ms"
+def _since_start(p99: float | None) -> str:
+    return "" if p99 is None else f"; since its start {p99:.1f} ms"

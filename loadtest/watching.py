@@ -4,9 +4,13 @@ Decisions:
 * Each process that makes load asks to be woken every 20 ms and writes down how late it was: the time an answer
   may have lain in its socket unread. Rows of the workers are added up by the master as all rows are.
 * The summary is written by the process that has all rows: a single one, or the master.
+* An llmsim tells of its last 30 to 40 seconds, so it is asked while the run goes on, too: a peak in the middle
+  would be forgotten at the end.
 """
 
 import json
+import os
+import ssl
 import sys
 import time
 import urllib.error
@@ -24,10 +28,12 @@ from loadtest.rows import record_cpu, record_lag, rows_of
 from loadtest.settings import Settings
 from loadtest.suites import Suite
 from loadtest.summary import E2E, REQUEST_KINDS, TTFT, Failure, Server, Summary, summed_up
-from loadtest.telling import tell, written
+from loadtest.telling import SEPARATOR, fitted, tell, written
+from loadtest.verdicts import lateness, worst_told
 
 _BEAT = 0.02
 _CPU_EVERY = 1.0
+_ASK_EVERY = 10.0
 
 
 class Watch:
@@ -41,6 +47,8 @@ class Watch:
         self._end = 0.0
         self._greenlets: list[Any] = []
         self._summary: Summary | None = None
+        self._worst: Server | None = None
+        self._worst_at = 0.0
 
     def attach(self, events: Any) -> None:
         """Listen."""
@@ -58,6 +66,7 @@ class Watch:
             self._greenlets.append(gevent.spawn(_watch_cpu, environment))
         if self._plan is not None and not isinstance(environment.runner, WorkerRunner):
             self._greenlets.append(gevent.spawn(self._progress, environment))
+            self._greenlets.append(gevent.spawn(self._ask_server, environment.host or ""))
 
     def stop(self, **_: Any) -> None:
         """End watching."""
@@ -87,7 +96,7 @@ class Watch:
             elapsed=max(self._end - self._begin, 0.0),
             processes=self._settings.processes,
             cpu_warning=runner.cpu_warning_emitted or runner.worker_cpu_warning_emitted,
-            server=server_says(host),
+            server=worst_told(server_says(host), self._worst, self._worst_at),
         )
         if self._settings.out:
             path = Path(self._settings.out) / "summary.json"
@@ -100,6 +109,16 @@ class Watch:
         """Tell the outcome, behind all that Locust has to say."""
         if self._summary is not None:
             tell(self._summary)
+
+    def _ask_server(self, host: str) -> None:
+        if server_says(host) == Server():
+            # Not an llmsim, and it is not to be bothered again. Later on silence may be a sign of load.
+            return
+        while True:
+            gevent.sleep(_ASK_EVERY)
+            said = server_says(host)
+            if self._worst is None or lateness(said) > lateness(self._worst):
+                self._worst, self._worst_at = said, time.perf_counter() - self._begin
 
     def _progress(self, environment: Any) -> None:
         assert self._plan is not None
@@ -116,7 +135,11 @@ class Watch:
                     None if self._plan.iterations else length,
                     is_open=self._plan.is_open,
                 )
-                sys.stderr.write(f"\r\x1b[K{line}" if in_place else f"{line}\n")
+                if in_place:
+                    width = os.get_terminal_size(sys.stderr.fileno()).columns
+                    sys.stderr.write(f"\r\x1b[K{fitted(line, width)}")
+                else:
+                    sys.stderr.write(f"{line}\n")
                 sys.stderr.flush()
         finally:
             if in_place:
@@ -138,7 +161,7 @@ def progress_line(environment: Any, now: float, length: float | None, *, is_open
         found = quantile(merged(row.histogram for row in rows if row.kind == kind), 0.95)
         if found is not None:
             parts.append(f"{kind} p95 {found:.0f} ms")
-    return "  " + "  ·  ".join(parts)
+    return "  " + SEPARATOR.join(parts)
 
 
 def _watch_lag(environment: Any) -> None:
@@ -157,10 +180,18 @@ def _watch_cpu(environment: Any) -> None:
         wall, busy = wall_now, busy_now
 
 
+def _unchecked() -> ssl.SSLContext:
+    """Give the trust that the load has in the same server: certificates are not checked."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def server_says(host: str) -> Server:
     """Ask an llmsim whether it was on time; other servers have nothing to say."""
     try:
-        with urllib.request.urlopen(f"{host}/llmsim/stats", timeout=10) as answer:
+        with urllib.request.urlopen(f"{host}/llmsim/stats", timeout=10, context=_unchecked()) as answer:
             stats = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         # NOTE: not an llmsim, or gone. The requests of the run have told that by themselves.
@@ -168,7 +199,12 @@ def server_says(host: str) -> Server:
     if not isinstance(stats, dict):
         return Server()
     verdict = stats.get("verdict")
-    lateness = (stats.get("latency") or {}).get("lateness_ms") or {}
+    since_start = ((stats.get("latency") or {}).get("lateness_ms") or {}).get("p99")
     if not isinstance(verdict, dict):
-        return Server(lateness_p99_ms=lateness.get("p99"))
-    return Server(state=verdict.get("state"), text=verdict.get("text"), lateness_p99_ms=lateness.get("p99"))
+        return Server(lateness_p99_ms=since_start)
+    return Server(
+        state=verdict.get("state"),
+        text=verdict.get("text"),
+        recent_p99_ms=verdict.get("p99_lateness_ms"),
+        lateness_p99_ms=since_start,
+    )

@@ -13,7 +13,7 @@ import msgspec
 from rich.console import Console
 
 from . import chart, clients, machine, markdown, report
-from .asking import ENDPOINTS, endpoint
+from .asking import ENDPOINTS, Endpoint, endpoint
 from .comparison import ratios
 from .problems import BenchError
 from .results import Closed, Headroom, Paced, Results, best_closed, best_paced
@@ -153,9 +153,7 @@ def main(
             f"{page} has no line {markdown.BEGIN} before {markdown.END}", param_hint="--markdown"
         )
     try:
-        peers = tuple(
-            endpoint(name or "peer", url) for name, _, url in (word.rpartition("=") for word in against)
-        )
+        peers = tuple(_peer(word) for word in against)
         if not path.endswith(ENDPOINTS):
             raise click.BadParameter(
                 f"{path} does not end with one of {', '.join(ENDPOINTS)}", param_hint="--path"
@@ -187,6 +185,15 @@ def main(
         page.write_text(markdown.put(page.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
+def _peer(word: str) -> Endpoint:
+    name, _, url = word.partition("=")
+    if not name or not url:
+        raise click.BadParameter(
+            f"{word}: write NAME=URL, as aimock=http://127.0.0.1:4010/v1", param_hint="--against"
+        )
+    return endpoint(name, url)
+
+
 def _client(wanted: str) -> clients.Client:
     if wanted == "portable":
         return clients.portable()
@@ -206,7 +213,7 @@ def _measure(
     who = f"wrk (throughput), {client.name}" if plan.wrk else client.name
     where = machine.describe(version=_version(), client=who)
     sweep, stolen = Sweep(plan, client, tell), stolen_ticks()
-    sweep.look_for_peers()
+    sweep.look_for_peers(streamed="streams" in parts or "pacing" in named)
 
     closed: list[Closed] = []
     paced: list[Paced] = []

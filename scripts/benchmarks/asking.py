@@ -16,6 +16,7 @@ from .problems import BenchError
 CHAT = "/chat/completions"
 _MARKS = {CHAT: '"content":', "/messages": '"text":', "/responses": '"delta":'}
 _LIMITS = {CHAT: "max_completion_tokens", "/messages": "max_tokens", "/responses": "max_output_tokens"}
+_ANSWERS = {CHAT: "choices", "/messages": "content", "/responses": "output"}
 _PATIENCE = 30.0
 
 # What any of the APIs wants to see.
@@ -109,10 +110,39 @@ def sample(to: Endpoint, data: bytes) -> bytes:
     finally:
         connection.close()
     if answer.status != 200:
-        raise BenchError(
-            f"{to.name}: {to.path} answers {answer.status}: {found[:300].decode(errors='replace')}"
-        )
+        raise BenchError(f"{to.name}: {to.path} answers {answer.status}: {_shown(found)}")
     return found
+
+
+def look_at(to: Endpoint, reply: bytes) -> None:
+    """Look whether a whole reply is one of its API.
+
+    Raises:
+        BenchError: It is not.
+    """
+    try:
+        found = json.loads(reply)
+    except ValueError:
+        found = None
+    field = _ANSWERS[to.kind]
+    if not isinstance(found, dict) or field not in found:
+        raise BenchError(f"{to.name}: {to.path} answers 200, but not JSON with {field!r}: {_shown(reply)}")
+
+
+def look_at_stream(to: Endpoint, reply: bytes) -> None:
+    """Look whether there are tokens in a streamed reply.
+
+    Raises:
+        BenchError: There are none.
+    """
+    if not tokens_in(reply, to.mark):
+        raise BenchError(
+            f"{to.name}: {to.path} answers 200, but streams no event with text in {to.mark[:-1]}: {_shown(reply)}"
+        )
+
+
+def _shown(reply: bytes) -> str:
+    return reply[:300].decode(errors="replace") or "nothing"
 
 
 def tokens_in(reply: bytes, mark: str) -> list[int]:

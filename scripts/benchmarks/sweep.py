@@ -75,14 +75,21 @@ class Sweep:
         """Write the request."""
         return asking.body(to, model=self.plan.model, stream=stream, tokens=tokens)
 
-    def look_for_peers(self) -> None:
+    def look_for_peers(self, *, streamed: bool) -> None:
         """Ask each peer once.
 
+        Args:
+            streamed: Whether it is to stream, too.
+
         Raises:
-            BenchError: One does not answer.
+            BenchError: One does not answer, or not as its API does.
         """
         for peer in self.plan.peers:
-            asking.sample(peer, self.body(peer, stream=False, tokens=UNSTREAMED_TOKENS))
+            data = self.body(peer, stream=False, tokens=UNSTREAMED_TOKENS)
+            asking.look_at(peer, asking.sample(peer, data))
+            if streamed:
+                data = self.body(peer, stream=True, tokens=self.plan.tokens[0])
+                asking.look_at_stream(peer, asking.sample(peer, data))
 
     # throughput and streams
 

@@ -100,7 +100,14 @@ def test_server_that_does_not_answer_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["thruput"], ["--workers", "0"], ["--streams", "a"], ["--path", "/v1/embeddings"]]
+    "words",
+    [
+        ["thruput"],
+        ["--workers", "0"],
+        ["--streams", "a"],
+        ["--path", "/v1/embeddings"],
+        ["--against", "http://peer/v1"],
+    ],
 )
 def test_mistakes_in_arguments_are_told(words: list[str]) -> None:
     """BENCH-3.5: Unknown parts and paths and values that cannot be measured end with exit code 2."""

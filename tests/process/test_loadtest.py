@@ -308,6 +308,47 @@ def test_what_the_end_cuts_off_has_failed(tmp_path: Path, model: tuple[str, ...]
     assert summary["failed"] == summary["requests"] > 0
 
 
+class LateOnce(http.server.BaseHTTPRequestHandler):
+    """An llmsim that was late in the middle of a run: on time when it is asked first and last, and late between."""
+
+    protocol_version = "HTTP/1.1"
+    asked = 0
+
+    def do_GET(self) -> None:
+        """Tell of models or stats."""
+        told: dict[str, Any] = {"data": [{"id": "m"}]}
+        if self.path == "/llmsim/stats":
+            LateOnce.asked += 1
+            verdict = {"state": "on_time", "text": "on time", "p99_lateness_ms": 2.0}
+            if LateOnce.asked == 2:
+                verdict = {"state": "late", "text": "simulator-limited", "p99_lateness_ms": 90.0}
+            told = {"verdict": verdict}
+        body = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_the_server_is_asked_while_the_run_goes_on(tmp_path: Path) -> None:
+    """LOAD-6.3: What it says at the end is of its last seconds only."""
+    with listening(LateOnce) as host:
+        told = run(
+            *("load", "--duration", "12", "--users", "2", "--endpoints", "models"),
+            *("--host", host, "--out", str(tmp_path)),
+        )
+
+    server = summary_in(tmp_path)["server"]
+    assert told.returncode == 0, told.stderr
+    assert LateOnce.asked == 3
+    assert (server["state"], server["worst_text"]) == ("on_time", "simulator-limited")
+    assert 9 < server["worst_after_seconds"] < 12
+    assert "after 10 s: simulator-limited" in told.stdout
+
+
 def test_every_user_can_be_had_by_name() -> None:
     """LOAD-1.4: With Locust's own command, without a suite."""
     command = (sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py")

@@ -97,3 +97,31 @@ def test_wrk_that_did_not_run_is_told() -> None:
     """BENCH-3.5: What wrk says instead of figures is passed on."""
     with pytest.raises(BenchError, match="unable to connect"):
         parse_wrk("unable to connect to 127.0.0.1:1 Connection refused", cpu=0)
+
+
+@pytest.mark.parametrize(
+    ("path", "good"),
+    [
+        ("/v1/chat/completions", b'{"choices":[]}'),
+        ("/v1/messages", b'{"content":[]}'),
+        ("/v1/responses", b'{"output":[]}'),
+    ],
+)
+def test_peer_that_speaks_another_language_is_named(path: str, good: bytes) -> None:
+    """BENCH-3.4, BENCH-3.5: A 200 that is not of the API ends the run by its name, before anything is measured."""
+    peer = asking.endpoint("aimock", f"http://peer:1{path}")
+
+    asking.look_at(peer, good)
+    for reply in (b"<html>", b"[]", b"{}", b""):
+        with pytest.raises(BenchError, match=r"aimock: .* answers 200, but not JSON with"):
+            asking.look_at(peer, reply)
+
+
+def test_peer_that_does_not_stream_is_named() -> None:
+    """BENCH-3.4, BENCH-3.5: A stream without tokens has nothing to be measured."""
+    peer = asking.endpoint("aimock", "http://peer:1/v1")
+
+    asking.look_at_stream(peer, STREAM)
+    for reply in (b'{"choices":[]}', b"data: [DONE]\n\n", b""):
+        with pytest.raises(BenchError, match=r"aimock: .* streams no event with text in \"content\""):
+            asking.look_at_stream(peer, reply)

@@ -258,7 +258,17 @@ GOOD: list[tuple[Callable[[bytes], int | None], dict[str, Any], int | None]] = [
         },
         3,
     ),
-    (read_response, {"status": "completed", "usage": {"output_tokens": 3}, "error": None}, 3),
+    (
+        read_response,
+        {
+            "status": "completed",
+            "output": [{"type": "message"}],
+            "usage": {"output_tokens": 3},
+            "error": None,
+        },
+        3,
+    ),
+    (read_response, {"status": "incomplete", "output": [], "usage": {"output_tokens": 0}}, 0),
     (
         read_message,
         {"content": [{"type": "text"}], "stop_reason": "end_turn", "usage": {"output_tokens": 3}},
@@ -292,6 +302,7 @@ def test_a_whole_answer_gives_its_tokens(
             {"status": "failed", "error": {"code": "server_error"}},
             "status failed: server_error",
         ),
+        (read_response, {"status": "completed", "output": []}, "completed response without output"),
         (read_message, {"content": [], "stop_reason": None}, "without stop_reason"),
         (read_embeddings, {"data": [{"embedding": []}]}, "without a vector"),
         (read_models, {"data": []}, "without models"),

@@ -27,7 +27,8 @@ from loadtest.summary import (
     Summary,
     summed_up,
 )
-from loadtest.telling import remarks, tell, written
+from loadtest.telling import fitted, remarks, tell, written
+from loadtest.verdicts import worst_told
 
 CHAT = Settings(endpoints=("chat", "models"))
 
@@ -168,6 +169,55 @@ def test_the_server_has_its_say() -> None:
 
     assert any("late: p99 40 ms" in line for line in remarks(late))
     assert not any("server" in line for line in remarks(summary()))
+
+
+def test_a_verdict_of_the_middle_is_not_lost() -> None:
+    """LOAD-6.3: A peak that is over at the end is told with its instant, and one that goes on only once."""
+    peak = Server(state="late", text="simulator-limited: p99 lateness 90 ms", recent_p99_ms=90.0)
+    calm = Server(state="on_time", text="on time", recent_p99_ms=2.0, lateness_p99_ms=60.0)
+    late = Server(state="late", text="simulator-limited: p99 lateness 80 ms", recent_p99_ms=80.0)
+
+    found = worst_told(calm, peak, 60.04)
+    text = told(summary(server=found))
+
+    assert (found.state, found.worst_text, found.worst_after_seconds) == ("on_time", peak.text, 60.0)
+    assert "on time; since its start 60.0 ms" in text
+    assert "after 60 s: simulator-limited: p99 lateness 90 ms" in text
+    assert worst_told(late, peak, 60) == late
+    assert worst_told(msgspec.structs.replace(late, recent_p99_ms=30.0), peak, 60).worst_text == peak.text
+    assert worst_told(calm, calm, 60) == calm
+    assert worst_told(calm, None, 0) == calm
+
+
+def test_words_of_the_server_are_no_markup() -> None:
+    """LOAD-3.4: Brackets in a message are told as they came."""
+    message = "HTTP 404: nothing at [/v1/chat], see [bold]"
+
+    assert message in told(summary(failures=[Failure(name="chat", message=message, count=1)]))
+    assert message in told(summary(server=Server(state="late", text=message)))
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_no_figure_is_cut(width: int) -> None:
+    """LOAD-6.2: However long they are, and however wide the terminal is."""
+    long = (
+        row("POST", "chat stream", *[54321] * 1000),
+        *(row(kind, "chat stream", 54321, 65432) for kind in (TTFT, ITL, E2E, SPEED)),
+    )
+    text = told(summary(*long), width=width)
+
+    assert "65,432" in text
+    assert "…" not in text
+    assert ("ITL p50" in text) == (width == 160)
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [(0, "  5 of 40 s  ·  0 failed"), (25, "  5 of 40 s  ·  0 failed"), (24, "  5 of 40 s"), (5, "  5 ")],
+)
+def test_progress_stays_on_its_line(width: int, expected: str) -> None:
+    """LOAD-6.5: What is too long for the terminal is left out part by part."""
+    assert fitted("  5 of 40 s  ·  0 failed", width) == expected
 
 
 def test_the_summary_is_json() -> None:

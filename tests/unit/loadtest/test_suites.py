@@ -164,6 +164,14 @@ def test_a_wrong_setting_is_named(variable: str, value: str, says: str) -> None:
         load({variable: value})
 
 
+@pytest.mark.parametrize("text", ["gateway/openai", "/gateway/openai/", "/gateway/openai"])
+def test_slashes_of_a_prefix_may_be_anywhere(text: str) -> None:
+    """LOAD-1.2: A path is made of it in any case."""
+    settings = load({"LOADTEST_OPENAI_PREFIX": text, "LOADTEST_ANTHROPIC_PREFIX": "/"})
+
+    assert {ask.path for ask in asks(settings)} >= {"/gateway/openai/v1/embeddings", "/v1/messages"}
+
+
 def test_every_setting_says_what_it_is() -> None:
     """LOAD-1.3: For help and documentation."""
     rows = described()
