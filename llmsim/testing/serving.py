@@ -35,6 +35,7 @@ def main(ready: int, directory: str) -> None:
         _end_with_standard_input()
         _serve(ready)
     finally:
+        _hear_no_more()
         # NOTE: workers come along here, too.
         if os.getpid() == owner:
             shutil.rmtree(directory, ignore_errors=True)
@@ -76,7 +77,14 @@ def _look(*_: Any) -> None:
 
 
 def _leave(*_: Any) -> None:
+    _hear_no_more()
     sys.exit(0)
+
+
+def _hear_no_more() -> None:
+    """Ignore further signals: the end of standard input may be told twice, and must not break off the tidying up."""
+    for number in (signal.SIGIO, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
