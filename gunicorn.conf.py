@@ -3,7 +3,7 @@
 import sys
 
 from llmsim.errors import LlmsimError
-from llmsim.server.hosting import HOST
+from llmsim.server.master import HOST
 
 try:
     globals().update(HOST.configure())

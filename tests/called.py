@@ -4,7 +4,7 @@ import itertools
 
 from fakes import passage, turn
 
-from llmsim.exchange import Call, Choice, FinishReason, Passage, Segment, SegmentKind, ToolKind, Turn
+from llmsim.domain import Choice, FinishReason, Segment, SegmentKind, TokenizedText, ToolCall, ToolKind, Turn
 
 WEATHER = ('{"city"', ': "', "Zürich", " 🦜", '", "days"', ": [1, ", '2], "', 'deep": {"a": null}', "}")
 """Arguments, in pieces."""
@@ -20,7 +20,7 @@ def called(
 ) -> Segment:
     """Make a call of a tool whose name is `lead` tokens long, with `pieces` of one token each as its arguments."""
     asked = passage(*pieces)
-    return Segment(SegmentKind.CALL, lead + asked.tokens, asked, lead, Call(id, name, kind, fixed_id))
+    return Segment(SegmentKind.CALL, lead + asked.tokens, asked, lead, ToolCall(id, name, kind, fixed_id))
 
 
 def hosted(name: str, *pieces: str, id: str = "0123host") -> Segment:  # noqa: A002 - the field's own name
@@ -41,9 +41,9 @@ def answered(*segments: Segment, finish: FinishReason = FinishReason.TOOL_CALLS)
 
 def cut(segment: Segment, tokens: int) -> Segment:
     """Break a call off after so many of its tokens."""
-    whole = segment.passage or Passage((), ())
-    left = list(itertools.takewhile(lambda end: segment.lead + end <= tokens, whole.ends))
-    shown = Passage(whole.pieces[: len(left)], tuple(left))
+    whole = segment.passage or TokenizedText((), ())
+    left = list(itertools.takewhile(lambda end: segment.lead + end <= tokens, whole.cumulative_tokens))
+    shown = TokenizedText(whole.pieces[: len(left)], tuple(left))
     return Segment(SegmentKind.CALL, tokens, shown, min(segment.lead, tokens), segment.call)
 
 

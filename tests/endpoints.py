@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from llmsim.errors import InvalidJsonError
-from llmsim.providers.contract import Generation, Provider, Reply
+from llmsim.providers.contract import GenerationEndpoint, Provider, Reply
 from llmsim.providers.registry import PROVIDERS
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def golden_folder(provider: Provider, generation: Generation) -> Path:
+def golden_folder(provider: Provider, generation: GenerationEndpoint) -> Path:
     """Tell where the golden files of an endpoint are: `golden/openai/chat_completions`."""
     name = generation.path.strip("/").partition("/")[2].replace("/", "_")
     return GOLDEN / provider.name / name
@@ -29,7 +29,7 @@ class Endpoint:
         streams: Whether it streams when it is asked to.
     """
 
-    def __init__(self, provider: Provider, generation: Generation) -> None:
+    def __init__(self, provider: Provider, generation: GenerationEndpoint) -> None:
         self.provider = provider
         self.generation = generation
         self.path = provider.prefix + generation.path

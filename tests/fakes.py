@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llmsim.exchange import (
+from llmsim.domain import (
     Choice,
     FinishReason,
-    Passage,
     Schedule,
     Segment,
     SegmentKind,
+    TokenizedText,
     Turn,
     Usage,
 )
@@ -101,12 +101,12 @@ class Counted:
         return snapshot(self.block, self._clock(), wall=1.75e9)
 
 
-def passage(*pieces: str, spans: Sequence[int] | None = None) -> Passage:
+def passage(*pieces: str, spans: Sequence[int] | None = None) -> TokenizedText:
     """Make a passage of `pieces`, of one token each or of as many as `spans` says."""
-    return Passage(pieces, tuple(itertools.accumulate(spans or [1] * len(pieces))))
+    return TokenizedText(pieces, tuple(itertools.accumulate(spans or [1] * len(pieces))))
 
 
-def choice(text: Passage, *, hidden: int = 0, finish: FinishReason = FinishReason.STOP) -> Choice:
+def choice(text: TokenizedText, *, hidden: int = 0, finish: FinishReason = FinishReason.STOP) -> Choice:
     """Make a choice of `hidden` reasoning tokens and a text."""
     thought = (Segment(SegmentKind.REASONING, hidden),) if hidden else ()
     return Choice((*thought, Segment(SegmentKind.TEXT, text.tokens, text)), finish)

@@ -7,20 +7,20 @@ from typing import Any, get_args
 from fakes import passage, turn
 from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
 
-from llmsim.exchange import (
-    Call,
+from llmsim.domain import (
     Choice,
     FinishReason,
-    Passage,
     Segment,
     SegmentKind,
-    TokenOdds,
+    TokenizedText,
+    TokenLogprob,
+    ToolCall,
     ToolKind,
     Turn,
     Usage,
 )
-from llmsim.providers.contract import Ask, Generation
-from llmsim.wire.frames import Run
+from llmsim.providers.contract import GenerationEndpoint, ParsedRequest
+from llmsim.wire.frames import FrameBatch
 
 
 def body(**fields: Any) -> bytes:
@@ -28,7 +28,7 @@ def body(**fields: Any) -> bytes:
     return json.dumps({"model": "gpt-5", "input": "Hello"} | fields).encode()
 
 
-def ask(generation: Generation, **fields: Any) -> Ask:
+def ask(generation: GenerationEndpoint, **fields: Any) -> ParsedRequest:
     """Have a request parsed."""
     return generation.parse(body(**fields))
 
@@ -36,7 +36,7 @@ def ask(generation: Generation, **fields: Any) -> Ask:
 def thinking(
     *pieces: str,
     thought: int = 0,
-    told: Passage | None = None,
+    told: TokenizedText | None = None,
     finish: FinishReason = FinishReason.STOP,
     **overrides: Any,
 ) -> Turn:
@@ -48,7 +48,7 @@ def thinking(
     return turn(choice, model="gpt-5", usage=usage, **overrides)
 
 
-def saying(*pieces: str, odds: tuple[tuple[TokenOdds, ...], ...] = ()) -> Segment:
+def saying(*pieces: str, odds: tuple[tuple[TokenLogprob, ...], ...] = ()) -> Segment:
     """Make a text of `pieces`, a token each."""
     text = passage(*pieces)
     return Segment(SegmentKind.TEXT, text.tokens, text, odds=odds)
@@ -75,7 +75,7 @@ def calling(
         lead + arguments.tokens,
         arguments,
         lead=lead,
-        call=Call(id, name, kind, fixed_id),
+        call=ToolCall(id, name, kind, fixed_id),
     )
 
 
@@ -127,16 +127,16 @@ def _check(value: dict[str, Any], types: dict[str, Any], *more: str) -> None:
     assert set(value) - fields - _UNKNOWN.get(value["type"], set()) - set(more) == set()
 
 
-def frames(runs: Sequence[Run]) -> list[tuple[int, int, bytes]]:
+def frames(runs: Sequence[FrameBatch]) -> list[tuple[int, int, bytes]]:
     """Take a stream apart: after how many tokens each frame leaves, how many leave with it, and its bytes."""
     return [
         (end, run.tokens[at] if run.tokens else 0, run.data(at, at + 1))
         for run in runs
-        for at, end in enumerate(run.ends)
+        for at, end in enumerate(run.required_tokens)
     ]
 
 
-def events(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def events(runs: Sequence[FrameBatch]) -> list[dict[str, Any]]:
     """Read the events of a stream, and check how each is framed."""
     found: list[dict[str, Any]] = []
     for _, _, data in frames(runs):
@@ -151,18 +151,18 @@ def events(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return found
 
 
-def kinds(runs: Sequence[Run]) -> list[str]:
+def kinds(runs: Sequence[FrameBatch]) -> list[str]:
     """Name the events of a stream, each once where it comes several times in a row."""
     names = [event["type"].removeprefix("response.") for event in events(runs)]
     return [name for at, name in enumerate(names) if names[at - 1 : at] != [name]]
 
 
-def stream(generation: Generation, answered: Turn, **fields: Any) -> tuple[Run, ...]:
+def stream(generation: GenerationEndpoint, answered: Turn, **fields: Any) -> tuple[FrameBatch, ...]:
     """Render the stream of `answered`, as a request with `fields` gets it."""
     return generation.render_stream(answered, ask(generation, stream=True, **fields).options)
 
 
-def answer(generation: Generation, answered: Turn, **fields: Any) -> dict[str, Any]:
+def answer(generation: GenerationEndpoint, answered: Turn, **fields: Any) -> dict[str, Any]:
     """Render `answered` as a whole."""
     found: dict[str, Any] = json.loads(generation.render_answer(answered, ask(generation, **fields).options))
     return found

@@ -9,7 +9,7 @@ from llmsim.catalogue import load_catalogue
 from llmsim.cli.script_view import size, view
 from llmsim.errors import ScriptError
 from llmsim.scripts import Script
-from llmsim.state.script_files import read_script_file
+from llmsim.scripts.files import read_script_file
 
 _FILE = click.Path(path_type=Path)
 

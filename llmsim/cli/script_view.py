@@ -13,14 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.scripts import (
-    BreakKind,
     Expectation,
     Failure,
     OnExhausted,
     Script,
     ScriptLatency,
+    ScriptStreamFault,
     ScriptTurn,
-    StreamFault,
+    StreamFaultKind,
     TextExpectation,
 )
 from llmsim.words import printable
@@ -159,14 +159,14 @@ def _failed(failure: Failure) -> str:
     return line if failure.message is None else f"{line}: {failure.message}"
 
 
-def _broken(fault: StreamFault) -> str:
+def _broken(fault: ScriptStreamFault) -> str:
     after = f"after {fault.after_tokens:,} tokens"
     match fault.kind:
-        case BreakKind.DISCONNECT:
+        case StreamFaultKind.DISCONNECT:
             return f"{after}: the connection is cut"
-        case BreakKind.STALL:
+        case StreamFaultKind.STALL:
             return f"{after}: nothing for {fault.for_ms:,g} ms"
-        case BreakKind.ERROR:
+        case StreamFaultKind.ERROR:
             line = f"{after}: {fault.error.value.replace('_', ' ')}"
             return line if fault.message is None else f"{line}: {fault.message}"
 

@@ -21,8 +21,8 @@ from llmsim.catalogue import load_catalogue
 from llmsim.cli.options import setting_options
 from llmsim.config import CONFIG_VARIABLE, Settings, knobs, load
 from llmsim.providers.registry import PROVIDERS
-from llmsim.server.hosting import HOST, worker_count
-from llmsim.server.stage import SCRIPT_HEADER
+from llmsim.server.master import HOST, worker_count
+from llmsim.server.script_player import SCRIPT_HEADER
 from llmsim.words import printable
 
 

@@ -28,7 +28,7 @@ class Failure(msgspec.Struct):
     unmet: list[str]
 
 
-class Standing(msgspec.Struct):
+class SessionProgress(msgspec.Struct):
     """Where a session stands in a script, as the control API tells it."""
 
     session: str
@@ -46,7 +46,7 @@ class Standing(msgspec.Struct):
 class AllSessions(msgspec.Struct):
     """The sessions that were used last."""
 
-    sessions: list[Standing]
+    sessions: list[SessionProgress]
     has_more: bool
 
 
@@ -54,7 +54,7 @@ class OneSession(msgspec.Struct):
     """One session."""
 
     session: str
-    scripts: list[Standing]
+    scripts: list[SessionProgress]
 
 
 class Entry(msgspec.Struct):
@@ -140,7 +140,7 @@ def _columns(*names: str, right: tuple[str, ...] = ()) -> Table:
     return table
 
 
-def _table(standings: list[Standing], now: float, *, named: bool) -> Table:
+def _table(standings: list[SessionProgress], now: float, *, named: bool) -> Table:
     names = ("script", "place", "played", "met", "failed", "last used")
     table = _columns(*(("session",) if named else ()), *names, right=("played", "met", "failed"))
     for one in standings:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmsim.exchange import CacheMark
+from llmsim.domain import CacheMark
 
 
 class PromptCache(Protocol):

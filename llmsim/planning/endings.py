@@ -5,12 +5,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from operator import itemgetter
 
-from llmsim.exchange import FinishReason, Passage
+from llmsim.domain import FinishReason, TokenizedText
 
-EMPTY = Passage((), ())
+EMPTY = TokenizedText((), ())
 
 
-def stopped(passage: Passage, stops: Sequence[str]) -> tuple[Passage, str | None]:
+def stopped(passage: TokenizedText, stops: Sequence[str]) -> tuple[TokenizedText, str | None]:
     """End `passage` before the first occurrence of any of `stops`.
 
     The last piece is shortened where the stop text begins inside it; its token was made all the same.
@@ -31,16 +31,16 @@ def stopped(passage: Passage, stops: Sequence[str]) -> tuple[Passage, str | None
             break
         pieces.append(piece[:left])
         left -= len(piece)
-    return Passage(tuple(pieces), passage.ends[: len(pieces)]), stop
+    return TokenizedText(tuple(pieces), passage.cumulative_tokens[: len(pieces)]), stop
 
 
 _MOST_CUTS = 8
 """Cuts that are remembered of a passage: requests of one kind ask for one limit."""
 
-_cuts: weakref.WeakKeyDictionary[Passage, dict[int, Passage]] = weakref.WeakKeyDictionary()
+_cuts: weakref.WeakKeyDictionary[TokenizedText, dict[int, TokenizedText]] = weakref.WeakKeyDictionary()
 
 
-def limited(passage: Passage, limit: int) -> tuple[Passage, FinishReason]:
+def limited(passage: TokenizedText, limit: int) -> tuple[TokenizedText, FinishReason]:
     """Cut `passage` to at most `limit` tokens, at the end of a piece.
 
     Returns:
@@ -53,8 +53,8 @@ def limited(passage: Passage, limit: int) -> tuple[Passage, FinishReason]:
     cuts = _cuts.setdefault(passage, {})
     cut = cuts.get(limit)
     if cut is None:
-        kept = bisect_right(passage.ends, limit)
-        cut = Passage(passage.pieces[:kept], passage.ends[:kept])
+        kept = bisect_right(passage.cumulative_tokens, limit)
+        cut = TokenizedText(passage.pieces[:kept], passage.cumulative_tokens[:kept])
         if len(cuts) >= _MOST_CUTS:
             cuts.pop(next(iter(cuts)), None)
         cuts[limit] = cut

@@ -7,8 +7,8 @@ Decisions:
 from itertools import accumulate
 
 from llmsim.config import ErrorSettings
-from llmsim.exchange import Fault, FaultKind
-from llmsim.planning.dice import Dice
+from llmsim.domain import Fault, FaultKind
+from llmsim.planning.rng import Random
 
 
 class Faults:
@@ -29,7 +29,7 @@ class Faults:
         )
         self.active = any(rate for rate, _ in rated)
 
-    def draw(self, dice: Dice) -> Fault | None:
+    def draw(self, dice: Random) -> Fault | None:
         """Tell what goes wrong with one request."""
         throw = dice.random()
         return next((fault for step, fault in self._steps if throw < step), None)

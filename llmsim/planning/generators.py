@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Protocol
 
 from llmsim.config import ResponseSettings
+from llmsim.domain import Prompt, TokenizedText
 from llmsim.errors import ConfigError
-from llmsim.exchange import Passage, Prompt
-from llmsim.planning.dice import Dice, seeded
+from llmsim.json_instances.common_words import COMMON_WORDS
+from llmsim.planning.rng import Random, seeded
 from llmsim.planning.tokens import Tokenizer
 
 GENERATED = ("lorem", "random")
 """Generators whose texts are made up, and nobody's own."""
 
-Tickets = Callable[[str], int]
+SharedCounters = Callable[[str], int]
 """Gives the next number of a named sequence that all workers share, from 0."""
 
 _LOREM = [
@@ -90,107 +91,6 @@ _LOREM = [
     "laborum",
 ]
 
-COMMON_WORDS = [
-    "time",
-    "year",
-    "people",
-    "way",
-    "day",
-    "man",
-    "thing",
-    "woman",
-    "life",
-    "child",
-    "world",
-    "school",
-    "state",
-    "family",
-    "student",
-    "group",
-    "country",
-    "problem",
-    "hand",
-    "part",
-    "place",
-    "case",
-    "week",
-    "company",
-    "system",
-    "program",
-    "question",
-    "work",
-    "government",
-    "number",
-    "night",
-    "point",
-    "home",
-    "water",
-    "room",
-    "mother",
-    "area",
-    "money",
-    "story",
-    "fact",
-    "month",
-    "lot",
-    "right",
-    "study",
-    "book",
-    "eye",
-    "job",
-    "word",
-    "business",
-    "issue",
-    "side",
-    "kind",
-    "head",
-    "house",
-    "service",
-    "friend",
-    "father",
-    "power",
-    "hour",
-    "game",
-    "line",
-    "end",
-    "member",
-    "law",
-    "car",
-    "city",
-    "community",
-    "name",
-    "president",
-    "team",
-    "minute",
-    "idea",
-    "body",
-    "information",
-    "back",
-    "parent",
-    "face",
-    "others",
-    "level",
-    "office",
-    "door",
-    "health",
-    "person",
-    "art",
-    "war",
-    "history",
-    "party",
-    "result",
-    "change",
-    "morning",
-    "reason",
-    "research",
-    "girl",
-    "guy",
-    "moment",
-    "air",
-    "teacher",
-    "force",
-    "education",
-]
 
 _POOL = 64
 _POOL_TOKENS = 200_000
@@ -203,12 +103,12 @@ class Generator(Protocol):
         """Make beforehand what all processes can share."""
         ...
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Dice) -> Passage:
+    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
         """Answer `prompt` in tokens of `tokenizer`."""
         ...
 
 
-def generator(settings: ResponseSettings, tickets: Tickets) -> Generator:
+def generator(settings: ResponseSettings, tickets: SharedCounters) -> Generator:
     """Build the generator that `response.generator` names.
 
     Raises:
@@ -237,7 +137,7 @@ class Pool:
         self._size = max(1, min(_POOL, _POOL_TOKENS // tokens))
         self._texts = functools.cache(self._make)
 
-    def _make(self, tokenizer: Tokenizer) -> tuple[Passage, ...]:
+    def _make(self, tokenizer: Tokenizer) -> tuple[TokenizedText, ...]:
         prose = Prose(_LOREM, tokenizer)
         return tuple(prose.passage(self._tokens, seeded("lorem", number)) for number in range(self._size))
 
@@ -245,7 +145,7 @@ class Pool:
         """Make the texts."""
         self._texts(tokenizer)
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Dice) -> Passage:
+    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
         """Pick a text."""
         texts = self._texts(tokenizer)
         return texts[int(dice.random() * len(texts))]
@@ -262,7 +162,7 @@ class RandomWords:
         """Cut the words."""
         self._prose(tokenizer)
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Dice) -> Passage:
+    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
         """Make a text."""
         return self._prose(tokenizer).passage(self._tokens, dice)
 
@@ -280,7 +180,7 @@ class Prose:
         self._opening = _by_cost([cut(" " + word.capitalize()) for word in words])
         self._inner = _by_cost([cut(" " + word) for word in words])
 
-    def passage(self, tokens: int, dice: Dice) -> Passage:
+    def passage(self, tokens: int, dice: Random) -> TokenizedText:
         """Make `tokens` tokens of text; it ends with a full stop if there is more than one."""
         pieces: list[str] = []
         ends: list[int] = []
@@ -292,7 +192,7 @@ class Prose:
             word = _STOP if left == 1 and pieces else _pick(forms, max(left - 1, 1), dice)
             base = tokens - left
             pieces += word.pieces
-            ends += [base + end for end in word.ends]
+            ends += [base + end for end in word.cumulative_tokens]
             left -= word.tokens
             words += 1
             forms = self._inner
@@ -301,19 +201,19 @@ class Prose:
                 left -= 1
                 ends.append(tokens - left)
                 words, forms = 0, self._opening
-        return Passage(tuple(pieces), tuple(ends))
+        return TokenizedText(tuple(pieces), tuple(ends))
 
 
-_STOP = Passage((".",), (1,))
+_STOP = TokenizedText((".",), (1,))
 
 
-def _by_cost(words: Sequence[Passage]) -> tuple[tuple[Passage, ...], ...]:
+def _by_cost(words: Sequence[TokenizedText]) -> tuple[tuple[TokenizedText, ...], ...]:
     """Index words by budget: entry `n` holds those of at most `n` tokens; the last entry holds all."""
     most = max(word.tokens for word in words)
     return tuple(tuple(word for word in words if word.tokens <= budget) for budget in range(most + 1))
 
 
-def _pick(forms: tuple[tuple[Passage, ...], ...], budget: int, dice: Dice) -> Passage:
+def _pick(forms: tuple[tuple[TokenizedText, ...], ...], budget: int, dice: Random) -> TokenizedText:
     fitting = forms[min(budget, len(forms) - 1)]
     return fitting[int(dice.random() * len(fitting))]
 
@@ -324,7 +224,7 @@ class Echo:
     def prepare(self, tokenizer: Tokenizer) -> None:
         """Nothing can be made beforehand."""
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Dice) -> Passage:
+    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
         """Say it back."""
         said = [message for message in prompt.messages if message.role == "user"] or prompt.messages
         return tokenizer.passage("".join(said[-1].texts) if said else "")
@@ -337,14 +237,14 @@ class Fixed:
         self._text = text
         self._passage = functools.cache(self._cut)
 
-    def _cut(self, tokenizer: Tokenizer) -> Passage:
+    def _cut(self, tokenizer: Tokenizer) -> TokenizedText:
         return tokenizer.passage(self._text)
 
     def prepare(self, tokenizer: Tokenizer) -> None:
         """Cut the text."""
         self._passage(tokenizer)
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Dice) -> Passage:
+    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
         """Say it."""
         return self._passage(tokenizer)
 
@@ -352,12 +252,12 @@ class Fixed:
 class Lines:
     """The lines of a file in turn, over all workers; after the last the first again."""
 
-    def __init__(self, lines: Sequence[str], tickets: Tickets) -> None:
+    def __init__(self, lines: Sequence[str], tickets: SharedCounters) -> None:
         self._lines = lines
         self._tickets = tickets
         self._passage = functools.lru_cache(maxsize=1024)(self._cut)
 
-    def _cut(self, tokenizer: Tokenizer, line: int) -> Passage:
+    def _cut(self, tokenizer: Tokenizer, line: int) -> TokenizedText:
         return tokenizer.passage(self._lines[line])
 
     def prepare(self, tokenizer: Tokenizer) -> None:
@@ -365,7 +265,7 @@ class Lines:
         for line in range(min(len(self._lines), 64)):
             self._passage(tokenizer, line)
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Dice) -> Passage:
+    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
         """Say the next line."""
         return self._passage(tokenizer, self._tickets("sequence") % len(self._lines))
 

@@ -17,8 +17,7 @@ import msgspec
 
 from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
-from llmsim.errors import ContextLengthError, VisionError
-from llmsim.exchange import (
+from llmsim.domain import (
     CacheMark,
     Choice,
     Fault,
@@ -32,18 +31,19 @@ from llmsim.exchange import (
     Turn,
     Usage,
 )
+from llmsim.errors import ContextLengthError, VisionError
 from llmsim.planning.caching import UNUSED, CacheUse, NoCache, PromptCache, use_cache
-from llmsim.planning.dice import Dice, fresh, id_source, seeded, seeded_id
+from llmsim.planning.content import Content, ContentPlanner, call_ids, with_odds, within
+from llmsim.planning.embedding_input import EmbeddingInput, check_use, count_text, read
 from llmsim.planning.faults import Faults
-from llmsim.planning.generators import Generator, Tickets, generator
-from llmsim.planning.latency import Latency
-from llmsim.planning.reading import Reading, check_use, count_text, read
+from llmsim.planning.generators import Generator, SharedCounters, generator
 from llmsim.planning.reasoning import reasoning_tokens
-from llmsim.planning.scenes import play
-from llmsim.planning.speaking import Speaker, Speech, call_ids, with_odds, within
+from llmsim.planning.rng import Random, fresh, id_source, seeded, seeded_id
+from llmsim.planning.scripted import play
 from llmsim.planning.summaries import told_passage
+from llmsim.planning.timing import Latency
 from llmsim.planning.tokens import Tokenizer, tokenizer
-from llmsim.scripts import Scene
+from llmsim.scripts import ScriptStep
 
 _MESSAGE_TOKENS = 4
 """What a message costs beside its text: its role and the marks around it.
@@ -73,7 +73,7 @@ class Planner:
         self,
         settings: Settings,
         catalogue: Catalogue,
-        tickets: Tickets,
+        tickets: SharedCounters,
         clock: Callable[[], float],
         cache: PromptCache | None = None,
     ) -> None:
@@ -90,7 +90,7 @@ class Planner:
         self._enforce_window = settings.response.enforce_context_window
         self._seed = settings.response.seed
         self._generate: Generator = generator(settings.response, tickets)
-        self._speak = Speaker(settings, self._generate)
+        self._speak = ContentPlanner(settings, self._generate)
         self._latency = Latency(settings.latency, catalogue.profiles)
         self._faults = Faults(settings.errors)
         self._retry_after = settings.errors.retry_after_ms / 1000
@@ -156,7 +156,9 @@ class Planner:
             vectors=reading.vectors() if reading else (),
         )
 
-    def _heard(self, prompt: Prompt) -> tuple[Model, Tokenizer, Callable[[str], int], Reading | None, int]:
+    def _heard(
+        self, prompt: Prompt
+    ) -> tuple[Model, Tokenizer, Callable[[str], int], EmbeddingInput | None, int]:
         """Take a prompt in: its model, the words it is counted in, the texts of embeddings, and its tokens.
 
         Raises:
@@ -175,7 +177,7 @@ class Planner:
             raise ContextLengthError(model.context_window, tokens)
         return model, words, count, reading, tokens
 
-    def play(self, prompt: Prompt, scene: Scene) -> Turn | Fault:
+    def play(self, prompt: Prompt, scene: ScriptStep) -> Turn | Fault:
         """Answer `prompt` with a turn of a script. No simulated failure comes between.
 
         Raises:
@@ -243,7 +245,14 @@ class Planner:
         )
 
     def _choice(
-        self, prompt: Prompt, model: Model, words: Tokenizer, limit: int, dice: Dice, deal: Dice, call_id: str
+        self,
+        prompt: Prompt,
+        model: Model,
+        words: Tokenizer,
+        limit: int,
+        dice: Random,
+        deal: Random,
+        call_id: str,
     ) -> Choice:
         speech = self._speak(prompt, words, dice, deal, call_id)
         if model.reasoning:
@@ -253,7 +262,7 @@ class Planner:
             if thought:
                 told = told_passage(prompt.summary, thought, words, dice) if prompt.summary else None
                 reasoning = Segment(SegmentKind.REASONING, thought, told)
-                speech = Speech((reasoning, *speech.segments), speech.finish, speech.stopped_by)
+                speech = Content((reasoning, *speech.segments), speech.finish, speech.stopped_by)
         speech = within(speech, limit)
         segments = speech.segments
         if prompt.logprobs is not None:

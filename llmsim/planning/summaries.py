@@ -7,9 +7,10 @@ Decisions:
 
 import functools
 
-from llmsim.exchange import Passage
-from llmsim.planning.dice import Dice, seeded
-from llmsim.planning.generators import COMMON_WORDS, Prose
+from llmsim.domain import TokenizedText
+from llmsim.json_instances.common_words import COMMON_WORDS
+from llmsim.planning.generators import Prose
+from llmsim.planning.rng import Random, seeded
 from llmsim.planning.tokens import Tokenizer
 
 SHARES = {"concise": 0.05, "auto": 0.10, "detailed": 0.15}
@@ -22,7 +23,7 @@ _REMEMBERED_TOKENS = 2_000
 """Tokens up to which a text is remembered: at most a million tokens in all."""
 
 
-def told_passage(level: str, reasoning: int, words: Tokenizer, dice: Dice) -> Passage:
+def told_passage(level: str, reasoning: int, words: Tokenizer, dice: Random) -> TokenizedText:
     """Tell of `reasoning` tokens at `level`: a key of `SHARES`, or `full`."""
     if level != "full":
         return summary_passage(level, reasoning, dice)
@@ -37,11 +38,11 @@ def _prose(words: Tokenizer) -> Prose:
 
 
 @functools.lru_cache(_REMEMBERED)
-def _thoughts(words: Tokenizer, tokens: int, variant: int) -> Passage:
+def _thoughts(words: Tokenizer, tokens: int, variant: int) -> TokenizedText:
     return _prose(words).passage(tokens, seeded("thoughts", tokens, variant))
 
 
-def summary_passage(level: str, reasoning: int, dice: Dice) -> Passage:
+def summary_passage(level: str, reasoning: int, dice: Random) -> TokenizedText:
     """Make the summary of `reasoning` tokens, told while they are made.
 
     Args:
@@ -58,4 +59,4 @@ def summary_passage(level: str, reasoning: int, dice: Dice) -> Passage:
         (word.capitalize() if number == 0 else f" {word}") + ("." if number == words - 1 else "")
         for number, word in enumerate(pieces)
     )
-    return Passage(text, tuple(-(-(number + 1) * reasoning // words) for number in range(words)))
+    return TokenizedText(text, tuple(-(-(number + 1) * reasoning // words) for number in range(words)))

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 import tiktoken
 
+from llmsim.domain import TokenizedText
 from llmsim.errors import CatalogueError, InputError
-from llmsim.exchange import Passage
 
 _SLICE = 20_000
 """Characters encoded at once."""
@@ -110,7 +110,7 @@ class Tokenizer:
         except (KeyError, OverflowError):
             raise InputError(f"{self.name} lacks one of these tokens") from None
 
-    def passage(self, text: str) -> Passage:
+    def passage(self, text: str) -> TokenizedText:
         """Cut `text` into pieces of one token, or of several where one alone is not whole UTF-8."""
         pieces: list[str] = []
         ends: list[int] = []
@@ -127,7 +127,7 @@ class Tokenizer:
                 pieces.append(piece)
                 ends.append(tokens)
                 pending = b""
-        return Passage(tuple(pieces), tuple(ends))
+        return TokenizedText(tuple(pieces), tuple(ends))
 
 
 def _slices(text: str) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ import functools
 import json
 from collections.abc import Iterator, Sequence
 
+from llmsim.domain import Message
 from llmsim.errors import SchemaError
-from llmsim.exchange import Message
-from llmsim.schema.document import read
+from llmsim.json_schema.document import read
 
 _MOST_CHARACTERS = 50_000
 """Characters of a text up to which it is searched."""

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import msgspec
 
 from llmsim.catalogue import Model
+from llmsim.domain import Fault, Prompt, Turn
 from llmsim.errors import RefusedError
-from llmsim.exchange import Fault, Prompt, Turn
-from llmsim.providers.storage import Document, Storage, Stored
-from llmsim.wire.frames import Run
+from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
+from llmsim.wire.frames import FrameBatch
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Reply(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Ask(msgspec.Struct, frozen=True):
+class ParsedRequest(msgspec.Struct, frozen=True):
     """A request as parsed.
 
     Attributes:
@@ -52,8 +52,8 @@ class Replay(msgspec.Struct, frozen=True):
         runs: What is to be streamed of it.
     """
 
-    stored: Stored
-    runs: tuple[Run, ...]
+    stored: StoredResponse
+    runs: tuple[FrameBatch, ...]
 
 
 class Socket(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,22 +63,22 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True):
         parse: From a message; raises `RefusedError`.
         is_warm_up: Whether a request asks for nothing but a turn to continue.
         render_stream: The frames of a turn: events as JSON, one a line.
-        render_broken: The events with which a turn ends that goes wrong, likewise; see `Generation`.
+        render_broken: The events with which a turn ends that goes wrong, likewise; see `GenerationEndpoint`.
         render_refusal: The event for a refused message.
         render_fault: The event for a simulated failure.
         render_limit: The event that says why no further turn is answered.
     """
 
-    parse: Callable[[bytes], Ask]
-    is_warm_up: Callable[[Ask], bool]
-    render_stream: Callable[[Turn, Any], tuple[Run, ...]]
+    parse: Callable[[bytes], ParsedRequest]
+    is_warm_up: Callable[[ParsedRequest], bool]
+    render_stream: Callable[[Turn, Any], tuple[FrameBatch, ...]]
     render_broken: Callable[[Turn, Any, Fault, int], bytes]
     render_refusal: Callable[[RefusedError], bytes]
     render_fault: Callable[[Fault], bytes]
     render_limit: Callable[[str], bytes]
 
 
-class Generation(msgspec.Struct, frozen=True, kw_only=True):
+class GenerationEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint that plans a turn for each request: POST, streamed or not.
 
     Attributes:
@@ -97,17 +97,17 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     label: str
-    parse: Callable[[bytes], Ask]
+    parse: Callable[[bytes], ParsedRequest]
     render_answer: Callable[[Turn, Any], bytes]
-    render_stream: Callable[[Turn, Any], tuple[Run, ...]] | None = None
+    render_stream: Callable[[Turn, Any], tuple[FrameBatch, ...]] | None = None
     render_broken: Callable[[Turn, Any, Fault, int], bytes] | None = None
     is_heavy: Callable[[Prompt], bool] | None = None
-    storage: Storage | None = None
+    storage: ResponseStorage | None = None
     socket: Socket | None = None
     render_refusal: Callable[[RefusedError], Reply] | None = None
 
 
-class Call(msgspec.Struct, frozen=True):
+class ResourceRequest(msgspec.Struct, frozen=True):
     """A request to an operation.
 
     Attributes:
@@ -121,7 +121,7 @@ class Call(msgspec.Struct, frozen=True):
     base: str = ""
 
 
-class Shelf(Protocol):
+class DocumentCollection(Protocol):
     """Documents of one kind that are kept, the same ones for all workers."""
 
     def put(self, document: Document) -> None:
@@ -149,7 +149,7 @@ class Shelf(Protocol):
         ...
 
 
-class Desk(Protocol):
+class EndpointContext(Protocol):
     """What an operation may look up, and have done.
 
     Attributes:
@@ -186,32 +186,34 @@ class Desk(Protocol):
         """
         ...
 
-    def shelf(self, kind: str) -> Shelf:
+    def shelf(self, kind: str) -> DocumentCollection:
         """Give the documents of a kind."""
         ...
 
-    def find(self, storage: Storage, public_id: str) -> Stored | None:
+    def find(self, storage: ResponseStorage, public_id: str) -> StoredResponse | None:
         """Look a kept turn up."""
         ...
 
-    def change(self, storage: Storage, public_id: str, change: Callable[[Stored], Stored]) -> Stored | None:
+    def change(
+        self, storage: ResponseStorage, public_id: str, change: Callable[[StoredResponse], StoredResponse]
+    ) -> StoredResponse | None:
         """Change a kept turn; None if it is not kept."""
         ...
 
-    def forget(self, storage: Storage, public_id: str) -> bool:
+    def forget(self, storage: ResponseStorage, public_id: str) -> bool:
         """Delete a kept turn; tell whether it was kept."""
         ...
 
     def page(
         self,
-        storage: Storage,
+        storage: ResponseStorage,
         *,
         limit: int,
         after: str | None,
         ascending: bool,
         model: str | None,
         metadata: Mapping[str, str],
-    ) -> tuple[list[Stored], bool]:
+    ) -> tuple[list[StoredResponse], bool]:
         """List kept turns; tell whether more follow.
 
         Raises:
@@ -220,7 +222,7 @@ class Desk(Protocol):
         ...
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
+class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint that does not generate, and is answered at once.
 
     Attributes:
@@ -231,7 +233,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     method: str
     path: str
-    run: Callable[[Desk, Call], Reply | Replay]
+    run: Callable[[EndpointContext, ResourceRequest], Reply | Replay]
 
 
 def _unsigned(reply: Reply, request_id: str) -> Reply:  # noqa: ARG001 - the shape of `Provider.sign`
@@ -258,8 +260,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     prefix: str
-    generations: tuple[Generation, ...]
-    operations: tuple[Operation, ...]
+    generations: tuple[GenerationEndpoint, ...]
+    operations: tuple[ResourceEndpoint, ...]
     render_refusal: Callable[[RefusedError], Reply]
     render_fault: Callable[[Fault], Reply]
     render_crash: Callable[[], Reply]

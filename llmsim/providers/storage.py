@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from llmsim.exchange import Prompt, Turn
+from llmsim.domain import Prompt, Turn
 
 
 class State(enum.Enum):
@@ -26,7 +26,7 @@ class State(enum.Enum):
     CANCELLED = "cancelled"
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class StoredResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A kept turn.
 
     Attributes:
@@ -72,7 +72,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class Storage(msgspec.Struct, frozen=True, kw_only=True):
+class ResponseStorage(msgspec.Struct, frozen=True, kw_only=True):
     """How the turns of an endpoint are kept.
 
     Attributes:
@@ -94,5 +94,5 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     background: Callable[[Any], bool]
     metadata: Callable[[Any], dict[str, str]]
     previous: Callable[[Any], str | None]
-    continued: Callable[[Any, Stored], Any]
-    render: Callable[[Stored, float], bytes]
+    continued: Callable[[Any, StoredResponse], Any]
+    render: Callable[[StoredResponse, float], bytes]

@@ -3,38 +3,38 @@
 from llmsim.scripts.expectations import unmet
 from llmsim.scripts.reading import read
 from llmsim.scripts.script import (
-    BreakKind,
     Expectation,
     Failure,
     OnExhausted,
     ResultExpectation,
-    Scene,
     Script,
     ScriptCall,
     ScriptLatency,
+    ScriptStep,
+    ScriptStreamFault,
     ScriptTurn,
     ScriptUsage,
-    StreamFault,
+    StreamFaultKind,
     TextExpectation,
     TurnKind,
 )
-from llmsim.scripts.sources import FORMS, Form
+from llmsim.scripts.sources import FORMS, ScriptFormat
 
 __all__ = [
     "FORMS",
-    "BreakKind",
     "Expectation",
     "Failure",
-    "Form",
     "OnExhausted",
     "ResultExpectation",
-    "Scene",
     "Script",
     "ScriptCall",
+    "ScriptFormat",
     "ScriptLatency",
+    "ScriptStep",
+    "ScriptStreamFault",
     "ScriptTurn",
     "ScriptUsage",
-    "StreamFault",
+    "StreamFaultKind",
     "TextExpectation",
     "TurnKind",
     "read",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import regex
 
-from llmsim.exchange import Message, Prompt
+from llmsim.domain import Message, Prompt
 from llmsim.scripts.script import Expectation, ResultExpectation, TextExpectation
 from llmsim.scripts.tables import shown
 

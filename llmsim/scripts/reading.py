@@ -13,9 +13,8 @@ from typing import Any
 
 import regex
 
-from llmsim.exchange import FaultKind, FinishReason
+from llmsim.domain import FaultKind, FinishReason
 from llmsim.scripts.script import (
-    BreakKind,
     Expectation,
     Failure,
     OnExhausted,
@@ -23,13 +22,14 @@ from llmsim.scripts.script import (
     Script,
     ScriptCall,
     ScriptLatency,
+    ScriptStreamFault,
     ScriptTurn,
     ScriptUsage,
-    StreamFault,
+    StreamFaultKind,
     TextExpectation,
     TurnKind,
 )
-from llmsim.scripts.sources import Form, Place, load
+from llmsim.scripts.sources import ItemPosition, ScriptFormat, load
 from llmsim.scripts.tables import Findings, Table, found_words
 
 MOST_TURNS = 10_000
@@ -61,7 +61,7 @@ _ELSEWHERE_OF_ERRORS = dict.fromkeys(
 )
 
 
-def read(data: bytes, form: Form, name: str, *, profiles: Collection[str] = ()) -> Script:
+def read(data: bytes, form: ScriptFormat, name: str, *, profiles: Collection[str] = ()) -> Script:
     """Read a script.
 
     Args:
@@ -145,7 +145,7 @@ def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
 
 def _calls(table: Table) -> tuple[ScriptCall, ...]:
     calls = []
-    ids: dict[str, Place] = {}
+    ids: dict[str, ItemPosition] = {}
     for item in table.tables("calls", "calls", _MOST_CALLS, required=True):
         name = item.text("name", required=True, empty=False)
         call_id = item.text("id", empty=False)
@@ -204,26 +204,26 @@ def _latency(table: Table, profiles: Collection[str]) -> str | ScriptLatency | N
     return latency
 
 
-def _stream_fault(table: Table) -> StreamFault | None:
+def _stream_fault(table: Table) -> ScriptStreamFault | None:
     fault = table.table("stream_fault")
     if fault is None:
         return None
-    word = fault.choice("kind", [kind.value for kind in BreakKind], required=True)
+    word = fault.choice("kind", [kind.value for kind in StreamFaultKind], required=True)
     after = fault.whole("after_tokens", 0, _MOST_TOKENS, required=True)
     if word is None:
         return None
-    kind = BreakKind(word)
+    kind = StreamFaultKind(word)
     error = message = stall = None
     elsewhere = {"for_ms": 'belongs to a stream_fault of kind "stall"'}
     elsewhere |= dict.fromkeys(("error", "message"), 'belongs to a stream_fault of kind "error"')
     match kind:
-        case BreakKind.ERROR:
+        case StreamFaultKind.ERROR:
             error = fault.choice("error", [known.value for known in FaultKind])
             message = fault.text("message", empty=False)
-        case BreakKind.STALL:
+        case StreamFaultKind.STALL:
             stall = fault.number("for_ms", _MOST_MS, required=True)
     fault.close(elsewhere)
-    return StreamFault(
+    return ScriptStreamFault(
         kind=kind,
         after_tokens=after or 0,
         error=FaultKind(error) if error else FaultKind.SERVER_ERROR,

@@ -13,7 +13,7 @@ from bisect import bisect_right
 
 import msgspec
 
-from llmsim.exchange import FaultKind, FinishReason
+from llmsim.domain import FaultKind, FinishReason
 
 
 class OnExhausted(enum.Enum):
@@ -65,7 +65,7 @@ class ScriptLatency(msgspec.Struct, frozen=True):
     itl_stddev_ms: float = 0.0
 
 
-class BreakKind(enum.Enum):
+class StreamFaultKind(enum.Enum):
     """How a stream goes wrong; the value is the word of the file."""
 
     DISCONNECT = "disconnect"
@@ -73,7 +73,7 @@ class BreakKind(enum.Enum):
     STALL = "stall"
 
 
-class StreamFault(msgspec.Struct, frozen=True):
+class ScriptStreamFault(msgspec.Struct, frozen=True):
     """What goes wrong in the middle of an answer.
 
     Attributes:
@@ -84,7 +84,7 @@ class StreamFault(msgspec.Struct, frozen=True):
         for_ms: Milliseconds a stall lasts; the answer then goes on.
     """
 
-    kind: BreakKind
+    kind: StreamFaultKind
     after_tokens: int
     error: FaultKind = FaultKind.SERVER_ERROR
     message: str | None = None
@@ -187,13 +187,13 @@ class ScriptTurn(msgspec.Struct, frozen=True, kw_only=True):
     usage: ScriptUsage = ScriptUsage()
     latency: str | ScriptLatency | None = None
     delay_ms: float = 0.0
-    stream_fault: StreamFault | None = None
+    stream_fault: ScriptStreamFault | None = None
     failure: Failure | None = None
     repeat: int = 1
     expect: Expectation | None = None
 
 
-class Scene(msgspec.Struct, frozen=True):
+class ScriptStep(msgspec.Struct, frozen=True):
     """A turn as it plays.
 
     Attributes:
@@ -232,7 +232,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """How many requests it answers before it is exhausted."""
         return self._ends[-1]
 
-    def at(self, cursor: int) -> Scene | None:
+    def at(self, cursor: int) -> ScriptStep | None:
         """Tell which turn plays.
 
         Args:
@@ -246,8 +246,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return None
         if rounds and self.on_exhausted is OnExhausted.REPEAT_LAST:
             last = self.turns[-1]
-            return Scene(len(self.turns) - 1, last, cursor - self.length + last.repeat)
+            return ScriptStep(len(self.turns) - 1, last, cursor - self.length + last.repeat)
         number = bisect_right(self._ends, place)
         turn = self.turns[number]
         begin = self._ends[number] - turn.repeat
-        return Scene(number, turn, rounds * turn.repeat + place - begin)
+        return ScriptStep(number, turn, rounds * turn.repeat + place - begin)

@@ -21,19 +21,19 @@ from llmsim.errors import InvalidJsonError, MethodError, RefusedError, UnknownRo
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.registry import PROVIDERS, endpoint_numbers, providers
-from llmsim.server.control import PATHS as CONTROL_PATHS
-from llmsim.server.control import Desk as ControlDesk
-from llmsim.server.control import add_control
+from llmsim.server.active_request import KEY, ActiveRequest
+from llmsim.server.admin_api import PATHS as CONTROL_PATHS
+from llmsim.server.admin_api import AdminState as ControlDesk
+from llmsim.server.admin_api import add_control
 from llmsim.server.deciding import Decider
-from llmsim.server.desk import ServerDesk
+from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.operations import Responder, responder
-from llmsim.server.pacing import Wheel
-from llmsim.server.scribe import Scribe
+from llmsim.server.pacing import TimerWheel
+from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.sockets import Sockets
-from llmsim.server.stage import Stage
 from llmsim.server.system import Health, Stats
 from llmsim.server.turns import Turns, send_error
-from llmsim.server.visits import KEY, Visit
+from llmsim.server.worker_context import WorkerContext
 from llmsim.state.shared import Shared
 from llmsim.stats import Block, Outcome, Recorder
 from llmsim.wire.codec import encode
@@ -52,15 +52,15 @@ def create_app(
     *,
     block: Block,
     recorder: Recorder,
-    wheel: Wheel,
+    wheel: TimerWheel,
 ) -> falcon.asgi.App[Any, Any]:
     """Build the Falcon app of one worker.
 
-    Every request's scope must carry its `Visit`.
+    Every request's scope must carry its `ActiveRequest`.
     """
     app = falcon.asgi.App()
-    desk = ServerDesk(served_models(settings, catalogue), planner, shared.store, recorder)
-    stage = Stage(
+    desk = WorkerContext(served_models(settings, catalogue), planner, shared.store, recorder)
+    stage = ScriptPlayer(
         shared.library,
         shared.sessions,
         planner,
@@ -68,7 +68,7 @@ def create_app(
     )
     admin = settings.admin
     # What nobody can ask for is not written down.
-    scribe = Scribe(shared.journal, admin.journal if admin.enabled else "off")
+    scribe = JournalWriter(shared.journal, admin.journal if admin.enabled else "off")
     numbers = endpoint_numbers()
     limit = settings.server.max_body_bytes
     methods: dict[str, tuple[str, ...]] = {}
@@ -201,7 +201,7 @@ class _Errors:
         self._send(req, resp, provider, provider.render_crash())
 
     def _send(self, req: Request, resp: Response, provider: Provider, reply: Reply) -> None:
-        visit: Visit = req.scope[KEY]
+        visit: ActiveRequest = req.scope[KEY]
         send_error(resp, provider, reply, self._planner.new_id(), visit)
 
     def _plain(self, req: Request, resp: Response, error: falcon.HTTPError) -> None:

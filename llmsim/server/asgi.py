@@ -16,16 +16,16 @@ from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import endpoint_numbers
+from llmsim.scripts.files import read_scripts
+from llmsim.server.active_request import KEY, ActiveRequest
 from llmsim.server.app import create_app
 from llmsim.server.breaking import CutError
 from llmsim.server.connections import Receive, Send, connector, direct_writes_problem
-from llmsim.server.pacing import Wheel
-from llmsim.server.probe import Probe, usage
-from llmsim.server.visits import KEY, Visit
+from llmsim.server.loop_monitor import LoopMonitor, usage
+from llmsim.server.pacing import TimerWheel
 from llmsim.state.directory import run_directory
-from llmsim.state.library import UPLOADED
 from llmsim.state.prefixes import Prefixes
-from llmsim.state.script_files import read_scripts
+from llmsim.state.script_registry import UPLOADED
 from llmsim.state.shared import Shared
 from llmsim.stats import Block, Gauges, Recorder
 
@@ -98,7 +98,7 @@ class Application:
             _log.warning("direct writes are off, streams cost more: %s", problem)
             direct = False
         loop = asyncio.get_running_loop()
-        wheel = Wheel(loop)
+        wheel = TimerWheel(loop)
         self._connect = connector(wheel, direct=direct)
         self._app = create_app(
             self.settings,
@@ -109,7 +109,7 @@ class Application:
             recorder=self._recorder,
             wheel=wheel,
         )
-        Probe(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
+        LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; book its end whatever happens."""
@@ -118,7 +118,7 @@ class Application:
             return
         endpoint = _ENDPOINTS.get(scope["path"]) if scope["method"] == "POST" else None
         connection = self._connect(receive, send)
-        visit = scope[KEY] = Visit(time.monotonic(), connection, self._recorder, endpoint)
+        visit = scope[KEY] = ActiveRequest(time.monotonic(), connection, self._recorder, endpoint)
         try:
             await self._app(scope, receive, connection.sender(send))
         except asyncio.CancelledError as error:

@@ -7,15 +7,17 @@ Decisions:
 
 from collections.abc import Callable, Sequence
 
-from llmsim.exchange import Fault, Turn
-from llmsim.wire.frames import Run, broken_off, single
+from llmsim.domain import Fault, Turn
+from llmsim.wire.frames import FrameBatch, broken_off, single
 
 
 class CutError(Exception):
     """The line to the client is to be cut, and the server alone can do it. No bug: the end is booked already."""
 
 
-def breaking_runs(turn: Turn, runs: Sequence[Run], told: Callable[[Fault, int], bytes]) -> tuple[Run, ...]:
+def breaking_runs(
+    turn: Turn, runs: Sequence[FrameBatch], told: Callable[[Fault, int], bytes]
+) -> tuple[FrameBatch, ...]:
     """Give the frames that leave of a stream; all of them unless its turn breaks off.
 
     Args:
@@ -27,5 +29,5 @@ def breaking_runs(turn: Turn, runs: Sequence[Run], told: Callable[[Fault, int], 
     if breakage is None or end is None:
         return tuple(runs)
     kept = broken_off(runs, end)
-    data = b"" if breakage.cut else told(breakage.fault, sum(len(run.ends) for run in kept))
+    data = b"" if breakage.cut else told(breakage.fault, sum(len(run.required_tokens) for run in kept))
     return (*kept, single(data, end))

@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from llmsim.server.pacing import Flight, Wheel
+from llmsim.server.pacing import PacedStream, TimerWheel
 
 _PAUSED = 0.020
 """Seconds after which a connection whose reader is slow is tried again."""
@@ -39,7 +39,7 @@ class Connection(Protocol):
         """Wait until the clock shows `instant`; tell whether the client is still there then."""
         ...
 
-    async def fly(self, flight: Flight) -> None:
+    async def fly(self, flight: PacedStream) -> None:
         """Return when `flight` has something to take, is done, or the client is gone, having written what fell due."""
         ...
 
@@ -107,7 +107,7 @@ class DirectConnection:
     )
 
     def __init__(
-        self, cycle: Any, receive: Receive, wheel: Wheel, clock: Callable[[], float] = time.monotonic
+        self, cycle: Any, receive: Receive, wheel: TimerWheel, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._cycle = cycle
         self._transport = cycle.transport
@@ -116,7 +116,7 @@ class DirectConnection:
         self._clock = clock
         self._held: tuple[Any, ...] = ()
         self._ending = False
-        self._flight: Flight | None = None
+        self._flight: PacedStream | None = None
         self._failure: Exception | None = None
         self._closed = False
 
@@ -141,7 +141,7 @@ class DirectConnection:
                 return not self.gone
         return False
 
-    async def fly(self, flight: Flight) -> None:
+    async def fly(self, flight: PacedStream) -> None:
         """Write `flight` to its end from the wheel; return when it is done or the client is gone."""
         if not self._cycle.chunked_encoding:
             await self.until(flight.due)
@@ -230,7 +230,7 @@ class AsgiConnection:
     __slots__ = ("_clock", "_gone", "_news", "_receive", "_watcher", "_wheel")
 
     def __init__(
-        self, receive: Receive | None, wheel: Wheel, clock: Callable[[], float] = time.monotonic
+        self, receive: Receive | None, wheel: TimerWheel, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Take the line over.
 
@@ -273,7 +273,7 @@ class AsgiConnection:
             self._news.clear()
         return not self._gone
 
-    async def fly(self, flight: Flight) -> None:
+    async def fly(self, flight: PacedStream) -> None:
         """Wait until `flight` has something to take."""
         await self.until(flight.due)
 
@@ -330,7 +330,7 @@ def direct_writes_problem() -> str | None:
     return f"uvicorn's RequestResponseCycle has no {', '.join(missing)}" if missing else None
 
 
-def connector(wheel: Wheel, *, direct: bool) -> Callable[[Receive, Send], Connection]:
+def connector(wheel: TimerWheel, *, direct: bool) -> Callable[[Receive, Send], Connection]:
     """Give the function that makes the line of a request.
 
     Args:

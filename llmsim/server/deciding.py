@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from llmsim.domain import Fault, Turn
 from llmsim.errors import RefusedError, UnknownResponseError
-from llmsim.exchange import Fault, Turn
 from llmsim.planning.planner import Planner
-from llmsim.providers.contract import Ask, Generation
-from llmsim.providers.storage import Stored
-from llmsim.server.desk import ServerDesk
-from llmsim.server.scribe import Ended, Scribe
-from llmsim.server.stage import Cue, Part, Stage
+from llmsim.providers.contract import GenerationEndpoint, ParsedRequest
+from llmsim.providers.storage import StoredResponse
+from llmsim.server.journal_writer import JournalWriter, OnFinished
+from llmsim.server.script_player import PlayedTurn, RequestControls, ScriptPlayer
+from llmsim.server.worker_context import WorkerContext
 from llmsim.stats import Outcome
 
 _LOST = (Outcome.ABANDONED, Outcome.ABORTED, Outcome.FAILED)
@@ -32,11 +32,11 @@ class Decision(msgspec.Struct, frozen=True):
         entry: Completes what was written down of it; None if nothing was.
     """
 
-    ask: Ask
+    ask: ParsedRequest
     outcome: Turn | Fault
-    stored: Stored | None = None
-    part: Part | None = None
-    entry: Ended | None = None
+    stored: StoredResponse | None = None
+    part: PlayedTurn | None = None
+    entry: OnFinished | None = None
 
     @property
     def is_open(self) -> bool:
@@ -48,7 +48,12 @@ class Decider:
     """Decides the requests to one generating endpoint. Safe to call from several threads."""
 
     def __init__(
-        self, generation: Generation, planner: Planner, desk: ServerDesk, stage: Stage, scribe: Scribe
+        self,
+        generation: GenerationEndpoint,
+        planner: Planner,
+        desk: WorkerContext,
+        stage: ScriptPlayer,
+        scribe: JournalWriter,
     ) -> None:
         self._generation = generation
         self._planner = planner
@@ -56,7 +61,9 @@ class Decider:
         self._stage = stage
         self._scribe = scribe
 
-    def parse(self, body: bytes, cue: Cue | None, parse: Callable[[bytes], Ask] | None = None) -> Ask:
+    def parse(
+        self, body: bytes, cue: RequestControls | None, parse: Callable[[bytes], ParsedRequest] | None = None
+    ) -> ParsedRequest:
         """Read a request.
 
         Args:
@@ -76,11 +83,11 @@ class Decider:
     def decide(
         self,
         body: bytes,
-        ask: Ask,
+        ask: ParsedRequest,
         arrived: float,
         *,
-        cue: Cue | None,
-        remembered: Mapping[str, Stored] | None = None,
+        cue: RequestControls | None,
+        remembered: Mapping[str, StoredResponse] | None = None,
     ) -> Decision:
         """Decide what a request is answered.
 
@@ -114,17 +121,17 @@ class Decider:
             raise
         return Decision(ask, outcome, stored, part, entry)
 
-    def _refused(self, body: bytes, cue: Cue | None, error: RefusedError) -> None:
+    def _refused(self, body: bytes, cue: RequestControls | None, error: RefusedError) -> None:
         if self._scribe.listens(cue):
             self._scribe.refused(self._generation.label, body, cue, error)
 
-    def _kept(self, ask: Ask, outcome: Turn | Fault, arrived: float) -> Stored | None:
+    def _kept(self, ask: ParsedRequest, outcome: Turn | Fault, arrived: float) -> StoredResponse | None:
         storage = self._generation.storage
         if isinstance(outcome, Fault) or storage is None or not storage.keeps(ask.options):
             return None
         return self._desk.keep(storage, ask, outcome, arrived)
 
-    def continued(self, ask: Ask, remembered: Mapping[str, Stored]) -> Ask:
+    def continued(self, ask: ParsedRequest, remembered: Mapping[str, StoredResponse]) -> ParsedRequest:
         """Put the turn that `ask` continues before it.
 
         Raises:
@@ -136,7 +143,7 @@ class Decider:
         earlier = remembered.get(previous) or self._desk.find(storage, previous)
         if earlier is None:
             raise UnknownResponseError(previous, "previous_response_id")
-        continued: Ask = storage.continued(ask, earlier)
+        continued: ParsedRequest = storage.continued(ask, earlier)
         return continued
 
     def ended(self, decision: Decision, outcome: Outcome, seconds: float) -> None:

@@ -8,10 +8,17 @@ from falcon.asgi import Request, Response
 
 from llmsim.errors import RefusedError
 from llmsim.planning.planner import Planner
-from llmsim.providers.contract import Call, Desk, Operation, Provider, Replay, Reply
-from llmsim.server.pacing import Flight
+from llmsim.providers.contract import (
+    EndpointContext,
+    Provider,
+    Replay,
+    Reply,
+    ResourceEndpoint,
+    ResourceRequest,
+)
+from llmsim.server.active_request import KEY, ActiveRequest
+from llmsim.server.pacing import PacedStream
 from llmsim.server.turns import OFF_LOOP, HungUpError, Stream, read_body, send_error, send_reply, send_stream
-from llmsim.server.visits import KEY, Visit
 from llmsim.stats import Block, Recorder
 
 # What was counted when it was first made is not counted again.
@@ -21,18 +28,22 @@ Responder = Callable[..., Awaitable[None]]
 
 
 def responder(
-    provider: Provider, operation: Operation, desk: Desk, planner: Planner, max_body_bytes: int
+    provider: Provider,
+    operation: ResourceEndpoint,
+    desk: EndpointContext,
+    planner: Planner,
+    max_body_bytes: int,
 ) -> Responder:
     """Give the Falcon responder that answers one operation."""
 
     async def respond(req: Request, resp: Response, **variables: str) -> None:
-        visit: Visit = req.scope[KEY]
+        visit: ActiveRequest = req.scope[KEY]
         queried = {name: value for name, value in req.params.items() if isinstance(value, str)}
         try:
             if provider.admit is not None:
                 provider.admit(req.headers_lower)
             body = b"" if operation.method == "GET" else await read_body(req, max_body_bytes)
-            call = Call(queried | variables, body, req.prefix + provider.prefix)
+            call = ResourceRequest(queried | variables, body, req.prefix + provider.prefix)
             if len(body) < OFF_LOOP:
                 answer = operation.run(desk, call)
             else:
@@ -51,9 +62,9 @@ def responder(
     return respond
 
 
-def _replayed(visit: Visit, replay: Replay) -> Stream:
+def _replayed(visit: ActiveRequest, replay: Replay) -> Stream:
     """Stream a kept turn at the pace at which it came about: what is past leaves at once."""
     stored = replay.stored
     visit.stream()
-    flight = Flight(stored.turn, replay.runs, arrived=stored.arrived, recorder=_UNCOUNTED, row=0)
+    flight = PacedStream(stored.turn, replay.runs, arrived=stored.arrived, recorder=_UNCOUNTED, row=0)
     return Stream(visit, flight)

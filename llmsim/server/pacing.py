@@ -17,9 +17,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from math import ceil
 
-from llmsim.exchange import Turn
+from llmsim.domain import Turn
 from llmsim.stats import Recorder
-from llmsim.wire.frames import Run
+from llmsim.wire.frames import FrameBatch
 
 _MOST_FRAMES = 256
 """Frames of one run that are put into one write: some 64 KB, so that no reply is copied whole."""
@@ -27,7 +27,7 @@ _MOST_FRAMES = 256
 _log = logging.getLogger(__name__)
 
 
-class Wheel:
+class TimerWheel:
     """Calls back at instants, to the millisecond, never early."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.monotonic) -> None:
@@ -75,7 +75,7 @@ class Wheel:
             self._arm(ticks[0])
 
 
-class Flight:
+class PacedStream:
     """One streamed turn under way: what has left, what is due, and when the next frame will be.
 
     Attributes:
@@ -101,7 +101,7 @@ class Flight:
     )
 
     def __init__(
-        self, turn: Turn, runs: Sequence[Run], *, arrived: float, recorder: Recorder, row: int
+        self, turn: Turn, runs: Sequence[FrameBatch], *, arrived: float, recorder: Recorder, row: int
     ) -> None:
         """Prepare to leave.
 
@@ -127,7 +127,7 @@ class Flight:
         self.done = False
         self.due = arrived
         if runs:
-            self._reach(runs[0].ends[0])
+            self._reach(runs[0].required_tokens[0])
 
     def _reach(self, after: int) -> None:
         """Move on to the instant at which `after` tokens exist."""
@@ -158,7 +158,7 @@ class Flight:
                 parts.append(run.data(start, stop))
                 if run.tokens:
                     self._observe(run.tokens[start:stop], now)
-            if stop < len(run.ends):
+            if stop < len(run.required_tokens):
                 self._index = stop
                 return parts[0] if len(parts) == 1 else b"".join(parts)
             self._run += 1
@@ -169,9 +169,9 @@ class Flight:
             self._recorder.sent(self._row, self._total - self._sent, now)
         return b"".join(parts)
 
-    def _ready(self, run: Run, start: int, now: float) -> int:
+    def _ready(self, run: FrameBatch, start: int, now: float) -> int:
         """Tell up to which frame (exclusive) `run` may leave; if each is due at its time, book how late it is."""
-        ends, tokens = run.ends, run.tokens
+        ends, tokens = run.required_tokens, run.tokens
         stop = min(len(ends), start + _MOST_FRAMES)
         late = self._recorder.late
         if self._at_once:

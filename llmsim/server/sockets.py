@@ -16,16 +16,16 @@ from functools import partial
 import falcon
 from falcon.asgi import Request, WebSocket
 
+from llmsim.domain import Fault, Turn
 from llmsim.errors import BodyTooLargeError, InvalidJsonError, RefusedError
-from llmsim.exchange import Fault, Turn
 from llmsim.planning.planner import Planner
-from llmsim.providers.contract import Ask, Generation, Socket
-from llmsim.providers.storage import Stored
+from llmsim.providers.contract import GenerationEndpoint, ParsedRequest, Socket
+from llmsim.providers.storage import StoredResponse
 from llmsim.server.breaking import breaking_runs
 from llmsim.server.connections import AsgiConnection
 from llmsim.server.deciding import Decider, Decision
-from llmsim.server.pacing import Flight, Wheel
-from llmsim.server.stage import Cue, Stage
+from llmsim.server.pacing import PacedStream, TimerWheel
+from llmsim.server.script_player import RequestControls, ScriptPlayer
 from llmsim.stats import Block, Outcome, Recorder
 
 _REMEMBERED = 32
@@ -43,14 +43,14 @@ class Sockets:
 
     def __init__(
         self,
-        generation: Generation,
+        generation: GenerationEndpoint,
         socket: Socket,
         number: int,
         planner: Planner,
         decider: Decider,
-        stage: Stage,
+        stage: ScriptPlayer,
         *,
-        wheel: Wheel,
+        wheel: TimerWheel,
         block: Block,
         recorder: Recorder,
         most: int,
@@ -115,14 +115,14 @@ class Sockets:
 class _Session:
     """One connection."""
 
-    def __init__(self, sockets: Sockets, ws: WebSocket, cue: Cue | None) -> None:
+    def __init__(self, sockets: Sockets, ws: WebSocket, cue: RequestControls | None) -> None:
         self._sockets = sockets
         self._ws = ws
         self._cue = cue
         self._decision: Decision | None = None
         self._connection = AsgiConnection(None, sockets.wheel)
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
-        self._remembered: OrderedDict[str, Stored] = OrderedDict()
+        self._remembered: OrderedDict[str, StoredResponse] = OrderedDict()
         self._reader = asyncio.create_task(self._read())
         self._ends = time.monotonic() + sockets.lifetime
 
@@ -214,7 +214,7 @@ class _Session:
             return await self._fail(decision.ask, decision.outcome, arrived)
         return await self._stream(decision.ask, decision.outcome, arrived)
 
-    async def _fail(self, ask: Ask, fault: Fault, arrived: float) -> Outcome:
+    async def _fail(self, ask: ParsedRequest, fault: Fault, arrived: float) -> Outcome:
         sockets = self._sockets
         sockets.recorder.accepted(ask.prompt.model, streaming=True, prompt_tokens=0)
         if not await self._connection.until(arrived + fault.delay):
@@ -222,7 +222,7 @@ class _Session:
         await self._send(sockets.socket.render_fault(fault))
         return Outcome.of(fault.kind)
 
-    async def _stream(self, ask: Ask, turn: Turn, arrived: float) -> Outcome:
+    async def _stream(self, ask: ParsedRequest, turn: Turn, arrived: float) -> Outcome:
         """Send the events of a turn as they fall due, one message each."""
         sockets = self._sockets
         row = sockets.recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
@@ -230,7 +230,7 @@ class _Session:
         runs = socket.render_stream(turn, ask.options)
         if turn.breakage is not None:
             runs = breaking_runs(turn, runs, partial(socket.render_broken, turn, ask.options))
-        flight = Flight(turn, runs, arrived=arrived, recorder=sockets.recorder, row=row)
+        flight = PacedStream(turn, runs, arrived=arrived, recorder=sockets.recorder, row=row)
         sockets.recorder.stream_opened()
         try:
             while not flight.done:
@@ -256,11 +256,11 @@ class _Session:
         self._stop()
         await self._ws.close(_BROKEN)
 
-    def _remember(self, ask: Ask, turn: Turn, arrived: float) -> None:
+    def _remember(self, ask: ParsedRequest, turn: Turn, arrived: float) -> None:
         storage = self._sockets.generation.storage
         if storage is None:
             return
-        stored = Stored(prompt=ask.prompt, turn=turn, options=ask.options, arrived=arrived)
+        stored = StoredResponse(prompt=ask.prompt, turn=turn, options=ask.options, arrived=arrived)
         self._remembered[storage.public_id(turn)] = stored
         while len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)

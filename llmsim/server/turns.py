@@ -17,16 +17,16 @@ from typing import Any, TypeVar
 from falcon.asgi import Request, Response
 from msgspec.structs import replace
 
+from llmsim.domain import Fault, StreamFault, Turn
 from llmsim.errors import BodyTooLargeError, InvalidJsonError, RefusedError
-from llmsim.exchange import Breakage, Fault, Turn
 from llmsim.planning.planner import Planner
-from llmsim.providers.contract import Ask, Generation, Provider, Reply
-from llmsim.providers.storage import Stored
+from llmsim.providers.contract import GenerationEndpoint, ParsedRequest, Provider, Reply
+from llmsim.providers.storage import StoredResponse
+from llmsim.server.active_request import KEY, ActiveRequest
 from llmsim.server.breaking import CutError, breaking_runs
 from llmsim.server.deciding import Decider, Decision
-from llmsim.server.pacing import Flight
-from llmsim.server.stage import Cue, Stage
-from llmsim.server.visits import KEY, Visit
+from llmsim.server.pacing import PacedStream
+from llmsim.server.script_player import RequestControls, ScriptPlayer
 from llmsim.stats import Outcome
 
 OFF_LOOP = 32_768
@@ -44,7 +44,9 @@ class Stream:
 
     __slots__ = ("_breakage", "_flight", "_visit")
 
-    def __init__(self, visit: Visit, flight: Flight, breakage: Breakage | None = None) -> None:
+    def __init__(
+        self, visit: ActiveRequest, flight: PacedStream, breakage: StreamFault | None = None
+    ) -> None:
         """Prepare to stream.
 
         Args:
@@ -89,7 +91,7 @@ class _Cut:
         raise CutError
 
 
-def break_off(visit: Visit, breakage: Breakage) -> None:
+def break_off(visit: ActiveRequest, breakage: StreamFault) -> None:
     """Book that an answer broke off, and cut the line if that is how.
 
     Raises:
@@ -106,10 +108,10 @@ class Turns:
     def __init__(
         self,
         provider: Provider,
-        generation: Generation,
+        generation: GenerationEndpoint,
         planner: Planner,
         decider: Decider,
-        stage: Stage,
+        stage: ScriptPlayer,
         max_body_bytes: int,
     ) -> None:
         self._provider = provider
@@ -121,7 +123,7 @@ class Turns:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Answer one request."""
-        visit: Visit = req.scope[KEY]
+        visit: ActiveRequest = req.scope[KEY]
         try:
             if self._provider.admit is not None:
                 self._provider.admit(req.headers_lower)
@@ -150,7 +152,9 @@ class Turns:
         else:
             await self._answer(resp, visit, ask, outcome, heavy=heavy)
 
-    async def _decide(self, body: bytes, arrived: float, cue: Cue | None) -> tuple[Decision, bool]:
+    async def _decide(
+        self, body: bytes, arrived: float, cue: RequestControls | None
+    ) -> tuple[Decision, bool]:
         """Decide a request, and tell whether it is so much work that its answer is rendered in a thread, too."""
         decider = self._decider
 
@@ -167,7 +171,7 @@ class Turns:
             return await _off_loop(partial(decider.decide, body, ask, arrived, cue=cue)), True
         return decider.decide(body, ask, arrived, cue=cue), False
 
-    async def _fail(self, resp: Response, visit: Visit, ask: Ask, fault: Fault) -> None:
+    async def _fail(self, resp: Response, visit: ActiveRequest, ask: ParsedRequest, fault: Fault) -> None:
         visit.recorder.accepted(ask.prompt.model, streaming=ask.prompt.stream, prompt_tokens=0)
         if not await visit.connection.until(visit.arrived + fault.delay):
             visit.outcome = Outcome.ABANDONED
@@ -175,7 +179,9 @@ class Turns:
         visit.outcome = Outcome.of(fault.kind)
         self._deny(resp, visit, self._provider.render_fault(fault))
 
-    async def _answer(self, resp: Response, visit: Visit, ask: Ask, turn: Turn, *, heavy: bool) -> None:
+    async def _answer(
+        self, resp: Response, visit: ActiveRequest, ask: ParsedRequest, turn: Turn, *, heavy: bool
+    ) -> None:
         recorder = visit.recorder
         row = recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
         render = self._generation.render_answer
@@ -190,7 +196,9 @@ class Turns:
         visit.outcome = Outcome.FINISHED
         self._reply(resp, visit, Reply(200, body))
 
-    async def _break(self, resp: Response, visit: Visit, ask: Ask, turn: Turn, breakage: Breakage) -> None:
+    async def _break(
+        self, resp: Response, visit: ActiveRequest, ask: ParsedRequest, turn: Turn, breakage: StreamFault
+    ) -> None:
         """Break an unstreamed answer off: an error in place of it, or no answer at all."""
         due = turn.schedule.due(turn.broken_at or 0)
         if not breakage.cut:
@@ -207,7 +215,7 @@ class Turns:
             # A server that has not begun to answer would answer 500; one that has begun hangs up.
             resp.stream = _Cut()
 
-    def _take_on(self, resp: Response, visit: Visit, stored: Stored) -> None:
+    def _take_on(self, resp: Response, visit: ActiveRequest, stored: StoredResponse) -> None:
         """Answer a request in the background: at once, with the turn as it stands. Its tokens count now."""
         assert self._generation.storage is not None
         usage = stored.turn.usage
@@ -217,7 +225,7 @@ class Turns:
         visit.outcome = Outcome.FINISHED
         self._reply(resp, visit, Reply(200, self._generation.storage.render(stored, now)))
 
-    async def _stream(self, resp: Response, visit: Visit, ask: Ask, turn: Turn) -> None:
+    async def _stream(self, resp: Response, visit: ActiveRequest, ask: ParsedRequest, turn: Turn) -> None:
         recorder = visit.recorder
         row = recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         generation = self._generation
@@ -228,20 +236,20 @@ class Turns:
                 "an endpoint that streams, and cannot say that it breaks"
             )
             runs = breaking_runs(turn, runs, partial(generation.render_broken, turn, ask.options))
-        flight = Flight(turn, runs, arrived=visit.arrived, recorder=recorder, row=row)
+        flight = PacedStream(turn, runs, arrived=visit.arrived, recorder=recorder, row=row)
         visit.stream()
         if not await visit.connection.until(flight.due):
             visit.outcome = Outcome.ABANDONED
             return
         send_stream(resp, Stream(visit, flight, turn.breakage), self._headers(visit))
 
-    def _headers(self, visit: Visit) -> tuple[tuple[str, str], ...]:
+    def _headers(self, visit: ActiveRequest) -> tuple[tuple[str, str], ...]:
         return self._provider.headers(self._planner.new_id(), time.monotonic() - visit.arrived)
 
-    def _reply(self, resp: Response, visit: Visit, reply: Reply) -> None:
+    def _reply(self, resp: Response, visit: ActiveRequest, reply: Reply) -> None:
         send_reply(resp, reply, self._headers(visit))
 
-    def _deny(self, resp: Response, visit: Visit, reply: Reply) -> None:
+    def _deny(self, resp: Response, visit: ActiveRequest, reply: Reply) -> None:
         send_error(resp, self._provider, reply, self._planner.new_id(), visit)
 
 
@@ -274,7 +282,9 @@ def send_reply(resp: Response, reply: Reply, headers: tuple[tuple[str, str], ...
     resp.data = reply.body
 
 
-def send_error(resp: Response, provider: Provider, reply: Reply, request_id: str, visit: Visit) -> None:
+def send_error(
+    resp: Response, provider: Provider, reply: Reply, request_id: str, visit: ActiveRequest
+) -> None:
     """Put a refusal, fault or crash into Falcon's response."""
     headers = provider.headers(request_id, time.monotonic() - visit.arrived)
     send_reply(resp, provider.sign(reply, request_id), headers)

@@ -88,7 +88,7 @@ class Failure(msgspec.Struct, frozen=True):
     unmet: tuple[str, ...]
 
 
-class Standing(msgspec.Struct, frozen=True):
+class SessionProgress(msgspec.Struct, frozen=True):
     """Where a session stands in a script.
 
     Attributes:
@@ -114,7 +114,7 @@ class Standing(msgspec.Struct, frozen=True):
     used: float
 
 
-class Claim(msgspec.Struct, frozen=True):
+class TurnLease(msgspec.Struct, frozen=True):
     """A turn that was given out.
 
     Attributes:
@@ -166,7 +166,7 @@ class Sessions:
 
     def play(
         self, session: str, script: str, edition: int, judge: Callable[[int], Judgement]
-    ) -> Claim | None:
+    ) -> TurnLease | None:
         """Give the next turn of a session to a request.
 
         Args:
@@ -184,7 +184,7 @@ class Sessions:
         """
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> Claim | None:
+        def work(connection: sqlite3.Connection) -> TurnLease | None:
             with transaction(connection):
                 row = connection.execute(
                     "SELECT edition, cursor, failures FROM sessions WHERE session = ? AND script = ?",
@@ -233,7 +233,7 @@ class Sessions:
                     (session, script, own_holder(), place),
                 ).lastrowid
                 assert number is not None
-                return Claim(session, script, place, number)
+                return TurnLease(session, script, place, number)
 
         return self._database.run(work)
 
@@ -254,7 +254,7 @@ class Sessions:
             for table in ("sessions", "claims"):
                 connection.executemany(f"DELETE FROM {table} WHERE session = ? AND script = ?", gone)  # noqa: S608
 
-    def settle(self, claim: Claim, *, played: bool) -> None:
+    def settle(self, claim: TurnLease, *, played: bool) -> None:
         """Say that a turn was played, or that it has to go to another request after all."""
 
         def work(connection: sqlite3.Connection) -> None:
@@ -272,7 +272,7 @@ class Sessions:
 
         self._database.run(work)
 
-    def standings(self, session: str | None = None, *, limit: int = 1000) -> list[Standing]:
+    def standings(self, session: str | None = None, *, limit: int = 1000) -> list[SessionProgress]:
         """Tell where sessions stand, those that were used last first.
 
         Args:
@@ -323,10 +323,10 @@ class Sessions:
         self._database.remove()
 
 
-def _standing(row: tuple[Any, ...]) -> Standing:
+def _standing(row: tuple[Any, ...]) -> SessionProgress:
     session, script, cursor, played, met, failed, failures, begun, used = row
     told = _unpack(failures) if failures else ()
-    return Standing(session, script, cursor, played, met, failed, told, begun, used)
+    return SessionProgress(session, script, cursor, played, met, failed, told, begun, used)
 
 
 def _lost(connection: sqlite3.Connection, session: str, script: str) -> int | None:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmsim.config import Settings
+from llmsim.state.counters import SharedCounters
 from llmsim.state.journal import Journal
-from llmsim.state.library import Library
+from llmsim.state.script_registry import ScriptRegistry
 from llmsim.state.sessions import Sessions
 from llmsim.state.store import SqliteStore
-from llmsim.state.tickets import Tickets
 
 KINDS = ("tickets", "store", "sessions", "journal", "library")
 """What the files are called behind the master's pid; SQLite puts others beside them, with an ending of their own."""
@@ -39,11 +39,11 @@ class Shared:
             clock: Unix time, in seconds.
         """
         tickets, store, sessions, journal, library = (directory / f"{os.getpid()}.{kind}" for kind in KINDS)
-        self.tickets = Tickets(tickets)
+        self.tickets = SharedCounters(tickets)
         self.store = SqliteStore(store, settings.store, clock)
         self.sessions = Sessions(sessions, settings.scripts.max_sessions, clock)
         self.journal = Journal(journal, settings.admin.journal_entries)
-        self.library = Library(library, settings.scripts.max_uploaded, clock)
+        self.library = ScriptRegistry(library, settings.scripts.max_uploaded, clock)
         self._all = (self.tickets, self.store, self.sessions, self.journal, self.library)
 
     def restart(self) -> None:

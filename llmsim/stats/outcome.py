@@ -9,7 +9,7 @@ Decisions:
 
 import enum
 
-from llmsim.exchange import FaultKind
+from llmsim.domain import FaultKind
 
 _FAULT_WORDS = frozenset(kind.value for kind in FaultKind)
 

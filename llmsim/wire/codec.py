@@ -18,8 +18,8 @@ import msgspec
 import orjson
 from msgspec import inspect
 
+from llmsim.domain import TokenizedText
 from llmsim.errors import InvalidFieldError, InvalidJsonError, Rule
-from llmsim.exchange import Passage
 
 T = TypeVar("T")
 
@@ -176,14 +176,14 @@ def _choices(info: inspect.Type, path: Sequence[str | int], node: Any) -> Iterat
 D = TypeVar("D")
 
 
-class PassageMemo(Generic[D]):
+class TokenizedTextMemo(Generic[D]):
     """What a function derives from a passage, kept for as long as the passage lives."""
 
-    def __init__(self, derive: Callable[[Passage], D]) -> None:
+    def __init__(self, derive: Callable[[TokenizedText], D]) -> None:
         self._derive = derive
-        self._known: weakref.WeakKeyDictionary[Passage, D] = weakref.WeakKeyDictionary()
+        self._known: weakref.WeakKeyDictionary[TokenizedText, D] = weakref.WeakKeyDictionary()
 
-    def __call__(self, passage: Passage) -> D:
+    def __call__(self, passage: TokenizedText) -> D:
         """Give what is derived from `passage`."""
         found = self._known.get(passage)
         if found is None:
@@ -191,16 +191,16 @@ class PassageMemo(Generic[D]):
         return found
 
 
-def _escape(passage: Passage) -> tuple[bytes, ...]:
+def _escape(passage: TokenizedText) -> tuple[bytes, ...]:
     return tuple(encode(piece)[1:-1] for piece in passage.pieces)
 
 
-def _spans(passage: Passage) -> tuple[int, ...]:
-    return tuple(end - start for start, end in pairwise((0, *passage.ends)))
+def _spans(passage: TokenizedText) -> tuple[int, ...]:
+    return tuple(end - start for start, end in pairwise((0, *passage.cumulative_tokens)))
 
 
-escaped = PassageMemo(_escape)
+escaped = TokenizedTextMemo(_escape)
 """Each piece as it stands between the quotes of a JSON string."""
 
-spans = PassageMemo(_spans)
+spans = TokenizedTextMemo(_spans)
 """How many tokens each piece carries."""

@@ -12,6 +12,7 @@ from typing import Any, assert_never
 
 import msgspec
 
+from llmsim.domain import Fault, FaultKind
 from llmsim.errors import (
     BodyTooLargeError,
     ContextLengthError,
@@ -34,7 +35,6 @@ from llmsim.errors import (
     UnknownScriptError,
     VisionError,
 )
-from llmsim.exchange import Fault, FaultKind
 from llmsim.wire.codec import encode
 
 _SHOWN = 100
@@ -44,7 +44,7 @@ _TOLD = 1000
 """Characters of a problem that are told: it repeats keys of a request."""
 
 
-class Complaint(msgspec.Struct, frozen=True, kw_only=True):
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no answer.
 
     Attributes:
@@ -64,7 +64,7 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     kind: str | None = None
 
 
-CRASHED = Complaint(
+CRASHED = ErrorBody(
     status=500,
     message="llmsim failed while it answered this request; its log says why.",
     code="internal_error",
@@ -72,11 +72,11 @@ CRASHED = Complaint(
 """A bug of llmsim's own."""
 
 
-def refused(error: RefusedError) -> Complaint:
+def refused(error: RefusedError) -> ErrorBody:
     """Say why a request is not taken."""
     match error:
         case InvalidJsonError():
-            return Complaint(
+            return ErrorBody(
                 status=400, message=f"We could not parse the JSON body of your request. [{error}]"
             )
         case InvalidFieldError():
@@ -84,33 +84,33 @@ def refused(error: RefusedError) -> Complaint:
         case InvalidSchemaError():
             return _invalid_schema(error)
         case ToolChoiceError(choice="required"):
-            return Complaint(
+            return ErrorBody(
                 status=400,
                 message="Tool choice 'required' must be specified with 'tools' parameter.",
                 param="tool_choice",
             )
         case ToolChoiceError():
-            return Complaint(
+            return ErrorBody(
                 status=400,
                 message=f"Tool choice '{_shown(error.choice)}' not found in 'tools' parameter.",
                 param="tool_choice",
             )
         case BodyTooLargeError():
-            return Complaint(
+            return ErrorBody(
                 status=413,
                 message=f"Request body too large: the limit is {error.limit} bytes. "
                 "Please reduce the size of your request.",
                 code="request_too_large",
             )
         case VisionError():
-            return Complaint(
+            return ErrorBody(
                 status=400,
                 message="Invalid content type. image_url is only supported by certain models, and "
                 f"{error.model} is not one of them.",
                 param=written((*error.path, "type")),
             )
         case ContextLengthError():
-            return Complaint(
+            return ErrorBody(
                 status=400,
                 message=f"This model's maximum context length is {error.window} tokens. However, your messages "
                 f"resulted in {error.tokens} tokens. Please reduce the length of the messages.",
@@ -120,31 +120,31 @@ def refused(error: RefusedError) -> Complaint:
         case ModelUseError() | InputError() | InputLengthError() | RequestTokensError() | ShortenedError():
             return _not_embedded(error)
         case UnknownModelError():
-            return Complaint(
+            return ErrorBody(
                 status=404,
                 message=f"The model '{error.model}' does not exist or you do not have access to it.",
                 param="model",
                 code="model_not_found",
             )
         case UnknownResponseError(param=None):
-            return Complaint(status=404, message=f"{error.noun} with id '{_shown(error.id)}' not found.")
+            return ErrorBody(status=404, message=f"{error.noun} with id '{_shown(error.id)}' not found.")
         case UnknownResponseError():
-            return Complaint(
+            return ErrorBody(
                 status=400,
                 message=f"Previous response with id '{_shown(error.id)}' not found.",
                 param=error.param,
                 code="previous_response_not_found",
             )
         case UnknownScriptError():
-            return Complaint(status=404, message=f"{error} (llmsim)", code="script_not_found")
+            return ErrorBody(status=404, message=f"{error} (llmsim)", code="script_not_found")
         case ExhaustedError():
-            return Complaint(status=422, message=f"{error} (llmsim)", code="script_exhausted")
+            return ErrorBody(status=422, message=f"{error} (llmsim)", code="script_exhausted")
         case ExpectationError():
-            return Complaint(status=422, message=f"{error} (llmsim)", code="script_expectation_failed")
+            return ErrorBody(status=422, message=f"{error} (llmsim)", code="script_expectation_failed")
         case UnknownRouteError():
-            return Complaint(status=404, message=f"Invalid URL ({error.method} {error.path})")
+            return ErrorBody(status=404, message=f"Invalid URL ({error.method} {error.path})")
         case MethodError():
-            return Complaint(
+            return ErrorBody(
                 status=405,
                 message=f"Not allowed to {error.method} on {error.path}. (HINT: Perhaps you meant to use a different "
                 f"HTTP method? It takes {', '.join(error.allowed)}.)",
@@ -152,12 +152,12 @@ def refused(error: RefusedError) -> Complaint:
                 headers=(("allow", ", ".join(error.allowed)),),
             )
         case _:
-            return Complaint(status=400, message=str(error))
+            return ErrorBody(status=400, message=str(error))
 
 
 def _not_embedded(
     error: ModelUseError | InputError | InputLengthError | RequestTokensError | ShortenedError,
-) -> Complaint:
+) -> ErrorBody:
     """Say why nothing is embedded, or nothing is answered by a model that embeds.
 
     Source: error bodies in infiniflow/ragflow#1835, embeddings-benchmark/mteb#1200, neo4j-labs/agent-memory#104,
@@ -166,26 +166,26 @@ def _not_embedded(
     match error:
         case ModelUseError(embeds=True):
             message = "You are not allowed to generate embeddings from this model"
-            return Complaint(status=403, message=message)
+            return ErrorBody(status=403, message=message)
         case ModelUseError():
             message = (
                 "This is not a chat model and thus not supported in the v1/chat/completions endpoint. Did you mean to "
                 "use v1/completions?"
             )
-            return Complaint(status=404, message=message, param="model")
+            return ErrorBody(status=404, message=message, param="model")
         case InputError():
             message = "'$.input' is invalid. Please check the API reference: "
-            return Complaint(status=400, message=f"{message}https://platform.openai.com/docs/api-reference.")
+            return ErrorBody(status=400, message=f"{message}https://platform.openai.com/docs/api-reference.")
         case InputLengthError():
             place = written(("input",) if error.index is None else ("input", error.index))
             message = f"Invalid '{place}': maximum context length is {error.window} tokens."
-            return Complaint(status=400, message=message)
+            return ErrorBody(status=400, message=message)
         case RequestTokensError():
             message = f"Requested {error.tokens} tokens, max {error.limit} tokens per request"
             kind = "max_tokens_per_request"
-            return Complaint(status=400, message=message, code=kind, kind=kind)
+            return ErrorBody(status=400, message=message, code=kind, kind=kind)
         case ShortenedError():
-            return Complaint(status=400, message="This model does not support specifying dimensions.")
+            return ErrorBody(status=400, message="This model does not support specifying dimensions.")
         case _:
             assert_never(error)
 
@@ -232,7 +232,7 @@ def _shown(value: Any, most: int = _SHOWN) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def _invalid_field(error: InvalidFieldError) -> Complaint:
+def _invalid_field(error: InvalidFieldError) -> ErrorBody:
     param = written(error.path)
     name = param or "body"
     found, wanted = error.found, error.wanted
@@ -276,7 +276,7 @@ def _invalid_field(error: InvalidFieldError) -> Complaint:
             message, code = str(wanted), "invalid_value"
         case _:
             assert_never(error.rule)
-    return Complaint(status=400, message=message, param=param, code=code)
+    return ErrorBody(status=400, message=message, param=param, code=code)
 
 
 def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
@@ -299,13 +299,13 @@ def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
     )
 
 
-def _invalid_schema(error: InvalidSchemaError) -> Complaint:
+def _invalid_schema(error: InvalidSchemaError) -> ErrorBody:
     where = "" if error.context is None else f"In context={_shown(repr(error.context))}, "
     message = (
         f"Invalid schema for {error.subject} '{_shown(error.name)}': {where}{_shown(error.problem, _TOLD)}"
     )
     if error.subject == "function":
-        return Complaint(
+        return ErrorBody(
             status=400,
             message=message,
             param=written(error.path),
@@ -313,11 +313,11 @@ def _invalid_schema(error: InvalidSchemaError) -> Complaint:
         )
     # Source: recorded refusals: chat completions name the format as a whole and give no code.
     if error.path[0] == "response_format":
-        return Complaint(status=400, message=message, param="response_format")
-    return Complaint(status=400, message=message, param=written(error.path), code="invalid_json_schema")
+        return ErrorBody(status=400, message=message, param="response_format")
+    return ErrorBody(status=400, message=message, param=written(error.path), code="invalid_json_schema")
 
 
-def failed(fault: Fault) -> Complaint:
+def failed(fault: Fault) -> ErrorBody:
     """Say what goes wrong on purpose."""
     headers: tuple[tuple[str, str], ...] = ()
     if fault.retry_after is not None:
@@ -327,7 +327,7 @@ def failed(fault: Fault) -> Complaint:
             ("retry-after-ms", f"{fault.retry_after * 1000:.0f}"),
         )
     status, message, code = _FAULTS[fault.kind]
-    return Complaint(
+    return ErrorBody(
         status=fault.status or status,
         message=told(fault, message),
         code=code,

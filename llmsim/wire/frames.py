@@ -15,14 +15,14 @@ import msgspec
 SSE_DONE = b"data: [DONE]\n\n"
 
 
-class Run(msgspec.Struct, frozen=True, gc=False):
+class FrameBatch(msgspec.Struct, frozen=True, gc=False):
     """Consecutive frames that differ in their bodies only.
 
     Attributes:
         head: What stands before each body.
         bodies: One a frame, in the order in which they leave.
         tail: What stands behind each body.
-        ends: `ends[i]` tokens of each choice must exist before frame `i` may leave; never falling,
+        required_tokens: `required_tokens[i]` tokens of each choice must exist before frame `i` may leave; never falling,
             neither within a run nor from one run to the next.
         tokens: Completion tokens that leave with each frame; empty when the run carries none.
     """
@@ -30,7 +30,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     head: bytes
     bodies: Sequence[bytes]
     tail: bytes
-    ends: Sequence[int]
+    required_tokens: Sequence[int]
     tokens: Sequence[int] = ()
 
     def data(self, start: int, stop: int) -> bytes:
@@ -41,23 +41,27 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         return b"%b%b%b" % (head, (tail + head).join(self.bodies[start:stop]), tail)
 
 
-def broken_off(runs: Sequence[Run], after: int) -> tuple[Run, ...]:
+def broken_off(runs: Sequence[FrameBatch], after: int) -> tuple[FrameBatch, ...]:
     """Leave out of a stream what waits for more than `after` tokens."""
     kept = []
     for run in runs:
-        left = bisect_right(run.ends, after)
-        if left == len(run.ends):
+        left = bisect_right(run.required_tokens, after)
+        if left == len(run.required_tokens):
             kept.append(run)
             continue
         if left:
-            kept.append(Run(run.head, run.bodies[:left], run.tail, run.ends[:left], run.tokens[:left]))
+            kept.append(
+                FrameBatch(
+                    run.head, run.bodies[:left], run.tail, run.required_tokens[:left], run.tokens[:left]
+                )
+            )
         break
     return tuple(kept)
 
 
-def single(data: bytes, after: int) -> Run:
+def single(data: bytes, after: int) -> FrameBatch:
     """Make a run of the one frame `data`, which carries no token and waits for `after` of them."""
-    return Run(b"", (data,), b"", (after,))
+    return FrameBatch(b"", (data,), b"", (after,))
 
 
 def sse(data: bytes, event: str | None = None) -> bytes:

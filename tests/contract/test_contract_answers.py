@@ -9,14 +9,14 @@ from asgi import Exchange, Simulator, settings_of, simulator, twin
 from endpoints import Endpoint
 from fakes import counting_tickets
 
-from llmsim.exchange import Turn
-from llmsim.providers.contract import Ask
+from llmsim.domain import Turn
+from llmsim.providers.contract import ParsedRequest
 
 SLOW = {"profile": "instant", "ttft_mean_ms": 60_000}
 STEPPED = {"profile": "instant", "ttft_mean_ms": 12, "tbt_mean_ms": 3}
 
 
-def planned(endpoint: Endpoint, body: bytes, **tables: Any) -> tuple[Ask, Turn]:
+def planned(endpoint: Endpoint, body: bytes, **tables: Any) -> tuple[ParsedRequest, Turn]:
     """Plan what a worker of these settings answers first, after a restart of its numbers."""
     ask = endpoint.generation.parse(body)
     turn = twin(settings_of(**tables), counting_tickets()).plan(ask.prompt)
@@ -59,7 +59,7 @@ class TestBytes:
 
         runs = streamer.generation.render_stream(turn, ask.options)
         assert (exchange.status, exchange.whole) == (200, True)
-        assert exchange.body == b"".join(run.data(0, len(run.ends)) for run in runs)
+        assert exchange.body == b"".join(run.data(0, len(run.required_tokens)) for run in runs)
         assert exchange.headers["content-type"].startswith("text/event-stream")
         assert exchange.headers["cache-control"] == "no-cache"
         assert exchange.headers["x-accel-buffering"] == "no"
@@ -113,7 +113,7 @@ class TestTimes:
         exchange = await stream(worker, streamer)
 
         runs = streamer.generation.render_stream(turn, ask.options)
-        ends = [(run.data(at, at + 1), end) for run in runs for at, end in enumerate(run.ends)]
+        ends = [(run.data(at, at + 1), end) for run in runs for at, end in enumerate(run.required_tokens)]
         assert exchange.started - sent >= turn.schedule.due(ends[0][1])
         for at, data in exchange.parts:
             while data:
@@ -127,7 +127,7 @@ class TestTimes:
         """CHAT-3.6: The head of a response leaves with its first event, which may have to wait for a token."""
         body = streamer.body(stream=True)
         ask, turn = planned(streamer, body)
-        waits = streamer.generation.render_stream(turn, ask.options)[0].ends[0] > 0
+        waits = streamer.generation.render_stream(turn, ask.options)[0].required_tokens[0] > 0
         call, exchange = simulator(latency=SLOW).begin("POST", streamer.path, [body])
         await asyncio.sleep(0.02)
         assert exchange.status == (0 if waits else 200)

@@ -21,17 +21,17 @@ from openai import AsyncOpenAI
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 
-from llmsim.exchange import Breakage, Fault, FaultKind, Prompt, Turn
+from llmsim.domain import Fault, FaultKind, Prompt, StreamFault, Turn
 from llmsim.providers.contract import Reply
 
 OVERLOADED = Fault(FaultKind.OVERLOADED, message="Too much")
-ERROR = Breakage(5, OVERLOADED)
-CUT = Breakage(5, Fault(FaultKind.SERVER_ERROR), cut=True)
+ERROR = StreamFault(5, OVERLOADED)
+CUT = StreamFault(5, Fault(FaultKind.SERVER_ERROR), cut=True)
 TOKENS = 40
 
 
 @contextlib.contextmanager
-def breaking(worker: Simulator, breakage: Breakage | None) -> Iterator[list[Turn]]:
+def breaking(worker: Simulator, breakage: StreamFault | None) -> Iterator[list[Turn]]:
     """Have every turn of a worker break off; give the turns that it plans."""
     planner = worker.planner
     plan = planner.plan
@@ -69,7 +69,9 @@ def begins(turn: Turn, tokens: int) -> str:
     """Give the text of so many tokens."""
     passages = [segment.passage for segment in turn.choices[0].segments if segment.passage]
     return "".join(
-        piece for piece, end in zip(passages[-1].pieces, passages[-1].ends, strict=True) if end <= tokens
+        piece
+        for piece, end in zip(passages[-1].pieces, passages[-1].cumulative_tokens, strict=True)
+        if end <= tokens
     )
 
 
@@ -127,7 +129,7 @@ class TestErrors:
         """SCRIPT-7.4: With the status, the headers and the words of the same failure without a stream."""
         worker = worker_of()
         fault = replace(OVERLOADED, retry_after=0.5)
-        with breaking(worker, Breakage(5, fault)):
+        with breaking(worker, StreamFault(5, fault)):
             exchange = await worker.ask("POST", streamer.path, body_of(streamer, stream=False))
 
         reply: Reply = signed(streamer.provider, streamer.provider.render_fault(fault), exchange.headers)
@@ -257,7 +259,7 @@ class TestBooking:
     """What is counted, and what is kept."""
 
     async def test_a_broken_answer_is_booked_once(
-        self, streamer: Endpoint, breakage: Breakage, stream: bool
+        self, streamer: Endpoint, breakage: StreamFault, stream: bool
     ) -> None:
         """SCRIPT-7.6: As the simulated fault it is; of tokens, those of a stream that were made."""
         worker = worker_of()
@@ -272,7 +274,7 @@ class TestBooking:
         assert stats.completion_tokens == (5 if stream or breakage.cut else 0)
 
     async def test_a_broken_answer_is_not_kept(
-        self, streamer: Endpoint, breakage: Breakage, stream: bool
+        self, streamer: Endpoint, breakage: StreamFault, stream: bool
     ) -> None:
         """SCRIPT-7.6: Nobody can look up or continue what never came to its end."""
         storage = streamer.generation.storage

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from messages import MESSAGES
 
+from llmsim.domain import Fault, FaultKind
 from llmsim.errors import BodyTooLargeError
-from llmsim.exchange import Fault, FaultKind
 from llmsim.providers.contract import Provider, Reply
-from llmsim.server.pacing import Flight
+from llmsim.server.pacing import PacedStream
 
 RATES = {
     "rate_limit_rate": {FaultKind.RATE_LIMIT},
@@ -246,14 +246,14 @@ class TestBugs:
         self, streamer: Endpoint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """ARCH-1.5: A bug after the head left is handed to the server, and counted as failed, once."""
-        take = Flight.take
+        take = PacedStream.take
 
-        def fail_later(flight: Flight, now: float) -> bytes:
+        def fail_later(flight: PacedStream, now: float) -> bytes:
             if flight._index:
                 raise RuntimeError("boom")
             return take(flight, now)
 
-        monkeypatch.setattr(Flight, "take", fail_later)
+        monkeypatch.setattr(PacedStream, "take", fail_later)
         worker = simulator(latency={"profile": "instant", "tbt_mean_ms": 2})
         call, exchange = worker.begin("POST", streamer.path, [streamer.body(stream=True)])
         with pytest.raises(RuntimeError, match="boom"):

@@ -16,15 +16,15 @@ from transcripts import AGENT, AGENT_TOLD, Told, streamed, told
 from websockets.asyncio.client import connect
 
 from llmsim.errors import ScriptError
+from llmsim.scripts.files import read_scripts
 from llmsim.server.asgi import Application
-from llmsim.state.script_files import read_scripts
 
 SLOW = {"ttft_ms": 60_000, "itl_ms": 0}
 
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
 
-class Stage:
+class ScriptPlayer:
     """A worker, and what tests ask of it."""
 
     def __init__(self, **tables: Any) -> None:
@@ -116,7 +116,7 @@ class TestPlaying:
     @STREAMED
     async def test_a_script_plays_the_same_over_every_api(self, streamer: Endpoint, stream: bool) -> None:
         """SESS-5.1, SESS-5.2, SESS-2.2: Text, calls, errors and both; an error is one of HTTP, also where a stream was asked for."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(AGENT)
         heard = [await stage.told(streamer, stream=stream) for _ in AGENT["turns"]]
         heard += [await stage.told(streamer, stream=stream)]
@@ -127,7 +127,7 @@ class TestPlaying:
     @STREAMED
     async def test_usage_is_reported_as_scripted(self, streamer: Endpoint, stream: bool) -> None:
         """SCRIPT-1.4: What was read from a cache, too, which OpenAI's answers otherwise never report."""
-        stage = Stage()
+        stage = ScriptPlayer()
         usage = {"prompt_tokens": 1200, "completion_tokens": 22, "cached_tokens": 1024}
         await stage.load({"turns": [{"type": "assistant", "text": "Hi", "usage": usage}]})
         fields = (
@@ -142,7 +142,7 @@ class TestPlaying:
     @STREAMED
     async def test_beyond_the_end(self, streamer: Endpoint, stream: bool) -> None:
         """SESS-1.7: 422 with its code in the envelope of the API; the session stays where it is."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(1, on_exhausted="error"))
         await stage.ask(streamer, stream=stream)
         exchange = await stage.ask(streamer, stream=stream)
@@ -158,7 +158,7 @@ class TestPlaying:
     @STREAMED
     async def test_what_a_turn_expects(self, streamer: Endpoint, stream: bool) -> None:
         """SESS-1.6: A request that does not fit is refused with what was expected and what came, and takes no turn."""
-        stage = Stage()
+        stage = ScriptPlayer()
         script = counting(3)
         script["turns"][1]["expect"] = {"contains": "please"}
         await stage.load(script)
@@ -196,7 +196,7 @@ class TestPlaying:
         """SESS-2.1: Every request that names no script; without the script it is answered as ever."""
         path = tmp_path / "s.json"
         path.write_text(json.dumps(counting(9)))
-        stage = Stage(script_path=str(path))
+        stage = ScriptPlayer(script_path=str(path))
         heard = [await stage.told(streamer, session=None, script=None) for _ in range(2)]
         other = await stage.told(streamer, script=None)
         scripts = (await stage.control("GET", "scripts")).json["scripts"]
@@ -214,7 +214,7 @@ class TestPlaying:
         """SESS-2.1, SESS-2.5: Embeddings, counts of tokens, compaction and batches."""
         path = tmp_path / "s.json"
         path.write_text(json.dumps(counting(9)))
-        stage = Stage(script_path=str(path))
+        stage = ScriptPlayer(script_path=str(path))
         said = [{"role": "user", "content": "Hello"}]
         asked = {
             "/openai/v1/embeddings": {"model": "text-embedding-3-small", "input": "Hello"},
@@ -240,7 +240,7 @@ class TestPlaying:
         """SESS-2.2: Chosen by their names; a wrong name is told the nearest right one."""
         (tmp_path / "first.json").write_text(json.dumps(counting(2)))
         (tmp_path / "second.toml").write_text('[[turns]]\ntype = "assistant"\ntext = "two"\n')
-        stage = Stage(scripts={"dir": str(tmp_path)})
+        stage = ScriptPlayer(scripts={"dir": str(tmp_path)})
         wrong = await stage.ask(streamer, script="secnd")
 
         assert (await stage.told(streamer, script="first")).text == "0"
@@ -253,7 +253,7 @@ class TestPlaying:
     @pytest.mark.parametrize("header", ["x-llmsim-session", "x-llmsim-script"])
     async def test_names_that_nobody_can_have(self, streamer: Endpoint, header: str, name: str) -> None:
         """SESS-2.4: 400, in the envelope of the API."""
-        stage = Stage()
+        stage = ScriptPlayer()
         exchange = await stage.worker.ask("POST", streamer.path, body_of(streamer), headers={header: name})
 
         assert exchange.status == 400
@@ -261,7 +261,7 @@ class TestPlaying:
 
     async def test_names_are_utf_8(self, streamer: Endpoint) -> None:
         """SESS-1.2: A session is found under the name that it was given, whatever language that is of."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(9))
         name = "tést/名[a-1]"
         await stage.ask(streamer, session=name)
@@ -275,7 +275,7 @@ class TestSessions:
     @STREAMED
     async def test_requests_at_once_get_each_turn_once(self, streamer: Endpoint, stream: bool) -> None:
         """SESS-1.1: None twice, none skipped."""
-        stage = Stage(latency={"profile": "instant", "ttft_mean_ms": 2, "ttft_stddev_ms": 1})
+        stage = ScriptPlayer(latency={"profile": "instant", "ttft_mean_ms": 2, "ttft_stddev_ms": 1})
         await stage.load(counting(40))
         heard = await asyncio.gather(*(stage.told(streamer, stream=stream) for _ in range(40)))
 
@@ -285,7 +285,7 @@ class TestSessions:
 
     async def test_sessions_do_not_disturb_each_other(self, streamer: Endpoint) -> None:
         """SESS-1.2: By the header, `global` without it, with a place in each script."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(9))
         await stage.load(counting(9), "y")
         order = [("a", "x"), ("b", "x"), ("a", "x"), (None, "x"), ("a", "y"), ("global", "x"), ("a", "x")]
@@ -296,7 +296,7 @@ class TestSessions:
     @STREAMED
     async def test_a_bug_gives_the_turn_back(self, streamer: Endpoint, stream: bool) -> None:
         """SESS-1.3: Wherever the server fails, the next request gets the turn; it counts once."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(9))
         shared, planner = stage.worker.application.shared, stage.worker.planner
         render = "render_stream" if stream else "render_answer"
@@ -318,7 +318,7 @@ class TestSessions:
     @STREAMED
     async def test_who_hangs_up_has_had_its_turn(self, streamer: Endpoint, stream: bool) -> None:
         """SESS-1.3: It goes to nobody else."""
-        stage = Stage()
+        stage = ScriptPlayer()
         script = counting(3)
         script["turns"][0]["latency"] = SLOW
         await stage.load(script)
@@ -335,7 +335,7 @@ class TestSessions:
 
     async def test_a_drain_gives_the_turn_back(self, streamer: Endpoint) -> None:
         """SESS-1.3: What a worker gives up when it has to go is played for the next request."""
-        stage = Stage()
+        stage = ScriptPlayer()
         script = counting(2)
         script["turns"][0]["latency"] = SLOW
         await stage.load(script)
@@ -356,7 +356,7 @@ class TestSessions:
     )
     async def test_a_session_begins_anew(self, streamer: Endpoint, method: str, path: str) -> None:
         """SESS-1.4, SESS-3.4: With an empty journal, by any worker; others only if all are meant."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(9))
         for session in ("a", "a", "b"):
             await stage.ask(streamer, session=session)
@@ -385,7 +385,7 @@ class TestControl:
     @pytest.mark.parametrize("form", FORMS)
     async def test_scripts_come_and_go(self, streamer: Endpoint, form: str) -> None:
         """SESS-3.1: Loaded in any form, listed, shown, deleted."""
-        stage = Stage()
+        stage = ScriptPlayer()
         put = await stage.control("PUT", "scripts/a/b", self.FORMS[form], form=form)
         heard = [await stage.told(streamer, script="a/b") for _ in range(2)]
         listed = (await stage.control("GET", "scripts")).json["scripts"]
@@ -412,7 +412,7 @@ class TestControl:
 
     async def test_what_is_sent_anew_begins_anew(self, streamer: Endpoint) -> None:
         """SESS-3.2: From its first turn, also where a turn of the former is under way."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(9))
         for _ in range(3):
             await stage.ask(streamer)
@@ -427,7 +427,7 @@ class TestControl:
         self, streamer: Endpoint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """SESS-3.2: A script that is replaced between looking it up and playing it is not played any more."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(9))
         await stage.ask(streamer)
         shared = stage.worker.application.shared
@@ -453,7 +453,7 @@ class TestControl:
 
     async def test_a_bad_script_changes_nothing(self, streamer: Endpoint) -> None:
         """SESS-3.3: Refused with all that is wrong; the one of that name plays on."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(9))
         await stage.ask(streamer)
         bad = {"turns": [{"type": "assistnt"}, {"type": "assistant", "txt": "x"}], "on_exhausted": "?"}
@@ -475,14 +475,14 @@ class TestControl:
 
     async def test_too_large_a_script(self) -> None:
         """SESS-3.3: Refused with 413."""
-        stage = Stage(server={"max_body_bytes": 2000})
+        stage = ScriptPlayer(server={"max_body_bytes": 2000})
 
         assert (await stage.control("PUT", "scripts/x", counting(500))).status == 413
         assert (await stage.control("GET", "scripts")).json == {"scripts": []}
 
     async def test_sessions_are_listed(self, streamer: Endpoint) -> None:
         """SESS-3.4: Those that were used last first, a number of them; one with its failures."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(2))
         for session in ("a", "b", "t/e::s[t] ü", "a", "a"):
             assert (await stage.ask(streamer, session=session)).status == 200
@@ -516,14 +516,14 @@ class TestControl:
     @pytest.mark.parametrize("path", ["requests", "sessions"])
     async def test_an_unknown_parameter_is_refused(self, path: str) -> None:
         """SESS-4.1: Of a name that is misspelt, the right one is told, and nobody's requests are."""
-        answer = await Stage().control("GET", path, query="limt=3")
+        answer = await ScriptPlayer().control("GET", path, query="limt=3")
 
         assert answer.status == 400
         assert answer.json["error"]["problems"] == ["limt: unknown parameter; did you mean 'limit'?"]
 
     async def test_what_is_not_served_says_what_is(self) -> None:
         """SESS-3.1: Another method is told the right ones, another path what there is; a closed one is not named."""
-        stage, closed = Stage(), Stage(admin={"enabled": False})
+        stage, closed = ScriptPlayer(), ScriptPlayer(admin={"enabled": False})
 
         method = await stage.control("POST", "scripts/x", counting(1))
         path = await stage.control("GET", "script/x")
@@ -541,7 +541,7 @@ class TestControl:
 
     async def test_it_can_be_closed(self, streamer: Endpoint) -> None:
         """SESS-3.5: No path of it is served, and nothing written down; scripts of files play."""
-        stage = Stage(admin={"enabled": False})
+        stage = ScriptPlayer(admin={"enabled": False})
         asked = [
             ("GET", "scripts"),
             ("PUT", "scripts/x"),
@@ -564,7 +564,7 @@ class TestJournal:
     @STREAMED
     async def test_entries_say_the_same_for_every_api(self, streamer: Endpoint, stream: bool) -> None:
         """SESS-4.4, SESS-4.1: Session, script, turn, request as sent, and what was answered, in the house's words."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(AGENT)
         for _ in range(8):
             await stage.ask(streamer, stream=stream)
@@ -606,7 +606,7 @@ class TestJournal:
     @STREAMED
     async def test_what_breaks_is_told(self, streamer: Endpoint, stream: bool) -> None:
         """SESS-4.4: An answer is told whole, with where it broke off, and how."""
-        stage = Stage()
+        stage = ScriptPlayer()
         said = {"type": "assistant", "text": "one two three four"}
         faults = [{"kind": "disconnect"}, {"kind": "error", "error": "rate_limit"}]
         turns = [said | {"stream_fault": fault | {"after_tokens": 2}} for fault in faults]
@@ -628,7 +628,7 @@ class TestJournal:
 
     async def test_pages(self, streamer: Endpoint) -> None:
         """SESS-4.1: From the one after another, so many of them; of one session, or of all."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(9))
         for number in range(5):
             await stage.ask(streamer, session="ab"[number % 2])
@@ -645,7 +645,7 @@ class TestJournal:
     @STREAMED
     async def test_refusals_are_told(self, streamer: Endpoint, stream: bool) -> None:
         """SESS-4.4, SESS-4.2: What could not be read, too."""
-        stage = Stage()
+        stage = ScriptPlayer()
         wrong = await stage.ask(streamer, script=None, stream=stream, temperature="hot")
         (entry,) = await stage.journal()
 
@@ -666,7 +666,7 @@ class TestJournal:
     )
     async def test_whatever_is_sent_can_be_told(self, streamer: Endpoint, body: bytes) -> None:
         """SESS-4.4: Numbers of any size, halves of characters, depth without end: the journal can be read."""
-        stage = Stage()
+        stage = ScriptPlayer()
         sent = await stage.worker.ask("POST", streamer.path, body, headers=cues("s", None))
         (entry,) = await stage.journal()
 
@@ -676,7 +676,7 @@ class TestJournal:
 
     async def test_large_requests_are_cut(self, streamer: Endpoint) -> None:
         """SESS-4.3: An entry is bounded, whatever was asked and answered."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load({"turns": [{"type": "assistant", "text": "word " * 100_000}]})
         asked = await stage.ask(streamer, **saying(streamer, "x " * 100_000), **_limit(streamer, 200_000))
         (entry,) = await stage.journal()
@@ -694,7 +694,7 @@ class TestJournal:
         self, streamer: Endpoint, journal: str, told_of: list[str | None]
     ) -> None:
         """SESS-4.5: Of sessions and scripts, all, or none."""
-        stage = Stage(admin={"journal": journal})
+        stage = ScriptPlayer(admin={"journal": journal})
         await stage.load(counting(2))
         await stage.ask(streamer, session="named", script=None)
         await stage.ask(streamer, session=None, script=None)
@@ -717,7 +717,7 @@ class TestKeptTurns:
 
     async def test_a_chain_plays_turn_by_turn(self, responses: Endpoint) -> None:
         """SESS-5.1: A response that continues another gets the next turn; one that continues none that is kept takes none."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(9))
         first = (await stage.ask(responses)).json
         lost = await stage.ask(responses, previous_response_id="resp_none")
@@ -729,7 +729,7 @@ class TestKeptTurns:
 
     async def test_a_background_response_has_its_turn(self, responses: Endpoint) -> None:
         """SESS-5.1: It is played once, and looked up as often as one likes."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(counting(9))
         begun = await stage.ask(responses, background=True)
         for _ in range(2):
@@ -748,7 +748,7 @@ def talker(request: pytest.FixtureRequest) -> Endpoint:
 
 
 @contextlib.asynccontextmanager
-async def line(stage: Stage, endpoint: Endpoint, **headers: str) -> AsyncIterator[Any]:
+async def line(stage: ScriptPlayer, endpoint: Endpoint, **headers: str) -> AsyncIterator[Any]:
     """Open a connection."""
     async with (
         served(stage.worker) as port,
@@ -772,7 +772,7 @@ class TestSockets:
 
     async def test_a_script_plays_the_same(self, talker: Endpoint) -> None:
         """SESS-5.1: All turns on one connection, whose headers say which session it is of."""
-        stage = Stage()
+        stage = ScriptPlayer()
         await stage.load(AGENT)
         async with line(stage, talker, **cues("s", "x")) as opened:
             said = [await heard(opened) for _ in AGENT_TOLD]
@@ -793,7 +793,7 @@ class TestSockets:
 
     async def test_what_a_turn_expects(self, talker: Endpoint) -> None:
         """SESS-1.6, SESS-2.5: Refused with an event; the turn waits, and neither a warm-up nor a mistake takes it."""
-        stage = Stage()
+        stage = ScriptPlayer()
         script = counting(2)
         script["turns"][0]["expect"] = {"contains": "please"}
         await stage.load(script)
@@ -810,7 +810,7 @@ class TestSockets:
 
     async def test_who_hangs_up_has_had_its_turn(self, talker: Endpoint) -> None:
         """SESS-1.3: As over HTTP."""
-        stage = Stage()
+        stage = ScriptPlayer()
         script = counting(2)
         script["turns"][0]["latency"] = SLOW
         await stage.load(script)
@@ -824,7 +824,7 @@ class TestSockets:
 
     async def test_names_that_nobody_can_have(self, talker: Endpoint) -> None:
         """SESS-2.4: An error event, and the end."""
-        stage = Stage()
+        stage = ScriptPlayer()
         async with line(stage, talker, **{"x-llmsim-session": "x" * 201}) as opened:
             event = json.loads(await opened.recv())
 

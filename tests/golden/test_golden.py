@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from endpoints import ENDPOINTS, GOLDEN, golden_folder
 
-from llmsim.exchange import Turn
+from llmsim.domain import Turn
 
 CASES = sorted(path.parent for path in GOLDEN.glob("*/*/*/request.json"))
 
@@ -36,7 +36,9 @@ def test_the_same_turn_gives_the_same_bytes(case: Path, update_golden: bool) -> 
     compare(case / "response.json", generation.render_answer(turn, ask.options), update=update_golden)
     if generation.render_stream is None:
         return
-    stream = b"".join(run.data(0, len(run.ends)) for run in generation.render_stream(turn, ask.options))
+    stream = b"".join(
+        run.data(0, len(run.required_tokens)) for run in generation.render_stream(turn, ask.options)
+    )
     compare(case / "stream.sse", stream, update=update_golden)
 
 

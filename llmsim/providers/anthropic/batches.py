@@ -16,14 +16,20 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw
 
+from llmsim.domain import Fault
 from llmsim.errors import InvalidFieldError, RefusedError, UnknownResponseError
-from llmsim.exchange import Fault
 from llmsim.providers.anthropic.errors import render_fault, render_refusal, signed
 from llmsim.providers.anthropic.instants import rfc3339
 from llmsim.providers.anthropic.messages import parse
 from llmsim.providers.anthropic.paging import Page, render_page
 from llmsim.providers.anthropic.rendering import message
-from llmsim.providers.contract import Call, Desk, Operation, Reply, Shelf
+from llmsim.providers.contract import (
+    DocumentCollection,
+    EndpointContext,
+    Reply,
+    ResourceEndpoint,
+    ResourceRequest,
+)
 from llmsim.providers.storage import Document
 from llmsim.wire.codec import decoder, encode
 
@@ -95,7 +101,7 @@ _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.Decoder(_Batch).decode
 
 
-def create(desk: Desk, call: Call) -> Reply:
+def create(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """Take a batch on."""
     requests = _decode(call.body).requests
     names = [request.custom_id for request in requests]
@@ -113,7 +119,7 @@ def create(desk: Desk, call: Call) -> Reply:
     return _shown(batch, 0.0, call)
 
 
-def _result(desk: Desk, request: _Request) -> _Result:
+def _result(desk: EndpointContext, request: _Request) -> _Result:
     """Plan one request."""
     try:
         ask = parse(bytes(request.params))
@@ -127,18 +133,18 @@ def _result(desk: Desk, request: _Request) -> _Result:
     return _Result(request.custom_id, after, "succeeded", encode({"type": "succeeded", "message": answer}))
 
 
-def _errored(desk: Desk, request: _Request, error: Reply) -> _Result:
+def _errored(desk: EndpointContext, request: _Request, error: Reply) -> _Result:
     result = b'{"type":"errored","error":%b}' % signed(error.body, desk.new_id())
     return _Result(request.custom_id, _SOONEST, "errored", result)
 
 
-def retrieve(desk: Desk, call: Call) -> Reply:
+def retrieve(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """Show how far a batch has come."""
     batch = _found(desk, call)
     return _shown(batch, desk.now() - batch.arrived, call)
 
 
-def list_batches(desk: Desk, call: Call) -> Reply:
+def list_batches(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """List batches, the newest first."""
     page = Page.read(call.params)
     try:
@@ -150,7 +156,7 @@ def list_batches(desk: Desk, call: Call) -> Reply:
     return render_page([_entry(batch, now - batch.arrived, call) for batch in batches], more=more)
 
 
-def cancel(desk: Desk, call: Call) -> Reply:
+def cancel(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """Cancel what is left to do of a batch."""
     now = desk.now()
 
@@ -177,7 +183,7 @@ def cancel(desk: Desk, call: Call) -> Reply:
     return Reply(200, encode(entry))
 
 
-def delete(desk: Desk, call: Call) -> Reply:
+def delete(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """Delete a batch that has ended."""
     batch = _found(desk, call)
     if desk.now() - batch.arrived < batch.end:
@@ -190,7 +196,7 @@ def delete(desk: Desk, call: Call) -> Reply:
     return Reply(200, encode({"id": batch.id, "type": "message_batch_deleted"}))
 
 
-def results(desk: Desk, call: Call) -> Reply:
+def results(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """Give what has come of the requests of a batch that has ended, one a line."""
     batch = _found(desk, call)
     age = desk.now() - batch.arrived
@@ -211,11 +217,11 @@ def results(desk: Desk, call: Call) -> Reply:
     return Reply(200, b"".join(lines), (("content-type", "application/x-jsonl"),))
 
 
-def _shelf(desk: Desk) -> Shelf:
+def _shelf(desk: EndpointContext) -> DocumentCollection:
     return desk.shelf(_KIND)
 
 
-def _found(desk: Desk, call: Call) -> _Batch:
+def _found(desk: EndpointContext, call: ResourceRequest) -> _Batch:
     batch_id = call.params["message_batch_id"]
     document = _shelf(desk).get(batch_id)
     if document is None:
@@ -223,11 +229,11 @@ def _found(desk: Desk, call: Call) -> _Batch:
     return _unpack(document.data)
 
 
-def _shown(batch: _Batch, age: float, call: Call) -> Reply:
+def _shown(batch: _Batch, age: float, call: ResourceRequest) -> Reply:
     return Reply(200, encode(_entry(batch, age, call)))
 
 
-def _entry(batch: _Batch, age: float, call: Call) -> dict[str, Any]:
+def _entry(batch: _Batch, age: float, call: ResourceRequest) -> dict[str, Any]:
     ended = age >= batch.end
     counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
     for result in batch.results:
@@ -256,10 +262,10 @@ _ALL = "/v1/messages/batches"
 _ONE = f"{_ALL}/{{message_batch_id}}"
 
 BATCH_OPERATIONS = (
-    Operation(method="POST", path=_ALL, run=create),
-    Operation(method="GET", path=_ALL, run=list_batches),
-    Operation(method="GET", path=_ONE, run=retrieve),
-    Operation(method="DELETE", path=_ONE, run=delete),
-    Operation(method="POST", path=f"{_ONE}/cancel", run=cancel),
-    Operation(method="GET", path=f"{_ONE}/results", run=results),
+    ResourceEndpoint(method="POST", path=_ALL, run=create),
+    ResourceEndpoint(method="GET", path=_ALL, run=list_batches),
+    ResourceEndpoint(method="GET", path=_ONE, run=retrieve),
+    ResourceEndpoint(method="DELETE", path=_ONE, run=delete),
+    ResourceEndpoint(method="POST", path=f"{_ONE}/cancel", run=cancel),
+    ResourceEndpoint(method="GET", path=f"{_ONE}/results", run=results),
 )

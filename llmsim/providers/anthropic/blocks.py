@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from llmsim.exchange import Call, Choice, FinishReason, Passage, Segment, SegmentKind, ToolKind, Turn
+from llmsim.domain import Choice, FinishReason, Segment, SegmentKind, TokenizedText, ToolCall, ToolKind, Turn
 from llmsim.providers.anthropic.hosted import DIRECT, Service, container, service_of
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.partial import arguments, member
 
-EMPTY = Passage((), ())
+EMPTY = TokenizedText((), ())
 
 _CUT = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 
@@ -38,7 +38,7 @@ class Block(msgspec.Struct, frozen=True):
     """
 
     kind: SegmentKind | None
-    passage: Passage
+    passage: TokenizedText
     before: int
     tokens: int
     lead: int = 0
@@ -69,7 +69,9 @@ def blocks_of(turn: Turn, options: MessageOptions) -> list[Block]:
     return blocks
 
 
-def _called(turn: Turn, segment: Segment, call: Call, before: int, options: MessageOptions) -> list[Block]:
+def _called(
+    turn: Turn, segment: Segment, call: ToolCall, before: int, options: MessageOptions
+) -> list[Block]:
     """Give the block of a call, and what was answered to it if the API has run the tool itself."""
     passage = segment.passage or EMPTY
     if call.kind is ToolKind.HOSTED:
@@ -84,7 +86,7 @@ def _called(turn: Turn, segment: Segment, call: Call, before: int, options: Mess
     return [_call(segment, passage, before, content)]
 
 
-def _hosted(turn: Turn, segment: Segment, call: Call, before: int, *, python: bool) -> list[Block]:
+def _hosted(turn: Turn, segment: Segment, call: ToolCall, before: int, *, python: bool) -> list[Block]:
     service = service_of(call.name, python=python)
     if service is None:
         return []
@@ -101,7 +103,11 @@ def _hosted(turn: Turn, segment: Segment, call: Call, before: int, *, python: bo
 
 
 def _call(
-    segment: Segment, passage: Passage, before: int, content: dict[str, Any], service: Service | None = None
+    segment: Segment,
+    passage: TokenizedText,
+    before: int,
+    content: dict[str, Any],
+    service: Service | None = None,
 ) -> Block:
     return Block(
         SegmentKind.CALL,

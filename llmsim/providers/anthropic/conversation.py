@@ -14,8 +14,8 @@ from typing import Any, assert_never
 
 import msgspec
 
+from llmsim.domain import CacheMark, Image, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
-from llmsim.exchange import CacheMark, Image, Message, PastCall, ToolResult
 from llmsim.providers.anthropic.messages_wire import (
     Block,
     BrowserStateBlock,
@@ -220,7 +220,7 @@ class _Said:
         self._texts: list[str] = []
         self._notes: list[str] = []
         self._extra = 0
-        self._calls: list[PastCall] = []
+        self._calls: list[PriorToolCall] = []
         self._results: list[ToolResult] = []
 
     @property
@@ -266,7 +266,7 @@ class _Said:
                 # Source: Anthropic docs, extended thinking: thinking of earlier turns is left out of the prompt.
                 pass
             case ToolUseBlock():
-                self._calls.append(PastCall(block.id, block.name, _json(block.input).decode()))
+                self._calls.append(PriorToolCall(block.id, block.name, _json(block.input).decode()))
             case ToolResultBlock():
                 self._result(block, path, images)
             case HostedBlock():

@@ -8,6 +8,7 @@ Decisions:
 
 from typing import Any, assert_never
 
+from llmsim.domain import Fault, FaultKind
 from llmsim.errors import (
     BodyTooLargeError,
     ContextLengthError,
@@ -26,7 +27,6 @@ from llmsim.errors import (
     UnsupportedError,
     VisionError,
 )
-from llmsim.exchange import Fault, FaultKind
 from llmsim.providers.contract import Reply
 from llmsim.wire.codec import encode
 from llmsim.wire.complaints import failed, refused, told

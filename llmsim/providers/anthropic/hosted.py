@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from llmsim.exchange import Passage, Turn
+from llmsim.domain import TokenizedText, Turn
 from llmsim.providers.anthropic.instants import rfc3339
 from llmsim.providers.anthropic.partial import member
 
@@ -59,11 +59,11 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     url: bool = False
     contained: bool = False
 
-    def asked(self, query: Passage, *, cut: bool) -> Passage:
+    def asked(self, query: TokenizedText, *, cut: bool) -> TokenizedText:
         """Give its input as JSON, in the pieces of `query`; without its end if it was cut off."""
         if self.url and query.pieces and not query.text.startswith(("http://", "https://")):
             first, *rest = (_NO_PATH.sub("-", piece) for piece in query.pieces)
-            query = Passage((_ADDRESS + first, *rest), query.ends)
+            query = TokenizedText((_ADDRESS + first, *rest), query.cumulative_tokens)
         return member(self.field, query, cut=cut)
 
     def answered(self, value: str, turn: Turn, call: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from llmsim.exchange import Tool, ToolKind
+from llmsim.domain import Tool, ToolKind
 from llmsim.wire.codec import encode
 
 _DATE = re.compile(r"_\d{8}$")

@@ -5,14 +5,14 @@ Source: anthropic SDK 2.12, types/message_create_params.py, thinking_config_*_pa
 
 import msgspec
 
+from llmsim.domain import Prompt
 from llmsim.errors import UnsupportedError
-from llmsim.exchange import Prompt
 from llmsim.providers.anthropic.conversation import read
 from llmsim.providers.anthropic.kinds import PYTHON
 from llmsim.providers.anthropic.messages_wire import CountRequest, MessageRequest
 from llmsim.providers.anthropic.rules import check_conversation, check_generation
 from llmsim.providers.anthropic.tools import chosen, offered, toolsets, wanted_form
-from llmsim.providers.contract import Ask, Call, Desk, Operation, Reply
+from llmsim.providers.contract import EndpointContext, ParsedRequest, Reply, ResourceEndpoint, ResourceRequest
 from llmsim.wire.codec import decoder, encode
 
 _decode = decoder(MessageRequest)
@@ -41,7 +41,7 @@ class MessageOptions(msgspec.Struct, frozen=True):
     toolsets: dict[str, str] = {}
 
 
-def parse(body: bytes) -> Ask:
+def parse(body: bytes) -> ParsedRequest:
     """Read a request body.
 
     Raises:
@@ -81,7 +81,7 @@ def parse(body: bytes) -> Ask:
         python=any(tool.type == PYTHON for tool in request.tools or ()),
         toolsets=toolsets(request),
     )
-    return Ask(prompt, options)
+    return ParsedRequest(prompt, options)
 
 
 def _thinks(request: CountRequest) -> bool:
@@ -96,7 +96,7 @@ def _effort(request: CountRequest) -> str:
     return (request.output_config and request.output_config.effort) or default
 
 
-def count_tokens(desk: Desk, call: Call) -> Reply:
+def count_tokens(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """Tell how many tokens a prompt has."""
     request = _decode_count(call.body)
     check_conversation(request)
@@ -108,4 +108,4 @@ def count_tokens(desk: Desk, call: Call) -> Reply:
     return Reply(200, encode(answer))
 
 
-COUNT_TOKENS = Operation(method="POST", path="/v1/messages/count_tokens", run=count_tokens)
+COUNT_TOKENS = ResourceEndpoint(method="POST", path="/v1/messages/count_tokens", run=count_tokens)

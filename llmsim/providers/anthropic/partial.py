@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from llmsim.exchange import Passage
+from llmsim.domain import TokenizedText
 from llmsim.wire.codec import encode
 
 _TOKEN = re.compile(
@@ -35,7 +35,7 @@ def arguments(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def member(name: str, text: Passage, *, cut: bool) -> Passage:
+def member(name: str, text: TokenizedText, *, cut: bool) -> TokenizedText:
     """Give an object of one member as JSON, in the pieces of the member's text.
 
     Args:
@@ -49,7 +49,7 @@ def member(name: str, text: Passage, *, cut: bool) -> Passage:
     pieces[0] = f'{{"{name}": "{pieces[0]}'
     if not cut:
         pieces[-1] += '"}'
-    return Passage(tuple(pieces), text.ends)
+    return TokenizedText(tuple(pieces), text.cumulative_tokens)
 
 
 def _complete(text: str) -> Any:

@@ -10,7 +10,7 @@ from llmsim.providers.anthropic.errors import render_crash, render_fault, render
 from llmsim.providers.anthropic.messages import COUNT_TOKENS, parse
 from llmsim.providers.anthropic.models import LIST_MODELS, RETRIEVE_MODEL
 from llmsim.providers.anthropic.rendering import render_answer, render_broken, render_padded, render_plain
-from llmsim.providers.contract import Generation, Provider
+from llmsim.providers.contract import GenerationEndpoint, Provider
 
 
 def admit(headers: Mapping[str, str]) -> None:
@@ -36,7 +36,7 @@ def headers(request_id: str, seconds: float) -> tuple[tuple[str, str], ...]:  # 
 @functools.cache
 def anthropic(settings: AnthropicSettings) -> Provider:
     """Give the provider as `settings` have it."""
-    messages = Generation(
+    messages = GenerationEndpoint(
         path="/v1/messages",
         label="messages",
         parse=parse,

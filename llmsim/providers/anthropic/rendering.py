@@ -15,12 +15,12 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from llmsim.exchange import Choice, Fault, FinishReason, Passage, SegmentKind, Turn, Usage
+from llmsim.domain import Choice, Fault, FinishReason, SegmentKind, TokenizedText, Turn, Usage
 from llmsim.providers.anthropic.blocks import Block, blocks_of, served
 from llmsim.providers.anthropic.errors import broken
 from llmsim.providers.anthropic.messages import MessageOptions
-from llmsim.wire.codec import PassageMemo, encode, escaped, spans
-from llmsim.wire.frames import Run, single, sse
+from llmsim.wire.codec import TokenizedTextMemo, encode, escaped, spans
+from llmsim.wire.frames import FrameBatch, single, sse
 
 _STOP_REASONS = {
     FinishReason.STOP: "end_turn",
@@ -128,12 +128,12 @@ def render_answer(turn: Turn, options: MessageOptions) -> bytes:
     return encode(message(turn, options))
 
 
-def render_plain(turn: Turn, options: MessageOptions) -> tuple[Run, ...]:
+def render_plain(turn: Turn, options: MessageOptions) -> tuple[FrameBatch, ...]:
     """Render the streamed answer without padding."""
     return _Stream(turn, options, padded=False).runs()
 
 
-def render_padded(turn: Turn, options: MessageOptions) -> tuple[Run, ...]:
+def render_padded(turn: Turn, options: MessageOptions) -> tuple[FrameBatch, ...]:
     """Render the streamed answer as the API does: with spaces before the last brace of its events."""
     return _Stream(turn, options, padded=True).runs()
 
@@ -154,12 +154,12 @@ def _padding(length: int, place: int) -> bytes:
     return _SPACES[: (length * 5 + place * 7) % 16]
 
 
-def _pad(passage: Passage) -> tuple[bytes, ...]:
+def _pad(passage: TokenizedText) -> tuple[bytes, ...]:
     pieces = enumerate(escaped(passage))
     return tuple(b'%b"}%b' % (piece, _padding(len(piece), place)) for place, piece in pieces)
 
 
-_PADDED = PassageMemo(_pad)
+_PADDED = TokenizedTextMemo(_pad)
 
 
 class _Stream:
@@ -172,11 +172,11 @@ class _Stream:
         self._place = 0
         self._usage = _usage(turn.usage, options)
 
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[FrameBatch, ...]:
         """Give all events, in their order."""
         turn = self._turn
         blocks = blocks_of(turn, self._options)
-        runs: list[Run] = []
+        runs: list[FrameBatch] = []
         opening = self._start()
         carried = 0
         for index, block in enumerate(blocks):
@@ -188,7 +188,7 @@ class _Stream:
             if block.kind is SegmentKind.CALL:
                 opening += self._event("content_block_delta", {"index": index, "delta": _FIRST})
             elif passage.pieces:
-                first = passage.ends[0]
+                first = passage.cumulative_tokens[0]
             runs.append(single(opening, block.before + first))
             if passage.pieces:
                 runs.append(self._deltas(index, block, carried))
@@ -224,7 +224,7 @@ class _Stream:
                 content = {"type": "thinking", "thinking": "", "signature": ""}
         return self._event("content_block_start", {"index": index, "content_block": content})
 
-    def _deltas(self, index: int, block: Block, carried: int) -> Run:
+    def _deltas(self, index: int, block: Block, carried: int) -> FrameBatch:
         """Give the deltas of a block; its first one brings all tokens that exist then and were not `carried` yet."""
         assert block.kind is not None
         head = (
@@ -232,15 +232,15 @@ class _Stream:
             % (index, _DELTAS[block.kind])
         )
         passage = block.passage
-        ends: Sequence[int] = passage.ends
+        ends: Sequence[int] = passage.cumulative_tokens
         tokens: Sequence[int] = spans(passage)
         if before := block.before + block.lead:
             ends = tuple(before + end for end in ends)
         if ends[0] - carried != tokens[0]:
             tokens = (ends[0] - carried, *tokens[1:])
         if self._padded:
-            return Run(head, _PADDED(passage), b"}\n\n", ends, tokens)
-        return Run(head, escaped(passage), b'"}}\n\n', ends, tokens)
+            return FrameBatch(head, _PADDED(passage), b"}\n\n", ends, tokens)
+        return FrameBatch(head, escaped(passage), b'"}}\n\n', ends, tokens)
 
     def _block_stop(self, index: int, block: Block) -> bytes:
         signed = b""
@@ -249,7 +249,7 @@ class _Stream:
             signed = self._event("content_block_delta", {"index": index, "delta": delta})
         return signed + self._event("content_block_stop", {"index": index})
 
-    def _end(self, blocks: list[Block], carried: int) -> Run:
+    def _end(self, blocks: list[Block], carried: int) -> FrameBatch:
         turn = self._turn
         hosted = served(turn, blocks)
         usage = self._usage | {"server_tool_use": hosted.usage}
@@ -259,7 +259,7 @@ class _Stream:
         event = {"delta": delta, "usage": usage} | _context(self._options)
         data = self._event("message_delta", event) + self._event("message_stop", {})
         hidden = turn.length - carried
-        return Run(b"", (data,), b"", (turn.length,), (hidden,) if hidden else ())
+        return FrameBatch(b"", (data,), b"", (turn.length,), (hidden,) if hidden else ())
 
     def _event(self, name: str, fields: dict[str, Any]) -> bytes:
         data = encode({"type": name} | fields)

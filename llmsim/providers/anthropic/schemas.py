@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmsim.errors import SchemaError
-from llmsim.schema.document import read
-from llmsim.schema.keywords import subschemas
+from llmsim.json_schema.document import read
+from llmsim.json_schema.keywords import subschemas
 
 _DRAFT = (
     "JSON schema is invalid. It must match JSON Schema draft 2020-12 (https://json-schema.org/draft/2020-12). "

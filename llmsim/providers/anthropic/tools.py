@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from llmsim.exchange import Form, Tool, ToolChoice, ToolKind, ToolMode
+from llmsim.domain import ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.providers.anthropic import messages_wire as wire
 from llmsim.providers.anthropic.kinds import KINDS, kind_of
 
@@ -75,7 +75,7 @@ def wanted_format(request: wire.CountRequest) -> tuple[wire.OutputFormat, tuple[
     return None
 
 
-def wanted_form(request: wire.CountRequest) -> Form | None:
+def wanted_form(request: wire.CountRequest) -> ResponseFormat | None:
     """Give the form of the text; None for prose. The request was checked."""
     wanted = wanted_format(request)
-    return Form(wire.sent(wanted[0].schema)) if wanted is not None else None
+    return ResponseFormat(wire.sent(wanted[0].schema)) if wanted is not None else None

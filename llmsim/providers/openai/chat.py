@@ -9,9 +9,9 @@ from typing import Any, assert_never
 
 import msgspec
 
+from llmsim.domain import Image, Message, PriorToolCall, Prompt, ToolResult
 from llmsim.errors import InvalidFieldError
-from llmsim.exchange import Image, Message, PastCall, Prompt, ToolResult
-from llmsim.providers.contract import Ask
+from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai.chat_tools import form, tool_choice, tools
 from llmsim.providers.openai.chat_wire import (
     AnyMessage,
@@ -25,7 +25,7 @@ from llmsim.providers.openai.chat_wire import (
     RefusalPart,
     SystemMessage,
     TextPart,
-    ToolCall,
+    ToolCallParam,
     ToolMessage,
     UserMessage,
 )
@@ -65,7 +65,7 @@ class ChatOptions(msgspec.Struct, frozen=True):
     old_words: bool = False
 
 
-def parse(body: bytes) -> Ask:
+def parse(body: bytes) -> ParsedRequest:
     """Read a request body.
 
     Raises:
@@ -121,7 +121,7 @@ def parse(body: bytes) -> Ask:
         metadata=request.metadata or {},
         old_words=request.functions is not None,
     )
-    return Ask(prompt, options)
+    return ParsedRequest(prompt, options)
 
 
 def _message(message: AnyMessage, index: int, images: list[Image]) -> Message:
@@ -189,20 +189,20 @@ def _assistant(message: AssistantMessage, index: int) -> Message:
                     notes.append(part.refusal)
     if message.refusal is not None:
         notes.append(message.refusal)
-    calls: list[PastCall] = []
+    calls: list[PriorToolCall] = []
     if message.function_call is not None:
         called = message.function_call
-        calls.append(PastCall(called.name, called.name, called.arguments))
+        calls.append(PriorToolCall(called.name, called.name, called.arguments))
     for position, call in enumerate(message.tool_calls or ()):
         calls.append(_call(call, ("messages", index, "tool_calls", position)))
     return Message("assistant", tuple(texts), notes=tuple(notes), name=message.name, calls=tuple(calls))
 
 
-def _call(call: ToolCall, path: tuple[str | int, ...]) -> PastCall:
+def _call(call: ToolCallParam, path: tuple[str | int, ...]) -> PriorToolCall:
     if call.type == "function" and call.function is not None:
-        return PastCall(call.id, call.function.name, call.function.arguments)
+        return PriorToolCall(call.id, call.function.name, call.function.arguments)
     if call.type == "custom" and call.custom is not None:
-        return PastCall(call.id, call.custom.name, call.custom.input)
+        return PriorToolCall(call.id, call.custom.name, call.custom.input)
     raise InvalidFieldError((*path, call.type), "missing", None)
 
 

@@ -20,22 +20,22 @@ from typing import Any
 
 import orjson
 
-from llmsim.exchange import (
-    Call,
+from llmsim.domain import (
     Choice,
     FinishReason,
-    Passage,
     Segment,
     SegmentKind,
+    TokenizedText,
+    ToolCall,
     ToolKind,
     Turn,
     Usage,
 )
 from llmsim.providers.openai.chat import ChatOptions
-from llmsim.wire.codec import PassageMemo, encode, escaped, spans
-from llmsim.wire.frames import SSE_DONE, Run, single
-from llmsim.wire.obfuscation import padding
-from llmsim.wire.odds import listed_odds
+from llmsim.providers.openai_family.logprobs import listed_odds
+from llmsim.providers.openai_family.obfuscation import padding
+from llmsim.wire.codec import TokenizedTextMemo, encode, escaped, spans
+from llmsim.wire.frames import SSE_DONE, FrameBatch, single
 
 # PERF: reading a member from its class costs 0.1 us more, and looking one up in a dict 0.2 us.
 _TEXT, _REASONING = SegmentKind.TEXT, SegmentKind.REASONING
@@ -178,7 +178,7 @@ _DELTAS = {SegmentKind.TEXT: "content", SegmentKind.REFUSAL: "refusal"}
 """What each kind of text is called in a delta, and in the odds."""
 
 
-def render_stream(turn: Turn, options: ChatOptions) -> tuple[Run, ...]:
+def render_stream(turn: Turn, options: ChatOptions) -> tuple[FrameBatch, ...]:
     """Render the streamed answer: role, text, finish and, if asked for, usage, then `[DONE]`."""
     chunk = _Chunk(turn, options)
     end = single(chunk.usage() + SSE_DONE if options.include_usage else SSE_DONE, turn.length)
@@ -191,12 +191,12 @@ def render_stream(turn: Turn, options: ChatOptions) -> tuple[Run, ...]:
         )
     )
     ends, tokens, bodies = zip(*frames, strict=True)
-    return (Run(b"", bodies, b"", ends, tokens), end)
+    return (FrameBatch(b"", bodies, b"", ends, tokens), end)
 
 
-def _unrolled(runs: Sequence[Run]) -> Iterator[tuple[int, int, bytes]]:
+def _unrolled(runs: Sequence[FrameBatch]) -> Iterator[tuple[int, int, bytes]]:
     for run in runs:
-        for index, end in enumerate(run.ends):
+        for index, end in enumerate(run.required_tokens):
             yield end, run.tokens[index] if run.tokens else 0, run.data(index, index + 1)
 
 
@@ -222,11 +222,11 @@ class _Chunk:
         )
         self._usage = _NO_USAGE if options.include_usage else b""
 
-    def choice(self, index: int) -> tuple[Run, ...]:
+    def choice(self, index: int) -> tuple[FrameBatch, ...]:
         """Give the runs of one choice."""
         choice = self._turn.choices[index]
         before = self._envelope + b'{"index":%d,"delta":' % index
-        runs: list[Run] = []
+        runs: list[FrameBatch] = []
         shown = _shown(choice)
         told = calls = 0
         for segment, start in shown:
@@ -241,14 +241,14 @@ class _Chunk:
             else b'{"role":"assistant","content":""}'
         )
         finish = b'"%b"' % _finish(choice, self._options).encode()
-        first = runs[0].ends[0] if runs else choice.tokens
+        first = runs[0].required_tokens[0] if runs else choice.tokens
         return (
             self._alone(before + role, b"null", padding(0, 0), first),
             *runs,
             self._alone(before + b"{}", finish, b"", choice.tokens),
         )
 
-    def _alone(self, head: bytes, finish: bytes, padding: bytes, after: int, tokens: int = 0) -> Run:
+    def _alone(self, head: bytes, finish: bytes, padding: bytes, after: int, tokens: int = 0) -> FrameBatch:
         """Make a chunk that is like no other of its choice."""
         data = b'%b,"logprobs":null,"finish_reason":%b}]%b%b}\n\n' % (
             head,
@@ -256,9 +256,9 @@ class _Chunk:
             self._usage,
             self._obfuscation(padding),
         )
-        return Run(b"", (data,), b"", (after,), (tokens,) if tokens else ())
+        return FrameBatch(b"", (data,), b"", (after,), (tokens,) if tokens else ())
 
-    def _say(self, runs: list[Run], before: bytes, segment: Segment, start: int, told: int) -> int:
+    def _say(self, runs: list[FrameBatch], before: bytes, segment: Segment, start: int, told: int) -> int:
         """Add the pieces of a text or refusal; tell how many tokens are told by then."""
         passage = segment.passage
         if passage is None or not passage.pieces:
@@ -277,7 +277,7 @@ class _Chunk:
         return start + passage.tokens
 
     def _call(
-        self, runs: list[Run], before: bytes, segment: Segment, start: int, told: int, place: int
+        self, runs: list[FrameBatch], before: bytes, segment: Segment, start: int, told: int, place: int
     ) -> int:
         """Add a call; tell how many tokens are told by then."""
         call, passage = segment.call, segment.passage
@@ -293,7 +293,7 @@ class _Chunk:
         runs.append(self._pieces(before + head, passage, rests, start + segment.lead, told))
         return start + segment.tokens
 
-    def _called(self, call: Call, place: int) -> tuple[bytes, bytes, bytes]:
+    def _called(self, call: ToolCall, place: int) -> tuple[bytes, bytes, bytes]:
         """Give the delta that announces a call, and what stands around the pieces of what it takes."""
         name = encode(call.name)
         if self._options.old_words:
@@ -310,7 +310,9 @@ class _Chunk:
         )
         return begun, b'{"tool_calls":[{"index":%d,"%b":{"%b":"' % (place, kind, takes), b'"}}]'
 
-    def _pieces(self, head: bytes, passage: Passage, rests: Sequence[bytes], start: int, told: int) -> Run:
+    def _pieces(
+        self, head: bytes, passage: TokenizedText, rests: Sequence[bytes], start: int, told: int
+    ) -> FrameBatch:
         """Make a run whose chunks differ in more than their text: each has what stands behind it."""
         bodies = [
             piece + rest + self._usage + self._obfuscation(padding(len(piece), place))
@@ -327,13 +329,15 @@ class _Chunk:
         return self._envelope + b'],"usage":%b%b}\n\n' % (usage, self._obfuscation(b""))
 
 
-def _run(head: bytes, bodies: Sequence[bytes], tail: bytes, passage: Passage, start: int, told: int) -> Run:
+def _run(
+    head: bytes, bodies: Sequence[bytes], tail: bytes, passage: TokenizedText, start: int, told: int
+) -> FrameBatch:
     """Make the run of a passage that begins behind `start` tokens, of which `told` have left by then."""
-    ends, tokens = passage.ends, spans(passage)
+    ends, tokens = passage.cumulative_tokens, spans(passage)
     if start:
         ends = tuple(start + end for end in ends)
         tokens = (start - told + tokens[0], *tokens[1:])
-    return Run(head, bodies, tail, ends, tokens)
+    return FrameBatch(head, bodies, tail, ends, tokens)
 
 
 _NO_USAGE = b',"usage":null'
@@ -341,14 +345,14 @@ _REST = b'%b},"logprobs":%b,"finish_reason":null}]'
 _AFTER_TEXT = _REST % (b'"', b"null")
 
 
-def _padded_with(usage: bytes) -> PassageMemo[tuple[bytes, ...]]:
+def _padded_with(usage: bytes) -> TokenizedTextMemo[tuple[bytes, ...]]:
     middle = _AFTER_TEXT + usage + b',"obfuscation":"'
 
-    def pad(passage: Passage) -> tuple[bytes, ...]:
+    def pad(passage: TokenizedText) -> tuple[bytes, ...]:
         pieces = enumerate(escaped(passage), start=1)
         return tuple(piece + middle + padding(len(piece), position) for position, piece in pieces)
 
-    return PassageMemo(pad)
+    return TokenizedTextMemo(pad)
 
 
 _PADDED = {usage: _padded_with(usage) for usage in (b"", _NO_USAGE)}

@@ -11,14 +11,21 @@ from typing import Any
 
 import msgspec
 
+from llmsim.domain import Message, Turn
 from llmsim.errors import InvalidFieldError, UnknownResponseError
-from llmsim.exchange import Message, Turn
-from llmsim.providers.contract import Ask, Call, Desk, Generation, Operation, Reply
+from llmsim.providers.contract import (
+    EndpointContext,
+    GenerationEndpoint,
+    ParsedRequest,
+    Reply,
+    ResourceEndpoint,
+    ResourceRequest,
+)
 from llmsim.providers.openai.chat import ChatOptions, parse
 from llmsim.providers.openai.chat_rendering import completion, render_answer, render_stream
 from llmsim.providers.openai.chat_wire import Metadata
 from llmsim.providers.openai.errors import render_broken
-from llmsim.providers.storage import State, Storage, Stored
+from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import decoder, encode
 
 _NOUN = "Chat completion"
@@ -30,15 +37,15 @@ def _public_id(turn: Turn) -> str:
     return f"chatcmpl-{turn.id}"
 
 
-def _continued(ask: Ask, earlier: Stored) -> Ask:  # noqa: ARG001 - chat requests carry their whole conversation
+def _continued(ask: ParsedRequest, earlier: StoredResponse) -> ParsedRequest:  # noqa: ARG001 - chat requests carry their whole conversation
     return ask
 
 
-def _shown(stored: Stored) -> dict[str, Any]:
+def _shown(stored: StoredResponse) -> dict[str, Any]:
     return completion(stored.turn, stored.options) | {"metadata": stored.options.metadata}
 
 
-CHAT_STORAGE = Storage(
+CHAT_STORAGE = ResponseStorage(
     kind="chat.completion",
     options=ChatOptions,
     public_id=_public_id,
@@ -51,14 +58,14 @@ CHAT_STORAGE = Storage(
 )
 
 
-def _found(desk: Desk, completion_id: str) -> Stored:
+def _found(desk: EndpointContext, completion_id: str) -> StoredResponse:
     stored = desk.find(CHAT_STORAGE, completion_id)
     if stored is None or stored.state(desk.now()) is not State.DONE:
         raise UnknownResponseError(completion_id, noun=_NOUN)
     return stored
 
 
-def retrieve(desk: Desk, call: Call) -> Reply:
+def retrieve(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """Show one completion."""
     return Reply(200, encode(_shown(_found(desk, call.params["completion_id"]))))
 
@@ -70,11 +77,11 @@ class _Update(msgspec.Struct):
 _decode_update = decoder(_Update)
 
 
-def update(desk: Desk, call: Call) -> Reply:
+def update(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """Put other metadata on a completion."""
     metadata = _decode_update(call.body).metadata or {}
 
-    def labelled(stored: Stored) -> Stored:
+    def labelled(stored: StoredResponse) -> StoredResponse:
         return msgspec.structs.replace(
             stored, options=msgspec.structs.replace(stored.options, metadata=metadata)
         )
@@ -87,7 +94,7 @@ def update(desk: Desk, call: Call) -> Reply:
     return Reply(200, encode(_shown(stored)))
 
 
-def delete(desk: Desk, call: Call) -> Reply:
+def delete(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """Delete a completion."""
     completion_id = call.params["completion_id"]
     _found(desk, completion_id)
@@ -95,7 +102,7 @@ def delete(desk: Desk, call: Call) -> Reply:
     return Reply(200, encode({"object": "chat.completion.deleted", "id": completion_id, "deleted": deleted}))
 
 
-def list_completions(desk: Desk, call: Call) -> Reply:
+def list_completions(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """List completions, oldest first unless asked otherwise."""
     page = _Page.read(call.params)
     try:
@@ -113,7 +120,7 @@ def list_completions(desk: Desk, call: Call) -> Reply:
     return _list([_shown(one) for one in stored if one.state(now) is State.DONE], more=more)
 
 
-def list_messages(desk: Desk, call: Call) -> Reply:
+def list_messages(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """List the messages that a completion answered."""
     completion_id = call.params["completion_id"]
     stored = _found(desk, completion_id)
@@ -203,7 +210,7 @@ def _filter(params: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-CHAT_COMPLETIONS = Generation(
+CHAT_COMPLETIONS = GenerationEndpoint(
     path="/v1/chat/completions",
     label="completions",
     parse=parse,
@@ -216,9 +223,9 @@ CHAT_COMPLETIONS = Generation(
 _ONE = "/v1/chat/completions/{completion_id}"
 
 CHAT_OPERATIONS = (
-    Operation(method="GET", path="/v1/chat/completions", run=list_completions),
-    Operation(method="GET", path=_ONE, run=retrieve),
-    Operation(method="POST", path=_ONE, run=update),
-    Operation(method="DELETE", path=_ONE, run=delete),
-    Operation(method="GET", path=f"{_ONE}/messages", run=list_messages),
+    ResourceEndpoint(method="GET", path="/v1/chat/completions", run=list_completions),
+    ResourceEndpoint(method="GET", path=_ONE, run=retrieve),
+    ResourceEndpoint(method="POST", path=_ONE, run=update),
+    ResourceEndpoint(method="DELETE", path=_ONE, run=delete),
+    ResourceEndpoint(method="GET", path=f"{_ONE}/messages", run=list_messages),
 )

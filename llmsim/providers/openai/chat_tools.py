@@ -9,8 +9,8 @@ Source of the refusals: what the API answers.
 
 from collections.abc import Sequence
 
+from llmsim.domain import Message, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.errors import InvalidFieldError
-from llmsim.exchange import Form, Message, Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.providers.openai.chat_wire import (
     AllowedChoice,
     AnyTool,
@@ -24,7 +24,7 @@ from llmsim.providers.openai.chat_wire import (
     NamedFunction,
     SchemaFormat,
 )
-from llmsim.providers.schemas import Path, checked_pattern, checked_schema
+from llmsim.providers.openai_family.strict_schemas import Path, checked_pattern, checked_schema
 
 
 def tools(request: ChatRequest) -> tuple[Tool, ...]:
@@ -134,7 +134,7 @@ def _old_choice(request: ChatRequest, offered: Sequence[Tool]) -> ToolChoice:
             )
 
 
-def form(request: ChatRequest, messages: Sequence[Message]) -> Form | None:
+def form(request: ChatRequest, messages: Sequence[Message]) -> ResponseFormat | None:
     """Read the form that the text is to have; None for prose.
 
     Raises:
@@ -152,7 +152,7 @@ def form(request: ChatRequest, messages: Sequence[Message]) -> Form | None:
                     "'messages' must contain the word 'json' in some form, to use 'response_format' of type "
                     "'json_object'.",
                 )
-            return Form()
+            return ResponseFormat()
         case SchemaFormat(json_schema=asked):
             schema = checked_schema(
                 asked.schema,
@@ -161,6 +161,6 @@ def form(request: ChatRequest, messages: Sequence[Message]) -> Form | None:
                 asked.name,
                 strict=asked.strict is True,
             )
-            return Form(schema, asked.name)
+            return ResponseFormat(schema, asked.name)
         case _:
             return None

@@ -90,7 +90,7 @@ class CustomCalled(Struct):
     input: str
 
 
-class ToolCall(Struct):
+class ToolCallParam(Struct):
     """A call that the model made, sent back as history."""
 
     id: str
@@ -126,7 +126,7 @@ class AssistantMessage(Struct, tag_field="role", tag="assistant"):
     content: str | Annotated[list[AssistantPart], Meta(min_length=1)] | None = None
     name: str | None = None
     refusal: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[ToolCallParam] | None = None
     function_call: FunctionCalled | None = None
 
 

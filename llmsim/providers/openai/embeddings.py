@@ -17,9 +17,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from llmsim.domain import Embedding, Message, Prompt, Turn
 from llmsim.errors import InputError, InvalidFieldError
-from llmsim.exchange import Embedding, Message, Prompt, Turn
-from llmsim.providers.contract import Ask, Generation
+from llmsim.providers.contract import GenerationEndpoint, ParsedRequest
 from llmsim.wire.codec import decoder, encode
 
 _MOST_TEXTS = 2048
@@ -56,7 +56,7 @@ class EmbeddingOptions(msgspec.Struct, frozen=True):
 _decode = decoder(EmbeddingsRequest)
 
 
-def parse(body: bytes) -> Ask:
+def parse(body: bytes) -> ParsedRequest:
     """Read a request body.
 
     Raises:
@@ -76,7 +76,7 @@ def parse(body: bytes) -> Ask:
         silent=True,
         embedding=Embedding(request.dimensions, _MOST_TOKENS),
     )
-    return Ask(prompt, EmbeddingOptions(base64=request.encoding_format == "base64"))
+    return ParsedRequest(prompt, EmbeddingOptions(base64=request.encoding_format == "base64"))
 
 
 def _messages(given: str | list[str | int | _Tokens]) -> tuple[Message, ...]:
@@ -130,7 +130,7 @@ def _as_numbers(vector: bytes) -> bytes:
     return encode(numbers.tolist())
 
 
-EMBEDDINGS = Generation(
+EMBEDDINGS = GenerationEndpoint(
     path="/v1/embeddings",
     label="embeddings",
     parse=parse,

@@ -9,11 +9,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from llmsim.domain import Fault, FaultKind, Turn
 from llmsim.errors import InvalidJsonError, RefusedError
-from llmsim.exchange import Fault, FaultKind, Turn
 from llmsim.providers.contract import Reply
 from llmsim.wire.codec import encode
-from llmsim.wire.complaints import CRASHED, Complaint, failed, refused, told
+from llmsim.wire.complaints import CRASHED, ErrorBody, failed, refused, told
 from llmsim.wire.frames import sse
 
 _TYPES = {
@@ -26,7 +26,7 @@ _TYPES = {
 }
 
 
-def _reply(complaint: Complaint, kind: str) -> Reply:
+def _reply(complaint: ErrorBody, kind: str) -> Reply:
     error = {
         "message": complaint.message,
         "type": kind,
@@ -36,7 +36,7 @@ def _reply(complaint: Complaint, kind: str) -> Reply:
     return Reply(complaint.status, encode({"error": error}), complaint.headers)
 
 
-def render_complaint(complaint: Complaint) -> Reply:
+def render_complaint(complaint: ErrorBody) -> Reply:
     """Render what a client did wrong."""
     return _reply(complaint, complaint.kind or "invalid_request_error")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from llmsim.catalogue import Model
 from llmsim.errors import UnknownModelError
-from llmsim.providers.contract import Call, Desk, Operation, Reply
+from llmsim.providers.contract import EndpointContext, Reply, ResourceEndpoint, ResourceRequest
 from llmsim.wire.codec import encode
 
 
@@ -24,12 +24,12 @@ def _entry(model: Model) -> dict[str, Any]:
     }
 
 
-def list_models(desk: Desk, call: Call) -> Reply:  # noqa: ARG001 - the shape of an operation
+def list_models(desk: EndpointContext, call: ResourceRequest) -> Reply:  # noqa: ARG001 - the shape of an operation
     """List all served models."""
     return Reply(200, encode({"object": "list", "data": [_entry(model) for model in desk.models.values()]}))
 
 
-def retrieve_model(desk: Desk, call: Call) -> Reply:
+def retrieve_model(desk: EndpointContext, call: ResourceRequest) -> Reply:
     """Give the model named by the path.
 
     Raises:
@@ -41,5 +41,5 @@ def retrieve_model(desk: Desk, call: Call) -> Reply:
     return Reply(200, encode(_entry(model)))
 
 
-LIST_MODELS = Operation(method="GET", path="/v1/models", run=list_models)
-RETRIEVE_MODEL = Operation(method="GET", path="/v1/models/{model}", run=retrieve_model)
+LIST_MODELS = ResourceEndpoint(method="GET", path="/v1/models", run=list_models)
+RETRIEVE_MODEL = ResourceEndpoint(method="GET", path="/v1/models/{model}", run=retrieve_model)

@@ -5,9 +5,9 @@ reasoning items without a status.
 """
 
 from llmsim.providers.openai.errors import render_complaint, render_fault, render_refusal
-from llmsim.providers.responses_grammar.dialect import Dialect, in_full
-from llmsim.providers.responses_grammar.endpoint import endpoint
-from llmsim.providers.responses_grammar.operations import operations
+from llmsim.providers.openai_family.responses.dialect import Dialect, in_full
+from llmsim.providers.openai_family.responses.endpoint import endpoint
+from llmsim.providers.openai_family.responses.operations import operations
 
 DIALECT = Dialect(
     reasoning=in_full(b"response.reasoning_text.delta", b"response.reasoning_text.done"),

@@ -7,11 +7,11 @@ Decisions:
 Source: openresponses/openresponses, src/pages/specification.mdx, "Error Types".
 """
 
+from llmsim.domain import Fault, FaultKind
 from llmsim.errors import RefusedError
-from llmsim.exchange import Fault, FaultKind
 from llmsim.providers.contract import Reply
 from llmsim.wire.codec import encode
-from llmsim.wire.complaints import CRASHED, Complaint, failed, refused
+from llmsim.wire.complaints import CRASHED, ErrorBody, failed, refused
 
 _TYPES = {
     FaultKind.RATE_LIMIT: "too_many_requests",
@@ -23,7 +23,7 @@ _TYPES = {
 }
 
 
-def _reply(complaint: Complaint, kind: str) -> Reply:
+def _reply(complaint: ErrorBody, kind: str) -> Reply:
     error = {
         "type": kind,
         "code": complaint.code,
@@ -33,7 +33,7 @@ def _reply(complaint: Complaint, kind: str) -> Reply:
     return Reply(complaint.status, encode({"error": error}), complaint.headers)
 
 
-def render_complaint(complaint: Complaint) -> Reply:
+def render_complaint(complaint: ErrorBody) -> Reply:
     """Render what a client did wrong."""
     return _reply(complaint, "not_found" if complaint.status == 404 else "invalid_request")
 

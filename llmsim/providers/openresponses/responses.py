@@ -5,10 +5,10 @@ Source: openresponses/openresponses, src/pages/specification.mdx ("The terminal 
 Search"), schema/items.tsp and schema/events.tsp.
 """
 
+from llmsim.providers.openai_family.responses.dialect import Dialect, in_full
+from llmsim.providers.openai_family.responses.endpoint import endpoint
+from llmsim.providers.openai_family.responses.items import PREFIX
 from llmsim.providers.openresponses.errors import render_complaint, render_fault, render_refusal
-from llmsim.providers.responses_grammar.dialect import Dialect, in_full
-from llmsim.providers.responses_grammar.endpoint import endpoint
-from llmsim.providers.responses_grammar.items import PREFIX
 from llmsim.wire.frames import SSE_DONE
 
 DIALECT = Dialect(

@@ -11,11 +11,11 @@ from llmsim.config import Settings, knobs
 from llmsim.config.reference import example, tables, with_tables
 from llmsim.errors import ConfigError
 
-Run = Callable[..., Result]
+FrameBatch = Callable[..., Result]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch) -> FrameBatch:
     """Run `llmsim config` with arguments, in a terminal of some columns, without variables of the machine."""
     for variable in [name for name in os.environ if name.startswith("LLMSIM_")]:
         monkeypatch.delenv(variable)
@@ -29,7 +29,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_every_setting_is_shown_with_value_unit_and_origin(run: Run, columns: int, tmp_path: Path) -> None:
+def test_every_setting_is_shown_with_value_unit_and_origin(
+    run: FrameBatch, columns: int, tmp_path: Path
+) -> None:
     """CONF-4.2: One line a setting, within the terminal's width."""
     path = tmp_path / "x.toml"
     path.write_text("[errors]\nrate_limit_rate = 0.25")
@@ -50,7 +52,7 @@ def test_every_setting_is_shown_with_value_unit_and_origin(run: Run, columns: in
     assert max(map(len, result.output.splitlines())) <= columns
 
 
-def test_narrow_terminal_names_the_variable_in_use(run: Run) -> None:
+def test_narrow_terminal_names_the_variable_in_use(run: FrameBatch) -> None:
     """CONF-4.2: In 80 columns the origin names the variable; with room for it, every variable and flag is shown."""
     narrow = run(LLMSIM_ERRORS_TIMEOUT_RATE="0.5").output
     wide = run(LLMSIM_ERRORS_TIMEOUT_RATE="0.5", columns=160).output
@@ -61,7 +63,7 @@ def test_narrow_terminal_names_the_variable_in_use(run: Run) -> None:
     assert "--target-tokens" in wide
 
 
-def test_what_is_set_stands_out(run: Run) -> None:
+def test_what_is_set_stands_out(run: FrameBatch) -> None:
     """CONF-4.2: On a terminal, a setting that is not a default is marked."""
     lines = run("--port", "81", FORCE_COLOR="1", TERM="xterm").output.splitlines()
 
@@ -71,7 +73,7 @@ def test_what_is_set_stands_out(run: Run) -> None:
     assert "\x1b[1;32m" not in host
 
 
-def test_json(run: Run) -> None:
+def test_json(run: FrameBatch) -> None:
     """CONF-4.3: Values and origins as one object, for programs."""
     shown = json.loads(run("--json", "--latency", "fast").output)
 
@@ -83,12 +85,12 @@ def test_json(run: Run) -> None:
     assert set(shown["origins"]) == {knob.name for knob in knobs()}
 
 
-def test_example(run: Run) -> None:
+def test_example(run: FrameBatch) -> None:
     """CONF-4.4: The example is printed even if the variables in force are wrong."""
     assert run("--example", LLMSIM_PROT="1").output == example()
 
 
-def test_markdown_rewrites_the_tables_of_a_page(run: Run, tmp_path: Path) -> None:
+def test_markdown_rewrites_the_tables_of_a_page(run: FrameBatch, tmp_path: Path) -> None:
     """CONF-4.5: What is between the markers is replaced, what is around them stays."""
     page = tmp_path / "page.md"
     before, after = (
@@ -103,7 +105,7 @@ def test_markdown_rewrites_the_tables_of_a_page(run: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("args", [["--port", "x"], ["--latency", "gtp5"], ["--config", "nowhere.toml"]])
-def test_mistake_is_a_config_error(run: Run, args: list[str]) -> None:
+def test_mistake_is_a_config_error(run: FrameBatch, args: list[str]) -> None:
     """CONF-2.8: Flags are refused by the same checks as files and variables, not by click's."""
     result = run(*args)
 
@@ -111,7 +113,7 @@ def test_mistake_is_a_config_error(run: Run, args: list[str]) -> None:
     assert not result.output
 
 
-def test_help_describes_every_flag(run: Run) -> None:
+def test_help_describes_every_flag(run: FrameBatch) -> None:
     """CONF-4.6: Each flag comes with its setting's meaning, default and variable."""
     text = " ".join(run("--help", columns=200).output.split())
 

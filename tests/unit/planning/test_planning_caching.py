@@ -7,7 +7,7 @@ from fakes import FakeClock, counting_tickets
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import LatencySettings, Settings, StoreSettings
-from llmsim.exchange import CacheMark, Message, Prompt, Turn
+from llmsim.domain import CacheMark, Message, Prompt, Turn
 from llmsim.planning.caching import CacheUse, use_cache
 from llmsim.planning.planner import Planner
 from llmsim.state.prefixes import Prefixes

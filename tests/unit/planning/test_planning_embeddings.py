@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import ErrorSettings, ResponseSettings, Settings
+from llmsim.domain import Choice, Embedding, Fault, FinishReason, Message, Prompt, Turn
 from llmsim.errors import (
     InputError,
     InputLengthError,
@@ -21,7 +22,6 @@ from llmsim.errors import (
     RequestTokensError,
     ShortenedError,
 )
-from llmsim.exchange import Choice, Embedding, Fault, FinishReason, Message, Prompt, Turn
 from llmsim.planning import embeddings
 from llmsim.planning.embeddings import embed
 from llmsim.planning.planner import Planner, count_prompt

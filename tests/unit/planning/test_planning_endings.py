@@ -4,7 +4,7 @@ from fakes import passage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.exchange import FinishReason, Passage
+from llmsim.domain import FinishReason, TokenizedText
 from llmsim.planning.endings import EMPTY, limited, stopped
 
 PIECES = st.lists(
@@ -13,12 +13,12 @@ PIECES = st.lists(
 STOPS = st.lists(st.text(st.sampled_from("abc \n"), max_size=3), max_size=4)
 
 
-def made(pieces: list[tuple[str, int]]) -> Passage:
+def made(pieces: list[tuple[str, int]]) -> TokenizedText:
     ends, tokens = [], 0
     for _, span in pieces:
         tokens += span
         ends.append(tokens)
-    return Passage(tuple(text for text, _ in pieces), tuple(ends))
+    return TokenizedText(tuple(text for text, _ in pieces), tuple(ends))
 
 
 @given(PIECES, STOPS)
@@ -48,7 +48,7 @@ def test_what_is_left_are_pieces_of_the_whole(pieces: list[tuple[str, int]], sto
 
     assert left.pieces[: max(0, count - 1)] == passage.pieces[: max(0, count - 1)]
     assert all(left.pieces)
-    assert left.ends == passage.ends[:count]
+    assert left.cumulative_tokens == passage.cumulative_tokens[:count]
 
 
 @given(PIECES)
@@ -62,7 +62,7 @@ def test_without_stop_texts_nothing_is_touched(pieces: list[tuple[str, int]]) ->
 
 def test_a_stop_text_may_span_pieces() -> None:
     """CHAT-2.2: A match is found in the text, wherever the pieces are cut; its first token was made all the same."""
-    left, stop = stopped(Passage(("one", " two", " three"), (1, 2, 3)), ["o thr"])
+    left, stop = stopped(TokenizedText(("one", " two", " three"), (1, 2, 3)), ["o thr"])
 
     assert (left.pieces, stop) == (("one", " tw"), "o thr")
     assert left.tokens == 2
@@ -70,7 +70,7 @@ def test_a_stop_text_may_span_pieces() -> None:
 
 def test_a_stop_text_at_the_start_leaves_nothing() -> None:
     """CHAT-2.2: A text that begins with a stop text is empty and costs nothing."""
-    left, stop = stopped(Passage(("one", " two"), (1, 2)), ["one"])
+    left, stop = stopped(TokenizedText(("one", " two"), (1, 2)), ["one"])
 
     assert (left.pieces, stop) == ((), "one")
     assert left.tokens == 0
@@ -85,15 +85,15 @@ def test_a_limit_is_never_exceeded(pieces: list[tuple[str, int]], limit: int) ->
 
     assert cut.tokens <= limit
     assert cut.pieces == passage.pieces[:count]
-    assert cut.ends == passage.ends[:count]
+    assert cut.cumulative_tokens == passage.cumulative_tokens[:count]
     assert finish is (FinishReason.STOP if count == len(passage.pieces) else FinishReason.LENGTH)
     if finish is FinishReason.LENGTH:
-        assert passage.ends[count] > limit
+        assert passage.cumulative_tokens[count] > limit
 
 
 def test_a_limit_that_is_just_met_cuts_nothing() -> None:
     """CHAT-2.1: `length` is said only when something was cut."""
-    passage = Passage(("one", " two"), (1, 2))
+    passage = TokenizedText(("one", " two"), (1, 2))
 
     assert limited(passage, 2) == (passage, FinishReason.STOP)
     assert limited(passage, 1)[1] is FinishReason.LENGTH
@@ -101,7 +101,7 @@ def test_a_limit_that_is_just_met_cuts_nothing() -> None:
 
 def test_a_piece_of_several_tokens_is_not_split() -> None:
     """CHAT-3.5: A limit inside a piece that is whole only together leaves the piece out."""
-    cut, finish = limited(Passage(("Hi", " 🦜", "!"), (1, 4, 5)), 3)
+    cut, finish = limited(TokenizedText(("Hi", " 🦜", "!"), (1, 4, 5)), 3)
 
     assert (cut.pieces, cut.tokens, finish) == (("Hi",), 1, FinishReason.LENGTH)
 

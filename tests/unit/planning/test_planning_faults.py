@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from llmsim.config import ErrorSettings
-from llmsim.exchange import Fault, FaultKind
+from llmsim.domain import Fault, FaultKind
 from llmsim.planning.faults import Faults
 
 THROWS = 20_000

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.config import ResponseSettings
+from llmsim.domain import Message, Prompt, TokenizedText
 from llmsim.errors import ConfigError
-from llmsim.exchange import Message, Passage, Prompt
 from llmsim.planning.generators import Generator, generator
 from llmsim.planning.tokens import Tokenizer, tokenizer
 
@@ -54,7 +54,7 @@ def test_random_words_are_cut_as_the_tokenizer_cuts_them(tokens: int, seed: int,
     passage = built("random", tokens)(HELLO, words, random.Random(seed))
     again = words.passage(passage.text)
 
-    assert (passage.pieces, passage.ends) == (again.pieces, again.ends)
+    assert (passage.pieces, passage.cumulative_tokens) == (again.pieces, again.cumulative_tokens)
 
 
 def test_lorem_is_cut_as_the_tokenizer_cuts_it(words: Tokenizer) -> None:
@@ -65,7 +65,7 @@ def test_lorem_is_cut_as_the_tokenizer_cuts_it(words: Tokenizer) -> None:
     assert len(texts) == 64
     for passage in texts:
         again = words.passage(passage.text)
-        assert (passage.pieces, passage.ends) == (again.pieces, again.ends)
+        assert (passage.pieces, passage.cumulative_tokens) == (again.pieces, again.cumulative_tokens)
 
 
 def test_generated_texts_are_sentences(words: Tokenizer) -> None:
@@ -209,6 +209,6 @@ def test_a_generator_that_does_not_exist_is_refused() -> None:
 def test_the_pieces_of_all_generators_join(words: Tokenizer) -> None:
     """CHAT-3.5: A passage is its pieces, whoever made it."""
     for name in ("lorem", "random", "echo", "fixed:A 👩‍👧 b"):
-        passage: Passage = built(name)(HELLO, words, random.Random(1))
+        passage: TokenizedText = built(name)(HELLO, words, random.Random(1))
         assert passage.text == "".join(passage.pieces)
-        assert len(passage.pieces) == len(passage.ends)
+        assert len(passage.pieces) == len(passage.cumulative_tokens)

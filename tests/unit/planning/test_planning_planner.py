@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import ErrorSettings, LatencySettings, ResponseSettings, Settings
+from llmsim.domain import Fault, FinishReason, Image, Message, Prompt, Segment, SegmentKind, Turn
 from llmsim.errors import ContextLengthError, VisionError
-from llmsim.exchange import Fault, FinishReason, Image, Message, Prompt, Segment, SegmentKind, Turn
 from llmsim.planning.planner import Planner, count_prompt, image_tokens
 from llmsim.planning.reasoning import EFFORTS
 from llmsim.planning.tokens import tokenizer

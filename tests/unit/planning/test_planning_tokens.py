@@ -42,7 +42,10 @@ def test_pieces_join_to_the_text_and_count_its_tokens(text: str, name: str) -> N
     assert passage.text == text
     assert all(passage.pieces)
     assert passage.tokens == words.count(text)
-    assert all(before < after for before, after in zip((0, *passage.ends), passage.ends, strict=False))
+    assert all(
+        before < after
+        for before, after in zip((0, *passage.cumulative_tokens), passage.cumulative_tokens, strict=False)
+    )
 
 
 @given(st.text(st.characters(max_codepoint=0x7E, min_codepoint=0x20), max_size=80), st.sampled_from(NAMES))
@@ -52,14 +55,17 @@ def test_ascii_pieces_are_single_tokens(text: str, name: str) -> None:
     encoding = original(name)
 
     assert list(passage.pieces) == [encoding.decode([token]) for token in encoding.encode_ordinary(text)]
-    assert list(passage.ends) == list(range(1, len(passage.pieces) + 1))
+    assert list(passage.cumulative_tokens) == list(range(1, len(passage.pieces) + 1))
 
 
 def test_most_pieces_are_one_token(words: Tokenizer) -> None:
     """CHAT-3.5: Tokens are joined only where one alone is not whole UTF-8."""
     passage = words.passage("The quick brown fox says 日本語 and 🦜 to the lazy dog, naïvely.")
 
-    lengths = [end - start for start, end in zip((0, *passage.ends), passage.ends, strict=False)]
+    lengths = [
+        end - start
+        for start, end in zip((0, *passage.cumulative_tokens), passage.cumulative_tokens, strict=False)
+    ]
     assert lengths.count(1) >= len(lengths) - 3
     for piece, length in zip(passage.pieces, lengths, strict=True):
         if length > 1:

@@ -15,7 +15,7 @@ from jiter import from_json
 from pydantic import TypeAdapter
 from test_anthropic_render import events
 
-from llmsim.exchange import Fault, FaultKind, FinishReason, Segment, SegmentKind, Turn
+from llmsim.domain import Fault, FaultKind, FinishReason, Segment, SegmentKind, Turn
 from llmsim.providers.anthropic.errors import render_fault
 from llmsim.providers.anthropic.messages import MessageOptions, parse
 from llmsim.providers.anthropic.partial import arguments
@@ -120,13 +120,13 @@ class TestCalls:
         start, deltas = runs[2], next(run for run in runs if b"input_json_delta" in run.head)
 
         assert b'"name":"get_weather"' in start.bodies[0]
-        assert (start.ends, start.tokens) == ((5,), ())
-        assert (deltas.ends[:2], deltas.tokens[:2]) == ((7, 8), (7, 1))
+        assert (start.required_tokens, start.tokens) == ((5,), ())
+        assert (deltas.required_tokens[:2], deltas.tokens[:2]) == ((7, 8), (7, 1))
 
     def test_calls_are_padded_as_texts_are(self) -> None:
         """ANTH-3.6: Spaces stand before the last brace of an event, and change nothing."""
         runs = render_padded(TURNS["a call"], PLAIN)
-        data = b"".join(run.data(0, len(run.ends)) for run in runs).decode().split("\n\n")
+        data = b"".join(run.data(0, len(run.required_tokens)) for run in runs).decode().split("\n\n")
         deltas = [json.loads(event.partition("data: ")[2]) for event in data if "input_json_delta" in event]
 
         assert [delta["delta"]["partial_json"] for delta in deltas] == ["", *WEATHER]
@@ -295,7 +295,7 @@ class TestHosted:
         runs = render_plain(TURNS["code"], PLAIN)
 
         assert stream[place + 1] == ("content_block_stop", {"type": "content_block_stop", "index": 1})
-        assert [run.ends[0] for run in runs if b"content_block_stop" in run.bodies[0]] == [5, 5, 6]
+        assert [run.required_tokens[0] for run in runs if b"content_block_stop" in run.bodies[0]] == [5, 5, 6]
 
     def test_what_this_api_does_not_have_shows_nothing(self) -> None:
         """ANTH-10.9: Its tokens count, and leave with the next delta."""

@@ -5,6 +5,7 @@ import json
 import pytest
 from anthropic.types import ErrorResponse
 
+from llmsim.domain import Fault, FaultKind
 from llmsim.errors import (
     BodyTooLargeError,
     ContextLengthError,
@@ -17,7 +18,6 @@ from llmsim.errors import (
     UnknownRouteError,
     VisionError,
 )
-from llmsim.exchange import Fault, FaultKind
 from llmsim.providers.anthropic.errors import render_crash, render_fault, render_refusal, sign
 from llmsim.providers.anthropic.provider import admit
 from llmsim.providers.contract import Reply

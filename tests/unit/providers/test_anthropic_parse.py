@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from messages import MESSAGES
 
+from llmsim.domain import PriorToolCall, Prompt, ToolResult
 from llmsim.errors import InvalidFieldError, UnsupportedError
-from llmsim.exchange import PastCall, Prompt, ToolResult
 from llmsim.providers.anthropic.errors import render_refusal
 from llmsim.providers.anthropic.messages import MessageOptions, parse
 
@@ -42,7 +42,7 @@ class TestTaken:
         tools, system, user, assistant, result = prompt.messages
         assert (tools.role, system.texts, user.texts) == ("tools", ("Be kind.",), ("Look",))
         assert user.notes == ("d", "t", "s", "x")
-        assert (assistant.notes, assistant.calls) == (('{"q": 1}',), (PastCall("toolu_1", "f", "{}"),))
+        assert (assistant.notes, assistant.calls) == (('{"q": 1}',), (PriorToolCall("toolu_1", "f", "{}"),))
         assert (result.notes, result.results) == ((), (ToolResult("toolu_1", "42"),))
         assert [image.path for image in prompt.images] == [("messages", 0, "content", 1)]
 

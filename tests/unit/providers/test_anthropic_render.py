@@ -12,10 +12,10 @@ from fakes import choice, passage, turn
 from jiter import from_json
 from pydantic import TypeAdapter
 
-from llmsim.exchange import Choice, FinishReason, Segment, SegmentKind, Turn, Usage
+from llmsim.domain import Choice, FinishReason, Segment, SegmentKind, Turn, Usage
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.rendering import message, render_padded, render_plain
-from llmsim.wire.frames import Run
+from llmsim.wire.frames import FrameBatch
 
 PLAIN = MessageOptions(thinks=True)
 TEXT = passage("Hello", " 🦜", "!", spans=[1, 3, 1])
@@ -40,8 +40,8 @@ TURNS = {
 ANY = pytest.mark.parametrize("planned", TURNS.values(), ids=TURNS)
 
 
-def joined(runs: tuple[Run, ...]) -> str:
-    return b"".join(run.data(0, len(run.ends)) for run in runs).decode()
+def joined(runs: tuple[FrameBatch, ...]) -> str:
+    return b"".join(run.data(0, len(run.required_tokens)) for run in runs).decode()
 
 
 def events(planned: Turn, options: MessageOptions = PLAIN) -> list[tuple[str, Any]]:
@@ -150,14 +150,14 @@ def test_usage_of_start_and_end(planned: Turn) -> None:
 @ANY
 def test_nothing_leaves_before_the_first_token(planned: Turn) -> None:
     """ANTH-3.4: The first frame waits for a token, if there is one to come."""
-    assert render_plain(planned, PLAIN)[0].ends[0] >= min(1, planned.length)
+    assert render_plain(planned, PLAIN)[0].required_tokens[0] >= min(1, planned.length)
 
 
 @ANY
 def test_frames_carry_all_tokens_in_order(planned: Turn) -> None:
     """ANTH-3.5: Frames leave as their tokens come into being, and carry each of them once."""
     runs = render_plain(planned, PLAIN)
-    ends = [end for run in runs for end in run.ends]
+    ends = [end for run in runs for end in run.required_tokens]
 
     assert ends == sorted(ends)
     assert ends[-1] == planned.length
@@ -221,7 +221,7 @@ def test_omitted_thinking_is_signed_and_takes_its_time() -> None:
     assert (block["type"], block["thinking"], bool(block["signature"])) == ("thinking", "", True)
     assert text["text"] == TEXT.text
     (deltas,) = [run for run in runs if b"text_delta" in run.head]
-    assert (deltas.ends, deltas.tokens) == ((4, 7, 8), (4, 3, 1))
+    assert (deltas.required_tokens, deltas.tokens) == ((4, 7, 8), (4, 3, 1))
 
 
 @ANY

@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
 from test_anthropic_parse import BASIC, CALL, HELLO, MARK, RESULT, TOOL, prompt_of, refusal_of
 
-from llmsim.exchange import Form, PastCall, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
-from llmsim.planning.instances.making import json_instance
+from llmsim.domain import PriorToolCall, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
+from llmsim.json_instances.making import json_instance
 from llmsim.providers.anthropic.kinds import KINDS
 from llmsim.providers.anthropic.messages import MessageOptions, parse
 from llmsim.providers.anthropic.schemas import format_problem, tool_problem
@@ -182,7 +182,7 @@ class TestForms:
         wanted = output if field == "output_format" else f'{{"effort": "low", "format": {output}}}'
         body = f'{json.dumps(BASIC)[:-1]}, "{field}": {wanted}}}'
 
-        assert parse(body.encode()).prompt.form == Form(self.SCHEMA.encode())
+        assert parse(body.encode()).prompt.form == ResponseFormat(self.SCHEMA.encode())
 
     def test_none(self) -> None:
         """ANTH-10.11: Without a format, or with `null`, the text is prose."""
@@ -192,12 +192,12 @@ class TestForms:
     def test_what_the_sdk_sends_is_taken(self) -> None:
         """ANTH-10.4: The SDK rewrites a model's schema so that it keeps the rules."""
 
-        class Part(BaseModel):
+        class PlayedTurn(BaseModel):
             size: int | None
             tags: list[str]
 
         class Whole(BaseModel):
-            parts: dict[str, Part] | list[Part]
+            parts: dict[str, PlayedTurn] | list[PlayedTurn]
             name: str
 
         schema = transform_schema(Whole)
@@ -365,7 +365,10 @@ class TestPast:
         )
         _, assistant, user = prompt.messages
 
-        assert assistant.calls == (PastCall("toolu_1", "f", '{"a":1}'), PastCall("toolu_2", "g", "{}"))
+        assert assistant.calls == (
+            PriorToolCall("toolu_1", "f", '{"a":1}'),
+            PriorToolCall("toolu_2", "g", "{}"),
+        )
         assert (assistant.texts, assistant.notes) == ((), ())
         assert user.results == (ToolResult("toolu_1", "a\nt\ns\nx\nd"), ToolResult("toolu_2", ""))
         assert (user.texts, user.notes, user.extra_tokens) == (("and now?",), (), 2000)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from llmsim.domain import Image, Message, PriorToolCall, Prompt, ToolResult
 from llmsim.errors import InvalidFieldError, RefusedError
-from llmsim.exchange import Image, Message, PastCall, Prompt, ToolResult
-from llmsim.providers.contract import Ask
+from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai.chat import ChatOptions, parse
 from llmsim.providers.openai.errors import render_refusal
 
@@ -20,7 +20,7 @@ def body(**fields: Any) -> bytes:
     return json.dumps({name: value for name, value in request.items() if value is not ...}).encode()
 
 
-def ask(**fields: Any) -> Ask:
+def ask(**fields: Any) -> ParsedRequest:
     return parse(body(**fields))
 
 
@@ -62,7 +62,7 @@ class TestMessages:
 
     def test_the_shortest_request_has_every_default(self) -> None:
         """CHAT-1.7: What is not said has its default."""
-        assert ask() == Ask(
+        assert ask() == ParsedRequest(
             Prompt(model="gpt-4o", messages=(Message("user", ("Hello",)),)),
             ChatOptions(include_usage=False, include_obfuscation=True, service_tier="default"),
         )
@@ -147,9 +147,9 @@ class TestMessages:
         ).messages[0]
         old = message(role="assistant", function_call={"name": "f", "arguments": "{}"})
 
-        past = (PastCall("call_1", "f", "{}"), PastCall("call_2", "g", "free text"))
+        past = (PriorToolCall("call_1", "f", "{}"), PriorToolCall("call_2", "g", "free text"))
         assert called == Message("assistant", (), calls=past)
-        assert old == Message("assistant", (), calls=(PastCall("f", "f", "{}"),))
+        assert old == Message("assistant", (), calls=(PriorToolCall("f", "f", "{}"),))
 
     @pytest.mark.parametrize(
         "fields", [{}, {"content": None}, {"tool_calls": []}, {"tool_calls": None, "refusal": None}]

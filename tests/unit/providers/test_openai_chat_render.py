@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from llmsim.exchange import Choice, FinishReason, Passage, Turn, Usage
+from llmsim.domain import Choice, FinishReason, TokenizedText, Turn, Usage
 from llmsim.planning.tokens import tokenizer
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat_rendering import render_answer, render_stream
-from llmsim.wire.frames import Run
+from llmsim.wire.frames import FrameBatch
 
 PLAIN = ChatOptions(include_obfuscation=False)
 COUNTED = ChatOptions(include_usage=True, include_obfuscation=False)
@@ -34,7 +34,7 @@ NASTY = st.text(
 ) | st.text(max_size=30)
 
 
-def cut(text: str) -> Passage:
+def cut(text: str) -> TokenizedText:
     return tokenizer("o200k_base").passage(text)
 
 
@@ -49,16 +49,16 @@ def turns(draw: st.DrawFn) -> Turn:
     return turn(*answers, model=draw(st.text(min_size=1, max_size=10)))
 
 
-def frames(runs: Sequence[Run]) -> list[tuple[int, int, bytes]]:
+def frames(runs: Sequence[FrameBatch]) -> list[tuple[int, int, bytes]]:
     """Give each frame's end, tokens and bytes."""
     return [
         (end, run.tokens[index] if run.tokens else 0, run.data(index, index + 1))
         for run in runs
-        for index, end in enumerate(run.ends)
+        for index, end in enumerate(run.required_tokens)
     ]
 
 
-def body(runs: Sequence[Run]) -> bytes:
+def body(runs: Sequence[FrameBatch]) -> bytes:
     return b"".join(data for _, _, data in frames(runs))
 
 

@@ -7,22 +7,22 @@ import pytest
 from fakes import passage, turn
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from llmsim.errors import InvalidFieldError, RefusedError
-from llmsim.exchange import (
-    Call,
+from llmsim.domain import (
     Choice,
     FinishReason,
-    Form,
     Prompt,
+    ResponseFormat,
     Segment,
     SegmentKind,
-    TokenOdds,
+    TokenLogprob,
     Tool,
+    ToolCall,
     ToolChoice,
     ToolKind,
     ToolMode,
     Turn,
 )
+from llmsim.errors import InvalidFieldError, RefusedError
 from llmsim.providers.openai.chat import ChatOptions, parse
 from llmsim.providers.openai.chat_rendering import render_answer, render_stream
 from llmsim.providers.openai.errors import render_refusal
@@ -144,8 +144,10 @@ class TestForms:
         named = {"name": "s", "schema": json.loads(SCHEMA), "strict": False}
         said = [{"role": "system", "content": "Answer in JSON"}]
 
-        assert prompt(response_format={"type": "json_schema", "json_schema": named}).form == Form(SCHEMA, "s")
-        assert prompt(response_format={"type": "json_object"}, messages=said).form == Form()
+        assert prompt(response_format={"type": "json_schema", "json_schema": named}).form == ResponseFormat(
+            SCHEMA, "s"
+        )
+        assert prompt(response_format={"type": "json_object"}, messages=said).form == ResponseFormat()
         assert prompt(response_format={"type": "text"}).form is None
 
     def test_a_schema_that_is_none_is_refused(self) -> None:
@@ -181,7 +183,7 @@ class TestForms:
 
 def called(*arguments: str, kind: ToolKind = ToolKind.FUNCTION, fixed_id: str | None = None) -> Segment:
     text = passage(*arguments)
-    call = Call("0a", "weather", kind, fixed_id)
+    call = ToolCall("0a", "weather", kind, fixed_id)
     return Segment(SegmentKind.CALL, 2 + text.tokens, text, 2, call)
 
 
@@ -197,7 +199,9 @@ def whole(answer: Turn, options: ChatOptions | None = None) -> dict[str, Any]:
 
 
 def chunks(answer: Turn, options: ChatOptions | None = None) -> list[dict[str, Any]]:
-    stream = b"".join(run.data(0, len(run.ends)) for run in render_stream(answer, options or ChatOptions()))
+    stream = b"".join(
+        run.data(0, len(run.required_tokens)) for run in render_stream(answer, options or ChatOptions())
+    )
     found = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith(b"data: {")]
     for chunk in found:
         # NOTE: the SDK's type of a delta knows calls of functions only; the API streams those of custom tools, too.
@@ -245,7 +249,7 @@ class TestCalls:
         frames = [
             (end, run.tokens[place] if run.tokens else 0)
             for run in render_stream(answer, ChatOptions())
-            for place, end in enumerate(run.ends)
+            for place, end in enumerate(run.required_tokens)
         ]
 
         assert frames == [(1, 0), (1, 1), (3, 2), (4, 1), (5, 1), (7, 2), (7, 0), (7, 0)]
@@ -323,8 +327,8 @@ class TestLogprobs:
     """Probabilities on the wire."""
 
     ODDS = (
-        (TokenOdds(b" a", -0.25, ((b" a", -0.25), (b" b", -2.0))),),
-        (TokenOdds(b"\xf0\x9f", -0.5), TokenOdds(b"\xa6\x9c", -0.0)),
+        (TokenLogprob(b" a", -0.25, ((b" a", -0.25), (b" b", -2.0))),),
+        (TokenLogprob(b"\xf0\x9f", -0.5), TokenLogprob(b"\xa6\x9c", -0.0)),
     )
 
     def test_probabilities_are_told_token_by_token(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 from fakes import turn
 from openai.types import CreateEmbeddingResponse
 
+from llmsim.domain import Choice, Embedding, FinishReason, Message, Usage
 from llmsim.errors import (
     InputError,
     InputLengthError,
@@ -18,16 +19,15 @@ from llmsim.errors import (
     RequestTokensError,
     ShortenedError,
 )
-from llmsim.exchange import Choice, Embedding, FinishReason, Message, Usage
 from llmsim.providers.anthropic.errors import render_refusal as render_anthropic_refusal
-from llmsim.providers.contract import Ask
+from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai.embeddings import EMBEDDINGS, EmbeddingOptions, is_heavy, parse, render_answer
 from llmsim.providers.openai.errors import render_refusal
 
 SMALL = "text-embedding-3-small"
 
 
-def parsed(given: Any, **fields: Any) -> Ask:
+def parsed(given: Any, **fields: Any) -> ParsedRequest:
     return parse(json.dumps({"model": SMALL, "input": given} | fields).encode())
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmsim.domain import Fault, FaultKind
 from llmsim.errors import (
     BodyTooLargeError,
     ContextLengthError,
@@ -19,7 +20,6 @@ from llmsim.errors import (
     UnknownRouteError,
     VisionError,
 )
-from llmsim.exchange import Fault, FaultKind
 from llmsim.providers.contract import Reply
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openai.provider import headers

@@ -9,7 +9,7 @@ from openai.types import Model as SdkModel
 
 from llmsim.catalogue import Model, load_catalogue
 from llmsim.errors import UnknownModelError
-from llmsim.providers.contract import Call
+from llmsim.providers.contract import ResourceRequest
 from llmsim.providers.openai.models import list_models, retrieve_model
 
 MODELS = load_catalogue().models
@@ -23,7 +23,7 @@ class Served:
 
 
 def listed(models: Mapping[str, Model]) -> Any:
-    reply = list_models(Served(models), Call({}))
+    reply = list_models(Served(models), ResourceRequest({}))
     assert reply.status == 200
     return json.loads(reply.body)
 
@@ -46,7 +46,7 @@ def test_an_entry_has_the_apis_fields_and_ours() -> None:
 
 def test_one_model_is_its_entry() -> None:
     """API-1.3: A listed id gives the entry of the list."""
-    reply = retrieve_model(Served(MODELS), Call({"model": "gpt-4o"}))
+    reply = retrieve_model(Served(MODELS), ResourceRequest({"model": "gpt-4o"}))
 
     assert json.loads(reply.body)["id"] == "gpt-4o"
     assert json.loads(reply.body) in listed(MODELS)["data"]
@@ -56,7 +56,7 @@ def test_one_model_is_its_entry() -> None:
 def test_a_model_that_is_not_served_is_unknown(model: str) -> None:
     """API-1.3: An id that is not served is refused by name, be it in the catalogue or not."""
     with pytest.raises(UnknownModelError) as refused:
-        retrieve_model(Served({"gpt-4o": MODELS["gpt-4o"]}), Call({"model": model}))
+        retrieve_model(Served({"gpt-4o": MODELS["gpt-4o"]}), ResourceRequest({"model": model}))
 
     assert refused.value.model == model
 

@@ -8,6 +8,7 @@ from compliance import COMPLIANCE, TOOL_CALLING, check_resource, check_tool_call
 from fakes import passage
 from responses import answer, answering, ask, calling, events, frames, kinds, stream, thinking
 
+from llmsim.domain import Fault, FaultKind, FinishReason
 from llmsim.errors import (
     BodyTooLargeError,
     ContextLengthError,
@@ -20,12 +21,11 @@ from llmsim.errors import (
     UnknownRouteError,
     VisionError,
 )
-from llmsim.exchange import Fault, FaultKind, FinishReason
 from llmsim.providers.contract import Reply
+from llmsim.providers.openai_family.responses.events import render_failure
 from llmsim.providers.openresponses.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openresponses.provider import OPENRESPONSES, headers
 from llmsim.providers.openresponses.responses import DIALECT, RESPONSES
-from llmsim.providers.responses_grammar.events import render_failure
 
 # Source: openresponses/openresponses, schema/components/schemas/ResponseResource.json, `required`.
 TYPES = {"server_error", "invalid_request", "not_found", "model_error", "too_many_requests"}

@@ -25,14 +25,23 @@ from responses import (
     stream,
 )
 
-from llmsim.exchange import FinishReason, Message, PastCall, Segment, SegmentKind, TokenOdds, ToolKind, Turn
-from llmsim.providers.contract import Generation
+from llmsim.domain import (
+    FinishReason,
+    Message,
+    PriorToolCall,
+    Segment,
+    SegmentKind,
+    TokenLogprob,
+    ToolKind,
+    Turn,
+)
+from llmsim.providers.contract import GenerationEndpoint
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
+from llmsim.providers.openai_family.responses.events import resumed
+from llmsim.providers.openai_family.responses.hosted import KINDS
+from llmsim.providers.openai_family.responses.stored import continued
 from llmsim.providers.openresponses.responses import RESPONSES as OPENRESPONSES
-from llmsim.providers.responses_grammar.events import resumed
-from llmsim.providers.responses_grammar.hosted import KINDS
-from llmsim.providers.responses_grammar.stored import continued
-from llmsim.providers.storage import Stored
+from llmsim.providers.storage import StoredResponse
 
 NAMESPACE = {
     "type": "namespace",
@@ -256,8 +265,8 @@ class TestStream:
         assert found[2]["item"]["namespace"] == "crm"
 
 
-def odds(token: bytes, *top: tuple[bytes, float]) -> TokenOdds:
-    return TokenOdds(token, -0.25, top)
+def odds(token: bytes, *top: tuple[bytes, float]) -> TokenLogprob:
+    return TokenLogprob(token, -0.25, top)
 
 
 SURE = saying(
@@ -389,7 +398,7 @@ WHOLE = {
     padded=st.booleans(),
 )
 def test_a_stream_adds_up(
-    generation: Generation, parts: list[Segment], finish: FinishReason, summary: bool, padded: bool
+    generation: GenerationEndpoint, parts: list[Segment], finish: FinishReason, summary: bool, padded: bool
 ) -> None:
     """RESP-3.6, RESP-3.9, RESP-3.10, FIT-1.7: Frames carry each token once and in order; deltas add up to the items.
 
@@ -435,20 +444,22 @@ class TestContinued:
     def test_calls_are_part_of_the_conversation(self) -> None:
         """RESP-5.1: Calls of an earlier response come before the results that are sent, and each counts once."""
         first = ask(RESPONSES, input="Weather?")
-        stored = Stored(prompt=first.prompt, turn=TURNS["parallel"], options=first.options, arrived=1.0)
+        stored = StoredResponse(
+            prompt=first.prompt, turn=TURNS["parallel"], options=first.options, arrived=1.0
+        )
         result = {"type": "function_call_output", "call_id": "call_1", "output": "Sunny"}
         second = continued(ask(RESPONSES, input=[result]), stored, DIALECT)
 
         assert [message.calls for message in second.prompt.messages[1:3]] == [
-            (PastCall("call_1", "get_weather", '{"city": "Paris"}'),),
-            (PastCall("call_2", "get_time", "{}"),),
+            (PriorToolCall("call_1", "get_weather", '{"city": "Paris"}'),),
+            (PriorToolCall("call_2", "get_time", "{}"),),
         ]
         assert [one.call for one in second.prompt.messages[3].results] == ["call_1"]
 
     def test_it_is_as_if_the_items_were_sent_back(self, turn: Turn) -> None:
         """RESP-5.1: A response that is continued counts as its items do that a client sends back."""
         first = ask(RESPONSES, input="One?")
-        stored = Stored(prompt=first.prompt, turn=turn, options=first.options, arrived=1.0)
+        stored = StoredResponse(prompt=first.prompt, turn=turn, options=first.options, arrived=1.0)
         chained = continued(ask(RESPONSES, input="Two?"), stored, DIALECT)
         output = answer(RESPONSES, turn)["output"]
         said = {"role": "user", "content": "One?"}

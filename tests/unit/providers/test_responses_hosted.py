@@ -9,10 +9,10 @@ import pytest
 from openai.types.responses import Response
 from responses import answer, answering, ask, check_event, events, frames, kinds, saying, searching, stream
 
-from llmsim.exchange import FinishReason, Message, Turn
+from llmsim.domain import FinishReason, Message, Turn
 from llmsim.providers.openai.responses import RESPONSES
+from llmsim.providers.openai_family.responses.hosted import KINDS
 from llmsim.providers.openresponses.responses import RESPONSES as OPENRESPONSES
-from llmsim.providers.responses_grammar.hosted import KINDS
 
 INCLUDED = {
     "include": [

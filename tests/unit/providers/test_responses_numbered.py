@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.providers.responses_grammar.numbered import Numbered
+from llmsim.providers.openai_family.responses.numbered import Numbered
 
 
 @given(st.lists(st.binary(max_size=5), max_size=20), st.integers(0, 5000), st.data())

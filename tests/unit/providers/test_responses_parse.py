@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmsim.domain import Image, Message, PriorToolCall, Prompt, ToolResult
 from llmsim.errors import InvalidFieldError, InvalidJsonError, RefusedError
-from llmsim.exchange import Image, Message, PastCall, Prompt, ToolResult
-from llmsim.providers.contract import Ask
+from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai.errors import render_refusal
 from llmsim.providers.openai.responses import DIALECT
-from llmsim.providers.responses_grammar.parse import parse, parse_compact, parse_count, parse_event
-from llmsim.providers.responses_grammar.request import Request
+from llmsim.providers.openai_family.responses.parse import parse, parse_compact, parse_count, parse_event
+from llmsim.providers.openai_family.responses.request import Request
 
 
 def body(**fields: Any) -> bytes:
@@ -22,7 +22,7 @@ def body(**fields: Any) -> bytes:
     return json.dumps({name: value for name, value in request.items() if value is not ...}).encode()
 
 
-def ask(**fields: Any) -> Ask:
+def ask(**fields: Any) -> ParsedRequest:
     return parse(body(**fields), DIALECT)
 
 
@@ -120,8 +120,8 @@ class TestInput:
         call = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
         custom = {"type": "custom_tool_call", "call_id": "call_2", "name": "g", "input": "do"}
 
-        assert message(call) == Message("assistant", (), calls=(PastCall("call_1", "f", "{}"),))
-        assert message(custom) == Message("assistant", (), calls=(PastCall("call_2", "g", "do"),))
+        assert message(call) == Message("assistant", (), calls=(PriorToolCall("call_1", "f", "{}"),))
+        assert message(custom) == Message("assistant", (), calls=(PriorToolCall("call_2", "g", "do"),))
         prefixed = custom | {"type": "openai:custom_tool_call"}
         assert message(prefixed) == message(custom)
 
@@ -386,7 +386,7 @@ class TestRefusals:
 class TestWebSocket:
     """Messages over a WebSocket."""
 
-    def event(self, **fields: Any) -> Ask:
+    def event(self, **fields: Any) -> ParsedRequest:
         """Read a message that asks for a response."""
         return parse_event(json.dumps({"type": "response.create"} | fields).encode(), DIALECT)
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseError
 from responses import answer, ask, thinking
 
-from llmsim.exchange import Choice, FinishReason, Schedule
+from llmsim.domain import Choice, FinishReason, Schedule
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.responses_grammar.resource import Failure, Status, resource
-from llmsim.providers.responses_grammar.thought import sealed
+from llmsim.providers.openai_family.responses.resource import Failure, Status, resource
+from llmsim.providers.openai_family.responses.thought import sealed
 
 FIELDS = """id object created_at status background completed_at error frequency_penalty incomplete_details instructions
     max_output_tokens max_tool_calls metadata model moderation output parallel_tool_calls presence_penalty

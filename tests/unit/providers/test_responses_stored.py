@@ -14,23 +14,23 @@ from openai.types.responses import (
 from pydantic import TypeAdapter
 from responses import answer, ask, body, frames, thinking
 
+from llmsim.domain import Message, Schedule, Turn
 from llmsim.errors import InvalidFieldError, UnknownResponseError
-from llmsim.exchange import Message, Schedule, Turn
-from llmsim.providers.contract import Ask
+from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai.errors import render_refusal
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.responses_grammar.compaction import render_compaction, render_count
-from llmsim.providers.responses_grammar.listing import page
-from llmsim.providers.responses_grammar.parse import parse_compact
-from llmsim.providers.responses_grammar.stored import continued, input_items, shown
-from llmsim.providers.storage import Stored
+from llmsim.providers.openai_family.responses.compaction import render_compaction, render_count
+from llmsim.providers.openai_family.responses.listing import page
+from llmsim.providers.openai_family.responses.parse import parse_compact
+from llmsim.providers.openai_family.responses.stored import continued, input_items, shown
+from llmsim.providers.storage import StoredResponse
 
 ITEM: TypeAdapter[Any] = TypeAdapter(ResponseItem)
 SOON = Schedule(ttft=2.0, itl=1.0)
 
 
-def kept(asked: Ask, turn: Turn | None = None, **state: Any) -> Stored:
-    return Stored(
+def kept(asked: ParsedRequest, turn: Turn | None = None, **state: Any) -> StoredResponse:
+    return StoredResponse(
         prompt=asked.prompt,
         turn=turn or thinking("Yes", ".", thought=3),
         options=asked.options,
@@ -39,7 +39,7 @@ def kept(asked: Ask, turn: Turn | None = None, **state: Any) -> Stored:
     )
 
 
-def listed(stored: Stored) -> list[dict[str, Any]]:
+def listed(stored: StoredResponse) -> list[dict[str, Any]]:
     return [json.loads(item) for item in input_items(stored)]
 
 

@@ -12,12 +12,12 @@ from openai.types.responses import Response, ResponseErrorEvent, ResponseStreamE
 from pydantic import TypeAdapter
 from responses import answer, ask, events, frames, kinds, stream, thinking
 
+from llmsim.domain import Choice, Fault, FaultKind, FinishReason, TokenizedText, Turn
 from llmsim.errors import InvalidJsonError
-from llmsim.exchange import Choice, Fault, FaultKind, FinishReason, Passage, Turn
 from llmsim.providers.openai.errors import render_complaint, render_fault, render_refusal
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.responses_grammar.events import render_failure, resumed
-from llmsim.wire.complaints import Complaint
+from llmsim.providers.openai_family.responses.events import render_failure, resumed
+from llmsim.wire.complaints import ErrorBody
 
 UNION: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 TEXT = [
@@ -311,7 +311,7 @@ class TestTimes:
             assert carried == turn.length
 
 
-def _passage(pieces: list[tuple[str, int]]) -> Passage:
+def _passage(pieces: list[tuple[str, int]]) -> TokenizedText:
     return passage(*(piece for piece, _ in pieces), spans=[tokens for _, tokens in pieces])
 
 
@@ -387,7 +387,7 @@ def test_a_failure_in_mid_stream() -> None:
 
 def test_complaints_without_a_code_fail_likewise() -> None:
     """RESP-3.12: An error that has neither code nor param is told all the same."""
-    reply = render_complaint(Complaint(status=400, message="why"))
+    reply = render_complaint(ErrorBody(status=400, message="why"))
     ended = render_failure(TURNS["plain"], ask(RESPONSES).options, DIALECT, reply, 2)
 
     assert b'{"type":"error","code":null,"message":"why","param":null,"sequence_number":2}' in ended

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from responses import answer, answering, ask, body, saying
 
+from llmsim.domain import Prompt, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.errors import ContextLengthError, InvalidSchemaError, RefusedError, ToolChoiceError
-from llmsim.exchange import Form, Prompt, Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.providers.anthropic.errors import render_refusal as render_anthropic
 from llmsim.providers.openai.errors import render_refusal
 from llmsim.providers.openai.responses import RESPONSES
@@ -274,7 +274,7 @@ class TestForm:
         """FIT-2.1: A schema reaches the planner as it was sent, with its name."""
         form = {"type": "json_schema", "name": "weather", "schema": SCHEMA}
 
-        assert prompt(text={"format": form}).form == Form(json.dumps(SCHEMA).encode(), "weather")
+        assert prompt(text={"format": form}).form == ResponseFormat(json.dumps(SCHEMA).encode(), "weather")
 
     @pytest.mark.parametrize(
         ("text", "form"),
@@ -283,10 +283,10 @@ class TestForm:
             ({}, None),
             ({"format": None}, None),
             ({"format": {"type": "text"}}, None),
-            ({"format": {"type": "json_object"}}, Form()),
+            ({"format": {"type": "json_object"}}, ResponseFormat()),
         ],
     )
-    def test_other_forms(self, text: Any, form: Form | None) -> None:
+    def test_other_forms(self, text: Any, form: ResponseFormat | None) -> None:
         """FIT-2.2: Any JSON object, or prose."""
         assert prompt(text=text).form == form
 

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.scripts import OnExhausted, Scene, Script, ScriptTurn, TurnKind
+from llmsim.scripts import OnExhausted, Script, ScriptStep, ScriptTurn, TurnKind
 
 
 def script(repeats: list[int], on_exhausted: OnExhausted = OnExhausted.REPEAT_LAST) -> Script:
@@ -58,8 +58,8 @@ def test_the_last_turn_is_repeated_unless_the_script_says_otherwise() -> None:
     """SCRIPT-2.3: `repeat_last` is the default."""
     made = script([1, 1])
 
-    assert made.at(2) == Scene(1, made.turns[1], 1)
-    assert made.at(10**30) == Scene(1, made.turns[1], 10**30 - 1)
+    assert made.at(2) == ScriptStep(1, made.turns[1], 1)
+    assert made.at(10**30) == ScriptStep(1, made.turns[1], 10**30 - 1)
 
 
 def test_an_exhausted_script_can_be_an_error() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llmsim.exchange import Message, PastCall, Prompt, Tool, ToolResult
+from llmsim.domain import Message, PriorToolCall, Prompt, Tool, ToolResult
 from llmsim.scripts import Expectation, ResultExpectation, TextExpectation, unmet
 
 AGENT = Prompt(
@@ -12,9 +12,13 @@ AGENT = Prompt(
     messages=(
         Message("developer", ("You are an agent.",)),
         Message("user", ("List the files", "in /tmp")),
-        Message("assistant", ("Sure.",), calls=(PastCall("call_1", "bash", '{"command":"ls"}'),)),
+        Message("assistant", ("Sure.",), calls=(PriorToolCall("call_1", "bash", '{"command":"ls"}'),)),
         Message("tool", (), results=(ToolResult("call_1", "a.txt\n"),)),
-        Message("assistant", (), calls=(PastCall("call_2", "bash", "{}"), PastCall("call_3", "read", "{}"))),
+        Message(
+            "assistant",
+            (),
+            calls=(PriorToolCall("call_2", "bash", "{}"), PriorToolCall("call_3", "read", "{}")),
+        ),
         Message("user", (), results=(ToolResult("call_2", "b.txt"), ToolResult("call_3", "x" * 10_000))),
     ),
     tools=(Tool("bash"), Tool("read")),

@@ -7,22 +7,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from llmsim.domain import FaultKind, FinishReason
 from llmsim.errors import ScriptError
-from llmsim.exchange import FaultKind, FinishReason
 from llmsim.scripts import (
     FORMS,
-    BreakKind,
     Expectation,
     Failure,
-    Form,
     OnExhausted,
     ResultExpectation,
     Script,
     ScriptCall,
+    ScriptFormat,
     ScriptLatency,
+    ScriptStreamFault,
     ScriptTurn,
     ScriptUsage,
-    StreamFault,
+    StreamFaultKind,
     TextExpectation,
     TurnKind,
     read,
@@ -53,7 +53,7 @@ def turn(**keys: Any) -> ScriptTurn:
     return reads({"turns": [{"type": "assistant", "text": "Hi"} | keys]}).turns[0]
 
 
-def problems(text: str | bytes, form: Form = "json") -> tuple[str, ...]:
+def problems(text: str | bytes, form: ScriptFormat = "json") -> tuple[str, ...]:
     with pytest.raises(ScriptError) as refused:
         read(
             text if isinstance(text, bytes) else text.encode(), form, f"s.{form}", profiles=["fast", "gpt-5"]
@@ -67,7 +67,7 @@ def problems_of(*turns: Any, **keys: Any) -> list[str]:
     return [words.removeprefix("s.json:1: ") for words in told]
 
 
-def told_or_read(data: bytes, form: Form) -> Script | tuple[str, ...]:
+def told_or_read(data: bytes, form: ScriptFormat) -> Script | tuple[str, ...]:
     try:
         return read(data, form, "any")
     except ScriptError as error:
@@ -182,14 +182,14 @@ turns:
             usage=ScriptUsage(prompt_tokens=7, completion_tokens=0, cached_tokens=7),
             latency=ScriptLatency(20.0, 1.5, itl_stddev_ms=0.5),
             delay_ms=250.0,
-            stream_fault=StreamFault(BreakKind.STALL, 3, for_ms=900.0),
+            stream_fault=ScriptStreamFault(StreamFaultKind.STALL, 3, for_ms=900.0),
             repeat=2,
         )
         assert turn(text=None, refusal="No.").refusal == "No."
         assert turn(latency="fast").latency == "fast"
         broken = {"kind": "error", "after_tokens": 0, "error": "overloaded", "message": "Too much"}
-        assert turn(stream_fault=broken).stream_fault == StreamFault(
-            BreakKind.ERROR, 0, FaultKind.OVERLOADED, "Too much"
+        assert turn(stream_fault=broken).stream_fault == ScriptStreamFault(
+            StreamFaultKind.ERROR, 0, FaultKind.OVERLOADED, "Too much"
         )
 
     def test_what_a_turn_may_expect(self) -> None:
@@ -298,7 +298,7 @@ class TestMistakes:
             ('{"name": "\\ud800"}', "json", "s.json:1: name: half a character: a surrogate without its other half"),
         ],
     )  # fmt: skip
-    def test_what_is_not_of_its_form_is_told(self, text: str, form: Form, told: str) -> None:
+    def test_what_is_not_of_its_form_is_told(self, text: str, form: ScriptFormat, told: str) -> None:
         """SCRIPT-3.1, SCRIPT-1.5: With the line, and in words that say what is wrong."""
         assert told in problems(text, form)
 
@@ -388,7 +388,7 @@ class TestBounds:
     """SCRIPT-1.5: Nothing costs more than its size."""
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_size_is_bounded(self, form: Form) -> None:
+    def test_size_is_bounded(self, form: ScriptFormat) -> None:
         """SCRIPT-1.5: A script that is too large is refused before it is read."""
         assert "bytes are too many" in problems(b" " * (1 << 20) + b" ", form)[0]
 
@@ -396,12 +396,12 @@ class TestBounds:
         ("opening", "form"),
         [('{"turns":' + "[" * 100_000, "json"), ("[" * 100_000, "yaml"), ("a = " + "[" * 100_000, "toml")],
     )
-    def test_depth_is_bounded(self, opening: str, form: Form) -> None:
+    def test_depth_is_bounded(self, opening: str, form: ScriptFormat) -> None:
         """SCRIPT-1.5: Brackets without end are a problem, not a crash."""
         assert problems(opening, form) == (f"s.{form}: nested too deep; at most 64 levels",)
 
     @pytest.mark.parametrize("form", ["json", "yaml"])
-    def test_sound_depth_is_bounded(self, form: Form) -> None:
+    def test_sound_depth_is_bounded(self, form: ScriptFormat) -> None:
         """SCRIPT-1.5: Also where every bracket is closed."""
         deep = "[" * 80 + "]" * 80
         text = '{"turns": [{"type": "tool_calls", "calls": [{"name": "f", "arguments": ' + deep + "}]}]}"
@@ -442,7 +442,7 @@ SOUND = json.loads(ORIGINAL)
 @example(b"--- a\n--- b", "yaml")
 @example(b"a = 0x" + b"f" * 10_000, "toml")
 @example(b"1" * 10_000, "json")
-def test_any_bytes_are_a_script_or_a_script_error(data: bytes, form: Form) -> None:
+def test_any_bytes_are_a_script_or_a_script_error(data: bytes, form: ScriptFormat) -> None:
     """SCRIPT-3.4: No bytes make reading fail in another way."""
     assert told_or_read(data, form)
 
@@ -465,7 +465,7 @@ ALMOST = st.recursive(
 
 
 @given(st.lists(st.dictionaries(KEYS, ALMOST) | ALMOST, max_size=3), st.sampled_from(["json", "yaml"]))
-def test_almost_scripts_are_a_script_or_a_script_error(turns: list[Any], form: Form) -> None:
+def test_almost_scripts_are_a_script_or_a_script_error(turns: list[Any], form: ScriptFormat) -> None:
     """SCRIPT-3.4: Right keys with wrong values are told, whatever they are."""
     found = told_or_read(json.dumps({"turns": turns}).encode(), form)
 

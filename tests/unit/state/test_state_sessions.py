@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmsim.state.holders import holder, lives, own_holder, started_of
-from llmsim.state.sessions import Claim, Failure, Judgement, OutdatedError, Sessions
+from llmsim.state.sessions import Failure, Judgement, OutdatedError, Sessions, TurnLease
 
 FORK = multiprocessing.get_context("fork")
 YES = Judgement()
@@ -85,7 +85,7 @@ class TestClaims:
         """SESS-1.1: Two requests at once get two turns."""
         first, second = (sessions.play("a", "s", 1, lambda _: YES) for _ in range(2))
 
-        assert (first, second) == (Claim("a", "s", 0, 1), Claim("a", "s", 1, 2))
+        assert (first, second) == (TurnLease("a", "s", 0, 1), TurnLease("a", "s", 1, 2))
 
     def test_a_turn_that_is_handed_back_goes_to_the_next(self, sessions: Sessions) -> None:
         """SESS-1.3: What a worker could not play is played for the next request, and counts once."""

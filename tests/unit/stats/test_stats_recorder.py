@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.exchange import FaultKind
+from llmsim.domain import FaultKind
 from llmsim.stats import Block, Outcome, Recorder, layout, snapshot
 
 NOW = 1000.0

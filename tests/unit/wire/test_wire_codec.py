@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
+from llmsim.domain import TokenizedText
 from llmsim.errors import InvalidFieldError, InvalidJsonError
-from llmsim.exchange import Passage
-from llmsim.wire.codec import PassageMemo, decoder, escaped, spans
+from llmsim.wire.codec import TokenizedTextMemo, decoder, escaped, spans
 
 
 class Circle(Struct, tag_field="kind", tag="circle"):
@@ -333,11 +333,11 @@ def test_what_is_derived_is_kept_while_the_passage_lives() -> None:
     """ARCH-4.3: A pooled passage is derived from once; one that is gone leaves nothing behind."""
     derived: list[str] = []
 
-    def derive(text: Passage) -> str:
+    def derive(text: TokenizedText) -> str:
         derived.append(text.text)
         return text.text.upper()
 
-    memo = PassageMemo(derive)
+    memo = TokenizedTextMemo(derive)
     text = passage("a")
     alive = weakref.ref(text)
     twice = [memo(text), memo(text)]

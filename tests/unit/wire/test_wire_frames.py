@@ -3,14 +3,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.wire.frames import SSE_DONE, Run, broken_off, single, sse
+from llmsim.wire.frames import SSE_DONE, FrameBatch, broken_off, single, sse
 
 
 @given(st.data())
 def test_neighbouring_frames_are_put_together_as_they_are_alone(data: st.DataObject) -> None:
     """LAT-3.3: What leaves in one write is the bytes of each event, one behind the other."""
     bodies = data.draw(st.lists(st.binary(max_size=5), min_size=1, max_size=12))
-    run = Run(data.draw(st.binary(max_size=4)), bodies, data.draw(st.binary(max_size=4)), range(len(bodies)))
+    run = FrameBatch(
+        data.draw(st.binary(max_size=4)), bodies, data.draw(st.binary(max_size=4)), range(len(bodies))
+    )
     start = data.draw(st.integers(0, len(bodies) - 1))
     stop = data.draw(st.integers(start + 1, len(bodies)))
 
@@ -25,7 +27,7 @@ def test_a_single_frame_carries_no_token() -> None:
     run = single(b"data: {}\n\n", 7)
 
     assert run.data(0, 1) == b"data: {}\n\n"
-    assert list(run.ends) == [7]
+    assert list(run.required_tokens) == [7]
     assert list(run.tokens) == []
 
 
@@ -52,12 +54,12 @@ def test_a_broken_stream_is_a_beginning(numbers: list[list[int]], after: int) ->
     for run in numbers:
         own = ends[at : at + len(run)]
         bodies = tuple(b"%d" % (at + index) for index in range(len(own)))
-        runs.append(Run(b"<", bodies, b">", tuple(own), (1,) * len(own) if len(own) % 2 else ()))
+        runs.append(FrameBatch(b"<", bodies, b">", tuple(own), (1,) * len(own) if len(own) % 2 else ()))
         at += len(own)
 
     kept = broken_off(runs, after)
 
     left = sum(end <= after for end in ends)
     whole = b"".join(b"<%d>" % number for number in range(left))
-    assert b"".join(run.data(0, len(run.ends)) for run in kept) == whole
-    assert all(len(run.tokens) in (0, len(run.ends)) for run in kept)
+    assert b"".join(run.data(0, len(run.required_tokens)) for run in kept) == whole
+    assert all(len(run.tokens) in (0, len(run.required_tokens)) for run in kept)

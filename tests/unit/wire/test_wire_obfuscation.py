@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.wire.obfuscation import padding
+from llmsim.providers.openai_family.obfuscation import padding
 
 
 @given(st.integers(0, 10_000), st.integers(0, 100_000))

@@ -1,0 +1,48 @@
+"""What goes wrong on purpose, instead of an answer or in the middle of it."""
+
+import enum
+
+import msgspec
+
+
+class FaultKind(enum.Enum):
+    """A simulated failure; the value is the word of settings and stats."""
+
+    RATE_LIMIT = "rate_limit"
+    SERVER_ERROR = "server_error"
+    OVERLOADED = "overloaded"
+    TIMEOUT = "timeout"
+    INVALID_REQUEST = "invalid_request"
+    AUTHENTICATION = "authentication"
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A simulated failure of one request.
+
+    Attributes:
+        kind: What fails; the provider decides status and words, unless they are given.
+        delay: Seconds after the request's arrival at which the failure is answered; >= 0.
+        retry_after: Seconds the client is told to wait before it tries again; None to tell nothing.
+        message: What is said, as it is; None for the provider's own words.
+        status: HTTP status; None for the provider's own.
+    """
+
+    kind: FaultKind
+    delay: float = 0.0
+    retry_after: float | None = None
+    message: str | None = None
+    status: int | None = None
+
+
+class StreamFault(msgspec.Struct, frozen=True):
+    """How an answer breaks off.
+
+    Attributes:
+        after: Tokens of each choice that are made before; >= 0. An answer that is no longer breaks before its last token.
+        fault: What goes wrong, and counts.
+        cut: Whether the connection is cut without a word; otherwise the fault is told.
+    """
+
+    after: int
+    fault: Fault
+    cut: bool = False

@@ -1,0 +1,190 @@
+"""What one request is answered: who says what, in which tokens, and when.
+
+Decisions:
+* Text travels as a `TokenizedText`: the pieces a tokenizer would stream, each with the number
+  of tokens that must exist before it may be seen. A piece is one token, or several
+  joined where one token alone is not whole UTF-8.
+* A passage is compared by identity and never changes, so that what renderers derive from
+  it (its JSON escape) can be kept beside it for as long as it lives.
+* What a request or an answer is made of cannot lead back to itself, so the garbage collector need not look at it
+  (`gc=False`). PERF: 1,000 open streams make it look 40 % less often.
+"""
+
+import enum
+
+import msgspec
+
+from llmsim.domain.fault import StreamFault
+from llmsim.domain.schedule import Schedule
+from llmsim.domain.tool import ToolCall
+
+
+class SegmentKind(enum.Enum):
+    """What a run of tokens is."""
+
+    REASONING = "reasoning"
+    TEXT = "text"
+    REFUSAL = "refusal"
+    CALL = "call"
+
+
+class FinishReason(enum.Enum):
+    """Why a choice ended; renderers map it to the provider's word."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+
+
+class TokenizedText(msgspec.Struct, frozen=True, eq=False, weakref=True):
+    """Text cut into the pieces in which it is streamed.
+
+    Attributes:
+        pieces: Consecutive non-empty texts; joined they are the whole.
+        cumulative_tokens: `cumulative_tokens[i]` is how many of the passage's tokens exist when piece `i` is complete; strictly rising.
+    """
+
+    pieces: tuple[str, ...]
+    cumulative_tokens: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the whole passage."""
+        return self.cumulative_tokens[-1] if self.cumulative_tokens else 0
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.pieces)
+
+
+class TokenLogprob(msgspec.Struct, frozen=True, gc=False):
+    """How probable a token was.
+
+    Attributes:
+        token: Its bytes.
+        logprob: Natural logarithm of its probability; <= 0.
+        top: The most probable tokens at its place with their logarithms, as many as were asked for, the most probable
+            first; mostly the token is the first of them.
+    """
+
+    token: bytes
+    logprob: float
+    top: tuple[tuple[bytes, float], ...] = ()
+
+
+class Segment(msgspec.Struct, frozen=True, gc=False):
+    """A run of one kind inside a choice.
+
+    Attributes:
+        kind: What it is.
+        tokens: Completion tokens it costs; >= 0.
+        passage: Its text, of a call the arguments; None where the provider keeps it hidden (reasoning in chat
+            completions).
+        lead: Tokens that exist before those of the passage: a call's name.
+        call: What is called; None unless it is a call.
+        odds: For each piece of the passage the tokens it is made of; empty where nobody asked.
+    """
+
+    kind: SegmentKind
+    tokens: int
+    passage: TokenizedText | None = None
+    lead: int = 0
+    call: ToolCall | None = None
+    odds: tuple[tuple[TokenLogprob, ...], ...] = ()
+
+
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """One answer.
+
+    Attributes:
+        segments: In the order in which their tokens come into being.
+        finish: Why it ended.
+        stopped_by: The stop text before which it ended; None if it ended otherwise.
+    """
+
+    segments: tuple[Segment, ...]
+    finish: FinishReason
+    stopped_by: str | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Completion tokens of this choice."""
+        # PERF: 0.1 us against 0.4 us for the sum of a generator, several times a request.
+        tokens = 0
+        for segment in self.segments:
+            tokens += segment.tokens
+        return tokens
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """What the turn costs, in tokens.
+
+    Attributes:
+        prompt: Tokens of the prompt, whether they were cached or not.
+        completion: Tokens of all choices, reasoning included.
+        reasoning: The part of `completion` that is reasoning.
+        cached: The part of `prompt` that was read from the prompt cache.
+        cache_written: The part of `prompt` that was written to the prompt cache, by the seconds it is kept there.
+    """
+
+    prompt: int
+    completion: int
+    reasoning: int = 0
+    cached: int = 0
+    cache_written: dict[int, int] = {}
+
+    @property
+    def total(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt + self.completion
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What one request is answered.
+
+    Attributes:
+        id: Unique among all workers and restarts; renderers put their prefix before it.
+        created: Unix time in seconds.
+        model: Model id as requested.
+        choices: At least one. They come into being side by side: token `k` of each exists at `schedule.due(k)`.
+        usage: What is reported and counted.
+        schedule: When the tokens of a choice exist.
+        breakage: Where it breaks off; None if it does not.
+        vectors: What stands for each message of the prompt, as little-endian 32-bit floats; empty where none are wanted.
+    """
+
+    id: str
+    created: int
+    model: str
+    choices: tuple[Choice, ...]
+    usage: Usage
+    schedule: Schedule
+    vectors: tuple[bytes, ...] = ()
+    breakage: StreamFault | None = None
+
+    @property
+    def broken_at(self) -> int | None:
+        """Tokens of each choice after which it breaks off, before its end; None if it does not."""
+        return None if self.breakage is None else max(0, min(self.breakage.after, self.length - 1))
+
+    @property
+    def made(self) -> int:
+        """Completion tokens that come into being."""
+        end = self.broken_at
+        if end is None:
+            return self.usage.completion
+        return sum(min(end, choice.tokens) for choice in self.choices)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest choice."""
+        choices = self.choices
+        # PERF: 0.2 us against 0.9 us, several times a request.
+        return choices[0].tokens if len(choices) == 1 else max(choice.tokens for choice in choices)
+
+    @property
+    def due(self) -> float:
+        """When the turn is whole, in seconds after the request arrived; reading a prompt takes time, too."""
+        return self.schedule.due(self.length or 1)

@@ -1,0 +1,235 @@
+"""Texts and numbers that a schema asks for.
+
+Decisions:
+* A value comes from the message, from the schema's own examples, or from what is believable for its name, whichever is
+  the first to fit; what fits no bounds is made to their measure.
+* A text has at most 10 000 characters, whatever the schema asks for.
+"""
+
+import math
+from collections.abc import Iterator
+from random import Random
+
+from llmsim.json_instances import formats, kinds, patterns
+from llmsim.json_instances.common_words import COMMON_WORDS
+from llmsim.json_instances.hints import Hints
+from llmsim.json_instances.shape import Shape
+from llmsim.json_schema import regexes
+from llmsim.json_schema.validation import is_multiple
+
+_MOST_CHARACTERS = 10_000
+_TRIES = 40
+_FAR = 10**6
+_FARTHEST = 10**15
+_NEAR = 100
+_DESCRIBED = 200
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "age": (18, 80),
+    "confidence": (0.5, 0.99),
+    "count": (1, 10),
+    "day": (1, 28),
+    "hour": (8, 20),
+    "latitude": (-60, 60),
+    "lat": (-60, 60),
+    "limit": (1, 20),
+    "longitude": (-180, 180),
+    "lng": (-180, 180),
+    "lon": (-180, 180),
+    "minute": (0, 59),
+    "month": (1, 12),
+    "page": (1, 3),
+    "percent": (1, 100),
+    "probability": (0.05, 0.95),
+    "quantity": (1, 10),
+    "rating": (1, 5),
+    "score": (0.5, 0.99),
+    "temperature": (5, 30),
+    "year": (2020, 2026),
+}
+"""Where numbers of these names lie."""
+
+
+def text(shape: Shape, name: str, clues: Hints | None, dice: Random) -> str:
+    """Make a text.
+
+    Args:
+        shape: What is asked of it.
+        name: What it is called where it stands.
+        clues: What the message offers; None if nothing but the schema is to be asked.
+        dice: They decide about the rest.
+    """
+    kind = kinds.kind_of(name[:_DESCRIBED], shape.description[:_DESCRIBED])
+    for candidate in _candidates(shape, kind, name[:_DESCRIBED], clues, dice):
+        if _fits(shape, candidate):
+            return candidate
+    for pattern in shape.patterns:
+        made = patterns.text(
+            pattern, dice, lambda one: _fits(shape, one, is_made=True), shape.shortest, shape.longest
+        )
+        if made is not None:
+            return made
+    if shape.patterns:
+        # What matches one of them is nearer than what matches none.
+        return patterns.text(shape.patterns[0], dice, lambda _: True) or ""
+    return _sized(shape, dice)
+
+
+def _candidates(shape: Shape, kind: str, name: str, clues: Hints | None, dice: Random) -> Iterator[str]:
+    if clues is not None:
+        yield from clues.texts(kind, shape.format, name)
+        suggested = [one for one in shape.suggestions if isinstance(one, str) and one]
+        if suggested:
+            yield dice.choice(suggested)
+        if not shape.format and (example := kinds.exemplified(shape.description[:_DESCRIBED])):
+            yield example
+    if shape.format and (made := formats.text(shape.format, dice)) is not None:
+        yield made
+        if shape.patterns and shape.format == "email":
+            # Zod sends a pattern beside the format, one that only short texts can be tried with.
+            yield from ("ann@example.com", "bob@example.com")
+    elif shape.patterns and clues is not None and kinds.is_known(kind):
+        yield kinds.believable(kind, dice)
+    elif not shape.patterns:
+        if clues is not None:
+            yield kinds.believable(kind, dice)
+        yield kinds.phrase(dice, 2, 4)
+        yield kinds.phrase(dice, 1, 1)
+
+
+def _fits(shape: Shape, made: str, *, is_made: bool = False) -> bool:
+    """Tell whether a text fits; `is_made` if it was made by a pattern, and so is likely to match."""
+    if not shape.shortest <= len(made) <= shape.longest:
+        return False
+    if not is_made and any(len(made) > regexes.reach(pattern) for pattern in shape.patterns):
+        return False
+    return all(regexes.matches(pattern, made) for pattern in shape.patterns)
+
+
+def _sized(shape: Shape, dice: Random) -> str:
+    """Make words of a length between the bounds."""
+    words = ""
+    while len(words) < min(shape.shortest, _MOST_CHARACTERS) or not words:
+        words += (" " if words else "") + dice.choice(COMMON_WORDS)
+    words = words[: int(min(shape.longest, _MOST_CHARACTERS))]
+    return words[:-1] + "s" if words.endswith(" ") else words
+
+
+def number(shape: Shape, name: str, clues: Hints | None, dice: Random, *, is_integer: bool) -> float:
+    """Make a number.
+
+    Args:
+        shape: What is asked of it.
+        name: What it is called where it stands.
+        clues: What the message offers; None if nothing but the schema is to be asked.
+        dice: They decide about the rest.
+        is_integer: Whether it must be one.
+    """
+    if clues is not None:
+        for candidate in clues.numbers():
+            if _is_within(shape, candidate) and (not is_integer or candidate == int(candidate)):
+                return int(candidate) if is_integer else candidate
+        suggested = [
+            one for one in shape.suggestions if isinstance(one, int | float) and not isinstance(one, bool)
+        ]
+        if (
+            suggested
+            and _is_within(shape, one := dice.choice(suggested))
+            and (not is_integer or one == int(one))
+        ):
+            return int(one) if is_integer else one
+    low, high = _range(shape, name)
+    if is_integer or (shape.multiples and all(isinstance(of, int) for of in shape.multiples)):
+        return _integer(shape, low, high, dice)
+    return _float(shape, low, high, dice)
+
+
+def _range(shape: Shape, name: str) -> tuple[float, float]:
+    """Give bounds that lie near each other, inside those of the schema."""
+    low, high = (bound[0] if bound else None for bound in (shape.least, shape.most))
+    words = name.lower().replace("-", "_").split("_")
+    usual = next((_RANGES[word] for word in words if word in _RANGES), (1, _NEAR))
+    if low is None and high is None:
+        return usual
+    if low is None:
+        assert high is not None
+        return (usual[0], min(high, usual[1])) if high >= usual[0] else (high - _NEAR, high)
+    if high is None:
+        return (max(low, usual[0]), usual[1]) if low <= usual[1] else (low, low + _NEAR)
+    if max(low, usual[0]) < min(high, usual[1]) and usual != (1, _NEAR):
+        return max(low, usual[0]), min(high, usual[1])
+    if high > _FAR and low < _FAR:
+        high = max(_FAR, low + 1)
+    if low < -_FAR and high > -_FAR:
+        low = min(-_FAR, high - 1)
+    return low, high
+
+
+def counted(shape: Shape, count: int) -> list[float]:
+    """Give so many numbers one after the other, from the bound that there is; what bars them aside."""
+    step = _step(shape) if all(of == int(of) for of in shape.multiples) else shape.multiples[0]
+    falls = shape.least is None and shape.most is not None
+    bound = shape.most if falls else shape.least
+    near = max(-_FARTHEST, min(_FARTHEST, bound[0] / step)) if bound else 0
+    first = math.floor(near) if falls else math.ceil(near)
+    return [_short((first - more if falls else first + more) * step) for more in range(count)]
+
+
+def _step(shape: Shape) -> int:
+    step = 1
+    for of in shape.multiples:
+        whole = int(of) if of == int(of) else 1
+        step = math.lcm(step, whole) if whole else step
+    return step
+
+
+def _integer(shape: Shape, low: float, high: float, dice: Random) -> int:
+    step = _step(shape)
+    first, last = -(-math.ceil(low) // step), math.floor(high) // step
+    if first > last:
+        # No multiple lies as near as that; the nearest outside may be allowed.
+        return _first_fitting(shape, [first * step, last * step])
+    for _ in range(_TRIES):
+        made = dice.randint(first, last) * step
+        if _is_within(shape, made):
+            return made
+    return _first_fitting(shape, [first * step, (first + 1) * step, last * step, (last - 1) * step])
+
+
+def _first_fitting(shape: Shape, candidates: list[int]) -> int:
+    return next((one for one in candidates if _is_within(shape, one)), candidates[0])
+
+
+def _float(shape: Shape, low: float, high: float, dice: Random) -> float:
+    if shape.multiples:
+        step = max(shape.multiples)
+        first, last = (int(max(-1e15, min(1e15, bound / step))) for bound in (low, high))
+        for _ in range(_TRIES):
+            made = _short(dice.randint(min(first, last) - 1, max(first, last) + 1) * step)
+            if _is_within(shape, made):
+                return made
+        return 0 if _is_within(shape, 0) else _short(first * step)
+    span = high - low
+    for digits in (1, 2, 4, 8):
+        made = round(low + dice.random() * span, digits)
+        if _is_within(shape, made):
+            return made
+    made = low + dice.random() * span
+    if _is_within(shape, made):
+        return made
+    edges = (low, high, math.nextafter(low, math.inf), math.nextafter(high, -math.inf), low / 2 + high / 2)
+    return next((one for one in edges if _is_within(shape, one)), low)
+
+
+def _short(value: float) -> float:
+    """Give `value` without the dust of a multiplication."""
+    rounded = round(value, 10)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def _is_within(shape: Shape, value: float) -> bool:
+    if shape.least is not None and (value < shape.least[0] or (value == shape.least[0] and shape.least[1])):
+        return False
+    if shape.most is not None and (value > shape.most[0] or (value == shape.most[0] and shape.most[1])):
+        return False
+    return all(is_multiple(value, of) for of in shape.multiples)

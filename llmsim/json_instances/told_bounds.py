@@ -1,0 +1,63 @@
+"""Bounds that a schema tells in the words of a description, for an API that does not take them as keywords.
+
+Decisions:
+* Clients take bounds out of schemas and append them to descriptions, "so that the model might follow them", and judge the
+  answer by them: the Anthropic SDK as `{minimum: 1, minLength: 2}`, the AI SDK as `minimum: 1; min length: 2.`. A
+  well-behaved model follows them.
+  Source: anthropic SDK 2.12, lib/_parse/_transform.py; @ai-sdk/anthropic, sanitize-json-schema.ts.
+* A keyword of the schema itself outweighs what is told.
+"""
+
+import functools
+import json
+import re
+from typing import Any
+
+from llmsim.json_schema import keywords
+
+_TOLD = re.compile(r"(?:\A|\n\n)\{([^\n]{1,2000})\}\Z|(?:\A|\n)((?!\{)[a-z ]{3,20}: [^\n]{1,2000})\.\Z")
+_NEXT = re.compile(r"[,;] (?=[A-Za-z][A-Za-z ]{1,30}: )")
+_TEXTS = frozenset({"pattern"})
+_NUMBERS = frozenset(
+    {
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+    }
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def told_bounds(description: str) -> dict[str, Any]:
+    """Give the keywords that a description ends with; none for most. They are not to be changed."""
+    told = _TOLD.search(description)
+    pairs = (pair.partition(": ") for pair in _NEXT.split(told[1] or told[2])) if told else ()
+    bounds = {_keyword(named): _value(_keyword(named), text) for named, _, text in pairs}
+    return {
+        keyword: value
+        for keyword, value in bounds.items()
+        if value is not None and not keywords.complaint(keyword, value)
+    }
+
+
+def _keyword(named: str) -> str:
+    first, *others = named.split(" ")
+    return first + "".join(other.capitalize() for other in others)
+
+
+def _value(keyword: str, text: str) -> Any:
+    if keyword in _TEXTS:
+        return text
+    if keyword not in _NUMBERS:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, int | float) else None

@@ -1,0 +1,182 @@
+"""A request becomes a prompt, and options for those who render the answer.
+
+Decisions:
+* One type of body serves all that ask something of a model: creating, counting and compacting differ only in what
+  may be left out.
+* What the API refuses is refused here; what a model would refuse, where prompts are planned.
+"""
+
+from llmsim.domain import Image, Message, Prompt, ResponseFormat
+from llmsim.errors import InvalidFieldError
+from llmsim.providers.contract import ParsedRequest
+from llmsim.providers.openai_family.responses.dialect import Dialect
+from llmsim.providers.openai_family.responses.echo import echoed
+from llmsim.providers.openai_family.responses.history import messages
+from llmsim.providers.openai_family.responses.options import ResponseOptions
+from llmsim.providers.openai_family.responses.request import (
+    ClientEvent,
+    Generate,
+    JsonObject,
+    JsonSchema,
+    Request,
+    TextConfig,
+)
+from llmsim.providers.openai_family.responses.tools import read_choice, read_tools, tool_options
+from llmsim.providers.openai_family.strict_schemas import checked_schema
+from llmsim.wire.codec import decoder, encode
+
+_decode = decoder(Request)
+_decode_event = decoder(ClientEvent)
+_decode_generate = decoder(Generate)
+
+
+def parse(body: bytes, dialect: Dialect) -> ParsedRequest:
+    """Read a request to create a response.
+
+    Raises:
+        InvalidJsonError: It is not JSON.
+        InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
+    """
+    request = _decode(body)
+    if request.stream_options is not None and not request.stream:
+        raise InvalidFieldError(
+            ("stream_options",),
+            "conflict",
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+        )
+    return _created(request, dialect)
+
+
+def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest:
+    """Read a message that came over a WebSocket: `response.create`, its request flat or in `response`; always streamed.
+
+    Raises:
+        InvalidJsonError: It is not JSON.
+        InvalidFieldError: It is of another type, or a field is missing, wrong, out of range or contradicts another.
+    """
+    event = _decode_event(message)
+    nested = bytes(event.response)
+    body = message if nested in (b"", b"null") else nested
+    request = _decode(body)
+    # Source: openai SDK 3.54, responses_client_event_param.py: stream is implicit, background is not supported.
+    if request.background:
+        raise InvalidFieldError(
+            ("background",), "conflict", "The 'background' parameter is not supported over WebSocket."
+        )
+    request.stream = True
+    return _created(request, dialect, generate=_decode_generate(body).generate is not False)
+
+
+def _created(request: Request, dialect: Dialect, *, generate: bool = True) -> ParsedRequest:
+    if request.model is None:
+        raise InvalidFieldError(("model",), "missing", None)
+    if (
+        request.input is None
+        and request.previous_response_id is None
+        and request.conversation is None
+        and request.prompt is None
+    ):
+        raise InvalidFieldError(("input",), "missing", None)
+    if request.background and request.store is False:
+        raise InvalidFieldError(
+            ("background",), "conflict", "The 'background' parameter requires 'store' to be true."
+        )
+    return _ask(request, dialect, generate=generate)
+
+
+def parse_count(body: bytes, dialect: Dialect) -> ParsedRequest:
+    """Read a request to count input tokens: everything may be left out; without a model its id is empty.
+
+    Raises:
+        InvalidJsonError: It is not JSON.
+        InvalidFieldError: A field is wrong, out of range or contradicts another.
+    """
+    return _ask(_decode(body), dialect)
+
+
+def parse_compact(body: bytes, dialect: Dialect) -> ParsedRequest:
+    """Read a request to compact a conversation.
+
+    Raises:
+        InvalidJsonError: It is not JSON.
+        InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
+    """
+    request = _decode(body)
+    if request.model is None:
+        raise InvalidFieldError(("model",), "missing", None)
+    if request.input is None and request.previous_response_id is None:
+        raise InvalidFieldError(("input",), "missing", None)
+    return _ask(request, dialect)
+
+
+def _ask(request: Request, dialect: Dialect, *, generate: bool = True) -> ParsedRequest:
+    if request.previous_response_id is not None and request.conversation is not None:
+        raise InvalidFieldError(
+            ("previous_response_id",),
+            "conflict",
+            "The 'previous_response_id' and 'conversation' parameters cannot be used together.",
+        )
+    if isinstance(request.input, str):
+        items: tuple[bytes, ...] = (b'{"role":"user","content":%b}' % encode(request.input),)
+    else:
+        items = tuple(bytes(item) for item in request.input or ())
+    images: list[Image] = []
+    said = messages(items, images)
+    if request.instructions is not None:
+        said = (Message("developer", (request.instructions,)), *said)
+    offers = read_tools(request.tools) if request.tools else ()
+    tool_choice, shown_choice = read_choice(request, offers)
+    reasoning = request.reasoning
+    summary = None if reasoning is None else reasoning.summary or reasoning.generate_summary
+    streaming = request.stream_options
+    prompt = Prompt(
+        model=request.model or "",
+        messages=said,
+        images=tuple(images),
+        limit=request.max_output_tokens,
+        effort=None if reasoning is None else reasoning.effort,
+        summary=summary,
+        stream=bool(request.stream),
+        tools=tuple(tool for offer in offers for tool in offer.tools),
+        tool_choice=tool_choice,
+        form=None if request.text is None else _form(request.text),
+        logprobs=_logprobs(request),
+    )
+    options = ResponseOptions(
+        echo=echoed(request, tools=[offer.shown for offer in offers], tool_choice=shown_choice),
+        items=items,
+        instructed=request.instructions is not None,
+        previous=request.previous_response_id,
+        summary=summary,
+        sealed=dialect.seals_reasoning or "reasoning.encrypted_content" in (request.include or ()),
+        store=request.store is not False,
+        background=request.background is True,
+        generate=generate,
+        obfuscation=streaming is None or streaming.include_obfuscation is not False,
+        service_tier=request.service_tier or "auto",
+        metadata=request.metadata or {},
+        tools=tool_options(request, offers),
+    )
+    return ParsedRequest(prompt, options)
+
+
+def _form(text: TextConfig) -> ResponseFormat | None:
+    match text.format:
+        case JsonObject():
+            return ResponseFormat()
+        case JsonSchema(name=name, schema=schema, strict=strict):
+            path = ("text", "format", "schema")
+            if bytes(schema) == b"null":
+                raise InvalidFieldError(path, "type", "object", None)
+            return ResponseFormat(
+                checked_schema(schema, path, "response_format", name, strict=strict is True), name
+            )
+        case _:
+            return None
+
+
+def _logprobs(request: Request) -> int | None:
+    """Tell how many alternatives are wanted: `top_logprobs` alone asks for nothing, the API then tells none."""
+    if "message.output_text.logprobs" not in (request.include or ()):
+        return None
+    return request.top_logprobs or 0

@@ -1,0 +1,111 @@
+"""Script files: read one by one, or all of a directory."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import msgspec
+
+from llmsim.errors import ScriptError
+from llmsim.scripts import Script, ScriptFormat, read
+
+SUFFIXES: dict[str, ScriptFormat] = {".json": "json", ".toml": "toml", ".yaml": "yaml", ".yml": "yaml"}
+
+
+class ScriptFile(msgspec.Struct, frozen=True):
+    """A script and what it was read from.
+
+    Attributes:
+        path: The file, as it was named.
+        form: How it is written.
+        data: What it holds.
+        script: What that says.
+    """
+
+    path: Path
+    form: ScriptFormat
+    data: bytes
+    script: Script
+
+
+def read_script_file(path: Path, profiles: Collection[str]) -> ScriptFile:
+    """Read a script file; its form is told by its suffix or, without one, guessed.
+
+    Args:
+        path: The file.
+        profiles: Names of the latency profiles.
+
+    Raises:
+        ScriptError: It cannot be read or played. Tells everything that is wrong with it.
+    """
+    form = SUFFIXES.get(path.suffix.lower())
+    if form is None and path.suffix:
+        raise ScriptError((f"{path}: unknown form {path.suffix}. One of: {', '.join(SUFFIXES)}",))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ScriptError((f"{path}: cannot be read: {error.strerror}",)) from None
+    if form is not None:
+        return ScriptFile(path, form, data, read(data, form, str(path), profiles=profiles))
+    form = _guessed(data)
+    try:
+        return ScriptFile(path, form, data, read(data, form, str(path), profiles=profiles))
+    except ScriptError as error:
+        hint = f"{path}: taken for {form.upper()}, as it has no suffix; name it {', '.join(SUFFIXES)} if it is not"
+        raise ScriptError((hint, *error.problems)) from None
+
+
+def _guessed(data: bytes) -> ScriptFormat:
+    """Guess the form of a file without a suffix: JSON begins with a brace; YAML's turns end in a colon, TOML's do not."""
+    text = data.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith((b"{", b"[")) and not text.startswith(b"[["):
+        return "json"
+    for line in text.splitlines():
+        if line.startswith(b"#") or not line.strip():
+            continue
+        return "toml" if line.startswith(b"[") or b"=" in line.partition(b":")[0] else "yaml"
+    return "yaml"
+
+
+def read_scripts(
+    directory: Path | None, default: Path | None, profiles: Collection[str]
+) -> dict[str, ScriptFile]:
+    """Read the scripts of a server, by name: those of a directory by the names of their files, and `default`.
+
+    Args:
+        directory: Where named scripts are; None for nowhere.
+        default: The server's own script; None for none.
+        profiles: Names of the latency profiles.
+
+    Raises:
+        ScriptError: Any cannot be read or played, or two have one name. Tells everything that is wrong with all of them.
+    """
+    problems: list[str] = []
+    found: dict[str, ScriptFile] = {}
+    named = [("default", default)] if default is not None else []
+    try:
+        named += _named(directory) if directory is not None else ()
+    except ScriptError as error:
+        problems += error.problems
+    for name, path in named:
+        try:
+            file = read_script_file(path, profiles)
+        except ScriptError as error:
+            problems += error.problems
+            continue
+        if name in found:
+            problems.append(
+                f"{path}: the script {name!r} is also in {found[name].path}; name one of them otherwise"
+            )
+        found[name] = file
+    if problems:
+        # The default may be one of the directory, too: its mistakes are told once.
+        raise ScriptError(tuple(dict.fromkeys(problems)))
+    return found
+
+
+def _named(directory: Path) -> Iterator[tuple[str, Path]]:
+    try:
+        paths = sorted(directory.iterdir())
+    except OSError as error:
+        raise ScriptError((f"scripts.dir: cannot read {str(directory)!r}: {error.strerror}",)) from None
+    return ((path.stem, path) for path in paths if path.suffix.lower() in SUFFIXES)

@@ -1,0 +1,261 @@
+"""How gunicorn hosts llmsim: its settings, and what the master does around its workers.
+
+`llmsim serve` and `gunicorn -c gunicorn.conf.py` both take everything from here, so they are the same server.
+
+Decisions:
+* Sockets that share a port balance accepts evenly (one shared socket gave four workers 539/326/86/49
+  of 1,000 connections), but let a second instance bind the same port in silence: the master holds a
+  lock on the port and tries it without sharing before it starts.
+* Stats block, lock and sockets belong to the master and outlive reloads; a slot is claimed before a
+  worker's fork and settled when the worker is dead, however it died.
+* A reload with a faulty configuration keeps the one in force and says so.
+"""
+
+import errno
+import fcntl
+import gc
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from llmsim.catalogue import load_catalogue
+from llmsim.config import Settings, load
+from llmsim.errors import ConfigError, LlmsimError
+from llmsim.providers.registry import endpoint_labels
+from llmsim.server.asgi import Application
+from llmsim.server.listeners import Listeners, tried_without_sharing
+from llmsim.server.worker import Worker
+from llmsim.state.directory import run_directory
+from llmsim.state.shared import KINDS
+from llmsim.stats import Block, available_cores, block_name, is_alive
+
+_SPARE_SLOTS = 16
+
+
+def _announce_nothing(settings: Settings) -> None:
+    """Say nothing."""
+
+
+class Master:
+    """The master process's side of llmsim.
+
+    Attributes:
+        settings: Those in force.
+        announce: Called with the settings when the server is ready; the place for a banner.
+    """
+
+    def __init__(self) -> None:
+        self.settings: Settings | None = None
+        self.announce: Callable[[Settings], None] = _announce_nothing
+        self._block: Block | None = None
+        self._listeners: Listeners | None = None
+        self._lock = -1
+        self._terminal = os.isatty(0)
+
+    def configure(self) -> dict[str, Any]:
+        """Read the settings from the environment and give gunicorn's from them; again at each reload.
+
+        Raises:
+            ConfigError: At the first reading; later the settings in force are kept.
+        """
+        try:
+            settings = load(environ=os.environ, profiles=load_catalogue().profiles).settings
+        except LlmsimError as error:
+            if self.settings is None:
+                raise
+            _say(f"the configuration in force is kept: {error}")
+        else:
+            self.settings = self._in_place(settings)
+        return self._gunicorn(self.settings)
+
+    def _in_place(self, settings: Settings) -> Settings:
+        """Keep host and port over a reload: sockets, lock and stats block are bound to them."""
+        if self.settings is None:
+            return settings
+        new, old = settings.server, self.settings.server
+        if (new.host, new.port) != (old.host, old.port):
+            _say(f"host and port take effect at a restart; still listening on {address(old.host, old.port)}")
+        return replace(settings, server=replace(new, host=old.host, port=old.port))
+
+    def _gunicorn(self, settings: Settings) -> dict[str, Any]:
+        server = settings.server
+        return {
+            "wsgi_app": "llmsim.server.master:create_application()",
+            "worker_class": f"{Worker.__module__}.{Worker.__qualname__}",
+            "bind": [address(server.host, server.port)],
+            "workers": worker_count(settings),
+            "loglevel": server.log_level,
+            "accesslog": "-" if server.access_log else None,
+            "backlog": server.backlog,
+            "keepalive": server.keepalive_secs,
+            "timeout": server.timeout_secs,
+            "graceful_timeout": server.graceful_timeout_secs,
+            "proc_name": f"llmsim:{server.port}",
+            "preload_app": True,
+            # NOTE: off, because it would have each worker make its own sockets; see `listeners`.
+            "reuse_port": False,
+            # Its socket would stand in the home directory; signals do all that is needed.
+            "control_socket_disable": True,
+            "on_starting": self.on_starting,
+            "on_reload": self.on_reload,
+            "when_ready": self.when_ready,
+            "nworkers_changed": self.nworkers_changed,
+            "pre_fork": self.pre_fork,
+            "post_fork": self.post_fork,
+            "child_exit": self.child_exit,
+            "on_exit": self.on_exit,
+        }
+
+    def application(self) -> Application:
+        """Load the application by the settings in force."""
+        if self.settings is None:
+            raise ConfigError("the host is not configured")
+        return Application(self.settings)
+
+    def on_starting(self, server: Any) -> None:
+        """Take the port and make the stats block; gunicorn calls it before the first worker."""
+        host, port = server.cfg.address[0][:2]
+        assert self.settings is not None
+        try:
+            self._take_port(host, port)
+            self._block = Block.create(
+                block_name(port),
+                endpoints=endpoint_labels(),
+                slots=2 * server.cfg.workers + _SPARE_SLOTS,
+                now=time.monotonic(),
+            )
+            _sweep(run_directory(self.settings.server.run_dir, os.environ))
+            application = server.app.wsgi()
+            application.shared.restart()
+            application.publish_scripts()
+        except LlmsimError as error:
+            _say(str(error))
+            sys.exit(1)
+        _raise_descriptor_limit()
+        self._listeners = Listeners(host, port, server.cfg.backlog, server.log)
+        server.LISTENERS = self._listeners.sockets
+
+    def _take_port(self, host: str, port: int) -> None:
+        assert self.settings is not None
+        path = run_directory(self.settings.server.run_dir, os.environ) / f"{port}.lock"
+        self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        taken = (
+            f"port {port} is taken: {{}}. Stop that one, or choose another port with --port (or LLMSIM_PORT)."
+        )
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._lock, 32).decode().strip()
+            raise ConfigError(taken.format(f"another llmsim (pid {holder}) serves it")) from None
+        os.truncate(self._lock, 0)
+        os.write(self._lock, f"{os.getpid()}\n".encode())
+        if error := tried_without_sharing(host, port):
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigError(taken.format("another program listens there"))
+            raise ConfigError(f"cannot listen on {address(host, port)}: {error.strerror}")
+
+    def when_ready(self, server: Any) -> None:
+        """Leave what is loaded alone from now on, so that workers share it; tell that the server is up."""
+        gc.collect()
+        gc.freeze()
+        if self.settings is not None:
+            self.announce(self.settings)
+
+    def on_reload(self, server: Any) -> None:
+        """Load the application anew by the settings just read; new workers serve it."""
+        if self._terminal and not os.isatty(0):
+            # The hangup was the terminal's, and nobody is there to see the server go on.
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        try:
+            application = self.application()
+            application.publish_scripts()
+            server.app.callable = application
+        except LlmsimError as error:
+            _say(f"the application in force is kept: {error}")
+        else:
+            _say("settings were read anew; new workers take them")
+
+    def pre_fork(self, server: Any, worker: Any) -> None:
+        """Give the worker its socket and its part of the stats block."""
+        assert self._block is not None
+        assert self._listeners is not None
+        worker.block = self._block
+        worker.slot = self._block.claim(0)
+        worker.sockets = [self._listeners.hand_out(worker.age, server.num_workers)]
+
+    def post_fork(self, server: Any, worker: Any) -> None:
+        """Let go of the other workers' sockets, in the worker."""
+        assert self._listeners is not None
+        self._listeners.keep_only(worker.sockets[0])
+
+    def child_exit(self, server: Any, worker: Any) -> None:
+        """Settle what a dead worker left open."""
+        assert self._block is not None
+        assert self._listeners is not None
+        self._block.settle(worker.slot)
+        self._listeners.bury(worker.age)
+
+    def nworkers_changed(self, server: Any, new: int, old: int | None) -> None:
+        """Let go of the sockets that no worker is to serve any more."""
+        if self._listeners is not None:
+            self._listeners.shrink(new)
+
+    def on_exit(self, server: Any) -> None:
+        """Take the stats block away."""
+        server.app.wsgi().shared.remove()
+        if self._block is not None:
+            self._block.close()
+            self._block.unlink()
+
+
+def _say(message: str) -> None:
+    """Tell the operator, whatever the log level is."""
+    print(f"llmsim: {message}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what servers that were killed have left: files named by the pid of a process that is no more."""
+    for file in directory.glob("*.*"):
+        pid, _, kind = file.name.partition(".")
+        if pid.isdigit() and kind.startswith(KINDS) and not is_alive(int(pid)):
+            file.unlink(missing_ok=True)
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many open connections as the system lets this process have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def worker_count(settings: Settings) -> int:
+    """Tell how many workers are meant: 0 is one for each available core, at most 4."""
+    if settings.server.workers:
+        return settings.server.workers
+    return min(4, available_cores())
+
+
+def address(host: str, port: int) -> str:
+    """Write host and port as gunicorn takes them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+HOST = Master()
+"""This process's host."""
+
+
+def create_application() -> Application:
+    """Load the application as gunicorn does, by name; what keeps it from starting is told without a traceback."""
+    try:
+        return HOST.application()
+    except LlmsimError as error:
+        _say(str(error))
+        sys.exit(2)

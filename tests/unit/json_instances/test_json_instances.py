@@ -1,0 +1,396 @@
+"""Instances: they conform, whatever is asked for, and they repeat."""
+
+import json
+import random
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemas import PATTERNS, REAL, SCHEMAS, TOOLS, encoded
+
+from llmsim.json_instances.making import instance, json_instance
+from llmsim.json_schema.document import read
+from llmsim.json_schema.validation import conforms
+
+SEEDS = st.integers(0, 2**32)
+SAYINGS = st.sampled_from(
+    [
+        "",
+        "What's the weather in New York?",
+        "add 2 and 3",
+        'send "hi" to bob@acme.com on 2025-01-31',
+        "été à Paris",
+        "42",
+    ]
+)
+LENIENT = settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None, max_examples=150
+)
+
+
+def complaints(value: Any, schema: Any) -> list[str]:
+    """Ask jsonschema, formats included, what is wrong with a value."""
+    judge = jsonschema.Draft202012Validator(
+        schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    )
+    return [error.message for error in judge.iter_errors(value)]
+
+
+@LENIENT
+@given(SCHEMAS, SAYINGS, SEEDS)
+def test_the_text_is_an_instance(schema: Any, said: str, seed: int) -> None:
+    """FIT-2.1: What is written for a schema conforms to it, by the judgement of jsonschema."""
+    text = json_instance(encoded(schema), said, random.Random(seed))
+
+    assert complaints(json.loads(text), schema) == []
+
+
+@LENIENT
+@given(TOOLS, SAYINGS, SEEDS)
+def test_arguments_are_an_instance(schema: Any, said: str, seed: int) -> None:
+    """FIT-1.6: Arguments conform to the schema of their tool."""
+    made = json.loads(json_instance(encoded(schema), said, random.Random(seed)))
+
+    assert isinstance(made, dict)
+    assert complaints(made, schema) == []
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize(
+    "said", ["", "A paid invoice over 120 by transfer for bob@acme.com in Berlin, due 2025-03-04"]
+)
+def test_schemas_of_real_clients_are_served(name: str, said: str) -> None:
+    """FIT-2.1: Schemas as pydantic, zod and the guides write them have instances, under every seed."""
+    for seed in range(60):
+        made = instance(read(encoded(REAL[name])), said, random.Random(seed))
+
+        assert complaints(made, REAL[name]) == []
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_patterns_are_matched(pattern: str) -> None:
+    """FIT-2.1: Classes, groups, alternatives, repeats, anchors and references back are written out."""
+    schema = {"type": "string", "pattern": pattern}
+    for seed in range(60):
+        assert complaints(instance(read(encoded(schema)), "", random.Random(seed)), schema) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "least", "most"),
+    [
+        ("^[a-z]+$", 40, 50),
+        ("^a{2,}b*$", 30, 30),
+        ("^\\d+(-\\d+)*$", 25, 60),
+        ("^x", 20, 25),
+        ("x$", 20, 25),
+        ("^[A-Z][a-z]*$", 1, 1),
+        ("^(ab|c)*$", 10, 12),
+        ("^(a|b)*$", 0, 1),
+    ],
+)
+def test_patterns_go_with_lengths(pattern: str, least: int, most: int) -> None:
+    """FIT-2.1: A text has the pattern and the length that are both asked for."""
+    schema = {"type": "string", "pattern": pattern, "minLength": least, "maxLength": most}
+    for seed in range(30):
+        assert complaints(instance(read(encoded(schema)), "", random.Random(seed)), schema) == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "number", "minimum": 1e300},
+        {"type": "number", "exclusiveMinimum": 0.1, "exclusiveMaximum": 0.10000000001},
+        {"type": "number", "minimum": -1.7e308, "maximum": 1.7e308},
+        {"type": "integer", "minimum": 10**30, "maximum": 10**30 + 3},
+        {"type": "integer", "minimum": 0.5, "maximum": 1.5},
+        {"type": "integer", "exclusiveMinimum": 6, "exclusiveMaximum": 8},
+        {"type": "integer", "multipleOf": 9973},
+        {"type": "number", "multipleOf": 0.01, "minimum": 0, "maximum": 1},
+        {"type": "number", "multipleOf": 0.1, "minimum": 10, "maximum": 11},
+        {"type": "integer", "multipleOf": 2.0, "minimum": 3, "maximum": 5},
+        {"allOf": [{"type": "number", "multipleOf": 4}, {"multipleOf": 6, "minimum": 13}]},
+        {"type": "number", "maximum": -5},
+        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    ],
+)
+def test_numbers_keep_their_bounds(schema: Any) -> None:
+    """FIT-2.1: Bounds and multiples hold wherever they lie."""
+    for seed in range(30):
+        assert complaints(instance(read(encoded(schema)), "5 of 7.5", random.Random(seed)), schema) == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "items": {"type": "boolean"}, "uniqueItems": True, "minItems": 2},
+        {"type": "array", "items": {"enum": [1, 2, 3, 4, 5]}, "uniqueItems": True, "minItems": 5},
+        {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1, "maximum": 6},
+            "uniqueItems": True,
+            "minItems": 6,
+        },
+        {
+            "type": "array",
+            "items": {"type": "integer"},
+            "contains": {"minimum": 500, "type": "integer"},
+            "minContains": 2,
+        },
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string"}},
+            "unevaluatedProperties": False,
+            "minProperties": 1,
+        },
+        {
+            "type": "object",
+            "allOf": [{"properties": {"a": True}, "required": ["a"]}],
+            "unevaluatedProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {"country": {"enum": ["US", "CA"]}, "code": {"type": "string"}},
+            "required": ["country", "code"],
+            "if": {"properties": {"country": {"const": "US"}}},
+            "then": {"properties": {"code": {"pattern": "^\\d{5}$"}}},
+            "else": {"properties": {"code": {"pattern": "^[A-Z]\\d[A-Z]$"}}},
+        },
+        {
+            "anyOf": [{"type": "object", "required": ["a"]}, {"type": "object", "required": ["b"]}],
+            "properties": {"a": {"type": "null"}},
+        },
+        {"allOf": [{"anyOf": [{"const": 1}, {"const": 2}]}, {"anyOf": [{"const": 2}, {"const": 3}]}]},
+        {"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 5}]},
+        {"type": "string", "enum": ["a", "bb", "ccc"], "minLength": 2},
+        {"nullable": True, "type": "integer", "not": {"type": "null"}},
+        {"type": "object", "additionalProperties": {"$ref": "#"}},
+        {"$defs": {"a/b~c %": {"const": 5}}, "$ref": "#/$defs/a~1b~0c%20%25"},
+        {"type": "array", "items": {"$ref": "#"}, "minItems": 0},
+        {"type": "object", "properties": {"a": {"not": {}}, "b": {"type": "integer"}}, "required": ["b"]},
+        {
+            "type": "object",
+            "propertyNames": {"enum": ["u", "v"]},
+            "minProperties": 2,
+            "additionalProperties": {"type": "integer"},
+        },
+        {
+            "dependentRequired": {"a": ["b"], "b": ["c"]},
+            "type": "object",
+            "properties": {"a": {}, "b": {}, "c": {}},
+            "minProperties": 1,
+        },
+    ],
+    ids=lambda schema: " ".join(schema),
+)
+def test_keywords_go_together(schema: Any) -> None:
+    """FIT-2.1: What several keywords ask for holds at once."""
+    for seed in range(40):
+        assert complaints(instance(read(encoded(schema)), "", random.Random(seed)), schema) == []
+
+
+@pytest.mark.parametrize("said", ["", "hello", "Paris, 5"])
+def test_any_object_will_do(said: str) -> None:
+    """FIT-2.2: Without a schema the text is a JSON object."""
+    made = json.loads(json_instance(b"", said, random.Random(7)))
+
+    assert isinstance(made, dict)
+    assert made
+
+
+@LENIENT
+@given(SCHEMAS, SAYINGS, SEEDS)
+def test_a_seed_repeats_the_instance(schema: Any, said: str, seed: int) -> None:
+    """FIT-5.1: The same dice write the same text, whatever was written in between."""
+    first = json_instance(encoded(schema), said, random.Random(seed))
+    json_instance(encoded(schema), "another message", random.Random(seed + 1))
+
+    assert json_instance(encoded(schema), said, random.Random(seed)) == first
+
+
+def test_other_seeds_write_otherwise() -> None:
+    """FIT-5.1: What neither schema nor message decides is up to the dice."""
+    written = {json_instance(encoded(REAL["pydantic"]), "", random.Random(seed)) for seed in range(20)}
+
+    assert len(written) > 15
+
+
+def test_members_stand_in_the_order_of_the_schema() -> None:
+    """FIT-2.1: Members are written in the order of the schema, the text compact and in plain characters."""
+    schema = {
+        "type": "object",
+        "properties": {"z": {"const": "é"}, "a": {"const": 1.5}},
+        "required": ["a", "z"],
+    }
+
+    assert json_instance(encoded(schema), "", random.Random(1)) == '{"z":"é","a":1.5}'
+
+
+def test_optional_members_are_mostly_given() -> None:
+    """FIT-2.1: A member that is not required is there more often than not, and not always."""
+    schema = read(encoded({"type": "object", "properties": {"note": {"type": "string"}}}))
+    given_ = sum("note" in instance(schema, "", random.Random(seed)) for seed in range(400))
+
+    assert 200 < given_ < 350
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {
+            "type": "array",
+            "minItems": 10**9,
+            "items": {"type": "array", "minItems": 10**9, "items": {"type": "string"}},
+        },
+        {"type": "string", "minLength": 10**12},
+        {"type": "object", "minProperties": 10**9},
+        {"type": "string", "pattern": "^(a{1000}){1000}$"},
+        {"type": "string", "pattern": "^(a+)+$", "examples": ["a" * 40 + "!"]},
+        {"enum": ["a" * 40 + "!"], "pattern": "^(a+)+$"},
+        {
+            "type": "object",
+            "properties": {"query": {"type": "string", "pattern": "a*a*a*a*a*a*!"}},
+            "required": ["query"],
+        },
+        {"type": "object", "properties": {"self": {"$ref": "#"}}, "required": ["self"]},
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"anyOf": [{"$ref": "#"}]},
+        {"not": {"$ref": "#"}},
+        {"not": {}},
+        False,
+        {"enum": ["a"], "type": "integer"},
+        {"allOf": [{"type": "string"}, {"type": "object"}]},
+        {"type": "integer", "minimum": 5, "maximum": 4},
+        {"type": "integer", "exclusiveMinimum": 5, "exclusiveMaximum": 6},
+        {"type": "number", "multipleOf": 1e-300, "minimum": 1e300},
+        {"type": "number", "multipleOf": 1e300, "minimum": 1},
+        {"type": "string", "pattern": "^a$", "minLength": 5},
+        {"type": "object", "required": ["a"], "additionalProperties": False},
+        {"type": "object", "required": [str(number) for number in range(20_000)]},
+        {"type": "array", "uniqueItems": True, "items": {"const": 1}, "minItems": 5},
+        {
+            "$defs": {str(n): {"anyOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(60)}
+            | {"60": False},
+            "$ref": "#/$defs/0",
+        },
+        {
+            "$defs": {str(n): {"$ref": f"#/$defs/{n + 1}"} for n in range(2000)} | {"2000": {"const": 1}},
+            "$ref": "#/$defs/0",
+        },
+        {
+            "type": "object",
+            "properties": {"a": {"enum": [f"{number} x" for number in range(30_000)]}},
+            "required": ["a"],
+        },
+        {"anyOf": [{"anyOf": [{"type": "array", "items": {"$ref": "#"}, "minItems": 3}] * 5}] * 5},
+    ],
+    ids=lambda schema: str(schema)[:40],
+)
+def test_nothing_is_asked_in_vain_or_without_end(schema: Any) -> None:
+    """FIT-2.1: What cannot be, or has no end, gives something: JSON of a bounded size, in a bounded time."""
+    for said in ("Paris 5", "a" * 5000):
+        text = json_instance(encoded(schema), said, random.Random(3))
+
+        json.loads(text)
+        assert len(text) < 2_000_000
+
+
+def test_a_number_is_preferred_to_its_text() -> None:
+    """FIT-2.1: Where a number may be written as a text, as in pydantic's decimals, it is a number."""
+    schema = read(encoded({"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "null"}]}))
+    made = [instance(schema, "a text", random.Random(seed)) for seed in range(100)]
+
+    assert {type(one) for one in made} == {float, type(None)}
+    assert sum(one is None for one in made) < 40
+
+
+def test_deep_schemas_are_followed_to_their_end() -> None:
+    """FIT-2.1: Objects in objects are written as deep as the schema has them."""
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(45):
+        schema = {"type": "object", "properties": {"in": schema}, "required": ["in"]}
+    read_ = read(encoded(schema))
+
+    assert conforms(instance(read_, "", random.Random(1)), read_)
+
+
+@pytest.mark.parametrize(
+    ("member", "bounds"),
+    [
+        ({"type": "number"}, {"minimum": 0, "maximum": 1}),
+        ({"type": "integer"}, {"exclusiveMinimum": 0, "multipleOf": 5}),
+        ({"type": "string"}, {"pattern": r"^\d{5}$"}),
+        ({"type": "string"}, {"minLength": 30, "maxLength": 40}),
+        ({"type": "array", "items": {"type": "string"}}, {"minItems": 3, "maxItems": 4}),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "What it is.\n\n"])
+def test_bounds_told_in_a_description_hold(
+    member: dict[str, Any], bounds: dict[str, Any], before: str
+) -> None:
+    """FIT-2.5: As the Anthropic SDK appends them, whatever the message offers; other words beside them are let be."""
+    told = ", ".join(f"{key}: {value}" for key, value in {**bounds, "default": None, "x": "a: b"}.items())
+    schema = {
+        "type": "object",
+        "properties": {"score": {**member, "description": before + "{" + told + "}"}},
+        "required": ["score"],
+    }
+    for seed in range(20):
+        made = json.loads(json_instance(encoded(schema), "I rate 12.5 and 7", random.Random(seed)))
+        assert complaints(made["score"], {**member, **bounds}) == []
+
+
+def test_an_address_with_a_pattern_is_believable() -> None:
+    """FIT-2.1: Zod sends both for an email; it is not made of the pattern's letters."""
+    pattern = (
+        r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
+    )
+    schema = {"type": "string", "format": "email", "pattern": pattern}
+
+    assert json.loads(json_instance(encoded(schema), "", random.Random(7))).endswith("@example.com")
+
+
+def test_bounds_told_in_words_hold() -> None:
+    """FIT-2.5: As the AI SDK appends them, one a line's end."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "n": {"type": "integer", "description": "exclusive minimum: 2; maximum: 4; multiple of: 2."},
+            "id": {"type": "string", "description": "Its id.\npattern: ^[A-Z]{3}-\\d+$."},
+        },
+        "required": ["n", "id"],
+    }
+    for seed in range(20):
+        made = json.loads(json_instance(encoded(schema), "I rate 12 and 7", random.Random(seed)))
+        assert made["n"] == 4
+        assert re.fullmatch(r"[A-Z]{3}-\d+", made["id"])
+
+
+@pytest.mark.parametrize("told", ["{pattern: [a-}", "{minimum: many, minLength: -1}", "{see: below}", "{}"])
+def test_what_is_no_bound_is_prose(told: str) -> None:
+    """FIT-2.5: A description that only looks like it asks for nothing."""
+    schema = {"type": "string", "description": told}
+
+    assert isinstance(json.loads(json_instance(encoded(schema), "", random.Random(7))), str)
+
+
+def test_a_keyword_outweighs_what_is_told() -> None:
+    """FIT-2.5: The schema itself is judged by."""
+    schema = {"type": "integer", "minimum": 50, "maximum": 60, "description": "{maximum: 3}"}
+
+    assert 50 <= json.loads(json_instance(encoded(schema), "", random.Random(7))) <= 60
+
+
+@pytest.mark.parametrize("bounds", [{}, {"maximum": 20}, {"minimum": -7}, {"minimum": 1e308}])
+@pytest.mark.parametrize("step", [50, 0.5])
+def test_unique_multiples(bounds: dict[str, Any], step: float) -> None:
+    """FIT-2.1: There are more of them than lie near."""
+    item = {"type": "number", "multipleOf": step, **bounds}
+    schema = {"type": "array", "items": item, "uniqueItems": True, "minItems": 5}
+    made = json.loads(json_instance(encoded(schema), "", random.Random(0)))
+
+    assert len(made) >= 5
+    assert bounds.get("minimum") == 1e308 or complaints(made, schema) == []

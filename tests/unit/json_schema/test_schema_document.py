@@ -1,0 +1,209 @@
+"""Reading schemas: what is one, what is none, and what a reference stands for."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from schemas import DEFINITIONS, REAL, SCHEMAS, encoded
+
+from llmsim.errors import SchemaError
+from llmsim.json_schema.document import MOST_LEVELS, MOST_REMEMBERED_BYTES, read
+from llmsim.json_schema.keywords import ONE_SCHEMA, SCHEMA_LISTS, SCHEMA_NAMES, complaint
+from llmsim.json_schema.validation import conforms
+
+
+@given(SCHEMAS)
+def test_what_is_a_schema_is_read(schema: Any) -> None:
+    """FIT-2.1: Every schema of the usual keywords is taken."""
+    assert read(encoded(schema)).document == schema
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_schemas_of_real_clients_are_read(name: str) -> None:
+    """FIT-2.1: Schemas as pydantic, zod and the guides write them are taken."""
+    assert read(encoded(REAL[name])).document == REAL[name]
+
+
+@pytest.mark.parametrize(
+    ("schema", "context", "message"),
+    [
+        ([], (), "[] is not of type 'object', 'boolean'."),
+        (None, (), "None is not of type 'object', 'boolean'."),
+        ({"type": "banana"}, ("type",), "'banana' is not valid under any of the given schemas."),
+        ({"type": []}, ("type",), "[] is not valid under any of the given schemas."),
+        ({"type": [{}]}, ("type",), "[{}] is not valid under any of the given schemas."),
+        ({"type": ["null", "null"]}, ("type",), "['null', 'null'] has non-unique elements."),
+        ({"properties": {"x": {"type": "Boolean"}}}, ("properties", "x", "type"), "'Boolean' is not valid under any of the given schemas."),
+        ({"properties": []}, ("properties",), "[] is not of type 'object'."),
+        ({"properties": {"x": 5}}, ("properties", "x"), "5 is not of type 'object', 'boolean'."),
+        ({"properties": {"x": {"required": True}}}, ("properties", "x", "required"), "True is not of type 'array'."),
+        ({"required": [1]}, ("required",), "1 is not of type 'string'."),
+        ({"required": ["a", "a"]}, ("required",), "['a', 'a'] has non-unique elements."),
+        ({"enum": []}, ("enum",), "[] should be non-empty."),
+        ({"enum": {}}, ("enum",), "{} is not of type 'array'."),
+        ({"minimum": "1"}, ("minimum",), "'1' is not of type 'number'."),
+        ({"exclusiveMinimum": True}, ("exclusiveMinimum",), "True is not of type 'number'."),
+        ({"multipleOf": 0}, ("multipleOf",), "0 is less than or equal to the minimum of 0."),
+        ({"minLength": -1}, ("minLength",), "-1 is less than the minimum of 0."),
+        ({"minLength": 1.5}, ("minLength",), "1.5 is not of type 'integer'."),
+        ({"maxItems": None}, ("maxItems",), "None is not of type 'integer'."),
+        ({"uniqueItems": "yes"}, ("uniqueItems",), "'yes' is not of type 'boolean'."),
+        ({"pattern": "["}, ("pattern",), "'[' is not a 'regex'."),
+        ({"pattern": r"\p{L}"}, ("pattern",), r"'\\p{L}' is not a 'regex'."),
+        ({"pattern": "a{99999999999}"}, ("pattern",), "'a{99999999999}' is not a 'regex'."),
+        ({"pattern": "(" * 5000 + ")" * 5000}, ("pattern",), "'" + "(" * 199 + "... is not a 'regex'."),
+        ({"patternProperties": {"(": {}}}, ("patternProperties",), "'(' is not a 'regex'."),
+        ({"anyOf": {}}, ("anyOf",), "{} is not of type 'array'."),
+        ({"allOf": []}, ("allOf",), "[] should be non-empty."),
+        ({"oneOf": [{}, 1]}, ("oneOf", "1"), "1 is not of type 'object', 'boolean'."),
+        ({"items": "string"}, ("items",), "'string' is not of type 'object', 'array', 'boolean'."),
+        ({"items": [1]}, ("items", "0"), "1 is not of type 'object', 'boolean'."),
+        ({"not": []}, ("not",), "[] is not of type 'object', 'boolean'."),
+        ({"additionalProperties": None}, ("additionalProperties",), "None is not of type 'object', 'boolean'."),
+        ({"dependentRequired": {"a": "b"}}, ("dependentRequired",), "'b' is not of type 'array'."),
+        ({"dependencies": {"a": 5}}, ("dependencies", "a"), "5 is not of type 'object', 'boolean'."),
+        ({"$defs": {"a": 1}}, ("$defs", "a"), "1 is not of type 'object', 'boolean'."),
+        ({"$ref": 5}, ("$ref",), "5 is not of type 'string'."),
+        ({"description": 5}, ("description",), "5 is not of type 'string'."),
+        ({"$ref": "#/examples/0", "examples": [{"type": 1}]}, ("$ref", "type"), "1 is not valid under any of the given schemas."),
+    ],
+)  # fmt: skip
+def test_what_is_no_schema_is_refused(schema: Any, context: tuple[str, ...], message: str) -> None:
+    """FIT-2.3: What is no schema is refused in the words that OpenAI hands on, and its place is told."""
+    with pytest.raises(SchemaError) as refused:
+        read(encoded(schema))
+
+    assert (refused.value.context, str(refused.value)) == (context, message)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["#/$defs/none", "other.json", "#none", "#/type/0", "#/anyOf/7", "#/anyOf/x", "https://a.example/b"],
+)
+def test_references_into_nothing_are_refused(reference: str) -> None:
+    """FIT-2.3: A reference to what the schema does not hold is refused, and nothing is fetched."""
+    with pytest.raises(SchemaError) as refused:
+        read(encoded({"type": "object", "anyOf": [{}], "properties": {"a": {"$ref": reference}}}))
+
+    assert str(refused.value) == (
+        f"In context=('properties', 'a'), reference to component {reference!r} which was not found in the schema."
+    )
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"nul", b"\xff", b'"\\ud800"', b"1e999", b"[" * 100_000 + b"]" * 100_000]
+)
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    """FIT-2.3: Bytes that are no JSON are no schema."""
+    with pytest.raises(SchemaError):
+        read(text)
+
+
+@pytest.mark.parametrize("keyword", ["properties", "allOf", "items", "not"])
+def test_nesting_is_bounded(keyword: str) -> None:
+    """FIT-2.3: Schemas may stand in one another so deep, and not deeper."""
+    wrap = {
+        "properties": lambda inner: {"properties": {"a": inner}},
+        "allOf": lambda inner: {"allOf": [inner]},
+        "items": lambda inner: {"items": inner},
+        "not": lambda inner: {"not": inner},
+    }[keyword]
+    schema: Any = {}
+    for _ in range(MOST_LEVELS - 1):
+        schema = wrap(schema)
+    conforms({"a": [[{"a": 1}]]}, read(encoded(schema)))
+
+    with pytest.raises(SchemaError, match="more than 100 levels of nesting"):
+        read(encoded(wrap(schema)))
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["#/$defs/word", "#/%24defs/word", "#named", "#/$defs/a~1b%20~0c", "word.json", "https://a.example/word.json", "#/components/schemas/Word",
+     "#/anyOf/0", "https://a.example/word.json#"],
+)  # fmt: skip
+def test_references_are_resolved(reference: str) -> None:
+    """FIT-2.1: Pointers with their escapes, anchors and ids of the same document are followed."""
+    word = {"type": "integer"}
+    schema = {
+        "properties": {"it": {"$ref": reference}},
+        "$defs": {
+            "word": word,
+            "a/b ~c": word,
+            "anchor": {"$anchor": "named", **word},
+            "id": {"$id": "https://a.example/word.json", **word},
+        },
+        "anyOf": [word, True],
+        "components": {"schemas": {"Word": word}},
+    }
+
+    assert conforms({"it": 1}, read(encoded(schema)))
+    assert not conforms({"it": "1"}, read(encoded(schema)))
+
+
+def test_schemas_are_remembered_unless_they_are_large() -> None:
+    """FIT-2.1: The same bytes are read once, but for large ones, which would fill the memory."""
+    small, large = encoded(REAL["zod"]), encoded({"description": "x" * MOST_REMEMBERED_BYTES})
+
+    assert read(small) is read(small)
+    assert read(large) is not read(large)
+    assert (read(small).is_small, read(large).is_small) == (True, False)
+
+
+KEYWORDS = sorted(
+    ONE_SCHEMA | SCHEMA_LISTS | SCHEMA_NAMES | {"type", "enum", "const", "required", "minimum", "multipleOf", "minLength", "pattern", "$ref",
+    "dependentRequired", "uniqueItems", "format", "description", "$id", "$anchor", "examples", "default"}
+)  # fmt: skip
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["#", "#/$defs/a", "string", "a", "(", ""]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYWORDS) | st.sampled_from(["a", ""]), inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(JUNK)
+def test_anything_is_read_or_refused(schema: Any) -> None:
+    """FIT-2.3: Whatever JSON comes as a schema is one or is refused as none; nothing else happens."""
+    refused = ""
+    try:
+        conforms({"a": [1, "a"]}, read(encoded(schema)))
+    except SchemaError as error:
+        refused = str(error)
+
+    assert refused == "" or refused.endswith(".")
+
+
+@given(st.sampled_from(KEYWORDS), JUNK)
+def test_keywords_are_judged_as_the_standard_judges_them(keyword: str, value: Any) -> None:
+    """FIT-2.3: A keyword's value that breaks the standard's own schema is refused, and no other."""
+    schema = {keyword: value, "$defs": DEFINITIONS} if keyword != "$defs" else {keyword: value}
+    ours = True
+    try:
+        read(json.dumps(schema).encode())
+    except SchemaError:
+        ours = False
+    theirs = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA).is_valid(schema)
+
+    if ours:
+        # What drafts before 2020-12 had is taken, too; ids and anchors name things and judge nothing.
+        assert theirs or any(
+            word in json.dumps(value) or word == keyword
+            for word in ("items", "dependencies", "$id", "$anchor", "$ref")
+        )
+    elif theirs:
+        # The standard knows no references into nothing, no empty lists of values and no regular expressions.
+        assert any(
+            word in json.dumps(schema)
+            for word in ("$ref", "enum", "pattern", "definitions", "contentSchema", "additionalItems")
+        )
+        assert complaint(keyword, value) is None or keyword in (
+            "enum",
+            "pattern",
+            "patternProperties",
+            "definitions",
+            "dependencies",
+        )

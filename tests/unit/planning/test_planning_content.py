@@ -1,0 +1,261 @@
+"""What a choice says beside prose: calls, forms, refusals; and where it ends."""
+
+import functools
+import json
+from typing import Any
+
+import pytest
+from fakes import counting_tickets
+
+from llmsim.catalogue import load_catalogue
+from llmsim.config import ResponseSettings, Settings, ToolSettings
+from llmsim.domain import (
+    FinishReason,
+    Message,
+    PriorToolCall,
+    Prompt,
+    ResponseFormat,
+    Segment,
+    SegmentKind,
+    Tool,
+    ToolChoice,
+    ToolKind,
+    ToolMode,
+    ToolResult,
+    Turn,
+)
+from llmsim.planning.planner import Planner, count_prompt
+from llmsim.planning.tokens import tokenizer
+
+CATALOGUE = load_catalogue()
+WORDS = tokenizer("o200k_base")
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city", "days"],
+        "additionalProperties": False,
+    }
+).encode()
+WEATHER = Tool("get_weather", description="Tells the weather", schema=SCHEMA)
+REQUIRED = ToolChoice(ToolMode.REQUIRED)
+
+
+@functools.cache
+def planner(tools: ToolSettings | None = None, **response: Any) -> Planner:
+    settings = Settings(response=ResponseSettings(**response), tools=tools or ToolSettings())
+    return Planner(settings, CATALOGUE, counting_tickets(), lambda: 1_750_000_000.9)
+
+
+def plan(plans: Planner | None = None, said: str = "Weather in Paris for 3 days?", **facts: Any) -> Turn:
+    wanted: dict[str, Any] = {"model": "gpt-4o", "messages": (Message("user", (said,)),)}
+    turn = (plans or planner()).plan(Prompt(**(wanted | facts)))
+    assert isinstance(turn, Turn)
+    return turn
+
+
+def only(turn: Turn) -> Segment:
+    (choice,) = turn.choices
+    (segment,) = choice.segments
+    return segment
+
+
+def text(segment: Segment) -> str:
+    assert segment.passage is not None
+    return segment.passage.text
+
+
+class TestCalls:
+    """Tools that are called."""
+
+    def test_a_call_has_arguments_of_its_schema_from_the_message(self) -> None:
+        """FIT-1.6: The city and the number of the message are the arguments."""
+        segment = only(plan(tools=(WEATHER,)))
+
+        assert segment.kind is SegmentKind.CALL
+        assert json.loads(text(segment)) == {"city": "Paris", "days": 3}
+
+    def test_a_function_without_parameters_gets_none(self) -> None:
+        """FIT-1.6: Its arguments are an empty object, not anything that might be one."""
+        assert text(only(plan(tools=(Tool("now"),), tool_choice=REQUIRED))) == "{}"
+
+    def test_name_and_arguments_are_tokens(self) -> None:
+        """FIT-1.7: They are counted and the name is there before them."""
+        turn = plan(tools=(WEATHER,))
+        segment = only(turn)
+
+        assert turn.choices[0].finish is FinishReason.TOOL_CALLS
+        assert segment.lead == WORDS.count("get_weather")
+        assert turn.usage.completion == segment.tokens == segment.lead + WORDS.count(text(segment))
+
+    def test_ids_of_calls_are_unique(self) -> None:
+        """FIT-1.8: Over choices and turns."""
+        turns = [plan(tools=(WEATHER,), choices=3) for _ in range(3)]
+        ids = {
+            segment.call.id
+            for turn in turns
+            for choice in turn.choices
+            for segment in choice.segments
+            if segment.call is not None
+        }
+
+        assert len(ids) == 9
+        assert all(len(call_id) == 24 for call_id in ids)
+
+    def test_a_custom_tool_gets_text(self) -> None:
+        """FIT-1.9: What the user said, or what the grammar allows."""
+        grammar = json.dumps({"type": "string", "pattern": "^(?:[ab]{3})$"}).encode()
+        note, code = Tool("note", ToolKind.CUSTOM), Tool("code", ToolKind.CUSTOM, schema=grammar)
+
+        assert text(only(plan(said="Buy milk", tools=(note,), tool_choice=REQUIRED))) == "Buy milk"
+        assert set(text(only(plan(tools=(code,), tool_choice=REQUIRED)))) <= set("ab")
+
+    def test_a_hosted_call_is_followed_by_text(self) -> None:
+        """FIT-1.10: The turn goes on when the provider has run it, and ends as any text does."""
+        plans = planner(ToolSettings(hosted_calls=True), target_tokens=5)
+        choice = plan(plans, said="Cats", tools=(Tool("web_search", ToolKind.HOSTED),)).choices[0]
+
+        assert [segment.kind for segment in choice.segments] == [SegmentKind.CALL, SegmentKind.TEXT]
+        assert text(choice.segments[0]) == "Cats"
+        assert choice.finish is FinishReason.STOP
+
+    @pytest.mark.parametrize("limit", range(1, 20))
+    def test_a_limit_cuts_a_call(self, limit: int) -> None:
+        """FIT-1.11: No more tokens than the limit, and `length`, wherever it falls; what is whole is not cut."""
+        full = only(plan(tools=(WEATHER,), seed=1))
+        turn = plan(tools=(WEATHER,), limit=limit, seed=1)
+
+        assert turn.usage.completion <= limit
+        if limit < full.tokens:
+            assert turn.choices[0].finish is FinishReason.LENGTH
+            assert text(full).startswith(text(only(turn)))
+        else:
+            assert turn.choices[0].finish is FinishReason.TOOL_CALLS
+
+    def test_calls_and_results_are_counted(self) -> None:
+        """FIT-1.7: Sent back, a call costs what it said and its result what it says."""
+        bare = Prompt(model="m", messages=(Message("assistant", ()), Message("tool", ())))
+        full = Prompt(
+            model="m",
+            messages=(
+                Message("assistant", (), calls=(PriorToolCall("1", "weather", '{"a":1}'),)),
+                Message("tool", (), results=(ToolResult("1", "fine"),)),
+            ),
+        )
+        more = WORDS.count("weather") + WORDS.count('{"a":1}') + WORDS.count("fine")
+
+        assert count_prompt(full, WORDS) == count_prompt(bare, WORDS) + more
+
+
+class TestForms:
+    """Text of a given form."""
+
+    def test_the_text_is_an_instance(self) -> None:
+        """FIT-2.1: Of the schema, with what the message says."""
+        assert json.loads(text(only(plan(form=ResponseFormat(SCHEMA))))) == {"city": "Paris", "days": 3}
+
+    def test_any_object_is_an_object(self) -> None:
+        """FIT-2.2: Without a schema it is some object."""
+        assert isinstance(json.loads(text(only(plan(form=ResponseFormat())))), dict)
+
+    @pytest.mark.parametrize(
+        "around", ["{}", "Answer by this schema:\n```json\n{}\n```\nlike {{this}}.", "{{ {} }}"]
+    )
+    def test_a_schema_in_words_is_kept_to(self, around: str) -> None:
+        """FIT-2.2: An object of the schema that a message tells is an object; a schema that is none is text."""
+        told = (Message("system", (around.format(SCHEMA.decode()),)), Message("user", ("Rome for 4 days",)))
+
+        assert json.loads(text(only(plan(form=ResponseFormat(), messages=told)))) == {
+            "city": "Rome",
+            "days": 4,
+        }
+        broken = (Message("user", ('{"properties": {"a": {"type": "banana"}}}',)),)
+        assert isinstance(json.loads(text(only(plan(form=ResponseFormat(), messages=broken)))), dict)
+
+    def test_a_fixed_text_that_fits_stands(self) -> None:
+        """FIT-2.1: A text that is set has precedence if it is an instance, and only then."""
+        fits, other = '{"city": "Rome", "days": 1}', "Hello"
+
+        assert text(only(plan(planner(generator=f"fixed:{fits}"), form=ResponseFormat(SCHEMA)))) == fits
+        assert json.loads(text(only(plan(planner(generator=f"fixed:{other}"), form=ResponseFormat(SCHEMA)))))
+        assert text(only(plan(planner(generator=f"fixed:{fits}"), form=ResponseFormat()))) == fits
+
+    def test_limits_and_stops_hold(self) -> None:
+        """FIT-2.4: A cut gives `length`, a stop text ends the text before it."""
+        cut = plan(form=ResponseFormat(SCHEMA), limit=3).choices[0]
+        stopped = plan(form=ResponseFormat(SCHEMA), stop=("days",)).choices[0]
+
+        assert (cut.finish, cut.tokens) == (FinishReason.LENGTH, 3)
+        assert (stopped.finish, stopped.stopped_by) == (FinishReason.STOP, "days")
+        assert "days" not in text(stopped.segments[0])
+
+    def test_calls_come_before_forms(self) -> None:
+        """FIT-2.1: With both asked for, the tool is called first, and the form is that of the last answer."""
+        assert only(plan(tools=(WEATHER,), form=ResponseFormat(SCHEMA))).kind is SegmentKind.CALL
+
+
+class TestRefusals:
+    """Answers that are none."""
+
+    def test_refusals_say_what_is_set(self) -> None:
+        """FIT-4.1: With rate 1 every answer is a refusal, also where a call or a form was asked for."""
+        plans = planner(refusal_rate=1.0, refusal_text="No.")
+        for facts in ({}, {"tools": (WEATHER,)}, {"form": ResponseFormat(SCHEMA)}):
+            turn = plan(plans, **facts)
+
+            assert (only(turn).kind, text(only(turn))) == (SegmentKind.REFUSAL, "No.")
+            assert turn.choices[0].finish is FinishReason.STOP
+
+    def test_filtered_answers_break_off(self) -> None:
+        """FIT-4.2: Before half of the answer is said."""
+        plans = planner(content_filter_rate=1.0, target_tokens=50)
+        for _ in range(20):
+            choice = plan(plans).choices[0]
+
+            assert choice.finish is FinishReason.CONTENT_FILTER
+            assert 1 <= choice.tokens <= 26
+
+    def test_rates_are_shares(self) -> None:
+        """FIT-4.1: A rate of a half refuses half of the answers, of one request, too."""
+        plans = planner(refusal_rate=0.5, seed=4)
+        kinds = [choice.segments[0].kind for choice in plan(plans, choices=128).choices]
+
+        assert 40 < kinds.count(SegmentKind.REFUSAL) < 88
+
+
+class TestTogether:
+    """All of it at once."""
+
+    ALL = {"tools": (WEATHER,), "form": ResponseFormat(SCHEMA), "logprobs": 3, "choices": 4}
+
+    def test_each_choice_fits(self) -> None:
+        """FIT-5.1: Several choices each have a form, and probabilities of their own text."""
+        for choice in plan(form=ResponseFormat(SCHEMA), logprobs=2, choices=5).choices:
+            (segment,) = choice.segments
+            told = b"".join(token.token for piece in segment.odds for token in piece)
+
+            assert json.loads(text(segment))["city"]
+            assert told.decode() == text(segment)
+
+    @pytest.mark.parametrize("said", ["Weather in Oslo", "Tell me a joke"])
+    def test_a_seed_repeats_all_of_it(self, said: str) -> None:
+        """FIT-5.1: The same request with a seed says the same, refusals and probabilities included."""
+        plans = planner(ToolSettings(call_probability=0.5), refusal_rate=0.3, content_filter_rate=0.3)
+
+        def told(seed: int) -> list[tuple[SegmentKind, str, object]]:
+            turn = plan(plans, said=said, seed=seed, **self.ALL)
+            return [
+                (segment.kind, text(segment), segment.odds)
+                for choice in turn.choices
+                for segment in choice.segments
+            ]
+
+        assert all(told(seed) == told(seed) for seed in range(10))
+        assert len({str(told(seed)) for seed in range(10)}) > 1
+
+    def test_reasoning_comes_first(self) -> None:
+        """FIT-1.7: A model that reasons does so before it calls, in proportion to what it says."""
+        turn = plan(model="gpt-5", tools=(WEATHER,), effort="medium")
+        thought, call = turn.choices[0].segments
+
+        assert (thought.kind, thought.tokens) == (SegmentKind.REASONING, 3 * call.tokens)

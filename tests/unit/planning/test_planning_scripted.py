@@ -1,0 +1,371 @@
+"""Scenes: what a turn of a script becomes."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmsim.catalogue import load_catalogue
+from llmsim.config import LatencySettings
+from llmsim.domain import (
+    Choice,
+    Fault,
+    FaultKind,
+    FinishReason,
+    Message,
+    Prompt,
+    SegmentKind,
+    StreamFault,
+    Tool,
+    ToolKind,
+    Turn,
+    Usage,
+)
+from llmsim.errors import ScriptError
+from llmsim.planning.caching import CacheUse
+from llmsim.planning.rng import seeded
+from llmsim.planning.scripted import play
+from llmsim.planning.timing import Latency
+from llmsim.planning.tokens import tokenizer
+from llmsim.scripts import (
+    Failure,
+    ScriptCall,
+    ScriptLatency,
+    ScriptStep,
+    ScriptStreamFault,
+    ScriptTurn,
+    ScriptUsage,
+    StreamFaultKind,
+    TurnKind,
+)
+
+WORDS = tokenizer("o200k_base")
+PROFILES = load_catalogue().profiles
+TEXT = "The quick brown fox jumps over the lazy dog."
+THOUGHT = "Let me see what a fox would do."
+CALL = ScriptCall("write_file", '{"path":"notes.txt"}')
+
+
+def plays(
+    turn: ScriptTurn,
+    *,
+    number: int = 2,
+    take: int = 0,
+    settings: LatencySettings | None = None,
+    **options: Any,
+) -> Turn | Fault:
+    facts: dict[str, Any] = {
+        name: options.pop(name) for name in ("limit", "use", "prompt_tokens", "profile") if name in options
+    }
+    prompt = Prompt(**({"model": "gpt-5", "messages": (Message("user", ("Hi",)),)} | options))
+    return play(
+        ScriptStep(number, turn, take),
+        prompt,
+        id="0" * 29,
+        created=1_750_000_000,
+        words=WORDS,
+        latency=Latency(settings or LatencySettings(), PROFILES),
+        dice=seeded("scene"),
+        retry_after=1.0,
+        **({"prompt_tokens": 20, "limit": 1 << 40, "profile": "instant"} | facts),
+    )
+
+
+def answer(**keys: Any) -> ScriptTurn:
+    return ScriptTurn(**({"kind": TurnKind.MIXED, "text": TEXT} | keys))
+
+
+def played(turn: ScriptTurn, **options: Any) -> Turn:
+    outcome = plays(turn, **options)
+    assert isinstance(outcome, Turn)
+    return outcome
+
+
+def only(turn: ScriptTurn, **options: Any) -> Choice:
+    (choice,) = played(turn, **options).choices
+    return choice
+
+
+def said(choice: Choice) -> list[tuple[SegmentKind, str | None]]:
+    return [(segment.kind, segment.passage and segment.passage.text) for segment in choice.segments]
+
+
+class TestWhatIsSaid:
+    """Segments, and why they end."""
+
+    def test_thought_text_and_calls_follow_each_other(self) -> None:
+        """SCRIPT-5.1: All in the tokens of the model, which are what is reported."""
+        turn = played(answer(reasoning=THOUGHT, calls=(CALL,)), summary="full")
+
+        choice = turn.choices[0]
+        assert said(choice) == [
+            (SegmentKind.REASONING, THOUGHT),
+            (SegmentKind.TEXT, TEXT),
+            (SegmentKind.CALL, CALL.arguments),
+        ]
+        lead = WORDS.count(CALL.name)
+        assert [segment.tokens for segment in choice.segments] == [
+            WORDS.count(THOUGHT), WORDS.count(TEXT), lead + WORDS.count(CALL.arguments),
+        ]  # fmt: skip
+        assert choice.segments[2].lead == lead
+        assert choice.segments[1].passage is not None
+        assert len(choice.segments[1].passage.pieces) == WORDS.count(TEXT)
+        assert turn.usage == Usage(prompt=20, completion=choice.tokens, reasoning=WORDS.count(THOUGHT))
+
+    def test_a_refusal_is_one(self) -> None:
+        """SCRIPT-5.1: It comes in place of a text, and ends by itself."""
+        choice = only(ScriptTurn(kind=TurnKind.ASSISTANT, refusal="No."))
+
+        assert said(choice) == [(SegmentKind.REFUSAL, "No.")]
+        assert choice.finish is FinishReason.STOP
+
+    def test_thought_is_shown_where_it_is_asked_for(self) -> None:
+        """SCRIPT-5.6: Without that it is hidden, and costs the same."""
+        turn = played(answer(reasoning=THOUGHT))
+
+        assert said(turn.choices[0]) == [(SegmentKind.REASONING, None), (SegmentKind.TEXT, TEXT)]
+        assert turn.usage.reasoning == WORDS.count(THOUGHT)
+
+    def test_the_finish_reason_follows_from_what_is_said(self) -> None:
+        """SCRIPT-5.2: Calls are called, text stops; a script may say otherwise."""
+        assert only(answer(calls=(CALL,))).finish is FinishReason.TOOL_CALLS
+        assert only(answer()).finish is FinishReason.STOP
+        for reason in FinishReason:
+            assert only(answer(finish_reason=reason)).finish is reason
+
+    def test_an_empty_text_is_an_answer(self) -> None:
+        """SCRIPT-5.1: It has no tokens."""
+        turn = played(answer(text=""))
+
+        assert said(turn.choices[0]) == [(SegmentKind.TEXT, "")]
+        assert turn.usage.completion == 0
+
+    def test_tools_are_called_as_they_are_offered(self) -> None:
+        """SCRIPT-5.1: A custom tool is called as such; one that is not offered as a function."""
+        calls = (ScriptCall("draw"), ScriptCall("else"))
+
+        choice = only(answer(calls=calls), tools=(Tool("draw", ToolKind.CUSTOM),))
+
+        kinds = [segment.call.kind for segment in choice.segments if segment.call]
+        assert kinds == [ToolKind.CUSTOM, ToolKind.FUNCTION]
+
+
+class TestIds:
+    """Ids of calls."""
+
+    def ids(self, turn: ScriptTurn, **options: Any) -> list[str]:
+        """Give the ids of all calls, as OpenAI's clients see them."""
+        return [
+            segment.call.public_id("call_")
+            for choice in played(turn, **options).choices
+            for segment in choice.segments
+            if segment.call
+        ]
+
+    def test_ids_can_be_foretold(self) -> None:
+        """SCRIPT-5.4: They are made of the numbers of turn and call; a given one is the whole id."""
+        calls = (CALL, ScriptCall("f", "{}", "my-id"), CALL)
+
+        assert self.ids(answer(calls=calls)) == ["call_llmsim_2_0", "my-id", "call_llmsim_2_2"]
+
+    def test_ids_are_never_the_same(self) -> None:
+        """SCRIPT-5.4: Not where a turn plays again, nor in further choices."""
+        ids = [
+            name
+            for number in range(3)
+            for take in range(3)
+            for name in self.ids(answer(calls=(CALL, CALL)), number=number, take=take, choices=3)
+        ]
+
+        assert len(ids) == len(set(ids)) == 3 * 3 * 3 * 2
+        assert self.ids(answer(calls=(CALL,)), take=4) == ["call_llmsim_2_0_4"]
+
+
+class TestLimits:
+    """SCRIPT-5.3: The request's limits hold."""
+
+    @given(st.integers(0, 60), st.booleans())
+    def test_no_answer_is_longer_than_its_limit(self, limit: int, summary: bool) -> None:
+        """SCRIPT-5.3: Wherever it is cut, what is left is a beginning, and says `length`."""
+        turn = answer(reasoning=THOUGHT, calls=(CALL, ScriptCall("f")), finish_reason=FinishReason.STOP)
+        whole = only(turn, summary="full")
+
+        choice = only(turn, limit=limit, summary="full" if summary else None)
+
+        assert choice.tokens <= limit
+        assert choice.finish is (FinishReason.LENGTH if limit < whole.tokens else FinishReason.STOP)
+        full = dict(enumerate(segment.passage.text for segment in whole.segments if segment.passage))
+        for kept, part in zip(choice.segments, whole.segments, strict=False):
+            if limit:
+                assert kept.kind is part.kind
+            if kept.passage is not None and limit:
+                assert full[whole.segments.index(part)].startswith(kept.passage.text)
+
+    def test_a_call_is_cut_where_the_tokens_end(self) -> None:
+        """SCRIPT-5.3: In its name or in its arguments; one of which nothing is left is left out."""
+        before = WORDS.count(TEXT)
+        lead = WORDS.count(CALL.name)
+
+        def cut(limit: int) -> list[tuple[int, int]]:
+            choice = only(answer(calls=(CALL,)), limit=before + limit)
+            assert choice.finish is FinishReason.LENGTH
+            return [(segment.lead, segment.tokens) for segment in choice.segments[1:]]
+
+        assert cut(0) == []
+        assert cut(1) == [(1, 1)]
+        assert cut(lead + 1) == [(lead, lead + 1)]
+
+    def test_probabilities_are_told_of_what_is_said(self) -> None:
+        """SCRIPT-5.1: Where they are asked for, of each piece of the text."""
+        (said,) = only(answer(), logprobs=2).segments
+
+        assert said.passage is not None
+        assert len(said.odds) == len(said.passage.pieces)
+        assert only(answer()).segments[0].odds == ()
+
+    def test_a_stop_text_ends_the_turn(self) -> None:
+        """SCRIPT-5.3: With what would have followed."""
+        choice = only(answer(calls=(CALL,)), stop=("fox",))
+
+        assert said(choice) == [(SegmentKind.TEXT, "The quick brown ")]
+        assert (choice.finish, choice.stopped_by) == (FinishReason.STOP, "fox")
+
+    def test_thought_is_limited_by_its_own_budget(self) -> None:
+        """SCRIPT-5.3: What is above it is not thought, and the text follows whole."""
+        choice = only(answer(reasoning=THOUGHT), reasoning_limit=3)
+
+        assert [segment.tokens for segment in choice.segments] == [3, WORDS.count(TEXT)]
+        assert choice.finish is FinishReason.STOP
+
+
+class TestUsage:
+    """What is reported."""
+
+    def test_figures_of_the_script_replace_what_was_counted(self) -> None:
+        """SCRIPT-5.1: Each on its own."""
+        told = ScriptUsage(prompt_tokens=1000, completion_tokens=50, reasoning_tokens=40, cached_tokens=900)
+
+        assert played(answer(usage=told)).usage == Usage(1000, 50, 40, 900)
+        assert played(answer(usage=ScriptUsage(completion_tokens=3))).usage == Usage(20, 3)
+
+    @given(*[st.none() | st.integers(0, 40)] * 4, st.integers(0, 20), st.integers(0, 20))
+    def test_what_is_reported_could_be_true(
+        self,
+        prompt: int | None,
+        completion: int | None,
+        thought: int | None,
+        cached: int | None,
+        read: int,
+        written: int,
+    ) -> None:
+        """SCRIPT-5.1: Parts are never more than their wholes, whatever is told and whatever was counted."""
+        if prompt is not None and cached is not None:
+            cached = min(cached, prompt)
+        if completion is not None and thought is not None:
+            thought = min(thought, completion)
+        use = CacheUse(min(read, 20), {300: min(written, 20 - min(read, 20))})
+
+        usage = played(
+            answer(reasoning=THOUGHT, usage=ScriptUsage(prompt, completion, thought, cached)), use=use
+        ).usage
+
+        assert usage.reasoning <= usage.completion
+        assert usage.cached + sum(usage.cache_written.values()) <= usage.prompt
+        for told, reported in ((prompt, usage.prompt), (completion, usage.completion), (thought, usage.reasoning), (cached, usage.cached)):  # fmt: skip
+            assert told is None or reported == told
+
+
+class TestTime:
+    """When it is said."""
+
+    def test_a_profile_of_the_script_goes_before_that_of_the_settings(self) -> None:
+        """SCRIPT-5.5: By name or by figures."""
+        settings = LatencySettings(profile="instant")
+        figures = ScriptLatency(ttft_ms=30, itl_ms=2)
+
+        assert played(answer(), profile="gpt-5", settings=settings).schedule.ttft == 0
+        named = played(answer(latency="fast"), settings=settings).schedule
+        assert named.ttft > 0
+        assert named.itl == 0.001
+        own = played(answer(latency=figures), settings=settings).schedule
+        assert (own.ttft, own.itl, own.spread) == (0.030, 0.002, 0.0)
+
+    def test_a_profile_that_does_not_exist_cannot_be_played(self) -> None:
+        """SCRIPT-5.5: A script that was read without a look at the profiles fails by name."""
+        with pytest.raises(ScriptError, match="no profile 'warp'"):
+            plays(answer(latency="warp"))
+
+    def test_a_delay_comes_first(self) -> None:
+        """SCRIPT-5.5: Before the first token, or before the failure."""
+        assert played(answer(delay_ms=250)).schedule.due(1) == 0.25
+        fault = plays(ScriptTurn(kind=TurnKind.ERROR, failure=Failure(FaultKind.TIMEOUT), delay_ms=250))
+        assert isinstance(fault, Fault)
+        assert fault.delay == 0.25
+
+    @given(st.integers(0, 20), st.integers(0, 20))
+    def test_a_stall_is_once(self, after: int, tokens: int) -> None:
+        """SCRIPT-7.1: What comes before the stall is on time, what comes behind it later by just as much."""
+        latency = ScriptLatency(ttft_ms=30, itl_ms=2, itl_stddev_ms=1)
+        fault = ScriptStreamFault(StreamFaultKind.STALL, after, for_ms=500)
+        plain = played(answer(latency=latency)).schedule
+        stalled = played(answer(latency=latency, stream_fault=fault)).schedule
+
+        late = stalled.due(tokens) - plain.due(tokens)
+
+        assert late == pytest.approx(0.5 if tokens > after else 0.0)
+
+
+class TestFailures:
+    """Errors, and streams that break."""
+
+    @pytest.mark.parametrize("kind", FaultKind)
+    def test_an_error_is_a_fault_of_its_kind(self, kind: FaultKind) -> None:
+        """SCRIPT-5.7: What the client is told of retrying is the script's, or the settings' where the kind says it."""
+        turn = ScriptTurn(kind=TurnKind.ERROR, failure=Failure(kind, "boom", 418, 50))
+        bare = ScriptTurn(kind=TurnKind.ERROR, failure=Failure(kind))
+
+        assert plays(turn) == Fault(kind, retry_after=0.05, message="boom", status=418)
+        retried = kind in (FaultKind.RATE_LIMIT, FaultKind.OVERLOADED)
+        assert plays(bare) == Fault(kind, retry_after=1.0 if retried else None)
+
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (None, FaultKind.SERVER_ERROR), (500, FaultKind.SERVER_ERROR), (502, FaultKind.SERVER_ERROR),
+            (429, FaultKind.RATE_LIMIT), (401, FaultKind.AUTHENTICATION), (404, FaultKind.INVALID_REQUEST),
+            (503, FaultKind.OVERLOADED), (529, FaultKind.OVERLOADED), (504, FaultKind.TIMEOUT),
+        ],
+    )  # fmt: skip
+    def test_any_other_error_counts_by_its_status(self, status: int | None, kind: FaultKind) -> None:
+        """SCRIPT-5.7: `other` is a server error unless its status says more."""
+        fault = plays(ScriptTurn(kind=TurnKind.ERROR, failure=Failure(None, "boom", status)))
+
+        assert isinstance(fault, Fault)
+        assert (fault.kind, fault.status, fault.message) == (kind, status, "boom")
+
+    def test_a_broken_stream_says_where_and_how(self) -> None:
+        """SCRIPT-7.2, SCRIPT-7.3: An error is told, a disconnect is not; a stall breaks nothing."""
+        error = ScriptStreamFault(StreamFaultKind.ERROR, 4, FaultKind.OVERLOADED, "Too much")
+        cut = ScriptStreamFault(StreamFaultKind.DISCONNECT, 4)
+
+        turn = played(answer(stream_fault=error))
+        assert turn.breakage == StreamFault(4, Fault(FaultKind.OVERLOADED, message="Too much"))
+        assert (turn.broken_at, turn.made) == (4, 4)
+        assert played(answer(stream_fault=cut)).breakage == StreamFault(
+            4, Fault(FaultKind.SERVER_ERROR), cut=True
+        )
+        assert (
+            played(answer(stream_fault=ScriptStreamFault(StreamFaultKind.STALL, 4, for_ms=1))).breakage
+            is None
+        )
+
+    def test_a_short_answer_breaks_before_its_end(self) -> None:
+        """SCRIPT-7.5: Where it would be whole before it breaks, its last token is left out."""
+        cut = ScriptStreamFault(StreamFaultKind.DISCONNECT, 10_000)
+
+        turn = played(answer(stream_fault=cut), choices=2)
+
+        assert turn.broken_at == turn.length - 1
+        assert turn.made == 2 * (turn.length - 1)
+        assert played(answer(text="", stream_fault=cut)).broken_at == 0

@@ -1,0 +1,168 @@
+"""Which tools a turn calls, and when it calls none."""
+
+import random
+
+import pytest
+
+from llmsim.config import ToolSettings
+from llmsim.domain import (
+    Message,
+    PriorToolCall,
+    Prompt,
+    Tool,
+    ToolChoice,
+    ToolKind,
+    ToolMode,
+    ToolResult,
+)
+from llmsim.planning.tools import Calls, conduct
+
+WEATHER = Tool("get_weather", description="Get the current weather in a given location")
+FLIGHTS = Tool("searchFlights", description="Search for flights between two airports")
+FINAL = Tool("final_result", description="The final response which ends this conversation")
+SEARCH = Tool("web_search", ToolKind.HOSTED)
+TOOLS = (WEATHER, FLIGHTS)
+REQUIRED = ToolChoice(ToolMode.REQUIRED)
+
+
+def user(text: str) -> Message:
+    return Message("user", (text,))
+
+
+def called(*names: str) -> tuple[Message, ...]:
+    """Give the messages that a call of each tool, and its result, leave behind."""
+    calls = tuple(PriorToolCall(f"call_{name}", name, "{}") for name in names)
+    results = tuple(Message("tool", (), results=(ToolResult(call.id, "42"),)) for call in calls)
+    return (Message("assistant", (), calls=calls), *results)
+
+
+def picked(
+    *messages: Message,
+    tools: tuple[Tool, ...] = TOOLS,
+    choice: ToolChoice | None = None,
+    seed: int = 0,
+    **settings: object,
+) -> list[str]:
+    prompt = Prompt(model="m", messages=messages, tools=tools, tool_choice=choice or ToolChoice())
+    pick = Calls(ToolSettings(**settings)).pick  # type: ignore[arg-type]
+    return [tool.name for tool in pick(prompt, conduct(prompt), random.Random(seed))]
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("What's the weather in Paris?", ["get_weather"]),
+        ("WEATHER!", ["get_weather"]),
+        ("Find me a flight to Oslo", ["searchFlights"]),
+        ("Tell me a joke", []),
+        ("Use the tool to get the given values", []),
+        ("", []),
+    ],
+)
+def test_a_shared_word_calls(said: str, names: list[str]) -> None:
+    """FIT-1.2: A word of name or description in the last user message calls the tool; words of grammar do not."""
+    assert picked(user("weather"), Message("assistant", ("Hm.",)), user(said)) == names
+
+
+CALCULATOR = Tool("calculator", description="Evaluates a mathematical expression")
+TODO = Tool("add_todo", description="Add a todo item")
+USER = Tool("get_user", description="Fetch a profile")
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("Calculate 15% of 240", ["calculator"]),
+        ("use the calculator to add 2 and 3", ["calculator"]),
+        ("Get user 42", ["get_user"]),
+        ("Get it for me", []),
+    ],
+)
+def test_words_of_one_stem_are_shared(said: str, names: list[str]) -> None:
+    """FIT-1.2: Of a long word its beginning counts, and a name that is said whole counts most."""
+    assert picked(user(said), tools=(TODO, CALCULATOR, USER)) == names
+
+
+def test_the_name_says_more_than_the_description() -> None:
+    """FIT-1.2: The tool that fits best is called."""
+    both = (Tool("trips", description="Plans trips by weather"), WEATHER)
+
+    assert picked(user("How will the weather be?"), tools=both) == ["get_weather"]
+
+
+def test_the_probability_replaces_the_rule() -> None:
+    """FIT-1.2: With 1 some tool is called whatever is said, with 0 none; in between, as the dice fall."""
+    assert picked(user("Tell me a joke"), call_probability=1.0) != []
+    assert picked(user("weather"), call_probability=0.0) == []
+    thrown = [bool(picked(user("weather"), call_probability=0.5, seed=seed)) for seed in range(200)]
+    assert 60 < sum(thrown) < 140
+
+
+def test_after_a_result_there_is_text() -> None:
+    """FIT-1.3: A loop ends after one round, whatever the settings; a new question calls again."""
+    asked = (user("weather"), *called("get_weather"))
+
+    assert picked(*asked) == picked(*asked, call_probability=1.0) == []
+    assert picked(*asked, Message("assistant", ("Sunny.",)), user("weather?")) == ["get_weather"]
+
+
+def test_results_in_a_message_of_the_users_are_results() -> None:
+    """FIT-1.3: Also where results come in a message of the user's, with or without words beside them."""
+    call = Message("assistant", (), calls=(PriorToolCall("1", "get_weather", "{}"),))
+    result = (ToolResult("1", "42"),)
+
+    assert picked(user("weather"), call, Message("user", (), results=result)) == []
+    assert picked(user("weather"), call, Message("user", ("the weather!",), results=result)) == []
+
+
+def test_none_calls_nothing() -> None:
+    """FIT-1.1: `none` is none."""
+    assert picked(user("weather"), choice=ToolChoice(ToolMode.NONE), call_probability=1.0) == []
+
+
+@pytest.mark.parametrize("said", ["weather", "Tell me a joke", ""])
+def test_required_calls_something(said: str) -> None:
+    """FIT-1.1: `required` calls a tool, whatever is said and has been called."""
+    assert len(picked(user(said), choice=REQUIRED)) == 1
+    assert len(picked(user(said), *called("get_weather", "searchFlights"), choice=REQUIRED)) == 1
+
+
+def test_only_allowed_tools_are_called() -> None:
+    """FIT-1.1: A named tool is called; of allowed ones only those."""
+    named = ToolChoice(ToolMode.REQUIRED, ("searchFlights",))
+    allowed = ToolChoice(ToolMode.AUTO, ("searchFlights",))
+
+    assert picked(user("weather"), choice=named) == ["searchFlights"]
+    assert picked(user("weather"), choice=allowed) == []
+
+
+def test_a_forced_loop_ends_by_its_last_tool() -> None:
+    """FIT-1.4: First what fits, then what was not called and speaks of an end."""
+    tools = (*TOOLS, FINAL)
+
+    assert picked(user("weather"), tools=tools, choice=REQUIRED) == ["get_weather"]
+    after = picked(user("weather"), *called("get_weather"), tools=tools, choice=REQUIRED)
+    assert after == ["final_result"]
+    assert picked(user("Tell me a joke"), tools=tools, choice=REQUIRED) == ["final_result"]
+
+
+def test_the_most_calls_of_a_turn_are_a_setting() -> None:
+    """FIT-1.5: One by default, as many as fit up to `max_calls`, and one where calls may not be parallel."""
+    said = user("weather and flights")
+    alone = ToolChoice(parallel=False)
+
+    assert len(picked(said)) == 1
+    assert sorted(picked(said, max_calls=5)) == ["get_weather", "searchFlights"]
+    assert len(picked(said, max_calls=5, choice=alone)) == 1
+
+
+def test_hosted_tools_are_called_only_when_set() -> None:
+    """FIT-1.10: Not by default, once a turn when set, at most as many as allowed, and when there is no other choice."""
+    tools = (WEATHER, SEARCH, Tool("file_search", ToolKind.HOSTED))
+    joke = user("Tell me a joke")
+
+    assert picked(joke, tools=tools) == []
+    assert picked(joke, tools=tools, hosted_calls=True) == ["web_search", "file_search"]
+    assert picked(joke, tools=tools, hosted_calls=True, choice=ToolChoice(limit=1)) == ["web_search"]
+    named = ToolChoice(ToolMode.REQUIRED, ("file_search",))
+    assert picked(joke, tools=tools, choice=named) == ["file_search"]

@@ -1,0 +1,160 @@
+"""The wheel: calls back at instants, never early."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from fakes import FakeClock, FakeLoop
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmsim.server.pacing import TimerWheel
+
+NANOSECOND = 1e-9
+
+# Seconds after the start, to the nanosecond, as the clock of the machine has them.
+INSTANTS = st.integers(-(10**7), 3 * 10**9).map(lambda nanos: 1000.0 + nanos / 1e9)
+
+
+class Turning:
+    """A wheel, its clock and its timers, and when each callback was called."""
+
+    def __init__(self, early: float = 0.0) -> None:
+        self.clock = FakeClock(1000.0)
+        self.loop = FakeLoop(self.clock, early)
+        self.wheel = TimerWheel(self.loop, self.clock)  # type: ignore[arg-type]
+        self.called: list[tuple[str, float]] = []
+
+    def at(self, instant: float, name: str = "", also: Callable[[], None] | None = None) -> None:
+        """Have `name` noted at `instant`, and then `also` called."""
+
+        def call() -> None:
+            self.called.append((name, self.clock.now))
+            if also is not None:
+                also()
+
+        self.wheel.at(instant, call)
+
+    def names(self) -> list[str]:
+        """Tell who was called, in order."""
+        return [name for name, _ in self.called]
+
+
+@pytest.fixture
+def turning() -> Turning:
+    return Turning()
+
+
+@given(st.lists(INSTANTS, max_size=30), st.sampled_from([0.0, 0.0004, 0.00099]))
+def test_nobody_is_called_early_and_all_are_called(instants: list[float], early: float) -> None:
+    """LAT-3.1: Every callback comes once its instant is there, within 2 ms, also where timers fire too soon."""
+    turning = Turning(early)
+    for index, instant in enumerate(instants):
+        turning.at(instant, str(index))
+    turning.loop.run_to(1004.0)
+
+    called = {int(name): at for name, at in turning.called}
+    assert sorted(called) == list(range(len(instants)))
+    for index, instant in enumerate(instants):
+        assert instant - NANOSECOND <= called[index] <= max(instant, 1000.0) + 0.0021
+
+
+@given(st.lists(st.tuples(INSTANTS, st.booleans()), max_size=20))
+def test_instants_may_be_asked_for_while_the_wheel_turns(asked: list[tuple[float, bool]]) -> None:
+    """LAT-3.2: Callbacks that ask for further instants, later or already past, get them."""
+    turning = Turning()
+    for index, (instant, again) in enumerate(asked):
+        repeat = (lambda: turning.at(turning.clock.now + 0.0307, "again")) if again else None
+        turning.at(instant, str(index), repeat)
+    turning.loop.run_to(1004.0)
+
+    assert len(turning.called) == len(asked) + sum(again for _, again in asked)
+    assert [at for _, at in turning.called] == sorted(at for _, at in turning.called)
+
+
+def test_instants_come_in_their_order(turning: Turning) -> None:
+    """LAT-3.2: Whoever is due first is called first, in whatever order they asked."""
+    for name, millis in (("c", 30), ("a", 10), ("b", 20), ("d", 40)):
+        turning.at(1000.0 + millis / 1000, name)
+    turning.loop.run_to(1000.1)
+
+    assert turning.names() == ["a", "b", "c", "d"]
+
+
+def test_those_of_one_tick_come_in_the_order_of_asking(turning: Turning) -> None:
+    """LAT-3.2: Within a millisecond, first come is first served, and one timer serves them all."""
+    for name in "abc":
+        turning.at(1000.0104, name)
+    assert len(turning.loop.armed()) == 1
+
+    turning.loop.run_to(1000.1)
+    assert turning.names() == ["a", "b", "c"]
+
+
+def test_an_earlier_instant_moves_the_timer(turning: Turning) -> None:
+    """LAT-3.4: Who asks for an earlier instant than all others does not wait for theirs."""
+    turning.at(1002.0, "late")
+    turning.at(1001.0, "early")
+    armed = turning.loop.armed()
+    turning.loop.run_to(1001.01)
+
+    assert [timer.when for timer in armed] == pytest.approx([1001.0])
+    assert turning.names() == ["early"]
+    turning.loop.run_to(1003.0)
+    assert turning.names() == ["early", "late"]
+
+
+def test_a_later_instant_leaves_the_timer(turning: Turning) -> None:
+    """LAT-3.2: Who asks for a later instant moves nobody's."""
+    turning.at(1001.0, "early")
+    first = turning.loop.armed()
+    turning.at(1002.0, "late")
+
+    assert turning.loop.armed() == first
+
+
+def test_a_callback_that_raises_stops_nobody_else(turning: Turning, caplog: pytest.LogCaptureFixture) -> None:
+    """ARCH-1.5: A bug of one stream is logged, and all others of its tick and later ones go on."""
+
+    def fail() -> None:
+        raise RuntimeError("boom")
+
+    turning.at(1000.01, "before")
+    turning.at(1000.01, "failing", fail)
+    turning.at(1000.01, "behind")
+    turning.at(1000.02, "later")
+    with caplog.at_level(logging.ERROR):
+        turning.loop.run_to(1000.1)
+
+    assert turning.names() == ["before", "failing", "behind", "later"]
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+def test_a_past_instant_is_not_called_from_within(turning: Turning) -> None:
+    """LAT-3.2: What is due already is called from the loop soon, not from under the asker's hands."""
+    turning.at(999.0, "past")
+    assert turning.called == []
+
+    turning.loop.run_to(1000.002)
+    assert turning.names() == ["past"]
+
+
+def test_nothing_is_armed_when_nobody_waits(turning: Turning) -> None:
+    """ARCH-4.3: An idle wheel holds no timer and remembers no instant."""
+    for millis in range(50):
+        turning.at(1000.0 + millis / 1000, "x")
+    turning.loop.run_to(1001.0)
+
+    assert turning.loop.armed() == []
+    assert not turning.wheel._due
+    assert not turning.wheel._ticks
+
+
+def test_a_late_loop_calls_all_that_fell_due(turning: Turning) -> None:
+    """LAT-3.3: After a stall everything due is called at once, in order."""
+    for millis in (5, 10, 15):
+        turning.at(1000.0 + millis / 1000, str(millis))
+    turning.clock.now = 1000.5
+    turning.loop.run_to(1000.5)
+
+    assert turning.called == [("5", 1000.5), ("10", 1000.5), ("15", 1000.5)]

@@ -1,0 +1,169 @@
+"""Tickets: unique and without gaps, over threads and processes, whoever is killed."""
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from llmsim.state.counters import SharedCounters
+
+# Python 3.12 warns of a fork beside threads (xdist has some); a worker of gunicorn is such a fork.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "1.tickets"
+
+
+def in_process(work: Callable[[], None]) -> int:
+    """Run `work` in a fork that leaves without tidying up; give its process id."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def test_sequences_count_from_zero_each_for_itself(path: Path) -> None:
+    """ARCH-3.8: Each name is a sequence 0, 1, 2, … of its own."""
+    tickets = SharedCounters(path)
+
+    assert [tickets("request") for _ in range(3)] == [0, 1, 2]
+    assert [tickets("sequence") for _ in range(2)] == [0, 1]
+    assert tickets("request") == 3
+
+
+def test_an_unknown_sequence_is_a_mistake(path: Path) -> None:
+    """ARCH-3.8: There are no sequences but those that are named."""
+    with pytest.raises(ValueError, match="not in tuple"):
+        SharedCounters(path)("lines")
+
+
+def test_who_opens_the_file_later_counts_on(path: Path) -> None:
+    """ARCH-3.8: The numbers belong to the file, so that a successor takes the next one."""
+    SharedCounters(path)("request")
+    SharedCounters(path)("request")
+
+    assert SharedCounters(path)("request") == 2
+
+
+def test_a_restart_begins_at_zero(path: Path) -> None:
+    """CHAT-4.4: A new start of the server repeats the numbers of the last one."""
+    SharedCounters(path)("request")
+    tickets = SharedCounters(path)
+    tickets.restart()
+
+    assert tickets("request") == 0
+
+
+def test_the_file_goes_with_its_server(path: Path) -> None:
+    """ARCH-3.8: Taking the file away twice is no error."""
+    tickets = SharedCounters(path)
+    tickets("request")
+    tickets.remove()
+    tickets.remove()
+
+    assert not path.exists()
+
+
+def test_nobody_else_can_write_the_file(path: Path) -> None:
+    """ARCH-3.8: The file is its owner's alone."""
+    SharedCounters(path)("request")
+
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_processes_share_out_every_number_once(path: Path) -> None:
+    """ARCH-3.8: Four processes that take 500 numbers each take the first 2,000, each once."""
+    tickets = SharedCounters(path)
+    results = FORK.SimpleQueue()
+
+    def take() -> None:
+        results.put([tickets("request") for _ in range(500)])
+
+    takers = [FORK.Process(target=take) for _ in range(4)]
+    for taker in takers:
+        taker.start()
+    taken = [results.get() for _ in takers]
+    for taker in takers:
+        taker.join()
+
+    assert sorted(number for numbers in taken for number in numbers) == list(range(2000))
+    assert all(numbers == sorted(numbers) for numbers in taken)
+
+
+def test_threads_share_out_every_number_once(path: Path) -> None:
+    """ARCH-3.7: Requests that are planned off the loop take their numbers beside those planned on it."""
+    tickets = SharedCounters(path)
+    start = threading.Barrier(8)
+
+    def take(_: int) -> list[int]:
+        start.wait()
+        return [tickets("request") for _ in range(500)]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            taken = list(pool.map(take, range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert sorted(number for numbers in taken for number in numbers) == list(range(4000))
+
+
+def test_a_killed_holder_holds_nobody_up(path: Path) -> None:
+    """ARCH-3.8: Processes killed while they take numbers leave the others free to go on, with no number twice."""
+    told, tell = os.pipe()
+
+    def take_for_ever() -> None:
+        tickets = SharedCounters(path)
+        tickets("request")
+        os.write(tell, b"x")
+        while True:
+            tickets("request")
+
+    for _ in range(8):
+        pid = in_process(take_for_ever)
+        os.read(told, 1)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    os.close(told)
+    os.close(tell)
+    survivor = SharedCounters(path)
+    first = survivor("request")
+
+    assert first >= 8
+    assert [survivor("request") for _ in range(3)] == [first + 1, first + 2, first + 3]
+
+
+def test_a_holder_killed_inside_the_lock_lets_go(path: Path) -> None:
+    """ARCH-3.8: The lock of a process that died with it is free."""
+    told, tell = os.pipe()
+
+    def hold() -> None:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.write(tell, b"x")
+        signal.pause()
+
+    pid = in_process(hold)
+    os.read(told, 1)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(told)
+    os.close(tell)
+
+    assert SharedCounters(path)("request") == 0
