@@ -4,7 +4,19 @@ import itertools
 
 from fakes import passage, turn
 
-from llmsim.domain import Choice, FinishReason, Segment, SegmentKind, TokenizedText, ToolCall, ToolKind, Turn
+from llmsim.domain import (
+    Choice,
+    FinishReason,
+    ReasoningSegment,
+    RefusalSegment,
+    Segment,
+    TextSegment,
+    TokenizedText,
+    ToolCall,
+    ToolCallSegment,
+    ToolKind,
+    Turn,
+)
 
 WEATHER = ('{"city"', ': "', "Zürich", " 🦜", '", "days"', ": [1, ", '2], "', 'deep": {"a": null}', "}")
 """Arguments, in pieces."""
@@ -20,7 +32,7 @@ def called(
 ) -> Segment:
     """Make a call of a tool whose name is `lead` tokens long, with `pieces` of one token each as its arguments."""
     asked = passage(*pieces)
-    return Segment(SegmentKind.CALL, lead + asked.tokens, asked, lead, ToolCall(id, name, kind, fixed_id))
+    return ToolCallSegment(lead + asked.tokens, asked, lead, ToolCall(id, name, kind, fixed_id))
 
 
 def hosted(name: str, *pieces: str, id: str = "0123host") -> Segment:  # noqa: A002 - the field's own name
@@ -28,10 +40,10 @@ def hosted(name: str, *pieces: str, id: str = "0123host") -> Segment:  # noqa: A
     return called(name, *(pieces or ("What", " is", ' "new"', " in\n")), kind=ToolKind.HOSTED, lead=1, id=id)
 
 
-def said(*pieces: str, kind: SegmentKind = SegmentKind.TEXT) -> Segment:
+def said(*pieces: str, kind: type[Segment] = TextSegment) -> Segment:
     """Make a text."""
     text = passage(*pieces)
-    return Segment(kind, text.tokens, text)
+    return kind(text.tokens, text)
 
 
 def answered(*segments: Segment, finish: FinishReason = FinishReason.TOOL_CALLS) -> Turn:
@@ -41,13 +53,15 @@ def answered(*segments: Segment, finish: FinishReason = FinishReason.TOOL_CALLS)
 
 def cut(segment: Segment, tokens: int) -> Segment:
     """Break a call off after so many of its tokens."""
-    whole = segment.passage or TokenizedText((), ())
-    left = list(itertools.takewhile(lambda end: segment.lead + end <= tokens, whole.cumulative_tokens))
+    whole = segment.arguments
+    left = list(
+        itertools.takewhile(lambda end: segment.header_tokens + end <= tokens, whole.cumulative_tokens)
+    )
     shown = TokenizedText(whole.pieces[: len(left)], tuple(left))
-    return Segment(SegmentKind.CALL, tokens, shown, min(segment.lead, tokens), segment.call)
+    return ToolCallSegment(tokens, shown, min(segment.header_tokens, tokens), segment.call)
 
 
-THOUGHT = Segment(SegmentKind.REASONING, 4)
+THOUGHT = ReasoningSegment(4)
 WEATHER_CALL = called("get_weather", *WEATHER)
 
 TURNS = {
@@ -70,7 +84,7 @@ TURNS = {
     ),
     "another API's tool": answered(hosted("image_generation"), said("Look"), finish=FinishReason.STOP),
     "nothing but another API's tool": answered(hosted("image_generation"), finish=FinishReason.STOP),
-    "a refusal": answered(said("I", " can't", kind=SegmentKind.REFUSAL), finish=FinishReason.STOP),
+    "a refusal": answered(said("I", " can't", kind=RefusalSegment), finish=FinishReason.STOP),
     "filtered": answered(said("So", " far"), finish=FinishReason.CONTENT_FILTER),
     "cut in the name": answered(cut(WEATHER_CALL, 1), finish=FinishReason.LENGTH),
     "cut after the name": answered(cut(WEATHER_CALL, 2), finish=FinishReason.LENGTH),

@@ -8,10 +8,12 @@ from typing import Any
 from llmsim.domain import (
     Choice,
     FinishReason,
+    ReasoningSegment,
     Schedule,
     Segment,
-    SegmentKind,
+    TextSegment,
     TokenizedText,
+    ToolCallSegment,
     Turn,
     Usage,
 )
@@ -108,8 +110,8 @@ def passage(*pieces: str, spans: Sequence[int] | None = None) -> TokenizedText:
 
 def choice(text: TokenizedText, *, hidden: int = 0, finish: FinishReason = FinishReason.STOP) -> Choice:
     """Make a choice of `hidden` reasoning tokens and a text."""
-    thought = (Segment(SegmentKind.REASONING, hidden),) if hidden else ()
-    return Choice((*thought, Segment(SegmentKind.TEXT, text.tokens, text)), finish)
+    thought = (ReasoningSegment(hidden),) if hidden else ()
+    return Choice((*thought, TextSegment(text.tokens, text)), finish)
 
 
 def turn(*choices: Choice, schedule: Schedule | None = None, **overrides: Any) -> Turn:
@@ -119,7 +121,7 @@ def turn(*choices: Choice, schedule: Schedule | None = None, **overrides: Any) -
         segment.tokens
         for answer in answers
         for segment in answer.segments
-        if segment.kind is SegmentKind.REASONING
+        if isinstance(segment, ReasoningSegment)
     )
     facts: dict[str, Any] = {
         "id": "0123456789abcdef0123456789abc",
@@ -130,3 +132,8 @@ def turn(*choices: Choice, schedule: Schedule | None = None, **overrides: Any) -
         "schedule": schedule or Schedule(ttft=0.0, itl=0.0),
     }
     return Turn(**(facts | overrides))
+
+
+def shown_text(segment: Segment) -> TokenizedText | None:
+    """Return what the client sees of a segment: its text, or the arguments of a call."""
+    return segment.arguments if isinstance(segment, ToolCallSegment) else segment.text

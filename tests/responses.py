@@ -10,11 +10,14 @@ from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
 from llmsim.domain import (
     Choice,
     FinishReason,
+    ReasoningSegment,
+    RefusalSegment,
     Segment,
-    SegmentKind,
+    TextSegment,
     TokenizedText,
     TokenLogprob,
     ToolCall,
+    ToolCallSegment,
     ToolKind,
     Turn,
     Usage,
@@ -42,22 +45,22 @@ def thinking(
 ) -> Turn:
     """Make a turn that says `pieces` after `thought` tokens of reasoning, of which `told` is told."""
     text = passage(*pieces)
-    segments = (Segment(SegmentKind.REASONING, thought, told),) if thought else ()
-    choice = Choice((*segments, Segment(SegmentKind.TEXT, text.tokens, text)), finish)
+    segments = (ReasoningSegment(thought, told),) if thought else ()
+    choice = Choice((*segments, TextSegment(text.tokens, text)), finish)
     usage = Usage(prompt=9, completion=choice.tokens, reasoning=thought)
     return turn(choice, model="gpt-5", usage=usage, **overrides)
 
 
-def saying(*pieces: str, odds: tuple[tuple[TokenLogprob, ...], ...] = ()) -> Segment:
+def saying(*pieces: str, logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()) -> Segment:
     """Make a text of `pieces`, a token each."""
     text = passage(*pieces)
-    return Segment(SegmentKind.TEXT, text.tokens, text, odds=odds)
+    return TextSegment(text.tokens, text, logprobs=logprobs)
 
 
 def refusing(*pieces: str) -> Segment:
     """Make a refusal of `pieces`, a token each."""
     text = passage(*pieces)
-    return Segment(SegmentKind.REFUSAL, text.tokens, text)
+    return RefusalSegment(text.tokens, text)
 
 
 def calling(
@@ -70,11 +73,10 @@ def calling(
 ) -> Segment:
     """Make a call whose name costs `lead` tokens and whose arguments are `pieces`, a token each."""
     arguments = passage(*pieces)
-    return Segment(
-        SegmentKind.CALL,
+    return ToolCallSegment(
         lead + arguments.tokens,
         arguments,
-        lead=lead,
+        header_tokens=lead,
         call=ToolCall(id, name, kind, fixed_id),
     )
 
@@ -87,7 +89,7 @@ def searching(name: str, *pieces: str, **facts: Any) -> Segment:
 def answering(*segments: Segment, finish: FinishReason = FinishReason.STOP, **overrides: Any) -> Turn:
     """Make a turn of `segments`."""
     choice = Choice(segments, finish)
-    thought = sum(one.tokens for one in segments if one.kind is SegmentKind.REASONING)
+    thought = sum(one.tokens for one in segments if isinstance(one, ReasoningSegment))
     usage = Usage(prompt=9, completion=choice.tokens, reasoning=thought)
     return turn(choice, model="gpt-5", usage=usage, **overrides)
 

@@ -35,14 +35,14 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class StreamFault(msgspec.Struct, frozen=True):
-    """How an answer breaks off.
+    """A failure in the middle of a response.
 
     Attributes:
-        after: Tokens of each choice that are made before; >= 0. An answer that is no longer breaks before its last token.
+        after: Tokens of each choice that are generated before it; >= 0. A shorter response fails before its last token.
         fault: What goes wrong, and counts.
-        cut: Whether the connection is cut without a word; otherwise the fault is told.
+        disconnect: Whether the connection is closed without an error; otherwise the error is sent.
     """
 
     after: int
     fault: Fault
-    cut: bool = False
+    disconnect: bool = False

@@ -19,15 +19,6 @@ from llmsim.domain.schedule import Schedule
 from llmsim.domain.tool import ToolCall
 
 
-class SegmentKind(enum.Enum):
-    """What a run of tokens is."""
-
-    REASONING = "reasoning"
-    TEXT = "text"
-    REFUSAL = "refusal"
-    CALL = "call"
-
-
 class FinishReason(enum.Enum):
     """Why a choice ended; renderers map it to the provider's word."""
 
@@ -74,25 +65,64 @@ class TokenLogprob(msgspec.Struct, frozen=True, gc=False):
     top: tuple[tuple[bytes, float], ...] = ()
 
 
-class Segment(msgspec.Struct, frozen=True, gc=False):
-    """A run of one kind inside a choice.
+class TextSegment(msgspec.Struct, frozen=True, gc=False, tag="text", tag_field="kind"):
+    """Text of the answer.
 
     Attributes:
-        kind: What it is.
         tokens: Completion tokens it costs; >= 0.
-        passage: Its text, of a call the arguments; None where the provider keeps it hidden (reasoning in chat
-            completions).
-        lead: Tokens that exist before those of the passage: a call's name.
-        call: What is called; None unless it is a call.
-        odds: For each piece of the passage the tokens it is made of; empty where nobody asked.
+        text: The text.
+        logprobs: For each piece of the text the tokens it is made of; empty unless they were requested.
     """
 
-    kind: SegmentKind
     tokens: int
-    passage: TokenizedText | None = None
-    lead: int = 0
-    call: ToolCall | None = None
-    odds: tuple[tuple[TokenLogprob, ...], ...] = ()
+    text: TokenizedText
+    logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()
+
+
+class RefusalSegment(msgspec.Struct, frozen=True, gc=False, tag="refusal", tag_field="kind"):
+    """The model's refusal to answer.
+
+    Attributes:
+        tokens: Completion tokens it costs; >= 0.
+        text: The refusal.
+        logprobs: As of a text.
+    """
+
+    tokens: int
+    text: TokenizedText
+    logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()
+
+
+class ReasoningSegment(msgspec.Struct, frozen=True, gc=False, tag="reasoning", tag_field="kind"):
+    """Reasoning before the answer.
+
+    Attributes:
+        tokens: Completion tokens it costs; >= 0.
+        text: What the client sees of it: a summary or all of it; None where the provider keeps it hidden.
+    """
+
+    tokens: int
+    text: TokenizedText | None = None
+
+
+class ToolCallSegment(msgspec.Struct, frozen=True, gc=False, tag="tool_call", tag_field="kind"):
+    """A tool call.
+
+    Attributes:
+        tokens: Completion tokens it costs, those of its name included; >= 0.
+        arguments: JSON, or the free text of a custom tool.
+        header_tokens: Tokens that exist before those of the arguments: the tool's name.
+        call: What is called.
+    """
+
+    tokens: int
+    arguments: TokenizedText
+    header_tokens: int
+    call: ToolCall
+
+
+Segment = TextSegment | RefusalSegment | ReasoningSegment | ToolCallSegment
+"""A run of tokens of one kind inside a choice."""
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -151,7 +181,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         choices: At least one. They come into being side by side: token `k` of each exists at `schedule.due(k)`.
         usage: What is reported and counted.
         schedule: When the tokens of a choice exist.
-        breakage: Where it breaks off; None if it does not.
+        stream_fault: Where and how it is truncated; None if it is not.
         vectors: What stands for each message of the prompt, as little-endian 32-bit floats; empty where none are wanted.
     """
 
@@ -162,17 +192,17 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     usage: Usage
     schedule: Schedule
     vectors: tuple[bytes, ...] = ()
-    breakage: StreamFault | None = None
+    stream_fault: StreamFault | None = None
 
     @property
-    def broken_at(self) -> int | None:
-        """Tokens of each choice after which it breaks off, before its end; None if it does not."""
-        return None if self.breakage is None else max(0, min(self.breakage.after, self.length - 1))
+    def truncated_after(self) -> int | None:
+        """Tokens of each choice after which it is truncated, before its end; None if it is not."""
+        return None if self.stream_fault is None else max(0, min(self.stream_fault.after, self.length - 1))
 
     @property
-    def made(self) -> int:
-        """Completion tokens that come into being."""
-        end = self.broken_at
+    def generated_tokens(self) -> int:
+        """Completion tokens that are generated before it ends or is truncated."""
+        end = self.truncated_after
         if end is None:
             return self.usage.completion
         return sum(min(end, choice.tokens) for choice in self.choices)

@@ -9,6 +9,7 @@ Decisions:
 
 import json
 from collections.abc import Sequence
+from typing import assert_never
 
 import msgspec
 
@@ -16,12 +17,15 @@ from llmsim.config import Settings
 from llmsim.domain import (
     FinishReason,
     Prompt,
+    ReasoningSegment,
+    RefusalSegment,
     ResponseFormat,
     Segment,
-    SegmentKind,
+    TextSegment,
     TokenizedText,
     Tool,
     ToolCall,
+    ToolCallSegment,
     ToolKind,
 )
 from llmsim.json_instances.making import json_instance
@@ -95,7 +99,7 @@ class ContentPlanner:
         throw = deal.random() if self._deals else 1.0
         if throw < self._refusal_rate:
             said = words.passage(self._refusal)
-            return Content((Segment(SegmentKind.REFUSAL, said.tokens, said),))
+            return Content((RefusalSegment(said.tokens, said),))
         speech = self._answer(prompt, words, dice, call_id)
         if self._deals and deal.random() < self._filter_rate:
             return within(speech, 1 + int(deal.random() * speech.tokens / 2), FinishReason.CONTENT_FILTER)
@@ -124,7 +128,7 @@ def call_ids(turn_id: str, choice: int) -> str:
 
 def text(passage: TokenizedText) -> Segment:
     """Say a text."""
-    return Segment(SegmentKind.TEXT, passage.tokens, passage)
+    return TextSegment(passage.tokens, passage)
 
 
 def _call(tool: Tool, now: ConversationState, words: Tokenizer, dice: Random, call_id: str) -> Segment:
@@ -144,7 +148,7 @@ def called(call: ToolCall, arguments: str, words: Tokenizer) -> Segment:
     """Make a call of its arguments as text."""
     passage = words.passage(arguments)
     lead = words.count(call.name)
-    return Segment(SegmentKind.CALL, lead + passage.tokens, passage, lead, call)
+    return ToolCallSegment(lead + passage.tokens, passage, lead, call)
 
 
 def _has(form: ResponseFormat, passage: TokenizedText) -> bool:
@@ -167,28 +171,34 @@ def within(speech: Content, limit: int, reason: FinishReason = FinishReason.LENG
             kept.append(segment)
             left -= segment.tokens
             continue
-        if left or segment.kind is not SegmentKind.CALL:
+        if left or not isinstance(segment, ToolCallSegment):
             kept.append(_cut(segment, left))
         break
-    if kept and kept[-1].kind is SegmentKind.REASONING:
+    if kept and isinstance(kept[-1], ReasoningSegment):
         kept.append(text(EMPTY))
     return Content(tuple(kept), reason)
 
 
 def _cut(segment: Segment, left: int) -> Segment:
-    if segment.kind is SegmentKind.REASONING:
-        told = limited(segment.passage, left)[0] if segment.passage else None
-        return Segment(segment.kind, left, told)
-    lead = min(segment.lead, left)
-    passage = limited(segment.passage or EMPTY, left - lead)[0]
-    return msgspec.structs.replace(segment, tokens=lead + passage.tokens, passage=passage, lead=lead)
+    match segment:
+        case ReasoningSegment(text=text):
+            return ReasoningSegment(left, limited(text, left)[0] if text else None)
+        case ToolCallSegment(arguments=arguments, call=call):
+            header = min(segment.header_tokens, left)
+            arguments = limited(arguments, left - header)[0]
+            return ToolCallSegment(header + arguments.tokens, arguments, header, call)
+        case TextSegment() | RefusalSegment():
+            kept = limited(segment.text, left)[0]
+            return msgspec.structs.replace(segment, tokens=kept.tokens, text=kept)
+        case _:
+            assert_never(segment)
 
 
 def with_odds(segments: Sequence[Segment], top: int, words: Tokenizer, dice: Random) -> tuple[Segment, ...]:
     """Tell of all that is said how probable its tokens were."""
     return tuple(
-        msgspec.structs.replace(segment, odds=odds(segment.passage, top, words, dice))
-        if segment.kind in (SegmentKind.TEXT, SegmentKind.REFUSAL) and segment.passage is not None
+        msgspec.structs.replace(segment, logprobs=odds(segment.text, top, words, dice))
+        if isinstance(segment, TextSegment | RefusalSegment)
         else segment
         for segment in segments
     )

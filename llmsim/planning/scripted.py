@@ -17,9 +17,10 @@ from llmsim.domain import (
     FaultKind,
     FinishReason,
     Prompt,
+    ReasoningSegment,
+    RefusalSegment,
     Schedule,
     Segment,
-    SegmentKind,
     StreamFault,
     ToolCall,
     ToolKind,
@@ -93,7 +94,7 @@ def play(
         choices=choices,
         usage=_usage(turn, prompt_tokens, choices, use),
         schedule=_schedule(turn, latency, profile, dice, cached=use.read / prompt_tokens),
-        breakage=_breakage(turn.stream_fault),
+        stream_fault=_breakage(turn.stream_fault),
     )
 
 
@@ -123,10 +124,10 @@ def _choice(
 def _speech(scene: ScriptStep, prompt: Prompt, words: Tokenizer, index: int) -> Content:
     """Give all that a scene says in one choice, however long."""
     turn = scene.turn
-    segments = _thought(turn.reasoning, prompt, words)
+    segments: list[Segment] = [*_thought(turn.reasoning, prompt, words)]
     if turn.refusal is not None:
         refusal = words.passage(turn.refusal)
-        segments.append(Segment(SegmentKind.REFUSAL, refusal.tokens, refusal))
+        segments.append(RefusalSegment(refusal.tokens, refusal))
     if turn.text is not None:
         said, stop = stopped(words.passage(turn.text), prompt.stop)
         segments.append(text(said))
@@ -138,14 +139,14 @@ def _speech(scene: ScriptStep, prompt: Prompt, words: Tokenizer, index: int) -> 
     return Content(tuple(segments), turn.finish_reason or own)
 
 
-def _thought(reasoning: str | None, prompt: Prompt, words: Tokenizer) -> list[Segment]:
+def _thought(reasoning: str | None, prompt: Prompt, words: Tokenizer) -> list[ReasoningSegment]:
     if reasoning is None:
         return []
     passage = words.passage(reasoning)
     if prompt.reasoning_limit is not None:
         passage, _ = limited(passage, prompt.reasoning_limit)
     shown = passage if prompt.summary else None
-    return [Segment(SegmentKind.REASONING, passage.tokens, shown)] if passage.tokens else []
+    return [ReasoningSegment(passage.tokens, shown)] if passage.tokens else []
 
 
 def _call(scene: ScriptStep, prompt: Prompt, call: ScriptCall, number: int, index: int) -> ToolCall:
@@ -166,7 +167,7 @@ def _usage(turn: ScriptTurn, prompt_tokens: int, choices: tuple[Choice, ...], us
         segment.tokens
         for choice in choices
         for segment in choice.segments
-        if segment.kind is SegmentKind.REASONING
+        if isinstance(segment, ReasoningSegment)
     )
     prompt = prompt_tokens if told.prompt_tokens is None else told.prompt_tokens
     completion = told.completion_tokens
@@ -210,4 +211,4 @@ def _breakage(fault: ScriptStreamFault | None) -> StreamFault | None:
     if fault is None or fault.kind is StreamFaultKind.STALL:
         return None
     told = Fault(fault.error, message=fault.message)
-    return StreamFault(fault.after_tokens, told, cut=fault.kind is StreamFaultKind.DISCONNECT)
+    return StreamFault(fault.after_tokens, told, disconnect=fault.kind is StreamFaultKind.DISCONNECT)

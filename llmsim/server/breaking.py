@@ -25,9 +25,9 @@ def breaking_runs(
         runs: Its frames.
         told: How the fault is told, from the fault and the number of frames that have left.
     """
-    breakage, end = turn.breakage, turn.broken_at
+    breakage, end = turn.stream_fault, turn.truncated_after
     if breakage is None or end is None:
         return tuple(runs)
     kept = broken_off(runs, end)
-    data = b"" if breakage.cut else told(breakage.fault, sum(len(run.required_tokens) for run in kept))
+    data = b"" if breakage.disconnect else told(breakage.fault, sum(len(run.required_tokens) for run in kept))
     return (*kept, single(data, end))

@@ -13,7 +13,16 @@ from typing import Any
 
 import msgspec
 
-from llmsim.domain import Fault, Segment, SegmentKind, StreamFault, Turn
+from llmsim.domain import (
+    Fault,
+    ReasoningSegment,
+    RefusalSegment,
+    Segment,
+    StreamFault,
+    TextSegment,
+    ToolCallSegment,
+    Turn,
+)
 from llmsim.errors import ExhaustedError, ExpectationError, RefusedError
 from llmsim.server.script_player import PlayedTurn, RequestControls
 from llmsim.state.journal import Journal
@@ -34,6 +43,8 @@ OnFinished = Callable[[str, float], None]
 """Told how a request ended, and how many seconds it took."""
 
 _encode = msgspec.json.encode
+
+_Spoken = TextSegment | ReasoningSegment | RefusalSegment
 
 
 class JournalWriter:
@@ -132,9 +143,9 @@ def _answer(turn: Turn) -> dict[str, Any]:
         "model": turn.model,
         "choices": [
             {
-                "text": _told(choice.segments, SegmentKind.TEXT, room),
-                "reasoning": _told(choice.segments, SegmentKind.REASONING, room),
-                "refusal": _told(choice.segments, SegmentKind.REFUSAL, room),
+                "text": _told(choice.segments, TextSegment, room),
+                "reasoning": _told(choice.segments, ReasoningSegment, room),
+                "refusal": _told(choice.segments, RefusalSegment, room),
                 "calls": list(_calls(choice.segments, room)),
                 "finish_reason": choice.finish.value,
             }
@@ -146,29 +157,29 @@ def _answer(turn: Turn) -> dict[str, Any]:
             "reasoning_tokens": turn.usage.reasoning,
             "cached_tokens": turn.usage.cached,
         },
-    } | _breaks(turn.breakage)
+    } | _breaks(turn.stream_fault)
 
 
 def _breaks(breakage: StreamFault | None) -> dict[str, Any]:
     """Tell how an answer breaks off, which is told whole."""
     if breakage is None:
         return {}
-    kind = "disconnect" if breakage.cut else breakage.fault.kind.value
+    kind = "disconnect" if breakage.disconnect else breakage.fault.kind.value
     return {"breaks": {"after_tokens": breakage.after, "kind": kind}}
 
 
-def _told(segments: tuple[Segment, ...], kind: SegmentKind, room: _Room) -> str | None:
-    texts = [segment.passage.text for segment in segments if segment.kind is kind and segment.passage]
+def _told(segments: tuple[Segment, ...], kind: type[_Spoken], room: _Room) -> str | None:
+    texts = [segment.text.text for segment in segments if isinstance(segment, kind) and segment.text]
     return room.told("".join(texts)) if texts else None
 
 
 def _calls(segments: tuple[Segment, ...], room: _Room) -> Iterator[dict[str, Any]]:
     for segment in segments:
-        call, passage = segment.call, segment.passage
-        if call is not None and room.left > 0:
+        if isinstance(segment, ToolCallSegment) and room.left > 0:
+            call = segment.call
             room.left -= _CALL
             yield {
                 "id": call.fixed_id or call.id,
                 "name": call.name,
-                "arguments": "" if passage is None else room.told(passage.text),
+                "arguments": room.told(segment.arguments.text),
             }

@@ -115,7 +115,7 @@ class PacedStream:
         self._runs = runs
         self._schedule = turn.schedule
         self._at_once = turn.schedule.at_once
-        self._total = turn.made
+        self._total = turn.generated_tokens
         self._arrived = arrived
         self._recorder = recorder
         self._row = row

@@ -228,7 +228,7 @@ class _Session:
         row = sockets.recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         socket = sockets.socket
         runs = socket.render_stream(turn, ask.options)
-        if turn.breakage is not None:
+        if turn.stream_fault is not None:
             runs = breaking_runs(turn, runs, partial(socket.render_broken, turn, ask.options))
         flight = PacedStream(turn, runs, arrived=arrived, recorder=sockets.recorder, row=row)
         sockets.recorder.stream_opened()
@@ -243,10 +243,10 @@ class _Session:
                     await self._connection.until(flight.due)
         finally:
             sockets.recorder.stream_closed()
-        if turn.breakage is not None:
-            if turn.breakage.cut:
+        if turn.stream_fault is not None:
+            if turn.stream_fault.disconnect:
                 await self._cut()
-            return Outcome.of(turn.breakage.fault.kind)
+            return Outcome.of(turn.stream_fault.fault.kind)
         self._remember(ask, turn, arrived)
         return Outcome.FINISHED
 

@@ -98,7 +98,7 @@ def break_off(visit: ActiveRequest, breakage: StreamFault) -> None:
         CutError: The line is to be cut by the server.
     """
     visit.outcome = Outcome.of(breakage.fault.kind)
-    if breakage.cut and not visit.connection.drop():
+    if breakage.disconnect and not visit.connection.drop():
         raise CutError
 
 
@@ -147,8 +147,8 @@ class Turns:
             await self._stream(resp, visit, ask, outcome)
         elif stored is not None and stored.background:
             self._take_on(resp, visit, stored)
-        elif outcome.breakage is not None:
-            await self._break(resp, visit, ask, outcome, outcome.breakage)
+        elif outcome.stream_fault is not None:
+            await self._break(resp, visit, ask, outcome, outcome.stream_fault)
         else:
             await self._answer(resp, visit, ask, outcome, heavy=heavy)
 
@@ -200,15 +200,15 @@ class Turns:
         self, resp: Response, visit: ActiveRequest, ask: ParsedRequest, turn: Turn, breakage: StreamFault
     ) -> None:
         """Break an unstreamed answer off: an error in place of it, or no answer at all."""
-        due = turn.schedule.due(turn.broken_at or 0)
-        if not breakage.cut:
+        due = turn.schedule.due(turn.truncated_after or 0)
+        if not breakage.disconnect:
             await self._fail(resp, visit, ask, replace(breakage.fault, delay=due))
             return
         row = visit.recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
         if not await visit.connection.until(visit.arrived + due):
             visit.outcome = Outcome.ABANDONED
             return
-        visit.recorder.sent(row, turn.made, time.monotonic())
+        visit.recorder.sent(row, turn.generated_tokens, time.monotonic())
         try:
             break_off(visit, breakage)
         except CutError:
@@ -231,7 +231,7 @@ class Turns:
         generation = self._generation
         assert generation.render_stream is not None, "a prompt that is streamed, of an endpoint that is not"
         runs = generation.render_stream(turn, ask.options)
-        if turn.breakage is not None:
+        if turn.stream_fault is not None:
             assert generation.render_broken is not None, (
                 "an endpoint that streams, and cannot say that it breaks"
             )
@@ -241,7 +241,7 @@ class Turns:
         if not await visit.connection.until(flight.due):
             visit.outcome = Outcome.ABANDONED
             return
-        send_stream(resp, Stream(visit, flight, turn.breakage), self._headers(visit))
+        send_stream(resp, Stream(visit, flight, turn.stream_fault), self._headers(visit))
 
     def _headers(self, visit: ActiveRequest) -> tuple[tuple[str, str], ...]:
         return self._provider.headers(self._planner.new_id(), time.monotonic() - visit.arrived)

@@ -16,6 +16,7 @@ import uvicorn
 from anthropic import AsyncAnthropic
 from asgi import Simulator, simulator
 from endpoints import ENDPOINTS, Endpoint, signed
+from fakes import shown_text
 from msgspec.structs import replace
 from openai import AsyncOpenAI
 from websockets.asyncio.client import ClientConnection, connect
@@ -26,7 +27,7 @@ from llmsim.providers.contract import Reply
 
 OVERLOADED = Fault(FaultKind.OVERLOADED, message="Too much")
 ERROR = StreamFault(5, OVERLOADED)
-CUT = StreamFault(5, Fault(FaultKind.SERVER_ERROR), cut=True)
+CUT = StreamFault(5, Fault(FaultKind.SERVER_ERROR), disconnect=True)
 TOKENS = 40
 
 
@@ -40,7 +41,7 @@ def breaking(worker: Simulator, breakage: StreamFault | None) -> Iterator[list[T
     def break_off(prompt: Prompt) -> Turn | Fault:
         turn = plan(prompt)
         assert isinstance(turn, Turn)
-        planned.append(replace(turn, breakage=breakage))
+        planned.append(replace(turn, stream_fault=breakage))
         return planned[-1]
 
     planner.plan = break_off  # type: ignore[method-assign]
@@ -67,7 +68,7 @@ def text(events: bytes) -> str:
 
 def begins(turn: Turn, tokens: int) -> str:
     """Give the text of so many tokens."""
-    passages = [segment.passage for segment in turn.choices[0].segments if segment.passage]
+    passages = [text for segment in turn.choices[0].segments if (text := shown_text(segment))]
     return "".join(
         piece
         for piece, end in zip(passages[-1].pieces, passages[-1].cumulative_tokens, strict=True)
@@ -268,10 +269,10 @@ class TestBooking:
 
         stats = worker.stats()
         assert (stats.total_requests, stats.active_requests, stats.finished_requests) == (1, 0, 0)
-        assert stats.overloaded_errors == (0 if breakage.cut else 1)
+        assert stats.overloaded_errors == (0 if breakage.disconnect else 1)
         assert stats.server_errors == 1
         assert (stats.failed_requests, stats.abandoned_requests, stats.aborted_requests) == (0, 0, 0)
-        assert stats.completion_tokens == (5 if stream or breakage.cut else 0)
+        assert stats.completion_tokens == (5 if stream or breakage.disconnect else 0)
 
     async def test_a_broken_answer_is_not_kept(
         self, streamer: Endpoint, breakage: StreamFault, stream: bool

@@ -14,7 +14,18 @@ from typing import Any
 
 import msgspec
 
-from llmsim.domain import Choice, FinishReason, Segment, SegmentKind, TokenizedText, ToolCall, ToolKind, Turn
+from llmsim.domain import (
+    Choice,
+    FinishReason,
+    ReasoningSegment,
+    RefusalSegment,
+    Segment,
+    TextSegment,
+    TokenizedText,
+    ToolCallSegment,
+    ToolKind,
+    Turn,
+)
 from llmsim.providers.anthropic.hosted import DIRECT, Service, container, service_of
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.partial import arguments, member
@@ -37,7 +48,7 @@ class Block(msgspec.Struct, frozen=True):
         service: The hosted tool that is called; None if none is.
     """
 
-    kind: SegmentKind | None
+    kind: type[Segment] | None
     passage: TokenizedText
     before: int
     tokens: int
@@ -48,7 +59,7 @@ class Block(msgspec.Struct, frozen=True):
     def whole(self) -> dict[str, Any]:
         """Give all of a call or an answer."""
         assert self.content is not None
-        if self.kind is SegmentKind.CALL:
+        if self.kind is ToolCallSegment:
             return self.content | {"input": arguments(self.passage.text)}
         return self.content
 
@@ -58,24 +69,24 @@ def blocks_of(turn: Turn, options: MessageOptions) -> list[Block]:
     blocks: list[Block] = []
     before = 0
     for segment in turn.choices[0].segments:
-        if segment.call is not None:
-            blocks += _called(turn, segment, segment.call, before, options)
-        else:
-            passage = segment.passage or EMPTY
-            thought = segment.kind is SegmentKind.REASONING
-            if options.thinks if thought else passage.pieces:
-                blocks.append(Block(segment.kind, passage, before, segment.tokens))
+        match segment:
+            case ToolCallSegment():
+                blocks += _called(turn, segment, before, options)
+            case ReasoningSegment():
+                if options.thinks:
+                    blocks.append(Block(ReasoningSegment, segment.text or EMPTY, before, segment.tokens))
+            case TextSegment() | RefusalSegment():
+                if segment.text.pieces:
+                    blocks.append(Block(type(segment), segment.text, before, segment.tokens))
         before += segment.tokens
     return blocks
 
 
-def _called(
-    turn: Turn, segment: Segment, call: ToolCall, before: int, options: MessageOptions
-) -> list[Block]:
+def _called(turn: Turn, segment: ToolCallSegment, before: int, options: MessageOptions) -> list[Block]:
     """Give the block of a call, and what was answered to it if the API has run the tool itself."""
-    passage = segment.passage or EMPTY
+    call, passage = segment.call, segment.arguments
     if call.kind is ToolKind.HOSTED:
-        return _hosted(turn, segment, call, before, python=options.python)
+        return _hosted(turn, segment, before, python=options.python)
     if call.kind is ToolKind.CUSTOM:
         # No tool of this API takes free text; a script may call one all the same.
         passage = member("input", passage, cut=_is_cut(turn.choices[0], segment))
@@ -86,12 +97,13 @@ def _called(
     return [_call(segment, passage, before, content)]
 
 
-def _hosted(turn: Turn, segment: Segment, call: ToolCall, before: int, *, python: bool) -> list[Block]:
+def _hosted(turn: Turn, segment: ToolCallSegment, before: int, *, python: bool) -> list[Block]:
+    call = segment.call
     service = service_of(call.name, python=python)
     if service is None:
         return []
     cut = _is_cut(turn.choices[0], segment)
-    passage = service.asked(segment.passage or EMPTY, cut=cut)
+    passage = service.asked(segment.arguments, cut=cut)
     called = call.public_id("srvtoolu_")
     content = {"type": "server_tool_use", "id": called, "name": service.name, "input": {}, "caller": DIRECT}
     block = _call(segment, passage, before, content, service)
@@ -103,24 +115,24 @@ def _hosted(turn: Turn, segment: Segment, call: ToolCall, before: int, *, python
 
 
 def _call(
-    segment: Segment,
+    segment: ToolCallSegment,
     passage: TokenizedText,
     before: int,
     content: dict[str, Any],
     service: Service | None = None,
 ) -> Block:
     return Block(
-        SegmentKind.CALL,
+        ToolCallSegment,
         passage,
         before,
         segment.tokens,
-        lead=segment.lead,
+        lead=segment.header_tokens,
         content=content,
         service=service,
     )
 
 
-def _is_cut(choice: Choice, segment: Segment) -> bool:
+def _is_cut(choice: Choice, segment: ToolCallSegment) -> bool:
     return segment is choice.segments[-1] and choice.finish in _CUT
 
 

@@ -15,7 +15,18 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from llmsim.domain import Choice, Fault, FinishReason, SegmentKind, TokenizedText, Turn, Usage
+from llmsim.domain import (
+    Choice,
+    Fault,
+    FinishReason,
+    ReasoningSegment,
+    RefusalSegment,
+    TextSegment,
+    TokenizedText,
+    ToolCallSegment,
+    Turn,
+    Usage,
+)
 from llmsim.providers.anthropic.blocks import Block, blocks_of, served
 from llmsim.providers.anthropic.errors import broken
 from llmsim.providers.anthropic.messages import MessageOptions
@@ -37,10 +48,10 @@ _DECLINED = {
 _FILTERED = _DECLINED | {"explanation": "This answer was stopped by a filter (simulated by llmsim)."}
 
 _DELTAS = {
-    SegmentKind.REASONING: b'thinking_delta","thinking',
-    SegmentKind.TEXT: b'text_delta","text',
-    SegmentKind.REFUSAL: b'text_delta","text',
-    SegmentKind.CALL: b'input_json_delta","partial_json',
+    ReasoningSegment: b'thinking_delta","thinking',
+    TextSegment: b'text_delta","text',
+    RefusalSegment: b'text_delta","text',
+    ToolCallSegment: b'input_json_delta","partial_json',
 }
 
 _FIRST = {"type": "input_json_delta", "partial_json": ""}
@@ -84,7 +95,7 @@ def _ending(choice: Choice) -> dict[str, Any]:
     elif (
         choice.finish is FinishReason.STOP
         and choice.segments
-        and choice.segments[-1].kind is SegmentKind.REFUSAL
+        and isinstance(choice.segments[-1], RefusalSegment)
     ):
         reason, details = "refusal", _DECLINED
     return {"stop_reason": reason, "stop_sequence": choice.stopped_by, "stop_details": details}
@@ -102,7 +113,7 @@ def message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
     for block in blocks:
         if block.content is not None:
             content.append(block.whole())
-        elif block.kind is SegmentKind.REASONING:
+        elif block.kind is ReasoningSegment:
             content.append(
                 {"type": "thinking", "thinking": block.passage.text, "signature": _signature(turn)}
             )
@@ -185,7 +196,7 @@ class _Stream:
                 opening += _PING
             passage = block.passage
             first = min(1, block.tokens)
-            if block.kind is SegmentKind.CALL:
+            if block.kind is ToolCallSegment:
                 opening += self._event("content_block_delta", {"index": index, "delta": _FIRST})
             elif passage.pieces:
                 first = passage.cumulative_tokens[0]
@@ -220,7 +231,7 @@ class _Stream:
         content = block.content
         if content is None:
             content = {"type": "text", "text": ""}
-            if block.kind is SegmentKind.REASONING:
+            if block.kind is ReasoningSegment:
                 content = {"type": "thinking", "thinking": "", "signature": ""}
         return self._event("content_block_start", {"index": index, "content_block": content})
 
@@ -244,7 +255,7 @@ class _Stream:
 
     def _block_stop(self, index: int, block: Block) -> bytes:
         signed = b""
-        if block.kind is SegmentKind.REASONING:
+        if block.kind is ReasoningSegment:
             delta = {"type": "signature_delta", "signature": _signature(self._turn)}
             signed = self._event("content_block_delta", {"index": index, "delta": delta})
         return signed + self._event("content_block_stop", {"index": index})

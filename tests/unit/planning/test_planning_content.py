@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from fakes import counting_tickets
+from fakes import counting_tickets, shown_text
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import ResponseSettings, Settings, ToolSettings
@@ -14,10 +14,13 @@ from llmsim.domain import (
     Message,
     PriorToolCall,
     Prompt,
+    ReasoningSegment,
+    RefusalSegment,
     ResponseFormat,
     Segment,
-    SegmentKind,
+    TextSegment,
     Tool,
+    ToolCallSegment,
     ToolChoice,
     ToolKind,
     ToolMode,
@@ -61,8 +64,9 @@ def only(turn: Turn) -> Segment:
 
 
 def text(segment: Segment) -> str:
-    assert segment.passage is not None
-    return segment.passage.text
+    shown = shown_text(segment)
+    assert shown is not None
+    return shown.text
 
 
 class TestCalls:
@@ -72,7 +76,7 @@ class TestCalls:
         """FIT-1.6: The city and the number of the message are the arguments."""
         segment = only(plan(tools=(WEATHER,)))
 
-        assert segment.kind is SegmentKind.CALL
+        assert isinstance(segment, ToolCallSegment)
         assert json.loads(text(segment)) == {"city": "Paris", "days": 3}
 
     def test_a_function_without_parameters_gets_none(self) -> None:
@@ -85,8 +89,8 @@ class TestCalls:
         segment = only(turn)
 
         assert turn.choices[0].finish is FinishReason.TOOL_CALLS
-        assert segment.lead == WORDS.count("get_weather")
-        assert turn.usage.completion == segment.tokens == segment.lead + WORDS.count(text(segment))
+        assert segment.header_tokens == WORDS.count("get_weather")
+        assert turn.usage.completion == segment.tokens == segment.header_tokens + WORDS.count(text(segment))
 
     def test_ids_of_calls_are_unique(self) -> None:
         """FIT-1.8: Over choices and turns."""
@@ -115,7 +119,7 @@ class TestCalls:
         plans = planner(ToolSettings(hosted_calls=True), target_tokens=5)
         choice = plan(plans, said="Cats", tools=(Tool("web_search", ToolKind.HOSTED),)).choices[0]
 
-        assert [segment.kind for segment in choice.segments] == [SegmentKind.CALL, SegmentKind.TEXT]
+        assert [type(segment) for segment in choice.segments] == [ToolCallSegment, TextSegment]
         assert text(choice.segments[0]) == "Cats"
         assert choice.finish is FinishReason.STOP
 
@@ -191,7 +195,7 @@ class TestForms:
 
     def test_calls_come_before_forms(self) -> None:
         """FIT-2.1: With both asked for, the tool is called first, and the form is that of the last answer."""
-        assert only(plan(tools=(WEATHER,), form=ResponseFormat(SCHEMA))).kind is SegmentKind.CALL
+        assert type(only(plan(tools=(WEATHER,), form=ResponseFormat(SCHEMA)))) is ToolCallSegment
 
 
 class TestRefusals:
@@ -203,7 +207,7 @@ class TestRefusals:
         for facts in ({}, {"tools": (WEATHER,)}, {"form": ResponseFormat(SCHEMA)}):
             turn = plan(plans, **facts)
 
-            assert (only(turn).kind, text(only(turn))) == (SegmentKind.REFUSAL, "No.")
+            assert (type(only(turn)), text(only(turn))) == (RefusalSegment, "No.")
             assert turn.choices[0].finish is FinishReason.STOP
 
     def test_filtered_answers_break_off(self) -> None:
@@ -218,9 +222,9 @@ class TestRefusals:
     def test_rates_are_shares(self) -> None:
         """FIT-4.1: A rate of a half refuses half of the answers, of one request, too."""
         plans = planner(refusal_rate=0.5, seed=4)
-        kinds = [choice.segments[0].kind for choice in plan(plans, choices=128).choices]
+        kinds = [type(choice.segments[0]) for choice in plan(plans, choices=128).choices]
 
-        assert 40 < kinds.count(SegmentKind.REFUSAL) < 88
+        assert 40 < kinds.count(RefusalSegment) < 88
 
 
 class TestTogether:
@@ -232,7 +236,7 @@ class TestTogether:
         """FIT-5.1: Several choices each have a form, and probabilities of their own text."""
         for choice in plan(form=ResponseFormat(SCHEMA), logprobs=2, choices=5).choices:
             (segment,) = choice.segments
-            told = b"".join(token.token for piece in segment.odds for token in piece)
+            told = b"".join(token.token for piece in segment.logprobs for token in piece)
 
             assert json.loads(text(segment))["city"]
             assert told.decode() == text(segment)
@@ -242,10 +246,10 @@ class TestTogether:
         """FIT-5.1: The same request with a seed says the same, refusals and probabilities included."""
         plans = planner(ToolSettings(call_probability=0.5), refusal_rate=0.3, content_filter_rate=0.3)
 
-        def told(seed: int) -> list[tuple[SegmentKind, str, object]]:
+        def told(seed: int) -> list[tuple[type[Segment], str, object]]:
             turn = plan(plans, said=said, seed=seed, **self.ALL)
             return [
-                (segment.kind, text(segment), segment.odds)
+                (type(segment), text(segment), getattr(segment, "logprobs", None))
                 for choice in turn.choices
                 for segment in choice.segments
             ]
@@ -258,4 +262,4 @@ class TestTogether:
         turn = plan(model="gpt-5", tools=(WEATHER,), effort="medium")
         thought, call = turn.choices[0].segments
 
-        assert (thought.kind, thought.tokens) == (SegmentKind.REASONING, 3 * call.tokens)
+        assert (type(thought), thought.tokens) == (ReasoningSegment, 3 * call.tokens)

@@ -8,13 +8,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakes import counting_tickets
+from fakes import counting_tickets, shown_text
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import ErrorSettings, LatencySettings, ResponseSettings, Settings
-from llmsim.domain import Fault, FinishReason, Image, Message, Prompt, Segment, SegmentKind, Turn
+from llmsim.domain import (
+    Fault,
+    FinishReason,
+    Image,
+    Message,
+    Prompt,
+    ReasoningSegment,
+    Segment,
+    TextSegment,
+    Turn,
+)
 from llmsim.errors import ContextLengthError, VisionError
 from llmsim.planning.planner import Planner, count_prompt, image_tokens
 from llmsim.planning.reasoning import EFFORTS
@@ -48,15 +58,12 @@ def answered(plans: Planner, prompt: Prompt) -> Turn:
 
 def texts(turn: Turn) -> list[str]:
     return [
-        segment.passage.text
-        for choice in turn.choices
-        for segment in choice.segments
-        if segment.passage is not None
+        shown.text for choice in turn.choices for segment in choice.segments if (shown := shown_text(segment))
     ]
 
 
-def segments(turn: Turn) -> list[tuple[SegmentKind, int]]:
-    return [(segment.kind, segment.tokens) for choice in turn.choices for segment in choice.segments]
+def segments(turn: Turn) -> list[tuple[type[Segment], int]]:
+    return [(type(segment), segment.tokens) for choice in turn.choices for segment in choice.segments]
 
 
 class TestRefusals:
@@ -281,12 +288,12 @@ class TestAnswers:
         turn = answered(shared(generator=generator), asked("Say 👩‍👧 it", model="gpt-5", choices=3))
 
         said = [
-            segment.passage.tokens
+            shown.tokens
             for choice in turn.choices
             for segment in choice.segments
-            if segment.passage
+            if (shown := shown_text(segment))
         ]
-        thought = sum(tokens for kind, tokens in segments(turn) if kind is SegmentKind.REASONING)
+        thought = sum(tokens for kind, tokens in segments(turn) if kind is ReasoningSegment)
         assert turn.usage.completion == sum(said) + thought
         assert turn.usage.reasoning == thought
 
@@ -303,7 +310,7 @@ class TestReasoning:
         turn = answered(shared(), asked(model="gpt-5", effort=effort))
 
         thought = round(100 * factor)
-        wanted = [(SegmentKind.REASONING, thought)] * bool(thought) + [(SegmentKind.TEXT, 100)]
+        wanted = [(ReasoningSegment, thought)] * bool(thought) + [(TextSegment, 100)]
         assert segments(turn) == wanted
         assert (turn.usage.reasoning, turn.usage.completion) == (thought, thought + 100)
 
@@ -331,7 +338,7 @@ class TestReasoning:
         """CHAT-2.1: Reasoning eats the limit first; a text cut short or to nothing finishes with `length`."""
         turn = answered(shared(), asked(model="gpt-5", effort="medium", limit=limit))
 
-        assert segments(turn) == [(SegmentKind.REASONING, thought), (SegmentKind.TEXT, visible)]
+        assert segments(turn) == [(ReasoningSegment, thought), (TextSegment, visible)]
         assert (turn.usage.completion, turn.usage.reasoning) == (limit, thought)
         assert turn.choices[0].finish is FinishReason.LENGTH
 
@@ -342,13 +349,13 @@ class TestReasoning:
             asked(model="gpt-5", effort="medium", stop=(" three",)),
         )
 
-        assert segments(turn) == [(SegmentKind.REASONING, 6), (SegmentKind.TEXT, 2)]
+        assert segments(turn) == [(ReasoningSegment, 6), (TextSegment, 2)]
 
     def test_reasoning_is_hidden(self) -> None:
         """CHAT-2.5: Reasoning has tokens and no text."""
         turn = answered(shared(), asked(model="gpt-5", effort="low"))
 
-        assert turn.choices[0].segments[0] == Segment(SegmentKind.REASONING, 150, None)
+        assert turn.choices[0].segments[0] == ReasoningSegment(150, None)
 
     def test_reasoning_takes_its_time(self) -> None:
         """LAT-2.4: The schedule of a turn counts its reasoning: it is as long as both."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from fakes import shown_text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,9 +16,13 @@ from llmsim.domain import (
     FinishReason,
     Message,
     Prompt,
-    SegmentKind,
+    ReasoningSegment,
+    RefusalSegment,
+    Segment,
     StreamFault,
+    TextSegment,
     Tool,
+    ToolCallSegment,
     ToolKind,
     Turn,
     Usage,
@@ -87,8 +92,8 @@ def only(turn: ScriptTurn, **options: Any) -> Choice:
     return choice
 
 
-def said(choice: Choice) -> list[tuple[SegmentKind, str | None]]:
-    return [(segment.kind, segment.passage and segment.passage.text) for segment in choice.segments]
+def said(choice: Choice) -> list[tuple[type[Segment], str | None]]:
+    return [(type(segment), (text := shown_text(segment)) and text.text) for segment in choice.segments]
 
 
 class TestWhatIsSaid:
@@ -100,31 +105,30 @@ class TestWhatIsSaid:
 
         choice = turn.choices[0]
         assert said(choice) == [
-            (SegmentKind.REASONING, THOUGHT),
-            (SegmentKind.TEXT, TEXT),
-            (SegmentKind.CALL, CALL.arguments),
+            (ReasoningSegment, THOUGHT),
+            (TextSegment, TEXT),
+            (ToolCallSegment, CALL.arguments),
         ]
         lead = WORDS.count(CALL.name)
         assert [segment.tokens for segment in choice.segments] == [
             WORDS.count(THOUGHT), WORDS.count(TEXT), lead + WORDS.count(CALL.arguments),
         ]  # fmt: skip
-        assert choice.segments[2].lead == lead
-        assert choice.segments[1].passage is not None
-        assert len(choice.segments[1].passage.pieces) == WORDS.count(TEXT)
+        assert choice.segments[2].header_tokens == lead
+        assert len(choice.segments[1].text.pieces) == WORDS.count(TEXT)
         assert turn.usage == Usage(prompt=20, completion=choice.tokens, reasoning=WORDS.count(THOUGHT))
 
     def test_a_refusal_is_one(self) -> None:
         """SCRIPT-5.1: It comes in place of a text, and ends by itself."""
         choice = only(ScriptTurn(kind=TurnKind.ASSISTANT, refusal="No."))
 
-        assert said(choice) == [(SegmentKind.REFUSAL, "No.")]
+        assert said(choice) == [(RefusalSegment, "No.")]
         assert choice.finish is FinishReason.STOP
 
     def test_thought_is_shown_where_it_is_asked_for(self) -> None:
         """SCRIPT-5.6: Without that it is hidden, and costs the same."""
         turn = played(answer(reasoning=THOUGHT))
 
-        assert said(turn.choices[0]) == [(SegmentKind.REASONING, None), (SegmentKind.TEXT, TEXT)]
+        assert said(turn.choices[0]) == [(ReasoningSegment, None), (TextSegment, TEXT)]
         assert turn.usage.reasoning == WORDS.count(THOUGHT)
 
     def test_the_finish_reason_follows_from_what_is_said(self) -> None:
@@ -138,7 +142,7 @@ class TestWhatIsSaid:
         """SCRIPT-5.1: It has no tokens."""
         turn = played(answer(text=""))
 
-        assert said(turn.choices[0]) == [(SegmentKind.TEXT, "")]
+        assert said(turn.choices[0]) == [(TextSegment, "")]
         assert turn.usage.completion == 0
 
     def test_tools_are_called_as_they_are_offered(self) -> None:
@@ -147,7 +151,7 @@ class TestWhatIsSaid:
 
         choice = only(answer(calls=calls), tools=(Tool("draw", ToolKind.CUSTOM),))
 
-        kinds = [segment.call.kind for segment in choice.segments if segment.call]
+        kinds = [segment.call.kind for segment in choice.segments if isinstance(segment, ToolCallSegment)]
         assert kinds == [ToolKind.CUSTOM, ToolKind.FUNCTION]
 
 
@@ -160,7 +164,7 @@ class TestIds:
             segment.call.public_id("call_")
             for choice in played(turn, **options).choices
             for segment in choice.segments
-            if segment.call
+            if isinstance(segment, ToolCallSegment)
         ]
 
     def test_ids_can_be_foretold(self) -> None:
@@ -195,12 +199,12 @@ class TestLimits:
 
         assert choice.tokens <= limit
         assert choice.finish is (FinishReason.LENGTH if limit < whole.tokens else FinishReason.STOP)
-        full = dict(enumerate(segment.passage.text for segment in whole.segments if segment.passage))
+        full = dict(enumerate(text.text for segment in whole.segments if (text := shown_text(segment))))
         for kept, part in zip(choice.segments, whole.segments, strict=False):
             if limit:
-                assert kept.kind is part.kind
-            if kept.passage is not None and limit:
-                assert full[whole.segments.index(part)].startswith(kept.passage.text)
+                assert type(kept) is type(part)
+            if (text := shown_text(kept)) and limit:
+                assert full[whole.segments.index(part)].startswith(text.text)
 
     def test_a_call_is_cut_where_the_tokens_end(self) -> None:
         """SCRIPT-5.3: In its name or in its arguments; one of which nothing is left is left out."""
@@ -210,7 +214,7 @@ class TestLimits:
         def cut(limit: int) -> list[tuple[int, int]]:
             choice = only(answer(calls=(CALL,)), limit=before + limit)
             assert choice.finish is FinishReason.LENGTH
-            return [(segment.lead, segment.tokens) for segment in choice.segments[1:]]
+            return [(segment.header_tokens, segment.tokens) for segment in choice.segments[1:]]
 
         assert cut(0) == []
         assert cut(1) == [(1, 1)]
@@ -220,15 +224,14 @@ class TestLimits:
         """SCRIPT-5.1: Where they are asked for, of each piece of the text."""
         (said,) = only(answer(), logprobs=2).segments
 
-        assert said.passage is not None
-        assert len(said.odds) == len(said.passage.pieces)
-        assert only(answer()).segments[0].odds == ()
+        assert len(said.logprobs) == len(said.text.pieces)
+        assert only(answer()).segments[0].logprobs == ()
 
     def test_a_stop_text_ends_the_turn(self) -> None:
         """SCRIPT-5.3: With what would have followed."""
         choice = only(answer(calls=(CALL,)), stop=("fox",))
 
-        assert said(choice) == [(SegmentKind.TEXT, "The quick brown ")]
+        assert said(choice) == [(TextSegment, "The quick brown ")]
         assert (choice.finish, choice.stopped_by) == (FinishReason.STOP, "fox")
 
     def test_thought_is_limited_by_its_own_budget(self) -> None:
@@ -350,13 +353,13 @@ class TestFailures:
         cut = ScriptStreamFault(StreamFaultKind.DISCONNECT, 4)
 
         turn = played(answer(stream_fault=error))
-        assert turn.breakage == StreamFault(4, Fault(FaultKind.OVERLOADED, message="Too much"))
-        assert (turn.broken_at, turn.made) == (4, 4)
-        assert played(answer(stream_fault=cut)).breakage == StreamFault(
-            4, Fault(FaultKind.SERVER_ERROR), cut=True
+        assert turn.stream_fault == StreamFault(4, Fault(FaultKind.OVERLOADED, message="Too much"))
+        assert (turn.truncated_after, turn.generated_tokens) == (4, 4)
+        assert played(answer(stream_fault=cut)).stream_fault == StreamFault(
+            4, Fault(FaultKind.SERVER_ERROR), disconnect=True
         )
         assert (
-            played(answer(stream_fault=ScriptStreamFault(StreamFaultKind.STALL, 4, for_ms=1))).breakage
+            played(answer(stream_fault=ScriptStreamFault(StreamFaultKind.STALL, 4, for_ms=1))).stream_fault
             is None
         )
 
@@ -366,6 +369,6 @@ class TestFailures:
 
         turn = played(answer(stream_fault=cut), choices=2)
 
-        assert turn.broken_at == turn.length - 1
-        assert turn.made == 2 * (turn.length - 1)
-        assert played(answer(text="", stream_fault=cut)).broken_at == 0
+        assert turn.truncated_after == turn.length - 1
+        assert turn.generated_tokens == 2 * (turn.length - 1)
+        assert played(answer(text="", stream_fault=cut)).truncated_after == 0

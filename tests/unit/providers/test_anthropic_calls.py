@@ -9,13 +9,14 @@ from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import Message, RawMessageStreamEvent, ToolUseBlock
 from anthropic.types.shared import ErrorResponse
 from called import THOUGHT, TURNS, WEATHER, WEATHER_CALL, answered, called, cut, hosted, said
+from fakes import passage
 from hypothesis import given
 from hypothesis import strategies as st
 from jiter import from_json
 from pydantic import TypeAdapter
 from test_anthropic_render import events
 
-from llmsim.domain import Fault, FaultKind, FinishReason, Segment, SegmentKind, Turn
+from llmsim.domain import Fault, FaultKind, FinishReason, RefusalSegment, Turn
 from llmsim.providers.anthropic.errors import render_fault
 from llmsim.providers.anthropic.messages import MessageOptions, parse
 from llmsim.providers.anthropic.partial import arguments
@@ -218,14 +219,14 @@ class TestRefusals:
 
     def test_one_without_words_is_one_all_the_same(self) -> None:
         """ANTH-10.8: There is no block then."""
-        empty = Segment(SegmentKind.REFUSAL, 0)
+        empty = RefusalSegment(0, passage())
         body = message(answered(empty, finish=FinishReason.STOP), PLAIN)
 
         assert (body["content"], body["stop_reason"]) == ([], "refusal")
 
     def test_a_limit_comes_first(self) -> None:
         """ANTH-10.8: A refusal that a limit cut off ends with `max_tokens`, without details."""
-        body = message(answered(said("I", kind=SegmentKind.REFUSAL), finish=FinishReason.LENGTH), PLAIN)
+        body = message(answered(said("I", kind=RefusalSegment), finish=FinishReason.LENGTH), PLAIN)
 
         assert (body["stop_reason"], body["stop_details"]) == ("max_tokens", None)
 

@@ -12,7 +12,7 @@ from fakes import choice, passage, turn
 from jiter import from_json
 from pydantic import TypeAdapter
 
-from llmsim.domain import Choice, FinishReason, Segment, SegmentKind, Turn, Usage
+from llmsim.domain import Choice, FinishReason, ReasoningSegment, TextSegment, Turn, Usage
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.rendering import message, render_padded, render_plain
 from llmsim.wire.frames import FrameBatch
@@ -24,8 +24,8 @@ TEXT = passage("Hello", " 🦜", "!", spans=[1, 3, 1])
 def thoughtful(*, shown: bool) -> Turn:
     thoughts = passage("Let", " me", " see")
     segments = (
-        Segment(SegmentKind.REASONING, 3, thoughts if shown else None),
-        Segment(SegmentKind.TEXT, TEXT.tokens, TEXT),
+        ReasoningSegment(3, thoughts if shown else None),
+        TextSegment(TEXT.tokens, TEXT),
     )
     return turn(Choice(segments, FinishReason.STOP))
 
@@ -35,7 +35,7 @@ TURNS = {
     "thinking": thoughtful(shown=True),
     "omitted": thoughtful(shown=False),
     "empty": turn(choice(passage())),
-    "only thinking": turn(Choice((Segment(SegmentKind.REASONING, 4),), FinishReason.LENGTH)),
+    "only thinking": turn(Choice((ReasoningSegment(4),), FinishReason.LENGTH)),
 } | CALLED
 ANY = pytest.mark.parametrize("planned", TURNS.values(), ids=TURNS)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pydantic
 import pytest
-from fakes import choice, passage, turn
+from fakes import choice, passage, shown_text, turn
 from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
@@ -159,7 +159,7 @@ def test_frames_carry_the_tokens_of_their_choice(answered: Turn, options: ChatOp
 
 
 def shown(one: Choice) -> str:
-    return "".join(segment.passage.text for segment in one.segments if segment.passage)
+    return "".join(text.text for segment in one.segments if (text := shown_text(segment)))
 
 
 @given(turns(), OPTIONS)

@@ -11,12 +11,14 @@ from llmsim.domain import (
     Choice,
     FinishReason,
     Prompt,
+    RefusalSegment,
     ResponseFormat,
     Segment,
-    SegmentKind,
+    TextSegment,
     TokenLogprob,
     Tool,
     ToolCall,
+    ToolCallSegment,
     ToolChoice,
     ToolKind,
     ToolMode,
@@ -184,7 +186,7 @@ class TestForms:
 def called(*arguments: str, kind: ToolKind = ToolKind.FUNCTION, fixed_id: str | None = None) -> Segment:
     text = passage(*arguments)
     call = ToolCall("0a", "weather", kind, fixed_id)
-    return Segment(SegmentKind.CALL, 2 + text.tokens, text, 2, call)
+    return ToolCallSegment(2 + text.tokens, text, 2, call)
 
 
 def answered(*segments: Segment, finish: FinishReason = FinishReason.TOOL_CALLS, choices: int = 1) -> Turn:
@@ -287,7 +289,7 @@ class TestCalls:
 
     def test_text_may_stand_before_a_call(self) -> None:
         """FIT-1.8: A mixed turn has its text, then its calls."""
-        said = Segment(SegmentKind.TEXT, 2, passage("I'll ", "look."))
+        said = TextSegment(2, passage("I'll ", "look."))
         answer = answered(said, called("{}"))
         choice = whole(answer)
         deltas = [choice["delta"] for choice in chunks(answer)]
@@ -297,7 +299,7 @@ class TestCalls:
 
     def test_hosted_calls_are_hidden(self) -> None:
         """FIT-1.10: Chat completions tell nothing of a hosted call but its tokens."""
-        said = Segment(SegmentKind.TEXT, 1, passage("Found."))
+        said = TextSegment(1, passage("Found."))
         answer = answered(called("q", kind=ToolKind.HOSTED), said, finish=FinishReason.STOP)
 
         assert "tool_calls" not in whole(answer)["message"]
@@ -309,7 +311,7 @@ class TestRefusals:
 
     def test_a_refusal_is_told_in_its_own_field(self) -> None:
         """FIT-4.1: No content, a refusal, whole and in pieces."""
-        said = Segment(SegmentKind.REFUSAL, 2, passage("Sorry", ", no."))
+        said = RefusalSegment(2, passage("Sorry", ", no."))
         answer = answered(said, finish=FinishReason.STOP)
 
         message = whole(answer)["message"]
@@ -318,7 +320,7 @@ class TestRefusals:
 
     def test_filtered_content_is_told(self) -> None:
         """FIT-4.2: The reason is `content_filter`."""
-        said = Segment(SegmentKind.TEXT, 1, passage("Once"))
+        said = TextSegment(1, passage("Once"))
 
         assert whole(answered(said, finish=FinishReason.CONTENT_FILTER))["finish_reason"] == "content_filter"
 
@@ -333,7 +335,7 @@ class TestLogprobs:
 
     def test_probabilities_are_told_token_by_token(self) -> None:
         """FIT-3.1: Token, bytes, logarithm and alternatives; what is not whole UTF-8 is escaped."""
-        said = Segment(SegmentKind.TEXT, 3, passage(" a", "🦜"), odds=self.ODDS)
+        said = TextSegment(3, passage(" a", "🦜"), logprobs=self.ODDS)
         answer = answered(said, finish=FinishReason.STOP)
         content = whole(answer)["logprobs"]["content"]
 
@@ -354,6 +356,6 @@ class TestLogprobs:
 
     def test_nobody_asked_nothing_told(self) -> None:
         """FIT-3.2: Without the question `logprobs` is null."""
-        said = Segment(SegmentKind.TEXT, 1, passage("Hi"))
+        said = TextSegment(1, passage("Hi"))
 
         assert whole(answered(said, finish=FinishReason.STOP))["logprobs"] is None

@@ -29,9 +29,12 @@ from llmsim.domain import (
     FinishReason,
     Message,
     PriorToolCall,
+    ReasoningSegment,
+    RefusalSegment,
     Segment,
-    SegmentKind,
+    TextSegment,
     TokenLogprob,
+    ToolCallSegment,
     ToolKind,
     Turn,
 )
@@ -49,7 +52,7 @@ NAMESPACE = {
     "description": "d",
     "tools": [{"type": "function", "name": "get_weather"}],
 }
-THINKING = Segment(SegmentKind.REASONING, 5)
+THINKING = ReasoningSegment(5)
 WEATHER = calling("get_weather", '{"city":', ' "Paris', '"}')
 TIME = calling("get_time", "{}", id="2")
 CODE = calling("run", "print(", '"hé', '\n")', kind=ToolKind.CUSTOM, id="3")
@@ -272,7 +275,7 @@ def odds(token: bytes, *top: tuple[bytes, float]) -> TokenLogprob:
 SURE = saying(
     "Hi",
     " 🦜",
-    odds=(
+    logprobs=(
         (odds(b"Hi", (b"Hi", -0.25), (b"Yo", -1.5)),),
         (odds(b" \xf0\x9f", (b" \xf0\x9f", -0.25)), odds(b"\xa6\x9c", (b"\xa6\x9c", -0.25))),
     ),
@@ -347,17 +350,17 @@ def segments(draw: st.DrawFn) -> list[Segment]:
             st.sampled_from(["think", "tell", "say", "odds", "refuse", "call", "custom", *KINDS, "other"])
         ):
             case "think":
-                found.append(Segment(SegmentKind.REASONING, draw(st.integers(0, 9))))
+                found.append(ReasoningSegment(draw(st.integers(0, 9))))
             case "tell":
                 tokens = text.tokens + draw(st.integers(0, 2))
-                found.append(Segment(SegmentKind.REASONING, tokens, text))
+                found.append(ReasoningSegment(tokens, text))
             case "say":
-                found.append(Segment(SegmentKind.TEXT, text.tokens, text))
+                found.append(TextSegment(text.tokens, text))
             case "odds":
                 told = tuple((odds(piece.encode()),) for piece in pieces)
-                found.append(Segment(SegmentKind.TEXT, text.tokens, text, odds=told))
+                found.append(TextSegment(text.tokens, text, logprobs=told))
             case "refuse":
-                found.append(Segment(SegmentKind.REFUSAL, text.tokens, text))
+                found.append(RefusalSegment(text.tokens, text))
             case "call":
                 found.append(calling("f", *pieces, id=str(number), lead=draw(st.integers(0, 2))))
             case "custom":
@@ -433,7 +436,9 @@ def test_a_stream_adds_up(
             kind = event["type"].removeprefix("openai:").removesuffix(".done")
             item = next(one for one in done if one["id"] == event["item_id"])
             assert event[name] == WHOLE[kind](item)
-    if generation is RESPONSES and not any(one.call and one.call.name == "other" for one in parts):
+    if generation is RESPONSES and not any(
+        isinstance(one, ToolCallSegment) and one.call.name == "other" for one in parts
+    ):
         for event in found:
             check_event(event)
 

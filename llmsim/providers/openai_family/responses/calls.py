@@ -7,11 +7,10 @@ Decisions:
 
 import msgspec
 
-from llmsim.domain import Segment, ToolCall, ToolKind
+from llmsim.domain import ToolCallSegment, ToolKind
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.options import ToolOptions
 from llmsim.providers.openai_family.responses.place import (
-    NOTHING,
     ItemPosition,
     announce,
     conclude,
@@ -59,12 +58,13 @@ class ClientCall:
     """A call that the client is to make."""
 
     def __init__(
-        self, place: ItemPosition, segment: Segment, call: ToolCall, tools: ToolOptions, dialect: Dialect
+        self, place: ItemPosition, segment: ToolCallSegment, tools: ToolOptions, dialect: Dialect
     ) -> None:
+        call = segment.call
         kind = _CUSTOM if call.kind is ToolKind.CUSTOM else _FUNCTION
         self._place = place
         self._kind = kind
-        self._before = place.before + segment.lead
+        self._before = place.before + segment.header_tokens
         self._prefix = b"" if kind.type in dialect.standard else dialect.prefix
         self._id = place.id(kind.prefix)
         self._call_id = encode(call.public_id("call_"))
@@ -74,7 +74,7 @@ class ClientCall:
         self._told_name = b""
         if kind is _FUNCTION and dialect.names_calls:
             self._told_name = b',"name":' + self._name
-        self._arguments = segment.passage or NOTHING
+        self._arguments = segment.arguments
         self._text = whole_text(self._arguments)
         self.item = self._item(place.status, self._text)
 

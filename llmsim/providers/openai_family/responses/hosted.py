@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from llmsim.domain import Segment, TokenizedText, ToolCall
+from llmsim.domain import TokenizedText, ToolCallSegment
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.options import ToolOptions
 from llmsim.providers.openai_family.responses.place import (
@@ -233,13 +233,14 @@ class HostedCall:
     """A call that the provider makes."""
 
     def __init__(
-        self, place: ItemPosition, segment: Segment, call: ToolCall, tools: ToolOptions, dialect: Dialect
+        self, place: ItemPosition, segment: ToolCallSegment, tools: ToolOptions, dialect: Dialect
     ) -> None:
+        call = segment.call
         shape = _SHAPES.get(call.name) or _Shape(type=f"{call.name}_call", prefix="ht")
-        query = segment.passage or NOTHING
+        query = segment.arguments
         self._place = place
         self._shape = shape
-        self._before = place.before + segment.lead
+        self._before = place.before + segment.header_tokens
         self._id = place.id(shape.prefix.encode())
         self._type = _named(dialect, shape.type)
         self._prefix = dialect.prefix

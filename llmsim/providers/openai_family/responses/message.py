@@ -8,10 +8,9 @@ Decisions:
 
 import msgspec
 
-from llmsim.domain import Segment, SegmentKind
+from llmsim.domain import RefusalSegment, TextSegment
 from llmsim.providers.openai_family.logprobs import listed_odds
 from llmsim.providers.openai_family.responses.place import (
-    NOTHING,
     ItemPosition,
     announce,
     conclude,
@@ -51,18 +50,18 @@ _REFUSAL = _Part(b'{"type":"refusal"', b"", b"refusal", b"response.refusal.delta
 class Message:
     """What the model says, or why it does not."""
 
-    def __init__(self, place: ItemPosition, segment: Segment) -> None:
-        kind = _TEXT if segment.kind is SegmentKind.TEXT else _REFUSAL
-        said = segment.passage or NOTHING
+    def __init__(self, place: ItemPosition, segment: TextSegment | RefusalSegment) -> None:
+        kind = _TEXT if isinstance(segment, TextSegment) else _REFUSAL
+        said = segment.text
         self._place = place
         self._kind = kind
         self._id = place.id(b"msg")
         self._said = said
-        self._before = place.before + segment.lead
+        self._before = place.before
         self._odds: tuple[bytes, ...] = ()
         all_odds = kind.odds
-        if segment.odds and all_odds:
-            self._odds = tuple([listed_odds(odds) for odds in segment.odds])
+        if segment.logprobs and all_odds:
+            self._odds = tuple([listed_odds(odds) for odds in segment.logprobs])
             all_odds = b',"logprobs":[%b]' % b",".join(filter(None, self._odds))
         # What the part and the event of the whole text have in common.
         self._whole = b'%b,"%b":"%b"' % (all_odds, kind.name, whole_text(said))

@@ -7,7 +7,16 @@ Decisions:
 
 from typing import assert_never
 
-from llmsim.domain import FinishReason, Segment, SegmentKind, ToolCall, ToolKind, Turn
+from llmsim.domain import (
+    FinishReason,
+    ReasoningSegment,
+    RefusalSegment,
+    Segment,
+    TextSegment,
+    ToolCallSegment,
+    ToolKind,
+    Turn,
+)
 from llmsim.providers.openai_family.responses.calls import ClientCall
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.hosted import HostedCall, ServerTools
@@ -44,30 +53,29 @@ def put_out(turn: Turn, options: ResponseOptions, dialect: Dialect) -> list[Outp
         done = segment is not cut
         place = ItemPosition(turn_id, len(written), before, end, done)
         before = end
-        match segment.kind:
-            case SegmentKind.TEXT | SegmentKind.REFUSAL:
+        match segment:
+            case TextSegment() | RefusalSegment():
                 written.append(Message(place, segment))
-            case SegmentKind.REASONING:
+            case ReasoningSegment():
                 written.append(Thought(place, segment, options, dialect))
-            case SegmentKind.CALL:
-                call = _called(segment)
+            case ToolCallSegment(call=call):
                 if call.kind is not ToolKind.HOSTED:
-                    written.append(ClientCall(place, segment, call, options.tools, dialect))
+                    written.append(ClientCall(place, segment, options.tools, dialect))
                     continue
                 if call.name == "mcp" and not listed:
                     listed = True
                     list_place = ItemPosition(turn_id, place.at, place.before, place.first, done=True)
                     written.append(ServerTools(list_place, options.tools, dialect))
                     place = ItemPosition(turn_id, len(written), place.before, end, done)
-                written.append(HostedCall(place, segment, call, options.tools, dialect))
-            case other:
-                assert_never(other)
+                written.append(HostedCall(place, segment, options.tools, dialect))
+            case _:
+                assert_never(segment)
     return written
 
 
 def _left_out(segment: Segment, turn: Turn) -> bool:
     """Tell whether a segment without tokens is nothing at all: left out by the limit, or reasoning that was none."""
-    return segment.kind is SegmentKind.REASONING or turn.choices[0].finish is FinishReason.LENGTH
+    return isinstance(segment, ReasoningSegment) or turn.choices[0].finish is FinishReason.LENGTH
 
 
 def _cut(turn: Turn) -> Segment | None:
@@ -78,16 +86,12 @@ def _cut(turn: Turn) -> Segment | None:
     return next((one for one in reversed(segments) if one.tokens or not _left_out(one, turn)), None)
 
 
-def _called(segment: Segment) -> ToolCall:
-    assert segment.call is not None, "a call names what is called"
-    return segment.call
-
-
 def web_searches(turn: Turn) -> int:
     """Count the searches of the web that were made; one that was broken off was not."""
     made = 0
     for segment in turn.choices[0].segments:
-        call = segment.call
-        if call is not None and call.kind is ToolKind.HOSTED and call.name == "web_search" and segment.tokens:
+        if not isinstance(segment, ToolCallSegment) or not segment.tokens:
+            continue
+        if segment.call.kind is ToolKind.HOSTED and segment.call.name == "web_search":
             made += segment is not _cut(turn)
     return made

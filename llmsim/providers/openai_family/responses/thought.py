@@ -10,7 +10,7 @@ import base64
 import hashlib
 import zlib
 
-from llmsim.domain import Segment
+from llmsim.domain import ReasoningSegment
 from llmsim.providers.openai_family.responses.dialect import SUMMARY, Dialect
 from llmsim.providers.openai_family.responses.history import SEALED_CHARACTERS
 from llmsim.providers.openai_family.responses.options import ResponseOptions
@@ -51,12 +51,12 @@ class Thought:
     """What the model thinks."""
 
     def __init__(
-        self, place: ItemPosition, segment: Segment, options: ResponseOptions, dialect: Dialect
+        self, place: ItemPosition, segment: ReasoningSegment, options: ResponseOptions, dialect: Dialect
     ) -> None:
         self._place = place
         self._id = place.id(b"rs")
         self._manner = dialect.reasoning if options.summary is None else SUMMARY
-        self._told = segment.passage or NOTHING
+        self._told = segment.text or NOTHING
         self._text = whole_text(self._told)
         self._stated = dialect.always_status
         sealing = b""
