@@ -1,0 +1,9 @@
+> GET /openai/v1/responses
+HTTP/1.1 101 Switching Protocols
+Upgrade: websocket
+Connection: Upgrade
+Sec-WebSocket-Accept: <accept>
+date: <date>
+> {"type":"response.create","model":"gpt-5","input":"Hello"}
+< {"type":"error","status":400,"error":{"message":"The request is invalid. (simulated by llmsim)","type":"invalid_request_error","param":null,"code":"invalid_request"}}
+

@@ -1,0 +1,9 @@
+> GET /openai/v1/responses
+HTTP/1.1 101 Switching Protocols
+Upgrade: websocket
+Connection: Upgrade
+Sec-WebSocket-Accept: <accept>
+date: <date>
+> {"type":"response.create","model":"gpt-5","input":"Hello"}
+< {"type":"error","status":404,"error":{"message":"no script 'play' is loaded (llmsim)","type":"invalid_request_error","param":null,"code":"script_not_found"}}
+

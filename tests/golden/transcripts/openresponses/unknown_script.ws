@@ -1,0 +1,9 @@
+> GET /openresponses/v1/responses
+HTTP/1.1 101 Switching Protocols
+Upgrade: websocket
+Connection: Upgrade
+Sec-WebSocket-Accept: <accept>
+date: <date>
+> {"type":"response.create","model":"gpt-5","input":"Hello"}
+< {"type":"error","status":404,"error":{"type":"not_found","code":"script_not_found","message":"no script 'play' is loaded (llmsim)","param":null}}
+
