@@ -91,14 +91,14 @@ def comments(path: Path) -> Iterator[tuple[int, str]]:
     ],
 )
 def test_identifiers_are_split_into_words(identifier: str, parts: set[str]) -> None:
-    """MAINT-4.9: A private word counts as a whole part of an identifier only."""
+    """MAINT-4.11: A private word counts as a whole part of an identifier only."""
     assert word_parts(identifier) == parts
 
 
 @pytest.mark.xfail(strict=False, reason="identifiers are being renamed, package by package")
 @pytest.mark.parametrize("name", CODE_GROUPS)
 def test_identifiers_have_no_private_words(name: str) -> None:
-    """MAINT-4.9: No module, class, function, argument, attribute or variable is named told, said, tell or heard."""
+    """MAINT-4.11: No module, class, function, argument, attribute or variable is named told, said, tell or heard."""
     found = [place(path, 1, path.stem) for path in files(name) if word_parts(path.stem) & PRIVATE_PARTS]
     for path in files(name):
         found += [
@@ -113,7 +113,7 @@ def test_identifiers_have_no_private_words(name: str) -> None:
 @pytest.mark.xfail(strict=False, reason="docstrings are being reworded, package by package")
 @pytest.mark.parametrize("name", PACKAGE_GROUPS)
 def test_docstrings_open_with_a_verb_of_the_trade(name: str) -> None:
-    """MAINT-4.9: No public function's docstring opens with Tell, Say, Give, Take, Hand, Look or the like."""
+    """MAINT-4.11: No public function's docstring opens with Tell, Say, Give, Take, Hand, Look or the like."""
     found = [
         place(path, node.lineno, f"{node.name}: {opening[0]}")
         for path in files(name)
@@ -128,7 +128,7 @@ def test_docstrings_open_with_a_verb_of_the_trade(name: str) -> None:
 @pytest.mark.xfail(strict=False, reason="docstrings and comments are being reworded, package by package")
 @pytest.mark.parametrize("name", PACKAGE_GROUPS)
 def test_comments_have_no_private_words(name: str) -> None:
-    """MAINT-4.9: Docstrings and comments speak of clients, callers and packages: not of whoever, nobody, rooms, dice."""
+    """MAINT-4.11: Docstrings and comments speak of clients, callers and packages: not of whoever, nobody, rooms, dice."""
     found = [
         place(path, line, match[0])
         for path in files(name)
@@ -142,7 +142,7 @@ def test_comments_have_no_private_words(name: str) -> None:
 @pytest.mark.xfail(strict=False, reason="pages are being reworded")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_pages_have_no_private_words(page: Path) -> None:
-    """MAINT-4.9: Documentation and specs speak of users, clients and packages."""
+    """MAINT-4.11: Documentation and specs speak of users, clients and packages."""
     lines = page.read_text(encoding="utf-8").splitlines()
     found = [
         place(page, number, match[0])
