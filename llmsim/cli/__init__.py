@@ -1,10 +1,9 @@
-"""The command line: one file a command.
+"""The command line: one module per command.
 
 Decisions:
-* Commands are imported when they are called: `llmsim serve` starts without loading tables and
-  colours, and `llmsim --help` is instant.
-* Errors raised on purpose are one message on stderr and an exit code of their own; everything
-  else is a bug and keeps its traceback.
+* Commands are imported when they are called: `llmsim serve` starts without loading rich, and `llmsim --help` is
+  instant.
+* An `LlmsimError` becomes a message on stderr and an exit code; anything else is a bug and keeps its traceback.
 """
 
 import importlib
@@ -19,7 +18,7 @@ _COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config", "script
 
 
 class _Failure(click.ClickException):
-    """An error of llmsim's as click shows it."""
+    """An `LlmsimError` as click shows it."""
 
     def __init__(self, error: LlmsimError) -> None:
         super().__init__(str(error))
@@ -27,7 +26,7 @@ class _Failure(click.ClickException):
 
 
 class _Commands(click.Group):
-    """Finds a command in the module of its name."""
+    """Imports a command from the module of its name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -47,9 +46,9 @@ class _Commands(click.Group):
 
 _EXAMPLES = """\b
 Start here:
-  llmsim serve --latency instant    answers on http://localhost:8080
-  llmsim stats --watch              shows what it answers
-  llmsim COMMAND --help             explains a command
+  llmsim serve --latency instant    serve on http://localhost:8080
+  llmsim stats --watch              show what it serves
+  llmsim COMMAND --help             explain a command
 """
 
 

@@ -16,7 +16,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from llmsim.cli.asking import address_of, ask, port_option
+from llmsim.cli.http_client import fetch_bytes, resolve_address
+from llmsim.cli.options import port_option
 from llmsim.cli.stats_view import view
 from llmsim.errors import AskError, StatsError
 from llmsim.stats import Block, Snapshot, block_name, is_alive, snapshot
@@ -96,7 +97,7 @@ def stats_address(url: str) -> str:
         StatsError: It is no address of HTTP.
     """
     try:
-        return address_of(url, PATH)
+        return resolve_address(url, PATH)
     except AskError as error:
         raise StatsError(str(error)) from error
 
@@ -111,7 +112,7 @@ def fetch(address: str) -> Snapshot:
         StatsError: It does not answer, or not with stats.
     """
     try:
-        body = ask(address)
+        body = fetch_bytes(address)
     except AskError as error:
         raise StatsError(str(error)) from error
     try:

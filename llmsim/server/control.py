@@ -25,7 +25,7 @@ from llmsim.state.journal import Entry
 from llmsim.state.library import Volume
 from llmsim.state.sessions import Standing
 from llmsim.state.shared import Shared
-from llmsim.words import nearest, printable
+from llmsim.text import nearest, printable
 
 _FORMS: dict[str, Form] = {
     "application/json": "json",

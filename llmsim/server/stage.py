@@ -25,7 +25,7 @@ from llmsim.planning.planner import Planner
 from llmsim.scripts import Scene, Script, unmet
 from llmsim.state.library import Library
 from llmsim.state.sessions import Claim, Judgement, OutdatedError, Sessions
-from llmsim.words import nearest
+from llmsim.text import nearest
 
 SCRIPT_HEADER = "x-llmsim-script"
 SESSION_HEADER = "x-llmsim-session"
