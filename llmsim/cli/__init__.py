@@ -12,7 +12,7 @@ import sys
 import click
 
 from llmsim import __version__
-from llmsim.errors import AskError, LlmsimError, StatsError
+from llmsim.errors import ControlApiError, LlmsimError, StatsError
 
 _COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config", "script", "sessions")
 
@@ -22,7 +22,7 @@ class _Failure(click.ClickException):
 
     def __init__(self, error: LlmsimError) -> None:
         super().__init__(str(error))
-        self.exit_code = 1 if isinstance(error, StatsError | AskError) else 2  # type: ignore[misc]  # read from the instance
+        self.exit_code = 1 if isinstance(error, StatsError | ControlApiError) else 2  # type: ignore[misc]  # read from the instance
 
 
 class _Commands(click.Group):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from llmsim.errors import AskError
+from llmsim.errors import ControlApiError
 
 _TIMEOUT = 5.0  # seconds
 _MAX_BYTES = 16 << 20
@@ -24,7 +24,7 @@ def resolve_address(url: str, path: str) -> str:
         path: The path.
 
     Raises:
-        AskError: The URL is not an HTTP address.
+        ControlApiError: The URL is not an HTTP address.
     """
     address = url if "://" in url else f"http://{url}"
     try:
@@ -35,7 +35,7 @@ def resolve_address(url: str, path: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise AskError(f"--url {url}: wanted http://HOST:PORT")
+        raise ControlApiError(f"--url {url}: wanted http://HOST:PORT")
     return f"{address.rstrip('/')}{path}" if parts.path in ("", "/") else address
 
 
@@ -58,7 +58,7 @@ def fetch_bytes(address: str, hint: str = "is this an llmsim server?") -> bytes:
         hint: Appended to the error when the reply is not llmsim's.
 
     Raises:
-        AskError: There is no reply, or it is an error.
+        ControlApiError: There is no reply, or it is an error.
     """
     try:
         # The scheme was checked: no file is read.
@@ -66,11 +66,11 @@ def fetch_bytes(address: str, hint: str = "is this an llmsim server?") -> bytes:
             body: bytes = response.read(_MAX_BYTES)
     except urllib.error.HTTPError as error:
         with error:
-            raise AskError(_error_message(address, error, hint)) from error
+            raise ControlApiError(_error_message(address, error, hint)) from error
     except urllib.error.URLError as error:
-        raise AskError(f"cannot read {address}: {_reason(error.reason)}") from error
+        raise ControlApiError(f"cannot read {address}: {_reason(error.reason)}") from error
     except (OSError, ValueError) as error:
-        raise AskError(f"cannot read {address}: {_reason(error)}") from error
+        raise ControlApiError(f"cannot read {address}: {_reason(error)}") from error
     return body
 
 

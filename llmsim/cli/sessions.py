@@ -19,7 +19,7 @@ from rich.text import Text
 from llmsim.cli.http_client import fetch_bytes, resolve_address
 from llmsim.cli.options import port_option
 from llmsim.cli.stats_view import duration
-from llmsim.errors import AskError
+from llmsim.errors import ControlApiError
 from llmsim.text import printable
 
 _T = TypeVar("_T")
@@ -135,7 +135,7 @@ def _parse(address: str, body: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise AskError(f"{address} replies, but not in the format of this llmsim: {error}") from error
+        raise ControlApiError(f"{address} replies, but not in the format of this llmsim: {error}") from error
 
 
 def _print(body: bytes) -> None:

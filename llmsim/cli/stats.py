@@ -19,7 +19,7 @@ from rich.text import Text
 from llmsim.cli.http_client import fetch_bytes, resolve_address
 from llmsim.cli.options import port_option
 from llmsim.cli.stats_view import view
-from llmsim.errors import AskError, StatsError
+from llmsim.errors import ControlApiError, StatsError
 from llmsim.stats import Block, Snapshot, block_name, is_alive, snapshot
 
 PATH = "/llmsim/stats"
@@ -98,7 +98,7 @@ def stats_address(url: str) -> str:
     """
     try:
         return resolve_address(url, PATH)
-    except AskError as error:
+    except ControlApiError as error:
         raise StatsError(str(error)) from error
 
 
@@ -113,7 +113,7 @@ def fetch(address: str) -> Snapshot:
     """
     try:
         body = fetch_bytes(address)
-    except AskError as error:
+    except ControlApiError as error:
         raise StatsError(str(error)) from error
     try:
         return msgspec.json.decode(body, type=Snapshot)
