@@ -33,6 +33,16 @@ def share(description: str, unit: str = "of requests") -> msgspec.Meta:
     return setting(description, unit=unit, ge=0, le=1)
 
 
+def seconds(description: str, *, maximum: int = DAY_SECS) -> msgspec.Meta:
+    """Return the metadata of a duration in seconds."""
+    return setting(description, unit="s", ge=1, le=maximum)
+
+
+def milliseconds(description: str, *, maximum: int = DAY_MS) -> msgspec.Meta:
+    """Return the metadata of a duration in milliseconds."""
+    return setting(description, unit="ms", ge=0, le=maximum)
+
+
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the server listens, and how its processes behave."""
 
@@ -73,26 +83,14 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 4096
     keepalive_secs: Annotated[
         int,
-        setting(
+        seconds(
             "How long an idle connection stays open for the next request. Keep it longer than the keep-alive of clients "
-            "and gateways, or they will reuse connections that have just been closed.",
-            unit="s",
-            ge=1,
-            le=DAY_SECS,
+            "and gateways, or they will reuse connections that have just been closed."
         ),
     ] = 75
-    timeout_secs: Annotated[
-        int,
-        setting("A worker that sends no heartbeat for this long is replaced.", unit="s", ge=1, le=DAY_SECS),
-    ] = 60
+    timeout_secs: Annotated[int, seconds("A worker that sends no heartbeat for this long is replaced.")] = 60
     graceful_timeout_secs: Annotated[
-        int,
-        setting(
-            "How long responses in progress may continue after a stop or reload signal.",
-            unit="s",
-            ge=1,
-            le=DAY_SECS,
-        ),
+        int, seconds("How long responses in progress may continue after a stop or reload signal.")
     ] = 30
     max_body_bytes: Annotated[
         int, setting("Largest request body; a larger one gets a 413.", unit="bytes", ge=1, le=2**30)
@@ -137,45 +135,21 @@ class LatencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         | None
     ) = None
     ttft_mean_ms: (
-        Annotated[
-            float,
-            setting("Mean time to first token (TTFT); unset, the profile's.", unit="ms", ge=0, le=DAY_MS),
-        ]
-        | None
+        Annotated[float, milliseconds("Mean time to first token (TTFT); unset, the profile's.")] | None
     ) = None
     ttft_stddev_ms: (
-        Annotated[
-            float,
-            setting(
-                "Standard deviation of the time to first token; unset, the profile's.",
-                unit="ms",
-                ge=0,
-                le=DAY_MS,
-            ),
-        ]
+        Annotated[float, milliseconds("Standard deviation of the time to first token; unset, the profile's.")]
         | None
     ) = None
     tbt_mean_ms: (
         Annotated[
-            float,
-            setting(
-                "Mean time between two tokens (inter-token latency); unset, the profile's.",
-                unit="ms",
-                ge=0,
-                le=DAY_MS,
-            ),
+            float, milliseconds("Mean time between two tokens (inter-token latency); unset, the profile's.")
         ]
         | None
     ) = None
     tbt_stddev_ms: (
         Annotated[
-            float,
-            setting(
-                "Standard deviation of the time between two tokens; unset, the profile's.",
-                unit="ms",
-                ge=0,
-                le=DAY_MS,
-            ),
+            float, milliseconds("Standard deviation of the time between two tokens; unset, the profile's.")
         ]
         | None
     ) = None
@@ -283,16 +257,12 @@ class ErrorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.0
     invalid_request_rate: Annotated[float, share("Share of requests rejected as invalid (400).")] = 0.0
     authentication_rate: Annotated[float, share("Share of requests rejected for their API key (401).")] = 0.0
-    timeout_after_ms: Annotated[
-        int, setting("How long a simulated timeout hangs.", unit="ms", ge=0, le=DAY_MS)
-    ] = 30_000
+    timeout_after_ms: Annotated[int, milliseconds("How long a simulated timeout hangs.")] = 30_000
     retry_after_ms: Annotated[
         int,
-        setting(
+        milliseconds(
             "Retry delay sent to clients with a simulated rate limit or overload. Some SDKs obey any value.",
-            unit="ms",
-            ge=0,
-            le=60_000,
+            maximum=60_000,
         ),
     ] = 1000
 
@@ -329,9 +299,9 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=2**40,
         ),
     ] = 256 * 2**20
-    max_age_secs: Annotated[
-        int, setting("How long a record is stored at most.", unit="s", ge=1, le=365 * DAY_SECS)
-    ] = DAY_SECS
+    max_age_secs: Annotated[int, seconds("How long a record is stored at most.", maximum=365 * DAY_SECS)] = (
+        DAY_SECS
+    )
 
 
 class AnthropicSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
