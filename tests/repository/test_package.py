@@ -254,9 +254,8 @@ def test_no_network_is_used() -> None:
     clients = importers("requests", "httpx", "urllib.request", "http.client", "aiohttp")
 
     assert clients <= {
-        "llmsim/cli/asking.py",
-        "llmsim/testing/control.py",
-        "llmsim/testing/simulator.py",
+        "llmsim/cli/http_client.py",
+        "llmsim/testing/client.py",
     }
 
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 import llmsim
 from llmsim.catalogue import CatalogueFile, load_catalogue
 from llmsim.cli import main
-from llmsim.config import CONFIG_VARIABLE, knobs
+from llmsim.config import CONFIG_VARIABLE, setting_specs
 from llmsim.server.connections import direct_writes_problem
 
 ROOT = Path(__file__).parents[2]
@@ -341,7 +341,7 @@ def test_shown_commands_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_shown_variables_exist(page: Path) -> None:
     """MAINT-4.5: Each variable on a page that is written in full exists; the configuration page also shows mistakes."""
-    known = {CONFIG_VARIABLE} | {knob.env for knob in knobs()}
+    known = {CONFIG_VARIABLE} | {spec.env for spec in setting_specs()}
     shown = set(re.findall(r"\bLLMSIM_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
 
     assert page.name == "configuration.md" or shown <= known
