@@ -115,7 +115,7 @@ def fetch(address: str) -> Snapshot:
     except AskError as error:
         raise StatsError(str(error)) from error
     try:
-        return msgspec.json.decode(body, type=Snapshot)
+        return Snapshot.from_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StatsError(f"{address} answers, but not with the stats of this llmsim: {error}") from error
 

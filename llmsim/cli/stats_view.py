@@ -159,7 +159,7 @@ def _outcomes(stats: Snapshot) -> RenderableType:
     for name, count in (
         ("streamed", stats.streaming_requests),
         ("not streamed", stats.non_streaming_requests),
-        *((printable(label), counts.requests) for label, counts in stats.endpoints.items()),
+        *((printable(label), counts["requests"]) for label, counts in stats.endpoints.items()),
         ("prompt tokens", stats.prompt_tokens),
         ("completion tokens", stats.completion_tokens),
     ):
@@ -191,17 +191,17 @@ def _models(stats: Snapshot) -> Table:
     for name, counts in models[:_MODELS_SHOWN]:
         table.add_row(
             _clipped(name),
-            f"{counts.requests:,}",
-            f"{counts.prompt_tokens:,}",
-            f"{counts.completion_tokens:,}",
+            f"{counts['requests']:,}",
+            f"{counts['prompt_tokens']:,}",
+            f"{counts['completion_tokens']:,}",
         )
     hidden = [counts for _, counts in models[_MODELS_SHOWN:]]
     if hidden:
         table.add_row(
             f"{len(hidden)} more",
-            f"{sum(counts.requests for counts in hidden):,}",
-            f"{sum(counts.prompt_tokens for counts in hidden):,}",
-            f"{sum(counts.completion_tokens for counts in hidden):,}",
+            f"{sum(counts['requests'] for counts in hidden):,}",
+            f"{sum(counts['prompt_tokens'] for counts in hidden):,}",
+            f"{sum(counts['completion_tokens'] for counts in hidden):,}",
             style="dim",
         )
     return table

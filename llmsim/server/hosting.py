@@ -200,7 +200,7 @@ class Host:
         """Settle what a dead worker left open."""
         assert self._block is not None
         assert self._listeners is not None
-        self._block.settle(worker.slot)
+        self._block.release(worker.slot)
         self._listeners.bury(worker.age)
 
     def nworkers_changed(self, server: Any, new: int, old: int | None) -> None:

@@ -123,8 +123,8 @@ def test_an_absent_block_says_what_to_do() -> None:
     ("word", "value", "message"),
     [
         (layout.HEADER_MAGIC, 0, "is just starting"),
-        (layout.HEADER_MAGIC, 7, "no stats block"),
-        (layout.HEADER_VERSION, 99, "writes stats layout 99, and this llmsim reads 3"),
+        (layout.HEADER_MAGIC, 7, "not a stats block"),
+        (layout.HEADER_VERSION, 99, "writes stats layout 63, and this llmsim reads 4"),
         (layout.HEADER_SLOTS, 10**6, "bytes where"),
         (layout.HEADER_BYTES, 64, "bytes where"),
     ],
@@ -142,7 +142,7 @@ def test_another_layout_is_refused(name: str, word: int, value: int, message: st
 @linux
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "is just starting"), (b"short", "no stats block"), (b"\1" * 4096, "no stats")],
+    [(b"", "is just starting"), (b"short", "not a stats block"), (b"\1" * 4096, "not a stats block")],
 )
 def test_a_foreign_segment_is_refused(name: str, content: bytes, message: str) -> None:
     """STATS-1.5: A segment that no llmsim wrote, or that one is just making, is refused."""
@@ -224,7 +224,7 @@ def test_a_reader_cannot_write(name: str) -> None:
     with pytest.raises(TypeError, match="read-only"):
         found.words[0] = 1
     with pytest.raises(TypeError, match="read-only"):
-        found.occupy(0, 1)
+        found.set_pid(0, 1)
     block.unlink()
 
 
@@ -267,7 +267,7 @@ def test_forked_workers_and_master_share_it(name: str) -> None:
     slots = [block.claim(os.getpid()) for _ in range(2)]
 
     def work(slot: int) -> None:
-        block.occupy(slot, os.getpid())
+        block.set_pid(slot, os.getpid())
         recorder = Recorder(block, slot)
         for _ in range(1000):
             recorder.began(slot, 101.0)
@@ -305,7 +305,7 @@ def test_reading_while_it_is_written(name: str) -> None:
         seen.append(snapshot(found, 102.0))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    block.settle(slot)
+    block.release(slot)
 
     for stats in seen:
         assert stats.active_requests in (0, 1)
@@ -334,7 +334,7 @@ def test_the_lowest_free_slot_is_claimed() -> None:
     block = Block.private(endpoints=("completions",), slots=4, now=0.0)
     block.claim(11)
     block.claim(12)
-    block.settle(0)
+    block.release(0)
 
     assert block.claim(13) == 0
 
@@ -349,23 +349,23 @@ def test_settling_counts_what_was_in_flight() -> None:
     dead.ended(0, Outcome.FINISHED, 0.5, 1.0)
     living.began(0, 1.0)
 
-    block.settle(slot)
+    block.release(slot)
 
     stats = snapshot(block, 2.0)
     assert (stats.total_requests, stats.finished_requests, stats.aborted_requests) == (5, 1, 3)
     assert stats.active_requests == 1
-    assert (stats.endpoints["completions"].aborted, stats.endpoints["responses"].aborted) == (2, 1)
+    assert (stats.endpoints["completions"]["aborted"], stats.endpoints["responses"]["aborted"]) == (2, 1)
 
 
 def test_settling_twice_changes_nothing() -> None:
     """STATS-2.4: A slot that is free, because it was settled or never claimed, stays as it is."""
     block = Block.private(endpoints=("completions",), slots=2, now=0.0)
     Recorder(block, block.claim(11)).began(0, 1.0)
-    block.settle(0)
+    block.release(0)
     before = bytes(block.octets)
 
-    block.settle(0)
-    block.settle(1)
+    block.release(0)
+    block.release(1)
 
     assert bytes(block.octets) == before
 
@@ -379,7 +379,7 @@ def test_a_successor_continues_the_totals() -> None:
         row = recorder.accepted("gpt-5", streaming=True, prompt_tokens=7)
         recorder.sent(row, 3, 1.0)
         recorder.ended(0, Outcome.FINISHED, pid / 10, 1.0)
-        block.settle(0)
+        block.release(0)
 
     stats = snapshot(block, 2.0)
 
@@ -396,12 +396,13 @@ def test_a_successor_continues_the_totals() -> None:
     ("labels", "message"),
     [
         ((), "at least one"),
-        (("a", "a"), "each once"),
+        (("a", "a"), "no duplicates"),
         (("Chat",), "lower case"),
         (("",), "lower case"),
         (("a" * 33,), "at most 32"),
         (("total",), "already a name"),
         (("finished",), "already a name"),
+        (("streaming",), "already a name"),
     ],
 )
 def test_labels_are_names(labels: tuple[str, ...], message: str) -> None:

@@ -149,7 +149,7 @@ def test_what_a_killed_simulator_left_is_not_shown(port: int) -> None:
     gone.wait()
     left = Block.create(block_name(port), endpoints=("completions",), slots=1, now=0.0)
     left.words[layout.HEADER_MASTER] = gone.pid
-    left.occupy(left.claim(1), gone.pid)
+    left.set_pid(left.claim(1), gone.pid)
 
     result = _run("--port", str(port))
     left.unlink()
@@ -331,11 +331,11 @@ def test_workers_show_how_they_fare() -> None:
     block = Block.private(endpoints=("completions",), slots=12, now=0.0)
     for _ in range(12):
         slot = block.claim(4_194_304)
-        block.occupy(slot, os.getpid())
+        block.set_pid(slot, os.getpid())
         recorder = Recorder(block, slot)
         gauges = Gauges(block, slot, NOW - 10.0)
-        gauges.beat(NOW - 10.0, cpu=0.0, wait=0.0)
-        gauges.beat(NOW, cpu=9.7, wait=1.2, lag_most=1.234, lag_sum=2.0, samples=100)
+        gauges.record_pulse(NOW - 10.0, cpu=0.0, wait=0.0)
+        gauges.record_pulse(NOW, cpu=9.7, wait=1.2, lag_max=1.234, lag_sum=2.0, samples=100)
         for _ in range(11_000):
             recorder.began(0, NOW)
             recorder.stream_opened()

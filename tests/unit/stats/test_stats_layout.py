@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.stats import histogram, layout
+from llmsim.stats.counters import Outcome
 from llmsim.stats.layout import Layout
-from llmsim.stats.outcome import Outcome
 
 layouts = st.builds(Layout, slots=st.integers(1, 64), endpoints=st.integers(1, 20))
 
@@ -16,10 +16,10 @@ layouts = st.builds(Layout, slots=st.integers(1, 64), endpoints=st.integers(1, 2
 def _areas(measures: Layout) -> list[tuple[int, int]]:
     """First word and first word after of everything that stands in a slot."""
     tables = [
-        *((first, histogram.WORDS, 1) for first in (layout.TTFT, layout.ITL, layout.E2E, layout.LATENESS)),
+        *((first, histogram.WORDS, 1) for first in layout.HISTOGRAM.values()),
         (layout.TAKEN, 1, 1),
         (layout.PID, 1, 1),
-        (layout.OPEN_STREAMS, 1, 1),
+        *((word, 1, 1) for word in layout.WORKER.values()),
         (layout.PULSES, layout.PULSE_WORDS, layout.PULSE_ENTRIES),
         (layout.MARKS, layout.MARK_WORDS, layout.MARK_ENTRIES),
         (layout.RING, layout.RING_WORDS, layout.RING_SECONDS),
@@ -72,10 +72,10 @@ def test_there_is_no_slot_outside() -> None:
 def test_a_reader_meets_first_what_is_written_last() -> None:
     """STATS-3.3: Read upwards, models stand before endpoints, marks before what they are copies of, counts before names."""
     assert layout.MODELS < layout.ENDPOINTS
-    assert layout.MARKS < layout.LATENESS
-    assert all(outcome.column < layout.ENDPOINT_REQUESTS for outcome in Outcome)
-    assert layout.MODEL_COMPLETION < layout.MODEL_NAME_BYTES < layout.MODEL_NAME
-    assert max(histogram.bucket(1 << 60), 0) < histogram.SUM < histogram.MOST
+    assert layout.HISTOGRAM["lateness"] > layout.MARKS
+    assert all(outcome.column < layout.ENDPOINT["requests"] for outcome in Outcome)
+    assert max(layout.MODEL.values()) < layout.MODEL_NAME_BYTES < layout.MODEL_NAME
+    assert max(histogram.bucket(1 << 60), 0) < histogram.SUM < histogram.MAX
     assert layout.RING_SECOND == 0
 
 

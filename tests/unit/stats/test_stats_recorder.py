@@ -77,7 +77,7 @@ def test_requests_are_in_flight_until_they_end(block: Block, recorder: Recorder)
     stats = snapshot(block, NOW)
 
     assert stats.active_requests == 1
-    assert (stats.endpoints["completions"].active, stats.endpoints["responses"].active) == (0, 1)
+    assert (stats.endpoints["completions"]["active"], stats.endpoints["responses"]["active"]) == (0, 1)
     assert stats.workers[0].active == 1
 
 
@@ -103,7 +103,7 @@ def test_only_accepted_requests_stream_or_not(block: Block, recorder: Recorder) 
 
     assert (stats.streaming_requests, stats.non_streaming_requests, stats.total_requests) == (2, 1, 4)
     assert stats.prompt_tokens == 30
-    assert stats.models["gpt-5"].prompt_tokens == 30
+    assert stats.models["gpt-5"]["prompt_tokens"] == 30
 
 
 def test_completion_tokens_count_when_they_leave(block: Block, recorder: Recorder) -> None:
@@ -117,7 +117,7 @@ def test_completion_tokens_count_when_they_leave(block: Block, recorder: Recorde
     stats = snapshot(block, NOW + 1)
 
     assert (stats.completion_tokens, stats.total_tokens) == (6, 8)
-    assert stats.models["gpt-5"].completion_tokens == 4
+    assert stats.models["gpt-5"]["completion_tokens"] == 4
     assert stats.workers[0].tokens == 6
     assert stats.last_60_seconds.tokens[-1] == 6
 
@@ -146,7 +146,7 @@ def test_everything_that_began_is_accounted_for(
         if outcome is not None:
             recorder.ended(endpoint, outcome, 0.1, NOW)
     for slot in deaths:
-        block.settle(slot)
+        block.release(slot)
 
     stats = snapshot(block, NOW + 1)
 
@@ -170,7 +170,7 @@ def test_everything_that_began_is_accounted_for(
     assert stats.streaming_requests + stats.non_streaming_requests == len(accepted)
     assert stats.prompt_tokens == stats.completion_tokens == sum(request[4] for request in accepted)
     assert sum(stats.model_requests.values()) == len(accepted)
-    assert sum(counts.requests for counts in stats.endpoints.values()) == len(requests)
+    assert sum(counts["requests"] for counts in stats.endpoints.values()) == len(requests)
     assert sum(worker.requests for worker in stats.workers) == len(requests)
     assert sum(worker.active for worker in stats.workers) == stats.active_requests
     assert sum(stats.last_60_seconds.requests) == len(requests)
@@ -185,9 +185,9 @@ def test_models_have_a_bounded_number_of_rows(block: Block, recorder: Recorder) 
     models = snapshot(block, NOW).models
 
     assert len(models) == layout.MODEL_ROWS == 64
-    assert models["model-62"].requests == 1
-    assert models["__other__"].requests == 1000 - 63
-    assert sum(model.completion_tokens for model in models.values()) == 2000
+    assert models["model-62"]["requests"] == 1
+    assert models["__other__"]["requests"] == 1000 - 63
+    assert sum(model["completion_tokens"] for model in models.values()) == 2000
 
 
 def test_a_known_model_keeps_its_row_in_the_crowd(block: Block, recorder: Recorder) -> None:
@@ -275,7 +275,7 @@ def test_a_successor_finds_its_predecessors_rows(block: Block) -> None:
     """STATS-4.5: A worker in a freed slot counts a model in the row that it has there, also when rows are short."""
     first = Recorder(block, block.claim(1))
     rows = {name: first.accepted(name, streaming=True, prompt_tokens=1) for name in ("é" * 100, "b", "a\0")}
-    block.settle(0)
+    block.release(0)
     second = Recorder(block, block.claim(2))
 
     assert {name: second.accepted(name, streaming=True, prompt_tokens=1) for name in rows} == rows
@@ -286,7 +286,7 @@ def test_a_successor_finds_its_predecessors_rows(block: Block) -> None:
 def test_a_name_is_there_before_its_count(block: Block) -> None:
     """STATS-4.6: A row that was named and not yet counted shows nothing, and one half named shows nothing either."""
     recorder = Recorder(block, block.claim(1))
-    row = recorder._row("half-done")
+    row = recorder._find_row("half-done")
     assert snapshot(block, NOW).models == {}
 
     recorder._words[row + layout.MODEL_NAME_BYTES] = 0

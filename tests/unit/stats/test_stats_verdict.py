@@ -3,8 +3,8 @@
 import pytest
 
 from llmsim.stats import Block, Gauges, Recorder, histogram, snapshot
+from llmsim.stats.health import Demand, WorkerHealth
 from llmsim.stats.verdict import judge
-from llmsim.stats.vitals import Demand, Vitals
 
 
 def _worker(
@@ -17,19 +17,19 @@ def _worker(
     lag: float = 0.001,
     streams: int = 5,
     silence: float = 0.0,
-) -> Vitals:
+) -> WorkerHealth:
     """A worker of which as many tokens were so late."""
     lateness = [0] * histogram.BUCKETS
     lateness[histogram.bucket(int(late * 1e6))] = tokens
-    return Vitals(
+    return WorkerHealth(
         slot=slot,
         open_streams=streams,
-        cpu_percent=None,
-        wait_percent=None,
+        cpu=None,
+        wait=None,
         lag=None,
         silence=silence,
         lateness=lateness,
-        lag_most=lag,
+        lag_max=lag,
         demand=Demand(cpu, wait),
     )
 
@@ -97,7 +97,7 @@ def test_nothing_due_is_idle(streams: int, text: str) -> None:
         ),
     ],
 )
-def test_advice_is_what_the_figures_bear(workers: list[Vitals], advice: str) -> None:
+def test_advice_is_what_the_figures_bear(workers: list[WorkerHealth], advice: str) -> None:
     """STATS-9.4: What would help is told from who wanted a core, who got it, and whose loop was late."""
     verdict = judge(workers, cores=4)
 
@@ -137,7 +137,7 @@ def test_bursts_are_seen_and_forgotten() -> None:
     states = []
     for second in range(3700):
         recorder.late(0.5 if 3600 <= second < 3603 else 0.001, 1000)
-        gauges.beat(second + 1.0, cpu=0.0, wait=0.0, samples=10)
+        gauges.record_pulse(second + 1.0, cpu=0.0, wait=0.0, samples=10)
         states.append(snapshot(block, second + 1.0).verdict.state)
 
     assert states[:3600] == ["on_time"] * 3600

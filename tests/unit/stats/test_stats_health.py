@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.stats import Block, Gauges, Recorder, Snapshot, layout, snapshot
-from llmsim.stats.reading import read
-from llmsim.stats.vitals import Demand, vitals
+from llmsim.stats.health import Demand, WorkerHealth
+from llmsim.stats.totals import read_totals
 
 NOW = 1000.0
 
@@ -34,7 +34,7 @@ class Working:
         self.now = now
         self.cpu = 5.0
         self.wait: float | None = 1.0
-        self.gauges.beat(now, cpu=self.cpu, wait=self.wait)
+        self.gauges.record_pulse(now, cpu=self.cpu, wait=self.wait)
 
     def run(
         self,
@@ -53,13 +53,19 @@ class Working:
             self.cpu += cpu
             if self.wait is not None:
                 self.wait += wait
-            self.gauges.beat(
-                self.now, cpu=self.cpu, wait=self.wait, lag_most=lag, lag_sum=10 * lag / 2, samples=10
+            self.gauges.record_pulse(
+                self.now, cpu=self.cpu, wait=self.wait, lag_max=lag, lag_sum=10 * lag / 2, samples=10
             )
 
     def stats(self, later: float = 0.0) -> Snapshot:
         """Read."""
         return snapshot(self.block, self.now + later)
+
+
+def _health(worker: Working) -> WorkerHealth:
+    health = read_totals(worker.block, worker.now).workers[worker.slot].health
+    assert health is not None
+    return health
 
 
 def test_cpu_is_of_the_last_ten_seconds(block: Block) -> None:
@@ -123,8 +129,8 @@ def test_streams_are_open_until_they_end(block: Block) -> None:
     worker.recorder.stream_closed()
 
     assert worker.stats().workers[0].open_streams == 2
-    block.settle(worker.slot)
-    assert read(block) == []
+    block.release(worker.slot)
+    assert read_totals(block, NOW).workers == ()
 
 
 def test_a_dead_workers_gauges_are_null(block: Block) -> None:
@@ -133,7 +139,7 @@ def test_a_dead_workers_gauges_are_null(block: Block) -> None:
     worker.recorder.began(0, NOW)
     worker.recorder.stream_opened()
     worker.run(5, lag=0.5, late=0.5)
-    block.occupy(worker.slot, 2**22 + 1)
+    block.set_pid(worker.slot, 2**22 + 1)
 
     stats = worker.stats()
 
@@ -168,7 +174,7 @@ def test_lateness_is_judged_over_the_last_half_minute(before: int, after: int) -
     worker.run(before, late=0.5)
     worker.run(after, late=0.001)
 
-    judged = vitals(read(block)[0], worker.now).lateness if before + after else [0]
+    judged = _health(worker).lateness if before + after else [0]
 
     seconds = sum(judged) // 100
     assert min(before + after, 30) <= seconds <= min(before + after, 40)
@@ -184,7 +190,7 @@ def test_demand_is_that_of_the_busiest_second(block: Block) -> None:
     worker.run(10, cpu=0.6)
     worker.recorder.began(0, NOW)
 
-    demand = vitals(read(block)[0], worker.now).demand
+    demand = _health(worker).demand
 
     assert (demand.cpu, demand.wait) == (pytest.approx(0.5), pytest.approx(0.4))
     assert demand.total == pytest.approx(0.9)
@@ -208,7 +214,7 @@ def test_half_a_mark_is_not_read(block: Block) -> None:
     """STATS-9.11: A mark that is being written is passed over for an older one, or a younger one."""
     worker = Working(block)
     worker.run(100, late=0.001)
-    whole = sum(vitals(read(block)[0], worker.now).lateness)
+    whole = sum(_health(worker).lateness)
     first = block.layout.slot(0) + layout.MARKS
     marks = range(first, first + layout.MARK_ENTRIES * layout.MARK_WORDS, layout.MARK_WORDS)
     oldest = min(marks, key=lambda mark: block.words[mark + layout.MARK_AT])
@@ -216,14 +222,15 @@ def test_half_a_mark_is_not_read(block: Block) -> None:
     block.words[oldest + layout.MARK_AT_AGAIN] += 1
 
     assert whole == 3000
-    assert sum(vitals(read(block)[0], worker.now).lateness) == 2000
+    assert sum(_health(worker).lateness) == 2000
 
 
 def test_without_a_pulse_nothing_is_known(block: Block) -> None:
     """STATS-9.9: A worker that has only just got its slot has no lag and no CPU."""
     block.claim(os.getpid())
 
-    [life] = [vitals(slot, NOW) for slot in read(block)]
+    health = read_totals(block, NOW).workers[0].health
 
-    assert (life.cpu_percent, life.wait_percent, life.lag, life.silence) == (None, None, None, 0.0)
-    assert life.demand == Demand()
+    assert health is not None
+    assert (health.cpu, health.wait, health.lag, health.silence) == (None, None, None, 0.0)
+    assert health.demand == Demand()
