@@ -1,4 +1,4 @@
-"""Histograms: what a bucket holds, and how far a quantile may be off."""
+"""Histograms: the bounds of buckets, and the error of quantiles."""
 
 import math
 from itertools import pairwise
@@ -45,8 +45,8 @@ def test_buckets_follow_each_other_without_gap() -> None:
 
 
 @given(st.integers(min_value=0, max_value=1 << 60))
-def test_what_is_longer_falls_into_the_last_bucket(value: int) -> None:
-    """STATS-5.1: No latency is too long to be counted."""
+def test_longer_latencies_fall_into_the_last_bucket(value: int) -> None:
+    """STATS-5.1: Any latency can be counted."""
     assert 0 <= histogram.bucket(value) < histogram.BUCKETS
 
 

@@ -96,7 +96,7 @@ def test_an_unknown_counter_is_refused() -> None:
         Recorder(block, block.claim(1)).count("no_such_counter")
 
 
-def test_counters_are_told_apart_and_explained() -> None:
+def test_counters_have_names_and_help() -> None:
     """STATS-3.9: No two figures share a name, and each says what it counts."""
     figures = [counter.name for counter in COUNTERS] + [outcome.total for outcome in Outcome]
 
