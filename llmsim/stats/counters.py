@@ -69,7 +69,7 @@ class Outcome(enum.Enum):
 
     Attributes:
         help: What it means.
-        column: Where its counter stands in an endpoint's row, counted from 0.
+        column: Its index in an endpoint's row, from 0.
         is_fault: Whether it is a simulated failure.
         is_error: Whether it counts as an error: simulated failures and bugs.
         total: Name of its sum in the JSON.

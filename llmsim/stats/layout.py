@@ -1,4 +1,4 @@
-"""Where each counter stands in the block; offsets follow from the table in `counters`.
+"""The place of each counter in the block; offsets follow from the table in `counters`.
 
 Decisions:
 * Everything is a 64-bit word of the machine's own byte order: an aligned word is stored and
@@ -23,7 +23,7 @@ from llmsim.stats import counters, histogram
 from llmsim.stats.counters import Outcome, Per
 
 MAGIC = int.from_bytes(b"llmstats", "little")
-# Counted up when the meaning of a word changes; the table's fingerprint tells counters that were added or moved.
+# Incremented when the meaning of a word changes; the fingerprint covers counters that were added or moved.
 VERSION = 4 << 32 | counters.fingerprint()
 
 WORD_BYTES = 8
@@ -81,7 +81,7 @@ _HISTOGRAMS = MARKS + MARK_ENTRIES * MARK_WORDS
 HISTOGRAM = {name: _HISTOGRAMS + index * histogram.WORDS for index, name in enumerate(counters.HISTOGRAMS)}
 
 # The ring of seconds: one entry for each of the last 64. An entry is cleared before its second is
-# written, and its second stands first, so that an old second never shows a new one's counts.
+# written, and its second comes first, so that an old second never shows a new one's counts.
 RING = _HISTOGRAMS + len(HISTOGRAM) * histogram.WORDS
 RING_SECONDS = 64  # 60 complete ones, the current one, and a power of two
 RING_WORDS = 4
