@@ -9,6 +9,7 @@ from llmsim.stats import Block, Gauges, Outcome, Recorder, snapshot
 
 GOLDEN = Path(__file__).with_name("stats.json")
 NOW = 1000.25
+OUTCOMES = tuple(Outcome)[:11]  # those that the golden file has
 
 
 def _fill(block: Block) -> None:
@@ -27,7 +28,7 @@ def _fill(block: Block) -> None:
                 samples=10,
             )
             recorder.late(0.0001 * second, 3)
-        for number, outcome in enumerate([*Outcome, *[Outcome.FINISHED] * 7]):
+        for number, outcome in enumerate([*OUTCOMES, *[Outcome.FINISHED] * 7]):
             now = NOW - 2 * number
             recorder.began(number % 2, now)
             recorder.stream_opened()
