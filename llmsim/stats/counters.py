@@ -20,7 +20,7 @@ _FAULTS = frozenset(kind.value for kind in FaultKind)
 
 
 class Per(enum.Enum):
-    """What a counter is counted by; the JSON has the sums at its top level."""
+    """The unit that a counter is counted by."""
 
     WORKER = "worker"
     ENDPOINT = "endpoint"
@@ -34,7 +34,7 @@ class Counter(msgspec.Struct, frozen=True):
         name: Its name in the JSON.
         help: What it counts.
         per: What it is counted by.
-        is_gauge: Whether it can fall. A gauge returns to 0 when its worker dies; a counter goes on.
+        is_gauge: Whether it can fall; counted by worker only. It returns to 0 when its worker dies; a counter continues.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Outcome(enum.Enum):
     total: str
 
     def __new__(cls, word: str, help: str) -> "Outcome":  # noqa: A002 # the field's name
-        """Make the next member."""
+        """Build the next member, in the next column."""
         outcome = object.__new__(cls)
         outcome._value_ = word
         outcome.help = help
