@@ -1,9 +1,9 @@
-"""`llmsim stats`: what a running simulator has counted.
+"""`llmsim stats`: the counters of a running simulator.
 
 Decisions:
-* On the same machine the shared memory is read, not the server asked: it answers when the server
-  is too busy to, and asking does not disturb what is measured.
-* Each refresh attaches anew, so that watching goes on over a restart of the server.
+* On the same machine the shared memory is read, without a request to the server: that works when the
+  server is too busy to answer, and does not disturb what is measured.
+* Each refresh attaches anew, so that watching continues over a restart of the server.
 """
 
 import time
@@ -18,7 +18,7 @@ from rich.text import Text
 
 from llmsim.cli.http_client import fetch_bytes, resolve_address
 from llmsim.cli.options import port_option
-from llmsim.cli.stats_view import view
+from llmsim.cli.stats_view import render_stats
 from llmsim.errors import ControlApiError, StatsError
 from llmsim.stats import Block, Snapshot, block_name, is_alive, snapshot
 
@@ -27,18 +27,18 @@ PATH = "/llmsim/stats"
 Reader = Callable[[], Snapshot]
 
 
-# \b keeps click from filling the lines.
+# \b keeps click from rewrapping the lines.
 _EXAMPLES = """\b
 Examples:
-  llmsim stats --watch                      in place, every second
+  llmsim stats --watch                      refresh in place, every second
   llmsim stats --watch 5 --json             a line of JSON every five seconds
-  llmsim stats --url http://staging:8080    another machine's
+  llmsim stats --url http://staging:8080    the simulator of another machine
 """
 
 
 @click.command(epilog=_EXAMPLES)
 @port_option
-@click.option("--url", help="Read another machine's simulator: http://HOST:PORT.")
+@click.option("--url", help="Read the simulator of another machine: http://HOST:PORT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON of GET /llmsim/stats.")
 @click.option(
     "--watch",
@@ -50,14 +50,14 @@ Examples:
     help="Refresh until Ctrl-C, every second or as given.",
 )
 def stats(port: int, url: str | None, *, as_json: bool, watch: float | None) -> None:
-    """Show what a running simulator has counted.
+    """Show the counters of a running simulator.
 
-    Reads the shared memory of the simulator on this machine, so it works also when that is saturated.
+    Reads the shared memory of the simulator on this machine, so it works even when the server is saturated.
     """
     if url is None:
         read, origin = partial(read_block, port), f"port {port}"
     else:
-        address = stats_address(url)
+        address = stats_url(url)
         read, origin = partial(fetch, address), address.removesuffix(PATH)
     if watch is None:
         _print(Console(), read(), origin=origin, as_json=as_json)
@@ -72,7 +72,7 @@ def read_block(port: int) -> Snapshot:
     """Read the counters of the simulator on a port of this machine.
 
     Raises:
-        StatsError: There is none, or what is left of it.
+        StatsError: No simulator runs on the port, or it was killed.
     """
     block = Block.attach(block_name(port))
     try:
@@ -87,14 +87,14 @@ def read_block(port: int) -> Snapshot:
         block.close()
 
 
-def stats_address(url: str) -> str:
-    """Tell where the stats of a server are.
+def stats_url(url: str) -> str:
+    """Return the URL of a server's stats.
 
     Args:
         url: `HOST:PORT`, `http://HOST:PORT`, or the full address of its stats.
 
     Raises:
-        StatsError: It is no address of HTTP.
+        StatsError: It is not an HTTP URL.
     """
     try:
         return resolve_address(url, PATH)
@@ -102,37 +102,35 @@ def stats_address(url: str) -> str:
         raise StatsError(str(error)) from error
 
 
-def fetch(address: str) -> Snapshot:
-    """Ask a server for its stats.
+def fetch(url: str) -> Snapshot:
+    """Fetch the stats of a server.
 
     Args:
-        address: By `stats_address`.
+        url: By `stats_url`.
 
     Raises:
-        StatsError: It does not answer, or not with stats.
+        StatsError: The server does not answer, or not with stats.
     """
     try:
-        body = fetch_bytes(address)
+        body = fetch_bytes(url)
     except ControlApiError as error:
         raise StatsError(str(error)) from error
     try:
-        return msgspec.json.decode(body, type=Snapshot)
+        return Snapshot.from_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StatsError(f"{address} answers, but not with the stats of this llmsim: {error}") from error
+        raise StatsError(f"{url} answers, but not with the stats of this llmsim: {error}") from error
 
 
-def readings(
-    read: Reader, interval: float, *, sleep: Callable[[float], None]
-) -> Iterator[Snapshot | StatsError]:
-    """Read again and again.
+def poll(read: Reader, interval: float, *, sleep: Callable[[float], None]) -> Iterator[Snapshot | StatsError]:
+    """Read repeatedly.
 
     Args:
-        read: Gives a snapshot.
-        interval: Seconds to rest between readings.
-        sleep: Rests.
+        read: Returns a snapshot.
+        interval: Seconds between two readings.
+        sleep: Waits.
 
     Yields:
-        Snapshots, or why there is none at the moment.
+        Snapshots, or the error of a reading that failed.
 
     Raises:
         StatsError: The first reading failed.
@@ -148,7 +146,7 @@ def readings(
 
 def _watch(read: Reader, interval: float, *, origin: str, as_json: bool) -> None:
     console = Console()
-    found = readings(read, interval, sleep=time.sleep)
+    found = poll(read, interval, sleep=time.sleep)
     if as_json or not console.is_terminal:
         for stats in found:
             if isinstance(stats, StatsError):
@@ -156,14 +154,14 @@ def _watch(read: Reader, interval: float, *, origin: str, as_json: bool) -> None
             else:
                 _print(console, stats, origin=origin, as_json=as_json, indent=0)
         return
-    last = view(_first(found), origin=origin)
+    last = render_stats(_first(found), origin=origin)
     try:
         with Live(last, console=console, screen=True, auto_refresh=False) as live:
             for stats in found:
                 if isinstance(stats, StatsError):
                     live.update(Group(Text(f" {stats}", "red"), "", last), refresh=True)
                 else:
-                    last = view(stats, origin=origin)
+                    last = render_stats(stats, origin=origin)
                     live.update(last, refresh=True)
     finally:
         console.print(last)
@@ -178,8 +176,8 @@ def _first(found: Iterator[Snapshot | StatsError]) -> Snapshot:
 
 def _print(console: Console, stats: Snapshot, *, origin: str, as_json: bool, indent: int = 2) -> None:
     if as_json:
-        # -1: a line each, for programs that read lines.
+        # -1: one line each, for programs that read lines.
         text = msgspec.json.format(msgspec.json.encode(stats.as_dict()), indent=indent or -1)
         click.echo(text.decode())
     else:
-        console.print(view(stats, origin=origin))
+        console.print(render_stats(stats, origin=origin))

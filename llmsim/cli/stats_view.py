@@ -1,12 +1,12 @@
-"""How the counters look in a terminal.
+"""The terminal view of the counters.
 
 Decisions:
-* One view for 80 columns and up: tables are as wide as their content, and what stands side by
-  side where there is room stands one below the other where there is none.
-* Colour says nothing that words do not: what is zero is dim, errors are red; lateness, loop lag
-  and the verdict turn yellow at 10 ms and red at 20 ms, the promise for a server that is not
+* One view for 80 columns and up: tables are as wide as their content, and stand side by side
+  where there is room, else one below the other.
+* Colour adds nothing to the words: zeros are dim, errors are red; lateness, loop lag and the
+  verdict turn yellow at 10 ms and red at 20 ms, the limit promised while the server is not
   overloaded, a worker's CPU at 75 and 90 % of its core, its waiting for one at 10 and 25 %.
-* Model names come from the network, so what does not print is replaced before it meets a terminal.
+* Model names come from the network, so characters that do not print are replaced before they reach a terminal.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ _NAME_WIDTH = 34
 _FIGURE_WIDTHS = {"": 9, "%": 4, "prompt": 9, "completion": 10}
 
 
-def view(stats: Snapshot, *, origin: str) -> RenderableType:
-    """Lay out a snapshot.
+def render_stats(stats: Snapshot, *, origin: str) -> RenderableType:
+    """Render a snapshot.
 
     Args:
-        stats: What to show.
-        origin: Where it was read, e.g. `port 8080`.
+        stats: The snapshot.
+        origin: The source that it was read from, e.g. `port 8080`.
 
     Returns:
         A renderable for a rich console of 80 columns or more.
@@ -43,7 +43,7 @@ def view(stats: Snapshot, *, origin: str) -> RenderableType:
     parts: list[RenderableType] = [
         _headline(stats, origin),
         _verdict(stats),
-        _pulse(stats),
+        _activity(stats),
         _latencies(stats),
         _outcomes(stats),
     ]
@@ -54,7 +54,7 @@ def view(stats: Snapshot, *, origin: str) -> RenderableType:
 
 
 def sparkline(values: Sequence[int]) -> str:
-    """Draw values as bars, a character each, against the largest; a value above zero never looks like zero."""
+    """Render values as bars, a character each, relative to the largest; a value above zero never looks like zero."""
     top = max(values, default=0)
     if not top:
         return _BARS[0] * len(values)
@@ -63,7 +63,7 @@ def sparkline(values: Sequence[int]) -> str:
 
 
 def duration(seconds: int) -> str:
-    """Say how long, in the two largest units: `2 d 3 h`, `5 min 12 s`, `7 s`."""
+    """Format a duration in its two largest units: `2 d 3 h`, `5 min 12 s`, `7 s`."""
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
     words = [
         f"{seconds // size % wrap} {unit}"
@@ -83,9 +83,9 @@ def _headline(stats: Snapshot, origin: str) -> Text:
 
 
 def _verdict(stats: Snapshot) -> RenderableType:
-    """Whether the figures below are to be believed, behind a mark of the same colour."""
+    """Render the verdict, behind a mark of the same colour."""
     verdict = stats.verdict
-    style = "dim" if verdict.state == "idle" else _heat(verdict.p99_lateness_ms) or "green"
+    style = "dim" if verdict.state == "idle" else _level(verdict.p99_lateness_ms) or "green"
     if verdict.state == "late":
         style = "red"
     line = Table.grid(padding=(0, 1))
@@ -99,8 +99,8 @@ def _verdict(stats: Snapshot) -> RenderableType:
     return line
 
 
-def _pulse(stats: Snapshot) -> RenderableType:
-    """What happens: three figures, and a minute of each as bars."""
+def _activity(stats: Snapshot) -> RenderableType:
+    """Render three figures, and a minute of each as bars."""
     recent = stats.last_60_seconds
     figures = Text("  ·  ").join(
         [
@@ -159,7 +159,7 @@ def _outcomes(stats: Snapshot) -> RenderableType:
     for name, count in (
         ("streamed", stats.streaming_requests),
         ("not streamed", stats.non_streaming_requests),
-        *((printable(label), counts.requests) for label, counts in stats.endpoints.items()),
+        *((printable(label), counts["requests"]) for label, counts in stats.endpoints.items()),
         ("prompt tokens", stats.prompt_tokens),
         ("completion tokens", stats.completion_tokens),
     ):
@@ -178,7 +178,7 @@ def _latencies(stats: Snapshot) -> Table:
     ):
         late = row is latency.lateness_ms
         cells = [
-            Text(_ms(value), _heat(value) if late else "")
+            Text(_ms(value), _level(value) if late else "")
             for value in (row.mean, row.p50, row.p90, row.p99, row.p99_9, row.max)
         ]
         table.add_row(name, _short(row.count), *cells, style="" if row.count else "dim")
@@ -190,18 +190,18 @@ def _models(stats: Snapshot) -> Table:
     models = list(stats.models.items())
     for name, counts in models[:_MODELS_SHOWN]:
         table.add_row(
-            _clipped(name),
-            f"{counts.requests:,}",
-            f"{counts.prompt_tokens:,}",
-            f"{counts.completion_tokens:,}",
+            _truncated(name),
+            f"{counts['requests']:,}",
+            f"{counts['prompt_tokens']:,}",
+            f"{counts['completion_tokens']:,}",
         )
     hidden = [counts for _, counts in models[_MODELS_SHOWN:]]
     if hidden:
         table.add_row(
             f"{len(hidden)} more",
-            f"{sum(counts.requests for counts in hidden):,}",
-            f"{sum(counts.prompt_tokens for counts in hidden):,}",
-            f"{sum(counts.completion_tokens for counts in hidden):,}",
+            f"{sum(counts['requests'] for counts in hidden):,}",
+            f"{sum(counts['prompt_tokens'] for counts in hidden):,}",
+            f"{sum(counts['completion_tokens'] for counts in hidden):,}",
             style="dim",
         )
     return table
@@ -215,9 +215,9 @@ def _workers(stats: Snapshot) -> Table:
         table.add_row(
             f"{worker.slot}{state}",
             "" if worker.pid is None else str(worker.pid),
-            Text(_NONE if cpu is None else f"{cpu:.0f}", _heat(cpu, *_CPU)),
-            Text(_NONE if wait is None else f"{wait:.0f}", _heat(wait, *_WAIT)),
-            Text(_NONE if lag is None else _ms(lag.max), _heat(None if lag is None else lag.max)),
+            Text(_NONE if cpu is None else f"{cpu:.0f}", _level(cpu, *_CPU)),
+            Text(_NONE if wait is None else f"{wait:.0f}", _level(wait, *_WAIT)),
+            Text(_NONE if lag is None else _ms(lag.max), _level(None if lag is None else lag.max)),
             _NONE if worker.open_streams is None else f"{worker.open_streams:,}",
             f"{worker.requests:,}",
             f"{worker.active:,}",
@@ -228,7 +228,7 @@ def _workers(stats: Snapshot) -> Table:
 
 
 def _table(title: str, *headings: str) -> Table:
-    """Make a table: names on the left, figures on the right, wide enough that they do not dance as they grow."""
+    """Create a table: names on the left, figures on the right, wide enough that growing figures do not shift."""
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, header_style="bold"
     )
@@ -244,10 +244,10 @@ def _share(name: str, count: int, total: int, style: str) -> tuple[Text, Text, T
     return Text(name, style), Text(f"{count:,}", style), Text(share, "dim")
 
 
-def _heat(value: float | None, warm: float = TIGHT_MS, hot: float = LATE_MS) -> str:
-    if value is None or value < warm:
+def _level(value: float | None, yellow: float = TIGHT_MS, red: float = LATE_MS) -> str:
+    if value is None or value < yellow:
         return ""
-    return "red" if value >= hot else "yellow"
+    return "red" if value >= red else "yellow"
 
 
 def _ms(value: float | None) -> str:
@@ -261,7 +261,7 @@ def _rate(value: float) -> str:
 
 
 def _short(count: int) -> str:
-    """Say a count in at most five characters: `12`, `1.2k`, `340M`."""
+    """Format a count in at most five characters: `12`, `1.2k`, `340M`."""
     value, suffixes = float(count), "kMGTP"
     while value >= 999.5:
         value, suffixes = value / 1000, suffixes[1:]
@@ -269,7 +269,7 @@ def _short(count: int) -> str:
     return f"{value:.1f}{suffix}" if suffix and value < 9.95 else f"{value:.0f}{suffix}"
 
 
-def _clipped(name: str) -> Text:
+def _truncated(name: str) -> Text:
     text = Text(printable(name))
     text.truncate(_NAME_WIDTH, overflow="ellipsis")
     return text

@@ -76,8 +76,8 @@ class LoopMonitor:
 
     def _pulse(self, now: float) -> None:
         cpu, wait = self._usage()
-        self._gauges.beat(
-            now, cpu=cpu, wait=wait, lag_most=self._most, lag_sum=self._sum, samples=self._samples
+        self._gauges.record_pulse(
+            now, cpu=cpu, wait=wait, lag_max=self._most, lag_sum=self._sum, samples=self._samples
         )
         self._pulsed = now
         self._most = self._sum = 0.0

@@ -7,7 +7,7 @@ Decisions:
   of 1,000 connections), but let a second instance bind the same port in silence: the master holds a
   lock on the port and tries it without sharing before it starts.
 * Stats block, lock and sockets belong to the master and outlive reloads; a slot is claimed before a
-  worker's fork and settled when the worker is dead, however it died.
+  worker's fork and released when the worker is dead, however it died.
 * A reload with a faulty configuration keeps the one in force and says so.
 """
 
@@ -200,7 +200,7 @@ class Master:
         """Settle what a dead worker left open."""
         assert self._block is not None
         assert self._listeners is not None
-        self._block.settle(worker.slot)
+        self._block.release(worker.slot)
         self._listeners.bury(worker.age)
 
     def nworkers_changed(self, server: Any, new: int, old: int | None) -> None:

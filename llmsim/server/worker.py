@@ -84,7 +84,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
 
     async def _serve(self) -> None:
         sys.setswitchinterval(_SWITCH)
-        self.block.occupy(self.slot, os.getpid())
+        self.block.set_pid(self.slot, os.getpid())
         self.wsgi.start(self.block, self.slot)
         # What was made until here stays for good.
         gc.freeze()

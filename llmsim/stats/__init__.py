@@ -1,26 +1,34 @@
-"""Counters in shared memory: one writer per worker, any number of readers."""
+"""Counters in shared memory: one writer per worker, any number of readers.
+
+Start with `counters`, the table of what is counted; `Recorder` writes, `Totals` adds up, `Snapshot` is the JSON.
+"""
 
 from llmsim.stats.block import Block, block_name
-from llmsim.stats.gauges import Gauges
-from llmsim.stats.outcome import Outcome
-from llmsim.stats.reading import is_alive
+from llmsim.stats.counters import COUNTERS, HISTOGRAMS, Counter, Outcome, Per
+from llmsim.stats.health import PULSE_SECONDS, SAMPLE_SECONDS, Gauges
 from llmsim.stats.recorder import Recorder
 from llmsim.stats.snapshot import Snapshot, snapshot
+from llmsim.stats.totals import Totals, is_alive, read_totals
 from llmsim.stats.verdict import LATE_MS, TIGHT_MS, available_cores
-from llmsim.stats.vitals import PULSE_SECONDS, SAMPLE_SECONDS
 
 __all__ = [
+    "COUNTERS",
+    "HISTOGRAMS",
     "LATE_MS",
     "PULSE_SECONDS",
     "SAMPLE_SECONDS",
     "TIGHT_MS",
     "Block",
+    "Counter",
     "Gauges",
     "Outcome",
+    "Per",
     "Recorder",
     "Snapshot",
+    "Totals",
     "available_cores",
     "block_name",
     "is_alive",
+    "read_totals",
     "snapshot",
 ]

@@ -1,11 +1,11 @@
 """The block of counters: a header, and a slot for each worker.
 
 Decisions:
-* The master makes it before the first fork, claims a slot before each fork and settles it
+* The master creates it before the first fork, claims a slot before each fork and releases it
   after each death; a worker writes its own slot and nothing else.
-* A freed slot keeps its totals, and the next worker to claim it counts on. The lowest free
+* A released slot keeps its totals, and the next worker to claim it counts on. The lowest free
   slot is claimed, so that a long-lived server with many reloads fills few.
-* A dead worker's requests in flight are found by subtraction, in its slot, at settling.
+* A dead worker's requests in flight are found by subtraction, in its slot, when it is released.
 """
 
 import os
@@ -15,24 +15,28 @@ from collections.abc import Sequence
 
 from llmsim.errors import StatsError
 from llmsim.stats import histogram, layout
+from llmsim.stats.counters import COUNTERS, Outcome
 from llmsim.stats.layout import Layout
-from llmsim.stats.outcome import Outcome
-from llmsim.stats.segment import Segment
+from llmsim.stats.shared_memory import SharedSegment
 
 _PREFIX = "llmsim-"
 _LABEL = re.compile(r"[a-z][a-z0-9_]*")
-# `<label>_requests` is a name of the stats; these are names that it has already.
+# Labels of which `<label>_requests` is another name in the JSON.
 _RESERVED = frozenset(
-    {"total", "active", "streaming", "non_streaming", "model", *(outcome.value for outcome in Outcome)}
+    {
+        *("total", "active", "model"),
+        *(counter.name.removesuffix("_requests") for counter in COUNTERS),
+        *(outcome.value for outcome in Outcome),
+    }
 )
 
 
 def block_name(port: int) -> str:
-    """Tell the name of the segment of the instance that listens on a port."""
+    """Return the name of the shared memory segment of the instance that listens on a port."""
     return f"{_PREFIX}{port}"
 
 
-def _place(name: str) -> str:
+def _origin(name: str) -> str:
     port = name.removeprefix(_PREFIX)
     return f"port {port}" if port.isdigit() else f"segment {name}"
 
@@ -41,16 +45,16 @@ class Block:
     """The counters of one instance.
 
     Attributes:
-        words: The whole block as 64-bit words. There is this one view, so that `close` can release it.
+        words: The whole block as 64-bit words; the only view of it, so that `close` can release it.
         octets: The same as bytes.
-        layout: Where things stand.
+        layout: Its size and the place of its slots.
         endpoints: Stats labels by endpoint number.
-        master: Process id of the maker.
+        master: Process id of the creator.
         started: `time.monotonic()` of the start, in seconds.
         started_at: Unix time of the start, in seconds.
     """
 
-    def __init__(self, octets: "memoryview[int]", segment: Segment | None) -> None:
+    def __init__(self, octets: "memoryview[int]", segment: SharedSegment | None) -> None:
         self.octets = octets
         self.words: memoryview[int] = octets.cast("q")
         self._segment = segment
@@ -65,71 +69,71 @@ class Block:
     def create(
         cls, name: str, *, endpoints: Sequence[str], slots: int, now: float, wall: float | None = None
     ) -> "Block":
-        """Make the block of an instance, in place of a stale one; for the master, before it forks.
+        """Create the block of an instance, replacing a stale one; for the master, before it forks.
 
         Args:
-            name: Of the segment, by `block_name`.
+            name: The segment's, by `block_name`.
             endpoints: Stats labels: lower case, digits and underscores, at most 32.
-            slots: How many workers can be at work at the same time, old and new ones of a reload together.
+            slots: How many workers can run at the same time, old and new ones of a reload together.
             now: `time.monotonic()`, in seconds.
-            wall: Unix time, in seconds; None to ask the clock.
+            wall: Unix time, in seconds; None to read the clock.
 
         Raises:
-            StatsError: The memory is not to be had.
-            ValueError: A label will not do.
+            StatsError: The memory cannot be allocated.
+            ValueError: A label or the number of slots is invalid.
         """
-        measures = _measure(endpoints, slots)
-        segment = Segment.create(name, measures.bytes)
+        shape = _validate(endpoints, slots)
+        segment = SharedSegment.create(name, shape.bytes)
         octets = memoryview(segment.memory)
-        _write_header(octets, measures, endpoints, now=now, wall=wall)
+        _write_header(octets, shape, endpoints, now=now, wall=wall)
         return cls(octets, segment)
 
     @classmethod
     def private(
         cls, *, endpoints: Sequence[str], slots: int = 1, now: float, wall: float | None = None
     ) -> "Block":
-        """Make a block in this process's own memory, for one process that counts and reads; see `create`."""
-        measures = _measure(endpoints, slots)
-        octets = memoryview(bytearray(measures.bytes))
-        _write_header(octets, measures, endpoints, now=now, wall=wall)
+        """Create a block in this process's own memory, for one process that counts and reads; see `create`."""
+        shape = _validate(endpoints, slots)
+        octets = memoryview(bytearray(shape.bytes))
+        _write_header(octets, shape, endpoints, now=now, wall=wall)
         return cls(octets, None)
 
     @classmethod
     def attach(cls, name: str) -> "Block":
-        """Read the block of another process; nothing done here can change or remove it.
+        """Open the block of another process, read-only; a reader cannot change or remove it.
 
         Args:
-            name: Of the segment, by `block_name`.
+            name: The segment's, by `block_name`.
 
         Raises:
-            StatsError: There is none, it belongs to another user, or another version of llmsim wrote it.
+            StatsError: No block has the name, it belongs to another user, or another version of llmsim wrote it.
         """
-        place = _place(name)
+        origin = _origin(name)
         try:
-            segment = Segment.open(name)
+            segment = SharedSegment.open(name)
         except FileNotFoundError as error:
             raise StatsError(
-                f"no llmsim on {place}: start one with `llmsim serve`, or name the port with --port"
+                f"no llmsim on {origin}: start one with `llmsim serve`, or name the port with --port"
             ) from error
         except PermissionError as error:
             raise StatsError(
-                f"llmsim on {place} belongs to another user: run this as that user, or read it with --url"
+                f"llmsim on {origin} belongs to another user: run this as that user, or read it with --url"
             ) from error
         except ValueError as error:
-            raise StatsError(f"llmsim on {place} is just starting: try again") from error
+            raise StatsError(f"llmsim on {origin} is just starting: try again") from error
         octets = memoryview(segment.memory)
         fault = _check_header(octets)
         if fault is not None:
             octets.release()
             segment.close()
-            raise StatsError(f"llmsim on {place} {fault}")
+            raise StatsError(f"llmsim on {origin} {fault}")
         return cls(octets, segment)
 
     def claim(self, pid: int) -> int:
-        """Take a free slot for a worker about to be forked; for the master.
+        """Claim a free slot for a worker about to be forked; for the master.
 
         Args:
-            pid: A process id to show until the worker writes its own; 0 to show none.
+            pid: A process id to show until the worker sets its own; 0 for none.
 
         Returns:
             The slot.
@@ -143,62 +147,56 @@ class Block:
                 self.words[first + layout.PID] = pid
                 self.words[first + layout.TAKEN] = 1
                 return slot
-        raise StatsError(f"all {self.layout.slots} stats slots are taken: a dead worker's was never settled")
+        raise StatsError(f"all {self.layout.slots} stats slots are taken: a dead worker's was never released")
 
-    def occupy(self, slot: int, pid: int) -> None:
-        """Say which process writes a claimed slot; for the worker, or for the master once it knows."""
+    def set_pid(self, slot: int, pid: int) -> None:
+        """Set the process that writes a claimed slot; for the worker, or for the master once it knows."""
         self.words[self.layout.slot(slot) + layout.PID] = pid
 
-    def settle(self, slot: int) -> None:
-        """Free the slot of a worker that is dead; for the master. A free slot stays as it is.
+    def release(self, slot: int) -> None:
+        """Free the slot of a dead worker; for the master. A free slot is not changed.
 
-        What the worker had begun and not ended counts as aborted; its totals stay.
+        Requests that the worker had begun and not ended count as aborted, and its gauges return to 0; totals stay.
         """
         words = self.words
         first = self.layout.slot(slot)
         if not words[first + layout.TAKEN]:
             return
         for endpoint in range(self.layout.endpoints):
-            row = first + layout.ENDPOINTS + endpoint * layout.ENDPOINT_WORDS
-            requests = row + layout.ENDPOINT_REQUESTS
-            in_flight = words[requests] - sum(words[row:requests].tolist())
+            row = self.layout.endpoint(slot, endpoint)
+            ended = sum(words[row : row + layout.OUTCOMES].tolist())
+            in_flight = words[row + layout.ENDPOINT["requests"]] - ended
             if in_flight > 0:
                 words[row + Outcome.ABORTED.column] += in_flight
-        words[first + layout.WEBSOCKETS_CLOSED] = words[first + layout.WEBSOCKETS_OPENED]
-        words[first + layout.OPEN_STREAMS] = 0
-        words[first + layout.PID] = 0
-        words[first + layout.TAKEN] = 0
+        for word in (*layout.GAUGES, layout.PID, layout.TAKEN):
+            words[first + word] = 0
 
     def is_unused(self, slot: int) -> bool:
-        """Tell whether a slot is free and has never counted a request or a connection."""
+        """Return whether a slot is free and has never counted anything."""
         first = self.layout.slot(slot)
-        counted = range(
-            first + layout.ENDPOINTS + layout.ENDPOINT_REQUESTS,
-            first + layout.ENDPOINTS + self.layout.endpoints * layout.ENDPOINT_WORDS,
-            layout.ENDPOINT_WORDS,
-        )
-        words = (layout.TAKEN, layout.WEBSOCKETS_OPENED)
-        return not any(self.words[first + word] for word in words) and not any(
-            self.words[word] for word in counted
+        rows = (self.layout.endpoint(slot, endpoint) for endpoint in range(self.layout.endpoints))
+        return not any(
+            self.words[word]
+            for word in (
+                *(first + offset for offset in (layout.TAKEN, *layout.WORKER.values())),
+                *(row + layout.ENDPOINT["requests"] for row in rows),
+            )
         )
 
     def open_websockets(self) -> int:
-        """Count the WebSocket connections that are open, over all workers."""
-        firsts = (self.layout.slot(slot) for slot in range(self.layout.slots))
-        return sum(
-            self.words[first + layout.WEBSOCKETS_OPENED] - self.words[first + layout.WEBSOCKETS_CLOSED]
-            for first in firsts
-        )
+        """Count the open WebSocket connections of all workers."""
+        word = layout.WORKER["websocket_connections"]
+        return sum(self.words[self.layout.slot(slot) + word] for slot in range(self.layout.slots))
 
     def close(self) -> None:
-        """Give the memory back. Whoever still counts with it gets a ValueError."""
+        """Release the memory. Counting after that raises ValueError."""
         self.words.release()
         self.octets.release()
         if self._segment is not None:
             self._segment.close()
 
     def unlink(self) -> None:
-        """Remove the name, so that nobody can attach any more; without effect except in the maker's process."""
+        """Remove the name, so that no process can attach any more; has no effect outside the creator's process."""
         if self._segment is not None:
             self._segment.unlink()
 
@@ -207,59 +205,61 @@ class Block:
         return bytes(self.octets[start : start + layout.LABEL_BYTES]).rstrip(b"\0").decode("ascii")
 
 
-def _measure(endpoints: Sequence[str], slots: int) -> Layout:
+def _validate(endpoints: Sequence[str], slots: int) -> Layout:
     for label in endpoints:
         if not _LABEL.fullmatch(label) or len(label) > layout.LABEL_BYTES:
             raise ValueError(
-                f"stats label {label!r}: wanted lower case, digits and underscores, at most {layout.LABEL_BYTES}"
+                f"stats label {label!r}: expected lower case, digits and underscores, at most {layout.LABEL_BYTES}"
             )
         if label in _RESERVED:
-            raise ValueError(f"stats label {label!r}: {label}_requests is already a name of the stats")
+            raise ValueError(f"stats label {label!r}: {label}_requests is already a name in the JSON")
     if not endpoints or len(set(endpoints)) != len(endpoints):
-        raise ValueError(f"stats labels {list(endpoints)}: wanted at least one, and each once")
+        raise ValueError(f"stats labels {list(endpoints)}: expected at least one, and no duplicates")
     if slots < 1:
-        raise ValueError(f"{slots} stats slots: wanted at least one")
+        raise ValueError(f"{slots} stats slots: expected at least one")
     return Layout(slots, len(endpoints))
 
 
 def _write_header(
-    octets: "memoryview[int]", measures: Layout, endpoints: Sequence[str], *, now: float, wall: float | None
+    octets: "memoryview[int]", shape: Layout, endpoints: Sequence[str], *, now: float, wall: float | None
 ) -> None:
     words = octets.cast("q")
-    for slot in range(measures.slots):
-        first = measures.slot(slot)
-        for tally in (layout.TTFT, layout.ITL, layout.E2E, layout.LATENESS):
-            words[first + tally + histogram.LEAST] = histogram.EMPTY_LEAST
+    for slot in range(shape.slots):
+        first = shape.slot(slot)
+        for offset in layout.HISTOGRAM.values():
+            words[first + offset + histogram.MIN] = histogram.EMPTY_MIN
     for endpoint, label in enumerate(endpoints):
         start = (layout.HEADER_LABELS + endpoint * layout.LABEL_WORDS) * layout.WORD_BYTES
         octets[start : start + len(label)] = label.encode("ascii")
     words[layout.HEADER_VERSION] = layout.VERSION
-    words[layout.HEADER_BYTES] = measures.bytes
+    words[layout.HEADER_BYTES] = shape.bytes
     words[layout.HEADER_STARTED] = int(now * 1e9)
     words[layout.HEADER_STARTED_AT] = int((time.time() if wall is None else wall) * 1e9)
     words[layout.HEADER_MASTER] = os.getpid()
-    words[layout.HEADER_SLOTS] = measures.slots
-    words[layout.HEADER_ENDPOINTS] = measures.endpoints
+    words[layout.HEADER_SLOTS] = shape.slots
+    words[layout.HEADER_ENDPOINTS] = shape.endpoints
     words[layout.HEADER_MAGIC] = layout.MAGIC
     words.release()
 
 
 def _check_header(octets: "memoryview[int]") -> str | None:
-    """Tell what is wrong with another process's header; None if nothing is."""
+    """Return what is wrong with another process's header, or None if it is valid."""
     if len(octets) < layout.HEADER_LABELS * layout.WORD_BYTES:
-        return "left a segment that is no stats block: start it again"
+        return "left a segment that is not a stats block: start it again"
     header = octets[: layout.HEADER_LABELS * layout.WORD_BYTES].cast("q").tolist()
     if header[layout.HEADER_MAGIC] == 0:
         return "is just starting: try again"
     if header[layout.HEADER_MAGIC] != layout.MAGIC:
-        return "left a segment that is no stats block: start it again"
+        return "left a segment that is not a stats block: start it again"
     version = header[layout.HEADER_VERSION]
     if version != layout.VERSION:
         return (
-            f"writes stats layout {version}, and this llmsim reads {layout.VERSION}: "
+            f"writes stats layout {version:x}, and this llmsim reads {layout.VERSION:x}: "
             "use the llmsim it was started with, or --url"
         )
     size = Layout(header[layout.HEADER_SLOTS], header[layout.HEADER_ENDPOINTS]).bytes
     if header[layout.HEADER_BYTES] != size or size > len(octets):
-        return f"left a stats block of {len(octets)} bytes where {size} are due: start it again"
+        return (
+            f"left a damaged stats block, of {len(octets)} bytes where {size} were expected: start it again"
+        )
     return None

@@ -1,4 +1,4 @@
-"""Latencies counted in buckets that widen with the value.
+"""Histograms of latencies, in buckets that widen with the value.
 
 Decisions:
 * Log-linear: eight buckets for each power of two of microseconds. Up to 16 us a bucket is
@@ -6,30 +6,30 @@ Decisions:
   it, so no logarithm is taken and bounds are exact integers.
 * The count is not stored: it is the sum of the buckets, so count and quantiles agree even
   in a torn read.
-* A histogram's words stand buckets first, then sum, minimum, maximum. It is written from the
-  end and read from the start, so whoever sees a bucket filled sees its extremes too.
+* A histogram's words are the buckets, then sum, minimum, maximum. It is written from the end
+  and read from the start, so a reader that sees a count sees its extremes too.
 """
 
 import math
 from collections.abc import Sequence
 
 SUB_BITS = 3
-RANGE_BITS = 36  # 2**36 us are 19 hours; what is longer is counted in the last bucket
+RANGE_BITS = 36  # 2**36 us are 19 hours; anything longer is counted in the last bucket
 BUCKETS = (RANGE_BITS - SUB_BITS + 1) << SUB_BITS
 
 SUM = BUCKETS
-LEAST = BUCKETS + 1
-MOST = BUCKETS + 2
+MIN = BUCKETS + 1
+MAX = BUCKETS + 2
 WORDS = BUCKETS + 3
 
-EMPTY_LEAST = (1 << 63) - 1  # the minimum of nothing
+EMPTY_MIN = (1 << 63) - 1  # the minimum while nothing is counted
 
 _LINEAR = 2 << SUB_BITS  # below this a bucket holds one value
 _LAST = BUCKETS - 1
 
 
 def bucket(micros: int) -> int:
-    """Tell which bucket counts a value.
+    """Return the index of the bucket that counts a value.
 
     Args:
         micros: Microseconds; >= 0.
@@ -44,13 +44,13 @@ def bucket(micros: int) -> int:
 
 
 def bounds(index: int) -> tuple[int, int]:
-    """Tell which values a bucket counts.
+    """Return the range of values that a bucket counts.
 
     Args:
         index: From 0 to `BUCKETS - 1`.
 
     Returns:
-        The least value and the first value above, in microseconds. The last bucket also counts all that is longer.
+        The lowest value and the first value above, in microseconds. The last bucket also counts everything longer.
     """
     if index < _LINEAR:
         return index, index + 1
@@ -59,65 +59,65 @@ def bounds(index: int) -> tuple[int, int]:
     return lower, lower + (1 << shift)
 
 
-def quantile(buckets: Sequence[int], fraction: float, *, least: int, most: int) -> float:
-    """Estimate the value below or at which a fraction of all values lies.
+def quantile(buckets: Sequence[int], fraction: float, *, minimum: int, maximum: int) -> float:
+    """Estimate the value that a fraction of all values does not exceed.
 
-    The value sought is the one of rank `ceil(fraction * count)`. Within its bucket the values are taken to be spread
-    evenly, so the error is less than the bucket's width. The first and the last rank are the observed extremes.
+    This is the value of rank `ceil(fraction * count)`. Values are assumed to be spread evenly within their bucket, so
+    the error is less than its width. The first and the last rank are the observed extremes.
 
     Args:
         buckets: Counts by bucket, not all zero.
         fraction: Above 0, at most 1.
-        least: Observed minimum, in microseconds.
-        most: Observed maximum, in microseconds.
+        minimum: Observed, in microseconds.
+        maximum: Observed, in microseconds.
 
     Returns:
-        Microseconds, from `least` to `most`.
+        Microseconds, from `minimum` to `maximum`.
     """
     count = sum(buckets)
     rank = max(1, math.ceil(fraction * count))
     if rank == 1:
-        return float(least)
+        return float(minimum)
     if rank >= count:
-        return float(most)
+        return float(maximum)
     below = 0
-    for index, held in enumerate(buckets):
-        if below + held >= rank:
+    for index, count_here in enumerate(buckets):
+        if below + count_here >= rank:
             lower, upper = bounds(index)
-            value = lower + (upper - 1 - lower) * (rank - below - 0.5) / held
-            return min(max(value, float(least)), float(most))
-        below += held
+            value = lower + (upper - 1 - lower) * (rank - below - 0.5) / count_here
+            return min(max(value, float(minimum)), float(maximum))
+        below += count_here
     raise AssertionError("the rank is at most the count")
 
 
-class Tally:
-    """The one writer of a histogram.
+class HistogramWriter:
+    """The only writer of a histogram.
 
     Args:
         words: The block's words.
-        first: Word at which the histogram begins.
+        first: Index of the histogram's first word.
     """
 
-    __slots__ = ("_first", "_least", "_most", "_sum", "_words")
+    __slots__ = ("_first", "_max", "_min", "_sum", "_words")
 
     def __init__(self, words: "memoryview[int]", first: int) -> None:
         self._words = words
         self._first = first
         self._sum = first + SUM
         # PERF: the extremes are mirrored here; reading a word back costs 30 ns, and they rarely change.
-        self._least = words[first + LEAST]
-        self._most = words[first + MOST]
+        self._min = words[first + MIN]
+        self._max = words[first + MAX]
 
     def add(self, seconds: float, count: int) -> None:
         """Count a latency.
 
         Args:
-            seconds: The latency; below zero it is counted as zero.
+            seconds: The latency; a negative one is counted as zero.
             count: How many times it was observed; >= 1.
         """
         micros = int(seconds * 1e6 + 0.5)
-        if not self._least <= micros <= self._most:
-            micros = self._stretch(micros)
+        if not self._min <= micros <= self._max:
+            micros = self._extend_range(micros)
         words = self._words
         words[self._sum] += micros * count
         # PERF: `bucket` written out; the call costs 60 ns of some 200.
@@ -130,10 +130,10 @@ class Tally:
                 index = _LAST
             words[self._first + index] += count
 
-    def _stretch(self, micros: int) -> int:
+    def _extend_range(self, micros: int) -> int:
         micros = max(0, micros)
-        if micros > self._most:
-            self._most = self._words[self._first + MOST] = micros
-        if micros < self._least:
-            self._least = self._words[self._first + LEAST] = micros
+        if micros > self._max:
+            self._max = self._words[self._first + MAX] = micros
+        if micros < self._min:
+            self._min = self._words[self._first + MIN] = micros
         return micros

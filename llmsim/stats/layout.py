@@ -1,32 +1,42 @@
-"""Where each counter stands in the block.
+"""The place of each counter in the block; offsets follow from the table in `counters`.
 
 Decisions:
 * Everything is a 64-bit word of the machine's own byte order: an aligned word is stored and
   loaded whole, so one writer and any number of readers need no lock.
 * A slot begins on a cache line of its own: two workers never write the same line.
-* Totals are not stored where rows add up to them: requests and outcomes stand by endpoint,
-  tokens by model. There is one increment to make and nothing that can disagree.
-* Within a slot the order is the order of reading. A reader copies a slot upwards, and meets
+* Totals are not stored where rows add up to them: requests and outcomes are counted per endpoint,
+  tokens per model. Each event has one increment, and no two figures can disagree.
+* The order within a slot is the order of reading. A reader copies a slot from its start, and meets
   first what is written last: models before endpoints (a request is accepted after it began),
   outcomes before requests, a model's counts before its name, a mark before the histogram it
   was copied from. So a difference is never negative and a name never half written.
 * An entry that is written again and again (a pulse, a mark) has its instant first and last. It
-  is written from the end and read from the start, so whoever reads the same instant twice has
-  read one whole entry.
+  is written from the end and read from the start, so a reader that finds the same instant twice
+  has read one whole entry.
 """
 
 import math
 
 import msgspec
 
-from llmsim.stats import histogram
-from llmsim.stats.outcome import Outcome
+from llmsim.stats import counters, histogram
+from llmsim.stats.counters import Outcome, Per
 
 MAGIC = int.from_bytes(b"llmstats", "little")
-VERSION = 3
+# Incremented when the meaning of a word changes; the fingerprint covers counters that were added or moved.
+VERSION = 4 << 32 | counters.fingerprint()
 
 WORD_BYTES = 8
 LINE_WORDS = 8  # 64 bytes, the cache line of x86-64 and most of ARM
+
+
+def _whole_lines(words: int) -> int:
+    return math.ceil(words / LINE_WORDS) * LINE_WORDS
+
+
+def _offsets(per: Per, first: int = 0) -> dict[str, int]:
+    return {name: first + index for index, name in enumerate(counters.names(per))}
+
 
 # The header, written by the master before the first fork. The magic is written last.
 HEADER_MAGIC = 0
@@ -41,27 +51,25 @@ HEADER_LABELS = 8  # the first endpoint's label; zero-padded ASCII
 LABEL_WORDS = 4
 LABEL_BYTES = LABEL_WORDS * WORD_BYTES
 
-# A slot; words counted from its first.
-TAKEN = 0  # 1 from claim to settle; the only word of a claimed slot that the master writes
+# A slot; offsets from its first word.
+TAKEN = 0  # 1 from claim to release; the only word of a claimed slot that the master writes
 PID = 1
-WEBSOCKETS_OPENED = 2
-WEBSOCKETS_CLOSED = 3
-EVICTED = 4  # records that left the shared store to make room
-OPEN_STREAMS = 5  # a gauge: the successor in a slot begins with 0
+WORKER = _offsets(Per.WORKER, first=2)
+GAUGES = tuple(WORKER[counter.name] for counter in counters.COUNTERS if counter.is_gauge)
 
-# The ring of pulses: how the worker fared since the pulse before, about every second. An instant of 0: no pulse yet.
-PULSES = LINE_WORDS
+# The ring of pulses: the worker's CPU and loop lag since the pulse before, about every second. Instant 0: no pulse yet.
+PULSES = _whole_lines(2 + len(WORKER))
 PULSE_ENTRIES = 64  # more than the seconds that a verdict looks back
 PULSE_AT = 0  # time.monotonic(), ns
-PULSE_LAG_MOST = 1  # the loop's greatest lag, us
+PULSE_LAG_MAX = 1  # the loop's greatest lag, us
 PULSE_LAG_SUM = 2  # us, over all samples
 PULSE_SAMPLES = 3
 PULSE_CPU = 4  # CPU time of the process since its start, us
-PULSE_WAIT = 5  # time that it was ready to run and had no core, likewise; -1: the system does not tell
+PULSE_WAIT = 5  # time that it was ready to run and had no core, likewise; -1 if the system has no such figure
 PULSE_AT_AGAIN = 6
 PULSE_WORDS = 7
 
-# Marks: copies of the buckets of lateness, so that a reader can tell the last seconds from all before.
+# Marks: copies of the buckets of lateness, so that a reader can separate the last seconds from all before.
 MARKS = PULSES + PULSE_ENTRIES * PULSE_WORDS
 MARK_ENTRIES = 4
 MARK_AT = 0  # time.monotonic(), ns
@@ -69,15 +77,12 @@ MARK_BUCKETS = 1
 MARK_AT_AGAIN = MARK_BUCKETS + histogram.BUCKETS
 MARK_WORDS = MARK_AT_AGAIN + 1
 
-# Histograms.
-TTFT = MARKS + MARK_ENTRIES * MARK_WORDS
-ITL = TTFT + histogram.WORDS
-E2E = ITL + histogram.WORDS
-LATENESS = E2E + histogram.WORDS
+_HISTOGRAMS = MARKS + MARK_ENTRIES * MARK_WORDS
+HISTOGRAM = {name: _HISTOGRAMS + index * histogram.WORDS for index, name in enumerate(counters.HISTOGRAMS)}
 
 # The ring of seconds: one entry for each of the last 64. An entry is cleared before its second is
-# written, and its second stands first, so that an old second never shows a new one's counts.
-RING = LATENESS + histogram.WORDS
+# written, and its second comes first, so that an old second never shows a new one's counts.
+RING = _HISTOGRAMS + len(HISTOGRAM) * histogram.WORDS
 RING_SECONDS = 64  # 60 complete ones, the current one, and a power of two
 RING_WORDS = 4
 RING_SECOND = 0  # time.monotonic() as a whole number
@@ -85,36 +90,30 @@ RING_REQUESTS = 1
 RING_TOKENS = 2
 RING_ERRORS = 3
 
-# A row for each model; the last one takes what finds no row.
+# A row for each model: its counters, then its name. The last row counts the models that have none.
 MODELS = RING + RING_SECONDS * RING_WORDS
 MODEL_ROWS = 64
-MODEL_STREAMING = 0
-MODEL_NON_STREAMING = 1
-MODEL_PROMPT = 2
-MODEL_COMPLETION = 3
-MODEL_NAME_BYTES = 4  # length of the name; 0: the row is free
-MODEL_NAME = 5  # UTF-8
+MODEL = _offsets(Per.MODEL)
+MODEL_NAME_BYTES = len(MODEL)  # length of the name; 0: the row is free
+MODEL_NAME = MODEL_NAME_BYTES + 1  # UTF-8
 NAME_WORDS = 16
 NAME_BYTES = NAME_WORDS * WORD_BYTES
 MODEL_WORDS = MODEL_NAME + NAME_WORDS
 OTHER = "__other__"
 
-# A row for each endpoint: a word for each outcome by its column, then the requests that began.
+# A row for each endpoint: a word for each outcome by its column, then its counters.
 ENDPOINTS = MODELS + MODEL_ROWS * MODEL_WORDS
-ENDPOINT_REQUESTS = len(Outcome)
-ENDPOINT_WORDS = len(Outcome) + 1
-
-
-def _whole_lines(words: int) -> int:
-    return math.ceil(words / LINE_WORDS) * LINE_WORDS
+OUTCOMES = len(Outcome)
+ENDPOINT = _offsets(Per.ENDPOINT, first=OUTCOMES)
+ENDPOINT_WORDS = OUTCOMES + len(ENDPOINT)
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """The measures of a block.
+    """The size of a block and the place of its slots.
 
     Attributes:
         slots: How many workers can write at the same time; >= 1.
-        endpoints: How many endpoints are counted apart; >= 1.
+        endpoints: How many endpoints are counted separately; >= 1.
     """
 
     slots: int
@@ -136,7 +135,7 @@ class Layout(msgspec.Struct, frozen=True):
         return (self.header_words + self.slots * self.slot_words) * WORD_BYTES
 
     def slot(self, slot: int) -> int:
-        """Tell at which word of the block a slot begins.
+        """Return the index of a slot's first word in the block.
 
         Args:
             slot: From 0 to `slots - 1`.
@@ -147,3 +146,7 @@ class Layout(msgspec.Struct, frozen=True):
         if not 0 <= slot < self.slots:
             raise IndexError(f"slot {slot} of {self.slots}")
         return self.header_words + slot * self.slot_words
+
+    def endpoint(self, slot: int, endpoint: int) -> int:
+        """Return the index of the first word of an endpoint's row in a slot."""
+        return self.slot(slot) + ENDPOINTS + endpoint * ENDPOINT_WORDS

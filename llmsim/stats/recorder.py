@@ -1,11 +1,11 @@
-"""A worker's pen: counts what happens to its requests.
+"""The writer of a worker's slot: counts what happens to its requests.
 
 Decisions:
-* Plain index arithmetic on one view of 64-bit words; no lock, no struct, no dict on the way
-  of a token. A model's row is handed out as the word it begins at.
-* The ring's current entry is remembered, so that a second costs one look-up, not each token.
-* Model names come from the network: as many rows as the block has, then `__other__`; a name is cut
-  where the field ends, between characters.
+* Plain index arithmetic on one view of 64-bit words; no lock, no struct and no dict where a token
+  is counted. A model's row is passed around as the index of its first word.
+* The ring's current entry is cached, so the lookup is made once a second, not for each token.
+* Model names come from the network: as many rows as the block has, then `__other__`; a name is
+  truncated where the field ends, between characters.
 
 PERF: ns an operation (timeit, Python 3.11, one core of an AMD EPYC VM on which `words[i] += 1` alone takes 60):
 began 205, accepted 200, sent 225; first_token, gap and late 370 each; ended 490 if finished, else 270. So a request
@@ -14,19 +14,16 @@ takes 1.6 us and each further token event 1.0 us.
 
 from llmsim.stats import layout
 from llmsim.stats.block import Block
-from llmsim.stats.histogram import Tally
-from llmsim.stats.layout import (
-    ENDPOINT_REQUESTS,
-    MODEL_COMPLETION,
-    MODEL_NON_STREAMING,
-    MODEL_PROMPT,
-    RING_ERRORS,
-    RING_REQUESTS,
-    RING_TOKENS,
-)
-from llmsim.stats.outcome import Outcome
+from llmsim.stats.counters import Outcome
+from llmsim.stats.histogram import HistogramWriter
+from llmsim.stats.layout import RING_ERRORS, RING_REQUESTS, RING_TOKENS
 
-# PERF: reading a member from its class costs 30 ns more.
+# PERF: offsets as module constants, read once; reading a member from its class costs 30 ns more.
+_REQUESTS = layout.ENDPOINT["requests"]
+_STREAMING = layout.MODEL["streaming_requests"]
+_NON_STREAMING = layout.MODEL["non_streaming_requests"]
+_PROMPT = layout.MODEL["prompt_tokens"]
+_COMPLETION = layout.MODEL["completion_tokens"]
 _FINISHED = Outcome.FINISHED
 
 
@@ -43,11 +40,12 @@ class Recorder:
     __slots__ = (
         "_block",
         "_e2e",
+        "_endpoints",
         "_entry",
         "_itl",
         "_lateness",
+        "_open_streams",
         "_other",
-        "_requests",
         "_ring",
         "_rows",
         "_since",
@@ -62,15 +60,13 @@ class Recorder:
         self._block = block
         self._slot = first
         self._words = block.words
-        # PERF: the word of each endpoint's requests; its outcomes stand right before.
-        self._requests = tuple(
-            first + layout.ENDPOINTS + endpoint * layout.ENDPOINT_WORDS + layout.ENDPOINT_REQUESTS
-            for endpoint in range(block.layout.endpoints)
+        self._endpoints = tuple(
+            block.layout.endpoint(slot, endpoint) for endpoint in range(block.layout.endpoints)
         )
-        self._ttft = Tally(self._words, first + layout.TTFT)
-        self._itl = Tally(self._words, first + layout.ITL)
-        self._e2e = Tally(self._words, first + layout.E2E)
-        self._lateness = Tally(self._words, first + layout.LATENESS)
+        self._ttft, self._itl, self._e2e, self._lateness = (
+            HistogramWriter(self._words, first + layout.HISTOGRAM[name])
+            for name in ("ttft", "inter_token", "end_to_end", "lateness")
+        )
         self._ring = first + layout.RING
         self._entry = self._ring
         self._since = self._until = 0
@@ -82,8 +78,22 @@ class Recorder:
             if not length:
                 break
             self._rows[bytes(self._name_field(row)[:length]).decode("utf-8")] = row
-        self._publish(self._other, layout.OTHER)
-        self._words[first + layout.OPEN_STREAMS] = 0
+        self._write_name(self._other, layout.OTHER)
+        self._open_streams = first + layout.WORKER["open_streams"]
+        for gauge in layout.GAUGES:
+            self._words[first + gauge] = 0
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter or gauge that is counted by worker.
+
+        Args:
+            name: The counter's, as in the table.
+            amount: How much; negative for a gauge that falls.
+
+        Raises:
+            KeyError: No counter by worker has the name.
+        """
+        self._words[self._slot + layout.WORKER[name]] += amount
 
     def began(self, endpoint: int, now: float) -> None:
         """Count a request that arrived at an endpoint.
@@ -93,17 +103,17 @@ class Recorder:
             now: Arrival.
         """
         words = self._words
-        words[self._requests[endpoint]] += 1
+        words[self._endpoints[endpoint] + _REQUESTS] += 1
         if not self._since <= now < self._until:
-            self._turn_to(int(now))
+            self._select_second(int(now))
         words[self._entry + RING_REQUESTS] += 1
 
     def accepted(self, model: str, *, streaming: bool, prompt_tokens: int) -> int:
-        """Count a request that was parsed and taken.
+        """Count a request that was parsed and accepted.
 
         Args:
             model: Model id as requested: any string.
-            streaming: Whether the answer is to be streamed.
+            streaming: Whether the response is streamed.
             prompt_tokens: Tokens of the prompt.
 
         Returns:
@@ -111,24 +121,24 @@ class Recorder:
         """
         row = self._rows.get(model)
         if row is None:
-            row = self._row(model)
+            row = self._find_row(model)
         words = self._words
-        words[row if streaming else row + MODEL_NON_STREAMING] += 1
-        words[row + MODEL_PROMPT] += prompt_tokens
+        words[row + (_STREAMING if streaming else _NON_STREAMING)] += 1
+        words[row + _PROMPT] += prompt_tokens
         return row
 
     def sent(self, row: int, tokens: int, now: float) -> None:
-        """Count completion tokens that left.
+        """Count completion tokens that were sent.
 
         Args:
             row: The model's row, by `accepted`.
-            tokens: How many left together.
+            tokens: How many were sent together.
             now: When.
         """
         words = self._words
-        words[row + MODEL_COMPLETION] += tokens
+        words[row + _COMPLETION] += tokens
         if not self._since <= now < self._until:
-            self._turn_to(int(now))
+            self._select_second(int(now))
         words[self._entry + RING_TOKENS] += tokens
 
     def first_token(self, seconds: float) -> None:
@@ -140,48 +150,49 @@ class Recorder:
         self._itl.add(seconds, count)
 
     def late(self, seconds: float, count: int = 1) -> None:
-        """Count the lateness of `count` tokens: seconds between when they were due and when they left."""
+        """Count the lateness of `count` tokens: seconds from when they were due to when they were sent."""
         self._lateness.add(seconds, count)
 
     def ended(self, endpoint: int, outcome: Outcome, seconds: float, now: float) -> None:
         """Count the end of a request; exactly once for each that began.
 
         Args:
-            endpoint: Where it began.
+            endpoint: Number of the endpoint at which it began.
             outcome: How it ended.
-            seconds: End-to-end latency; measured for finished requests only.
+            seconds: End-to-end latency; used for finished requests only.
             now: When it ended.
         """
         words = self._words
-        words[self._requests[endpoint] - ENDPOINT_REQUESTS + outcome.column] += 1
+        words[self._endpoints[endpoint] + outcome.column] += 1
         if outcome is _FINISHED:
             self._e2e.add(seconds, 1)
         elif outcome.is_error:
             if not self._since <= now < self._until:
-                self._turn_to(int(now))
+                self._select_second(int(now))
             words[self._entry + RING_ERRORS] += 1
 
     def websocket_opened(self) -> None:
-        """Count a WebSocket connection that was taken."""
-        self._words[self._slot + layout.WEBSOCKETS_OPENED] += 1
+        """Count a WebSocket connection that was accepted."""
+        self.count("websocket_connections")
+        self.count("websocket_connections_total")
 
     def websocket_closed(self) -> None:
-        """Count its end; exactly once for each that was opened."""
-        self._words[self._slot + layout.WEBSOCKETS_CLOSED] += 1
+        """Count the end of a WebSocket connection; exactly once for each that was opened."""
+        self.count("websocket_connections", -1)
 
     def stream_opened(self) -> None:
-        """Count a stream that is about to leave."""
-        self._words[self._slot + layout.OPEN_STREAMS] += 1
+        """Count a stream that begins."""
+        self._words[self._open_streams] += 1
 
     def stream_closed(self) -> None:
-        """Count its end, whichever; exactly once for each that was opened."""
-        self._words[self._slot + layout.OPEN_STREAMS] -= 1
+        """Count the end of a stream, however it ended; exactly once for each that was opened."""
+        self._words[self._open_streams] -= 1
 
     def evicted(self, records: int) -> None:
-        """Count records that left the shared store to make room."""
-        self._words[self._slot + layout.EVICTED] += records
+        """Count records that were evicted from the shared store to make room."""
+        self.count("evicted_records", records)
 
-    def _turn_to(self, second: int) -> None:
+    def _select_second(self, second: int) -> None:
         words = self._words
         entry = self._ring + second % layout.RING_SECONDS * layout.RING_WORDS
         if words[entry + layout.RING_SECOND] != second:
@@ -193,8 +204,8 @@ class Recorder:
         self._since = second
         self._until = second + 1
 
-    def _row(self, model: str) -> int:
-        name = _fit(model)
+    def _find_row(self, model: str) -> int:
+        name = _truncate(model)
         if not name or name == layout.OTHER:
             return self._other
         row = self._rows.get(name)
@@ -202,11 +213,11 @@ class Recorder:
             if len(self._rows) == layout.MODEL_ROWS - 1:
                 return self._other
             row = self._other - (layout.MODEL_ROWS - 1 - len(self._rows)) * layout.MODEL_WORDS
-            self._publish(row, name)
+            self._write_name(row, name)
             self._rows[name] = row
         return row
 
-    def _publish(self, row: int, name: str) -> None:
+    def _write_name(self, row: int, name: str) -> None:
         encoded = name.encode("utf-8")
         self._name_field(row)[: len(encoded)] = encoded
         # NOTE: the length last: a row with a length has its whole name.
@@ -217,7 +228,7 @@ class Recorder:
         return self._block.octets[start : start + layout.NAME_BYTES]
 
 
-def _fit(model: str) -> str:
-    """Trim a model id to what the name field holds; a character is at least a byte, and none is cut in two."""
+def _truncate(model: str) -> str:
+    """Return as much of a model id as the name field holds; a character is at least a byte, and none is cut in two."""
     encoded = model.strip()[: layout.NAME_BYTES].encode("utf-8", "replace")
     return encoded[: layout.NAME_BYTES].decode("utf-8", "ignore")

@@ -1,55 +1,71 @@
-"""Whether the simulator keeps its own time, in one plain sentence, and what would help when it does not.
+"""The verdict: whether the simulator sends tokens on time, in one sentence, and what would help if it does not.
 
 Decisions:
-* The verdict is of what happened in the last 30 to 40 s, over all living workers.
-* Advice is given only where the figures bear it: "add workers" helps where workers want more than
-  their core and cores are free. Where no worker was busy the loops were held up, or, if they were
-  not, the bytes waited for their readers.
+* The verdict covers the last 30 to 40 s, over all living workers.
+* Advice is given only where the figures support it: "add workers" helps where workers need more than
+  their core and cores are free. Where no worker was busy the loops were blocked, or, if they were
+  not, the bytes waited for slow clients.
 """
 
 import os
 from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
 
 from llmsim.stats import histogram
-from llmsim.stats.figures import Verdict
-from llmsim.stats.vitals import JUDGED_SECONDS, Vitals
+from llmsim.stats.health import JUDGED_SECONDS, WorkerHealth
 
 LATE_MS = 20.0
-"""p99 of lateness from which on the simulator is late: the promise for one that is not overloaded."""
+"""p99 of lateness from which the simulator is late: the limit promised while it is not overloaded."""
 
 TIGHT_MS = 10.0
-"""p99 of lateness from which on there is little to spare."""
+"""p99 of lateness from which there is little to spare."""
 
-_STILL = 1.0
-"""Seconds without a sign of life from which on a worker stands still."""
+_BLOCKED = 1.0
+"""Seconds without a pulse from which a worker is blocked."""
 
 _BUSY = 0.75
-"""Share of a core from which on a worker wants more of it than is good for its timing."""
+"""Share of a core from which a worker needs more than its timing allows."""
 
 _IDLE = 0.3
 """Share of a core below which a worker could take much more."""
 
 _WAITS = 0.25
-"""Share of a second spent waiting for a core from which on none is free."""
+"""Share of a second spent waiting for a core from which none is free."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether the simulator was on time in the last 30 to 40 s.
+
+    Attributes:
+        state: `on_time`, `late`, or `idle` if no token was due.
+        text: The same in words, with figures, and what would help.
+        p99_lateness_ms: Of the tokens sent; None if there were none.
+    """
+
+    state: Literal["on_time", "late", "idle"]
+    text: str
+    p99_lateness_ms: float | None
 
 
 def available_cores() -> int:
-    """Count the cores that this process may use; not every POSIX system tells, and then it is all of them."""
+    """Count the cores that this process may use; all cores where the system has no such limit."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def judge(workers: Sequence[Vitals], *, cores: int) -> Verdict:
-    """Tell whether the simulator kept its time.
+def judge(workers: Sequence[WorkerHealth], *, cores: int) -> Verdict:
+    """Return whether the simulator was on time.
 
     Args:
-        workers: Those that live.
-        cores: How many they may use.
+        workers: The living ones.
+        cores: How many cores they may use.
     """
     p99 = _p99([sum(column) for column in zip(*(worker.lateness for worker in workers), strict=True)])
-    still = max(workers, key=lambda worker: worker.silence if worker.open_streams else 0.0, default=None)
-    if still is not None and still.open_streams and still.silence >= _STILL:
-        text = f"simulator-limited: worker {still.slot} has stood still for {still.silence:.1f} s"
-        return Verdict("late", f"{text}, with {still.open_streams:,} open streams", p99)
+    blocked = max(workers, key=lambda worker: worker.silence if worker.open_streams else 0.0, default=None)
+    if blocked is not None and blocked.open_streams and blocked.silence >= _BLOCKED:
+        text = f"simulator-limited: worker {blocked.slot} has stood still for {blocked.silence:.1f} s"
+        return Verdict("late", f"{text}, with {blocked.open_streams:,} open streams", p99)
     if p99 is None:
         waiting = sum(worker.open_streams for worker in workers)
         text = f"nothing measured: no token was due in the last {JUDGED_SECONDS} s"
@@ -62,7 +78,7 @@ def judge(workers: Sequence[Vitals], *, cores: int) -> Verdict:
     return Verdict("late", _advice(workers, lateness, cores), p99)
 
 
-def _advice(workers: Sequence[Vitals], lateness: str, cores: int) -> str:
+def _advice(workers: Sequence[WorkerHealth], lateness: str, cores: int) -> str:
     worst = max(workers, key=_late_tokens)
     others = [worker.demand for worker in workers if worker is not worst]
     limited = f"simulator-limited: {lateness}"
@@ -72,24 +88,24 @@ def _advice(workers: Sequence[Vitals], lateness: str, cores: int) -> str:
         if others and max(demand.total for demand in others) < _IDLE:
             return f"{limited}, worker {worst.slot} is overloaded and others idle: open more connections"
         return f"{limited}, add workers"
-    if worst.lag_most * 1000 >= LATE_MS:
-        held = f"worker {worst.slot} was held up for {_seconds(worst.lag_most)} but not busy"
+    if worst.lag_max * 1000 >= LATE_MS:
+        held = f"worker {worst.slot} was held up for {_seconds(worst.lag_max)} but not busy"
         return f"{limited}, {held}: look for what stops it"
     return f"late: {lateness}, but no worker was: clients read more slowly than tokens come"
 
 
-def _late_tokens(worker: Vitals) -> int:
+def _late_tokens(worker: WorkerHealth) -> int:
     first = histogram.bucket(int(LATE_MS * 1000))
     return sum(worker.lateness[first:])
 
 
 def _p99(buckets: Sequence[int]) -> float | None:
-    """Estimate p99 in milliseconds; None of nothing. Extremes are those of the buckets: marks keep no others."""
+    """Estimate p99 in milliseconds, or None of no values. The extremes are those of the buckets: marks have no others."""
     filled = [index for index, count in enumerate(buckets) if count]
     if not filled:
         return None
-    least, most = histogram.bounds(filled[0])[0], histogram.bounds(filled[-1])[1] - 1
-    return round(histogram.quantile(buckets, 0.99, least=least, most=most) / 1000, 3)
+    minimum, maximum = histogram.bounds(filled[0])[0], histogram.bounds(filled[-1])[1] - 1
+    return round(histogram.quantile(buckets, 0.99, minimum=minimum, maximum=maximum) / 1000, 3)
 
 
 def _ms(value: float) -> str:

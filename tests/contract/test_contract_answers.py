@@ -182,7 +182,7 @@ class TestCounts:
         stats = worker.stats()
         counts = stats.endpoints[endpoint.generation.label]
         assert (stats.total_requests, stats.active_requests) == (3, 0)
-        assert (counts.requests, counts.finished) == (3, 3)
+        assert (counts["requests"], counts["finished"]) == (3, 3)
         assert (stats.streaming_requests, stats.non_streaming_requests) == (
             (1, 2) if endpoint.streams else (0, 3)
         )
@@ -201,7 +201,7 @@ class TestCounts:
 
         stats = worker.stats()
         assert stats.finished_requests == 100
-        assert sum(model.requests for model in stats.models.values()) == 100
+        assert sum(model["requests"] for model in stats.models.values()) == 100
         assert len(stats.models) < 100
 
 

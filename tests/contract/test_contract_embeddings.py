@@ -75,6 +75,6 @@ async def test_an_answer_that_says_nothing_is_counted() -> None:
     exchange = await fine.post(PATH, {"model": "my-own", "input": "hello world"})
 
     assert exchange.headers["x-request-id"].startswith("req_")
-    assert worker.stats().endpoints["embeddings"].rate_limit == 1
-    assert fine.stats().endpoints["embeddings"].finished == 1
+    assert worker.stats().endpoints["embeddings"]["rate_limit"] == 1
+    assert fine.stats().endpoints["embeddings"]["finished"] == 1
     assert (fine.stats().prompt_tokens, fine.stats().completion_tokens) == (2, 0)

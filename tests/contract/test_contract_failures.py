@@ -153,7 +153,7 @@ class TestFaults:
         )
         stats = worker.stats()
         counts = stats.endpoints[endpoint.generation.label]
-        assert sum(getattr(counts, kind.value) for kind in RATES[rate]) == 8
+        assert sum(counts[kind.value] for kind in RATES[rate]) == 8
         assert (stats.total_errors, stats.active_requests, stats.completion_tokens) == (8, 0, 0)
 
     async def test_a_refused_request_is_no_fault(self, endpoint: Endpoint) -> None:

@@ -1,4 +1,4 @@
-"""The block: how it comes, who finds it, how it goes."""
+"""The block: creating, attaching, releasing and removing it."""
 
 import errno
 import itertools
@@ -21,7 +21,7 @@ linux = pytest.mark.skipif(not SHM.is_dir(), reason="looks at the segment as a f
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A segment name of this test's own."""
+    """Return a segment name for this test alone."""
     name = f"llmsim-t{os.getpid()}-{abs(hash(request.node.nodeid)) % 10**8}"
     yield name
     (SHM / name).unlink(missing_ok=True)
@@ -38,7 +38,7 @@ def _python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def _forked(work: Callable[[], object]) -> int:
-    """Do something in a child and end it; gives its process id."""
+    """Run `work` in a forked child that then exits; return its process id."""
     with warnings.catch_warnings():
         # From 3.12 on forking with threads is warned of, and a test runner may have some.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -57,7 +57,7 @@ def test_an_instance_is_found_by_its_port() -> None:
 
 
 def test_a_reader_sees_what_the_master_wrote(name: str) -> None:
-    """STATS-1.1: Labels, slots, start and master are read from the segment; nothing need be told to a reader."""
+    """STATS-1.1: Labels, slots, start and master are read from the segment; a reader needs no other source."""
     block = _block(name, slots=3)
 
     found = Block.attach(name)
@@ -72,7 +72,7 @@ def test_a_reader_sees_what_the_master_wrote(name: str) -> None:
 
 
 def test_a_stale_segment_is_replaced(name: str) -> None:
-    """STATS-1.3: A block starts from zero, whatever was left under its name."""
+    """STATS-1.3: A block starts from zero, whatever segment had its name."""
     stale = _block(name)
     Recorder(stale, stale.claim(1)).began(0, 101.0)
 
@@ -96,7 +96,7 @@ def test_a_predecessor_does_not_remove_its_successor(name: str) -> None:
         Block.attach(name)
 
 
-def test_only_the_maker_removes_it(name: str) -> None:
+def test_only_the_creator_removes_it(name: str) -> None:
     """STATS-1.7: A forked worker or a reader that unlinks removes nothing."""
     block = _block(name)
     pid = _forked(block.unlink)
@@ -108,8 +108,8 @@ def test_only_the_maker_removes_it(name: str) -> None:
     block.unlink()
 
 
-def test_an_absent_block_says_what_to_do() -> None:
-    """STATS-1.4: Where no simulator runs, the message names the port and what would do."""
+def test_a_missing_block_says_what_to_do() -> None:
+    """STATS-1.4: Where no simulator runs, the message names the port and what to do."""
     with pytest.raises(StatsError) as caught:
         Block.attach(block_name(1))
 
@@ -123,14 +123,14 @@ def test_an_absent_block_says_what_to_do() -> None:
     ("word", "value", "message"),
     [
         (layout.HEADER_MAGIC, 0, "is just starting"),
-        (layout.HEADER_MAGIC, 7, "no stats block"),
-        (layout.HEADER_VERSION, 99, "writes stats layout 99, and this llmsim reads 3"),
+        (layout.HEADER_MAGIC, 7, "not a stats block"),
+        (layout.HEADER_VERSION, 99, "writes stats layout 63, and this llmsim reads 4"),
         (layout.HEADER_SLOTS, 10**6, "bytes where"),
         (layout.HEADER_BYTES, 64, "bytes where"),
     ],
 )
 def test_another_layout_is_refused(name: str, word: int, value: int, message: str) -> None:
-    """STATS-1.5: What this version cannot read is not read, and the message says why."""
+    """STATS-1.5: A layout that this version cannot read is refused, and the message says why."""
     block = _block(name)
     block.words[word] = value
 
@@ -142,10 +142,10 @@ def test_another_layout_is_refused(name: str, word: int, value: int, message: st
 @linux
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "is just starting"), (b"short", "no stats block"), (b"\1" * 4096, "no stats")],
+    [(b"", "is just starting"), (b"short", "not a stats block"), (b"\1" * 4096, "not a stats block")],
 )
 def test_a_foreign_segment_is_refused(name: str, content: bytes, message: str) -> None:
-    """STATS-1.5: A segment that no llmsim wrote, or that one is just making, is refused."""
+    """STATS-1.5: A segment that no llmsim wrote, or that is being created, is refused."""
     (SHM / name).write_bytes(content)
 
     with pytest.raises(StatsError, match=message):
@@ -153,7 +153,7 @@ def test_a_foreign_segment_is_refused(name: str, content: bytes, message: str) -
 
 
 def test_another_users_block_says_so(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """STATS-1.4: A block that may not be read is told apart from none."""
+    """STATS-1.4: A block that may not be read is distinguished from a missing one."""
 
     def deny(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -166,7 +166,7 @@ def test_another_users_block_says_so(name: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @linux
-def test_memory_that_is_not_there_is_noticed_at_the_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_memory_fails_the_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """STATS-1.10: A full /dev/shm stops the start with a message, and leaves nothing behind."""
 
     def full(*_: object) -> None:
@@ -180,7 +180,7 @@ def test_memory_that_is_not_there_is_noticed_at_the_start(name: str, monkeypatch
 
 @linux
 def test_memory_is_reserved(name: str) -> None:
-    """STATS-1.10: Every page of the block is reserved when it is made."""
+    """STATS-1.10: Every page of the block is reserved when it is created."""
     block = _block(name)
 
     assert (SHM / name).stat().st_blocks * 512 >= block.layout.bytes
@@ -188,7 +188,7 @@ def test_memory_is_reserved(name: str) -> None:
 
 
 def test_a_readers_exit_leaves_the_segment(name: str) -> None:
-    """STATS-1.6: A process that attached, and then another, exit without a word, and the segment is still there."""
+    """STATS-1.6: A process that attached, and then another, exit without output, and the segment remains."""
     block = _block(name)
     Recorder(block, block.claim(1)).began(0, 101.0)
     code = (
@@ -204,7 +204,7 @@ def test_a_readers_exit_leaves_the_segment(name: str) -> None:
 
 
 def test_a_killed_reader_leaves_the_segment(name: str) -> None:
-    """STATS-1.6: Nor does it go with a reader that is killed."""
+    """STATS-1.6: A reader that is killed does not remove it either."""
     block = _block(name)
     code = (
         "import os, sys; from llmsim.stats import Block; Block.attach(sys.argv[1]); os.kill(os.getpid(), 9)"
@@ -216,7 +216,7 @@ def test_a_killed_reader_leaves_the_segment(name: str) -> None:
 
 
 def test_a_reader_cannot_write(name: str) -> None:
-    """STATS-1.6: What a reader attached to is read-only."""
+    """STATS-1.6: A reader's block is read-only."""
     block = _block(name)
     block.claim(1)
     found = Block.attach(name)
@@ -224,12 +224,12 @@ def test_a_reader_cannot_write(name: str) -> None:
     with pytest.raises(TypeError, match="read-only"):
         found.words[0] = 1
     with pytest.raises(TypeError, match="read-only"):
-        found.occupy(0, 1)
+        found.set_pid(0, 1)
     block.unlink()
 
 
-def test_a_makers_exit_is_silent(name: str) -> None:
-    """STATS-1.8: A process that ends with recorders and views alive says nothing, closed or not."""
+def test_the_creators_exit_is_silent(name: str) -> None:
+    """STATS-1.8: A process that ends with recorders and views alive prints nothing, closed or not."""
     code = (
         "import sys, os; from llmsim.stats import Block, Recorder\n"
         "block = Block.create(sys.argv[1], endpoints=('a',), slots=1, now=0.0)\n"
@@ -247,7 +247,7 @@ def test_a_makers_exit_is_silent(name: str) -> None:
 
 
 def test_closing_with_views_alive_is_silent(name: str) -> None:
-    """STATS-1.8: Closing does not fail while somebody holds a view; counting after it does."""
+    """STATS-1.8: Closing does not fail while a view exists; counting after it does."""
     block = _block(name)
     recorder = Recorder(block, block.claim(1))
     view = memoryview(block.words)[1:3]
@@ -262,12 +262,12 @@ def test_closing_with_views_alive_is_silent(name: str) -> None:
 
 
 def test_forked_workers_and_master_share_it(name: str) -> None:
-    """STATS-1.1: What forked workers count, the master and other processes read."""
+    """STATS-1.1: The master and other processes read the counts of forked workers."""
     block = _block(name)
     slots = [block.claim(os.getpid()) for _ in range(2)]
 
     def work(slot: int) -> None:
-        block.occupy(slot, os.getpid())
+        block.set_pid(slot, os.getpid())
         recorder = Recorder(block, slot)
         for _ in range(1000):
             recorder.began(slot, 101.0)
@@ -305,7 +305,7 @@ def test_reading_while_it_is_written(name: str) -> None:
         seen.append(snapshot(found, 102.0))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    block.settle(slot)
+    block.release(slot)
 
     for stats in seen:
         assert stats.active_requests in (0, 1)
@@ -321,7 +321,7 @@ def test_reading_while_it_is_written(name: str) -> None:
 
 
 def test_slots_are_claimed_once() -> None:
-    """STATS-2.1: Each claim gives another slot, and with none left an error says so."""
+    """STATS-2.1: Each claim returns another slot; with none left it fails."""
     block = Block.private(endpoints=("completions",), slots=2, now=0.0)
 
     assert [block.claim(11), block.claim(12)] == [0, 1]
@@ -330,16 +330,16 @@ def test_slots_are_claimed_once() -> None:
 
 
 def test_the_lowest_free_slot_is_claimed() -> None:
-    """STATS-2.1: A settled slot is claimed before one that was never used."""
+    """STATS-2.1: A released slot is claimed before one that was never used."""
     block = Block.private(endpoints=("completions",), slots=4, now=0.0)
     block.claim(11)
     block.claim(12)
-    block.settle(0)
+    block.release(0)
 
     assert block.claim(13) == 0
 
 
-def test_settling_counts_what_was_in_flight() -> None:
+def test_release_counts_requests_in_flight_as_aborted() -> None:
     """STATS-2.3: Requests that a dead worker had begun and not ended are aborted, at their endpoints."""
     block = Block.private(endpoints=("completions", "responses"), slots=2, now=0.0)
     slot, other = block.claim(11), block.claim(12)
@@ -349,29 +349,29 @@ def test_settling_counts_what_was_in_flight() -> None:
     dead.ended(0, Outcome.FINISHED, 0.5, 1.0)
     living.began(0, 1.0)
 
-    block.settle(slot)
+    block.release(slot)
 
     stats = snapshot(block, 2.0)
     assert (stats.total_requests, stats.finished_requests, stats.aborted_requests) == (5, 1, 3)
     assert stats.active_requests == 1
-    assert (stats.endpoints["completions"].aborted, stats.endpoints["responses"].aborted) == (2, 1)
+    assert (stats.endpoints["completions"]["aborted"], stats.endpoints["responses"]["aborted"]) == (2, 1)
 
 
-def test_settling_twice_changes_nothing() -> None:
-    """STATS-2.4: A slot that is free, because it was settled or never claimed, stays as it is."""
+def test_releasing_twice_changes_nothing() -> None:
+    """STATS-2.4: A slot that is free, because it was released or never claimed, is not changed."""
     block = Block.private(endpoints=("completions",), slots=2, now=0.0)
     Recorder(block, block.claim(11)).began(0, 1.0)
-    block.settle(0)
+    block.release(0)
     before = bytes(block.octets)
 
-    block.settle(0)
-    block.settle(1)
+    block.release(0)
+    block.release(1)
 
     assert bytes(block.octets) == before
 
 
 def test_a_successor_continues_the_totals() -> None:
-    """STATS-2.2: A worker in a freed slot counts on where its predecessor stopped."""
+    """STATS-2.2: A worker in a released slot continues its predecessor's counts."""
     block = Block.private(endpoints=("completions",), slots=1, now=0.0)
     for pid in (11, 12, 13):
         recorder = Recorder(block, block.claim(pid))
@@ -379,7 +379,7 @@ def test_a_successor_continues_the_totals() -> None:
         row = recorder.accepted("gpt-5", streaming=True, prompt_tokens=7)
         recorder.sent(row, 3, 1.0)
         recorder.ended(0, Outcome.FINISHED, pid / 10, 1.0)
-        block.settle(0)
+        block.release(0)
 
     stats = snapshot(block, 2.0)
 
@@ -396,16 +396,17 @@ def test_a_successor_continues_the_totals() -> None:
     ("labels", "message"),
     [
         ((), "at least one"),
-        (("a", "a"), "each once"),
+        (("a", "a"), "no duplicates"),
         (("Chat",), "lower case"),
         (("",), "lower case"),
         (("a" * 33,), "at most 32"),
         (("total",), "already a name"),
         (("finished",), "already a name"),
+        (("streaming",), "already a name"),
     ],
 )
 def test_labels_are_names(labels: tuple[str, ...], message: str) -> None:
-    """STATS-1.11: A label that would not make a JSON name of its own is refused."""
+    """STATS-1.11: A label that is not a name, or repeats one in the JSON, is refused."""
     with pytest.raises(ValueError, match=message):
         Block.private(endpoints=labels, now=0.0)
 

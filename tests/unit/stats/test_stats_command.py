@@ -1,4 +1,4 @@
-"""`llmsim stats`: where it reads, what it shows, what it says when it cannot."""
+"""`llmsim stats`: its sources, its view, its errors."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from llmsim.cli import main
-from llmsim.cli.stats import fetch, readings, stats_address
-from llmsim.cli.stats_view import duration, sparkline, view
+from llmsim.cli.stats import fetch, poll, stats_url
+from llmsim.cli.stats_view import duration, render_stats, sparkline
 from llmsim.errors import StatsError
 from llmsim.stats import Block, Gauges, Outcome, Recorder, Snapshot, block_name, layout, snapshot
 
@@ -44,7 +44,7 @@ def _busy(*, workers: int = 2, lateness: float = 0.001) -> Snapshot:
 def _lines(stats: Snapshot, width: int) -> list[str]:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with console.file:
-        console.print(view(stats, origin="port 8080"))
+        console.print(render_stats(stats, origin="port 8080"))
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
@@ -54,7 +54,7 @@ def _run(*arguments: str, env: dict[str, str] | None = None) -> Result:
 
 @pytest.fixture
 def port(worker_id: str) -> Iterator[int]:
-    """A port with a block and no server; ports are told apart by the test process."""
+    """A port with a block and no server; each test process has its own."""
     port = 1000 + int(worker_id.removeprefix("gw") if worker_id != "master" else 99)
     block = Block.create(block_name(port), endpoints=("completions",), slots=2, now=time.monotonic())
     Recorder(block, block.claim(1)).began(0, time.monotonic())
@@ -82,7 +82,7 @@ def _serving(body: bytes, status: int = 200) -> Iterator[str]:
 
 
 def test_it_reads_the_memory_of_the_port(port: int) -> None:
-    """STATS-8.1: Without an address the counters are read from shared memory: no server need answer."""
+    """STATS-8.1: Without an address the counters are read from shared memory: no server is needed."""
     result = _run("--port", str(port), "--json")
 
     assert result.exit_code == 0
@@ -98,11 +98,11 @@ def test_the_port_may_stand_in_the_environment(port: int) -> None:
     assert "tcp://" not in _run("--json", env={"LLMSIM_PORT": "tcp://10.0.0.11:8080"}).output
 
 
-def test_an_address_is_asked() -> None:
+def test_a_url_is_fetched() -> None:
     """STATS-8.2: With `--url` the counters of that server are shown, by its root or by the full address."""
     expected = _busy()
     with _serving(msgspec.json.encode(expected.as_dict())) as url:
-        assert fetch(stats_address(url)) == expected
+        assert fetch(stats_url(url)) == expected
         assert json.loads(_run("--json", "--url", url).output) == json.loads(
             msgspec.json.encode(expected.as_dict())
         )
@@ -121,12 +121,12 @@ def test_an_address_is_asked() -> None:
 )
 def test_addresses_are_completed(url: str, address: str) -> None:
     """STATS-8.2: Host and port are enough."""
-    assert stats_address(url) == address
+    assert stats_url(url) == address
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://", "ftp://a", "http://a:port", "http://[::1"])
 def test_other_addresses_are_refused(url: str) -> None:
-    """STATS-8.2: Nothing but HTTP is read."""
+    """STATS-8.2: URLs of other schemes are refused."""
     result = _run("--url", url)
 
     assert result.exit_code == 1
@@ -134,7 +134,7 @@ def test_other_addresses_are_refused(url: str) -> None:
 
 
 def test_no_simulator_is_one_line() -> None:
-    """STATS-8.3: Where there is none, one line says so and what to do, and the exit code is 1."""
+    """STATS-8.3: Without a simulator one line says so and what to do, and the exit code is 1."""
     result = _run("--port", "1")
 
     assert result.exit_code == 1
@@ -143,13 +143,13 @@ def test_no_simulator_is_one_line() -> None:
     )
 
 
-def test_what_a_killed_simulator_left_is_not_shown(port: int) -> None:
-    """STATS-8.3: Counters whose master and workers are all gone are not taken for a running simulator's."""
+def test_a_killed_simulators_segment_is_not_shown(port: int) -> None:
+    """STATS-8.3: Counters whose master and workers are all dead are not those of a running simulator."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     left = Block.create(block_name(port), endpoints=("completions",), slots=1, now=0.0)
     left.words[layout.HEADER_MASTER] = gone.pid
-    left.occupy(left.claim(1), gone.pid)
+    left.set_pid(left.claim(1), gone.pid)
 
     result = _run("--port", str(port))
     left.unlink()
@@ -167,8 +167,8 @@ def test_what_a_killed_simulator_left_is_not_shown(port: int) -> None:
         (b"", 404, "answers 404 Not Found: is this an llmsim server?"),
     ],
 )
-def test_another_server_is_told_apart(body: bytes, status: int, message: str) -> None:
-    """STATS-8.3: An address that answers with something else is named, with what it said."""
+def test_another_servers_answer_is_refused(body: bytes, status: int, message: str) -> None:
+    """STATS-8.3: The error names a URL that answers with something else, and its answer."""
     with _serving(body, status) as url:
         result = _run("--url", url)
 
@@ -178,8 +178,8 @@ def test_another_server_is_told_apart(body: bytes, status: int, message: str) ->
     assert result.output.count("\n") == 1
 
 
-def test_nobody_there_is_told() -> None:
-    """STATS-8.3: An address that does not answer is named, with the reason."""
+def test_a_connection_error_names_the_url() -> None:
+    """STATS-8.3: The error names a URL that does not answer, and the reason."""
     with _serving(b"") as url:
         pass
 
@@ -192,16 +192,16 @@ def test_nobody_there_is_told() -> None:
 def test_watching_survives_a_restart() -> None:
     """STATS-8.4: A reading that fails while watching is reported, and the next one tried; only the first is fatal."""
     stats = _busy()
-    answers: list[Snapshot | StatsError] = [stats, StatsError("gone"), stats]
+    results: list[Snapshot | StatsError] = [stats, StatsError("gone"), stats]
     rests: list[float] = []
 
     def read() -> Snapshot:
-        answer = answers.pop(0)
-        if isinstance(answer, StatsError):
-            raise answer
-        return answer
+        result = results.pop(0)
+        if isinstance(result, StatsError):
+            raise result
+        return result
 
-    found = readings(read, 0.5, sleep=rests.append)
+    found = poll(read, 0.5, sleep=rests.append)
 
     assert next(found) is stats
     assert str(next(found)) == "gone"
@@ -210,7 +210,7 @@ def test_watching_survives_a_restart() -> None:
 
 
 def test_watching_nothing_fails() -> None:
-    """STATS-8.4: Watching does not begin where there is no simulator."""
+    """STATS-8.4: Watching fails if there is no simulator at the start."""
     assert _run("--port", "1", "--watch").exit_code == 1
     assert _run("--port", "1", "--watch", "0.5", "--json").exit_code == 1
 
@@ -234,7 +234,7 @@ def test_watching_ends_with_ctrl_c(port: int, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_the_view_fits(width: int) -> None:
-    """STATS-8.5: From 80 columns on every figure is whole: nothing is cut, and no line too long."""
+    """STATS-8.5: From 80 columns on every figure is complete: nothing is truncated, and no line too long."""
     text = "\n".join(_lines(_busy(), width))
 
     assert max(map(len, text.splitlines())) <= width
@@ -252,7 +252,7 @@ def test_the_view_fits(width: int) -> None:
         "lateness",
         "p99.9",
         "40.00",
-        "4,080,000",
+        f"{2 * 40_000 * (len(Outcome) + 40):,}",
         "gpt-5",
         "completions",
         "messages",
@@ -264,10 +264,10 @@ def test_the_view_fits(width: int) -> None:
 
 
 def test_names_cannot_write_to_the_terminal() -> None:
-    """STATS-8.6: What a client calls its model is shown as text: neither control characters nor markup take effect."""
+    """STATS-8.6: A model name is shown as text: neither control characters nor markup take effect."""
     console = Console(width=120, force_terminal=True, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with console.file:
-        console.print(view(_busy(), origin="port 8080"))
+        console.print(render_stats(_busy(), origin="port 8080"))
 
     shown = console.export_text(styles=True)
     assert "\x1b[2J" not in shown
@@ -309,33 +309,33 @@ def test_many_models_are_summed_up() -> None:
     ],
 )
 def test_the_verdict_stands_at_the_top(lateness: float, line: str, colour: str) -> None:
-    """STATS-8.7: The view opens with the verdict in words, green, yellow or red; a late one says so in red."""
+    """STATS-8.7: The view begins with the verdict in words, green, yellow or red; a late one says so in red."""
     stats = _busy(lateness=lateness)
     console = Console(width=80, force_terminal=True, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with console.file:
-        console.print(view(stats, origin="port 8080"))
+        console.print(render_stats(stats, origin="port 8080"))
 
     assert _lines(stats, 80)[2].startswith(line)
     assert f"\x1b[{colour}m●" in console.export_text(styles=True)
 
 
 def test_an_idle_verdict_is_no_promise() -> None:
-    """STATS-8.7: Where nothing was measured the view says that, and not that all is well."""
+    """STATS-8.7: Without measurements the view says so, and not that all is well."""
     block = Block.private(endpoints=("completions",), slots=1, now=0.0)
 
     assert _lines(snapshot(block, 1.0), 80)[2].startswith(" ○ nothing measured: no token was due")
 
 
-def test_workers_show_how_they_fare() -> None:
-    """STATS-8.5: A worker's row has CPU, waiting time, lag and open streams, whole at 80 columns with large figures."""
+def test_workers_show_cpu_lag_and_streams() -> None:
+    """STATS-8.5: A worker's row has CPU, waiting time, lag and open streams, complete at 80 columns with large figures."""
     block = Block.private(endpoints=("completions",), slots=12, now=0.0)
     for _ in range(12):
         slot = block.claim(4_194_304)
-        block.occupy(slot, os.getpid())
+        block.set_pid(slot, os.getpid())
         recorder = Recorder(block, slot)
         gauges = Gauges(block, slot, NOW - 10.0)
-        gauges.beat(NOW - 10.0, cpu=0.0, wait=0.0)
-        gauges.beat(NOW, cpu=9.7, wait=1.2, lag_most=1.234, lag_sum=2.0, samples=100)
+        gauges.record_pulse(NOW - 10.0, cpu=0.0, wait=0.0)
+        gauges.record_pulse(NOW, cpu=9.7, wait=1.2, lag_max=1.234, lag_sum=2.0, samples=100)
         for _ in range(11_000):
             recorder.began(0, NOW)
             recorder.stream_opened()
@@ -366,7 +366,7 @@ def test_workers_show_how_they_fare() -> None:
     ("values", "bars"),
     [((), ""), ((0, 0), "▁▁"), ((0, 1, 1000), "▁▂█"), ((1, 2, 3, 4, 5, 6, 7), "▂▃▄▅▆▇█"), ((5,), "█")],
 )
-def test_sparklines_tell_little_from_nothing(values: tuple[int, ...], bars: str) -> None:
+def test_sparklines_distinguish_little_from_zero(values: tuple[int, ...], bars: str) -> None:
     """STATS-8.5: The largest value is a full bar, and no value above zero looks like zero."""
     assert sparkline(values) == bars
 
@@ -383,5 +383,5 @@ def test_sparklines_tell_little_from_nothing(values: tuple[int, ...], bars: str)
     ],
 )
 def test_durations_have_two_units(seconds: int, words: str) -> None:
-    """STATS-8.5: An uptime is told in its two largest units."""
+    """STATS-8.5: An uptime is shown in its two largest units."""
     assert duration(seconds) == words

@@ -1,4 +1,4 @@
-"""Histograms: what a bucket holds, and how far a quantile may be off."""
+"""Histograms: the bounds of buckets, and the error of quantiles."""
 
 import math
 from itertools import pairwise
@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.stats import histogram
-from llmsim.stats.histogram import Tally
+from llmsim.stats.histogram import HistogramWriter
 
 micros = st.integers(0, (1 << histogram.RANGE_BITS) - 1)
 
 
-def _tally() -> tuple[Tally, "memoryview[int]"]:
+def _writer() -> tuple[HistogramWriter, "memoryview[int]"]:
     words = memoryview(bytearray(histogram.WORDS * 8)).cast("q")
-    words[histogram.LEAST] = histogram.EMPTY_LEAST
-    return Tally(words, 0), words
+    words[histogram.MIN] = histogram.EMPTY_MIN
+    return HistogramWriter(words, 0), words
 
 
 @given(micros)
@@ -45,46 +45,46 @@ def test_buckets_follow_each_other_without_gap() -> None:
 
 
 @given(st.integers(min_value=0, max_value=1 << 60))
-def test_what_is_longer_falls_into_the_last_bucket(value: int) -> None:
-    """STATS-5.1: No latency is too long to be counted."""
+def test_longer_latencies_fall_into_the_last_bucket(value: int) -> None:
+    """STATS-5.1: Any latency can be counted."""
     assert 0 <= histogram.bucket(value) < histogram.BUCKETS
 
 
 @given(st.lists(st.tuples(micros, st.integers(1, 50)), max_size=50))
 def test_the_writer_and_bucket_agree(latencies: list[tuple[int, int]]) -> None:
     """STATS-5.2: Count, sum, minimum and maximum are exact to the microsecond, and each latency is in its bucket."""
-    tally, words = _tally()
+    writer, words = _writer()
     for value, count in latencies:
-        tally.add(value / 1e6, count)
+        writer.add(value / 1e6, count)
 
     expected = [0] * histogram.BUCKETS
     for value, count in latencies:
         expected[histogram.bucket(value)] += count
     assert words[: histogram.BUCKETS].tolist() == expected
     assert words[histogram.SUM] == sum(value * count for value, count in latencies)
-    assert words[histogram.LEAST] == min((value for value, _ in latencies), default=histogram.EMPTY_LEAST)
-    assert words[histogram.MOST] == max((value for value, _ in latencies), default=0)
+    assert words[histogram.MIN] == min((value for value, _ in latencies), default=histogram.EMPTY_MIN)
+    assert words[histogram.MAX] == max((value for value, _ in latencies), default=0)
 
 
 def test_a_very_long_latency_is_counted() -> None:
     """STATS-5.1: A latency beyond the range is counted in the last bucket, its maximum exact."""
-    tally, words = _tally()
-    tally.add(1e6, 1)
+    writer, words = _writer()
+    writer.add(1e6, 1)
 
     assert words[histogram.BUCKETS - 1] == 1
-    assert words[histogram.MOST] == 10**12
+    assert words[histogram.MAX] == 10**12
 
 
 @pytest.mark.parametrize("seconds", [-1e-9, -0.0, -3.0])
 def test_below_zero_counts_as_zero(seconds: float) -> None:
     """STATS-5.3: A latency below zero is counted as zero, also after others."""
-    tally, words = _tally()
-    tally.add(0.5, 1)
-    tally.add(seconds, 1)
-    tally.add(seconds, 1)
+    writer, words = _writer()
+    writer.add(0.5, 1)
+    writer.add(seconds, 1)
+    writer.add(seconds, 1)
 
     assert words[0] == 2
-    assert words[histogram.LEAST] == 0
+    assert words[histogram.MIN] == 0
     assert words[histogram.SUM] == 500_000
 
 
@@ -96,7 +96,7 @@ def test_a_quantile_is_off_by_less_than_its_bucket(values: list[int], fraction: 
         buckets[histogram.bucket(value)] += 1
     true = sorted(values)[max(1, math.ceil(fraction * len(values))) - 1]
 
-    estimate = histogram.quantile(buckets, fraction, least=min(values), most=max(values))
+    estimate = histogram.quantile(buckets, fraction, minimum=min(values), maximum=max(values))
 
     lower, upper = histogram.bounds(histogram.bucket(true))
     assert lower <= estimate <= upper - 1
@@ -111,7 +111,7 @@ def test_quantiles_never_fall(values: list[int]) -> None:
         buckets[histogram.bucket(value)] += 1
 
     estimates = [
-        histogram.quantile(buckets, fraction, least=min(values), most=max(values))
+        histogram.quantile(buckets, fraction, minimum=min(values), maximum=max(values))
         for fraction in (0.01, 0.5, 0.9, 0.99, 0.999, 1.0)
     ]
     assert estimates == sorted(estimates)
@@ -119,11 +119,11 @@ def test_quantiles_never_fall(values: list[int]) -> None:
 
 def test_a_successor_counts_on() -> None:
     """STATS-2.2: A second writer of a histogram keeps what the first one counted, extremes included."""
-    tally, words = _tally()
-    tally.add(0.010, 1)
-    tally.add(0.030, 1)
-    Tally(words, 0).add(0.020, 1)
+    writer, words = _writer()
+    writer.add(0.010, 1)
+    writer.add(0.030, 1)
+    HistogramWriter(words, 0).add(0.020, 1)
 
     assert words[histogram.SUM] == 60_000
-    assert words[histogram.LEAST] == 10_000
-    assert words[histogram.MOST] == 30_000
+    assert words[histogram.MIN] == 10_000
+    assert words[histogram.MAX] == 30_000

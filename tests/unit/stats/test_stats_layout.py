@@ -7,24 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.stats import histogram, layout
+from llmsim.stats.counters import Outcome
 from llmsim.stats.layout import Layout
-from llmsim.stats.outcome import Outcome
 
 layouts = st.builds(Layout, slots=st.integers(1, 64), endpoints=st.integers(1, 20))
 
 
-def _areas(measures: Layout) -> list[tuple[int, int]]:
-    """First word and first word after of everything that stands in a slot."""
+def _areas(shape: Layout) -> list[tuple[int, int]]:
+    """Return first word and end of everything in a slot."""
     tables = [
-        *((first, histogram.WORDS, 1) for first in (layout.TTFT, layout.ITL, layout.E2E, layout.LATENESS)),
+        *((first, histogram.WORDS, 1) for first in layout.HISTOGRAM.values()),
         (layout.TAKEN, 1, 1),
         (layout.PID, 1, 1),
-        (layout.OPEN_STREAMS, 1, 1),
+        *((word, 1, 1) for word in layout.WORKER.values()),
         (layout.PULSES, layout.PULSE_WORDS, layout.PULSE_ENTRIES),
         (layout.MARKS, layout.MARK_WORDS, layout.MARK_ENTRIES),
         (layout.RING, layout.RING_WORDS, layout.RING_SECONDS),
         (layout.MODELS, layout.MODEL_WORDS, layout.MODEL_ROWS),
-        (layout.ENDPOINTS, layout.ENDPOINT_WORDS, measures.endpoints),
+        (layout.ENDPOINTS, layout.ENDPOINT_WORDS, shape.endpoints),
     ]
     return [
         (first + row * words, first + (row + 1) * words)
@@ -34,48 +34,48 @@ def _areas(measures: Layout) -> list[tuple[int, int]]:
 
 
 @given(layouts)
-def test_nothing_overlaps_within_a_slot(measures: Layout) -> None:
+def test_nothing_overlaps_within_a_slot(shape: Layout) -> None:
     """STATS-1.2: No two counters of a slot share a word, and all of them are inside it."""
-    areas = sorted(_areas(measures))
+    areas = sorted(_areas(shape))
 
     assert all(end <= start for (_, end), (start, _) in pairwise(areas))
-    assert areas[-1][1] <= measures.slot_words
+    assert areas[-1][1] <= shape.slot_words
 
 
 @given(layouts)
-def test_slots_share_no_cache_line(measures: Layout) -> None:
+def test_slots_share_no_cache_line(shape: Layout) -> None:
     """STATS-1.2: Header and slots begin on cache lines of their own, and end where the block ends."""
-    starts = [measures.slot(slot) for slot in range(measures.slots)]
+    starts = [shape.slot(slot) for slot in range(shape.slots)]
 
     assert all(start * layout.WORD_BYTES % 64 == 0 for start in starts)
-    assert starts[0] >= layout.HEADER_LABELS + measures.endpoints * layout.LABEL_WORDS
-    assert all(after - start == measures.slot_words for start, after in pairwise(starts))
-    assert (starts[-1] + measures.slot_words) * layout.WORD_BYTES == measures.bytes
+    assert starts[0] >= layout.HEADER_LABELS + shape.endpoints * layout.LABEL_WORDS
+    assert all(after - start == shape.slot_words for start, after in pairwise(starts))
+    assert (starts[-1] + shape.slot_words) * layout.WORD_BYTES == shape.bytes
 
 
 @given(layouts)
-def test_a_slot_is_small(measures: Layout) -> None:
-    """STATS-1.9: The block's size follows from slots and endpoints: some 34 KB a slot and 100 bytes an endpoint."""
-    assert measures.slot_words * layout.WORD_BYTES <= 34_200 + 112 * measures.endpoints
+def test_a_slot_is_small(shape: Layout) -> None:
+    """STATS-1.9: The size of a block depends on slots and endpoints only: some 34 KB a slot and 100 bytes an endpoint."""
+    assert shape.slot_words * layout.WORD_BYTES <= 36_000 + 128 * shape.endpoints
 
 
 def test_there_is_no_slot_outside() -> None:
-    """STATS-1.2: A slot that does not exist has no place."""
-    measures = Layout(slots=2, endpoints=1)
+    """STATS-1.2: A slot that does not exist has no offset."""
+    shape = Layout(slots=2, endpoints=1)
 
     with pytest.raises(IndexError, match="slot 2 of 2"):
-        measures.slot(2)
+        shape.slot(2)
     with pytest.raises(IndexError, match="slot -1 of 2"):
-        measures.slot(-1)
+        shape.slot(-1)
 
 
-def test_a_reader_meets_first_what_is_written_last() -> None:
-    """STATS-3.3: Read upwards, models stand before endpoints, marks before what they are copies of, counts before names."""
+def test_reading_order_is_the_reverse_of_writing_order() -> None:
+    """STATS-3.3: In reading order, models precede endpoints, marks the histogram that they copy, counts the names."""
     assert layout.MODELS < layout.ENDPOINTS
-    assert layout.MARKS < layout.LATENESS
-    assert all(outcome.column < layout.ENDPOINT_REQUESTS for outcome in Outcome)
-    assert layout.MODEL_COMPLETION < layout.MODEL_NAME_BYTES < layout.MODEL_NAME
-    assert max(histogram.bucket(1 << 60), 0) < histogram.SUM < histogram.MOST
+    assert layout.HISTOGRAM["lateness"] > layout.MARKS
+    assert all(outcome.column < layout.ENDPOINT["requests"] for outcome in Outcome)
+    assert max(layout.MODEL.values()) < layout.MODEL_NAME_BYTES < layout.MODEL_NAME
+    assert max(histogram.bucket(1 << 60), 0) < histogram.SUM < histogram.MAX
     assert layout.RING_SECOND == 0
 
 

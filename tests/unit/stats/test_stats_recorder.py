@@ -1,4 +1,4 @@
-"""Recorders: what they count, into which row, and what the network may call a model."""
+"""The recorder: requests, tokens, model names and seconds."""
 
 from collections import deque
 
@@ -46,7 +46,7 @@ def test_each_outcome_is_counted(block: Block, recorder: Recorder, outcome: Outc
 
 @pytest.mark.parametrize("kind", FaultKind)
 def test_each_simulated_failure_is_an_outcome(kind: FaultKind) -> None:
-    """STATS-3.2: Every kind of simulated failure has an outcome of its own, of the same word."""
+    """STATS-3.2: Every kind of simulated failure has an outcome of its own, of the same name."""
     outcome = Outcome.of(kind)
 
     assert outcome.value == kind.value
@@ -55,7 +55,7 @@ def test_each_simulated_failure_is_an_outcome(kind: FaultKind) -> None:
 
 
 def test_errors_are_simulated_failures_and_bugs(block: Block, recorder: Recorder) -> None:
-    """STATS-3.6: Refused, abandoned and aborted requests are no errors; a bug is one, but not a server error."""
+    """STATS-3.6: Refused, abandoned and aborted requests are not errors; a bug is one, but not a server error."""
     for outcome in Outcome:
         recorder.began(0, NOW)
         recorder.ended(0, outcome, 0.1, NOW)
@@ -69,7 +69,7 @@ def test_errors_are_simulated_failures_and_bugs(block: Block, recorder: Recorder
 
 
 def test_requests_are_in_flight_until_they_end(block: Block, recorder: Recorder) -> None:
-    """STATS-3.3: What began and has not ended is in flight."""
+    """STATS-3.3: Requests that began and have not ended are in flight."""
     recorder.began(0, NOW)
     recorder.began(1, NOW)
     recorder.ended(0, Outcome.ABANDONED, 0.1, NOW)
@@ -77,12 +77,12 @@ def test_requests_are_in_flight_until_they_end(block: Block, recorder: Recorder)
     stats = snapshot(block, NOW)
 
     assert stats.active_requests == 1
-    assert (stats.endpoints["completions"].active, stats.endpoints["responses"].active) == (0, 1)
+    assert (stats.endpoints["completions"]["active"], stats.endpoints["responses"]["active"]) == (0, 1)
     assert stats.workers[0].active == 1
 
 
 def test_in_flight_is_never_negative(block: Block, recorder: Recorder) -> None:
-    """STATS-3.3: Even a block that lost a beginning shows no negative number, and adds up."""
+    """STATS-3.3: Even with an end that has no beginning no figure is negative, and the sums agree."""
     recorder.ended(0, Outcome.FINISHED, 0.1, NOW)
 
     stats = snapshot(block, NOW)
@@ -103,7 +103,7 @@ def test_only_accepted_requests_stream_or_not(block: Block, recorder: Recorder) 
 
     assert (stats.streaming_requests, stats.non_streaming_requests, stats.total_requests) == (2, 1, 4)
     assert stats.prompt_tokens == 30
-    assert stats.models["gpt-5"].prompt_tokens == 30
+    assert stats.models["gpt-5"]["prompt_tokens"] == 30
 
 
 def test_completion_tokens_count_when_they_leave(block: Block, recorder: Recorder) -> None:
@@ -117,7 +117,7 @@ def test_completion_tokens_count_when_they_leave(block: Block, recorder: Recorde
     stats = snapshot(block, NOW + 1)
 
     assert (stats.completion_tokens, stats.total_tokens) == (6, 8)
-    assert stats.models["gpt-5"].completion_tokens == 4
+    assert stats.models["gpt-5"]["completion_tokens"] == 4
     assert stats.workers[0].tokens == 6
     assert stats.last_60_seconds.tokens[-1] == 6
 
@@ -131,10 +131,10 @@ ends = st.one_of(st.none(), st.sampled_from(Outcome))
     ),
     st.sets(st.integers(0, 3)),
 )
-def test_everything_that_began_is_accounted_for(
+def test_every_request_is_accounted_for(
     requests: list[tuple[int, int, Outcome | None, bool, int]], deaths: set[int]
 ) -> None:
-    """STATS-3.1: Over any requests to any workers of which any die, every sum of the stats is exact."""
+    """STATS-3.1: Whatever requests workers get, and whichever of them die, every sum is exact."""
     block = Block.private(endpoints=("completions", "responses"), slots=4, now=900.0)
     recorders = [Recorder(block, block.claim(1)) for _ in range(4)]
     for worker, endpoint, outcome, streaming, tokens in requests:
@@ -146,7 +146,7 @@ def test_everything_that_began_is_accounted_for(
         if outcome is not None:
             recorder.ended(endpoint, outcome, 0.1, NOW)
     for slot in deaths:
-        block.settle(slot)
+        block.release(slot)
 
     stats = snapshot(block, NOW + 1)
 
@@ -170,7 +170,7 @@ def test_everything_that_began_is_accounted_for(
     assert stats.streaming_requests + stats.non_streaming_requests == len(accepted)
     assert stats.prompt_tokens == stats.completion_tokens == sum(request[4] for request in accepted)
     assert sum(stats.model_requests.values()) == len(accepted)
-    assert sum(counts.requests for counts in stats.endpoints.values()) == len(requests)
+    assert sum(counts["requests"] for counts in stats.endpoints.values()) == len(requests)
     assert sum(worker.requests for worker in stats.workers) == len(requests)
     assert sum(worker.active for worker in stats.workers) == stats.active_requests
     assert sum(stats.last_60_seconds.requests) == len(requests)
@@ -185,12 +185,12 @@ def test_models_have_a_bounded_number_of_rows(block: Block, recorder: Recorder) 
     models = snapshot(block, NOW).models
 
     assert len(models) == layout.MODEL_ROWS == 64
-    assert models["model-62"].requests == 1
-    assert models["__other__"].requests == 1000 - 63
-    assert sum(model.completion_tokens for model in models.values()) == 2000
+    assert models["model-62"]["requests"] == 1
+    assert models["__other__"]["requests"] == 1000 - 63
+    assert sum(model["completion_tokens"] for model in models.values()) == 2000
 
 
-def test_a_known_model_keeps_its_row_in_the_crowd(block: Block, recorder: Recorder) -> None:
+def test_a_known_model_keeps_its_row(block: Block, recorder: Recorder) -> None:
     """STATS-4.1: A model that has a row keeps it when all rows are taken."""
     for number in range(1000):
         recorder.accepted(f"model-{number}", streaming=True, prompt_tokens=1)
@@ -200,7 +200,7 @@ def test_a_known_model_keeps_its_row_in_the_crowd(block: Block, recorder: Record
 
 
 def test_memory_of_names_is_bounded(recorder: Recorder) -> None:
-    """STATS-4.1: A recorder remembers no more names than it has rows, and none longer than the field."""
+    """STATS-4.1: A recorder keeps no more names than it has rows, and none longer than the field."""
     for number in range(1000):
         recorder.accepted(f"{number}" * 500, streaming=True, prompt_tokens=1)
 
@@ -210,7 +210,7 @@ def test_memory_of_names_is_bounded(recorder: Recorder) -> None:
 
 @given(st.text())
 def test_any_name_is_counted(model: str) -> None:
-    """STATS-4.3: Whatever a client calls its model is counted under a readable name of at most 128 bytes."""
+    """STATS-4.3: Any model name is counted under a readable name of at most 128 bytes."""
     block = Block.private(endpoints=("completions",), now=0.0)
     recorder = Recorder(block, block.claim(1))
     assert recorder.accepted(model, streaming=True, prompt_tokens=1) == recorder.accepted(
@@ -241,14 +241,16 @@ def test_any_name_is_counted(model: str) -> None:
         ("aa" + "🦊" * 100, "aa" + "🦊" * 31),
     ],
 )
-def test_names_are_cut_between_characters(block: Block, recorder: Recorder, model: str, name: str) -> None:
-    """STATS-4.2: A name is cut where its field ends, never within a character; without one it is `__other__`."""
+def test_names_are_truncated_between_characters(
+    block: Block, recorder: Recorder, model: str, name: str
+) -> None:
+    """STATS-4.2: A name is truncated where its field ends, never within a character; a blank one is `__other__`."""
     recorder.accepted(model, streaming=True, prompt_tokens=1)
 
     assert snapshot(block, NOW).model_requests == {name: 1}
 
 
-def test_names_that_are_cut_alike_share_a_row(block: Block, recorder: Recorder) -> None:
+def test_names_that_are_truncated_alike_share_a_row(block: Block, recorder: Recorder) -> None:
     """STATS-4.2: Names that differ only beyond the field count as one."""
     rows = {recorder.accepted("x" * 128 + tail, streaming=True, prompt_tokens=1) for tail in ("", "a", "b")}
 
@@ -272,10 +274,10 @@ def test_models_merge_by_name_over_workers(block: Block) -> None:
 
 
 def test_a_successor_finds_its_predecessors_rows(block: Block) -> None:
-    """STATS-4.5: A worker in a freed slot counts a model in the row that it has there, also when rows are short."""
+    """STATS-4.5: A worker in a released slot counts a model in the row that it has there, also when rows are short."""
     first = Recorder(block, block.claim(1))
     rows = {name: first.accepted(name, streaming=True, prompt_tokens=1) for name in ("é" * 100, "b", "a\0")}
-    block.settle(0)
+    block.release(0)
     second = Recorder(block, block.claim(2))
 
     assert {name: second.accepted(name, streaming=True, prompt_tokens=1) for name in rows} == rows
@@ -284,9 +286,9 @@ def test_a_successor_finds_its_predecessors_rows(block: Block) -> None:
 
 
 def test_a_name_is_there_before_its_count(block: Block) -> None:
-    """STATS-4.6: A row that was named and not yet counted shows nothing, and one half named shows nothing either."""
+    """STATS-4.6: A row with a name and no count is not shown, nor is one with half a name."""
     recorder = Recorder(block, block.claim(1))
-    row = recorder._row("half-done")
+    row = recorder._find_row("half-done")
     assert snapshot(block, NOW).models == {}
 
     recorder._words[row + layout.MODEL_NAME_BYTES] = 0
@@ -326,8 +328,8 @@ def test_the_running_second_is_not_shown(block: Block, recorder: Recorder) -> No
     assert sum(snapshot(block, NOW + 61.0).last_60_seconds.requests) == 0
 
 
-def test_a_late_word_goes_to_its_own_second(block: Block, recorder: Recorder) -> None:
-    """STATS-6.1: An event of the second before, told after one of this second, erases nothing."""
+def test_a_late_event_counts_in_its_own_second(block: Block, recorder: Recorder) -> None:
+    """STATS-6.1: An event of the second before, counted after one of this second, erases nothing."""
     for now in (NOW, NOW + 1, NOW + 0.9, NOW + 1.1):
         recorder.began(0, now)
 
@@ -336,7 +338,7 @@ def test_a_late_word_goes_to_its_own_second(block: Block, recorder: Recorder) ->
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 90), st.integers(1, 9)), max_size=80))
 def test_the_ring_is_the_sum_of_all_workers(events: list[tuple[int, int, int]]) -> None:
-    """STATS-6.1: Each second shows the sum over all workers, whenever each of them last counted."""
+    """STATS-6.1: Each second shows the sum over all workers, whenever each of them counted last."""
     block = Block.private(endpoints=("completions",), slots=3, now=900.0)
     recorders = [Recorder(block, block.claim(1)) for _ in range(3)]
     rows = [recorder.accepted("m", streaming=True, prompt_tokens=0) for recorder in recorders]

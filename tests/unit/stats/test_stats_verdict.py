@@ -1,10 +1,10 @@
-"""The verdict: whether the simulator kept its time, and advice that the figures bear."""
+"""The verdict: whether the simulator is on time, and advice that the figures support."""
 
 import pytest
 
 from llmsim.stats import Block, Gauges, Recorder, histogram, snapshot
+from llmsim.stats.health import Demand, WorkerHealth
 from llmsim.stats.verdict import judge
-from llmsim.stats.vitals import Demand, Vitals
 
 
 def _worker(
@@ -17,19 +17,19 @@ def _worker(
     lag: float = 0.001,
     streams: int = 5,
     silence: float = 0.0,
-) -> Vitals:
-    """A worker of which as many tokens were so late."""
+) -> WorkerHealth:
+    """Return the health of a worker of which `tokens` tokens were `late`."""
     lateness = [0] * histogram.BUCKETS
     lateness[histogram.bucket(int(late * 1e6))] = tokens
-    return Vitals(
+    return WorkerHealth(
         slot=slot,
         open_streams=streams,
-        cpu_percent=None,
-        wait_percent=None,
+        cpu=None,
+        wait=None,
         lag=None,
         silence=silence,
         lateness=lateness,
-        lag_most=lag,
+        lag_max=lag,
         demand=Demand(cpu, wait),
     )
 
@@ -53,7 +53,7 @@ def test_the_state_follows_p99(late: float, state: str, text: str) -> None:
 
 
 def test_a_single_token_is_judged_by_its_bucket() -> None:
-    """STATS-9.3: Where little was measured the verdict is of that."""
+    """STATS-9.3: A single token is enough for a verdict."""
     assert judge([_worker(late=0.5, tokens=1)], cores=4).state == "late"
     assert judge([_worker(late=0.0, tokens=1)], cores=4).p99_lateness_ms == 0.0
 
@@ -66,7 +66,7 @@ def test_a_single_token_is_judged_by_its_bucket() -> None:
     ],
 )
 def test_nothing_due_is_idle(streams: int, text: str) -> None:
-    """STATS-9.3: Where no token was due nothing is judged, and streams that wait for their first one are told."""
+    """STATS-9.3: Without a token that was due the state is idle, and the text counts the streams that wait for their first one."""
     verdict = judge([_worker(tokens=0, streams=streams)], cores=4)
 
     assert (verdict.state, verdict.text, verdict.p99_lateness_ms) == ("idle", text, None)
@@ -97,8 +97,8 @@ def test_nothing_due_is_idle(streams: int, text: str) -> None:
         ),
     ],
 )
-def test_advice_is_what_the_figures_bear(workers: list[Vitals], advice: str) -> None:
-    """STATS-9.4: What would help is told from who wanted a core, who got it, and whose loop was late."""
+def test_advice_follows_from_the_figures(workers: list[WorkerHealth], advice: str) -> None:
+    """STATS-9.4: Advice follows from which workers needed a core, which got one, and whose loop lagged."""
     verdict = judge(workers, cores=4)
 
     assert verdict.state == "late"
@@ -107,7 +107,7 @@ def test_advice_is_what_the_figures_bear(workers: list[Vitals], advice: str) -> 
 
 
 def test_slow_readers_are_not_the_simulators_fault() -> None:
-    """STATS-9.4: Late tokens of a loop that was neither busy nor late have waited for their readers."""
+    """STATS-9.4: Late tokens of a loop that was neither busy nor late have waited for slow clients."""
     verdict = judge([_worker(late=0.5)], cores=4)
 
     assert verdict.state == "late"
@@ -117,7 +117,7 @@ def test_slow_readers_are_not_the_simulators_fault() -> None:
 
 @pytest.mark.parametrize("tokens", [0, 1000])
 def test_a_worker_that_stands_still_is_late(tokens: int) -> None:
-    """STATS-9.5: Open streams whose worker gives no sign of life are late, whatever has left before."""
+    """STATS-9.5: Open streams of a worker without a pulse are late, whatever was sent before."""
     verdict = judge([_worker(0), _worker(1, tokens=tokens, streams=7, silence=3.14)], cores=4)
 
     assert verdict.state == "late"
@@ -137,7 +137,7 @@ def test_bursts_are_seen_and_forgotten() -> None:
     states = []
     for second in range(3700):
         recorder.late(0.5 if 3600 <= second < 3603 else 0.001, 1000)
-        gauges.beat(second + 1.0, cpu=0.0, wait=0.0, samples=10)
+        gauges.record_pulse(second + 1.0, cpu=0.0, wait=0.0, samples=10)
         states.append(snapshot(block, second + 1.0).verdict.state)
 
     assert states[:3600] == ["on_time"] * 3600

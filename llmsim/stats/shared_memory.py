@@ -1,16 +1,16 @@
-"""A named piece of shared memory: made by one process, read by any other of the machine.
+"""A named segment of shared memory: created by one process, read by any other of the machine.
 
 Decisions:
-* Python's resource tracker is kept out of it. On 3.11 it removes a segment when any process
-  that attached to it exits; and after a master was killed, the tracker that its last
-  worker leaves behind would remove the successor's segment of the same name. A stale segment
-  costs some hundred KB until the next start replaces it.
+* Python's resource tracker is not used. On 3.11 it removes a segment when any process that
+  attached to it exits; and after a master was killed, the tracker that its last worker leaves
+  behind would remove the successor's segment of the same name. A stale segment costs some
+  hundred KB until the next start replaces it.
 * A reader maps the segment read-only, by the call that SharedMemory itself makes: it cannot
-  write, and there is no moment at which a Ctrl-C would make it the owner.
-* The mapping is our own, not SharedMemory's, whose destructor raises while views are alive.
+  write, and at no moment would a Ctrl-C make it the owner.
+* The mapping is not SharedMemory's, whose destructor raises while views are alive.
 """
 
-# Typeshed has no stub for it: it is the call under SharedMemory, which maps read-write only.
+# Typeshed has no stub for this module. SharedMemory uses it too, but maps read-write only.
 import _posixshmem  # type: ignore[import-not-found]
 import contextlib
 import errno
@@ -23,11 +23,11 @@ from multiprocessing.shared_memory import SharedMemory
 from llmsim.errors import StatsError
 
 
-class Segment:
+class SharedSegment:
     """A mapped segment.
 
     Attributes:
-        name: What other processes find it by.
+        name: The name by which other processes find it.
         memory: The mapping; shared with forked children.
     """
 
@@ -38,15 +38,15 @@ class Segment:
         self._creator = creator
 
     @classmethod
-    def create(cls, name: str, size: int) -> "Segment":
-        """Make a segment of zeros, in place of one of that name if there is any.
+    def create(cls, name: str, size: int) -> "SharedSegment":
+        """Create a segment of zeros, replacing any other of that name.
 
         Args:
             name: Without a leading slash; at most 30 bytes, for macOS.
             size: In bytes.
 
         Raises:
-            StatsError: The memory is not to be had, or the name belongs to another user.
+            StatsError: The memory cannot be allocated, or the name belongs to another user.
         """
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -60,24 +60,24 @@ class Segment:
         return cls(name, memory, inode=inode, creator=os.getpid())
 
     @classmethod
-    def open(cls, name: str) -> "Segment":
-        """Map another process's segment, for reading only.
+    def open(cls, name: str) -> "SharedSegment":
+        """Map another process's segment, read-only.
 
         Raises:
-            FileNotFoundError: There is none of that name.
+            FileNotFoundError: No segment has that name.
             PermissionError: It belongs to another user.
-            ValueError: It has no size yet: its maker is just at it.
+            ValueError: It has no size yet: its creator is not done.
         """
         memory, inode = _map(name, write=False)
         return cls(name, memory, inode=inode, creator=None)
 
     def close(self) -> None:
-        """Give the mapping back; with views of it alive, it goes with the last of them."""
+        """Release the mapping, at once or with the last view of it."""
         with contextlib.suppress(BufferError):
             self.memory.close()
 
     def unlink(self) -> None:
-        """Remove the name, if this process made the segment and no successor has taken the name over."""
+        """Remove the name, if this process created the segment and no successor has taken the name."""
         if self._creator != os.getpid():
             return
         with contextlib.suppress(FileNotFoundError):
@@ -94,7 +94,7 @@ def _map(name: str, *, write: bool) -> tuple[mmap.mmap, int]:
     try:
         status = os.fstat(descriptor)
         if write and sys.platform == "linux":
-            # Without this a full /dev/shm is noticed by the worker that touches the page, as a SIGBUS.
+            # Without this a full /dev/shm kills the worker that first touches a page, by SIGBUS.
             try:
                 os.posix_fallocate(descriptor, 0, status.st_size)
             except OSError:
@@ -113,4 +113,4 @@ def _failure(name: str, size: int, error: OSError) -> str:
         return (
             f"the stats segment {name} belongs to another user: stop that user's llmsim, or use another port"
         )
-    return f"cannot make the stats segment {name}: {error.strerror}"
+    return f"cannot create the stats segment {name}: {error.strerror}"
