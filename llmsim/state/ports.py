@@ -183,13 +183,15 @@ class TurnLease(msgspec.Struct, frozen=True):
         session: Name of the session.
         script: Name of the script.
         cursor: Turns of the session that come before it.
-        token: Unique over all leases.
+        owner: The process that took the lease.
+        number: Unique among the leases of its owner.
     """
 
     session: str
     script: str
     cursor: int
-    token: str
+    owner: str
+    number: int
 
 
 class SessionStore(Protocol):
