@@ -1,7 +1,7 @@
 """What one request asks and what it is answered: frozen values, provider-neutral."""
 
 from llmsim.domain.fault import Fault, FaultKind, StreamFault
-from llmsim.domain.prompt import CacheMark, Embedding, Image, Message, Prompt
+from llmsim.domain.prompt import CacheMark, CacheUse, Embedding, Image, Message, PrefixMark, Prompt
 from llmsim.domain.schedule import Schedule
 from llmsim.domain.tool import (
     PriorToolCall,
@@ -29,6 +29,7 @@ from llmsim.domain.turn import (
 
 __all__ = [
     "CacheMark",
+    "CacheUse",
     "Choice",
     "Embedding",
     "Fault",
@@ -36,6 +37,7 @@ __all__ = [
     "FinishReason",
     "Image",
     "Message",
+    "PrefixMark",
     "PriorToolCall",
     "Prompt",
     "ReasoningSegment",

@@ -71,6 +71,32 @@ class CacheMark(msgspec.Struct, frozen=True):
     lifetime: int | None = None
 
 
+class PrefixMark(msgspec.Struct, frozen=True):
+    """A prefix of a prompt, as the prompt cache sees it.
+
+    Attributes:
+        key: The same for the same prefix, and for no other.
+        tokens: Tokens of the prefix.
+        lifetime: Seconds for which the prefix is to be cached; None if it is only looked up.
+    """
+
+    key: str
+    tokens: int
+    lifetime: int | None = None
+
+
+class CacheUse(msgspec.Struct, frozen=True):
+    """What the prompt cache did for one prompt.
+
+    Attributes:
+        read: Tokens read.
+        written: Tokens written, by the seconds they are cached.
+    """
+
+    read: int = 0
+    written: dict[int, int] = {}
+
+
 class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is asked.
 

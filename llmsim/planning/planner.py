@@ -11,7 +11,7 @@ Decisions:
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,11 +19,13 @@ from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.domain import (
     CacheMark,
+    CacheUse,
     Choice,
     Fault,
     FinishReason,
     Image,
     Message,
+    PrefixMark,
     Prompt,
     ReasoningSegment,
     Schedule,
@@ -31,7 +33,6 @@ from llmsim.domain import (
     Usage,
 )
 from llmsim.errors import ContextLengthError, VisionError
-from llmsim.planning.caching import UNUSED, CacheUse, NoCache, PromptCache, use_cache
 from llmsim.planning.content import Content, ContentPlanner, call_ids, with_odds, within
 from llmsim.planning.embedding_input import EmbeddingInput, check_use, count_text, read
 from llmsim.planning.faults import Faults
@@ -71,7 +72,7 @@ class Planner:
         catalogue: Catalogue,
         tickets: SharedCounters,
         clock: Callable[[], float],
-        cache: PromptCache | None = None,
+        cache: Callable[[Sequence[PrefixMark], int], CacheUse] | None = None,
     ) -> None:
         """Prepare to plan.
 
@@ -80,7 +81,7 @@ class Planner:
             catalogue: The facts about models.
             tickets: Numbers that all workers share.
             clock: Unix time in seconds.
-            cache: Prefixes of prompts that all workers share; None to keep none.
+            cache: Uses the prompt cache for marks and the minimum of tokens; None for no cache.
         """
         self._catalogue = catalogue
         self._enforce_window = settings.response.enforce_context_window
@@ -92,7 +93,7 @@ class Planner:
         self._retry_after = settings.errors.retry_after_ms / 1000
         self._tickets = tickets
         self._clock = clock
-        self._cache = cache or NoCache()
+        self._cache = cache
         self._dice = fresh()
         self.new_id = id_source()
 
@@ -231,14 +232,13 @@ class Planner:
         return limit
 
     def _cached(self, prompt: Prompt, model: Model, count: Callable[[str], int]) -> CacheUse:
-        if not prompt.cache_marks:
-            return UNUSED
-        return use_cache(
-            self._cache,
-            prompt.cache_marks,
-            lambda mark: _prefix_tokens(prompt, mark, count),
-            model.cache_minimum,
-        )
+        if not prompt.cache_marks or self._cache is None:
+            return CacheUse()
+        marks = [
+            PrefixMark(mark.key, _prefix_tokens(prompt, mark, count), mark.lifetime)
+            for mark in prompt.cache_marks
+        ]
+        return self._cache(marks, model.cache_minimum)
 
     def _choice(
         self,

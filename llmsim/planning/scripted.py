@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from llmsim.catalogue import Profile
 from llmsim.domain import (
+    CacheUse,
     Choice,
     Fault,
     FaultKind,
@@ -28,7 +29,6 @@ from llmsim.domain import (
     Usage,
 )
 from llmsim.errors import ScriptError
-from llmsim.planning.caching import UNUSED, CacheUse
 from llmsim.planning.content import Content, called, text, with_odds, within
 from llmsim.planning.endings import limited, stopped
 from llmsim.planning.rng import Random
@@ -49,6 +49,9 @@ _RETRIED = (FaultKind.RATE_LIMIT, FaultKind.OVERLOADED)
 """Faults that say when to try again."""
 
 
+_UNUSED = CacheUse()
+
+
 def play(
     scene: ScriptStep,
     prompt: Prompt,
@@ -62,7 +65,7 @@ def play(
     profile: str,
     dice: Random,
     retry_after: float,
-    use: CacheUse = UNUSED,
+    use: CacheUse = _UNUSED,
 ) -> Turn | Fault:
     """Play a scene.
 

@@ -1,14 +1,15 @@
-"""The control API: scripts, sessions and the journal, for tests and for those who look after them.
+"""The control API: scripts, sessions and the journal, for tests and operators.
 
 Decisions:
-* Errors are told as `{"error": {"message", "type", "problems"}}`; a bad script is refused with all that is wrong with
-  it, and changes nothing.
-* A script that is sent begins anew for every session: what was played of its former self counts no more.
-* Names may hold slashes, as those of tests do: the server is given paths in which `%2F` is `/` already.
+* Errors are rendered as `{"error": {"message", "type", "problems"}}`; an invalid script is refused with all of its
+  problems, and changes nothing.
+* A script that is sent begins anew for every session: progress in its previous version no longer counts.
+* Names may contain slashes, as those of tests do: the server gets paths in which `%2F` is already decoded to `/`.
 """
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import falcon
@@ -21,13 +22,10 @@ from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
 from llmsim.scripts import ScriptFormat, read
 from llmsim.server.script_player import DEFAULT, NAMES, is_name
 from llmsim.server.turns import HungUpError, read_body
-from llmsim.state.journal import Entry
-from llmsim.state.script_registry import ScriptInfo
-from llmsim.state.sessions import SessionProgress
-from llmsim.state.shared import Shared
+from llmsim.state.ports import JournalEntry, ScriptInfo, SessionProgress, State
 from llmsim.text import nearest, printable
 
-_FORMS: dict[str, ScriptFormat] = {
+_FORMATS: dict[str, ScriptFormat] = {
     "application/json": "json",
     "application/toml": "toml",
     "text/toml": "toml",
@@ -37,15 +35,15 @@ _FORMS: dict[str, ScriptFormat] = {
     "text/x-yaml": "yaml",
 }
 _RESET = "/reset"
-_MOST_LISTED = 1000
+_MAX_LISTED = 1000
 
 
 class _DeniedError(Exception):
-    """A call that is not answered.
+    """A request that is refused.
 
     Attributes:
         status: HTTP status code.
-        problems: What is wrong, a sentence each.
+        problems: Why, a sentence each.
     """
 
     def __init__(self, status: int, *problems: str) -> None:
@@ -63,89 +61,95 @@ def _send(resp: Response, status: int, body: dict[str, Any]) -> None:
 
 async def _denied(_req: Request, resp: Response, error: _DeniedError, _params: object, **_: Any) -> None:
     kind = "not_found" if error.status == 404 else "invalid_request"
-    told = {"message": str(error), "type": kind, "problems": error.problems}
-    _send(resp, error.status, {"error": told})
+    body = {"message": str(error), "type": kind, "problems": error.problems}
+    _send(resp, error.status, {"error": body})
 
 
 class AdminState:
-    """What the control API works on.
+    """What the resources of the control API share.
 
     Args:
-        shared: What all workers share.
+        state: The state of all workers.
         profiles: Names of the latency profiles.
         max_body_bytes: Largest script that is read.
-        has_default: Whether requests that name no script get one.
+        has_default: Whether requests that name no script play one.
     """
 
     def __init__(
-        self, shared: Shared, profiles: Collection[str], max_body_bytes: int, *, has_default: bool
+        self, state: State, profiles: Collection[str], max_body_bytes: int, *, has_default: bool
     ) -> None:
-        self.sessions = shared.sessions
-        self.journal = shared.journal
-        self.library = shared.library
+        self.sessions = state.sessions
+        self.journal = state.journal
+        self.scripts = state.scripts
         self.profiles = profiles
         self.max_body_bytes = max_body_bytes
         self.has_default = has_default
 
-    def script(self, volume: ScriptInfo) -> dict[str, Any]:
-        """Tell of a script."""
+    def render_script(self, info: ScriptInfo) -> dict[str, Any]:
+        """Render a script's metadata."""
         return {
-            "name": volume.name,
-            "description": volume.description,
-            "turns": volume.turns,
-            "length": volume.length,
-            "on_exhausted": volume.on_exhausted,
-            "is_default": self.has_default and volume.name == DEFAULT,
-            "origin": volume.origin,
-            "form": volume.form,
+            "name": info.name,
+            "description": info.description,
+            "turns": info.turns,
+            "length": info.length,
+            "on_exhausted": info.on_exhausted,
+            "is_default": self.has_default and info.name == DEFAULT,
+            "origin": info.origin,
+            "form": info.source_format,
         }
 
-    def standings(self, standings: list[SessionProgress], *, failures: bool = False) -> list[dict[str, Any]]:
-        """Tell where sessions stand."""
-        volumes = {name: self.library.get(name) for name in {one.script for one in standings}}
-        return [_standing(one, volumes[one.script], failures=failures) for one in standings]
+    async def render_progress(
+        self, progress: list[SessionProgress], *, failures: bool = False
+    ) -> list[dict[str, Any]]:
+        """Render the progress of sessions."""
+        infos = {name: await self.scripts.get(name) for name in {one.script for one in progress}}
+        return [_render_progress(one, infos[one.script], failures=failures) for one in progress]
 
-    def reset(self, session: str | None) -> dict[str, int]:
+    async def reset(self, session: str | None) -> dict[str, int]:
         """Let one session, or all, begin anew, with an empty journal."""
         return {
-            "sessions_reset": self.sessions.forget(session),
-            "requests_forgotten": self.journal.clear(session),
+            "sessions_reset": await self.sessions.forget(session),
+            "requests_forgotten": await self.journal.clear(session),
         }
 
 
 class _Scripts:
     """`/llmsim/scripts`: all scripts that are loaded."""
 
-    def __init__(self, desk: AdminState) -> None:
-        self._desk = desk
+    def __init__(self, admin: AdminState) -> None:
+        self._admin = admin
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List them."""
-        _send(resp, 200, {"scripts": [self._desk.script(volume) for volume in self._desk.library.all()]})
+        infos = await self._admin.scripts.list_scripts()
+        _send(resp, 200, {"scripts": [self._admin.render_script(info) for info in infos]})
 
 
 class _Script:
     """`/llmsim/scripts/{name}`: one script."""
 
-    def __init__(self, desk: AdminState) -> None:
-        self._desk = desk
+    def __init__(self, admin: AdminState) -> None:
+        self._admin = admin
 
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
         """Show it."""
-        volume, source = self._desk.library.get(name), self._desk.library.source(name)
-        if volume is None or source is None:
+        scripts = self._admin.scripts
+        info, source = await scripts.get(name), await scripts.source(name)
+        if info is None or source is None:
             raise _unknown_script(name)
-        _send(resp, 200, self._desk.script(volume) | {"source": source.decode()})
+        _send(resp, 200, self._admin.render_script(info) | {"source": source.decode()})
 
     async def on_put(self, req: Request, resp: Response, name: str) -> None:
-        """Load it, in place of the one of that name if there is any."""
+        """Load it, in place of the one of that name, if any."""
+        admin = self._admin
         if not is_name(name):
             raise _DeniedError(400, f"name: {NAMES}")
-        form = _form(req)
+        source_format = _source_format(req)
         try:
-            data = await read_body(req, self._desk.max_body_bytes)
-            # In a thread: a large script takes a second, and streams go on meanwhile.
-            known = await asyncio.get_running_loop().run_in_executor(None, self._put, name, form, data)
+            source = await read_body(req, admin.max_body_bytes)
+            # In a thread: a large script takes a second to parse, and streams go on meanwhile.
+            parse = partial(read, source, source_format, name, profiles=admin.profiles)
+            script = await asyncio.get_running_loop().run_in_executor(None, parse)
         except ScriptError as error:
             raise _DeniedError(400, *error.problems) from None
         except RefusedError as error:
@@ -153,120 +157,117 @@ class _Script:
             raise _DeniedError(status, str(error)) from None
         except HungUpError:
             return
-        volume = self._desk.library.get(name)
-        if volume is None:
-            # Somebody has deleted it in this moment.
+        existed = await admin.scripts.put(name, source, source_format, script)
+        await admin.sessions.forget(script=name)
+        info = await admin.scripts.get(name)
+        if info is None:
+            # Another request has deleted it in the meantime.
             raise _unknown_script(name)
-        _send(resp, 200 if known else 201, self._desk.script(volume))
-
-    def _put(self, name: str, form: ScriptFormat, data: bytes) -> bool:
-        script = read(data, form, name, profiles=self._desk.profiles)
-        known = self._desk.library.put(name, form, data, script)
-        self._desk.sessions.forget(script=name)
-        return known
+        _send(resp, 200 if existed else 201, admin.render_script(info))
 
     async def on_delete(self, req: Request, resp: Response, name: str) -> None:
-        """Forget it, and where sessions stand in it."""
-        if not self._desk.library.delete(name):
+        """Delete it, and the progress of sessions in it."""
+        if not await self._admin.scripts.delete(name):
             raise _unknown_script(name)
-        self._desk.sessions.forget(script=name)
+        await self._admin.sessions.forget(script=name)
         _send(resp, 200, {"name": name, "deleted": True})
 
 
 class _Sessions:
     """`/llmsim/sessions`: the sessions that were used last."""
 
-    def __init__(self, desk: AdminState) -> None:
-        self._desk = desk
+    def __init__(self, admin: AdminState) -> None:
+        self._admin = admin
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List them."""
-        _only(req, "limit")
-        limit = _number(req, "limit", 100, 1, _MOST_LISTED)
-        standings = self._desk.sessions.standings(limit=limit + 1)
-        shown = self._desk.standings(standings[:limit])
-        _send(resp, 200, {"sessions": shown, "has_more": len(standings) > limit})
+        _check_parameters(req, "limit")
+        limit = _parse_number(req, "limit", 100, 1, _MAX_LISTED)
+        progress = await self._admin.sessions.list_progress(limit=limit + 1)
+        shown = await self._admin.render_progress(progress[:limit])
+        _send(resp, 200, {"sessions": shown, "has_more": len(progress) > limit})
 
 
 class _Session:
     """`/llmsim/sessions/{session}`: one session, and `/llmsim/sessions/{session}/reset`."""
 
-    def __init__(self, desk: AdminState) -> None:
-        self._desk = desk
+    def __init__(self, admin: AdminState) -> None:
+        self._admin = admin
 
     async def on_get(self, req: Request, resp: Response, session: str) -> None:
-        """Show where it stands in each of its scripts."""
-        standings = self._desk.sessions.standings(session)
-        entries, _ = self._desk.journal.read(session, limit=1)
-        if not standings and not entries:
+        """Show its progress in each of its scripts."""
+        progress = await self._admin.sessions.list_progress(session)
+        entries, _ = await self._admin.journal.read(session, limit=1)
+        if not progress and not entries:
             raise _DeniedError(404, f"session {session[:200]!r} has asked for nothing")
-        _send(resp, 200, {"session": session, "scripts": self._desk.standings(standings, failures=True)})
+        scripts = await self._admin.render_progress(progress, failures=True)
+        _send(resp, 200, {"session": session, "scripts": scripts})
 
     async def on_delete(self, req: Request, resp: Response, session: str) -> None:
         """Let it begin anew, with an empty journal."""
-        _send(resp, 200, {"session": session} | self._desk.reset(session))
+        _send(resp, 200, {"session": session} | await self._admin.reset(session))
 
     async def on_post(self, req: Request, resp: Response, session: str) -> None:
         """Let it begin anew, with an empty journal."""
         if not session.endswith(_RESET):
             raise falcon.HTTPMethodNotAllowed(["DELETE", "GET"])
         name = session.removesuffix(_RESET)
-        _send(resp, 200, {"session": name} | self._desk.reset(name))
+        _send(resp, 200, {"session": name} | await self._admin.reset(name))
 
 
 class _Reset:
-    """`/llmsim/reset`: everything, anew."""
+    """`/llmsim/reset`: all sessions and the journal."""
 
-    def __init__(self, desk: AdminState) -> None:
-        self._desk = desk
+    def __init__(self, admin: AdminState) -> None:
+        self._admin = admin
 
     async def on_post(self, req: Request, resp: Response) -> None:
-        """Forget all sessions and the journal; scripts stay."""
-        _send(resp, 200, self._desk.reset(None))
+        """Forget all sessions and clear the journal; scripts stay."""
+        _send(resp, 200, await self._admin.reset(None))
 
 
 class _Requests:
-    """`/llmsim/requests`: what requests asked and got."""
+    """`/llmsim/requests`: the journal."""
 
-    def __init__(self, desk: AdminState) -> None:
-        self._desk = desk
+    def __init__(self, admin: AdminState) -> None:
+        self._admin = admin
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Tell it, the oldest first."""
-        _only(req, "session", "after", "limit", "last")
-        after = _number(req, "after", 0, 0, 2**62)
-        last = _number(req, "last", 0, 0, _MOST_LISTED)
-        limit = last or _number(req, "limit", 100, 1, _MOST_LISTED)
+        """Show its entries, the oldest first."""
+        _check_parameters(req, "session", "after", "limit", "last")
+        after = _parse_number(req, "after", 0, 0, 2**62)
+        last = _parse_number(req, "last", 0, 0, _MAX_LISTED)
+        limit = last or _parse_number(req, "limit", 100, 1, _MAX_LISTED)
         session = req.get_param("session")
-        entries, more = self._desk.journal.read(session, after=after, limit=limit, last=last > 0)
-        _send(resp, 200, {"requests": [_entry(entry) for entry in entries], "has_more": more})
+        entries, more = await self._admin.journal.read(session, after=after, limit=limit, last=last > 0)
+        _send(resp, 200, {"requests": [_render_entry(entry) for entry in entries], "has_more": more})
 
 
 PATHS = ("/llmsim/scripts", "/llmsim/sessions", "/llmsim/requests", "/llmsim/reset")
-"""Where the control API is."""
+"""Paths of the control API."""
 
 
-def add_control(app: falcon.asgi.App[Any, Any], desk: AdminState) -> None:
+def add_control(app: falcon.asgi.App[Any, Any], admin: AdminState) -> None:
     """Add the resources of the control API to an app."""
-    app.add_route("/llmsim/scripts", _Scripts(desk))
-    app.add_route("/llmsim/scripts/{name:path}", _Script(desk))
-    app.add_route("/llmsim/sessions", _Sessions(desk))
-    app.add_route("/llmsim/sessions/{session:path}", _Session(desk))
-    app.add_route("/llmsim/requests", _Requests(desk))
-    app.add_route("/llmsim/reset", _Reset(desk))
+    app.add_route("/llmsim/scripts", _Scripts(admin))
+    app.add_route("/llmsim/scripts/{name:path}", _Script(admin))
+    app.add_route("/llmsim/sessions", _Sessions(admin))
+    app.add_route("/llmsim/sessions/{session:path}", _Session(admin))
+    app.add_route("/llmsim/requests", _Requests(admin))
+    app.add_route("/llmsim/reset", _Reset(admin))
     app.add_error_handler(_DeniedError, _denied)
 
 
-def _form(req: Request) -> ScriptFormat:
+def _source_format(req: Request) -> ScriptFormat:
     sent = (req.content_type or "application/json").partition(";")[0].strip().lower()
-    form = _FORMS.get(sent)
-    if form is None:
-        raise _DeniedError(415, f"content-type {sent[:100]!r}: wanted one of {', '.join(_FORMS)}")
-    return form
+    source_format = _FORMATS.get(sent)
+    if source_format is None:
+        raise _DeniedError(415, f"content-type {sent[:100]!r}: wanted one of {', '.join(_FORMATS)}")
+    return source_format
 
 
-def _only(req: Request, *names: str) -> None:
-    """Refuse a parameter that nobody reads: with `sesion=a`, everybody's requests would be told."""
+def _check_parameters(req: Request, *names: str) -> None:
+    """Refuse an unknown parameter: with `sesion=a`, the requests of all sessions would be shown."""
     for given in req.params:
         if given not in names:
             near = nearest(given, names)
@@ -274,12 +275,14 @@ def _only(req: Request, *names: str) -> None:
             raise _DeniedError(400, f"{printable(given[:100])}: unknown parameter{hint}")
 
 
-def _number(req: Request, name: str, default: int, least: int, most: int) -> int:
+def _parse_number(req: Request, name: str, default: int, minimum: int, maximum: int) -> int:
     text = req.get_param(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or not least <= int(text) <= most:
-        raise _DeniedError(400, f"{name}: wanted a whole number from {least} to {most}, found {text[:100]!r}")
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or not minimum <= int(text) <= maximum:
+        raise _DeniedError(
+            400, f"{name}: wanted a whole number from {minimum} to {maximum}, found {text[:100]!r}"
+        )
     return int(text)
 
 
@@ -287,26 +290,26 @@ def _unknown_script(name: str) -> _DeniedError:
     return _DeniedError(404, f"no script {name[:200]!r} is loaded")
 
 
-def _standing(standing: SessionProgress, volume: ScriptInfo | None, *, failures: bool) -> dict[str, Any]:
-    length = None if volume is None else volume.length
-    told: dict[str, Any] = {
-        "session": standing.session,
-        "script": standing.script,
-        "cursor": standing.cursor,
+def _render_progress(progress: SessionProgress, info: ScriptInfo | None, *, failures: bool) -> dict[str, Any]:
+    length = None if info is None else info.length
+    rendered: dict[str, Any] = {
+        "session": progress.session,
+        "script": progress.script,
+        "cursor": progress.cursor,
         "length": length,
-        "finished": length is not None and standing.cursor >= length,
-        "turns_played": standing.played,
-        "expectations_met": standing.met,
-        "expectations_failed": standing.failed,
-        "begun_at": standing.begun,
-        "used_at": standing.used,
+        "finished": length is not None and progress.cursor >= length,
+        "turns_played": progress.played,
+        "expectations_met": progress.met,
+        "expectations_failed": progress.failed,
+        "begun_at": progress.begun,
+        "used_at": progress.used,
     }
     if failures:
-        told["failures"] = [msgspec.to_builtins(failure) for failure in standing.failures]
-    return told
+        rendered["failures"] = [msgspec.to_builtins(failure) for failure in progress.failures]
+    return rendered
 
 
-def _entry(entry: Entry) -> orjson.Fragment:
+def _render_entry(entry: JournalEntry) -> orjson.Fragment:
     head = {
         "number": entry.number,
         "session": entry.session or None,
@@ -314,5 +317,5 @@ def _entry(entry: Entry) -> orjson.Fragment:
         "outcome": entry.outcome,
         "seconds": entry.seconds,
     }
-    # One object of two, as they are: its numbers may be larger than those that could be written here.
+    # The two objects are joined as bytes: the data may contain numbers that orjson cannot encode.
     return orjson.Fragment(orjson.dumps(head)[:-1] + b"," + entry.data[1:])

@@ -34,7 +34,7 @@ from llmsim.server.sockets import Sockets
 from llmsim.server.system import Health, Stats
 from llmsim.server.turns import Turns, send_error
 from llmsim.server.worker_context import WorkerContext
-from llmsim.state.shared import Shared
+from llmsim.state.ports import State
 from llmsim.stats import Block, Outcome, Recorder
 from llmsim.wire.codec import encode
 
@@ -48,7 +48,7 @@ def create_app(
     settings: Settings,
     catalogue: Catalogue,
     planner: Planner,
-    shared: Shared,
+    state: State,
     *,
     block: Block,
     recorder: Recorder,
@@ -59,16 +59,15 @@ def create_app(
     Every request's scope must carry its `ActiveRequest`.
     """
     app = falcon.asgi.App()
-    desk = WorkerContext(served_models(settings, catalogue), planner, shared.store, recorder)
+    desk = WorkerContext(served_models(settings, catalogue), planner, state.records, recorder)
     stage = ScriptPlayer(
-        shared.library,
-        shared.sessions,
-        planner,
+        state.scripts,
+        state.sessions,
         has_default=bool(settings.response.script_path),
     )
     admin = settings.admin
     # What nobody can ask for is not written down.
-    scribe = JournalWriter(shared.journal, admin.journal if admin.enabled else "off")
+    scribe = JournalWriter(state.journal, admin.journal if admin.enabled else "off")
     numbers = endpoint_numbers()
     limit = settings.server.max_body_bytes
     methods: dict[str, tuple[str, ...]] = {}
@@ -103,7 +102,7 @@ def create_app(
     app.add_route("/health", Health())
     app.add_route("/llmsim/stats", Stats(block))
     if admin.enabled:
-        add_control(app, ControlDesk(shared, catalogue.profiles, limit, has_default=stage.has_default))
+        add_control(app, ControlDesk(state, catalogue.profiles, limit, has_default=stage.has_default))
 
     errors = _Errors(planner, methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)

@@ -23,10 +23,9 @@ from llmsim.server.breaking import CutError
 from llmsim.server.connections import Receive, Send, connector, direct_writes_problem
 from llmsim.server.loop_monitor import LoopMonitor, usage
 from llmsim.server.pacing import TimerWheel
-from llmsim.state.directory import run_directory
-from llmsim.state.prefixes import Prefixes
-from llmsim.state.script_registry import UPLOADED
-from llmsim.state.shared import Shared
+from llmsim.server.sync import run_sync
+from llmsim.state.embedded import open_state, run_directory
+from llmsim.state.ports import UPLOADED
 from llmsim.stats import Block, Gauges, Recorder
 
 _ENDPOINTS = endpoint_numbers()
@@ -44,7 +43,7 @@ class Application:
 
     Attributes:
         settings: What is simulated.
-        shared: What all workers share.
+        state: What all workers share.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -59,30 +58,39 @@ class Application:
         self._catalogue = load_catalogue()
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         directory = run_directory(settings.server.run_dir, os.environ)
-        self.shared = Shared(directory, settings, time.time)
+        state = self.state = open_state(settings, directory, time.time)
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
-        prefixes = Prefixes(self.shared.store, time.time)
-        self._planner = Planner(settings, self._catalogue, self.shared.tickets, time.time, prefixes)
+        self._planner = Planner(
+            settings,
+            self._catalogue,
+            lambda name: run_sync(state.counters.next(name)),
+            time.time,
+            lambda marks, minimum: run_sync(state.prefix_cache.use(marks, minimum)),
+        )
         self._planner.warm()
 
-    def publish_scripts(self) -> None:
-        """Give the scripts of the settings to all workers; one that has changed begins anew for every session.
+    async def publish_scripts(self) -> None:
+        """Register the scripts of the settings for all workers; one that has changed begins anew for every session.
 
         Those that clients have sent stay, unless a file has their name.
         """
-        library, sessions = self.shared.library, self.shared.sessions
-        for volume in library.all():
-            if volume.origin != UPLOADED and volume.name not in self._scripts:
-                library.delete(volume.name)
-                sessions.forget(script=volume.name)
+        scripts, sessions = self.state.scripts, self.state.sessions
+        for info in await scripts.list_scripts():
+            if info.origin != UPLOADED and info.name not in self._scripts:
+                await scripts.delete(info.name)
+                await sessions.forget(script=info.name)
         for name, file in self._scripts.items():
-            known = library.get(name)
-            if known is not None and known.form == file.form and library.source(name) == file.data:
+            known = await scripts.get(name)
+            if (
+                known is not None
+                and known.source_format == file.form
+                and await scripts.source(name) == file.data
+            ):
                 continue
-            library.put(name, file.form, file.data, file.script, str(file.path))
-            sessions.forget(script=name)
+            await scripts.put(name, file.data, file.form, file.script, str(file.path))
+            await sessions.forget(script=name)
 
     def start(self, block: Block, slot: int) -> None:
         """Make what is this process's own; call it in the worker, inside its event loop.
@@ -104,7 +112,7 @@ class Application:
             self.settings,
             self._catalogue,
             self._planner,
-            self.shared,
+            self.state,
             block=block,
             recorder=self._recorder,
             wheel=wheel,

@@ -11,6 +11,7 @@ from llmsim.providers.contract import GenerationEndpoint, ParsedRequest
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.journal_writer import JournalWriter, OnFinished
 from llmsim.server.script_player import PlayedTurn, RequestControls, ScriptPlayer
+from llmsim.server.sync import run_sync
 from llmsim.server.worker_context import WorkerContext
 from llmsim.stats import Outcome
 
@@ -105,31 +106,40 @@ class Decider:
             ask = self.continued(ask, remembered or {})
             part = None
             if cue is not None and cue.script is not None and not ask.prompt.silent:
-                part = self._stage.play(ask.prompt, cue)
-            outcome = self._planner.plan(ask.prompt) if part is None else part.outcome
+                part = run_sync(self._stage.play(ask.prompt, cue))
+            try:
+                outcome = (
+                    self._planner.plan(ask.prompt)
+                    if part is None
+                    else self._planner.play(ask.prompt, part.step)
+                )
+            except BaseException:
+                if part is not None:
+                    run_sync(self._stage.release(part))
+                raise
         except RefusedError as error:
             self._refused(body, cue, error)
             raise
         try:
             stored = self._kept(ask, outcome, arrived)
             entry = None
-            if self._scribe.listens(cue):
-                entry = self._scribe.answered(self._generation.label, body, cue, outcome, part)
+            if self._scribe.records(cue):
+                entry = run_sync(self._scribe.write_planned(self._generation.label, body, cue, outcome, part))
         except BaseException:
             if part is not None:
-                self._stage.settle(part.claim, played=False)
+                run_sync(self._stage.release(part))
             raise
         return Decision(ask, outcome, stored, part, entry)
 
     def _refused(self, body: bytes, cue: RequestControls | None, error: RefusedError) -> None:
-        if self._scribe.listens(cue):
-            self._scribe.refused(self._generation.label, body, cue, error)
+        if self._scribe.records(cue):
+            run_sync(self._scribe.write_refused(self._generation.label, body, cue, error))
 
     def _kept(self, ask: ParsedRequest, outcome: Turn | Fault, arrived: float) -> StoredResponse | None:
         storage = self._generation.storage
         if isinstance(outcome, Fault) or storage is None or not storage.keeps(ask.options):
             return None
-        return self._desk.keep(storage, ask, outcome, arrived)
+        return run_sync(self._desk.keep(storage, ask, outcome, arrived))
 
     def continued(self, ask: ParsedRequest, remembered: Mapping[str, StoredResponse]) -> ParsedRequest:
         """Put the turn that `ask` continues before it.
@@ -140,7 +150,7 @@ class Decider:
         storage = self._generation.storage
         if storage is None or (previous := storage.previous(ask.options)) is None:
             return ask
-        earlier = remembered.get(previous) or self._desk.find(storage, previous)
+        earlier = remembered.get(previous) or run_sync(self._desk.find(storage, previous))
         if earlier is None:
             raise UnknownResponseError(previous, "previous_response_id")
         continued: ParsedRequest = storage.continued(ask, earlier)
@@ -158,8 +168,9 @@ class Decider:
         lost = outcome in _LOST or outcome.is_fault
         if storage is not None and stored is not None and not stored.background and lost:
             # Its client will never have it: it hung up, the server gave up, or the answer was broken off.
-            self._desk.forget(storage, storage.public_id(stored.turn))
+            run_sync(self._desk.forget(storage, storage.public_id(stored.turn)))
         if decision.part is not None:
-            self._stage.settle(decision.part.claim, played=outcome not in _UNPLAYED)
+            end = self._stage.release if outcome in _UNPLAYED else self._stage.commit
+            run_sync(end(decision.part))
         if decision.entry is not None:
-            decision.entry(outcome.value, seconds)
+            run_sync(decision.entry(outcome.value, seconds))

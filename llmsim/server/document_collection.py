@@ -1,46 +1,62 @@
-"""Documents of one kind in the store that all workers share."""
+"""Documents of one kind in the record store."""
 
 from collections.abc import Callable
 
 from llmsim.providers.storage import Document
-from llmsim.state.store import Record, Store
+from llmsim.state.ports import Record, RecordStore
 from llmsim.stats import Recorder
 
 
 class StoredDocuments:
     """The documents of one kind; see `DocumentCollection` in the contract."""
 
-    def __init__(self, kind: str, store: Store, recorder: Recorder) -> None:
+    def __init__(self, kind: str, store: RecordStore, recorder: Recorder) -> None:
         self._kind = kind
         self._store = store
         self._recorder = recorder
 
-    def put(self, document: Document) -> None:
-        """Keep a document."""
-        if evicted := self._store.put(self._record(document)):
+    async def put(self, document: Document) -> None:
+        """Store a document and replace the one with its id, if any."""
+        if evicted := await self._store.put(self._record(document)):
             self._recorder.evicted(evicted)
 
-    def get(self, document_id: str) -> Document | None:
-        """Look a document up."""
-        record = self._store.get(self._kind, document_id)
+    async def get(self, document_id: str) -> Document | None:
+        """Return a document, or None if there is no such document."""
+        record = await self._store.get(self._kind, document_id)
         return _document(record) if record is not None else None
 
-    def edit(self, document_id: str, change: Callable[[Document], Document]) -> Document | None:
-        """Change a document."""
+    async def edit(self, document_id: str, change: Callable[[Document], Document]) -> Document | None:
+        """Change a document; return it as changed, or None if there is no such document.
 
-        def changed(record: Record) -> Record:
-            return self._record(change(_document(record)))
+        Args:
+            document_id: Its id.
+            change: Returns the changed document, of the same id; called again if the document has changed in the meantime.
+        """
+        while (record := await self._store.get(self._kind, document_id)) is not None:
+            document = _document(record)
+            changed = change(document)
+            assert changed.id == document_id, "a change must keep the id"
+            if changed == document:
+                return changed
+            evicted = await self._store.replace(self._record(changed), version=record.version)
+            if evicted is not None:
+                self._recorder.evicted(evicted)
+                return changed
+        return None
 
-        record = self._store.edit(self._kind, document_id, changed)
-        return _document(record) if record is not None else None
+    async def delete(self, document_id: str) -> bool:
+        """Delete a document; return whether it existed."""
+        return await self._store.delete(self._kind, document_id)
 
-    def delete(self, document_id: str) -> bool:
-        """Delete a document."""
-        return self._store.delete(self._kind, document_id)
+    async def page(self, *, limit: int, after: str | None, before: str | None) -> tuple[list[Document], bool]:
+        """List documents, the newest first; return them and whether more follow.
 
-    def page(self, *, limit: int, after: str | None, before: str | None) -> tuple[list[Document], bool]:
-        """List documents, the newest first."""
-        records, more = self._store.page(self._kind, limit=limit, after=after, before=before, ascending=False)
+        Raises:
+            KeyError: There is no document `after` or `before`.
+        """
+        records, more = await self._store.page(
+            self._kind, limit=limit, after=after, before=before, ascending=False
+        )
         return [_document(record) for record in records], more
 
     def _record(self, document: Document) -> Record:

@@ -1,14 +1,14 @@
-"""Writes into the journal what requests asked and got.
+"""Writes requests and their responses into the journal.
 
 Decisions:
-* An answer is told in the house's own words, the same for every API: what tests assert does not depend on which one
-  was spoken.
-* A request is told as it was sent, up to a size; beyond it, as text that breaks off. So is an answer.
-* Ids are told without what an API puts before them: `chatcmpl-`, `resp_`, `call_`.
+* A response is written in one format for all APIs: what tests assert does not depend on the API that was used.
+* A request is written as it was sent, up to a size; a larger one as text that is truncated. So is a response.
+* Ids are written without the prefixes of the APIs: `chatcmpl-`, `resp_`, `call_`.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,22 +25,22 @@ from llmsim.domain import (
 )
 from llmsim.errors import ExhaustedError, ExpectationError, RefusedError
 from llmsim.server.script_player import PlayedTurn, RequestControls
-from llmsim.state.journal import Journal
+from llmsim.state.ports import Journal
 
-_MOST_BYTES = 65_536
-"""Largest request that is told whole."""
+_MAX_REQUEST_BYTES = 65_536
+"""Largest request that is written whole."""
 
-_MOST_TEXT = 65_536
-"""Characters of an answer that are told."""
+_MAX_TEXT = 65_536
+"""Characters of a response that are written."""
 
-_MOST_UNMET = 50
-"""Unmet expectations that are told."""
+_MAX_UNMET = 50
+"""Unmet expectations that are written."""
 
-_CALL = 100
-"""Characters that a call takes beside its arguments."""
+_CALL_CHARACTERS = 100
+"""Characters that a tool call counts besides its arguments."""
 
-OnFinished = Callable[[str, float], None]
-"""Told how a request ended, and how many seconds it took."""
+OnFinished = Callable[[str, float], Coroutine[Any, Any, None]]
+"""Completes a journal entry with the outcome and the seconds that the request took."""
 
 _encode = msgspec.json.encode
 
@@ -48,84 +48,87 @@ _Spoken = TextSegment | ReasoningSegment | RefusalSegment
 
 
 class JournalWriter:
-    """One worker's scribe.
+    """Writes the journal entries of one worker's requests.
 
     Args:
-        journal: Of all workers.
-        whose: Whose requests are written down: `sessions`, `all` or `off`.
+        journal: The journal of all workers.
+        scope: Which requests are written: `sessions`, `all` or `off`.
     """
 
-    def __init__(self, journal: Journal, whose: str) -> None:
+    def __init__(self, journal: Journal, scope: str) -> None:
         self._journal = journal
-        self._all = whose == "all"
-        self._off = whose == "off"
+        self._all = scope == "all"
+        self._off = scope == "off"
 
-    def listens(self, cue: RequestControls | None) -> bool:
-        """Tell whether a request is to be written down."""
-        return not self._off and (cue is not None or self._all)
+    def records(self, controls: RequestControls | None) -> bool:
+        """Return whether a request is to be written."""
+        return not self._off and (controls is not None or self._all)
 
-    def answered(
+    async def write_planned(
         self,
         label: str,
         body: bytes,
-        cue: RequestControls | None,
+        controls: RequestControls | None,
         outcome: Turn | Fault,
-        part: PlayedTurn | None,
+        played: PlayedTurn | None,
     ) -> OnFinished:
-        """Write down a request that was decided; give what completes the entry."""
-        got = {"fault": _fault(outcome)} if isinstance(outcome, Fault) else {"answer": _answer(outcome)}
-        return self._write(label, body, cue, got, part)
+        """Write a request that was planned; return what completes the entry."""
+        result = {"fault": _fault(outcome)} if isinstance(outcome, Fault) else {"answer": _answer(outcome)}
+        return await self._write(label, body, controls, result, played)
 
-    def refused(self, label: str, body: bytes, cue: RequestControls | None, error: RefusedError) -> None:
-        """Write down a request that was refused."""
-        room = _Room()
-        told: dict[str, Any] = {"message": room.told(str(error))}
+    async def write_refused(
+        self, label: str, body: bytes, controls: RequestControls | None, error: RefusedError
+    ) -> None:
+        """Write a request that was refused."""
+        budget = _TextBudget()
+        refusal: dict[str, Any] = {"message": budget.truncate(str(error))}
         if isinstance(error, ExpectationError):
-            told |= {
+            refusal |= {
                 "turn": error.number,
-                "unmet": [room.told(sentence) for sentence in error.unmet[:_MOST_UNMET]],
+                "unmet": [budget.truncate(sentence) for sentence in error.unmet[:_MAX_UNMET]],
             }
         elif isinstance(error, ExhaustedError):
-            told["exhausted"] = True
-        self._write(label, body, cue, {"refusal": told}, None)("refused", 0.0)
+            refusal["exhausted"] = True
+        finish = await self._write(label, body, controls, {"refusal": refusal}, None)
+        await finish("refused", 0.0)
 
-    def _write(
+    async def _write(
         self,
         label: str,
         body: bytes,
-        cue: RequestControls | None,
-        got: dict[str, Any],
-        part: PlayedTurn | None,
+        controls: RequestControls | None,
+        result: dict[str, Any],
+        played: PlayedTurn | None,
     ) -> OnFinished:
         entry = {
             "endpoint": label,
-            "script": cue.script if cue is not None else None,
-            "turn": None if part is None else part.scene.number,
-            "cursor": None if part is None else part.claim.cursor,
+            "script": controls.script if controls is not None else None,
+            "turn": None if played is None else played.step.number,
+            "cursor": None if played is None else played.lease.cursor,
             "request": _request(body),
         }
-        session = cue.session if cue is not None else ""
-        number = self._journal.write(session, time.time(), _encode(entry | got))
-        return lambda outcome, seconds: self._journal.end(number, outcome, seconds)
+        session = controls.session if controls is not None else ""
+        number = await self._journal.append(session, time.time(), _encode(entry | result))
+        return partial(self._journal.finish, number)
 
 
-class _Room:
-    """What may still be told of an answer."""
+class _TextBudget:
+    """The characters that may still be written of a response."""
 
     def __init__(self) -> None:
-        self.left = _MOST_TEXT
+        self.left = _MAX_TEXT
 
-    def told(self, text: str) -> str:
-        """Tell a text, as far as there is room for it."""
-        told = text[: max(0, self.left)].encode(errors="replace").decode()
-        self.left -= len(told)
-        return told
+    def truncate(self, text: str) -> str:
+        """Return a text, truncated to what is left."""
+        truncated = text[: max(0, self.left)].encode(errors="replace").decode()
+        self.left -= len(truncated)
+        return truncated
 
 
 def _request(body: bytes) -> Any:
-    if len(body) <= _MOST_BYTES:
+    if len(body) <= _MAX_REQUEST_BYTES:
         try:
-            # Read, and not taken over as it is: a client of the journal must be able to read it.
+            # Decoded, and not copied as it is: clients of the journal must be able to parse it.
             return msgspec.Raw(_encode(msgspec.json.decode(body)))
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             pass
@@ -137,16 +140,16 @@ def _fault(fault: Fault) -> dict[str, Any]:
 
 
 def _answer(turn: Turn) -> dict[str, Any]:
-    room = _Room()
+    budget = _TextBudget()
     return {
         "id": turn.id,
         "model": turn.model,
         "choices": [
             {
-                "text": _told(choice.segments, TextSegment, room),
-                "reasoning": _told(choice.segments, ReasoningSegment, room),
-                "refusal": _told(choice.segments, RefusalSegment, room),
-                "calls": list(_calls(choice.segments, room)),
+                "text": _text(choice.segments, TextSegment, budget),
+                "reasoning": _text(choice.segments, ReasoningSegment, budget),
+                "refusal": _text(choice.segments, RefusalSegment, budget),
+                "calls": list(_calls(choice.segments, budget)),
                 "finish_reason": choice.finish.value,
             }
             for choice in turn.choices
@@ -161,25 +164,25 @@ def _answer(turn: Turn) -> dict[str, Any]:
 
 
 def _breaks(breakage: StreamFault | None) -> dict[str, Any]:
-    """Tell how an answer breaks off, which is told whole."""
+    """Describe how a response breaks off; its text is written whole."""
     if breakage is None:
         return {}
     kind = "disconnect" if breakage.disconnect else breakage.fault.kind.value
     return {"breaks": {"after_tokens": breakage.after, "kind": kind}}
 
 
-def _told(segments: tuple[Segment, ...], kind: type[_Spoken], room: _Room) -> str | None:
+def _text(segments: tuple[Segment, ...], kind: type[_Spoken], budget: _TextBudget) -> str | None:
     texts = [segment.text.text for segment in segments if isinstance(segment, kind) and segment.text]
-    return room.told("".join(texts)) if texts else None
+    return budget.truncate("".join(texts)) if texts else None
 
 
-def _calls(segments: tuple[Segment, ...], room: _Room) -> Iterator[dict[str, Any]]:
+def _calls(segments: tuple[Segment, ...], budget: _TextBudget) -> Iterator[dict[str, Any]]:
     for segment in segments:
-        if isinstance(segment, ToolCallSegment) and room.left > 0:
+        if isinstance(segment, ToolCallSegment) and budget.left > 0:
             call = segment.call
-            room.left -= _CALL
+            budget.left -= _CALL_CHARACTERS
             yield {
                 "id": call.fixed_id or call.id,
                 "name": call.name,
-                "arguments": room.told(segment.arguments.text),
+                "arguments": budget.truncate(segment.arguments.text),
             }

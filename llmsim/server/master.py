@@ -11,6 +11,7 @@ Decisions:
 * A reload with a faulty configuration keeps the one in force and says so.
 """
 
+import asyncio
 import errno
 import fcntl
 import gc
@@ -32,8 +33,7 @@ from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
 from llmsim.server.listeners import Listeners, tried_without_sharing
 from llmsim.server.worker import Worker
-from llmsim.state.directory import run_directory
-from llmsim.state.shared import KINDS
+from llmsim.state.embedded import FILE_KINDS, run_directory
 from llmsim.stats import Block, available_cores, block_name, is_alive
 
 _SPARE_SLOTS = 16
@@ -133,8 +133,8 @@ class Master:
             )
             _sweep(run_directory(self.settings.server.run_dir, os.environ))
             application = server.app.wsgi()
-            application.shared.restart()
-            application.publish_scripts()
+            application.state.restart()
+            asyncio.run(application.publish_scripts())
         except LlmsimError as error:
             _say(str(error))
             sys.exit(1)
@@ -176,7 +176,7 @@ class Master:
             return
         try:
             application = self.application()
-            application.publish_scripts()
+            asyncio.run(application.publish_scripts())
             server.app.callable = application
         except LlmsimError as error:
             _say(f"the application in force is kept: {error}")
@@ -210,7 +210,7 @@ class Master:
 
     def on_exit(self, server: Any) -> None:
         """Take the stats block away."""
-        server.app.wsgi().shared.remove()
+        server.app.wsgi().state.remove()
         if self._block is not None:
             self._block.close()
             self._block.unlink()
@@ -225,7 +225,7 @@ def _sweep(directory: Path) -> None:
     """Remove what servers that were killed have left: files named by the pid of a process that is no more."""
     for file in directory.glob("*.*"):
         pid, _, kind = file.name.partition(".")
-        if pid.isdigit() and kind.startswith(KINDS) and not is_alive(int(pid)):
+        if pid.isdigit() and kind.startswith(FILE_KINDS) and not is_alive(int(pid)):
             file.unlink(missing_ok=True)
 
 

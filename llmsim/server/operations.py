@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from falcon.asgi import Request, Response
 
 from llmsim.errors import RefusedError
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import (
-    EndpointContext,
     Provider,
     Replay,
     Reply,
@@ -18,7 +18,9 @@ from llmsim.providers.contract import (
 )
 from llmsim.server.active_request import KEY, ActiveRequest
 from llmsim.server.pacing import PacedStream
+from llmsim.server.sync import Synchronous
 from llmsim.server.turns import OFF_LOOP, HungUpError, Stream, read_body, send_error, send_reply, send_stream
+from llmsim.server.worker_context import WorkerContext
 from llmsim.stats import Block, Recorder
 
 # What was counted when it was first made is not counted again.
@@ -27,14 +29,23 @@ _UNCOUNTED = Recorder(Block.private(endpoints=("replays",), now=0.0), 0)
 Responder = Callable[..., Awaitable[None]]
 
 
+class _SyncContext(Synchronous):
+    """The context for operations that are no coroutines."""
+
+    def shelf(self, kind: str) -> Any:
+        """Return the documents of a kind."""
+        return Synchronous(self._target.shelf(kind))
+
+
 def responder(
     provider: Provider,
     operation: ResourceEndpoint,
-    desk: EndpointContext,
+    desk: WorkerContext,
     planner: Planner,
     max_body_bytes: int,
 ) -> Responder:
     """Give the Falcon responder that answers one operation."""
+    context: Any = _SyncContext(desk)
 
     async def respond(req: Request, resp: Response, **variables: str) -> None:
         visit: ActiveRequest = req.scope[KEY]
@@ -45,9 +56,9 @@ def responder(
             body = b"" if operation.method == "GET" else await read_body(req, max_body_bytes)
             call = ResourceRequest(queried | variables, body, req.prefix + provider.prefix)
             if len(body) < OFF_LOOP:
-                answer = operation.run(desk, call)
+                answer = operation.run(context, call)
             else:
-                answer = await asyncio.get_running_loop().run_in_executor(None, operation.run, desk, call)
+                answer = await asyncio.get_running_loop().run_in_executor(None, operation.run, context, call)
         except HungUpError:
             return
         except RefusedError as error:

@@ -1,30 +1,29 @@
-"""Where scripts are played: which script and session a request is of, and which turn it gets.
+"""Plays scripts: which script and session a request belongs to, and which turn it gets.
 
 Decisions:
 * The server's own script is the one called `default`. Sending another of that name, or deleting it, changes what
-  is played; a server that was started without one plays none unless a request says so.
-* What a turn expects is judged while everybody waits, so that a request which does not fit takes no turn. It is judged
-  once before, for the turn that is probably next: patterns may be searched for long, and only their author waits.
-* The names of sessions and scripts are UTF-8 where they can be: HTTP would have them Latin-1, and nobody sends that.
+  is played; a server that was started without one plays none unless a request names one.
+* Expectations are checked outside of any transaction: patterns may be searched for a long time, and only their author waits.
+  A turn is then leased on condition that it is still the session's next one; otherwise the next one is checked. A request
+  that does not fit its turn takes none.
+* The names of sessions and scripts are read as UTF-8 where possible: HTTP defines Latin-1, which no client sends.
 """
 
+import asyncio
 import contextlib
-import threading
 from collections.abc import Callable
 
 import msgspec
 
-from llmsim.domain import Fault, Prompt, Turn
+from llmsim.domain import Prompt
 from llmsim.errors import (
     ExhaustedError,
     ExpectationError,
     InvalidFieldError,
     UnknownScriptError,
 )
-from llmsim.planning.planner import Planner
 from llmsim.scripts import Script, ScriptStep, unmet
-from llmsim.state.script_registry import ScriptRegistry
-from llmsim.state.sessions import Judgement, OutdatedError, Sessions, TurnLease
+from llmsim.state.ports import OutdatedError, ScriptRegistry, SessionStore, TurnLease
 from llmsim.text import nearest
 
 SCRIPT_HEADER = "x-llmsim-script"
@@ -36,19 +35,19 @@ DEFAULT = "default"
 GLOBAL = "global"
 """Name of the session of all requests that name none."""
 
-_LONGEST_NAME = 200
+_MAX_NAME = 200
 
-_MOST_KEPT = 64
-"""Scripts that a worker has at hand."""
+_MAX_CACHED = 64
+"""Scripts that a worker caches."""
 
 
 class RequestControls(msgspec.Struct, frozen=True):
-    """What a request says of scripts.
+    """What a request's headers ask for.
 
     Attributes:
         session: Name of its session.
-        script: Name of the script that is to play; None for none.
-        chosen: Whether the request itself has named either.
+        script: Name of the script to play; None for no script.
+        chosen: Whether the request itself named either.
     """
 
     session: str
@@ -57,93 +56,68 @@ class RequestControls(msgspec.Struct, frozen=True):
 
 
 class PlayedTurn(msgspec.Struct, frozen=True):
-    """A turn that a request got.
+    """A turn of a script that a request plays.
 
     Attributes:
-        outcome: What it is answered.
-        scene: The turn.
-        claim: To be settled when it was played.
+        step: The turn, to be planned.
+        lease: To be committed or released when the request ends.
     """
 
-    outcome: Turn | Fault
-    scene: ScriptStep
-    claim: TurnLease
+    step: ScriptStep
+    lease: TurnLease
 
 
 def is_name(name: str) -> bool:
-    """Tell whether a script or session can have this name."""
-    return 0 < len(name) <= _LONGEST_NAME and name.isprintable()
+    """Return whether a script or session can have this name."""
+    return 0 < len(name) <= _MAX_NAME and name.isprintable()
 
 
-NAMES = f"wanted a name of 1 to {_LONGEST_NAME} printable characters"
-"""What is said of a name that nobody can have."""
+NAMES = f"wanted a name of 1 to {_MAX_NAME} printable characters"
+"""Message about an invalid name."""
 
 
 class _CachedScript(msgspec.Struct, frozen=True):
-    """A script that a worker has at hand."""
-
-    edition: int
+    version: int
     script: Script
-    expects: bool
-
-
-class _ExpectationCheck:
-    """Judges one request by the turn that it would get."""
-
-    def __init__(self, script: Script, prompt: Prompt) -> None:
-        self.scene: ScriptStep | None = None
-        self.missed: tuple[str, ...] = ()
-        self._script = script
-        self._prompt = prompt
-        self._found: dict[int, tuple[str, ...]] = {}
-
-    def __call__(self, cursor: int) -> Judgement:
-        scene = self.scene = self._script.at(cursor)
-        if scene is None:
-            return Judgement(plays=False)
-        expect = scene.turn.expect
-        if expect is None:
-            return Judgement()
-        if scene.number not in self._found:
-            self._found[scene.number] = unmet(expect, self._prompt)
-        missed = self.missed = self._found[scene.number]
-        return Judgement(plays=not missed, met=not missed, unmet=missed)
 
 
 class ScriptPlayer:
-    """One worker's stage. Safe to call from several threads."""
+    """Plays the scripts of one worker's requests."""
 
-    def __init__(
-        self, library: ScriptRegistry, sessions: Sessions, planner: Planner, *, has_default: bool
-    ) -> None:
-        self._library = library
+    def __init__(self, scripts: ScriptRegistry, sessions: SessionStore, *, has_default: bool) -> None:
+        self._scripts = scripts
         self._sessions = sessions
-        self._planner = planner
         self._default = DEFAULT if has_default else None
-        self._books: dict[str, _CachedScript] = {}
-        self._threads = threading.Lock()
+        self._cached: dict[str, _CachedScript] = {}
 
     @property
     def has_default(self) -> bool:
-        """Whether requests that name no script get one."""
+        """Whether requests that name no script play one."""
         return self._default is not None
 
-    def cue(self, header: Callable[[str], str | None]) -> RequestControls | None:
-        """Tell what a request says of scripts; None if nothing, and the server has no script of its own.
+    def read_controls(self, header: Callable[[str], str | None]) -> RequestControls | None:
+        """Read which session and script a request names; None if it names none and the server has no script of its own.
 
         Args:
-            header: Gives a header of the request by its name.
+            header: Returns a header of the request by its name.
 
         Raises:
-            InvalidFieldError: A name is too long, or cannot be printed.
+            InvalidFieldError: A name is too long, or is not printable.
         """
-        session, script = (_named(name, header(name)) for name in (SESSION_HEADER, SCRIPT_HEADER))
+        session, script = (_parse_name(name, header(name)) for name in (SESSION_HEADER, SCRIPT_HEADER))
         if session is None and script is None:
             return None if self._default is None else RequestControls(GLOBAL, self._default, chosen=False)
         return RequestControls(session or GLOBAL, script or self._default, chosen=True)
 
-    def play(self, prompt: Prompt, cue: RequestControls) -> PlayedTurn | None:
-        """Give a request the next turn of its session.
+    async def play(
+        self, prompt: Prompt, controls: RequestControls, *, off_loop: bool = False
+    ) -> PlayedTurn | None:
+        """Lease the next turn of a request's session.
+
+        Args:
+            prompt: The request.
+            controls: Its session and script.
+            off_loop: Whether its expectations are checked in a thread, because it is large.
 
         Returns:
             The turn; None if the server's own script was deleted.
@@ -151,65 +125,76 @@ class ScriptPlayer:
         Raises:
             UnknownScriptError: There is no such script.
             ExhaustedError: The script has no turn left.
-            ExpectationError: The request is not what the turn expects.
-            RefusedError: The model would not take the request.
+            ExpectationError: The request does not meet what the turn expects.
         """
-        assert cue.script is not None
+        name = controls.script
+        assert name is not None
         while True:
-            book = self._book(cue.script)
-            if book is None:
-                if cue.script == self._default:
+            cached = await self._load(name)
+            if cached is None:
+                if name == self._default:
                     return None
-                names = [volume.name for volume in self._library.all()]
-                raise UnknownScriptError(cue.script, nearest(cue.script, names))
-            try:
-                return self._part(prompt, cue.session, cue.script, book)
-            except OutdatedError:
-                # Another was sent in this moment: it is played.
+                known = [info.name for info in await self._scripts.list_scripts()]
+                raise UnknownScriptError(name, nearest(name, known))
+            # If the script was replaced in the meantime, the new one is played.
+            with contextlib.suppress(OutdatedError):
+                return await self._lease_next(prompt, controls.session, name, cached, off_loop=off_loop)
+
+    async def _lease_next(
+        self, prompt: Prompt, session: str, name: str, cached: _CachedScript, *, off_loop: bool
+    ) -> PlayedTurn:
+        sessions, script, version = self._sessions, cached.script, cached.version
+        checked: dict[int, tuple[str, ...]] = {}
+        while True:
+            cursor = await sessions.next_cursor(session, name, version)
+            step = script.at(cursor)
+            if step is None:
+                await sessions.touch(session, name)
+                raise ExhaustedError(name, session, script.length)
+            expect = step.turn.expect
+            if expect is not None and step.number not in checked:
+                checked[step.number] = (
+                    await asyncio.get_running_loop().run_in_executor(None, unmet, expect, prompt)
+                    if off_loop
+                    else unmet(expect, prompt)
+                )
+            missed = checked.get(step.number, ())
+            if missed:
+                if await sessions.record_mismatch(session, name, version, cursor, missed):
+                    raise ExpectationError(name, step.number, missed)
                 continue
+            met = None if expect is None else True
+            lease = await sessions.lease_turn(session, name, version, cursor, met=met)
+            if lease is not None:
+                return PlayedTurn(step, lease)
 
-    def _part(self, prompt: Prompt, session: str, name: str, book: _CachedScript) -> PlayedTurn:
-        judge = _ExpectationCheck(book.script, prompt)
-        if book.expects:
-            judge(self._sessions.place(session, name))
-        claim = self._sessions.play(session, name, book.edition, judge)
-        scene = judge.scene
-        if scene is None:
-            raise ExhaustedError(name, session, book.script.length)
-        if claim is None:
-            raise ExpectationError(name, scene.number, judge.missed)
-        try:
-            return PlayedTurn(self._planner.play(prompt, scene), scene, claim)
-        except BaseException:
-            self._sessions.settle(claim, played=False)
-            raise
-
-    def _book(self, name: str) -> _CachedScript | None:
-        """Give a script as it is now; it is fetched once for each edition."""
-        edition = self._library.edition(name)
-        with self._threads:
-            known = self._books.pop(name, None)
-            if known is not None and known.edition == edition:
-                # Those that were used last stand last.
-                self._books[name] = known
-                return known
-        found = None if edition is None else self._library.script(name)
-        if found is None:
+    async def _load(self, name: str) -> _CachedScript | None:
+        """Return the current version of a script; each version is fetched and decoded once."""
+        version = await self._scripts.version(name)
+        cached = self._cached.pop(name, None)
+        if version is None:
             return None
-        edition, script = found
-        book = _CachedScript(edition, script, any(turn.expect is not None for turn in script.turns))
-        with self._threads:
-            self._books[name] = book
-            if len(self._books) > _MOST_KEPT:
-                del self._books[next(iter(self._books))]
-        return book
+        if cached is None or cached.version != version:
+            found = await self._scripts.script(name)
+            if found is None:
+                return None
+            cached = _CachedScript(*found)
+        # Those played last are at the end.
+        self._cached[name] = cached
+        if len(self._cached) > _MAX_CACHED:
+            del self._cached[next(iter(self._cached))]
+        return cached
 
-    def settle(self, claim: TurnLease, *, played: bool) -> None:
-        """Say whether a turn was played, or goes to another request."""
-        self._sessions.settle(claim, played=played)
+    async def commit(self, played: PlayedTurn) -> None:
+        """Count a turn as played."""
+        await self._sessions.commit(played.lease)
+
+    async def release(self, played: PlayedTurn) -> None:
+        """Return a turn that could not be answered: it goes to the session's next request."""
+        await self._sessions.release(played.lease)
 
 
-def _named(header: str, value: str | None) -> str | None:
+def _parse_name(header: str, value: str | None) -> str | None:
     if value is None:
         return None
     if not value.isascii():

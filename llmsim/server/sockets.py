@@ -96,7 +96,7 @@ class Sockets:
             await ws.close(1013)
             return
         try:
-            cue = self.stage.cue(req.get_header)
+            cue = self.stage.read_controls(req.get_header)
         except RefusedError as error:
             await ws.send_text(self.socket.render_refusal(error).decode())
             await ws.close(1008)

@@ -127,7 +127,7 @@ class Turns:
         try:
             if self._provider.admit is not None:
                 self._provider.admit(req.headers_lower)
-            cue = self._stage.cue(req.get_header)
+            cue = self._stage.read_controls(req.get_header)
             body = await read_body(req, self._max_body_bytes)
             decision, heavy = await self._decide(body, visit.arrived, cue)
         except RefusedError as error:

@@ -98,4 +98,5 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
     async def _beat(self) -> None:
         while True:
             self.notify()
+            await self.app.wsgi().state.sessions.renew()
             await asyncio.sleep(_BEAT)

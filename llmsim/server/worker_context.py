@@ -1,10 +1,10 @@
-"""What endpoints look up and have done in one worker: models, clock, planner, and the turns that are kept.
+"""Per-worker services for endpoints: models, clock, planner, stored responses.
 
-The store knows bytes, the endpoints know turns; here one becomes the other.
+Records hold bytes; they are encoded from responses, and decoded to them, here.
 
 Decisions:
 * The table of deviates that a schedule reads is the same in every process and far larger than the
-  rest; it stays out of the record and is put back when the record is read.
+  rest; it is left out of the record and added when the record is read.
 """
 
 import time
@@ -18,12 +18,12 @@ from llmsim.planning.planner import Planner
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.document_collection import StoredDocuments
-from llmsim.state.store import Record, Store
+from llmsim.state.ports import Record, RecordStore
 from llmsim.stats import Recorder
 
 
 class _Envelope(msgspec.Struct, frozen=True):
-    """A kept turn as bytes hold it; the options wait for their type."""
+    """A stored response as it is encoded; the options are decoded when their type is known."""
 
     prompt: Prompt
     turn: Turn
@@ -38,14 +38,14 @@ _decode = msgspec.msgpack.Decoder(_Envelope).decode
 
 
 class WorkerContext:
-    """One worker's desk.
+    """The services of one worker; see `EndpointContext`.
 
     Attributes:
         models: The models that are listed, by id.
     """
 
     def __init__(
-        self, models: Mapping[str, Model], planner: Planner, store: Store, recorder: Recorder
+        self, models: Mapping[str, Model], planner: Planner, store: RecordStore, recorder: Recorder
     ) -> None:
         self.models = models
         self._planner = planner
@@ -53,40 +53,40 @@ class WorkerContext:
         self._recorder = recorder
 
     def now(self) -> float:
-        """Give the moment on the monotonic clock, in seconds."""
+        """Return the time of the monotonic clock, in seconds."""
         return time.monotonic()
 
     def unix(self) -> int:
-        """Give the Unix time, in seconds."""
+        """Return the Unix time, in seconds."""
         return int(time.time())
 
     def new_id(self) -> str:
-        """Give an id that was never given before."""
+        """Return a new unique id."""
         return self._planner.new_id()
 
     def model(self, name: str) -> Model | None:
-        """Give the listed model of that id, alias or snapshot; None if there is none."""
+        """Return the listed model of that id, alias or snapshot, or None if there is no such model."""
         if name in self.models:
             return self.models[name]
         known = self._planner.find(name)
         return self.models.get(known.id) if known is not None else None
 
     def plan(self, prompt: Prompt) -> Turn | Fault:
-        """Decide what a prompt is answered."""
+        """Plan the response to a prompt."""
         return self._planner.plan(prompt)
 
     def shelf(self, kind: str) -> StoredDocuments:
-        """Give the documents of a kind."""
+        """Return the documents of a kind."""
         return StoredDocuments(kind, self._store, self._recorder)
 
     def count(self, prompt: Prompt) -> int:
         """Count the tokens of a prompt."""
         return self._planner.count(prompt)
 
-    def keep(
+    async def keep(
         self, storage: ResponseStorage, ask: ParsedRequest, turn: Turn, arrived: float
     ) -> StoredResponse:
-        """Keep a turn that was just planned."""
+        """Store a response that was just planned."""
         stored = StoredResponse(
             prompt=ask.prompt,
             turn=turn,
@@ -100,39 +100,48 @@ class WorkerContext:
             created=turn.created,
             model=turn.model,
             metadata=storage.metadata(ask.options),
-            data=self._packed(stored),
+            data=self._encode_response(stored),
         )
-        if evicted := self._store.put(record):
+        if evicted := await self._store.put(record):
             self._recorder.evicted(evicted)
         return stored
 
-    def find(self, storage: ResponseStorage, public_id: str) -> StoredResponse | None:
-        """Look a turn up; None if it is not kept."""
-        record = self._store.get(storage.kind, public_id)
-        return self._unpacked(storage, record) if record is not None else None
+    async def find(self, storage: ResponseStorage, public_id: str) -> StoredResponse | None:
+        """Return a stored response, or None if there is no such response."""
+        record = await self._store.get(storage.kind, public_id)
+        return self._decode_record(storage, record) if record is not None else None
 
-    def change(
+    async def change(
         self,
         storage: ResponseStorage,
         public_id: str,
         change: Callable[[StoredResponse], StoredResponse],
     ) -> StoredResponse | None:
-        """Change a kept turn, over all workers at once; None if it is not kept."""
+        """Change a stored response; return it as changed, or None if there is no such response.
 
-        def changed(record: Record) -> Record:
-            stored = change(self._unpacked(storage, record))
-            return msgspec.structs.replace(
-                record, metadata=storage.metadata(stored.options), data=self._packed(stored)
-            )
+        Args:
+            storage: How it is stored.
+            public_id: Its id.
+            change: Returns the changed response; called again if the response has changed in the meantime.
+        """
+        while (record := await self._store.get(storage.kind, public_id)) is not None:
+            stored = self._decode_record(storage, record)
+            changed = change(stored)
+            if changed is stored:
+                return changed
+            metadata = storage.metadata(changed.options)
+            new = msgspec.structs.replace(record, metadata=metadata, data=self._encode_response(changed))
+            evicted = await self._store.replace(new, version=record.version)
+            if evicted is not None:
+                self._recorder.evicted(evicted)
+                return changed
+        return None
 
-        record = self._store.edit(storage.kind, public_id, changed)
-        return self._unpacked(storage, record) if record is not None else None
+    async def forget(self, storage: ResponseStorage, public_id: str) -> bool:
+        """Delete a stored response; return whether it existed."""
+        return await self._store.delete(storage.kind, public_id)
 
-    def forget(self, storage: ResponseStorage, public_id: str) -> bool:
-        """Delete a turn; tell whether it was kept."""
-        return self._store.delete(storage.kind, public_id)
-
-    def page(
+    async def page(
         self,
         storage: ResponseStorage,
         *,
@@ -142,17 +151,17 @@ class WorkerContext:
         model: str | None,
         metadata: Mapping[str, str],
     ) -> tuple[list[StoredResponse], bool]:
-        """List kept turns in order of creation; tell whether more follow.
+        """List stored responses in order of creation; return them and whether more follow.
 
         Raises:
-            KeyError: `after` is not kept.
+            KeyError: There is no response `after`.
         """
-        records, more = self._store.page(
+        records, more = await self._store.page(
             storage.kind, limit=limit, after=after, ascending=ascending, model=model, metadata=metadata
         )
-        return [self._unpacked(storage, record) for record in records], more
+        return [self._decode_record(storage, record) for record in records], more
 
-    def _packed(self, stored: StoredResponse) -> bytes:
+    def _encode_response(self, stored: StoredResponse) -> bytes:
         turn = self._planner.without_table(stored.turn)
         return _encode(
             _Envelope(
@@ -165,7 +174,7 @@ class WorkerContext:
             )
         )
 
-    def _unpacked(self, storage: ResponseStorage, record: Record) -> StoredResponse:
+    def _decode_record(self, storage: ResponseStorage, record: Record) -> StoredResponse:
         envelope = _decode(record.data)
         return StoredResponse(
             prompt=envelope.prompt,

@@ -1,12 +1,12 @@
 """An SQLite file that many processes use at once, any of which may be killed at any instant.
 
 Decisions:
-* SQLite, because its locks die with their holder, and what a killed process had not committed was never
-  there. A write-ahead log keeps readers and the writer out of each other's way. Nothing is synced: only a
+* SQLite, because its locks die with their process, and what a killed process had not committed is rolled
+  back. With a write-ahead log readers and the writer do not block each other. Nothing is synced: only a
   power cut would lose anything, and no file outlives its server.
-* Waiting for another process's write is done here, in naps of microseconds: SQLite's own waiting begins with
-  a millisecond and goes on with up to a hundred, which an event loop would sleep through.
-* A connection must not cross a fork, not even to be closed on the other side, and nobody may fork while
+* Waiting for another process's write is done here, in sleeps of microseconds: SQLite's own waiting begins with
+  a millisecond and goes on with up to a hundred, which would block an event loop.
+* A connection must not cross a fork, not even to be closed on the other side, and there must be no fork while
   another thread uses one: before a fork it is closed, and the next call opens another.
   Source: sqlite.org, "How To Corrupt An SQLite Database File", 2.6.
 """
@@ -25,27 +25,26 @@ from llmsim.errors import StoreError
 
 _Result = TypeVar("_Result")
 
-_PATIENCE = 5.0
-"""Seconds that a call waits for another process; a write takes 0.1 ms, so that only a process that was stopped is
-waited for as long."""
+_MAX_WAIT = 5.0
+"""Seconds that a call waits for another process; a write takes 0.1 ms, so only a stopped process is waited for that long."""
 
-_NAP = 50e-6
-_LONGEST_NAP = 1e-3
+_MIN_SLEEP = 50e-6
+_MAX_SLEEP = 1e-3
 
-_ENDINGS = ("", "-wal", "-shm", "-journal")
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 _SETUP = (
     "PRAGMA synchronous = OFF",
-    # Three that only a new file heeds: Debian's SQLite would keep a map of all pages for a vacuum nobody asks for.
+    # These three take effect in a new file only: Debian's SQLite would keep a map of all pages for a vacuum that never runs.
     "PRAGMA page_size = 4096",
     "PRAGMA auto_vacuum = NONE",
-    # Debian's SQLite overwrites what is deleted, unless told otherwise.
+    # Debian's SQLite overwrites what is deleted by default.
     "PRAGMA secure_delete = OFF",
     "PRAGMA temp_store = MEMORY",
-    # PERF: a checkpoint is the work of whoever commits. At 250 pages it takes 0.3 ms, at the usual 1,000 it takes 1 ms;
+    # PERF: a checkpoint is done by a commit. At 250 pages it takes 0.3 ms, at the usual 1,000 it takes 1 ms;
     # the sum is the same.
     "PRAGMA wal_autocheckpoint = 250",
-    # What one large record has blown up shrinks again.
+    # The log shrinks again after a large record.
     "PRAGMA journal_size_limit = 8388608",
 )
 
@@ -67,37 +66,37 @@ _UNUSABLE = frozenset(
 class Database:
     """A file, and this process's connection to it.
 
-    It is opened at the first call, so that one object may be handed to forked processes. Any thread may call; one at a
-    time is served.
+    It is opened by the first call, so that one object may be passed to forked processes. Any thread may call; calls are
+    served one at a time.
 
     Args:
-        path: The file; SQLite puts others beside it, with `-wal` and `-shm` at their ends.
-        schema: Statements that make a new file what it is to be, with an empty line between them.
+        path: The file; SQLite puts others beside it, with the suffixes `-wal` and `-shm`.
+        schema: Statements that set up a new file, separated by empty lines.
     """
 
     def __init__(self, path: Path, schema: str) -> None:
         self._path = path
         self._schema = schema
         self._connection: sqlite3.Connection | None = None
-        # Reentrant, for a thread that forks while it is served.
+        # Reentrant, for a thread that forks during a call.
         self._threads = threading.RLock()
         _databases.add(self)
 
     def run(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        """Do something with the connection.
+        """Run a function with the connection.
 
         Args:
-            work: What to do: one statement, or one `transaction`. It is called again when it met a lock.
+            work: Runs one statement, or one `transaction`. It is called again if the file was locked.
 
         Returns:
-            What `work` gives.
+            The result of `work`.
 
         Raises:
-            StoreError: The file is not to be had.
+            StoreError: The file cannot be used.
         """
         with self._threads:
-            begun = None
-            nap = _NAP
+            waiting_since = None
+            sleep = _MIN_SLEEP
             while True:
                 try:
                     return work(self._connection or self._open())
@@ -106,11 +105,14 @@ class Database:
                     if code not in _UNUSABLE:
                         raise
                     now = time.monotonic()
-                    begun = now if begun is None else begun
-                    if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL) or now > begun + _PATIENCE:
-                        raise StoreError(self._complaint(error)) from error
-                    time.sleep(nap)
-                    nap = min(2 * nap, _LONGEST_NAP)
+                    waiting_since = now if waiting_since is None else waiting_since
+                    if (
+                        code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
+                        or now > waiting_since + _MAX_WAIT
+                    ):
+                        raise StoreError(self._describe(error)) from error
+                    time.sleep(sleep)
+                    sleep = min(2 * sleep, _MAX_SLEEP)
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -118,14 +120,14 @@ class Database:
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         except OSError as error:
-            raise StoreError(self._complaint(error)) from error
+            raise StoreError(self._describe(error)) from error
         connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             for statement in _SETUP:
                 connection.execute(statement)
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
-                raise StoreError(self._complaint("its file system lacks shared memory"))
+                raise StoreError(self._describe("its file system lacks shared memory"))
             if _is_new(connection):
                 with transaction(connection):
                     # Another process may have been faster.
@@ -139,34 +141,34 @@ class Database:
         self._connection = connection
         return connection
 
-    def _complaint(self, reason: object) -> str:
+    def _describe(self, reason: object) -> str:
         return (
             f"{self._path}: the shared store cannot be used: {reason}. It needs a writable directory on a local disk or "
             "in memory, with room for `store.max_bytes`; `server.run_dir` names another"
         )
 
     def close(self) -> None:
-        """Let go of the file; the next call opens it again."""
+        """Close the connection; the next call opens it again."""
         with self._threads:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
 
     def restart(self) -> None:
-        """Make the file anew; only while no other process has it open.
+        """Create the file anew; only while no other process has it open.
 
         Raises:
-            StoreError: It cannot be made.
+            StoreError: It cannot be created.
         """
         self.remove()
         self.run(_is_new)
         self.close()
 
     def remove(self) -> None:
-        """Take the file away, with those beside it."""
+        """Remove the file, with those beside it."""
         self.close()
-        for ending in _ENDINGS:
-            self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+        for suffix in _SUFFIXES:
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
 
 def _is_new(connection: sqlite3.Connection) -> bool:
@@ -176,13 +178,13 @@ def _is_new(connection: sqlite3.Connection) -> bool:
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Do several statements as one: all of them or, if anything is raised, none."""
+    """Run several statements as one: all of them or, if an exception is raised, none."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # A full disk has undone it already.
+        # On a full disk SQLite has rolled back already.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
@@ -190,21 +192,21 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _forking = threading.Lock()
-_held: list[Database] = []
-"""Those that wait for the fork to be over."""
+_locked: list[Database] = []
+"""The databases that are locked until the fork is over."""
 
 
 def _before_fork() -> None:
     _forking.acquire()
     for database in list(_databases):
         database._threads.acquire()
-        _held.append(database)
+        _locked.append(database)
         database.close()
 
 
 def _after_fork() -> None:
-    while _held:
-        _held.pop()._threads.release()
+    while _locked:
+        _locked.pop()._threads.release()
     _forking.release()
 
 

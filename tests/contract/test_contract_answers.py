@@ -27,7 +27,7 @@ def planned(endpoint: Endpoint, body: bytes, **tables: Any) -> tuple[ParsedReque
 def restarted(**tables: Any) -> Simulator:
     """Start a worker whose numbers begin at 0."""
     worker = simulator(**tables)
-    worker.application.shared.tickets.restart()
+    worker.application.state.counters.restart()
     return worker
 
 
@@ -88,7 +88,7 @@ class TestBytes:
             worker = restarted(**tables)
             for number in range(before):
                 await worker.ask("POST", endpoint.path, endpoint.body(model=f"other-{number}"))
-            worker.application.shared.tickets.restart()
+            worker.application.state.counters.restart()
             bodies.append((await worker.ask("POST", endpoint.path, endpoint.body())).body)
 
         assert bodies[0] == bodies[1]

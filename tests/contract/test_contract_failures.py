@@ -188,7 +188,7 @@ class TestFaults:
         runs = []
         for _ in range(2):
             worker = simulator(seed=3, errors={"rate_limit_rate": 0.3, "server_error_rate": 0.3})
-            worker.application.shared.tickets.restart()
+            worker.application.state.counters.restart()
             runs.append(
                 [(await worker.ask("POST", endpoint.path, endpoint.body())).status for _ in range(20)]
             )

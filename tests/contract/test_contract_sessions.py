@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asgi import Exchange, Simulator, broken, settings_of, simulator
+from driving import drive
 from endpoints import ENDPOINTS, Endpoint
 from test_contract_breaking import served
 from transcripts import AGENT, AGENT_TOLD, Told, streamed, told
@@ -29,12 +30,12 @@ class ScriptPlayer:
 
     def __init__(self, **tables: Any) -> None:
         self.worker: Simulator = simulator(**tables)
-        shared = self.worker.application.shared
-        shared.sessions.forget()
-        shared.journal.clear()
-        for volume in shared.library.all():
-            shared.library.delete(volume.name)
-        self.worker.application.publish_scripts()
+        state = self.worker.application.state
+        drive(state.sessions.forget())
+        drive(state.journal.clear())
+        for info in drive(state.scripts.list_scripts()):
+            drive(state.scripts.delete(info.name))
+        drive(self.worker.application.publish_scripts())
 
     async def ask(
         self,
@@ -298,13 +299,13 @@ class TestSessions:
         """SESS-1.3: Wherever the server fails, the next request gets the turn; it counts once."""
         stage = ScriptPlayer()
         await stage.load(counting(9))
-        shared, planner = stage.worker.application.shared, stage.worker.planner
+        state, planner = stage.worker.application.state, stage.worker.planner
         render = "render_stream" if stream else "render_answer"
         await stage.told(streamer, stream=stream)
         for owner, name in (
             (streamer.generation, render),
             (planner, "play"),
-            (shared.journal, "write"),
+            (state.journal, "append"),
         ):
             with broken(owner, name, ZeroDivisionError()):
                 exchange = await stage.ask(streamer, stream=stream)
@@ -347,7 +348,10 @@ class TestSessions:
         with contextlib.suppress(asyncio.CancelledError):
             await call
 
-        assert stage.worker.application.shared.sessions.place("s", "x") == 0
+        state = stage.worker.application.state
+        version = await state.scripts.version("x")
+        assert version is not None
+        assert await state.sessions.next_cursor("s", "x", version) == 0
         assert (await stage.standing())["turns_played"] == 0
         assert (await stage.journal())[0]["outcome"] == "aborted"
 
@@ -430,23 +434,22 @@ class TestControl:
         stage = ScriptPlayer()
         await stage.load(counting(9))
         await stage.ask(streamer)
-        shared = stage.worker.application.shared
-        play = shared.sessions.play
+        state = stage.worker.application.state
+        lease_turn = state.sessions.lease_turn
         calls = []
 
-        def replaced(*arguments: Any) -> Any:
+        async def replaced(session: str, script: str, *arguments: Any, met: bool | None) -> Any:
             calls.append(arguments)
             if len(calls) == 1:
-                library = shared.library
-                found = library.script("x")
+                found = await state.scripts.script("x")
                 assert found is not None
-                library.put("x", "json", b"{}", found[1])
-                assert play("s", "x", 1 << 40, arguments[3]) is not None
-                monkeypatch.setattr(library, "edition", lambda _: 1 << 40)
-                monkeypatch.setattr(library, "script", lambda _: (1 << 40, found[1]))
-            return play(*arguments)
+                await state.scripts.put("x", b"{}", "json", found[1])
+                version = await state.scripts.version("x")
+                assert version is not None
+                assert await lease_turn("s", "x", version, 0, met=None) is not None
+            return await lease_turn(session, script, *arguments, met=met)
 
-        monkeypatch.setattr(shared.sessions, "play", replaced)
+        monkeypatch.setattr(state.sessions, "lease_turn", replaced)
 
         assert (await stage.told(streamer)).text == "1"
         assert len(calls) == 2
@@ -555,7 +558,7 @@ class TestControl:
         await stage.ask(streamer, script=None)
 
         assert {(await stage.control(*one)).status for one in asked} == {404}
-        assert stage.worker.application.shared.journal.read() == ([], False)
+        assert await stage.worker.application.state.journal.read() == ([], False)
 
 
 class TestJournal:

@@ -85,7 +85,7 @@ def test_stats_block_and_files_go_with_the_server(tmp_path: Path) -> None:
         assert block.exists()
 
     assert not block.exists()
-    assert not list(tmp_path.glob("*.tickets"))
+    assert not list(tmp_path.glob("*.counters"))
 
 
 def test_memory_is_shared_after_the_fork(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_files_of_killed_servers_are_swept(tmp_path: Path) -> None:
     """STATE-5.2: what a server that was killed left in the run directory goes at the next start; other files stay."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    left = [tmp_path / f"{gone.pid}.{kind}" for kind in ("tickets", "store", "store-wal")]
+    left = [tmp_path / f"{gone.pid}.{kind}" for kind in ("counters", "records", "records-wal")]
     kept = tmp_path / "1.notes"
     for file in (*left, kept):
         file.write_bytes(b"")

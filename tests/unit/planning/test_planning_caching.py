@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 from fakes import FakeClock, counting_tickets
+from llmsim.planning.caching import CacheUse, use_cache
+from llmsim.state.prefixes import Prefixes
+from llmsim.state.store import SqliteStore
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import LatencySettings, Settings, StoreSettings
 from llmsim.domain import CacheMark, Message, Prompt, Turn
-from llmsim.planning.caching import CacheUse, use_cache
 from llmsim.planning.planner import Planner
-from llmsim.state.prefixes import Prefixes
-from llmsim.state.store import SqliteStore
 
 CATALOGUE = load_catalogue()
 

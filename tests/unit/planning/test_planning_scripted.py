@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from llmsim.catalogue import load_catalogue
 from llmsim.config import LatencySettings
 from llmsim.domain import (
+    CacheUse,
     Choice,
     Fault,
     FaultKind,
@@ -28,7 +29,6 @@ from llmsim.domain import (
     Usage,
 )
 from llmsim.errors import ScriptError
-from llmsim.planning.caching import CacheUse
 from llmsim.planning.rng import seeded
 from llmsim.planning.scripted import play
 from llmsim.planning.timing import Latency

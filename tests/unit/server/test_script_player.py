@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from llmsim.state.sessions import Sessions
 
 import llmsim.server.script_player as stage_module
 from llmsim.domain import Prompt
@@ -12,7 +13,6 @@ from llmsim.errors import ExpectationError
 from llmsim.scripts import Script, ScriptStep, read
 from llmsim.server.script_player import RequestControls, ScriptPlayer
 from llmsim.state.script_registry import ScriptRegistry
-from llmsim.state.sessions import Sessions
 
 SOURCE = b'{"turns": [{"type": "assistant", "text": "a", "expect": {"contains": "please"}}]}'
 PLAIN = b'{"turns": [{"type": "assistant", "text": "a"}]}'

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from llmsim.state.holders import holder, lives, own_holder, started_of
 from llmsim.state.sessions import Failure, Judgement, OutdatedError, Sessions, TurnLease
 

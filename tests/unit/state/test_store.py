@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.config import StoreSettings
-from llmsim.state.store import RECORD_BYTES, Record, SqliteStore
+from llmsim.state.ports import Record
+from llmsim.state.record_store import RECORD_BYTES
 
 KINDS = ("response", "chat.completion")
 
@@ -23,7 +24,7 @@ ANYTHING = st.text(st.characters(), max_size=20)
 # What could be taken for the form in which labels are kept.
 TRICKY = st.text('ab":,{}\\\n\u00e9', max_size=4)
 
-Opener = Callable[..., SqliteStore]
+Opener = Callable[..., RecordStore]
 
 
 @pytest.fixture
@@ -36,16 +37,16 @@ def opener(tmp_path: Path, clock: FakeClock) -> Iterator[Opener]:
     """Makes stores on one file, as so many processes would, with the limits given."""
     with contextlib.ExitStack() as stack:
 
-        def open_one(**limits: int) -> SqliteStore:
-            store = SqliteStore(tmp_path / "1.store", StoreSettings(**limits), clock)
-            stack.callback(store.close)
+        def open_one(**limits: int) -> RecordStore:
+            store = RecordStore(tmp_path / "1.store", StoreSettings(**limits), clock)
+            stack.callback(store.database.close)
             return store
 
         yield open_one
 
 
 @pytest.fixture
-def store(opener: Opener) -> SqliteStore:
+def store(opener: Opener) -> RecordStore:
     """With the default limits."""
     return opener()
 
@@ -68,24 +69,24 @@ def bytes_of(one: Record) -> int:
     return RECORD_BYTES + len((one.id + one.kind + one.model).encode()) + len("{}") + len(one.data)
 
 
-def ids(store: SqliteStore, kind: str = "response", **terms: Any) -> list[str]:
+def ids(store: RecordStore, kind: str = "response", **terms: Any) -> list[str]:
     """List what is there."""
     return [one.id for one in store.page(kind, limit=1000, **terms)[0]]
 
 
-def totals(store: SqliteStore) -> tuple[int, int]:
+def totals(store: RecordStore) -> tuple[int, int]:
     """Give how many records and bytes there are, expired ones included, and check that the store knows."""
 
     def read(connection: sqlite3.Connection) -> tuple[tuple[int, int], tuple[int, int]]:
         known = connection.execute("SELECT records, bytes FROM totals").fetchone()
         return known, connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM record").fetchone()
 
-    known, counted = store._database.run(read)
+    known, counted = store.database.run(read)
     assert known == counted
     return known
 
 
-def test_what_was_put_is_found(store: SqliteStore) -> None:
+def test_what_was_put_is_found(store: RecordStore) -> None:
     """STATE-1.1: A record is found as it was put."""
     one = Record(
         id="resp_1", kind="response", created=1.5, model="gpt-5", metadata={"team": "a"}, data=b"\x00\xff"
@@ -95,7 +96,7 @@ def test_what_was_put_is_found(store: SqliteStore) -> None:
     assert store.get("response", "resp_1") == one
 
 
-def test_what_was_not_put_is_not_found(store: SqliteStore) -> None:
+def test_what_was_not_put_is_not_found(store: RecordStore) -> None:
     """STATE-1.1: There is nothing under another id."""
     store.put(record("a"))
 
@@ -105,7 +106,7 @@ def test_what_was_not_put_is_not_found(store: SqliteStore) -> None:
 
 @given(name=ANYTHING, kind=ANYTHING, model=ANYTHING, metadata=st.dictionaries(ANYTHING, ANYTHING))
 def test_any_text_comes_back(
-    store_of_all: SqliteStore, name: str, kind: str, model: str, metadata: dict[str, str]
+    store_of_all: RecordStore, name: str, kind: str, model: str, metadata: dict[str, str]
 ) -> None:
     """STATE-1.1: Ids, kinds, models and labels may be of any characters."""
     one = Record(
@@ -119,17 +120,17 @@ def test_any_text_comes_back(
 
 
 @pytest.fixture(scope="module")
-def store_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
+def store_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordStore]:
     """One for all examples of a property."""
-    store = SqliteStore(tmp_path_factory.mktemp("store") / "1.store", StoreSettings())
+    store = RecordStore(tmp_path_factory.mktemp("store") / "1.store", StoreSettings())
     yield store
-    store.close()
+    store.database.close()
 
 
 @pytest.mark.parametrize(
     "name", ["", "\0", "\0a", "a\0", "'; DROP TABLE record", "%_", "\ud800", "x" * 100_000]
 )
-def test_odd_ids_are_ids(store: SqliteStore, name: str) -> None:
+def test_odd_ids_are_ids(store: RecordStore, name: str) -> None:
     """STATE-1.1: An id may be empty, long, or hold what means something elsewhere."""
     one = record(name, size=10)
 
@@ -143,7 +144,7 @@ def test_odd_ids_are_ids(store: SqliteStore, name: str) -> None:
     assert ids(store) == ["other"]
 
 
-def test_kinds_do_not_see_each_other(store: SqliteStore) -> None:
+def test_kinds_do_not_see_each_other(store: RecordStore) -> None:
     """STATE-1.2: Under another kind a record is not found, changed, listed, a place in a list, or deleted."""
     store.put(record("a"))
 
@@ -156,7 +157,7 @@ def test_kinds_do_not_see_each_other(store: SqliteStore) -> None:
     assert ids(store) == ["a"]
 
 
-def test_a_put_replaces(store: SqliteStore) -> None:
+def test_a_put_replaces(store: RecordStore) -> None:
     """STATE-1.3: The record of that id goes, which is no eviction, and the new one comes last in every order."""
     for name in "abc":
         store.put(record(name))
@@ -168,7 +169,7 @@ def test_a_put_replaces(store: SqliteStore) -> None:
     assert totals(store)[0] == 3
 
 
-def test_a_put_replaces_what_is_of_another_kind(store: SqliteStore) -> None:
+def test_a_put_replaces_what_is_of_another_kind(store: RecordStore) -> None:
     """STATE-1.3: An id belongs to one record, of whatever kind."""
     store.put(record("a"))
     store.put(record("a", kind="chat.completion"))
@@ -177,7 +178,7 @@ def test_a_put_replaces_what_is_of_another_kind(store: SqliteStore) -> None:
     assert store.get("chat.completion", "a") == record("a", kind="chat.completion")
 
 
-def test_an_edit_is_kept(store: SqliteStore) -> None:
+def test_an_edit_is_kept(store: RecordStore) -> None:
     """STATE-1.4: A record is from then on what the edit made of it."""
     store.put(record("a", team="x", size=3))
     changed = Record(id="a", kind="response", created=7.0, model="o3", metadata={"team": "y"}, data=b"longer")
@@ -189,7 +190,7 @@ def test_an_edit_is_kept(store: SqliteStore) -> None:
     totals(store)
 
 
-def test_an_edit_is_given_what_is_there(store: SqliteStore) -> None:
+def test_an_edit_is_given_what_is_there(store: RecordStore) -> None:
     """STATE-1.4: An edit begins with the record as the last one left it."""
     store.put(record("a"))
     for letter in (b"x", b"y", b"z"):
@@ -212,7 +213,7 @@ def test_an_edit_keeps_the_place(opener: Opener) -> None:
     assert ids(store) == ["b", "c", "d"]
 
 
-def test_an_edit_can_move_in_time(store: SqliteStore) -> None:
+def test_an_edit_can_move_in_time(store: RecordStore) -> None:
     """STATE-1.4: A list has a record where its creation time, as edited, puts it."""
     for name in "abc":
         store.put(record(name, created=1.0))
@@ -221,7 +222,7 @@ def test_an_edit_can_move_in_time(store: SqliteStore) -> None:
     assert ids(store) == ["b", "c", "a"]
 
 
-def test_what_is_not_there_is_not_edited(store: SqliteStore) -> None:
+def test_what_is_not_there_is_not_edited(store: RecordStore) -> None:
     """STATE-1.4: Nothing is asked to change what is not there."""
     assert store.edit("response", "a", pytest.fail) is None
 
@@ -248,7 +249,7 @@ def test_a_failed_edit_changes_nothing(opener: Opener, change: Callable[[Record]
     assert store.put(record("d")) == 0
 
 
-def test_what_was_deleted_is_gone(store: SqliteStore) -> None:
+def test_what_was_deleted_is_gone(store: RecordStore) -> None:
     """STATE-1.6: A deleted record is not there, and deleting it again says so."""
     store.put(record("a"))
 
@@ -438,7 +439,7 @@ def test_a_process_keeps_to_its_own_bounds(opener: Opener) -> None:
     assert after.put(record("newer")) == 2
 
 
-def test_lists_are_in_order_of_creation(store: SqliteStore) -> None:
+def test_lists_are_in_order_of_creation(store: RecordStore) -> None:
     """STATE-3.1: Those created first come first, and among equal times those that were put first."""
     for name, created in (("a", 2.0), ("b", 1.0), ("c", 2.0), ("d", 1.5), ("e", 1.0)):
         store.put(record(name, created=created))
@@ -447,7 +448,7 @@ def test_lists_are_in_order_of_creation(store: SqliteStore) -> None:
     assert ids(store, ascending=False) == ["c", "a", "d", "e", "b"]
 
 
-def test_a_page_tells_whether_more_follow(store: SqliteStore) -> None:
+def test_a_page_tells_whether_more_follow(store: RecordStore) -> None:
     """STATE-3.2: A page has at most `limit` records, and says whether there are others after it."""
     for name in "abc":
         store.put(record(name))
@@ -456,7 +457,7 @@ def test_a_page_tells_whether_more_follow(store: SqliteStore) -> None:
     assert [len(store.page("response", limit=limit)[0]) for limit in (1, 2, 3, 4)] == [1, 2, 3, 3]
 
 
-def test_pages_between_ids(store: SqliteStore) -> None:
+def test_pages_between_ids(store: RecordStore) -> None:
     """STATE-3.3: A page follows `after`, ends before `before`; with `before` alone it is the one right before it."""
     for name in "abcdef":
         store.put(record(name))
@@ -480,14 +481,14 @@ def test_pages_between_ids(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize("end", ["after", "before"])
-def test_a_page_begins_at_something(store: SqliteStore, end: str) -> None:
+def test_a_page_begins_at_something(store: RecordStore, end: str) -> None:
     """STATE-3.4: An id that is not there is no place in a list."""
     store.put(record("a"))
     with pytest.raises(KeyError, match="gone"):
         store.page("response", limit=2, **{end: "gone"})
 
 
-def test_lists_by_model_and_labels(store: SqliteStore) -> None:
+def test_lists_by_model_and_labels(store: RecordStore) -> None:
     """STATE-3.5: A list holds those of a model that have all the labels asked for; other labels do not matter."""
     store.put(record("a", model="o3", team="x", stage="dev"))
     store.put(record("b", model="o3", team="x"))
@@ -507,7 +508,7 @@ def test_lists_by_model_and_labels(store: SqliteStore) -> None:
     wanted=st.dictionaries(TRICKY, TRICKY, max_size=2),
 )
 def test_labels_match_whole(
-    store_of_all: SqliteStore, labels: list[dict[str, str]], wanted: Mapping[str, str]
+    store_of_all: RecordStore, labels: list[dict[str, str]], wanted: Mapping[str, str]
 ) -> None:
     """STATE-3.5: A filter finds exactly the records with those labels, whatever characters are in them."""
     for number, metadata in enumerate(labels):
@@ -523,7 +524,7 @@ def test_labels_match_whole(
 
 @given(created=st.lists(st.integers(0, 3), max_size=12), limit=st.integers(1, 5), ascending=st.booleans())
 def test_walking_pages_shows_everything_once(
-    store_of_all: SqliteStore, created: list[int], limit: int, ascending: bool
+    store_of_all: RecordStore, created: list[int], limit: int, ascending: bool
 ) -> None:
     """STATE-3.6: From page to page, forwards by `after` or backwards by `before`, each record comes once, in order."""
     for number, moment in enumerate(created):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from llmsim.config import StoreSettings
-from llmsim.state.store import RECORD_BYTES, Record, SqliteStore
+from llmsim.state.ports import Record
+from llmsim.state.record_store import RECORD_BYTES
 
 KINDS = ("response", "chat.completion")
 
@@ -118,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory(prefix="llmsim-store-")
         limits = StoreSettings(max_records=max_records, max_bytes=max_bytes, max_age_secs=300)
         path = Path(self.directory.name) / "1.store"
-        self.stores = [SqliteStore(path, limits, self.clock) for _ in range(2)]
+        self.stores = [RecordStore(path, limits, self.clock) for _ in range(2)]
         self.plain = PlainStore(limits, self.clock)
         self.untold = [0, 0]
         self.came = self.left = 0
@@ -261,7 +262,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Compare what is held; nothing came or went uncounted."""
         if not hasattr(self, "stores"):
             return
-        known, (records, size) = self.stores[0]._database.run(self._totals)
+        known, (records, size) = self.stores[0].database.run(self._totals)
 
         assert known == (records, size)
         assert known == (len(self.plain.line), sum(one.size for one in self.plain.line))
@@ -278,7 +279,7 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Take the files away."""
         for store in getattr(self, "stores", ()):
-            store.remove()
+            store.database.remove()
         if hasattr(self, "directory"):
             self.directory.cleanup()
 

@@ -18,9 +18,9 @@ import msgspec
 import pytest
 
 from llmsim.config import StoreSettings
-from llmsim.errors import LlmsimError
+from llmsim.errors import LlmsimError, StoreError
 from llmsim.state import database
-from llmsim.state.store import Record, SqliteStore, StoreError
+from llmsim.state.ports import Record
 
 # Python 3.12 warns of a fork beside threads (xdist has some); a worker of gunicorn is such a fork.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -37,10 +37,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(path, StoreSettings())
+def store(path: Path) -> Iterator[RecordStore]:
+    store = RecordStore(path, StoreSettings())
     yield store
-    store.close()
+    store.database.close()
 
 
 def record(name: str, data: bytes = b"") -> Record:
@@ -56,13 +56,13 @@ def grown(one: Record) -> Record:
     return msgspec.structs.replace(one, data=one.data + b"x")
 
 
-def count(store: SqliteStore) -> int:
+def count(store: RecordStore) -> int:
     """Give how many records there are; check that the file is sound and its totals are exact."""
     query = "SELECT totals.*, (SELECT count(*) FROM record), (SELECT coalesce(sum(size), 0) FROM record) FROM totals"
-    (verdict,) = store._database.run(
+    (verdict,) = store.database.run(
         lambda connection: connection.execute("PRAGMA integrity_check").fetchone()
     )
-    records, size, *counted = store._database.run(lambda connection: connection.execute(query).fetchone())
+    records, size, *counted = store.database.run(lambda connection: connection.execute(query).fetchone())
     assert verdict == "ok"
     assert [records, size] == counted
     return int(records)
@@ -117,7 +117,7 @@ class Child:
         return left, os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def together(store: SqliteStore, processes: int, work: Callable[[int], Any]) -> list[Any]:
+def together(store: RecordStore, processes: int, work: Callable[[int], Any]) -> list[Any]:
     """Have processes do their work at the same time; give what it gave."""
     start = FORK.Barrier(processes)
     results = FORK.SimpleQueue()
@@ -129,7 +129,7 @@ def together(store: SqliteStore, processes: int, work: Callable[[int], Any]) -> 
             given = work(number)
         finally:
             results.put(given)
-            store.close()
+            store.database.close()
 
     workers = [FORK.Process(target=run, args=(number,)) for number in range(processes)]
     for worker in workers:
@@ -141,7 +141,7 @@ def together(store: SqliteStore, processes: int, work: Callable[[int], Any]) -> 
     return given
 
 
-def test_what_one_puts_another_finds_at_once(store: SqliteStore) -> None:
+def test_what_one_puts_another_finds_at_once(store: RecordStore) -> None:
     """STATE-4.1: A record can be found, changed and deleted by any process as soon as its put is done."""
     here, there = FORK.Pipe()
 
@@ -167,7 +167,7 @@ def test_what_one_puts_another_finds_at_once(store: SqliteStore) -> None:
     child.join()
 
 
-def test_puts_of_many_processes_are_all_there(store: SqliteStore) -> None:
+def test_puts_of_many_processes_are_all_there(store: RecordStore) -> None:
     """STATE-4.2: Four processes that put 200 records each leave 800, each whole."""
 
     def put(process: int) -> None:
@@ -183,20 +183,20 @@ def test_puts_of_many_processes_are_all_there(store: SqliteStore) -> None:
 
 def test_bounds_hold_whoever_puts(path: Path) -> None:
     """STATE-4.2: However many put at once, the bounds hold, and each record is there or told as evicted once."""
-    store = SqliteStore(path, StoreSettings(max_records=100))
+    store = RecordStore(path, StoreSettings(max_records=100))
 
     def put(process: int) -> int:
         return sum(store.put(numbered(f"{process}-{number}")) for number in range(300))
 
     evicted = together(store, 4, put)
     left = count(store)
-    store.close()
+    store.database.close()
 
     assert left <= 100
     assert sum(evicted) + left == 1200
 
 
-def test_no_edit_is_lost(store: SqliteStore) -> None:
+def test_no_edit_is_lost(store: RecordStore) -> None:
     """STATE-4.2: Edits of one record by several processes come one after another."""
     store.put(record("a"))
     together(store, 4, lambda _: [store.edit("response", "a", grown) for _ in range(200)])
@@ -204,7 +204,7 @@ def test_no_edit_is_lost(store: SqliteStore) -> None:
     assert store.get("response", "a") == record("a", b"x" * 800)
 
 
-def test_a_record_is_deleted_once(store: SqliteStore) -> None:
+def test_a_record_is_deleted_once(store: RecordStore) -> None:
     """STATE-4.2: Of several processes that delete a record, one is told that it was there."""
     for number in range(200):
         store.put(record(str(number)))
@@ -216,7 +216,7 @@ def test_a_record_is_deleted_once(store: SqliteStore) -> None:
 
 def test_threads_share_a_store(path: Path) -> None:
     """STATE-4.2: Threads that put, edit and read at the same time are served one after another."""
-    store = SqliteStore(path, StoreSettings(max_records=50))
+    store = RecordStore(path, StoreSettings(max_records=50))
     store.put(record("a"))
     start = threading.Barrier(8)
 
@@ -239,7 +239,7 @@ def test_threads_share_a_store(path: Path) -> None:
         sys.setswitchinterval(interval)
 
     assert evicted + count(store) == 401
-    store.close()
+    store.database.close()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -247,7 +247,7 @@ def test_killed_writers_leave_it_whole(path: Path, seed: int) -> None:
     """STATE-4.3: With writers killed at any instant, the file stays sound, its totals exact, its bounds kept, its records whole."""
     dice = random.Random(seed)
     limits = StoreSettings(max_records=70, max_bytes=70_000)
-    store = SqliteStore(path, limits)
+    store = RecordStore(path, limits)
 
     def write(seed: int) -> Work:
         def work(tell: Callable[[], None]) -> None:
@@ -285,14 +285,14 @@ def test_killed_writers_leave_it_whole(path: Path, seed: int) -> None:
         line = one.id.encode() + b"\n"
         assert one.data == line * (len(one.data) // len(line))
         assert len(one.data) // len(line) % 300 == 0
-    store.close()
+    store.database.close()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_was_put_outlives_its_putter(path: Path, seed: int) -> None:
     """STATE-4.3: Of a killed process every put that was done is there, and at most the one that was not."""
     dice = random.Random(seed)
-    store = SqliteStore(path, StoreSettings(max_records=1_000_000))
+    store = RecordStore(path, StoreSettings(max_records=1_000_000))
 
     def put(life: int) -> Work:
         def work(tell: Callable[[], None]) -> None:
@@ -317,10 +317,10 @@ def test_what_was_put_outlives_its_putter(path: Path, seed: int) -> None:
     children[0].kill()
 
     count(store)
-    store.close()
+    store.database.close()
 
 
-def test_who_is_killed_in_the_lock_lets_go(store: SqliteStore) -> None:
+def test_who_is_killed_in_the_lock_lets_go(store: RecordStore) -> None:
     """STATE-4.3: A process killed in the middle of an edit has changed nothing, and holds nobody up."""
     store.put(record("a"))
     child = held_by_a_child(store)
@@ -331,7 +331,7 @@ def test_who_is_killed_in_the_lock_lets_go(store: SqliteStore) -> None:
     assert count(store) == 2
 
 
-def held_by_a_child(store: SqliteStore, *, put: bool = False) -> Child:
+def held_by_a_child(store: RecordStore, *, put: bool = False) -> Child:
     """Start a child that stays in the middle of an edit of record `a`, which it puts if need be."""
 
     def hold(tell: Callable[[], None]) -> None:
@@ -350,7 +350,7 @@ def held_by_a_child(store: SqliteStore, *, put: bool = False) -> Child:
     return child
 
 
-def test_readers_do_not_wait_for_a_writer(store: SqliteStore) -> None:
+def test_readers_do_not_wait_for_a_writer(store: RecordStore) -> None:
     """STATE-4.4: While another process is in the middle of a change, everything can be read as it was before."""
     store.put(record("a"))
     child = held_by_a_child(store)
@@ -361,7 +361,7 @@ def test_readers_do_not_wait_for_a_writer(store: SqliteStore) -> None:
 
 
 def test_writers_do_not_wait_for_ever(
-    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    store: RecordStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """STATE-4.5: When a process that writes does not go on, the others are told so after a while; later it works again."""
     monkeypatch.setattr(database, "_PATIENCE", 0.01)
@@ -384,16 +384,16 @@ def test_writers_do_not_wait_for_ever(
 @pytest.mark.parametrize("attempt", range(3))
 def test_all_may_open_it_at_once(path: Path, attempt: int) -> None:
     """STATE-4.6: Many processes that come first at the same time find one store."""
-    store = SqliteStore(path, StoreSettings())
+    store = RecordStore(path, StoreSettings())
     together(store, 12, lambda process: store.put(record(str(process))))
 
     assert count(store) == 12
-    store.close()
+    store.database.close()
 
 
 def test_who_comes_second_finds_what_the_first_has_made(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """STATE-4.6: A process that found a new file, and meanwhile another has set it up, goes on with that."""
-    first, second = (SqliteStore(path, StoreSettings()) for _ in range(2))
+    first, second = (RecordStore(path, StoreSettings()) for _ in range(2))
     is_new = database._is_new
 
     def is_new_still(connection: sqlite3.Connection) -> bool:
@@ -406,17 +406,17 @@ def test_who_comes_second_finds_what_the_first_has_made(path: Path, monkeypatch:
     second.put(record("second"))
 
     assert count(first) == count(second) == 2
-    first.close()
-    second.close()
+    first.database.close()
+    second.database.close()
 
 
-def test_a_store_may_be_used_before_and_after_a_fork(store: SqliteStore) -> None:
+def test_a_store_may_be_used_before_and_after_a_fork(store: RecordStore) -> None:
     """STATE-4.7: A parent, its children and theirs use one object, in any order."""
     store.put(record("before"))
 
     def work(tell: Callable[[], None]) -> None:
         # SQLite forbids to carry a connection over a fork; what it would break seldom shows.
-        assert store._database._connection is None
+        assert store.database._connection is None
         assert store.get("response", "before") == record("before")
         store.put(record("child"))
         grandchild = Child(lambda tell: store.put(record("grandchild")))
@@ -431,7 +431,7 @@ def test_a_store_may_be_used_before_and_after_a_fork(store: SqliteStore) -> None
     assert count(store) == 6
 
 
-def test_a_child_outlives_its_parent(store: SqliteStore) -> None:
+def test_a_child_outlives_its_parent(store: RecordStore) -> None:
     """STATE-4.7: A child whose parent had used the store, and is gone, goes on beside those that come later."""
     here, there = FORK.Pipe()
 
@@ -456,7 +456,7 @@ def test_a_child_outlives_its_parent(store: SqliteStore) -> None:
     assert count(store) == 4
 
 
-def test_a_fork_waits_for_the_threads(store: SqliteStore) -> None:
+def test_a_fork_waits_for_the_threads(store: RecordStore) -> None:
     """STATE-4.7: A fork beside a thread that uses the store harms neither side."""
     going = True
     started = threading.Event()
@@ -480,11 +480,11 @@ def test_a_fork_waits_for_the_threads(store: SqliteStore) -> None:
     assert count(store) == 20 + puts.result()
 
 
-def test_a_restart_begins_with_nothing(store: SqliteStore) -> None:
+def test_a_restart_begins_with_nothing(store: RecordStore) -> None:
     """STATE-5.1: A new start of the server has no records of the last one, also where that one was killed."""
     store.put(record("a"))
     Child(lambda tell: store.put(record("b"))).end()
-    store.restart()
+    store.database.restart()
 
     assert store.get("response", "a") is None
     assert count(store) == 0
@@ -494,44 +494,44 @@ def test_a_restart_takes_whatever_is_there(path: Path) -> None:
     """STATE-5.1: What stands in the file's place, and beside it, is replaced."""
     for ending in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + ending).write_bytes(b"not a database, but long enough to be one" * 100)
-    store = SqliteStore(path, StoreSettings())
-    store.restart()
+    store = RecordStore(path, StoreSettings())
+    store.database.restart()
     store.put(record("a"))
 
     assert count(store) == 1
-    store.close()
+    store.database.close()
 
 
-def test_nothing_is_left_of_it(store: SqliteStore, path: Path) -> None:
+def test_nothing_is_left_of_it(store: RecordStore, path: Path) -> None:
     """STATE-5.2: Removing the store removes all of its files; doing so twice is no error."""
     store.put(record("a"))
     assert len(list(path.parent.iterdir())) == 3
-    store.remove()
-    store.remove()
+    store.database.remove()
+    store.database.remove()
 
     assert list(path.parent.iterdir()) == []
 
 
-def test_nothing_is_left_of_the_killed(store: SqliteStore, path: Path) -> None:
+def test_nothing_is_left_of_the_killed(store: RecordStore, path: Path) -> None:
     """STATE-5.2: What processes that were killed have left beside the file goes with it."""
     child = held_by_a_child(store, put=True)
     child.kill()
     assert len(list(path.parent.iterdir())) == 3
-    store.remove()
+    store.database.remove()
 
     assert list(path.parent.iterdir()) == []
 
 
-def test_closing_it_is_not_the_end(store: SqliteStore) -> None:
+def test_closing_it_is_not_the_end(store: RecordStore) -> None:
     """STATE-5.3: What was closed is opened again when it is used; closing it twice is no error."""
     store.put(record("a"))
-    store.close()
-    store.close()
+    store.database.close()
+    store.database.close()
 
     assert store.get("response", "a") == record("a")
 
 
-def test_nobody_else_can_read_it(store: SqliteStore, path: Path) -> None:
+def test_nobody_else_can_read_it(store: RecordStore, path: Path) -> None:
     """STATE-5.4: All of its files are their owner's alone."""
     mask = os.umask(0)
     try:
@@ -548,16 +548,16 @@ def test_what_is_no_store_is_told(path: Path) -> None:
     path.write_bytes(b"something else" * 1000)
     for place, reason in ((path, "not a database"), (path.parent / "no" / "1.store", "No such file")):
         with pytest.raises(StoreError, match=reason) as refusal:
-            SqliteStore(place, StoreSettings()).get("response", "a")
+            RecordStore(place, StoreSettings()).get("response", "a")
         assert str(place) in str(refusal.value)
         assert isinstance(refusal.value, LlmsimError)
 
 
-def test_a_full_disk_is_told(store: SqliteStore, path: Path) -> None:
+def test_a_full_disk_is_told(store: RecordStore, path: Path) -> None:
     """STATE-5.5: Where there is no room, a put is refused and has done nothing; with room it works again."""
 
     def room(pages: int) -> None:
-        store._database.run(
+        store.database.run(
             lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
         )
 
@@ -582,7 +582,7 @@ def test_a_full_disk_is_told(store: SqliteStore, path: Path) -> None:
     assert count(store) == 2 + len(done)
 
 
-def test_a_mistake_of_ours_is_no_store_error(store: SqliteStore) -> None:
+def test_a_mistake_of_ours_is_no_store_error(store: RecordStore) -> None:
     """STATE-5.5: Only what is wrong with the file is told as that."""
     with pytest.raises(sqlite3.IntegrityError):
         store.put(msgspec.structs.replace(record("a"), created=float("nan")))
