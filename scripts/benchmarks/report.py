@@ -60,14 +60,8 @@ def _table(title: str, note: str, *columns: str, left: int) -> Table:
 def _closed_table(results: Results, part: str) -> Table:
     streamed = part == "streams"
     what = "streamed replies at once" if streamed else "unstreamed replies of 16 tokens"
-    columns = [
-        "server",
-        "workers",
-        "conns",
-        *(["tokens"] if streamed else []),
-        "streams/s" if streamed else "requests/s",
-    ]
-    columns += [*(["tokens/s"] if streamed else []), "p50 ms", "p99 ms", "errors", "us each", ""]
+    rates = ["tokens", "streams/s", "tokens/s"] if streamed else ["requests/s"]
+    columns = ["server", "workers", "conns", *rates, "p50 ms", "p99 ms", "errors", "us each", ""]
     table = _table(part, what, *columns, left=1)
     for row in results.closed:
         if row.part == part:
@@ -90,20 +84,8 @@ def _closed_table(results: Results, part: str) -> Table:
 def _paced_table(results: Results) -> Table:
     ttft, gap = results.pace_ms
     note = f"first token {ttft:g} ms, then every {gap:g} ms, {results.reply_tokens} tokens; ms late at the client"
-    columns = (
-        "server",
-        "workers",
-        "streams",
-        "tokens/s",
-        "p50",
-        "p99",
-        "p99.9",
-        "drift",
-        "kB each",
-        "us each",
-        "errors",
-        "",
-    )
+    columns = ["server", "workers", "streams", "tokens/s", "p50", "p99", "p99.9", "drift"]
+    columns += ["kB each", "us each", "errors", ""]
     table = _table("pacing", note, *columns, left=1)
     for row in results.paced:
         table.add_row(

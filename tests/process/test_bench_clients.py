@@ -66,7 +66,7 @@ async def serving(answer: Answer) -> AsyncIterator[Endpoint]:
 
 
 async def outcome(client: Client, answer: Answer, **fields: object) -> clients.Outcome:
-    """Let the client measure a server of this test."""
+    """Measure a server of this test with the client."""
     async with serving(answer) as to:
         load = Load(
             to=to, body=b"{}", connections=5, seconds=1.5, warmup=0.1, tokens=TOKENS, pace=(TTFT, GAP)
