@@ -64,16 +64,18 @@ async def test_a_light_load_is_on_time(tmp_path: Path) -> None:
         p99 = stats["verdict"]["p99_lateness_ms"]
         return p99 is not None and p99 < max(20.0, 10 * lag.most) and stats
 
-    def workers_use_cpu() -> bool:
-        return all((worker["cpu_percent"] or 0.0) > 0.0 for worker in server.stats()["workers"])
+    def workers_are_measured() -> bool:
+        workers = server.stats()["workers"]
+        return len(workers) == 2 and all((worker["cpu_percent"] or 0.0) > 0.0 for worker in workers)
 
     with serve(tmp_path, "--workers", "2", **LONG) as server:
         assert server.stats()["verdict"]["state"] == "idle"
 
         async with _streams(server, 4):
+            await asyncio.to_thread(eventually, workers_are_measured, within=150)
+            await asyncio.to_thread(eventually, lambda: _open(server, 4), within=150)
             # A late first token is forgotten after 40 s.
             stats = await asyncio.to_thread(eventually, verdict_follows_machine, within=150)
-            await asyncio.to_thread(eventually, workers_use_cpu)
     measuring.cancel()
 
     verdict = stats["verdict"]
