@@ -1,7 +1,7 @@
-"""Load tests for servers that speak the OpenAI or the Anthropic API.
+"""Load tests for servers that speak the OpenAI or the Anthropic API; start reading at `cli` and `suites`.
 
 Decisions:
-* Nothing of llmsim is imported: these are the eyes of a client, and they may look at any server.
-* Modules that import Locust (`asking locustfile transport tuning users watching`) are loaded by Locust's own
-  process only, for gevent patches sockets and ssl on import. All others are plain and can be imported anywhere.
+* Nothing of llmsim is imported: the load tests see what a client sees, and can test any server.
+* Modules that import Locust (`client locustfile monitor users`) are loaded by Locust's own process only, because
+  gevent patches sockets and ssl on import. All other modules can be imported anywhere.
 """

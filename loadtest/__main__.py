@@ -1,4 +1,4 @@
-"""`python -m loadtest`: the command."""
+"""Entry point of `python -m loadtest`."""
 
 from loadtest.cli import main
 

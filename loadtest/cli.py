@@ -1,9 +1,9 @@
-"""`scripts/loadtest SUITE`: run a suite, from the server to the verdict.
+"""`scripts/loadtest SUITE`: run a suite, from starting the server to the exit code.
 
 Decisions:
-* Locust runs in a process of its own, with this one's settings in its environment: it patches sockets when it
+* Locust runs in a process of its own, with the settings in its environment: it patches sockets when it
   is imported, and its exit must not take the server down with it.
-* Exit codes: 0 passed, 1 a gate failed or the run did not come to its end, 2 it was called wrongly.
+* Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 wrong usage.
 """
 
 import math
@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,16 @@ from typing import Any
 import click
 import msgspec
 
-from loadtest.endpoints import ENDPOINTS, asks
-from loadtest.servers import ServerError, serving
-from loadtest.settings import Settings, SettingsError, described, load, variables
-from loadtest.suites import SUITES, Suite, planned
+from loadtest.endpoints import ENDPOINTS, build_requests
+from loadtest.servers import ServerError, run_server
+from loadtest.settings import Settings, SettingsError, describe_settings, load_settings, to_variables
+from loadtest.suites import SUITES, Suite, resolve_suite
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "loadtest-results"
 
 
-def _suites() -> str:
+def _list_suites() -> str:
     lines = []
     for suite in SUITES.values():
         length = f"{suite.iterations} iterations" if suite.iterations else f"{suite.seconds:g} s"
@@ -36,13 +35,13 @@ def _suites() -> str:
     return "\n".join(lines)
 
 
-def _described() -> str:
-    return "\n".join(f"  {name:<30} {about} [{default}]" for name, default, about in described())
+def _list_settings() -> str:
+    return "\n".join(f"  {name:<30} {about} [{default}]" for name, default, about in describe_settings())
 
 
 _EPILOG = f"""\b
 Suites:
-{_suites()}
+{_list_suites()}
 
 \b
 Examples:
@@ -53,38 +52,38 @@ Examples:
   LOADTEST_API_KEY=… scripts/loadtest smoke --host https://gateway.example --gate ttft_p95_ms=800
 
 \b
-Variables, also for Locust by hand (locust -f loadtest/locustfile.py); options win:
-{_described()}
+Environment variables, also for Locust's own command (locust -f loadtest/locustfile.py); options override them:
+{_list_settings()}
 
 \b
-Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 called wrongly."""
+Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 wrong usage."""
 
 
 @click.command(
     epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.argument("suite")
-@click.option("--host", metavar="URL", help="Server to ask; without it an llmsim is started for the run.")
+@click.option("--host", metavar="URL", help="Server to test; without it an llmsim is started for the run.")
 @click.option(
-    "--duration", type=float, metavar="S", help="Length of the run in seconds, in place of the suite's."
+    "--duration", type=float, metavar="S", help="Length of the run in seconds, instead of the suite's."
 )
 @click.option("--scale", type=float, metavar="X", help="Factor on the suite's length: 0.1 for a tenth.")
-@click.option("--users", type=int, metavar="N", help="Users at the peak, in place of the suite's.")
+@click.option("--users", type=int, metavar="N", help="Users at the peak, instead of the suite's.")
 @click.option(
-    "--rate", type=float, metavar="R", help="Open model: requests per second, whether or not answers come."
+    "--rate", type=float, metavar="R", help="Open model: requests per second that do not wait for responses."
 )
 @click.option("--arrivals", help="Gaps between arrivals: poisson or constant. [default: poisson]")
 @click.option(
     "--think", type=float, metavar="S", help="Mean pause of a user between two requests, in seconds."
 )
-@click.option("--endpoints", metavar="NAMES", help=f"What to ask, with commas: {', '.join(ENDPOINTS)}.")
-@click.option("--model", metavar="NAMES", help="Model, or several with commas, that take turns.")
 @click.option(
-    "--gate", "gates", multiple=True, metavar="FIGURE=N", help="Limit in place of the suite's; repeatable."
+    "--endpoints", metavar="NAMES", help=f"Endpoints to test, separated by commas: {', '.join(ENDPOINTS)}."
 )
+@click.option("--model", metavar="NAMES", help="Model, or several separated by commas, used in turn.")
 @click.option(
-    "--processes", type=int, metavar="N", help="Processes that make the load together. [default: 1]"
+    "--gate", "gates", multiple=True, metavar="FIGURE=N", help="Limit instead of the suite's; repeatable."
 )
+@click.option("--processes", type=int, metavar="N", help="Processes that share the load. [default: 1]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -92,9 +91,9 @@ Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 called wrong
     help="Folder for the reports. [default: loadtest-results/SUITE-TIME]",
 )
 @click.option("--workers", type=int, metavar="N", help="Workers of the llmsim that is started.")
-@click.option("--latency", metavar="PROFILE", help="Its latency profile, in place of the suite's.")
+@click.option("--latency", metavar="PROFILE", help="Its latency profile, instead of the suite's.")
 @click.option(
-    "--target-tokens", type=int, metavar="N", help="Length of its answers, in place of the suite's."
+    "--target-tokens", type=int, metavar="N", help="Length of its responses, instead of the suite's."
 )
 def main(
     suite: str,
@@ -106,33 +105,33 @@ def main(
     gates: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Run SUITE against a server, and hold what was measured against its gates.
+    """Run SUITE against a server, and check what was measured against its gates.
 
     Without --host an llmsim is started on a free port, with the latency profile that the suite's gates are meant
-    for, and stopped at the end. The HTML report, CSV files and summary.json are left in a folder of their own.
+    for, and stopped at the end. The HTML report, CSV files and summary.json are written to a folder of the run.
     """
     if host is not None and (workers, latency, target_tokens) != (None, None, None):
         raise click.UsageError(
-            "--workers, --latency and --target-tokens are about the server that is started; there is --host"
+            "--workers, --latency and --target-tokens configure the server that is started; they exclude --host"
         )
     if host is not None:
-        _look_at(host)
+        _check_host(host)
     given = {name: str(value) for name, value in options.items() if value is not None}
     if gates:
         given["gates"] = ",".join(gates)
     try:
-        settings = load(
+        settings = load_settings(
             {
                 **os.environ,
                 "LOADTEST_SUITE": suite,
                 **{f"LOADTEST_{name.upper()}": text for name, text in given.items()},
             }
         )
-        plan = planned(settings)
-        asks(settings)
+        plan = resolve_suite(settings)
+        build_requests(settings)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
-    folder = (out or _own_folder(plan)).resolve()
+    folder = (out or _default_folder(plan)).resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -149,7 +148,7 @@ def main(
         }
         flags = [f"--{name}={value}" for name, value in server.items() if value is not None]
         try:
-            with serving(flags, folder / "server.log") as started:
+            with run_server(flags, folder / "server.log") as started:
                 click.echo(f"\n{_headline(plan)} against llmsim serve {' '.join(flags)}\n", err=True)
                 code = _run(plan, settings, started, folder)
         except ServerError as error:
@@ -157,8 +156,8 @@ def main(
     sys.exit(code)
 
 
-def _look_at(host: str) -> None:
-    """Refuse what is no URL of a server."""
+def _check_host(host: str) -> None:
+    """Raise a usage error if the value is not the URL of a server."""
     if not host.startswith(("http://", "https://")):
         raise click.UsageError(f"--host {host or repr(host)}: not a URL; it begins with http:// or https://")
     try:
@@ -167,10 +166,10 @@ def _look_at(host: str) -> None:
     except ValueError as error:
         raise click.UsageError(f"--host {host}: {error}") from error
     if not is_named or parts.query or parts.fragment:
-        raise click.UsageError(f"--host {host}: not a URL of a server, as http://localhost:8000")
+        raise click.UsageError(f"--host {host}: not a URL of a server, like http://localhost:8000")
 
 
-def _own_folder(plan: Suite) -> Path:
+def _default_folder(plan: Suite) -> Path:
     return RESULTS / f"{plan.name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
 
 
@@ -178,14 +177,14 @@ def _headline(plan: Suite) -> str:
     if plan.iterations is not None:
         return f"{plan.name}: {plan.iterations} iterations"
     if plan.is_open:
-        load = f"up to {plan.peak:g} requests/s whether or not answers come"
+        load = f"up to {plan.peak:g} requests/s that do not wait for responses"
     else:
         load = "1 user" if plan.peak == 1 else f"up to {plan.peak:g} users"
     return f"{plan.name}: {plan.seconds:g} s, {load},"
 
 
 def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
-    """Run Locust; give the exit code."""
+    """Run Locust; return the exit code."""
     summary = folder / "summary.json"
     summary.unlink(missing_ok=True)
     command = [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("locustfile.py"))]
@@ -200,7 +199,7 @@ def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
         plan.name,
     ]
     command += ["--stop-timeout", str(math.ceil(settings.drain) + 2)]
-    # Given a file for them, Locust does not print its own tables behind ours.
+    # With files for them, Locust does not print its own tables after the summary.
     command += [
         "--html",
         str(folder / "report.html"),
@@ -211,25 +210,21 @@ def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
     ]
     if settings.processes > 1:
         command += ["--processes", str(settings.processes)]
-    process = subprocess.Popen(command, env=_environment(settings, os.environ), cwd=ROOT)
+    process = subprocess.Popen(command, env={**os.environ, **to_variables(settings)}, cwd=ROOT)
     while True:
         try:
             code = process.wait()
             break
         except KeyboardInterrupt:
-            # Locust got it too, and sums up what there is.
+            # Locust got the signal too, and writes its summary.
             continue
     if not summary.exists():
-        raise click.ClickException(f"Locust ended with {code}, and left no summary")
-    click.echo(f" report          {_near(folder / 'report.html')}", err=True)
-    click.echo(f" figures         {_near(summary)}\n", err=True)
+        raise click.ClickException(f"Locust exited with {code} and wrote no summary")
+    click.echo(f" report          {_shorten_path(folder / 'report.html')}", err=True)
+    click.echo(f" figures         {_shorten_path(summary)}\n", err=True)
     return 0 if code == 0 else 1
 
 
-def _environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    return {**environ, **variables(settings)}
-
-
-def _near(path: Path) -> Path:
-    """Give a path as it is short from here."""
+def _shorten_path(path: Path) -> Path:
+    """Return a path relative to the current directory if it is below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,7 +1,7 @@
-"""Gates: figures of a run with a limit, that decide whether it passed.
+"""Gates: limits on the figures of a run, which decide whether it passed.
 
 Decisions:
-* A gate whose figure could not be measured has failed, unless nothing was asked that has such a figure.
+* A gate whose figure could not be measured has failed, unless no request of the run has such a figure.
   A run without requests has always failed.
 """
 
@@ -28,13 +28,13 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a gate.
+    """The result of a gate.
 
     Attributes:
-        figure: Of the gate.
-        at_most: Of the gate.
-        found: What was measured; None if nothing was.
-        passed: Whether that is good enough.
+        figure: The gate's figure.
+        at_most: The gate's limit.
+        found: The measured value; None if nothing was measured.
+        passed: Whether it is within the limit.
     """
 
     figure: str
@@ -43,11 +43,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
 
 
-def gate_from(text: str) -> Gate:
-    """Read `ttft_p95_ms=500`.
+def parse_gate(text: str) -> Gate:
+    """Parse `ttft_p95_ms=500`.
 
     Raises:
-        SettingsError: It is not written like that, or there is no such figure.
+        SettingsError: The text has another form, or there is no such figure.
     """
     figure, _, limit = text.partition("=")
     if not _FIGURE.fullmatch(figure):
@@ -61,15 +61,15 @@ def gate_from(text: str) -> Gate:
         raise SettingsError(f"gate {text!r}: no limit; write {figure}=500") from None
 
 
-def judge(
+def check_gates(
     gates: tuple[Gate, ...], figures: Mapping[str, float | None], *, requests: int, measures: frozenset[str]
 ) -> tuple[Verdict, ...]:
-    """Hold figures against gates.
+    """Compare figures with gates.
 
     Args:
         gates: The limits.
-        figures: What was measured.
-        requests: How many were made.
+        figures: The measured values.
+        requests: Number of requests.
         measures: Which of `ttft`, `itl` and `e2e` the requests of this run have.
 
     Returns:

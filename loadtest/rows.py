@@ -1,30 +1,29 @@
-"""Rows of Locust's statistics that Locust does not have by itself.
+"""Additional rows in Locust's statistics: times of tokens, and how the load generator did.
 
 Decisions:
 * They are written beside `events.request`, so the aggregate row, the charts and the requests per second count
-  requests and nothing else. A worker sends all its rows to its master, which adds them up: these too.
-* A row's values are milliseconds, save TOK/S, whose values are the tokens per second of one answer and whose
+  requests only. A worker sends all its rows to its master, which adds them up: these too.
+* A row's values are milliseconds, except TOK/S, whose values are the tokens per second of one response and whose
   sizes are its tokens, and CPU, whose values are percent.
 """
 
 from typing import Any
 
-from loadtest.figures import rounded
 from loadtest.summary import CPU, E2E, GENERATOR, ITL, LAG, REQUEST_KINDS, SPEED, TTFT, Row
-from loadtest.timing import Timing
+from loadtest.timing import Timing, round_value
 
 
-def record_answer(
+def record_response(
     stats: Any, name: str, timing: Timing, *, e2e: float, tokens: int | None, generates: bool
 ) -> None:
-    """Write the rows of one whole answer.
+    """Record the times of one complete response.
 
     Args:
         stats: Locust's statistics.
-        name: Of the ask.
-        timing: Its instants; without content if it came in one piece.
-        e2e: Until its last byte; ms.
-        tokens: Output tokens, None if the server did not tell.
+        name: Name of the request.
+        timing: Its times; without content if it was not streamed.
+        e2e: Time until its last byte; ms.
+        tokens: Output tokens; None if the server did not report them.
         generates: Whether it consists of tokens.
     """
     entries = stats.entries
@@ -40,7 +39,7 @@ def record_answer(
 
 
 def _log_all(row: Any, values: list[float]) -> None:
-    """Log many values at once, and at least one.
+    """Log one or more values at once.
 
     PERF: a tenth of the time of `row.log`, which reads the clock for each.
     """
@@ -55,21 +54,21 @@ def _log_all(row: Any, values: list[float]) -> None:
     row.max_response_time = max(row.max_response_time, *rest)
     counts = row.response_times
     for value in rest:
-        counts[rounded(value)] += 1
+        counts[round_value(value)] += 1
 
 
 def record_lag(stats: Any, lag: float) -> None:
-    """Note how late the load generator was; ms."""
+    """Record how late the load generator was; ms."""
     stats.entries[GENERATOR, LAG].log(lag, 0)
 
 
 def record_cpu(stats: Any, percent: float) -> None:
-    """Note the share of a core that a process of the load generator took; percent."""
+    """Record the share of a core that a process of the load generator used; percent."""
     stats.entries[GENERATOR, CPU].log(percent, 0)
 
 
-def rows_of(stats: Any) -> list[Row]:
-    """Read the statistics."""
+def read_rows(stats: Any) -> list[Row]:
+    """Return the rows of the statistics."""
     return [
         Row(
             kind=kind,

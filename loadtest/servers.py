@@ -1,8 +1,8 @@
-"""An llmsim for the length of a run, as a process: it is started by its command, as anybody would.
+"""An llmsim server for the length of a run, started by its command line.
 
 Decisions:
-* Variables that are meant for other servers on this machine (LLMSIM_) are not handed on: the suite says what
-  server its gates are meant for.
+* Variables meant for other servers on this machine (LLMSIM_) are not passed on: the suite defines the server
+  that its gates are meant for.
 """
 
 import contextlib
@@ -16,27 +16,27 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-_PATIENCE = 60.0
-"""Seconds until a server that does not answer, or does not end, is given up."""
+_TIMEOUT = 60.0
+"""Seconds to wait for a server to start or to stop."""
 
 
 class ServerError(Exception):
-    """The server did not come up."""
+    """The server did not start."""
 
 
 @contextlib.contextmanager
-def serving(flags: list[str], log: Path) -> Iterator[str]:
+def run_server(flags: list[str], log: Path) -> Iterator[str]:
     """Run `llmsim serve` on a free port of this machine.
 
     Args:
-        flags: Its options.
-        log: File for what it says.
+        flags: Command line options.
+        log: File for its output.
 
     Yields:
-        Its URL, once it answers.
+        Its URL, once it responds.
 
     Raises:
-        ServerError: It ended at once, or never answered.
+        ServerError: The server exited at once, or never responded.
     """
     port = _free_port()
     host = f"http://127.0.0.1:{port}"
@@ -49,41 +49,41 @@ def serving(flags: list[str], log: Path) -> Iterator[str]:
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Ctrl-C is for the load: the server must live to be asked for its verdict.
+            # Ctrl-C ends the load only: the server must live until its verdict was read.
             start_new_session=True,
         )
         try:
-            _await(process, host, log)
+            _wait_until_up(process, host, log)
             yield host
         finally:
-            _end(process)
+            _stop(process)
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
-def _await(process: "subprocess.Popen[bytes]", host: str, log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
+def _wait_until_up(process: "subprocess.Popen[bytes]", host: str, log: Path) -> None:
+    deadline = time.monotonic() + _TIMEOUT
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServerError(f"llmsim ended with {process.returncode}: {_last_words(log)}")
+            raise ServerError(f"llmsim exited with {process.returncode}: {_tail(log)}")
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{host}/health", timeout=5):
             return
         time.sleep(0.05)
-    raise ServerError(f"llmsim does not answer on {host}: {_last_words(log)}")
+    raise ServerError(f"llmsim does not respond on {host}: {_tail(log)}")
 
 
-def _last_words(log: Path) -> str:
-    return " ".join(log.read_text(errors="replace").split()[-40:]) or "it said nothing"
+def _tail(log: Path) -> str:
+    return " ".join(log.read_text(errors="replace").split()[-40:]) or "no output"
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     try:
-        process.wait(timeout=_PATIENCE)
+        process.wait(timeout=_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

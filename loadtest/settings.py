@@ -1,9 +1,9 @@
-"""Every setting of the load tests: variables of the environment that begin with LOADTEST_.
+"""Settings of the load tests: environment variables that begin with LOADTEST_.
 
 Decisions:
-* Variables, not a file: workers on other machines inherit them as they do everything else.
-* Not LLMSIM_: the server refuses variables of its own that it does not know.
-* A variable that is not known is an error, as is a value that cannot be read.
+* Variables, not a file: workers on other machines are configured the same way.
+* Not LLMSIM_: the server refuses unknown variables with that prefix.
+* An unknown variable is an error, as is an invalid value.
 """
 
 import difflib
@@ -16,7 +16,7 @@ PREFIX = "LOADTEST_"
 
 
 class SettingsError(Exception):
-    """A setting is unknown or cannot be read."""
+    """A setting is unknown or invalid."""
 
 
 Names = tuple[str, ...]
@@ -26,67 +26,74 @@ Pause = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is told; each field is the variable LOADTEST_<FIELD>."""
+    """Settings of a run; each field is the variable LOADTEST_<FIELD>."""
 
-    suite: Annotated[str, msgspec.Meta(description="suite to run; unset, Locust's own options decide")] = ""
-    endpoints: Annotated[Names, msgspec.Meta(description="endpoints to ask; unset, all")] = ()
-    api_key: Annotated[str, msgspec.Meta(description="key, sent as each API wants it")] = "sk-load-test"
+    suite: Annotated[str, msgspec.Meta(description="suite to run; if unset, Locust's own options decide")] = (
+        ""
+    )
+    endpoints: Annotated[Names, msgspec.Meta(description="endpoints to test; if unset, all")] = ()
+    api_key: Annotated[str, msgspec.Meta(description="API key, sent in the header of each API")] = (
+        "sk-load-test"
+    )
     model: Annotated[
-        Names, msgspec.Meta(description="model, or several that take turns; unset, one known to each API")
+        Names, msgspec.Meta(description="model, or several used in turn; if unset, a default for each API")
     ] = ()
-    embedding_model: Annotated[str, msgspec.Meta(description="model asked for embeddings")] = (
+    embedding_model: Annotated[str, msgspec.Meta(description="model for embeddings")] = (
         "text-embedding-3-small"
     )
-    openai_prefix: Annotated[str, msgspec.Meta(description="what stands before /v1 of OpenAI's paths")] = (
+    openai_prefix: Annotated[str, msgspec.Meta(description="path prefix before /v1 of OpenAI's API")] = (
         "/openai"
     )
     openresponses_prefix: Annotated[str, msgspec.Meta(description="the same for OpenResponses")] = (
         "/openresponses"
     )
-    anthropic_prefix: Annotated[str, msgspec.Meta(description="the same for Anthropic's")] = "/anthropic"
-    prompt: Annotated[str, msgspec.Meta(description="what is asked")] = "Write a paragraph about the sea."
+    anthropic_prefix: Annotated[str, msgspec.Meta(description="the same for Anthropic")] = "/anthropic"
+    prompt: Annotated[str, msgspec.Meta(description="text of the prompt")] = (
+        "Write a paragraph about the sea."
+    )
     max_tokens: Annotated[
         Count | None,
-        msgspec.Meta(description="most output tokens; unset, 1024 where the API asks for one"),
+        msgspec.Meta(description="maximum of output tokens; if unset, 1024 where the API requires one"),
     ] = None
-    timeout: Annotated[Positive, msgspec.Meta(description="longest silence of the server, in s")] = 120.0
+    timeout: Annotated[
+        Positive, msgspec.Meta(description="longest time without a byte from the server, in s")
+    ] = 120.0
     drain: Annotated[
-        Positive, msgspec.Meta(description="how long answers under way may take at the end, in s")
+        Positive, msgspec.Meta(description="how long requests in flight may take at the end, in s")
     ] = 30.0
-    users: Annotated[Count | None, msgspec.Meta(description="users at the peak, in place of the suite's")] = (
+    users: Annotated[Count | None, msgspec.Meta(description="users at the peak, instead of the suite's")] = (
         None
     )
     duration: Annotated[
-        Positive | None, msgspec.Meta(description="length of the run in s, in place of the suite's")
+        Positive | None, msgspec.Meta(description="length of the run in s, instead of the suite's")
     ] = None
     scale: Annotated[Positive, msgspec.Meta(description="factor on the suite's length")] = 1.0
     think: Annotated[
         Pause | None, msgspec.Meta(description="mean pause of a user between two requests, in s")
     ] = None
     rate: Annotated[
-        Positive | None, msgspec.Meta(description="requests per second in the open model, in place of users")
+        Positive | None, msgspec.Meta(description="requests per second in the open model, instead of users")
     ] = None
     arrivals: Annotated[
         str, msgspec.Meta(pattern="^(poisson|constant)$", description="poisson or constant")
     ] = "poisson"
     max_outstanding: Annotated[
-        Count, msgspec.Meta(description="most requests under way in each process; arrivals above it fail")
+        Count,
+        msgspec.Meta(description="maximum of requests in flight in each process; arrivals above it fail"),
     ] = 2000
     processes: Annotated[Count, msgspec.Meta(description="processes or workers that share the load")] = 1
-    gates: Annotated[
-        Names, msgspec.Meta(description="gates in place of the suite's, as ttft_p95_ms=500")
-    ] = ()
-    out: Annotated[str, msgspec.Meta(description="folder for the summary; unset, none is written")] = ""
+    gates: Annotated[Names, msgspec.Meta(description="gates instead of the suite's, as ttft_p95_ms=500")] = ()
+    out: Annotated[str, msgspec.Meta(description="folder for the summary; if unset, it is not written")] = ""
 
 
 FIELDS: dict[str, Any] = get_type_hints(Settings, include_extras=True)
 
 
-def load(environ: Mapping[str, str]) -> Settings:
-    """Read the variables.
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from environment variables.
 
     Raises:
-        SettingsError: One is not known, or its value is none.
+        SettingsError: A variable is unknown, or its value is invalid.
     """
     found: dict[str, Any] = {}
     for variable, text in environ.items():
@@ -95,10 +102,10 @@ def load(environ: Mapping[str, str]) -> Settings:
         name = variable.removeprefix(PREFIX).lower()
         if name not in FIELDS:
             near = difflib.get_close_matches(name, FIELDS, n=1)
-            hint = f"; did you mean {variable_of(near[0])}?" if near else ""
+            hint = f"; did you mean {variable_name(near[0])}?" if near else ""
             raise SettingsError(f"{variable}: no such setting{hint}")
         if name.endswith("_prefix"):
-            found[name] = _path(text)
+            found[name] = _normalize_path(text)
         else:
             found[name] = _split(text) if FIELDS[name] in _LISTS else text
     for name, value in found.items():
@@ -106,7 +113,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             found[name] = msgspec.convert(value, FIELDS[name], strict=False)
         except msgspec.ValidationError as error:
             raise SettingsError(
-                f"{variable_of(name)}: {error}, got {environ[variable_of(name)]!r}"
+                f"{variable_name(name)}: {error}, got {environ[variable_name(name)]!r}"
             ) from error
     return Settings(**found)
 
@@ -114,8 +121,8 @@ def load(environ: Mapping[str, str]) -> Settings:
 _LISTS = tuple(hint for name, hint in FIELDS.items() if name in ("endpoints", "model", "gates"))
 
 
-def _path(text: str) -> str:
-    """Give a prefix as paths need it, with a slash before and none behind, wherever they were put."""
+def _normalize_path(text: str) -> str:
+    """Return a path prefix with a leading slash and no trailing one."""
     bare = text.strip("/")
     return f"/{bare}" if bare else ""
 
@@ -124,25 +131,25 @@ def _split(text: str) -> Names:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def variable_of(name: str) -> str:
-    """Give the variable of a field."""
+def variable_name(name: str) -> str:
+    """Return the variable of a field."""
     return f"{PREFIX}{name.upper()}"
 
 
-def variables(settings: Settings) -> dict[str, str]:
-    """Write settings as variables, as `load` reads them; what is unset is left out."""
-    written = {}
+def to_variables(settings: Settings) -> dict[str, str]:
+    """Return settings as variables, as `load_settings` reads them, without those that are unset."""
+    variables = {}
     for name in FIELDS:
         value = getattr(settings, name)
         if isinstance(value, tuple):
             value = ",".join(value) or None
         if value is not None:
-            written[variable_of(name)] = str(value)
-    return written
+            variables[variable_name(name)] = str(value)
+    return variables
 
 
-def described() -> list[tuple[str, str, str]]:
-    """Give variable, default and meaning of each setting, for help and documentation."""
+def describe_settings() -> list[tuple[str, str, str]]:
+    """Return variable, default and meaning of each setting, for help and documentation."""
     defaults = Settings()
     rows = []
     for name, hint in FIELDS.items():
@@ -150,7 +157,7 @@ def described() -> list[tuple[str, str, str]]:
         default = (
             "unset" if value in (None, "", ()) else f"{value:g}" if isinstance(value, float) else str(value)
         )
-        rows.append((variable_of(name), default, _description(hint)))
+        rows.append((variable_name(name), default, _description(hint)))
     return rows
 
 

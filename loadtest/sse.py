@@ -1,10 +1,10 @@
-"""Server-sent events, taken apart as they arrive.
+"""Incremental parser of server-sent events.
 
 Decisions:
-* Bytes go in as the network gave them: an event, a line or a character may be split anywhere, and any
+* Input is bytes as the network delivers them: an event, a line or a character may be split anywhere, and any
   number of events may come at once.
-* Nothing is decoded: payloads stay bytes, for the JSON decoder wants bytes.
-* An event of one `data:` line, which is nearly every event, takes a path of its own.
+* Nothing is decoded: payloads stay bytes, because the JSON decoder takes bytes.
+* An event of one `data:` line, which is nearly every event, has a fast path.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
@@ -13,7 +13,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class EventParser:
-    """The parser of one stream."""
+    """Parser of one stream."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -21,19 +21,19 @@ class EventParser:
         self._at_start = True
 
     def feed(self, data: bytes) -> list[tuple[bytes, bytes]]:
-        """Take what arrived.
+        """Parse the next bytes.
 
         Args:
-            data: The next bytes of the stream, however they were cut.
+            data: The next bytes of the stream, split anywhere.
 
         Returns:
-            Name (empty if it has none) and data of each event that is now complete.
+            Name (empty without one) and data of each event that is now complete.
         """
         if self._after_cr and data:
             data = data.removeprefix(b"\n")
             self._after_cr = False
         if b"\r" in data:
-            # A lone CR ends a line too, so it is not held back to see whether LF follows.
+            # A lone CR ends a line too, so the parser does not wait to see whether LF follows.
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         buffer = self._rest + data
@@ -49,18 +49,18 @@ class EventParser:
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:
                 events.append((b"", block[6:]))
-            elif event := _fields(block):
+            elif event := _parse_event(block):
                 events.append(event)
         return events
 
     @property
     def unfinished(self) -> bool:
-        """Whether an event was begun and not ended."""
+        """Whether the last event is incomplete."""
         return bool(self._rest.strip(b"\n"))
 
 
-def _fields(block: bytes) -> tuple[bytes, bytes] | None:
-    """Read the lines of one event; None if it has no data, as a comment."""
+def _parse_event(block: bytes) -> tuple[bytes, bytes] | None:
+    """Parse the lines of one event; return None if it has no data, like a comment."""
     name = b""
     data: list[bytes] = []
     for line in block.split(b"\n"):

@@ -1,24 +1,32 @@
-"""The suites: one table of loads and gates, and what the settings make of it.
+"""Suites: one table of loads and gates, how settings change them, and arrivals of the open model.
 
 Decisions:
-* A suite says what server it is meant for (latency profile, tokens), for its gates mean nothing without.
+* A suite names the server that it is meant for (latency profile, tokens), because its gates depend on it.
 * Gates are wide: they find a server that breaks or queues, on a small and busy machine too, not one that
-  lost a millisecond. Who wants to hold a line on machines of his own sets `--gate`.
-* Pauses between a user's requests are even from half to one and a half of the mean, so that users who
+  lost a millisecond. Stricter limits are set with `--gate`.
+* Pauses between a user's requests are uniform from half to one and a half of the mean, so that users who
   started together do not stay together.
+* Arrivals depend on the rate alone, never on responses: the waiting that a slow server causes is measured and
+  cannot be hidden by sending fewer requests (coordinated omission).
+* Each process generates its share of the rate. The sum of Poisson processes is a Poisson process; at a
+  constant rate each begins at a random phase, so that processes do not send at the same instants.
 """
+
+import math
+import random
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from loadtest.gates import Gate, gate_from
+from loadtest.gates import Gate, parse_gate
 from loadtest.settings import Settings, SettingsError
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """A piece of the load: from the level before, evenly, to this one.
+    """A part of the load: a linear change from the previous level to this one.
 
     Attributes:
-        seconds: How long it takes; 0 jumps.
+        seconds: Its length; 0 changes the level at once.
         level: Users at its end, or requests per second in the open model.
     """
 
@@ -27,18 +35,18 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Suite(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table.
+    """One entry of the table.
 
     Attributes:
-        name: What it is called by.
-        about: What it is for.
+        name: Its name.
+        about: Its purpose.
         stages: The load over time, from level 0.
-        gates: What must hold, else the run has failed.
-        is_open: Whether levels are requests per second, that arrive whether or not answers come.
+        gates: Limits that must hold, or the run has failed.
+        is_open: Whether levels are requests per second, which do not wait for responses.
         think: Mean pause between two requests of a user; s.
-        iterations: How often each user asks all there is to ask; None lets the stages decide.
-        latency: Profile of the llmsim that is started for it.
-        target_tokens: Length of its answers.
+        iterations: How often each user sends all requests; None lets the stages decide.
+        latency: Latency profile of the llmsim that is started for it.
+        target_tokens: Length of that server's responses.
     """
 
     name: str
@@ -62,7 +70,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
         return max(stage.level for stage in self.stages)
 
     def level(self, elapsed: float) -> float | None:
-        """Give the level at an instant; None once the suite is over."""
+        """Return the level at an instant; None once the suite is over."""
         before = 0.0
         for stage in self.stages:
             if elapsed < stage.seconds:
@@ -87,7 +95,7 @@ SUITES = {
     for suite in (
         Suite(
             name="quick-smoke",
-            about="Does it answer at all? One user asks every endpoint three times.",
+            about="Does it respond at all? One user calls every endpoint three times.",
             stages=(Stage(0, 1), Stage(600, 1)),
             iterations=3,
             think=0,
@@ -96,7 +104,7 @@ SUITES = {
         ),
         Suite(
             name="smoke",
-            about="Does it answer for ten seconds? One user.",
+            about="Does it respond for ten seconds? One user.",
             stages=(Stage(0, 1), Stage(10, 1)),
             think=0,
             latency="fast",
@@ -110,7 +118,7 @@ SUITES = {
         ),
         Suite(
             name="stress",
-            about="Where does it bend? 50 users, and ever more up to 500.",
+            about="Where is its limit? 50 users, rising to 500.",
             stages=(
                 Stage(0, 50),
                 Stage(30, 50),
@@ -123,19 +131,19 @@ SUITES = {
         ),
         Suite(
             name="spike",
-            about="Does it survive a crowd? 10 users, at once 300, and 10 again.",
+            about="Does it survive a spike? 10 users, suddenly 300, and 10 again.",
             stages=(Stage(0, 10), Stage(30, 10), Stage(2, 300), Stage(58, 300), Stage(2, 10), Stage(28, 10)),
             gates=_HARD,
         ),
         Suite(
             name="soak",
-            about="Does it stay well? 30 users for half an hour.",
+            about="Is it stable? 30 users for half an hour.",
             stages=(Stage(60, 30), Stage(1740, 30)),
             gates=_STEADY,
         ),
         Suite(
             name="high-concurrency",
-            about="Many open streams: 100 to 500 users who do not pause, and long answers.",
+            about="Many open streams: 100 to 500 users without pauses, and long responses.",
             stages=(Stage(20, 100), Stage(40, 100), Stage(60, 500), Stage(120, 500)),
             think=0,
             latency="gpt-4o",
@@ -146,7 +154,7 @@ SUITES = {
         ),
         Suite(
             name="open",
-            about="Requests that do not wait for answers: 50 arrive each second.",
+            about="Requests that do not wait for responses: 50 each second.",
             stages=(Stage(0, 50), Stage(60, 50)),
             is_open=True,
             gates=_STEADY,
@@ -155,25 +163,25 @@ SUITES = {
 }
 
 
-def planned(settings: Settings) -> Suite:
-    """Give the suite that the settings name, changed as they say.
+def resolve_suite(settings: Settings) -> Suite:
+    """Return the suite that the settings name, with their changes.
 
     Raises:
-        SettingsError: There is no such suite, or it cannot be changed like that.
+        SettingsError: There is no such suite, or the changes do not fit it.
     """
     suite = SUITES.get(settings.suite)
     if suite is None:
         raise SettingsError(f"no suite {settings.suite!r}; one of: {', '.join(SUITES)}")
     if settings.users and (suite.is_open or settings.rate):
-        raise SettingsError("users and rate exclude each other: in the open model nobody waits for answers")
+        raise SettingsError("users and rate exclude each other: in the open model there are no users")
     if suite.iterations is not None and (settings.rate or settings.duration or settings.users):
         raise SettingsError(f"{suite.name} is {suite.iterations} iterations of one user; try the suite smoke")
     if suite.iterations is not None and settings.processes > 1:
-        raise SettingsError(f"{suite.name} is one user, and takes one process")
+        raise SettingsError(f"{suite.name} is one user in one process")
     length = (settings.duration or suite.seconds * settings.scale) / suite.seconds
     stages = tuple(Stage(stage.seconds * length, stage.level) for stage in suite.stages)
     if settings.rate is not None and not suite.is_open:
-        # What rises and falls goes on doing so, now in requests per second.
+        # The shape stays the same, now in requests per second.
         suite = msgspec.structs.replace(suite, is_open=True)
     if peak := settings.users or settings.rate:
         factor = peak / suite.peak
@@ -182,14 +190,46 @@ def planned(settings: Settings) -> Suite:
         suite,
         stages=stages,
         think=suite.think if settings.think is None else settings.think,
-        gates=changed(suite.gates, settings.gates),
+        gates=_override_gates(suite.gates, settings.gates),
     )
 
 
-def changed(gates: tuple[Gate, ...], texts: tuple[str, ...]) -> tuple[Gate, ...]:
-    """Put gates in the place of those on the same figures, or behind the others."""
-    found = {gate.figure: gate for gate in gates}
-    for text in texts:
-        gate = gate_from(text)
-        found[gate.figure] = gate
-    return tuple(found.values())
+def _override_gates(gates: tuple[Gate, ...], texts: tuple[str, ...]) -> tuple[Gate, ...]:
+    """Replace gates on the same figures, and append the others."""
+    return tuple({gate.figure: gate for gate in (*gates, *map(parse_gate, texts))}.values())
+
+
+# Longest time for which a rate that changes is taken as constant, in s.
+_STEP = 0.1
+
+
+def generate_arrivals(
+    rate: Callable[[float], float | None], *, poisson: bool, rng: random.Random
+) -> Iterator[float]:
+    """Generate the instants of arrivals, until the rate is None.
+
+    Args:
+        rate: Requests per second at an instant; None after the last.
+        poisson: Whether gaps are exponential; else they are constant.
+        rng: Source of the gaps, or of the phase.
+
+    Yields:
+        Seconds since the beginning, rising.
+    """
+    now = 0.0
+    # Fraction of the next arrival that is still to come.
+    missing = rng.expovariate(1) if poisson else rng.random()
+    while True:
+        current = rate(now)
+        if current is None:
+            return
+        step = missing / current if current > 0 else math.inf
+        if step > _STEP:
+            now += _STEP
+            missing -= current * _STEP
+            continue
+        now += step
+        if rate(now) is None:
+            return
+        yield now
+        missing = rng.expovariate(1) if poisson else 1.0

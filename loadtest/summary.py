@@ -1,33 +1,36 @@
-"""What a run came to: figures, gates and who was to blame, as JSON.
+"""Summary of a run: figures, gates, failures, and the state of load generator and server.
 
 Decisions:
-* Time figures are of whole and faultless answers; the others are in the error rate.
-* The load generator is measured too: a late one makes every server look slow, so the summary says so.
+* Time figures are of complete responses without errors; the others are in the error rate.
+* The load generator is measured too: a late one makes every server look slow, so the summary reports it.
 """
 
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from loadtest.endpoints import Ask
-from loadtest.figures import merged, quantile
-from loadtest.gates import Verdict, judge
+from loadtest.endpoints import RequestTemplate
+from loadtest.gates import Verdict, check_gates
 from loadtest.suites import Suite
+from loadtest.timing import compute_quantile, merge_histograms
 
 REQUEST_KINDS = ("GET", "POST")
 TTFT, ITL, E2E, SPEED, LAG, CPU = "TTFT", "ITL", "E2E", "TOK/S", "LAG", "CPU %"
-"""Types of the rows that Locust does not have by itself. The last two are about the load generator."""
+"""Types of the additional rows. The last two are about the load generator."""
 
 GENERATOR = "load generator"
-"""Name of the rows about it."""
+"""Name of the rows about the load generator."""
 
 LATE_MS = 20.0
-"""Lag whose 99th percentile reaches this makes figures doubtful; ms."""
+"""Figures are doubtful if the 99th percentile of the lag is at least this; ms."""
 
 BUSY_PERCENT = 90.0
-"""Mean share of a core from which a process of the load generator is the limit; as Locust's own warning."""
+"""Mean share of a core from which a process of the load generator is the limit; the same as Locust's own warning."""
 
-# Seconds by which a run may end early: Locust looks once a second.
+# Factor by which the worst verdict must be later than the last one to be reported beside it.
+_WORSE = 2.0
+
+# Seconds by which a run may end early: Locust checks once a second.
 _SLACK = 1.5
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -37,12 +40,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A row of Locust's statistics.
 
     Attributes:
-        kind: Its type: GET, POST, TTFT, ...
-        name: Of the ask.
-        count: How many values were observed; failures included.
-        failures: How many of them failed.
+        kind: GET, POST, TTFT, ...
+        name: Name of the request.
+        count: Number of values, failures included.
+        failures: Number of failures among them.
         total: Sum of the values; ms, but tokens per second for TOK/S.
-        most: The greatest.
+        most: Greatest value.
         histogram: Rounded value and how often it was observed.
         size: Sum of sizes: bytes for requests, output tokens for TOK/S.
     """
@@ -58,7 +61,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """How values are spread; None where there are none."""
+    """Distribution of values; None without values."""
 
     count: int
     mean: float | None
@@ -70,7 +73,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One ask: its requests, and the times of its answers in ms."""
+    """One kind of request: counts, and the times of its responses in ms."""
 
     name: str
     requests: int
@@ -83,7 +86,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of failure and how often it happened."""
+    """A kind of failure and how often it occurred."""
 
     name: str
     message: str
@@ -91,13 +94,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generator(msgspec.Struct, frozen=True, kw_only=True):
-    """How the load generator did.
+    """The state of the load generator.
 
     Attributes:
-        processes: How many there were.
-        lag_p99_ms: How much later than it wanted it was woken, or sent what was to be sent; None if not measured.
+        processes: Number of processes.
+        lag_p99_ms: How late it was woken, or sent a request that was due; None if not measured.
         cpu_percent: Mean share of a core of each process.
-        is_bottleneck: Whether figures are its own rather than the server's.
+        is_bottleneck: Whether the times are partly its own rather than the server's.
     """
 
     processes: int
@@ -107,15 +110,15 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server says of itself; all None if it is not an llmsim.
+    """The server's verdict on its own timing; all None if it is not an llmsim.
 
     Attributes:
-        state: Of its verdict at the end, which is on the last 30 to 40 s: `on_time`, `late` or `idle`.
+        state: Verdict at the end, on the last 30 to 40 s: `on_time`, `late` or `idle`.
         text: The same in words.
-        recent_p99_ms: The figure behind it.
+        recent_p99_ms: 99th percentile of the lateness in that time.
         lateness_p99_ms: The same of all tokens since the server was started.
-        worst_text: The worst that it said during the run, if it was late then, and much less so at the end.
-        worst_after_seconds: When it said that.
+        worst_text: Worst verdict during the run, if it was late then, and much less so at the end.
+        worst_after_seconds: When that verdict was read.
     """
 
     state: str | None = None
@@ -147,9 +150,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     server: Server
 
 
-def summed_up(
+def summarize(
     suite: Suite,
-    asks: tuple[Ask, ...],
+    templates: tuple[RequestTemplate, ...],
     rows: Iterable[Row],
     *,
     failures: Iterable[Failure],
@@ -161,20 +164,20 @@ def summed_up(
     cpu_warning: bool,
     server: Server,
 ) -> Summary:
-    """Put a run together and judge it.
+    """Build the summary of a run, and check its gates.
 
     Args:
-        suite: What was run, with its gates.
-        asks: What was asked.
+        suite: The suite, with its gates.
+        templates: The requests that were sent.
         rows: Statistics of all processes together.
         failures: Kinds of failures.
-        host: Who was asked.
-        started_at: When, in ISO 8601.
-        seconds: From the start to the last answer.
+        host: URL of the server.
+        started_at: Start of the run, in ISO 8601.
+        seconds: From the start to the last response.
         elapsed: From the start until it was stopped; s.
-        processes: How many made the load.
+        processes: Number of processes that generated load.
         cpu_warning: Whether Locust warned of a busy processor.
-        server: What the server says.
+        server: The server's verdict.
     """
     found = {(row.kind, row.name): row for row in rows}
     sent = [row for (kind, _), row in found.items() if kind in REQUEST_KINDS]
@@ -183,15 +186,15 @@ def summed_up(
     for kind, measure in ((TTFT, "ttft"), (ITL, "itl"), (E2E, "e2e")):
         spread = _spread([row for (k, _), row in found.items() if k == kind])
         figures |= {f"{measure}_{part}_ms": getattr(spread, part) for part in ("mean", *_QUANTILES, "max")}
-    measures = {"e2e"} if any(ask.generates for ask in asks) else set()
-    if any(ask.reader for ask in asks):
+    measures = {"e2e"} if any(template.generates for template in templates) else set()
+    if any(template.stream_check for template in templates):
         measures |= {"ttft", "itl"}
     if suite.iterations is None:
         is_complete = elapsed >= suite.seconds - _SLACK
     else:
-        is_complete = requests >= suite.iterations * len(asks)
-    verdicts = judge(suite.gates, figures, requests=requests, measures=frozenset(measures))
-    lines = tuple(_line(ask, found) for ask in asks)
+        is_complete = requests >= suite.iterations * len(templates)
+    verdicts = check_gates(suite.gates, figures, requests=requests, measures=frozenset(measures))
+    lines = tuple(_line(template, found) for template in templates)
     generator = _generator(found, processes=processes, cpu_warning=cpu_warning)
     return Summary(
         suite=suite.name,
@@ -213,20 +216,20 @@ def summed_up(
     )
 
 
-def _line(ask: Ask, found: Mapping[tuple[str, str], Row]) -> Line:
+def _line(template: RequestTemplate, found: Mapping[tuple[str, str], Row]) -> Line:
     def rows(*kinds: str) -> list[Row]:
-        return [found[kind, ask.name] for kind in kinds if (kind, ask.name) in found]
+        return [found[kind, template.name] for kind in kinds if (kind, template.name) in found]
 
     sent = rows(*REQUEST_KINDS)
     return Line(
-        name=ask.name,
+        name=template.name,
         requests=sum(row.count for row in sent),
         failures=sum(row.failures for row in sent),
         tokens=sum(row.size for row in rows(SPEED)),
         ttft=_spread(rows(TTFT)),
         itl=_spread(rows(ITL)),
-        # Lists and vectors are no row of E2E, which is about answers of tokens: theirs is that of the request.
-        e2e=_spread(rows(E2E) if ask.generates else sent),
+        # Lists and vectors have no row E2E, which is about generated tokens: theirs is the time of the request.
+        e2e=_spread(rows(E2E) if template.generates else sent),
         tokens_per_second=_spread(rows(SPEED)),
     )
 
@@ -244,15 +247,35 @@ def _generator(found: Mapping[tuple[str, str], Row], *, processes: int, cpu_warn
 
 
 def _spread(rows: list[Row]) -> Spread:
-    histogram = merged(row.histogram for row in rows)
+    histogram = merge_histograms(row.histogram for row in rows)
     count = sum(histogram.values())
     return Spread(
         count=count,
         mean=_short(sum(row.total for row in rows) / count) if count else None,
         max=_short(max(row.most for row in rows)) if count else None,
-        **{name: quantile(histogram, share) for name, share in _QUANTILES.items()},
+        **{name: compute_quantile(histogram, share) for name, share in _QUANTILES.items()},
     )
 
 
 def _short(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
+
+
+def rank_verdict(server: Server) -> tuple[bool, float]:
+    """Return how bad a verdict is, for comparison with others."""
+    return server.state == "late", server.recent_p99_ms or 0.0
+
+
+def add_worst_verdict(at_end: Server, worst: Server | None, after: float) -> Server:
+    """Add the worst verdict of the run to the one at its end, if that is much better.
+
+    Args:
+        at_end: The last verdict.
+        worst: The worst verdict before.
+        after: When that was read; s.
+    """
+    if worst is None or worst.state != "late":
+        return at_end
+    if at_end.state == "late" and rank_verdict(worst)[1] < _WORSE * rank_verdict(at_end)[1]:
+        return at_end
+    return msgspec.structs.replace(at_end, worst_text=worst.text, worst_after_seconds=round(after, 1))

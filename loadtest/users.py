@@ -1,8 +1,8 @@
-"""The users: one for each endpoint, one who asks them all, and one who is the open model.
+"""Locust user classes: one for each endpoint, one for all of them, and one for the open model.
 
 Decisions:
-* Users of the closed model ask, read the whole answer, pause and ask again, so a slow server is asked less.
-* `ArrivalsUser` stands for no person: it lets requests arrive at a rate, each in a greenlet of its own.
+* Users of the closed model send a request, read the whole response and pause, so a slow server gets fewer requests.
+* `ArrivalsUser` is not a person: it sends requests at a rate, each in a greenlet of its own.
 """
 
 import random
@@ -17,53 +17,52 @@ from locust import FastHttpUser, task
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_STOPPING
 
-from loadtest.answers import BrokenAnswerError
-from loadtest.arrivals import instants
-from loadtest.asking import Asker
-from loadtest.endpoints import ENDPOINTS, Ask, asks
+from loadtest.client import ApiClient
+from loadtest.endpoints import ENDPOINTS, RequestTemplate, build_requests
+from loadtest.response_checks import BrokenResponseError
 from loadtest.rows import record_lag
 from loadtest.settings import Settings
-from loadtest.suites import Suite
+from loadtest.suites import Suite, generate_arrivals
 
 
 class ClosedUser(FastHttpUser):
-    """Asks in turn what it is to ask, beginning anywhere.
+    """Sends its requests in turn, beginning with a random one.
 
     Attributes:
-        settings: Of the run.
-        plan: The suite; None without one.
-        asks: What is asked.
+        settings: Settings of the run.
+        suite: The suite; None without one.
+        requests: The requests to send.
     """
 
     abstract = True
     settings: Settings
-    plan: Suite | None = None
-    asks: tuple[Ask, ...] = ()
+    suite: Suite | None = None
+    requests: tuple[RequestTemplate, ...] = ()
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._asker = Asker(self.client, environment)
-        self._order = self._turns()
-        think = self.settings.think if self.plan is None else self.plan.think
+        self._api = ApiClient(self.client, environment)
+        self._order = self._iter_requests()
+        think = self.settings.think if self.suite is None else self.suite.think
         self._think = 1.0 if think is None else think
 
-    def _turns(self) -> Iterator[Ask]:
-        iterations = self.plan.iterations if self.plan is not None else None
+    def _iter_requests(self) -> Iterator[RequestTemplate]:
+        iterations = self.suite.iterations if self.suite is not None else None
         if iterations is not None:
-            yield from self.asks * iterations
+            yield from self.requests * iterations
             return
-        start = random.randrange(len(self.asks))
+        start = random.randrange(len(self.requests))
         while True:
-            yield from self.asks[start:]
-            yield from self.asks[:start]
+            yield from self.requests[start:]
+            yield from self.requests[:start]
 
     @task
-    def go_on(self) -> None:
-        """Ask, pause, ask, until there is nothing to ask or the user is to stop."""
-        # NOTE: pauses are not left to Locust: a user whom it finds waiting is killed, and one who has just begun to
-        # ask by then would be killed in mid-request.
-        for ask in self._order:
-            self._asker.ask(ask)
+    def run_requests(self) -> None:
+        """Send requests with pauses between them, until there are no more or the user is to stop."""
+        # NOTE: pauses are not left to Locust: it kills users that it finds waiting, and one that has just sent a
+        # request by then would be killed in mid-request.
+        for request in self._order:
+            self._api.send(request)
             if self._state != LOCUST_STATE_STOPPING:
                 gevent.sleep(self._think * random.uniform(0.5, 1.5))
             if self._state == LOCUST_STATE_STOPPING:
@@ -72,91 +71,88 @@ class ClosedUser(FastHttpUser):
 
 
 class ArrivalsUser(FastHttpUser):
-    """Lets requests arrive at its share of the rate, whatever becomes of those before."""
+    """Sends requests at its share of the rate, whether or not earlier ones have finished."""
 
     abstract = True
     settings: Settings
-    plan: Suite | None = None
-    asks: tuple[Ask, ...] = ()
+    suite: Suite | None = None
+    requests: tuple[RequestTemplate, ...] = ()
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._asker = Asker(self.client, environment)
-        self._under_way = Pool()
+        self._api = ApiClient(self.client, environment)
+        self._in_flight = Pool()
 
     @task
     def generate(self) -> None:
-        """Generate until the plan is over, then wait for what is under way."""
+        """Send requests until the suite is over, then wait for those in flight."""
         try:
             self._generate()
-            self._under_way.join(timeout=self.settings.drain)
+            self._in_flight.join(timeout=self.settings.drain)
         finally:
-            self._under_way.kill()
+            self._in_flight.kill()
         raise StopUser
 
     def _generate(self) -> None:
         stats = self.environment.stats
         poisson = self.settings.arrivals == "poisson"
         begin = time.perf_counter()
-        turn = random.randrange(len(self.asks))
-        for instant in instants(self._rate(), poisson=poisson, dice=random.Random()):
+        place = random.randrange(len(self.requests))
+        for instant in generate_arrivals(self._rate(), poisson=poisson, rng=random.Random()):
             due = begin + instant
             early = due - time.perf_counter()
-            # PERF: also when late, so that answers are read between arrivals.
+            # PERF: also when late, so that responses are read between arrivals.
             gevent.sleep(max(early, 0))
             if self._state == LOCUST_STATE_STOPPING:
                 return
             record_lag(stats, max(0.0, time.perf_counter() - due) * 1000)
-            turn += 1
-            self._arrive(self.asks[turn % len(self.asks)], due)
+            place += 1
+            self._spawn(self.requests[place % len(self.requests)], due)
 
-    def _arrive(self, ask: Ask, due: float) -> None:
-        if len(self._under_way) < self.settings.max_outstanding:
-            self._under_way.spawn(self._asker.ask, ask, due)
+    def _spawn(self, request: RequestTemplate, due: float) -> None:
+        if len(self._in_flight) < self.settings.max_outstanding:
+            self._in_flight.spawn(self._api.send, request, due)
             return
-        self._asker.failed(ask, BrokenAnswerError("not sent: too many requests under way"), None)
+        self._api.record_failure(request, BrokenResponseError("not sent: too many requests in flight"), None)
 
     def _rate(self) -> Callable[[float], float | None]:
         share = 1 / self.settings.processes
-        if self.plan is not None:
-            level = self.plan.level
+        if self.suite is not None:
+            level = self.suite.level
             return lambda elapsed: None if (rate := level(elapsed)) is None else rate * share
         rate = (self.settings.rate or 1.0) * share
         return lambda _: rate
 
 
-def users(settings: Settings, plan: Suite | None) -> dict[str, type[FastHttpUser]]:
-    """Make the classes of users, by their names.
+def build_user_classes(settings: Settings, suite: Suite | None) -> dict[str, type[FastHttpUser]]:
+    """Return the user classes, by name.
 
     Args:
-        settings: Of the run.
-        plan: The suite, if there is one.
+        settings: Settings of the run.
+        suite: The suite, if there is one.
     """
+    requests = build_requests(settings)
     common = {
         "abstract": False,
         "settings": settings,
-        "plan": plan,
+        "suite": suite,
         "network_timeout": settings.timeout,
         "connection_timeout": min(settings.timeout, 30.0),
+        "requests": requests,
     }
-    every = asks(settings)
-    if plan is not None and plan.is_open:
-        fields = {**common, "asks": every, "concurrency": settings.max_outstanding}
-        return {"ArrivalsUser": type("ArrivalsUser", (ArrivalsUser,), fields)}
-    found = {"MixedUser": type("MixedUser", (ClosedUser,), {**common, "asks": every})}
-    if plan is None:
-        # By hand all can be had by name: `locust -f … ChatUser`.
+    arrivals = type("ArrivalsUser", (ArrivalsUser,), {**common, "concurrency": settings.max_outstanding})
+    if suite is not None and suite.is_open:
+        return {"ArrivalsUser": arrivals}
+    found = {"MixedUser": type("MixedUser", (ClosedUser,), common)}
+    if suite is None:
+        # Without a suite all can be chosen by name: `locust -f … ChatUser`.
         if settings.rate is not None:
-            fields = {**common, "asks": every, "concurrency": settings.max_outstanding}
-            found["ArrivalsUser"] = type("ArrivalsUser", (ArrivalsUser,), fields)
+            found["ArrivalsUser"] = arrivals
         for endpoint in ENDPOINTS:
             name = f"{_NAMES.get(endpoint, endpoint.capitalize())}User"
-            found[name] = type(name, (ClosedUser,), {**common, "asks": _asks_of(settings, endpoint)})
+            own = build_requests(msgspec.structs.replace(settings, endpoints=(endpoint,)))
+            found[name] = type(name, (ClosedUser,), {**common, "requests": own})
     return found
 
 
 _NAMES = {"openresponses": "OpenResponses"}
-
-
-def _asks_of(settings: Settings, endpoint: str) -> tuple[Ask, ...]:
-    return asks(msgspec.structs.replace(settings, endpoints=(endpoint,)))

@@ -1,4 +1,4 @@
-"""What a simulator on this machine can take: the program of `scripts/bench`.
+"""Benchmarks of a simulator on this machine: the program of `scripts/bench`; start reading at `sweep`.
 
 It starts servers as users do, over the command line, and measures them from outside: nothing of llmsim is imported.
 """

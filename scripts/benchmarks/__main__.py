@@ -13,11 +13,9 @@ import msgspec
 from rich.console import Console
 
 from . import chart, clients, machine, markdown, report
-from .asking import ENDPOINTS, Endpoint, endpoint
-from .comparison import ratios
-from .problems import BenchError
-from .results import Closed, Headroom, Paced, Results, best_closed, best_paced
-from .sweep import Plan, Sweep, stolen_ticks
+from .endpoints import PATHS, BenchError, Endpoint, parse_endpoint
+from .results import Closed, Headroom, Paced, Results, compare, find_best_closed, find_best_paced
+from .sweep import Plan, Sweep, read_stolen_ticks
 
 PARTS = ("throughput", "streams", "pacing", "start-up")
 
@@ -25,14 +23,14 @@ _EPILOG = """\b
 Parts:
   throughput   unstreamed replies of 16 tokens: requests/s, time of a reply
   streams      streamed replies of 100 tokens, sent at once: streams/s, tokens/s
-  pacing       streams held open at a constant pace: how late tokens arrive, how much
+  pacing       open streams at a constant pace: how late tokens arrive, how much
                later than planned replies end, memory of a stream
-  start-up     from the start of the process to its first answer
+  start-up     from the start of the process to its first reply
 
 \b
 Examples:
   scripts/bench                                 all parts, two to three minutes
-  scripts/bench --quick                         all parts, some 20 seconds: does it run?
+  scripts/bench --quick                         all parts in some 20 seconds, as a check
   scripts/bench pacing --streams 1000,2000 --seconds 20
   scripts/bench streams --tokens 10,100,1000    what longer replies cost
   scripts/bench throughput --against aimock=http://127.0.0.1:4010/v1
@@ -51,13 +49,13 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
-        """Read it."""
+        """Parse the list."""
         try:
             numbers = tuple(int(word) for word in str(value).split(","))
         except ValueError:
             numbers = ()
         if not numbers or min(numbers) < 1:
-            self.fail(f"{value!r} is no list like 1,8,32", param, ctx)
+            self.fail(f"{value!r} is not a list like 1,8,32", param, ctx)
         return numbers
 
 
@@ -78,7 +76,7 @@ def _default_workers() -> tuple[int, ...]:
 @click.option(
     "--streams",
     type=Numbers(),
-    help="Open streams of pacing, until two rows fail. [default: 250,500,1000,1500,2000,2500,3000]",
+    help="Open streams of pacing; it ends when two rows fail. [default: 250,500,1000,1500,2000,2500,3000]",
 )
 @click.option(
     "--tokens", type=Numbers(), help="Length of streamed replies; pacing takes the first. [default: 100]"
@@ -96,38 +94,44 @@ def _default_workers() -> tuple[int, ...]:
 @click.option(
     "--seconds", type=click.FloatRange(0.2), help="Length of a row, after the warm-up. [default: 3]"
 )
-@click.option("--model", default="gpt-4o", show_default=True, help="Model that is asked for.")
+@click.option("--model", default="gpt-4o", show_default=True, help="Model of the requests.")
 @click.option(
     "--path",
     default="/openai/v1/chat/completions",
     show_default=True,
-    help="Endpoint of llmsim that is measured.",
+    help="Path of llmsim's endpoint.",
 )
 @click.option(
     "--against",
     multiple=True,
     metavar="NAME=URL",
-    help="Measure this OpenAI-compatible server too; may be repeated. In pacing only when that is named, as the server "
+    help="Measure this OpenAI-compatible server too; repeatable. In pacing only if that is named, because the server "
     "must have the same --ttft and --gap.",
 )
 @click.option(
     "--client",
-    type=click.Choice(("auto", "compiled", "portable")),
+    type=click.Choice(("auto", "compiled")),
     default="auto",
     show_default=True,
-    help="auto: wrk for throughput if it is installed, and client.c, or the one in Python where there is no compiler.",
+    help="auto: wrk for throughput if it is installed, else client.c; compiled: client.c for all parts.",
 )
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the results there."
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the results to this file.",
 )
 @click.option(
-    "--chart", "chart_file", type=click.Path(path_type=Path, dir_okay=False), help="Draw them there, as SVG."
+    "--chart",
+    "chart_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a chart to this file, as SVG.",
 )
 @click.option(
     "--markdown",
     "page",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Put the tables into this page, between its lines <!-- bench --> and <!-- /bench -->.",
+    help="Write the tables into this page, between its lines <!-- bench --> and <!-- /bench -->.",
 )
 def main(
     parts: tuple[str, ...],
@@ -147,18 +151,19 @@ def main(
     chart_file: Path | None,
     page: Path | None,
 ) -> None:
-    """Measure what a simulator on this machine can take: all parts, or those that are named."""
-    if page is not None and not markdown.has_place(page.read_text(encoding="utf-8")):
+    """Measure how much load a simulator on this machine can take: all parts, or those that are named."""
+    if page is not None and not markdown.has_markers(page.read_text(encoding="utf-8")):
         raise click.BadParameter(
             f"{page} has no line {markdown.BEGIN} before {markdown.END}", param_hint="--markdown"
         )
     try:
-        peers = tuple(_peer(word) for word in against)
-        if not path.endswith(ENDPOINTS):
+        peers = tuple(_parse_peer(word) for word in against)
+        if not path.endswith(PATHS):
             raise click.BadParameter(
-                f"{path} does not end with one of {', '.join(ENDPOINTS)}", param_hint="--path"
+                f"{path} does not end with one of {', '.join(PATHS)}", param_hint="--path"
             )
-        console, chosen = Console(stderr=True, highlight=False), _client(client)
+        console = Console(stderr=True, highlight=False)
+        compiled = clients.compile_client()
         plan = Plan(
             model=model,
             path=path,
@@ -173,47 +178,39 @@ def main(
             peers=peers,
             wrk=client == "auto" and shutil.which("wrk") is not None,
         )
-        results = _measure(plan, chosen, parts, lambda doing: console.print(f"[dim]{doing}[/dim]"))
+        results = _measure(plan, compiled, parts, lambda step: console.print(f"[dim]{step}[/dim]"))
     except BenchError as problem:
-        raise click.ClickException(str(problem)) from None
-    report.show(results, Console(width=None if sys.stdout.isatty() else 120))
+        click.echo(f"Error: {problem}", err=True)
+        sys.exit(problem.exit_code)
+    report.print_report(results, Console(width=None if sys.stdout.isatty() else 120))
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
     if chart_file is not None:
-        chart_file.write_text(chart.svg(results), encoding="utf-8")
+        chart_file.write_text(chart.render_svg(results), encoding="utf-8")
     if page is not None:
-        page.write_text(markdown.put(page.read_text(encoding="utf-8"), results), encoding="utf-8")
+        page.write_text(markdown.replace_tables(page.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
-def _peer(word: str) -> Endpoint:
+def _parse_peer(word: str) -> Endpoint:
     name, _, url = word.partition("=")
     if not name or not url:
         raise click.BadParameter(
             f"{word}: write NAME=URL, as aimock=http://127.0.0.1:4010/v1", param_hint="--against"
         )
-    return endpoint(name, url)
-
-
-def _client(wanted: str) -> clients.Client:
-    if wanted == "portable":
-        return clients.portable()
-    if wanted == "auto" and clients.compiler() is None:
-        click.echo("No C compiler: measuring with the slower client in Python.", err=True)
-        return clients.portable()
-    return clients.compiled()
+    return parse_endpoint(name, url)
 
 
 def _measure(
-    plan: Plan, client: clients.Client, named: tuple[str, ...], tell: Callable[[str], None]
+    plan: Plan, client: clients.Client, named: tuple[str, ...], on_progress: Callable[[str], None]
 ) -> Results:
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     parts = named or PARTS
     taken_at = datetime.now(UTC).isoformat(timespec="seconds")
-    who = f"wrk (throughput), {client.name}" if plan.wrk else client.name
-    where = machine.describe(version=_version(), client=who)
-    sweep, stolen = Sweep(plan, client, tell), stolen_ticks()
-    sweep.look_for_peers(streamed="streams" in parts or "pacing" in named)
+    names = f"wrk (throughput), {client.name}" if plan.wrk else client.name
+    described = machine.describe_machine(version=_read_version(), client=names)
+    sweep, stolen = Sweep(plan, client, on_progress), read_stolen_ticks()
+    sweep.check_peers(streamed="streams" in parts or "pacing" in named)
 
     closed: list[Closed] = []
     paced: list[Paced] = []
@@ -222,18 +219,22 @@ def _measure(
         if part in parts:
             closed += rows()
             tokens = plan.tokens[0] if part == "streams" else None
-            if best := best_closed(tuple(closed), part, tokens=tokens):
+            # The client's limit matters most where it may be the reason why no row can be quoted.
+            best = find_best_closed(tuple(closed), part, tokens=tokens) or find_best_closed(
+                tuple(closed), part, tokens=tokens, workers=plan.workers[0], quotable=False
+            )
+            if best is not None and best.requests_per_second:
                 headroom.append(sweep.closed_headroom(best))
     if "pacing" in parts:
         paced += sweep.pacing(peers="pacing" in named)
-        if held := best_paced(tuple(paced)):
+        if held := find_best_paced(tuple(paced)):
             headroom.append(sweep.paced_headroom(held))
     start_up = tuple(sweep.start_up()) if "start-up" in parts else ()
-    ticks = stolen_ticks()
+    ticks = read_stolen_ticks()
     return Results(
         taken_at=taken_at,
-        command=_command(sys.argv[1:]),
-        machine=where,
+        command=_format_command(sys.argv[1:]),
+        machine=described,
         seconds=plan.seconds,
         pace_ms=(plan.ttft * 1000, plan.gap * 1000),
         reply_tokens=plan.tokens[0],
@@ -241,13 +242,13 @@ def _measure(
         paced=tuple(paced),
         start_up=tuple(round(seconds, 3) for seconds in start_up),
         headroom=tuple(headroom),
-        ratios=ratios(tuple(closed), tuple(paced), tokens=plan.tokens[0]),
+        ratios=compare(tuple(closed), tuple(paced), tokens=plan.tokens[0]),
         stolen=round((ticks[0] - stolen[0]) / max(1, ticks[1] - stolen[1]), 4),
     )
 
 
-def _command(words: list[str]) -> str:
-    """Give the command that measures the same; where its results went is nobody else's business."""
+def _format_command(words: list[str]) -> str:
+    """Return the command line without the files that results are written to."""
     kept = ["scripts/bench"]
     rest = iter(words)
     for word in rest:
@@ -259,8 +260,8 @@ def _command(words: list[str]) -> str:
     return shlex.join(kept)
 
 
-def _version() -> str:
-    """Read the version of the checkout that is measured."""
+def _read_version() -> str:
+    """Return the version of the checkout that is measured."""
     text = (machine.ROOT / "llmsim" / "__init__.py").read_text(encoding="utf-8")
     return text.partition('__version__ = "')[2].partition('"')[0]
 

@@ -1,8 +1,8 @@
-"""The results as a drawing: one SVG of up to four panels, without a library.
+"""The results as a chart: one SVG of up to four panels, without a library.
 
 Decisions:
-* Each point bears its figures as a title, which a browser shows under the pointer: the drawing has all the data.
-* The background is white and drawn, so that it can be read in a dark page as well.
+* Each point has its figures as a title, which a browser shows under the pointer: the chart has all the data.
+* The background is drawn in white, so that the chart can be read in a dark page as well.
 """
 
 import math
@@ -10,10 +10,10 @@ from html import escape
 
 import msgspec
 
-from .report import CAVEAT, milliseconds, quotable
+from .report import CAVEAT, format_headline, format_milliseconds
 from .results import MOST_LATE_MS, Results
 
-# Okabe and Ito's colours, which the colour-blind can tell apart.
+# Okabe and Ito's colours, which colour-blind people can distinguish.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
 _WIDTH, _PLOT, _TOP, _BOTTOM = 560, 228, 64, 52
 _LEFT_MARGIN, _RIGHT_MARGIN, _UPPER_MARGIN, _LOWER_MARGIN, _LEGEND_LINE = 74, 24, 44, 66, 19
@@ -33,7 +33,7 @@ text { font-family: system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #
 
 
 class Point(msgspec.Struct, frozen=True):
-    """One measurement: where it is drawn, and what it says."""
+    """One measurement: its position and its title."""
 
     x: float
     y: float
@@ -41,7 +41,7 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Points that a line joins."""
+    """Points joined by a line."""
 
     name: str
     points: tuple[Point, ...]
@@ -53,13 +53,13 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     """One diagram.
 
     Attributes:
-        title: Above it.
-        x: What is to the right, with its unit.
-        y: What is upwards, with its unit.
+        title: Its title.
+        x: Label of the horizontal axis, with its unit.
+        y: Label of the vertical axis, with its unit.
         series: The lines.
-        doubling: Whether each doubling of x is a step, and the points' x are the ticks; else both begin at 0.
-        decades: Whether each factor of ten of y is a step.
-        limit: A line across, and what it says.
+        doubling: Whether the x axis is logarithmic with the points' x as ticks; else linear from 0.
+        decades: Whether the y axis is logarithmic with powers of ten as ticks; else linear from 0.
+        limit: A horizontal line, and its label.
     """
 
     title: str
@@ -71,8 +71,8 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     limit: tuple[float, str] | None = None
 
 
-def ticks(most: float, *, about: int = 5) -> list[float]:
-    """Give round numbers from 0 to the first one that is not below `most`."""
+def round_ticks(most: float, *, about: int = 5) -> list[float]:
+    """Return round numbers from 0 to the first one that is not below `most`."""
     most = most if most > 0 else 1.0
     rough = most / about
     power = 10 ** math.floor(math.log10(rough))
@@ -80,8 +80,8 @@ def ticks(most: float, *, about: int = 5) -> list[float]:
     return [step * number for number in range(math.ceil(most / step - 1e-9) + 1)]
 
 
-def short(value: float) -> str:
-    """Write a number on an axis: 12k, 1.5M."""
+def format_tick(value: float) -> str:
+    """Format a number on an axis: 12k, 1.5M."""
     for unit, suffix in ((1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:g}{suffix}"
@@ -89,12 +89,12 @@ def short(value: float) -> str:
 
 
 class _Axis:
-    """Where values lie along a length."""
+    """Maps values to positions."""
 
     def __init__(self, values: list[float], start: float, end: float, kind: str) -> None:
         self._kind = kind
         if kind == "linear":
-            self.ticks = ticks(max(values, default=1))
+            self.ticks = round_ticks(max(values, default=1))
         elif kind == "doubling":
             self.ticks = sorted(set(values)) or [1]
         else:
@@ -112,7 +112,7 @@ class _Axis:
         return value if self._kind == "linear" else math.log10(value)
 
     def at(self, value: float) -> float:
-        """Give the place of a value."""
+        """Return the position of a value."""
         return self._start + (self._scaled(value) - self._first) * self._slope
 
 
@@ -134,13 +134,13 @@ def _draw(panel: Panel, left: float, top: float) -> list[str]:
     for tick in up.ticks:
         y = up.at(tick)
         drawn.append(f'<line x1="{begin:.1f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}" class="grid"/>')
-        drawn.append(_text(begin - 8, y + 4, short(tick), "tick", "end"))
+        drawn.append(_text(begin - 8, y + 4, format_tick(tick), "tick", "end"))
     for tick in across.ticks:
         x = across.at(tick)
         drawn.append(
             f'<line x1="{x:.1f}" y1="{bottom:.1f}" x2="{x:.1f}" y2="{bottom + 5:.1f}" class="axis"/>'
         )
-        drawn.append(_text(x, bottom + 19, short(tick), "tick"))
+        drawn.append(_text(x, bottom + 19, format_tick(tick), "tick"))
     drawn.append(
         f'<line x1="{begin:.1f}" y1="{bottom:.1f}" x2="{right:.1f}" y2="{bottom:.1f}" class="axis"/>'
     )
@@ -173,7 +173,7 @@ def _line(series: Series, across: _Axis, up: _Axis) -> list[str]:
 
 
 def _legend_lines(panel: Panel) -> list[list[Series]]:
-    """Divide a legend into lines that fit below the panel."""
+    """Split a legend into lines that fit below the panel."""
     lines: list[list[Series]] = [[]]
     for series in panel.series:
         width = sum(map(_legend_width, [*lines[-1], series]))
@@ -217,7 +217,7 @@ def _closed_panel(results: Results, part: str) -> Panel | None:
         name = _name(row.target, row.workers) + (f", {row.tokens:g} tokens" if streamed and several else "")
         y = row.tokens_per_second if streamed else row.requests_per_second
         rate = f"{row.requests_per_second:,.0f} {'streams/s' if streamed else 'requests/s'}"
-        title = f"{row.connections} connections, {rate}, p99 {milliseconds(row.p99_ms)} ms"
+        title = f"{row.connections} connections, {rate}, p99 {format_milliseconds(row.p99_ms)} ms"
         lines.setdefault(name, []).append(Point(row.connections, y or 0.0, title))
     if not rows:
         return None
@@ -245,12 +245,12 @@ def _paced_panels(results: Results) -> list[Panel]:
                         Point(
                             row.streams,
                             value,
-                            f"{row.streams:,} streams, {quantile} {milliseconds(value)} ms",
+                            f"{row.streams:,} streams, {quantile} {format_milliseconds(value)} ms",
                         )
                     )
             if points:
                 late.append(Series(f"{name}, {quantile}", tuple(points), dashed, colour))
-        came = [
+        arrived = [
             Point(
                 row.streams,
                 row.tokens_per_second,
@@ -258,7 +258,7 @@ def _paced_panels(results: Results) -> list[Panel]:
             )
             for row in rows
         ]
-        rates.append(Series(name, tuple(came), colour=colour))
+        rates.append(Series(name, tuple(arrived), colour=colour))
     if not late:
         return []
     offered = {row.streams: row.offered for row in results.paced}
@@ -280,8 +280,8 @@ def _paced_panels(results: Results) -> list[Panel]:
     ]
 
 
-def svg(results: Results) -> str:
-    """Draw the results."""
+def render_svg(results: Results) -> str:
+    """Return the results as SVG."""
     closed = (_closed_panel(results, part) for part in ("throughput", "streams"))
     panels = [panel for panel in closed if panel] + _paced_panels(results)
     columns = min(2, max(1, len(panels)))
@@ -295,13 +295,13 @@ def svg(results: Results) -> str:
     drawn = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
         _STYLE,
-        f"<title>{escape(quotable(results))}</title>",
+        f"<title>{escape(format_headline(results))}</title>",
         f'<rect width="{width}" height="{height}" fill="white"/>',
         _text(24, 30, title, "head", "start"),
         _text(24, 50, under, "note", "start"),
     ]
     for place, panel in enumerate(panels):
         drawn += _draw(panel, 10 + place % columns * _WIDTH, _TOP + place // columns * panel_height)
-    drawn.append(_text(24, height - 34, quotable(results).partition(": ")[2], "note", "start"))
+    drawn.append(_text(24, height - 34, format_headline(results).partition(": ")[2], "note", "start"))
     drawn.append(_text(24, height - 16, CAVEAT, "note", "start"))
     return "\n".join([*drawn, "</svg>\n"])

@@ -1,19 +1,17 @@
-/* The load client of scripts/bench, and a trivial server that shows how much the client could take.
+/* The load client of scripts/bench, and a trivial server that shows how much the client could handle.
  *
  *   client load  host= port= request=FILE connections= seconds= [warmup=] [ramp=] [ttft_us= gap_us=] [tokens=] [mark=]
  *   client serve port= frames=FILE [ttft_us= gap_us=]
  *   client bucket VALUE...
  *
- * `portable_client.py` is the same program in Python, for machines without a compiler: change both.
- *
  * Decisions:
  * - One thread, one core, epoll: the server under test has the other cores to itself.
  * - Closed loop: each connection sends its next request when it has the last reply, so `connections` replies are open
- *   at any time. The request's bytes come from a file; the client knows of HTTP what it takes to find a reply's end.
- * - A token is an event that has `mark` (say "content":) followed by a string that is not empty.
+ *   at any time. The request's bytes come from a file; the client knows just enough HTTP to find the end of a reply.
+ * - A token is an event that has `mark` (like "content":) followed by a string that is not empty.
  * - Lateness is arrival minus (request sent + ttft + k * gap), with the clock read after each recv(). Tokens that
- *   were due within the window and have not come by its end count with the lateness that they have then: a server that
- *   stops answering must not look punctual.
+ *   were due within the window and have not arrived by its end count with the lateness that they have then: a server
+ *   that stops responding must not look punctual.
  * - Only what happens within the window counts; the warm-up and the ramp before it do not.
  * - Histograms are log-linear, in microseconds: exact below 128, then 64 buckets for each doubling (1.6 %). */
 #define _GNU_SOURCE
@@ -37,7 +35,7 @@
 #include <unistd.h>
 
 #define SECOND 1000000000LL
-#define PATIENCE (10 * SECOND) /* without a byte for so long, a request has failed */
+#define TIMEOUT (10 * SECOND) /* a request without a byte for so long has failed */
 #define BUCKETS (64 * 37)
 #define READ_SIZE (256 * 1024)
 
@@ -133,7 +131,7 @@ enum { DOWN, CONNECTING, SENDING, HEAD, SIZED, CHUNK_SIZE, CHUNK_DATA, CHUNK_END
 typedef struct {
     int fd, state;
     int64_t start_at;   /* when DOWN: when to connect */
-    int64_t sent, heard; /* when the request left, and the last byte came */
+    int64_t sent, last_byte; /* when the request was sent, and the last byte arrived */
     size_t written;
     int64_t remaining; /* of the chunk or of the body */
     int line;          /* characters of the trailer line so far */
@@ -149,12 +147,12 @@ static struct {
     size_t request_length;
     const char *mark;
     size_t mark_length;
-    long expected; /* tokens; 0 if any number will do */
+    long expected; /* tokens; 0 for any number */
     bool planned;
     int64_t ttft, gap;
     int64_t from, until; /* the window */
     int epoll;
-    long down; /* connections that are to be made */
+    long down; /* connections to open */
 } load;
 
 static struct {
@@ -165,12 +163,12 @@ static struct {
 
 static bool counts(int64_t t) { return t >= load.from && t < load.until; }
 
-static void watch(Connection *c, uint32_t what, int operation) {
+static void set_events(Connection *c, uint32_t what, int operation) {
     struct epoll_event event = {.events = what, .data.ptr = c};
     if (epoll_ctl(load.epoll, operation, c->fd, &event)) fail("epoll_ctl");
 }
 
-static void hang_up(Connection *c, int64_t start_at) {
+static void close_connection(Connection *c, int64_t start_at) {
     if (c->fd >= 0) close(c->fd);
     if (c->state != DOWN) load.down++;
     c->fd = -1;
@@ -179,12 +177,12 @@ static void hang_up(Connection *c, int64_t start_at) {
     c->part_length = 0;
 }
 
-static void lose(Connection *c, int64_t *kind, int64_t t) {
+static void fail_request(Connection *c, int64_t *kind, int64_t t) {
     if (counts(t)) ++*kind;
-    hang_up(c, t + SECOND / 50);
+    close_connection(c, t + SECOND / 50);
 }
 
-static void keep(Connection *c, const char *data, size_t length) {
+static void append_partial(Connection *c, const char *data, size_t length) {
     if (c->part_length + length > c->part_capacity) {
         c->part_capacity = (c->part_length + length) * 2;
         c->part = realloc(c->part, c->part_capacity);
@@ -194,43 +192,43 @@ static void keep(Connection *c, const char *data, size_t length) {
     c->part_length += length;
 }
 
-static void push(Connection *c) {
-    if (!c->written) c->sent = c->heard = now();
+static void write_request(Connection *c) {
+    if (!c->written) c->sent = c->last_byte = now();
     ssize_t n = send(c->fd, load.request + c->written, load.request_length - c->written, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN) {
-        lose(c, &seen.broken, now());
+        fail_request(c, &seen.broken, now());
         return;
     }
     if (n > 0) c->written += (size_t)n;
     bool all = c->written == load.request_length;
-    if (!all || c->state == CONNECTING) watch(c, all ? EPOLLIN : EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
-    else if (c->state == SENDING) watch(c, EPOLLIN, EPOLL_CTL_MOD);
+    if (!all || c->state == CONNECTING) set_events(c, all ? EPOLLIN : EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
+    else if (c->state == SENDING) set_events(c, EPOLLIN, EPOLL_CTL_MOD);
     c->state = all ? HEAD : SENDING;
 }
 
-static void ask(Connection *c) {
+static void send_request(Connection *c) {
     c->written = 0;
     c->tokens = 0;
     c->part_length = 0;
-    push(c);
+    write_request(c);
 }
 
-static void dial(Connection *c) {
+static void open_connection(Connection *c) {
     c->fd = socket(load.address->ai_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (c->fd < 0) fail("socket");
     int on = 1;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->state = CONNECTING;
     load.down--;
-    c->heard = now();
+    c->last_byte = now();
     if (connect(c->fd, load.address->ai_addr, load.address->ai_addrlen) && errno != EINPROGRESS) {
-        lose(c, &seen.connect, c->heard);
+        fail_request(c, &seen.connect, c->last_byte);
         return;
     }
-    watch(c, EPOLLOUT, EPOLL_CTL_ADD);
+    set_events(c, EPOLLOUT, EPOLL_CTL_ADD);
 }
 
-static void finish(Connection *c, int64_t t) {
+static void finish_reply(Connection *c, int64_t t) {
     if (counts(t)) {
         if (!c->ok) seen.status++;
         else if (load.expected && c->tokens != load.expected) seen.length++;
@@ -239,11 +237,11 @@ static void finish(Connection *c, int64_t t) {
             observe(&seen.latency, t - c->sent);
         }
     }
-    if (c->close) hang_up(c, t);
-    else ask(c);
+    if (c->close) close_connection(c, t);
+    else send_request(c);
 }
 
-static void token(Connection *c, int64_t t) {
+static void count_token(Connection *c, int64_t t) {
     int64_t k = c->tokens++;
     if (!counts(t)) return;
     seen.tokens++;
@@ -256,20 +254,20 @@ static void token(Connection *c, int64_t t) {
     }
 }
 
-static void event(Connection *c, const char *data, size_t length, int64_t t) {
+static void parse_event(Connection *c, const char *data, size_t length, int64_t t) {
     const char *end = data + length, *at = memmem(data, length, load.mark, load.mark_length);
     if (!at) return;
     at += load.mark_length;
     while (at < end && *at == ' ') at++;
-    if (at + 1 < end && at[0] == '"' && at[1] != '"') token(c, t);
+    if (at + 1 < end && at[0] == '"' && at[1] != '"') count_token(c, t);
 }
 
-/* Takes bytes of a body apart into events, each ended by an empty line. */
-static void body(Connection *c, const char *data, size_t length, int64_t t) {
+/* Splits bytes of a body into events, each ended by an empty line. */
+static void parse_body(Connection *c, const char *data, size_t length, int64_t t) {
     if (counts(t)) seen.bytes += (int64_t)length;
     if (!c->events) return;
     if (c->part_length) {
-        keep(c, data, length);
+        append_partial(c, data, length);
         data = c->part;
         length = c->part_length;
     }
@@ -278,27 +276,27 @@ static void body(Connection *c, const char *data, size_t length, int64_t t) {
         at++;
         size_t skip = at < end && *at == '\n' ? 1 : at + 1 < end && at[0] == '\r' && at[1] == '\n' ? 2 : 0;
         if (!skip) continue;
-        event(c, from, (size_t)(at - from), t);
+        parse_event(c, from, (size_t)(at - from), t);
         from = at += skip;
     }
     c->part_length = 0;
-    if (from < end) keep(c, from, (size_t)(end - from));
+    if (from < end) append_partial(c, from, (size_t)(end - from));
 }
 
-static bool says(const char *head, const char *name, const char *value) {
+static bool has_header(const char *head, const char *name, const char *value) {
     const char *line = strcasestr(head, name), *end = line ? strstr(line, "\r\n") : NULL;
     const char *found = line ? strcasestr(line, value) : NULL;
     return found && found < end;
 }
 
-/* Reads a complete head; its last byte is replaced to end the string. */
-static void head(Connection *c, char *data, size_t length) {
+/* Parses a complete response head; its last byte is replaced to end the string. */
+static void parse_head(Connection *c, char *data, size_t length) {
     data[length - 1] = 0;
     c->ok = !strncmp(data, "HTTP/1.", 7) && !strncmp(data + 8, " 200", 4);
-    c->events = says(data, "\ncontent-type:", "text/event-stream");
-    c->close = says(data, "\nconnection:", "close");
+    c->events = has_header(data, "\ncontent-type:", "text/event-stream");
+    c->close = has_header(data, "\nconnection:", "close");
     const char *size = strcasestr(data, "\ncontent-length:");
-    if (says(data, "\ntransfer-encoding:", "chunked")) {
+    if (has_header(data, "\ntransfer-encoding:", "chunked")) {
         c->state = CHUNK_SIZE;
         c->remaining = 0;
     } else if (size) {
@@ -312,21 +310,21 @@ static void head(Connection *c, char *data, size_t length) {
 
 static int digit(char c) { return c <= '9' ? c - '0' : (c | 32) - 'a' + 10; }
 
-static void feed(Connection *c, char *data, size_t length, int64_t t) {
+static void parse(Connection *c, char *data, size_t length, int64_t t) {
     while (length) {
         size_t taken = 1;
         switch (c->state) {
         case HEAD: {
             size_t before = c->part_length;
-            keep(c, data, length);
+            append_partial(c, data, length);
             char *end = memmem(c->part, c->part_length, "\r\n\r\n", 4);
             if (!end) return;
             size_t head_length = (size_t)(end + 4 - c->part);
             taken = head_length - before;
             c->part_length = 0;
-            head(c, c->part, head_length);
+            parse_head(c, c->part, head_length);
             if (c->state == SIZED && !c->remaining) {
-                finish(c, t);
+                finish_reply(c, t);
                 return;
             }
             break;
@@ -334,11 +332,11 @@ static void feed(Connection *c, char *data, size_t length, int64_t t) {
         case SIZED:
         case CHUNK_DATA:
             taken = (int64_t)length < c->remaining ? length : (size_t)c->remaining;
-            body(c, data, taken, t);
+            parse_body(c, data, taken, t);
             c->remaining -= (int64_t)taken;
             if (!c->remaining) {
                 if (c->state == SIZED) {
-                    finish(c, t);
+                    finish_reply(c, t);
                     return;
                 }
                 c->state = CHUNK_END;
@@ -360,7 +358,7 @@ static void feed(Connection *c, char *data, size_t length, int64_t t) {
         case TRAILER:
             if (*data == '\n') {
                 if (!c->line) {
-                    finish(c, t);
+                    finish_reply(c, t);
                     return;
                 }
                 c->line = 0;
@@ -368,10 +366,10 @@ static void feed(Connection *c, char *data, size_t length, int64_t t) {
             break;
         case UNTIL_CLOSE:
             taken = length;
-            body(c, data, length, t);
+            parse_body(c, data, length, t);
             break;
-        default: /* bytes that nobody asked for */
-            lose(c, &seen.broken, t);
+        default: /* unexpected bytes */
+            fail_request(c, &seen.broken, t);
             return;
         }
         data += taken;
@@ -379,34 +377,34 @@ static void feed(Connection *c, char *data, size_t length, int64_t t) {
     }
 }
 
-static void ready(Connection *c, uint32_t what) {
+static void on_event(Connection *c, uint32_t what) {
     if (c->state == CONNECTING) {
         int problem = 0;
         socklen_t size = sizeof problem;
         getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &problem, &size);
-        if (problem) lose(c, &seen.connect, now());
-        else ask(c);
+        if (problem) fail_request(c, &seen.connect, now());
+        else send_request(c);
         return;
     }
     if (what & EPOLLOUT && c->state == SENDING) {
-        push(c);
+        write_request(c);
         return;
     }
     ssize_t n = recv(c->fd, input, sizeof input, 0);
     int64_t t = now();
     if (n > 0) {
-        c->heard = t;
-        feed(c, input, (size_t)n, t);
-    } else if (!n && c->state == UNTIL_CLOSE) finish(c, t);
-    else if (!n || errno != EAGAIN) lose(c, &seen.broken, t);
+        c->last_byte = t;
+        parse(c, input, (size_t)n, t);
+    } else if (!n && c->state == UNTIL_CLOSE) finish_reply(c, t);
+    else if (!n || errno != EAGAIN) fail_request(c, &seen.broken, t);
 }
 
-/* What was due within the window and is not there at its end. */
+/* Counts tokens that were due within the window and have not arrived. */
 static void count_missing(Connection *c) {
     if (!load.planned || c->state < HEAD) return;
     for (int64_t k = c->tokens; k < load.expected; k++) {
         int64_t due = c->sent + load.ttft + k * load.gap, late = load.until - due;
-        if (late < SECOND / 200) break; /* may be on its way */
+        if (late < SECOND / 200) break; /* may still arrive */
         if (due < load.from) late = load.until - load.from;
         seen.missing++;
         observe(&seen.lateness, late);
@@ -440,19 +438,19 @@ static int run_load(void) {
 
     struct epoll_event events[256];
     double cpu = -1;
-    int64_t look_at = begin;
+    int64_t next_check = begin;
     for (int64_t t = begin; t < load.until; t = now()) {
-        if (t >= look_at) { /* connections to start, and those that say nothing */
+        if (t >= next_check) { /* open connections, and fail those without a byte */
             for (long i = 0; i < connections; i++) {
                 Connection *c = &all[i];
-                if (c->state == DOWN && c->start_at <= t) dial(c);
-                else if (c->state != DOWN && t - c->heard > PATIENCE) lose(c, &seen.timeout, t);
+                if (c->state == DOWN && c->start_at <= t) open_connection(c);
+                else if (c->state != DOWN && t - c->last_byte > TIMEOUT) fail_request(c, &seen.timeout, t);
             }
-            look_at = t + (load.down ? SECOND / 1000 : SECOND / 10);
+            next_check = t + (load.down ? SECOND / 1000 : SECOND / 10);
         }
         if (cpu < 0 && t >= load.from) cpu = cpu_seconds();
         int n = epoll_wait(load.epoll, events, 256, load.down ? 1 : 10);
-        for (int i = 0; i < n; i++) ready(events[i].data.ptr, events[i].events);
+        for (int i = 0; i < n; i++) on_event(events[i].data.ptr, events[i].events);
     }
     cpu = cpu_seconds() - cpu;
     long open = 0;
@@ -474,7 +472,7 @@ static int run_load(void) {
     return 0;
 }
 
-/* The trivial server: gives every request the same frames, at once or paced */
+/* The trivial server: sends the same frames for every request, at once or paced */
 
 typedef struct Client {
     int fd;
@@ -515,7 +513,7 @@ static void transmit(Client *c) {
     if (n > 0) c->unsent_from += (size_t)n;
 }
 
-/* Sees whether a request is complete, and takes it. The head must come within the first 4 KB. */
+/* Returns whether a request is complete. The head must be within the first 4 KB. */
 static bool complete(Client *c, const char *data, size_t length) {
     size_t room = sizeof c->head - 1;
     if (c->have < room) {

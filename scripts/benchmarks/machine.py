@@ -1,8 +1,8 @@
-"""What the figures were obtained on, and who runs where.
+"""The machine of a run, and which process runs on which core.
 
 Decisions:
-* Servers get the first cores and the client the others. Where there are too few the client shares the last one, and the
-  rows say so: such figures are a lower bound.
+* Servers get the first cores and the client the others. If there are too few, the client shares the last one, and the
+  rows are marked: such figures are a lower bound.
 """
 
 import importlib.metadata
@@ -20,11 +20,11 @@ _PACKAGES = ("falcon", "gunicorn", "uvicorn", "uvloop", "httptools", "orjson", "
 
 
 class Cores(msgspec.Struct, frozen=True):
-    """Which cores are whose.
+    """Cores of server and client.
 
     Attributes:
-        server: Those of the servers.
-        client: Those of the client.
+        server: Cores of the server.
+        client: Cores of the client.
     """
 
     server: tuple[int, ...]
@@ -32,24 +32,24 @@ class Cores(msgspec.Struct, frozen=True):
 
     @property
     def shared(self) -> bool:
-        """Whether the client takes time from the server."""
+        """Whether the client takes CPU time from the server."""
         return not set(self.server).isdisjoint(self.client)
 
 
-def cores_for(workers: int, available: tuple[int, ...]) -> Cores:
+def split_cores(workers: int, available: tuple[int, ...]) -> Cores:
     """Divide the cores between `workers` workers and a client."""
     server = available[: min(workers, len(available))]
     return Cores(server, available[len(server) :] or available[-1:])
 
 
 def available_cores() -> tuple[int, ...]:
-    """Give the cores that this process may use."""
+    """Return the cores that this process may use."""
     return tuple(sorted(os.sched_getaffinity(0)))
 
 
 @contextmanager
-def on(cores: tuple[int, ...]) -> Iterator[None]:
-    """Start processes on these cores within the block; they inherit what their parent may use."""
+def pinned_to(cores: tuple[int, ...]) -> Iterator[None]:
+    """Start processes on these cores within the block; they inherit the affinity of this process."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -63,15 +63,15 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         cpu: Model of the processor.
-        cores: How many this process may use.
+        cores: Number of cores that this process may use.
         kernel: Name and version.
         python: Version.
-        packages: Versions of what the server is made of.
-        version: llmsim's.
-        commit: Of the checkout, with `+` where files differ from it; None outside of one.
-        load_average: Of the minute before the run: what else was running.
-        client: Which client measured.
-        pinned: Who runs on which core.
+        packages: Versions of the server's dependencies.
+        version: Version of llmsim.
+        commit: Commit of the checkout, with `+` if files differ from it; None outside of a checkout.
+        load_average: Load average of the minute before the run.
+        client: Clients that measured.
+        pinned: Which process runs on which core.
     """
 
     cpu: str
@@ -86,8 +86,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     pinned: str
 
 
-def cpu_model() -> str:
-    """Tell the processor's model."""
+def read_cpu_model() -> str:
+    """Return the processor's model."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model"):
@@ -95,12 +95,12 @@ def cpu_model() -> str:
     return platform.machine()
 
 
-def commit() -> str | None:
-    """Tell what is checked out."""
+def read_commit() -> str | None:
+    """Return the commit that is checked out; None if there is none."""
 
     def git(*words: str) -> str:
-        asked = subprocess.run(("git", *words), cwd=ROOT, capture_output=True, text=True, check=False)
-        return asked.stdout.strip() if asked.returncode == 0 else ""
+        done = subprocess.run(("git", *words), cwd=ROOT, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
         found = git("rev-parse", "--short", "HEAD")
@@ -111,21 +111,21 @@ def commit() -> str | None:
         return None
 
 
-def describe(*, version: str, client: str) -> Machine:
+def describe_machine(*, version: str, client: str) -> Machine:
     """Describe this machine before anything is measured."""
     available = available_cores()
-    split = cores_for(1, available)
+    split = split_cores(1, available)
     pinned = "one core only, shared by server and client"
     if not split.shared:
         pinned = f"one worker on core {split.server[0]}, the client on {', '.join(map(str, split.client))}"
     return Machine(
-        cpu=cpu_model(),
+        cpu=read_cpu_model(),
         cores=len(available),
         kernel=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         packages={name: importlib.metadata.version(name) for name in _PACKAGES},
         version=version,
-        commit=commit(),
+        commit=read_commit(),
         load_average=round(os.getloadavg()[0], 2),
         client=client,
         pinned=pinned,

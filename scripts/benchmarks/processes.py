@@ -1,4 +1,4 @@
-"""What the kernel tells about running processes: CPU time, memory, and who uses the cores."""
+"""Figures of the kernel on running processes: CPU time, memory, and use of the cores."""
 
 import os
 import time
@@ -10,25 +10,25 @@ from .machine import Cores
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """Give the CPU time that processes have used so far."""
+def read_cpu_seconds(pids: Iterable[int]) -> float:
+    """Return the CPU time that processes have used so far."""
     ticks = 0
     for pid in pids:
-        # The name, in brackets, may hold blanks.
+        # The name, in parentheses, may contain spaces.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / _TICKS
 
 
-def busy_seconds(cores: Iterable[int]) -> float:
-    """Give the time that cores have spent on processes so far, whoever's."""
+def read_busy_seconds(cores: Iterable[int]) -> float:
+    """Return the time that cores have spent on any processes so far."""
     names = {f"cpu{core}" for core in cores}
     lines = (line.split() for line in Path("/proc/stat").read_text().splitlines())
     return sum(sum(map(int, words[1:4])) for words in lines if words and words[0] in names) / _TICKS
 
 
-def memory_kb(pids: Iterable[int]) -> int:
-    """Give the memory of processes that is resident, in kB."""
+def read_memory_kb(pids: Iterable[int]) -> int:
+    """Return the resident memory of processes, in kB."""
     return sum(
         int(line.split()[1])
         for pid in pids
@@ -38,36 +38,38 @@ def memory_kb(pids: Iterable[int]) -> int:
 
 
 class Usage:
-    """Who has used the cores, from its making to `stop`.
+    """Use of the cores, from the creation of this object to `stop`.
 
     Attributes:
         server: CPU time of the server, in seconds, once stopped.
-        seconds: How long it was looked at.
+        seconds: Length of the measurement.
     """
 
     def __init__(self, pids: tuple[int, ...], cores: Cores) -> None:
         self._pids = pids
-        # Where they share cores nobody can tell whom others have hindered.
+        # On shared cores it is unknown which of the two was slowed down.
         both = tuple({*cores.server, *cores.client})
         self._pools = (both,) if cores.shared else (cores.server, cores.client)
-        self._since, self.server = time.monotonic(), -cpu_seconds(pids)
-        self._busy = [-busy_seconds(pool) for pool in self._pools]
+        self._since, self.server = time.monotonic(), -read_cpu_seconds(pids)
+        self._busy = [-read_busy_seconds(pool) for pool in self._pools]
         self.seconds = 0.0
 
     def stop(self) -> None:
-        """Look at the clocks again."""
+        """End the measurement."""
         self.seconds = time.monotonic() - self._since
-        self.server += cpu_seconds(self._pids)
-        self._busy = [busy + busy_seconds(pool) for busy, pool in zip(self._busy, self._pools, strict=True)]
+        self.server += read_cpu_seconds(self._pids)
+        self._busy = [
+            busy + read_busy_seconds(pool) for busy, pool in zip(self._busy, self._pools, strict=True)
+        ]
 
     def foreign(self, client: float) -> float | None:
-        """Give the share of the cores that others took, of the server's or of the client's, whichever is more.
+        """Return the share of the server's or the client's cores that other programs used, whichever is more.
 
         Args:
             client: CPU time of the client in a second.
 
         Returns:
-            0 to 1; None where the server's processes are not known.
+            0 to 1; None if the server's processes are unknown.
         """
         if not self._pids:
             return None

@@ -1,7 +1,8 @@
-"""What a run has found: the rows of its tables, as they stand in the JSON.
+"""Results of a run: the rows of its tables, as they are in the JSON.
 
 Decisions:
-* A row says itself whether it may be quoted: `problem` is empty when its criteria are met.
+* Each row shows whether it may be quoted: `problem` is empty if its criteria are met.
+* Ratios compare like with like: a peer's best row that may be quoted, and llmsim's with as many connections.
 """
 
 from typing import Literal
@@ -11,37 +12,37 @@ import msgspec
 from .machine import Machine
 
 MOST_ERRORS = 0.001
-"""Share of failed requests below which a row may be quoted."""
+"""Share of failed requests that a row must stay below to be quoted."""
 
 MOST_LATE_MS = 50.0
-"""Latency of a reply at once, or lateness of a token, that 99 % must stay below."""
+"""Limit of the 99th percentile of the time of a reply, or of the lateness of a token."""
 
 MUCH_FOREIGN = 0.1
-"""Share of the cores from which on it is said that others took it: the figures are lower bounds then."""
+"""Share of the cores used by others from which a row is marked: its figures are lower bounds."""
 
 LEAST_DELIVERED = 0.99
-"""Share of the tokens offered that must have come."""
+"""Share of the offered tokens that must have arrived."""
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True):
-    """Replies at once, each connection asking again when it has its reply.
+    """Replies at once, each connection sending its next request when it has the reply.
 
     Attributes:
-        part: Unstreamed, or streamed.
-        target: Who was measured.
-        workers: Its worker processes; None if not known.
+        part: Unstreamed or streamed replies.
+        target: The measured server.
+        workers: Number of its workers; None if unknown.
         connections: Requests open at any time.
-        tokens: Of a reply; on average where another server chose.
-        requests_per_second: Replies.
-        tokens_per_second: Of these; None where the client counts none.
-        p50_ms: Median time of a reply; None without replies.
+        tokens: Tokens of a reply; the mean if another server chose their number.
+        requests_per_second: Replies per second.
+        tokens_per_second: Their tokens per second; None if not counted.
+        p50_ms: Median of the time of a reply; None without replies.
         p99_ms: Its 99th percentile.
         error_share: Failed requests, 0 to 1.
-        server_us: CPU time of the workers for a request, in us; None if not known.
+        server_us: CPU time of the workers for a request, in us; None if unknown.
         client_share: CPU time of the client in a second.
         shared: Whether the client ran on one of the server's cores.
-        foreign: Share of the server's or the client's cores that other programs took, whichever is more; None if not known.
-        problem: Why the row is not to be quoted; empty if it is.
+        foreign: Share of the server's or the client's cores that other programs used, whichever is more; None if unknown.
+        problem: Why the row must not be quoted; empty if it may be.
     """
 
     part: Literal["throughput", "streams"]
@@ -65,24 +66,24 @@ class Paced(msgspec.Struct, frozen=True, kw_only=True):
     """Streams held at a constant pace.
 
     Attributes:
-        target: Who was measured.
-        workers: Its worker processes; None if not known.
-        streams: Open at any time.
-        offered: Tokens a second that so many streams have, if all are on time.
-        tokens_per_second: That came.
-        p50_ms: Median lateness of a token; None if none came.
+        target: The measured server.
+        workers: Number of its workers; None if unknown.
+        streams: Streams that are open at any time.
+        offered: Tokens per second of so many streams, if all are on time.
+        tokens_per_second: Tokens per second that arrived.
+        p50_ms: Median lateness of a token; None without tokens.
         p99_ms: Its 99th percentile.
-        p999_ms: Its 99.9th.
-        drift_ms: Mean lateness of last tokens: how much later than planned a reply ends. None if none ended.
-        early: Tokens that came before they were due.
+        p999_ms: Its 99.9th percentile.
+        drift_ms: Mean lateness of last tokens: how much later than planned a reply ends. None if no reply ended.
+        early: Tokens that arrived before they were due.
         error_share: Failed requests, 0 to 1.
-        server_us: CPU time of the workers for a token, in us; None if not known.
-        server_share: CPU time of the workers in a second; None if not known.
+        server_us: CPU time of the workers for a token, in us; None if unknown.
+        server_share: CPU time of the workers in a second; None if unknown.
         client_share: CPU time of the client in a second.
-        stream_kb: Resident memory of the workers for a stream, in kB; None if not known.
+        stream_kb: Resident memory of the workers for a stream, in kB; None if unknown.
         shared: Whether the client ran on one of the server's cores.
-        foreign: Share of the server's or the client's cores that other programs took, whichever is more; None if not known.
-        problem: Why the row is not to be quoted; empty if it is.
+        foreign: Share of the server's or the client's cores that other programs used, whichever is more; None if unknown.
+        problem: Why the row must not be quoted; empty if it may be.
     """
 
     target: str
@@ -106,14 +107,14 @@ class Paced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Headroom(msgspec.Struct, frozen=True, kw_only=True):
-    """What the client can do against a server that does nothing.
+    """The client's limit, measured with a server that does nothing.
 
     Attributes:
-        part: Of the benchmark.
-        unit: What is counted.
-        ceiling: A second, by client and trivial server together.
-        measured: A second, of llmsim; the best row.
-        p99_ms: For pacing, what the client sees of a trivial server that paces as many streams; None otherwise.
+        part: Part of the benchmark.
+        unit: Unit of the rates.
+        ceiling: Rate of client and trivial server together.
+        measured: Rate of llmsim; the best row.
+        p99_ms: For pacing, lateness that the client measures of a trivial server with as many streams; else None.
     """
 
     part: str
@@ -124,7 +125,7 @@ class Headroom(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def times(self) -> float:
-        """How many times the measured figure the client could do."""
+        """The client's limit as a multiple of the measured rate."""
         return self.ceiling / self.measured
 
 
@@ -132,11 +133,11 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
     """llmsim compared with another server.
 
     Attributes:
-        part: Of the benchmark.
+        part: Part of the benchmark.
         target: The other server.
-        unit: What is compared.
-        llmsim: Our best figure that may be quoted, with the same number of connections or streams if both have one.
-        other: Theirs.
+        unit: Unit of the figures.
+        llmsim: The best figure of llmsim that may be quoted, with the same number of connections if both have one.
+        other: The other server's figure.
     """
 
     part: str
@@ -147,7 +148,7 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def times(self) -> float:
-        """How many times theirs ours is."""
+        """llmsim's figure as a multiple of the other server's."""
         return self.llmsim / self.other
 
 
@@ -155,18 +156,18 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     """A whole run.
 
     Attributes:
-        taken_at: When it began, ISO 8601.
-        command: What was asked for.
-        machine: The environment.
+        taken_at: Start of the run, ISO 8601.
+        command: The command line.
+        machine: The machine.
         seconds: Length of a row's window.
         pace_ms: Time to first token and gap of `paced`.
         reply_tokens: Length of paced replies.
         closed: Rows of throughput and streams.
         paced: Rows of pacing.
-        start_up: Seconds to the first answer, of each start.
-        headroom: Of the client, for each part.
-        ratios: To other servers.
-        stolen: Share of the machine's time that its host gave to others during the run.
+        start_up: Seconds to the first reply, of each start.
+        headroom: The client's limits, for each part.
+        ratios: Comparisons with other servers.
+        stolen: Share of the machine's CPU time that its host gave to other guests during the run.
     """
 
     taken_at: str
@@ -183,7 +184,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     stolen: float = 0.0
 
 
-def complaint(
+def find_problem(
     *,
     error_share: float,
     p99_ms: float | None,
@@ -191,9 +192,9 @@ def complaint(
     delivered: float = 1.0,
     what: str = "p99",
 ) -> str:
-    """Say why a row is not to be quoted; nothing if it may be."""
+    """Return why a row must not be quoted; empty if it may be."""
     if p99_ms is None:
-        return "no answers"
+        return "no replies"
     if error_share >= MOST_ERRORS:
         return f"{error_share:.2%} errors"
     if client_share > 0.97:
@@ -205,32 +206,34 @@ def complaint(
     return ""
 
 
-def best_closed(
+def find_best_closed(
     rows: tuple[Closed, ...],
     part: str,
     *,
     target: str = "llmsim",
     workers: int | None = 1,
     tokens: int | None = None,
+    quotable: bool = True,
 ) -> Closed | None:
-    """Give the fastest row of a part that may be quoted, with replies of a length if one is named."""
+    """Return the fastest row of a part that may be quoted, or of all; with replies of a length if one is given."""
     fit = [
         row
         for row in rows
-        if (row.part, row.target, row.workers, row.problem) == (part, target, workers, "")
+        if (row.part, row.target, row.workers) == (part, target, workers)
         and (tokens is None or row.tokens == tokens)
+        and not (quotable and row.problem)
     ]
     return max(fit, key=lambda row: row.requests_per_second, default=None)
 
 
-def best_paced(
+def find_best_paced(
     rows: tuple[Paced, ...],
     *,
     target: str = "llmsim",
     workers: int | None = 1,
     below_ms: float = MOST_LATE_MS,
 ) -> Paced | None:
-    """Give the row with most streams that may be quoted and whose p99 stays below a limit."""
+    """Return the row with most streams that may be quoted and whose p99 stays below a limit."""
     fit = [
         row
         for row in rows
@@ -239,3 +242,32 @@ def best_paced(
         and row.p99_ms < below_ms
     ]
     return max(fit, key=lambda row: row.streams, default=None)
+
+
+def compare(closed: tuple[Closed, ...], paced: tuple[Paced, ...], *, tokens: int) -> tuple[Ratio, ...]:
+    """Compare one worker of llmsim with each other server.
+
+    Args:
+        closed: Rows of throughput and streams.
+        paced: Rows of pacing.
+        tokens: Length of llmsim's streamed replies.
+    """
+    found = []
+    rows: list[Closed | Paced] = [*closed, *paced]
+    peers = [row.target for row in rows if row.workers is None]
+    for target in dict.fromkeys(peers):
+        for part, unit, length in (("throughput", "requests/s", None), ("streams", "tokens/s", tokens)):
+            theirs = find_best_closed(closed, part, target=target, workers=None)
+            if theirs is None:
+                continue
+            alike = tuple(row for row in closed if row.connections == theirs.connections)
+            if ours := find_best_closed(alike, part, tokens=length):
+                # Tokens if they are streamed, because other servers choose the length of their replies.
+                rates = [row.tokens_per_second or row.requests_per_second for row in (ours, theirs)]
+                found.append(Ratio(part=part, target=target, unit=unit, llmsim=rates[0], other=rates[1]))
+        held, other = find_best_paced(paced), find_best_paced(paced, target=target, workers=None)
+        if held and other:
+            found.append(
+                Ratio(part="pacing", target=target, unit="streams", llmsim=held.streams, other=other.streams)
+            )
+    return tuple(found)

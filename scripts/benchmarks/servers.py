@@ -1,4 +1,4 @@
-"""Servers for a benchmark: llmsim as users start it, and the trivial one."""
+"""Servers for a benchmark: llmsim as users start it, and the trivial server."""
 
 import contextlib
 import http.client
@@ -12,61 +12,60 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import asking
-from .asking import Endpoint
-from .clients import Client
-from .machine import ROOT, on
-from .problems import BenchError
+import msgspec
 
-_PATIENCE = 60.0
+from .clients import Client
+from .endpoints import BenchError, Endpoint, build_body, encode_frames, fetch_reply
+from .machine import ROOT, pinned_to
+
+_TIMEOUT = 60.0
 
 _FIRST_TOKENS = 16
-"""Length of the first answer: the least that every API takes."""
+"""Length of the first reply: the least that every API accepts."""
 
 
 def free_port() -> int:
-    """Find a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
-class Running:
-    """A server that answers.
+class RunningServer(msgspec.Struct, frozen=True):
+    """A server that responds.
 
     Attributes:
-        endpoint: Where.
-        workers: The processes that answer; all have started.
-        seconds: From its start to its first answer.
+        endpoint: The measured endpoint.
+        workers: Process ids of the workers; all have started.
+        seconds: From its start to its first reply.
     """
 
-    def __init__(self, endpoint: Endpoint, workers: tuple[int, ...], seconds: float) -> None:
-        self.endpoint = endpoint
-        self.workers = workers
-        self.seconds = seconds
+    endpoint: Endpoint
+    workers: tuple[int, ...]
+    seconds: float
 
 
-def _listens(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
         return True
     return False
 
 
-def _await_answer(process: "subprocess.Popen[bytes]", to: Endpoint, data: bytes, log: Path) -> None:
-    """Wait until a server answers a request with 200."""
-    deadline = time.monotonic() + _PATIENCE
-    while not _listens(to.port):
+def _wait_for_reply(process: "subprocess.Popen[bytes]", to: Endpoint, body: bytes, log: Path) -> None:
+    """Wait until a server replies to a request with status 200."""
+    deadline = time.monotonic() + _TIMEOUT
+    while not _is_listening(to.port):
         if process.poll() is not None or time.monotonic() > deadline:
             raise BenchError(f"llmsim does not start: {log.read_text(encoding='utf-8').strip()}")
         time.sleep(0.002)
-    asking.sample(to, data)
+    fetch_reply(to, body)
 
 
-def _workers(port: int, count: int) -> tuple[int, ...]:
-    """Wait until all workers have started, and give their processes."""
-    deadline = time.monotonic() + _PATIENCE
+def _wait_for_workers(port: int, count: int) -> tuple[int, ...]:
+    """Wait until all workers have started, and return their process ids."""
+    deadline = time.monotonic() + _TIMEOUT
     while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
         with contextlib.closing(connection):
             connection.request("GET", "/llmsim/stats")
             stats = json.load(connection.getresponse())
@@ -74,10 +73,10 @@ def _workers(port: int, count: int) -> tuple[int, ...]:
         if len(pids) == count:
             return pids
         time.sleep(0.02)
-    raise BenchError(f"llmsim has not started {count} workers in {_PATIENCE:g} s")
+    raise BenchError(f"llmsim has not started {count} workers in {_TIMEOUT:g} s")
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     try:
         process.wait(timeout=10)
@@ -87,7 +86,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextlib.contextmanager
-def llmsim(
+def run_llmsim(
     path: str,
     *,
     workers: int,
@@ -95,19 +94,19 @@ def llmsim(
     model: str,
     cores: tuple[int, ...],
     pace: tuple[float, float] | None = None,
-) -> Iterator[Running]:
+) -> Iterator[RunningServer]:
     """Run `llmsim serve` until the block ends.
 
     Args:
-        path: Of the endpoint that is measured.
-        workers: Worker processes.
+        path: Path of the endpoint that is measured.
+        workers: Number of worker processes.
         tokens: Length of its replies.
-        model: Which is asked for.
-        cores: Where it runs.
+        model: Model of the requests.
+        cores: Cores it runs on.
         pace: Constant time to first token and gap, in seconds; None for the instant profile.
     """
     to = Endpoint("llmsim", "127.0.0.1", free_port(), path)
-    data = asking.body(to, model=model, stream=False, tokens=_FIRST_TOKENS)
+    body = build_body(to, model=model, stream=False, tokens=_FIRST_TOKENS)
     command = [sys.executable, "-m", "llmsim", "serve", "--port", str(to.port), "--workers", str(workers)]
     command += ["--latency", "instant", "--target-tokens", str(tokens)]
     variables = {name: value for name, value in os.environ.items() if not name.startswith("LLMSIM_")}
@@ -118,45 +117,45 @@ def llmsim(
     with tempfile.TemporaryDirectory(prefix="llmsim-bench-") as folder:
         log = Path(folder, "log")
         variables["LLMSIM_SERVER_RUN_DIR"] = folder
-        with log.open("wb") as output, on(cores):
-            began = time.monotonic()
+        with log.open("wb") as output, pinned_to(cores):
+            start = time.monotonic()
             process = subprocess.Popen(
                 command, cwd=ROOT, env=variables, stdout=output, stderr=subprocess.STDOUT
             )
         try:
-            _await_answer(process, to, data, log)
-            seconds = time.monotonic() - began
-            yield Running(to, _workers(to.port, workers), seconds)
+            _wait_for_reply(process, to, body, log)
+            seconds = time.monotonic() - start
+            yield RunningServer(to, _wait_for_workers(to.port, workers), seconds)
         finally:
-            _end(process)
+            _stop(process)
 
 
 @contextlib.contextmanager
-def trivial(
+def run_trivial(
     client: Client,
     like: Endpoint,
-    frames: bytes,
+    frames: list[bytes],
     *,
     cores: tuple[int, ...],
     pace: tuple[float, float] | None = None,
 ) -> Iterator[Endpoint]:
-    """Run the server that gives every request the same frames, until the block ends.
+    """Run the trivial server, which sends the same frames for every request, until the block ends.
 
     Args:
-        client: Whose trivial server it is.
-        like: Whose path and mark of tokens it takes over.
-        frames: What it gives, as `asking.frames` writes it.
-        cores: Where it runs.
+        client: The client, whose program is also the server.
+        like: Endpoint whose path it takes.
+        frames: The frames of a reply.
+        cores: Cores it runs on.
         pace: Time to first frame and gap, in seconds; None sends all at once.
     """
     with tempfile.TemporaryDirectory(prefix="llmsim-bench-") as folder:
         file = Path(folder, "frames")
-        file.write_bytes(frames)
+        file.write_bytes(encode_frames(frames))
         to = Endpoint("trivial server", "127.0.0.1", free_port(), like.path)
-        command = [*client.command, "serve", f"port={to.port}", f"frames={file}"]
+        command = [str(client.program), "serve", f"port={to.port}", f"frames={file}"]
         if pace is not None:
             command += [f"ttft_us={pace[0] * 1e6}", f"gap_us={pace[1] * 1e6}"]
-        with on(cores):
+        with pinned_to(cores):
             process = subprocess.Popen(command, stdout=subprocess.PIPE)
         try:
             assert process.stdout is not None

@@ -1,11 +1,11 @@
 """The measurements, one row after the other.
 
 Decisions:
-* A fresh server for each number of workers, and in pacing for each row: memory and wear of one row do not show in the next.
+* Each number of workers, and in pacing each row, gets a fresh server, so that one row's memory does not show in the next.
 * Paced streams start spread over the length of a reply, so that their tokens are as spread as those of real traffic.
-* A peer is measured as it stands: how it is started, and its latency, are its owner's business. So `pacing`
-  compares only when it is asked for by name.
-* Pacing ends with the second row in turn that fails: one alone may be a neighbour's fault, and two show how it fails.
+* A peer is measured as it is: this program neither starts it nor sets its latency. So `pacing` includes peers only if
+  it is named in the command.
+* Pacing ends with the second of two consecutive rows that fail: a single one may be caused by another guest of the host.
 """
 
 import time
@@ -14,31 +14,31 @@ from pathlib import Path
 
 import msgspec
 
-from . import asking, servers
-from .asking import Endpoint
+from . import servers
 from .clients import Client, Load, run_wrk
-from .machine import Cores, available_cores, cores_for
-from .processes import Usage, memory_kb
-from .results import Closed, Headroom, Paced, complaint
+from .endpoints import Endpoint, build_body, build_frames, check_reply, check_stream, fetch_reply
+from .machine import Cores, available_cores, split_cores
+from .processes import Usage, read_memory_kb
+from .results import Closed, Headroom, Paced, find_problem
 
 UNSTREAMED_TOKENS = 16
 """Length of replies in `throughput`."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be measured.
+    """What to measure.
 
     Attributes:
-        model: Which model is asked for.
-        path: Of the endpoint.
+        model: Model of the requests.
+        path: Path of llmsim's endpoint.
         workers: Numbers of workers.
         connections: Open requests of `throughput` and `streams`.
-        streams: Held streams of `pacing`, rising; it ends when two rows in turn do not meet the criteria.
+        streams: Open streams of `pacing`, rising; it ends when two consecutive rows do not meet the criteria.
         tokens: Lengths of streamed replies; `pacing` takes the first.
         ttft: Planned time to first token of `pacing`, in seconds.
         gap: Planned gap, in seconds.
         seconds: Length of a row's window.
-        starts: How many times `start-up` starts a server.
+        starts: Number of servers that `start-up` starts.
         peers: Other servers.
         wrk: Whether wrk measures `throughput`.
     """
@@ -58,38 +58,37 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reply_seconds(self) -> float:
-        """How long a paced reply takes."""
+        """Length of a paced reply."""
         return self.ttft + (self.tokens[0] - 1) * self.gap
 
 
 class Sweep:
-    """Measures, with one client and one plan."""
+    """Runs the measurements of a plan with one client."""
 
-    def __init__(self, plan: Plan, client: Client, tell: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, client: Client, on_progress: Callable[[str], None]) -> None:
         self.plan = plan
         self.client = client
-        self.tell = tell
+        self.on_progress = on_progress
         self._samples: dict[tuple[str, int], tuple[Endpoint, bytes]] = {}
 
-    def body(self, to: Endpoint, *, stream: bool, tokens: int) -> bytes:
-        """Write the request."""
-        return asking.body(to, model=self.plan.model, stream=stream, tokens=tokens)
+    def _body(self, to: Endpoint, *, stream: bool, tokens: int) -> bytes:
+        return build_body(to, model=self.plan.model, stream=stream, tokens=tokens)
 
-    def look_for_peers(self, *, streamed: bool) -> None:
-        """Ask each peer once.
+    def check_peers(self, *, streamed: bool) -> None:
+        """Send each peer one request.
 
         Args:
-            streamed: Whether it is to stream, too.
+            streamed: Whether to send a streamed one, too.
 
         Raises:
-            BenchError: One does not answer, or not as its API does.
+            BenchError: A peer does not reply as its API does.
         """
         for peer in self.plan.peers:
-            data = self.body(peer, stream=False, tokens=UNSTREAMED_TOKENS)
-            asking.look_at(peer, asking.sample(peer, data))
+            body = self._body(peer, stream=False, tokens=UNSTREAMED_TOKENS)
+            check_reply(peer, fetch_reply(peer, body))
             if streamed:
-                data = self.body(peer, stream=True, tokens=self.plan.tokens[0])
-                asking.look_at_stream(peer, asking.sample(peer, data))
+                body = self._body(peer, stream=True, tokens=self.plan.tokens[0])
+                check_stream(peer, fetch_reply(peer, body))
 
     # throughput and streams
 
@@ -105,11 +104,11 @@ class Sweep:
     def _closed(self, part: str, tokens: int) -> Iterator[Closed]:
         plan = self.plan
         for workers in plan.workers:
-            cores = cores_for(workers, available_cores())
-            with servers.llmsim(
+            cores = split_cores(workers, available_cores())
+            with servers.run_llmsim(
                 plan.path, workers=workers, tokens=tokens, model=plan.model, cores=cores.server
             ) as server:
-                self._keep_sample(part, server.endpoint, tokens=tokens)
+                self._store_sample(part, server.endpoint, tokens=tokens)
                 for connections in plan.connections:
                     yield self._closed_row(
                         part,
@@ -120,7 +119,7 @@ class Sweep:
                         server.workers,
                         shared=cores.shared,
                     )
-        cores = cores_for(1, available_cores())
+        cores = split_cores(1, available_cores())
         for peer in plan.peers:
             for connections in plan.connections:
                 yield self._closed_row(part, peer, connections, tokens, None, (), shared=cores.shared)
@@ -138,17 +137,19 @@ class Sweep:
     ) -> Closed:
         streamed = part == "streams"
         length = f", {tokens} tokens" if streamed else ""
-        self.tell(f"{part}: {to.name}, {_counted(workers, 'worker')}{connections} connections{length}")
+        self.on_progress(
+            f"{part}: {to.name}, {_format_count(workers, 'worker')}{connections} connections{length}"
+        )
         load = Load(
             to=to,
-            body=self.body(to, stream=streamed, tokens=tokens),
+            body=self._body(to, stream=streamed, tokens=tokens),
             connections=connections,
             seconds=self.plan.seconds,
             tokens=tokens if streamed and workers else 0,
         )
-        cores = cores_for(workers or 1, available_cores())
+        cores = split_cores(workers or 1, available_cores())
         usage = Usage(pids, cores)
-        # wrk has no warm-up, and ours is a part of the time that the server works.
+        # wrk has no warm-up; that of `client.c` is a part of the time that the server works.
         if self.plan.wrk and not streamed:
             seen = run_wrk(load, cores.client)
             worked = seen.seconds
@@ -172,23 +173,23 @@ class Sweep:
             client_share=round(seen.client_share, 3),
             shared=shared,
             foreign=usage.foreign(seen.client_share),
-            problem=complaint(
+            problem=find_problem(
                 error_share=seen.error_share, p99_ms=seen.p99_ms, client_share=seen.client_share
             ),
         )
 
     def closed_headroom(self, best: Closed) -> Headroom:
-        """Let the client that measured a row measure a server that does nothing."""
+        """Measure the trivial server with the client that measured a row."""
         plan, streamed = self.plan, best.part == "streams"
-        self.tell(f"{best.part}: what the client could do")
+        self.on_progress(f"{best.part}: the client's limit")
         to, reply = self._samples[best.part, int(best.tokens)]
-        cores = cores_for(1, available_cores())
-        with servers.trivial(
-            self.client, to, asking.frames(reply, to.mark, paced=False), cores=cores.server
+        cores = split_cores(1, available_cores())
+        with servers.run_trivial(
+            self.client, to, build_frames(reply, to.mark, paced=False), cores=cores.server
         ) as trivial:
             load = Load(
                 to=trivial,
-                body=self.body(trivial, stream=streamed, tokens=int(best.tokens)),
+                body=self._body(trivial, stream=streamed, tokens=int(best.tokens)),
                 connections=best.connections,
                 seconds=min(plan.seconds, 2),
             )
@@ -201,26 +202,26 @@ class Sweep:
             measured=best.requests_per_second,
         )
 
-    def _keep_sample(self, part: str, to: Endpoint, *, tokens: int) -> None:
+    def _store_sample(self, part: str, to: Endpoint, *, tokens: int) -> None:
         """Fetch a reply for the trivial server to repeat."""
         if (part, tokens) not in self._samples:
-            data = self.body(to, stream=part == "streams", tokens=tokens)
-            self._samples[part, tokens] = to, asking.sample(to, data)
+            body = self._body(to, stream=part == "streams", tokens=tokens)
+            self._samples[part, tokens] = to, fetch_reply(to, body)
 
     # pacing
 
     def pacing(self, *, peers: bool) -> Iterator[Paced]:
-        """Measure held streams, more and more."""
+        """Measure open streams, with a rising number."""
         plan = self.plan
         for workers in plan.workers:
-            yield from _until_it_fails(self._held(workers, streams) for streams in plan.streams)
+            yield from _until_two_fail(self._paced_by_workers(workers, streams) for streams in plan.streams)
         for peer in plan.peers if peers else ():
-            yield from _until_it_fails(self._held_by(peer, streams) for streams in plan.streams)
+            yield from _until_two_fail(self._paced_by_peer(peer, streams) for streams in plan.streams)
 
-    def _held(self, workers: int, streams: int) -> Paced:
-        plan, cores = self.plan, cores_for(workers, available_cores())
-        self.tell(f"pacing: llmsim, {_counted(workers, 'worker')}{streams:,} streams")
-        with servers.llmsim(
+    def _paced_by_workers(self, workers: int, streams: int) -> Paced:
+        plan, cores = self.plan, split_cores(workers, available_cores())
+        self.on_progress(f"pacing: llmsim, {_format_count(workers, 'worker')}{streams:,} streams")
+        with servers.run_llmsim(
             plan.path,
             workers=workers,
             tokens=plan.tokens[0],
@@ -228,21 +229,21 @@ class Sweep:
             cores=cores.server,
             pace=(plan.ttft, plan.gap),
         ) as server:
-            self._keep_sample("streams", server.endpoint, tokens=plan.tokens[0])
+            self._store_sample("streams", server.endpoint, tokens=plan.tokens[0])
             return self._paced_row(
                 server.endpoint, streams, workers, server.workers, cores, shared=cores.shared
             )
 
-    def _held_by(self, peer: Endpoint, streams: int) -> Paced:
-        cores = cores_for(1, available_cores())
-        self.tell(f"pacing: {peer.name}, {streams:,} streams")
+    def _paced_by_peer(self, peer: Endpoint, streams: int) -> Paced:
+        cores = split_cores(1, available_cores())
+        self.on_progress(f"pacing: {peer.name}, {streams:,} streams")
         return self._paced_row(peer, streams, None, (), cores, shared=cores.shared)
 
     def _paced_load(self, to: Endpoint, streams: int) -> Load:
         plan = self.plan
         return Load(
             to=to,
-            body=self.body(to, stream=True, tokens=plan.tokens[0]),
+            body=self._body(to, stream=True, tokens=plan.tokens[0]),
             connections=streams,
             seconds=plan.seconds,
             warmup=0.5,
@@ -262,18 +263,18 @@ class Sweep:
         shared: bool,
     ) -> Paced:
         plan = self.plan
-        empty_kb = memory_kb(pids)
+        empty_kb = read_memory_kb(pids)
         load = self._paced_load(to, streams)
         run = self.client.start(load, cores.client)
         time.sleep(load.ramp + load.warmup)
         usage = Usage(pids, cores)
         time.sleep(load.seconds * 0.8)
         usage.stop()
-        held_kb = memory_kb(pids)
-        seen = run.outcome()
+        held_kb = read_memory_kb(pids)
+        seen = run.wait()
         server_share = usage.server / usage.seconds
 
-        # A stream waits for its next request no longer than one trip over loopback, which is left out here.
+        # Between two replies of a stream there is only one round trip over loopback, which is neglected here.
         offered = streams * plan.tokens[0] / plan.reply_seconds
         rate = seen.tokens / seen.seconds
         late, drift = seen.lateness, seen.drift.mean_ms()
@@ -295,7 +296,7 @@ class Sweep:
             stream_kb=round((held_kb - empty_kb) / streams, 1) if pids else None,
             shared=shared,
             foreign=usage.foreign(seen.client_share),
-            problem=complaint(
+            problem=find_problem(
                 error_share=seen.error_share,
                 p99_ms=late.quantile_ms(0.99),
                 client_share=seen.client_share,
@@ -305,18 +306,18 @@ class Sweep:
         )
 
     def paced_headroom(self, best: Paced) -> Headroom:
-        """Let the client take events as fast as they come, and see how late it finds ones that are on time."""
+        """Measure how many events the client can read, and the lateness it measures of events that are on time."""
         plan = self.plan
-        self.tell("pacing: what the client could do")
+        self.on_progress("pacing: the client's limit")
         to, reply = self._samples["streams", plan.tokens[0]]
-        frames = asking.frames(reply, to.mark, paced=True)
-        cores = cores_for(1, available_cores())
+        frames = build_frames(reply, to.mark, paced=True)
+        cores = split_cores(1, available_cores())
         load = self._paced_load(to, best.streams)
-        with servers.trivial(
+        with servers.run_trivial(
             self.client, to, frames, cores=cores.server, pace=(plan.ttft, plan.gap)
         ) as trivial:
             punctual = self.client.run(msgspec.structs.replace(load, to=trivial), cores.client)
-        with servers.trivial(self.client, to, frames, cores=cores.server, pace=(0, 0)) as trivial:
+        with servers.run_trivial(self.client, to, frames, cores=cores.server, pace=(0, 0)) as trivial:
             flood = msgspec.structs.replace(
                 load, to=trivial, ramp=0.0, seconds=min(plan.seconds, 2), pace=None
             )
@@ -332,17 +333,17 @@ class Sweep:
     # start-up
 
     def start_up(self) -> Iterator[float]:
-        """Measure from the start of the process to its first answer."""
-        plan, cores = self.plan, cores_for(1, available_cores())
+        """Measure the time from the start of the process to its first reply."""
+        plan, cores = self.plan, split_cores(1, available_cores())
         for number in range(1, plan.starts + 1):
-            self.tell(f"start-up: {number} of {plan.starts}")
-            with servers.llmsim(
+            self.on_progress(f"start-up: {number} of {plan.starts}")
+            with servers.run_llmsim(
                 plan.path, workers=1, tokens=UNSTREAMED_TOKENS, model=plan.model, cores=cores.server
             ) as server:
                 yield server.seconds
 
 
-def _until_it_fails(rows: Iterator[Paced]) -> Iterator[Paced]:
+def _until_two_fail(rows: Iterator[Paced]) -> Iterator[Paced]:
     failed = 0
     for row in rows:
         yield row
@@ -351,13 +352,13 @@ def _until_it_fails(rows: Iterator[Paced]) -> Iterator[Paced]:
             return
 
 
-def stolen_ticks() -> tuple[int, int]:
-    """Give the machine's ticks that went to other guests of its host, and all of them."""
+def read_stolen_ticks() -> tuple[int, int]:
+    """Return the machine's CPU ticks that its host gave to other guests, and all its ticks."""
     ticks = [
         int(word) for word in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
     ]
     return ticks[7], sum(ticks)
 
 
-def _counted(number: int | None, noun: str) -> str:
+def _format_count(number: int | None, noun: str) -> str:
     return "" if number is None else f"{number} {noun}{'s' * (number != 1)}, "

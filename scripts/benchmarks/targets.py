@@ -1,26 +1,26 @@
-"""What llmsim wants to reach on one core, and what a run says about it (spec benchmarks, group 4)."""
+"""Targets of llmsim on one core, and the figures of a run for them (spec benchmarks, group 4)."""
 
 import statistics
 from collections.abc import Callable
 
 import msgspec
 
-from .results import Results, best_closed, best_paced
+from .results import Results, find_best_closed, find_best_paced
 
 TARGET_TOKENS = 100
-"""Length of streamed replies that the targets speak of."""
+"""Length of streamed replies in the targets."""
 
 PUNCTUAL_EVENTS, MOST_EVENTS = 45_000, 65_000
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One figure to reach.
+    """One target.
 
     Attributes:
-        what: In words.
+        what: Description.
         wanted: The figure.
-        most: Whether it is the most that is allowed; else the least.
-        measured: Reads it off a run; None where the run does not say.
+        most: Whether the figure is an upper limit; else a lower one.
+        measured: Returns the figure of a run; None if the run did not measure it.
     """
 
     what: str
@@ -29,45 +29,45 @@ class Target(msgspec.Struct, frozen=True):
     measured: Callable[[Results], float | None]
 
     def reached(self, figure: float) -> bool:
-        """Whether a figure is good enough."""
+        """Return whether a figure reaches the target."""
         return figure <= self.wanted if self.most else figure >= self.wanted
 
 
 def _requests(results: Results) -> float | None:
-    best = best_closed(results.closed, "throughput")
+    best = find_best_closed(results.closed, "throughput")
     return best.requests_per_second if best else None
 
 
 def _streams(results: Results) -> float | None:
-    best = best_closed(results.closed, "streams", tokens=TARGET_TOKENS)
+    best = find_best_closed(results.closed, "streams", tokens=TARGET_TOKENS)
     return best.requests_per_second if best else None
 
 
-def _enough(results: Results, figure: float, wanted: float) -> float | None:
-    """Give a figure that grows with the streams held, unless more of them would still raise it."""
+def _if_final(results: Results, figure: float, wanted: float) -> float | None:
+    """Return a figure that grows with the open streams; None if more of them could still raise it."""
     last = [row for row in results.paced if (row.target, row.workers) == ("llmsim", 1)][-1]
     return figure if figure >= wanted or last.problem else None
 
 
 def _punctual_events(results: Results) -> float | None:
-    best = best_paced(results.paced, below_ms=20)
-    return _enough(results, best.tokens_per_second, PUNCTUAL_EVENTS) if best else None
+    best = find_best_paced(results.paced, below_ms=20)
+    return _if_final(results, best.tokens_per_second, PUNCTUAL_EVENTS) if best else None
 
 
 def _most_events(results: Results) -> float | None:
     mine = [row.tokens_per_second for row in results.paced if (row.target, row.workers) == ("llmsim", 1)]
-    return _enough(results, max(mine), MOST_EVENTS) if mine else None
+    return _if_final(results, max(mine), MOST_EVENTS) if mine else None
 
 
 def _stream_kb(results: Results) -> float | None:
-    # With few streams the memory that a worker has anyway hides theirs.
+    # With few streams the memory of the worker itself hides theirs.
     mine = [row for row in results.paced if row.workers == 1 and row.streams >= 1000]
     return mine[0].stream_kb if mine else None
 
 
 def _second_worker(results: Results) -> float | None:
-    one = best_closed(results.closed, "throughput")
-    two = best_closed(results.closed, "throughput", workers=2)
+    one = find_best_closed(results.closed, "throughput")
+    two = find_best_closed(results.closed, "throughput", workers=2)
     return two.requests_per_second / one.requests_per_second if one and two and not two.shared else None
 
 
@@ -82,5 +82,5 @@ TARGETS = (
     Target("paced events at most, 1/s", MOST_EVENTS, False, _most_events),
     Target("memory of an open stream, kB", 20, True, _stream_kb),
     Target("requests of two workers to those of one", 1.8, False, _second_worker),
-    Target("start to first answer, s", 1.5, True, _start_up),
+    Target("start to first reply, s", 1.5, True, _start_up),
 )

@@ -9,8 +9,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from benchmarks.machine import available_cores, cores_for, on
-from benchmarks.processes import Usage, cpu_seconds
+from benchmarks.machine import available_cores, pinned_to, split_cores
+from benchmarks.processes import Usage, read_cpu_seconds
 from benchmarks.servers import free_port
 from serving import eventually, serve
 
@@ -18,26 +18,26 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "scripts" / "benchmarks"
 
 
-def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def bench(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run it with the environment of the tests, as `scripts/bench` does with its own."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "scripts")])
     return subprocess.run(
         (sys.executable, "-m", "benchmarks", *arguments),
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path} | variables,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
     )
 
 
 def test_quick_run_measures_all_parts(tmp_path: Path) -> None:
-    """BENCH-1.1, BENCH-1.7, BENCH-3.2: Without names all parts are measured, told, written and drawn."""
-    file, drawing, page = tmp_path / "bench.json", tmp_path / "bench.svg", tmp_path / "page.md"
+    """BENCH-1.1, BENCH-1.7, BENCH-2.2, BENCH-3.2: By default all parts are measured, printed, written and drawn."""
+    file, chart, page = tmp_path / "bench.json", tmp_path / "bench.svg", tmp_path / "page.md"
     page.write_text("<!-- bench -->\n<!-- /bench -->\n")
     done = bench(
         *("--quick", "--connections", "4", "--seconds", "0.5"),
-        *("--json", str(file), f"--chart={drawing}", "--markdown", str(page)),
+        *("--json", str(file), f"--chart={chart}", "--markdown", str(page)),
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(file.read_bytes())
@@ -51,18 +51,18 @@ def test_quick_run_measures_all_parts(tmp_path: Path) -> None:
     assert {"stream_kb", "server_us", "drift_ms", "p999_ms"} <= {key for key in held if held[key] is not None}
     [start_up] = found["start_up"]
     assert start_up > 0
-    assert {"throughput", "streams"} <= {room["part"] for room in found["headroom"]}
-    assert all(room["ceiling"] > 0 for room in found["headroom"])
+    assert {"throughput", "streams"} <= {limit["part"] for limit in found["headroom"]}
+    assert all(limit["ceiling"] > 0 for limit in found["headroom"])
     assert found["machine"]["version"] in done.stdout.splitlines()[-1]
     assert found["command"] == "scripts/bench --quick --connections 4 --seconds 0.5"
     assert found["machine"]["cpu"]
     assert found["machine"]["packages"]["uvicorn"]
     assert done.stdout.splitlines()[-1] in page.read_text()
-    assert len(ET.parse(drawing).findall(".//{*}circle")) >= len(found["closed"]) + 2
+    assert len(ET.parse(chart).findall(".//{*}circle")) >= len(found["closed"]) + 2
 
 
 def test_other_servers_get_the_same_requests(tmp_path: Path) -> None:
-    """BENCH-3.4: Another server is measured with the same client, and compared; only what is named is measured."""
+    """BENCH-3.4: Another server is measured with the same client, and compared; only the named part is measured."""
     file = tmp_path / "bench.json"
     with serve(tmp_path, "--workers", "1", "--latency", "instant", "--target-tokens", "16") as other:
         done = bench(
@@ -74,8 +74,6 @@ def test_other_servers_get_the_same_requests(tmp_path: Path) -> None:
                 "4",
                 "--seconds",
                 "0.5",
-                "--client",
-                "compiled",
             ),
             *("--against", f"other={other.openai}", "--json", str(file)),
         )
@@ -87,15 +85,18 @@ def test_other_servers_get_the_same_requests(tmp_path: Path) -> None:
     assert counted >= found["closed"][1]["requests_per_second"] * 0.5
     assert not found["paced"]
     assert not found["start_up"]
-    assert "throughput: llmsim " in done.stdout
+    # On a busy machine rows may not meet the criteria, and then they are not compared.
+    comparable = not any(row["problem"] for row in found["closed"])
+    assert [ratio["target"] for ratio in found["ratios"]] == ["other"] * comparable
+    assert ("throughput: llmsim " in done.stdout) == comparable
 
 
-def test_server_that_does_not_answer_is_named() -> None:
-    """BENCH-3.4, BENCH-3.5: Who is not there is named in one line, before the run has cost minutes."""
+def test_server_that_does_not_respond_is_named() -> None:
+    """BENCH-3.4, BENCH-3.5: A server that is not there is named in one line, before anything is measured."""
     done = bench("streams", "--against", f"aimock=http://127.0.0.1:{free_port()}/v1")
 
     assert done.returncode == 1
-    assert "aimock: no answer from 127.0.0.1" in done.stderr
+    assert "aimock: no reply from 127.0.0.1" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -109,8 +110,8 @@ def test_server_that_does_not_answer_is_named() -> None:
         ["--against", "http://peer/v1"],
     ],
 )
-def test_mistakes_in_arguments_are_told(words: list[str]) -> None:
-    """BENCH-3.5: Unknown parts and paths and values that cannot be measured end with exit code 2."""
+def test_mistakes_in_arguments_are_reported(words: list[str]) -> None:
+    """BENCH-3.5: Unknown parts or paths and invalid values end with exit code 2."""
     done = bench(*words, "--quick")
 
     assert done.returncode == 2
@@ -118,15 +119,23 @@ def test_mistakes_in_arguments_are_told(words: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_processors_are_accounted_for() -> None:
-    """BENCH-2.6: CPU time of a process that is not the server's or the client's is others', on whichever side it was used."""
-    cores = cores_for(1, available_cores())
-    with on(cores.client[:1]):
+def test_missing_compiler_is_reported(tmp_path: Path) -> None:
+    """BENCH-3.7: Without a C compiler the run names the package that it needs, and ends with exit code 2."""
+    done = bench("--quick", PATH=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: no C compiler for the client; install it with: apt install gcc\n"
+
+
+def test_cpu_time_of_other_programs_is_found() -> None:
+    """BENCH-2.6: CPU time that neither server nor client used is that of other programs, on the cores of either."""
+    cores = split_cores(1, available_cores())
+    with pinned_to(cores.client[:1]):
         busy = subprocess.Popen((sys.executable, "-c", "while True: pass"))
     try:
-        eventually(lambda: cpu_seconds((busy.pid,)) > 0.1)
+        eventually(lambda: read_cpu_seconds((busy.pid,)) > 0.1)
         mine, others = Usage((busy.pid,), cores), Usage((os.getpid(),), cores)
-        eventually(lambda: cpu_seconds((busy.pid,)) > 0.4)
+        eventually(lambda: read_cpu_seconds((busy.pid,)) > 0.4)
         mine.stop()
         others.stop()
     finally:
@@ -141,7 +150,7 @@ def test_processors_are_accounted_for() -> None:
 
 
 def test_nothing_of_the_server_is_imported() -> None:
-    """BENCH-1.2: The program knows llmsim by its command line and its HTTP only."""
+    """BENCH-1.2: The program uses llmsim's command line and HTTP API only."""
     imported = [
         name
         for path in PROGRAM.glob("*.py")

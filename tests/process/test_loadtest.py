@@ -1,4 +1,4 @@
-"""The load tests as they are run: the command, Locust in a process of its own, real servers and broken ones."""
+"""The load tests as processes: the command, Locust, real servers and broken ones."""
 
 import contextlib
 import csv
@@ -42,7 +42,7 @@ def summary_in(folder: Path) -> Any:
 
 
 def checkout(folder: Path) -> Path:
-    """Lay out what the script needs, with a .venv that is up to date: this Python."""
+    """Create what the script needs, with an up-to-date .venv that runs this Python."""
     (folder / "scripts").mkdir(parents=True)
     for name in ("loadtest", "venv.sh"):
         shutil.copy(ROOT / "scripts" / name, folder / "scripts")
@@ -57,18 +57,18 @@ def checkout(folder: Path) -> Path:
 
 
 def test_the_script_runs_a_suite_against_a_server(tmp_path: Path) -> None:
-    """LOAD-5.5, LOAD-6.2, LOAD-2.4: It passes, leaves its reports, and counts what the server counted."""
+    """LOAD-5.5, LOAD-6.2, LOAD-2.4: The run passes, writes its reports, and counts what the server counts."""
     out = tmp_path / "out"
     script = checkout(tmp_path / "checkout")
     with serve(tmp_path, "--latency", "fast", "--target-tokens", "20") as server:
-        told = run("quick-smoke", "--host", server.base, "--out", str(out), command=(str(script),))
-        assert told.returncode == 0, told.stdout + told.stderr
+        result = run("quick-smoke", "--host", server.base, "--out", str(out), command=(str(script),))
+        assert result.returncode == 0, result.stdout + result.stderr
         # Three times four endpoints, streamed and not, and embeddings; lists are not counted by the server.
         stats = server.settled(27)
 
     summary = summary_in(out)
     lines = {line["name"]: line for line in summary["lines"]}
-    assert "quick-smoke: passed" in told.stdout
+    assert "quick-smoke: passed" in result.stdout
     assert (summary["passed"], summary["requests"], summary["failed"]) == (True, 30, 0)
     assert sum(line["tokens"] for line in lines.values()) == stats["completion_tokens"] == 24 * 20
     for endpoint in ("chat", "responses", "openresponses", "messages"):
@@ -87,45 +87,45 @@ def test_the_script_runs_a_suite_against_a_server(tmp_path: Path) -> None:
 
 
 def test_a_server_is_started_for_the_run(tmp_path: Path) -> None:
-    """LOAD-6.1: With the suite's profile, whatever variables are meant for other servers."""
-    told = run(
+    """LOAD-6.1: The server has the suite's profile, even if variables for other servers are set."""
+    result = run(
         "smoke", "--duration", "2", "--out", str(tmp_path), LLMSIM_PORT="no port", LLMSIM_LATENCY="gpt-4"
     )
 
     summary = summary_in(tmp_path)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "--latency=fast --target-tokens=50" in told.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "--latency=fast --target-tokens=50" in result.stderr
     assert summary["requests"] > 0
     assert "Traceback" not in (tmp_path / "server.log").read_text()
     with pytest.raises(OSError, match="refused"):
-        run_once(summary["host"])
+        connect(summary["host"])
 
 
-def run_once(host: str) -> None:
+def connect(host: str) -> None:
     with contextlib.closing(
         http.client.HTTPConnection(host.removeprefix("http://"), timeout=5)
     ) as connection:
         connection.request("GET", "/health")
 
 
-def test_a_server_that_does_not_start_is_told(tmp_path: Path) -> None:
-    """LOAD-5.5: In the server's own words; nothing has passed."""
-    told = run("smoke", "--latency", "warp", "--out", str(tmp_path))
+def test_a_server_that_does_not_start_is_reported(tmp_path: Path) -> None:
+    """LOAD-5.5: A server that does not start fails the run, with the server's message."""
+    result = run("smoke", "--latency", "warp", "--out", str(tmp_path))
 
-    assert told.returncode == 1
-    assert "llmsim ended with 2" in told.stderr
-    assert "warp" in told.stderr
+    assert result.returncode == 1
+    assert "llmsim exited with 2" in result.stderr
+    assert "warp" in result.stderr
 
 
 def test_workers_rows_add_up(tmp_path: Path) -> None:
-    """LOAD-2.6, LOAD-4.1: Two processes with half of the rate each; their rows are those of the server."""
+    """LOAD-2.6, LOAD-4.1: Two processes with half of the rate each count together what the server counts."""
     out = tmp_path / "out"
     with serve(tmp_path, "--latency", "fast", "--target-tokens", "20") as server:
-        told = run(
+        result = run(
             *("open", "--rate", "40", "--duration", "3", "--arrivals", "constant", "--processes", "2"),
             *("--endpoints", "chat,messages", "--host", server.base, "--out", str(out)),
         )
-        assert told.returncode == 0, told.stdout + told.stderr
+        assert result.returncode == 0, result.stdout + result.stderr
         summary = summary_in(out)
         stats = server.settled(summary["requests"])
 
@@ -139,29 +139,29 @@ def test_workers_rows_add_up(tmp_path: Path) -> None:
 
 
 class Faulty(http.server.BaseHTTPRequestHandler):
-    """Answers every endpoint wrongly, each in a way of its own."""
+    """Returns a different broken response at every endpoint."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """A list without models."""
-        self._answer("application/json", b'{"data": []}')
+        """Return a list without models."""
+        self._respond("application/json", b'{"data": []}')
 
     def do_POST(self) -> None:
-        """What the path stands for."""
+        """Return the broken response of the path."""
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         streamed = bool(body.get("stream"))
         events = "text/event-stream"
         if self.path.endswith("/chat/completions"):
             chunk = b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n'
-            self._answer(events if streamed else "application/json", chunk if streamed else b'{"choices"')
+            self._respond(events if streamed else "application/json", chunk if streamed else b'{"choices"')
         elif self.path.startswith("/openresponses"):
-            self._answer("application/json", b'{"error": {"type": "model_error"}}', status=500)
+            self._respond("application/json", b'{"error": {"type": "model_error"}}', status=500)
         elif self.path.endswith("/responses"):
             error = b'event: error\ndata: {"type": "error", "code": "server_error", "message": "x"}\n\n'
-            self._answer(events if streamed else "text/html", error if streamed else b"<html>")
+            self._respond(events if streamed else "text/html", error if streamed else b"<html>")
         elif self.path.endswith("/embeddings"):
-            self._answer("application/json", b'{"data": [{"embedding": []}]}')
+            self._respond("application/json", b'{"data": [{"embedding": []}]}')
         elif streamed:
             # Half a chunk of a chunked body, then nothing.
             self.send_response(200)
@@ -171,9 +171,9 @@ class Faulty(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"40\r\nevent: message_start\n")
             self.close_connection = True
         else:
-            self._answer("application/json", b'{"content": [], "stop_reason": null}')
+            self._respond("application/json", b'{"content": [], "stop_reason": null}')
 
-    def _answer(self, kind: str, body: bytes, status: int = 200) -> None:
+    def _respond(self, kind: str, body: bytes, status: int = 200) -> None:
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
@@ -181,37 +181,37 @@ class Faulty(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 class Slow(Faulty):
-    """Answers chats rightly, one at a time, each after a fifth of a second."""
+    """Returns correct chat completions, one at a time, each after a fifth of a second."""
 
-    turn = threading.Lock()
+    lock = threading.Lock()
 
     def do_GET(self) -> None:
-        """Say so."""
-        self._answer(
-            "application/json", b'{"verdict": {"state": "late", "text": "late, by its own account"}}'
+        """Return a verdict."""
+        self._respond(
+            "application/json", b'{"verdict": {"state": "late", "text": "late: p99 lateness 200 ms"}}'
         )
 
     def do_POST(self) -> None:
-        """Take its time."""
+        """Wait, then respond."""
         self.rfile.read(int(self.headers["content-length"]))
-        with self.turn:
+        with self.lock:
             time.sleep(0.2)
         body = (
             b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
         )
         with contextlib.suppress(ConnectionError):
-            self._answer("text/event-stream", body)
+            self._respond("text/event-stream", body)
 
 
 class Silent(Faulty):
-    """Takes requests, and never answers."""
+    """Reads requests, and never responds."""
 
     def do_POST(self) -> None:
-        """Wait until the client is gone."""
+        """Wait until the client disconnects."""
         self.rfile.read(int(self.headers["content-length"]))
         self.rfile.read(1)
         self.close_connection = True
@@ -236,35 +236,35 @@ def listening(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str
             thread.join()
 
 
-def test_broken_answers_fail_the_run(tmp_path: Path) -> None:
-    """LOAD-3.1, LOAD-3.2, LOAD-3.3, LOAD-3.4, LOAD-5.5: Each kind is told once, by its own message."""
+def test_broken_responses_fail_the_run(tmp_path: Path) -> None:
+    """LOAD-3.1, LOAD-3.2, LOAD-3.3, LOAD-3.4, LOAD-5.5: Each kind of failure is listed once, by its own message."""
     with listening(Faulty) as host:
-        told = run("quick-smoke", "--host", host, "--out", str(tmp_path))
+        result = run("quick-smoke", "--host", host, "--out", str(tmp_path))
 
     summary = summary_in(tmp_path)
-    assert told.returncode == 1, told.stdout + told.stderr
+    assert result.returncode == 1, result.stdout + result.stderr
     assert {failure["name"]: failure["message"] for failure in summary["failures"]} == {
         "chat stream": "truncated stream: no [DONE]",
-        "chat": "invalid JSON in the answer",
+        "chat": "invalid JSON in the response",
         "responses stream": "error event: server_error",
-        "responses": "invalid JSON in the answer",
+        "responses": "invalid JSON in the response",
         "openresponses stream": "HTTP 500 model_error",
         "openresponses": "HTTP 500 model_error",
-        "messages stream": "the connection closed in mid-answer",
+        "messages stream": "the connection closed in mid-response",
         "messages": "a message without stop_reason",
         "embeddings": "embeddings without a vector",
         "models": "a list without models",
     }
     assert [failure["count"] for failure in summary["failures"]] == [3] * 10
     assert all(line["ttft"]["count"] == line["tokens"] == 0 for line in summary["lines"])
-    assert "truncated stream: no [DONE]" in told.stdout
-    assert "quick-smoke: failed" in told.stdout
+    assert "truncated stream: no [DONE]" in result.stdout
+    assert "quick-smoke: failed" in result.stdout
 
 
-def test_what_a_slow_server_makes_wait_is_measured(tmp_path: Path) -> None:
-    """LOAD-4.2, LOAD-4.3, LOAD-6.3: Times begin when a request was due; what finds no place fails and waits for none."""
+def test_waiting_for_a_slow_server_is_measured(tmp_path: Path) -> None:
+    """LOAD-4.2, LOAD-4.3, LOAD-6.3: Times begin when a request was due; requests above the limit fail at once."""
     with listening(Slow) as host:
-        told = run(
+        result = run(
             *("open", "--rate", "20", "--duration", "3", "--arrivals", "constant", "--endpoints", "chat"),
             *("--host", host, "--out", str(tmp_path)),
             LOADTEST_MAX_OUTSTANDING="10",
@@ -272,21 +272,21 @@ def test_what_a_slow_server_makes_wait_is_measured(tmp_path: Path) -> None:
 
     summary = summary_in(tmp_path)
     kinds = {failure["message"] for failure in summary["failures"]}
-    assert told.returncode == 1
-    assert "not sent: too many requests under way" in kinds
-    # Ten wait for their turn of a fifth of a second: the last of them for two seconds.
+    assert result.returncode == 1
+    assert "not sent: too many requests in flight" in kinds
+    # Ten requests take a fifth of a second each, one after the other: the last waits for two seconds.
     assert summary["figures"]["e2e_max_ms"] > 1500
-    # All that were due were counted, though the server answers five in a second.
+    # All that were due were counted, though the server responds to five in a second.
     assert 58 <= summary["requests"] <= 61
     assert summary["server"]["state"] == "late"
-    assert "late, by its own account" in told.stdout
+    assert "late: p99 lateness 200 ms" in result.stdout
 
 
 @pytest.mark.parametrize("model", [("--rate", "10"), ("--users", "4")])
-def test_what_the_end_cuts_off_has_failed(tmp_path: Path, model: tuple[str, ...]) -> None:
-    """LOAD-3.6: A server that stops answering cannot look as good as before."""
+def test_requests_cut_off_by_the_end_have_failed(tmp_path: Path, model: tuple[str, ...]) -> None:
+    """LOAD-3.6: A server that stops responding cannot look as good as before."""
     with listening(Silent) as host:
-        told = run(
+        result = run(
             *(
                 "load",
                 *model,
@@ -303,67 +303,67 @@ def test_what_the_end_cuts_off_has_failed(tmp_path: Path, model: tuple[str, ...]
         )
 
     summary = summary_in(tmp_path)
-    assert told.returncode == 1
-    assert {failure["message"] for failure in summary["failures"]} == {"not answered when the run ended"}
+    assert result.returncode == 1
+    assert {failure["message"] for failure in summary["failures"]} == {"no response when the run ended"}
     assert summary["failed"] == summary["requests"] > 0
 
 
 class LateOnce(http.server.BaseHTTPRequestHandler):
-    """An llmsim that was late in the middle of a run: on time when it is asked first and last, and late between."""
+    """An llmsim that was late in the middle of a run: its first and last verdicts are on time, the one between is late."""
 
     protocol_version = "HTTP/1.1"
-    asked = 0
+    verdicts = 0
 
     def do_GET(self) -> None:
-        """Tell of models or stats."""
-        told: dict[str, Any] = {"data": [{"id": "m"}]}
+        """Return models or stats."""
+        content: dict[str, Any] = {"data": [{"id": "m"}]}
         if self.path == "/llmsim/stats":
-            LateOnce.asked += 1
+            LateOnce.verdicts += 1
             verdict = {"state": "on_time", "text": "on time", "p99_lateness_ms": 2.0}
-            if LateOnce.asked == 2:
+            if LateOnce.verdicts == 2:
                 verdict = {"state": "late", "text": "simulator-limited", "p99_lateness_ms": 90.0}
-            told = {"verdict": verdict}
-        body = json.dumps(told).encode()
+            content = {"verdict": verdict}
+        body = json.dumps(content).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
-def test_the_server_is_asked_while_the_run_goes_on(tmp_path: Path) -> None:
-    """LOAD-6.3: What it says at the end is of its last seconds only."""
+def test_the_verdict_is_read_during_the_run(tmp_path: Path) -> None:
+    """LOAD-6.3: The verdict is also read during the run, because the last one covers the last seconds only."""
     with listening(LateOnce) as host:
-        told = run(
+        result = run(
             *("load", "--duration", "12", "--users", "2", "--endpoints", "models"),
             *("--host", host, "--out", str(tmp_path)),
         )
 
     server = summary_in(tmp_path)["server"]
-    assert told.returncode == 0, told.stderr
-    assert LateOnce.asked == 3
+    assert result.returncode == 0, result.stderr
+    assert LateOnce.verdicts == 3
     assert (server["state"], server["worst_text"]) == ("on_time", "simulator-limited")
     assert 9 < server["worst_after_seconds"] < 12
-    assert "after 10 s: simulator-limited" in told.stdout
+    assert "after 10 s: simulator-limited" in result.stdout
 
 
-def test_every_user_can_be_had_by_name() -> None:
-    """LOAD-1.4: With Locust's own command, without a suite."""
+def test_every_user_class_has_a_name() -> None:
+    """LOAD-1.4: Without a suite, Locust's own command lists a user class for each endpoint."""
     command = (sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py")
-    told = run("--list", command=command)
+    result = run("--list", command=command)
 
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr
     for name in ("Chat", "Responses", "OpenResponses", "Messages", "Embeddings", "Models", "Mixed"):
-        assert f"{name}User" in told.stdout
+        assert f"{name}User" in result.stdout
 
 
-def test_users_by_name_ask_their_endpoint(tmp_path: Path) -> None:
-    """LOAD-1.4, LOAD-2.4: Their rows are in Locust's statistics."""
+def test_a_user_class_calls_its_endpoint(tmp_path: Path) -> None:
+    """LOAD-1.4, LOAD-2.4: A user class calls its own endpoint only, and its rows are in Locust's statistics."""
     command = (sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless")
     with serve(tmp_path, "--latency", "fast", "--target-tokens", "10") as server:
-        told = run(
+        result = run(
             *(
                 "--host",
                 server.base,
@@ -380,8 +380,10 @@ def test_users_by_name_ask_their_endpoint(tmp_path: Path) -> None:
             LOADTEST_THINK="0.1",
         )
 
-    assert told.returncode == 0, told.stderr
-    rows = {(row["method"], row["name"]): row for row in json.loads(told.stdout[told.stdout.index("[") :])}
+    assert result.returncode == 0, result.stderr
+    rows = {
+        (row["method"], row["name"]): row for row in json.loads(result.stdout[result.stdout.index("[") :])
+    }
     assert rows["TTFT", "messages stream"]["num_requests"] > 0
     assert (
         rows["ITL", "messages stream"]["num_requests"] == 9 * rows["TTFT", "messages stream"]["num_requests"]

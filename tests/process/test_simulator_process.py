@@ -266,6 +266,9 @@ def test_ctrl_c_is_for_the_run(run: Any, places: Path) -> None:
     """TEST-1.5: The simulator answers after the interrupt that its test run got, and goes with the run."""
     process = run(
         """
+import signal
+# A shell's background jobs ignore it, and so would this process if the tests are one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print("waiting", flush=True)
     time.sleep(600)
@@ -277,7 +280,7 @@ except KeyboardInterrupt:
     process.stdout.readline()
     assert process.stdout.readline() == "waiting\n"
     os.killpg(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
 
     assert (out, process.returncode) == ("0 requests\n", 0)
     assert left(places) == []

@@ -1,4 +1,4 @@
-"""The command: what it teaches, and what it refuses before anything is started."""
+"""The command line: its help, and what it refuses before anything is started."""
 
 from pathlib import Path
 
@@ -6,24 +6,26 @@ import pytest
 from click.testing import CliRunner
 
 from loadtest.cli import main
-from loadtest.settings import described
+from loadtest.settings import describe_settings
 from loadtest.suites import SUITES
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_help_teaches() -> None:
-    """LOAD-6.4: Suites, variables and exit codes."""
-    told = CliRunner().invoke(main, ["--help"])
+def test_help_is_complete() -> None:
+    """LOAD-6.4: The help names all suites, variables and exit codes."""
+    result = CliRunner().invoke(main, ["--help"])
 
-    assert told.exit_code == 0
-    assert all(f"  {suite.name} " in told.output and suite.about in told.output for suite in SUITES.values())
-    assert all(f"  {variable} " in told.output for variable, _, _ in described())
-    assert "Exit codes: 0 passed, 1 " in told.output
+    assert result.exit_code == 0
+    assert all(
+        f"  {suite.name} " in result.output and suite.about in result.output for suite in SUITES.values()
+    )
+    assert all(f"  {variable} " in result.output for variable, _, _ in describe_settings())
+    assert "Exit codes: 0 passed, 1 " in result.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ([], "Missing argument 'SUITE'"),
         (["lode"], "no suite 'lode'"),
@@ -41,16 +43,16 @@ def test_help_teaches() -> None:
         (["quick-smoke", "--users", "3"], "3 iterations"),
     ],
 )
-def test_a_wrong_call_is_refused(arguments: list[str], says: str) -> None:
-    """LOAD-5.5: With exit code 2, the reason, and nothing started."""
-    told = CliRunner().invoke(main, arguments)
+def test_a_wrong_call_is_refused(arguments: list[str], message: str) -> None:
+    """LOAD-5.5: Wrong usage ends with exit code 2 and the reason, and starts nothing."""
+    result = CliRunner().invoke(main, arguments)
 
-    assert told.exit_code == 2
-    assert says in told.output
+    assert result.exit_code == 2
+    assert message in result.output
 
 
 def test_the_script_is_the_command() -> None:
-    """LOAD-6.1: As with the other scripts: an environment is made if there is none, then the command runs."""
+    """LOAD-6.1: Like the other scripts, it creates the environment if there is none, then runs the command."""
     script = ROOT / "scripts/loadtest"
 
     assert script.stat().st_mode & 0o111
@@ -59,12 +61,12 @@ def test_the_script_is_the_command() -> None:
 
 @pytest.mark.parametrize("page", ["docs/load-testing.md"])
 def test_documentation_has_everything(page: str) -> None:
-    """LOAD-6.4: All suites, with their gates, and all variables with their defaults."""
+    """LOAD-6.4: The documentation has all suites with their gates, and all variables with their defaults."""
     text = (ROOT / page).read_text(encoding="utf-8")
 
     for suite in SUITES.values():
         assert f"| `{suite.name}` |" in text
         for gate in suite.gates:
             assert f"`{gate.figure}`" in text
-    for variable, default, about in described():
+    for variable, default, about in describe_settings():
         assert f"| `{variable}` | {default} | {about} |" in text

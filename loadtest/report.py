@@ -1,4 +1,4 @@
-"""The summary for people, and for programs."""
+"""The summary as tables for the terminal, and as JSON."""
 
 import msgspec
 from rich import box
@@ -12,20 +12,20 @@ _MOST_FAILURES = 10
 _WIDTH = 160
 
 SEPARATOR = "  ·  "
-"""What stands between the parts of a line of progress."""
+"""Separator between the parts of a progress line."""
 
 
-def written(summary: Summary) -> bytes:
-    """Give the summary as JSON."""
+def encode_summary(summary: Summary) -> bytes:
+    """Return the summary as JSON."""
     return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
 
 
-def fitted(line: str, width: int) -> str:
-    """Leave out the last parts of a line that is too long for a terminal, for one that is folded cannot be written over.
+def shorten_line(line: str, width: int) -> str:
+    """Drop the last parts of a progress line that is too long; one that wraps cannot be overwritten.
 
     Args:
-        line: Of progress.
-        width: Columns of the terminal; 0 if it does not know.
+        line: The line.
+        width: Columns of the terminal; 0 if unknown.
     """
     while 0 < width <= len(line):
         shorter = line.rpartition(SEPARATOR)[0]
@@ -35,17 +35,17 @@ def fitted(line: str, width: int) -> str:
     return line
 
 
-def tell(summary: Summary, console: Console | None = None) -> None:
+def print_summary(summary: Summary, console: Console | None = None) -> None:
     """Print the summary."""
-    # Where no terminal says how wide it is, tables are not to be folded to 80 columns.
+    # Without a terminal, the width would be 80 columns, and tables would be folded.
     wide = Console(highlight=False)
     console = console or (wide if wide.is_terminal else Console(highlight=False, width=_WIDTH))
     console.print()
-    console.print(_widest(summary, console))
+    console.print(_fitting_table(summary, console))
     if summary.failures:
         console.print(_failures(summary))
     console.print(_gates(summary))
-    for line in remarks(summary):
+    for line in format_notes(summary):
         console.print(line, soft_wrap=True)
     if not summary.is_complete:
         console.print(" [bold red]The run was interrupted.[/]")
@@ -57,8 +57,8 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
-def _widest(summary: Summary, console: Console) -> Table:
-    """Give the table with all columns if no figure is cut; how wide that is depends on the figures."""
+def _fitting_table(summary: Summary, console: Console) -> Table:
+    """Return the table with all columns if it fits; how wide it is depends on the figures."""
     table = _requests(summary, _WIDE)
     fits = console.measure(table, options=console.options.update(width=10 * _WIDTH)).maximum <= console.width
     return table if fits else _requests(summary, _NARROW)
@@ -125,8 +125,8 @@ def _gates(summary: Summary) -> Table:
     return table
 
 
-def remarks(summary: Summary) -> list[str]:
-    """Say who may be to blame for the figures."""
+def format_notes(summary: Summary) -> list[str]:
+    """Return lines on the load generator and the server, which show whose times these are."""
     generator, server = summary.generator, summary.server
     lag = "not measured" if generator.lag_p99_ms is None else f"{generator.lag_p99_ms:.1f} ms"
     busy = "" if generator.cpu_percent is None else f", {generator.cpu_percent:.0f} % of a core"
@@ -139,10 +139,10 @@ def remarks(summary: Summary) -> list[str]:
     if server.text is not None:
         colour = "red" if server.state == "late" else "green"
         lines.append(
-            f" server says     [{colour}]{escape(server.text)}[/]{_since_start(server.lateness_p99_ms)}"
+            f" server verdict  [{colour}]{escape(server.text)}[/]{_since_start(server.lateness_p99_ms)}"
         )
     elif server.lateness_p99_ms is not None:
-        lines.append(f" server says     lateness p99 {server.lateness_p99_ms:.1f} ms")
+        lines.append(f" server verdict  lateness p99 {server.lateness_p99_ms:.1f} ms")
     if server.worst_text is not None:
         lines.append(
             f"                 after {server.worst_after_seconds:.0f} s: [red]{escape(server.worst_text)}[/]"

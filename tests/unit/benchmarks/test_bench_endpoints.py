@@ -1,13 +1,22 @@
-"""What is asked, and what the trivial server repeats."""
+"""Requests, checks of replies, frames of the trivial server, and the output of wrk."""
 
 import json
 import re
 
 import pytest
-from benchmarks import asking
 from benchmarks.clients import parse_wrk
-from benchmarks.portable_client import frames_of
-from benchmarks.problems import BenchError
+from benchmarks.endpoints import (
+    BenchError,
+    Endpoint,
+    build_body,
+    build_frames,
+    build_request,
+    check_reply,
+    check_stream,
+    encode_frames,
+    find_tokens,
+    parse_endpoint,
+)
 
 STREAM = b"".join(
     b'data: {"choices":[{"delta":' + delta + b"}]}\n\n"
@@ -43,25 +52,25 @@ Transfer/sec:      5.91MB
     ],
 )
 def test_url_names_an_endpoint(url: str, expected: tuple[str, int, str]) -> None:
-    """BENCH-3.4: A base URL stands for its chat completions, an endpoint's for itself."""
-    found = asking.endpoint("peer", url)
+    """BENCH-3.4: A base URL means its chat completions, the URL of an endpoint that endpoint."""
+    found = parse_endpoint("peer", url)
 
     assert (found.host, found.port, found.path) == expected
 
 
 @pytest.mark.parametrize("url", ["https://peer/v1", "http://", "http://peer:port/v1"])
 def test_url_that_cannot_be_measured_is_refused(url: str) -> None:
-    """BENCH-3.5: An address that is none, or needs TLS, is named."""
+    """BENCH-3.5: A URL that is invalid or needs TLS is named."""
     with pytest.raises(BenchError, match=re.escape(f"aimock: {url}")):
-        asking.endpoint("aimock", url)
+        parse_endpoint("aimock", url)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
-def test_request_is_whole(path: str) -> None:
-    """BENCH-1.2: The bytes are an HTTP request whose body is as long as its head says."""
-    to = asking.Endpoint("peer", "host", 80, path)
-    data = asking.body(to, model="m", stream=True, tokens=7)
-    head, _, body = asking.request(to, data).partition(b"\r\n\r\n")
+def test_request_is_complete(path: str) -> None:
+    """BENCH-1.2: The bytes are an HTTP request whose body has the length of its header."""
+    to = Endpoint("peer", "host", 80, path)
+    data = build_body(to, model="m", stream=True, tokens=7)
+    head, _, body = build_request(to, data).partition(b"\r\n\r\n")
 
     assert head.startswith(f"POST {path} HTTP/1.1\r\nhost: host:80\r\n".encode())
     assert f"content-length: {len(body)}".encode() in head
@@ -69,23 +78,24 @@ def test_request_is_whole(path: str) -> None:
 
 
 def test_paced_frames_have_a_token_each() -> None:
-    """BENCH-2.2: The trivial server's frames are the reply's bytes, each with one token; what is beside goes with its neighbour."""
-    frames = frames_of(asking.frames(STREAM, '"content":', paced=True))
+    """BENCH-2.2: The trivial server's frames are the reply's bytes, each with one token and the events before the next."""
+    frames = build_frames(STREAM, '"content":', paced=True)
     chunks = b"".join(frames).partition(b"\r\n\r\n")[2]
 
-    assert [len(asking.tokens_in(frame, '"content":')) for frame in frames] == [1, 1]
+    assert [len(find_tokens(frame, '"content":')) for frame in frames] == [1, 1]
     assert b"".join(re.split(rb"\r?\n?[0-9a-f]+\r\n", chunks)).strip() == STREAM.strip()
 
 
 def test_reply_at_once_is_one_frame() -> None:
-    """BENCH-2.2: Unpaced, streamed or not, the trivial server has one frame to write."""
-    assert len(frames_of(asking.frames(STREAM, '"content":', paced=False))) == 1
-    [frame] = frames_of(asking.frames(b'{"id": 1}', '"content":', paced=False))
+    """BENCH-2.2: An unpaced reply, streamed or not, is one frame."""
+    assert len(build_frames(STREAM, '"content":', paced=False)) == 1
+    [frame] = build_frames(b'{"id": 1}', '"content":', paced=False)
     assert frame.endswith(b'content-length: 9\r\n\r\n{"id": 1}')
+    assert encode_frames([b"ab", b"c"]) == b"2 1\nabc"
 
 
-def test_wrk_is_read() -> None:
-    """BENCH-1.3: Of wrk's output, what failed is no request; units are told apart."""
+def test_wrk_output_is_parsed() -> None:
+    """BENCH-1.3: Failures in wrk's output are not requests, and all its units are parsed."""
     seen = parse_wrk(WRK, cpu=1.5)
 
     assert (seen.requests, seen.seconds, seen.cpu) == (16_000, 2.05, 1.5)
@@ -93,8 +103,8 @@ def test_wrk_is_read() -> None:
     assert seen.errors == {"connect": 1, "read": 2, "write": 3, "timeout": 4, "status": 400}
 
 
-def test_wrk_that_did_not_run_is_told() -> None:
-    """BENCH-3.5: What wrk says instead of figures is passed on."""
+def test_failure_of_wrk_is_reported() -> None:
+    """BENCH-3.5: The message has wrk's output if that has no figures."""
     with pytest.raises(BenchError, match="unable to connect"):
         parse_wrk("unable to connect to 127.0.0.1:1 Connection refused", cpu=0)
 
@@ -107,21 +117,23 @@ def test_wrk_that_did_not_run_is_told() -> None:
         ("/v1/responses", b'{"output":[]}'),
     ],
 )
-def test_peer_that_speaks_another_language_is_named(path: str, good: bytes) -> None:
-    """BENCH-3.4, BENCH-3.5: A 200 that is not of the API ends the run by its name, before anything is measured."""
-    peer = asking.endpoint("aimock", f"http://peer:1{path}")
+def test_peer_with_another_api_is_named(path: str, good: bytes) -> None:
+    """BENCH-3.4, BENCH-3.5: A peer whose reply is not of its API is named, before anything is measured."""
+    peer = parse_endpoint("aimock", f"http://peer:1{path}")
 
-    asking.look_at(peer, good)
+    check_reply(peer, good)
     for reply in (b"<html>", b"[]", b"{}", b""):
-        with pytest.raises(BenchError, match=r"aimock: .* answers 200, but not JSON with"):
-            asking.look_at(peer, reply)
+        with pytest.raises(BenchError, match=r"aimock: .* returns status 200, but not JSON with"):
+            check_reply(peer, reply)
 
 
 def test_peer_that_does_not_stream_is_named() -> None:
-    """BENCH-3.4, BENCH-3.5: A stream without tokens has nothing to be measured."""
-    peer = asking.endpoint("aimock", "http://peer:1/v1")
+    """BENCH-3.4, BENCH-3.5: A peer whose stream has no tokens is named."""
+    peer = parse_endpoint("aimock", "http://peer:1/v1")
 
-    asking.look_at_stream(peer, STREAM)
+    check_stream(peer, STREAM)
     for reply in (b'{"choices":[]}', b"data: [DONE]\n\n", b""):
-        with pytest.raises(BenchError, match=r"aimock: .* streams no event with text in \"content\""):
-            asking.look_at_stream(peer, reply)
+        with pytest.raises(
+            BenchError, match=r"aimock: .* returns status 200, but no event with text in \"content\""
+        ):
+            check_stream(peer, reply)
