@@ -13,6 +13,7 @@ from pathlib import Path
 from llmsim.config import Settings
 from llmsim.errors import ConfigError
 from llmsim.state.counters import MappedCounters
+from llmsim.state.database import Database
 from llmsim.state.journal import SqliteJournal
 from llmsim.state.ports import (
     Journal,
@@ -60,8 +61,8 @@ class EmbeddedState:
         self.sessions: SessionStore = sessions
         self.journal: Journal = journal
         self.scripts: ScriptRegistry = scripts
-        databases = (one.database for one in (records, prefix_cache, sessions, journal, scripts))
-        self._files = (counters, *databases)
+        databases = [one.database for one in (records, prefix_cache, sessions, journal, scripts)]
+        self._files: tuple[MappedCounters | Database, ...] = (counters, *databases)
 
     def restart(self) -> None:
         """See `State`; only while no other process has any of the files open."""
