@@ -13,8 +13,17 @@ from pathlib import Path
 from llmsim.config import Settings
 from llmsim.errors import ConfigError
 from llmsim.state.counters import MappedCounters
+from llmsim.state.database import Database
 from llmsim.state.journal import SqliteJournal
-from llmsim.state.ports import State
+from llmsim.state.ports import (
+    Journal,
+    PrefixCache,
+    RecordStore,
+    ScriptRegistry,
+    SessionStore,
+    SharedCounters,
+    State,
+)
 from llmsim.state.prefix_cache import SqlitePrefixCache
 from llmsim.state.record_store import SqliteRecordStore
 from llmsim.state.script_registry import SqliteScriptRegistry
@@ -39,23 +48,21 @@ class EmbeddedState:
     """All ports, on files that are opened when they are first used; see `State`."""
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
-        counters, records, prefixes, sessions, journal, scripts = (
-            directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS
-        )
-        self.counters = MappedCounters(counters)
-        self.records = SqliteRecordStore(records, settings.store, clock)
-        self.prefix_cache = SqlitePrefixCache(prefixes, settings.store, clock)
-        self.sessions = SqliteSessionStore(sessions, settings.scripts.max_sessions, clock)
-        self.journal = SqliteJournal(journal, settings.admin.journal_entries)
-        self.scripts = SqliteScriptRegistry(scripts, settings.scripts.max_uploaded, clock)
-        self._files = (
-            self.counters,
-            self.records.database,
-            self.prefix_cache.database,
-            self.sessions.database,
-            self.journal.database,
-            self.scripts.database,
-        )
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS]
+        counters = MappedCounters(paths[0])
+        records = SqliteRecordStore(paths[1], settings.store, clock)
+        prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
+        sessions = SqliteSessionStore(paths[3], settings.scripts.max_sessions, clock)
+        journal = SqliteJournal(paths[4], settings.admin.journal_entries)
+        scripts = SqliteScriptRegistry(paths[5], settings.scripts.max_uploaded, clock)
+        self.counters: SharedCounters = counters
+        self.records: RecordStore = records
+        self.prefix_cache: PrefixCache = prefix_cache
+        self.sessions: SessionStore = sessions
+        self.journal: Journal = journal
+        self.scripts: ScriptRegistry = scripts
+        databases = [one.database for one in (records, prefix_cache, sessions, journal, scripts)]
+        self._files: tuple[MappedCounters | Database, ...] = (counters, *databases)
 
     def restart(self) -> None:
         """See `State`; only while no other process has any of the files open."""

@@ -56,11 +56,9 @@ class RecordStore(Protocol):
         Returns:
             How many records were evicted to stay within the bounds. A record that is too large for the store is evicted itself.
         """
-        ...
 
     async def get(self, kind: str, id: str) -> Record | None:  # noqa: A002 - the field's name
         """Return a record, or None if there is no such record."""
-        ...
 
     async def replace(self, record: Record, *, version: int) -> int | None:
         """Replace the record of this id and kind if nobody has changed it since it was read.
@@ -72,11 +70,9 @@ class RecordStore(Protocol):
         Returns:
             How many records were evicted, as for `put`; None if the record has changed or is gone, and nothing was written.
         """
-        ...
 
     async def delete(self, kind: str, id: str) -> bool:  # noqa: A002 - the field's name
         """Delete a record; return whether it existed."""
-        ...
 
     async def page(
         self,
@@ -106,7 +102,6 @@ class RecordStore(Protocol):
         Raises:
             KeyError: There is no record `after` or `before`.
         """
-        ...
 
 
 class PrefixCache(Protocol):
@@ -121,7 +116,6 @@ class PrefixCache(Protocol):
             marks: Where prefixes end, the shortest first.
             minimum: Fewest tokens of a prefix that is cached.
         """
-        ...
 
 
 class SharedCounters(Protocol):
@@ -133,7 +127,6 @@ class SharedCounters(Protocol):
         Raises:
             ValueError: There is no such sequence.
         """
-        ...
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -207,7 +200,6 @@ class SessionStore(Protocol):
         Raises:
             OutdatedError: The session plays a newer version of the script.
         """
-        ...
 
     async def lease_turn(
         self, session: str, script: str, version: int, cursor: int, *, met: bool | None
@@ -227,7 +219,6 @@ class SessionStore(Protocol):
         Raises:
             OutdatedError: The session plays a newer version of the script.
         """
-        ...
 
     async def record_mismatch(
         self, session: str, script: str, version: int, cursor: int, unmet: Sequence[str]
@@ -247,31 +238,24 @@ class SessionStore(Protocol):
         Raises:
             OutdatedError: The session plays a newer version of the script.
         """
-        ...
 
     async def touch(self, session: str, script: str) -> None:
         """Mark a session as used now, for a request that found its script exhausted."""
-        ...
 
     async def commit(self, lease: TurnLease) -> None:
         """End a lease whose turn was played."""
-        ...
 
     async def release(self, lease: TurnLease) -> None:
         """End a lease whose turn was not played: it goes to the next request of the session."""
-        ...
 
     async def renew(self) -> None:
         """Renew the leases of this process, if it holds any; to be called each second."""
-        ...
 
     async def list_progress(self, session: str | None = None, *, limit: int = 1000) -> list[SessionProgress]:
         """List the progress of one session, or of all, those used last first."""
-        ...
 
     async def forget(self, session: str | None = None, *, script: str | None = None) -> int:
         """Let one session, or all, begin one script, or all, anew; return how many entries there were."""
-        ...
 
 
 class JournalEntry(msgspec.Struct, frozen=True):
@@ -299,11 +283,9 @@ class Journal(Protocol):
 
     async def append(self, session: str, at: float, data: bytes) -> int:
         """Add an entry; return its number."""
-        ...
 
     async def finish(self, number: int, outcome: str, seconds: float) -> None:
         """Complete an entry, if it is still there."""
-        ...
 
     async def read(
         self, session: str | None = None, *, after: int = 0, limit: int = 100, last: bool = False
@@ -316,11 +298,9 @@ class Journal(Protocol):
             limit: Maximum number of entries; fewer are read if they are large.
             last: Whether to read the last entries instead of the first.
         """
-        ...
 
     async def clear(self, session: str | None = None) -> int:
         """Delete the entries of one session, or all; return how many there were."""
-        ...
 
 
 class ScriptInfo(msgspec.Struct, frozen=True):
@@ -364,65 +344,44 @@ class ScriptRegistry(Protocol):
             script: As it was parsed.
             origin: Path of its file, or `uploaded`.
         """
-        ...
 
     async def get(self, name: str) -> ScriptInfo | None:
         """Return a script's metadata, or None if there is no such script."""
-        ...
 
     async def version(self, name: str) -> int | None:
         """Return the version of a script, or None if there is no such script."""
-        ...
 
     async def script(self, name: str) -> tuple[int, Script] | None:
         """Return a script with its version, or None if there is no such script."""
-        ...
 
     async def source(self, name: str) -> bytes | None:
         """Return a script as it was written, or None if there is no such script."""
-        ...
 
     async def list_scripts(self) -> list[ScriptInfo]:
         """List the metadata of all scripts by name."""
-        ...
 
     async def delete(self, name: str) -> bool:
         """Delete a script; return whether it existed."""
-        ...
 
 
 class State(Protocol):
-    """Everything that all workers share, apart from the stats block."""
+    """Everything that all workers share, apart from the stats block.
 
-    @property
-    def records(self) -> RecordStore:
-        """Return the store of responses and documents."""
-        ...
+    Attributes:
+        records: Stored responses and documents.
+        prefix_cache: The prompt cache.
+        counters: Sequences of numbers.
+        sessions: Progress of sessions in scripts.
+        journal: Requests and their responses.
+        scripts: Scripts by name.
+    """
 
-    @property
-    def prefix_cache(self) -> PrefixCache:
-        """Return the prompt cache."""
-        ...
-
-    @property
-    def counters(self) -> SharedCounters:
-        """Return the shared sequences of numbers."""
-        ...
-
-    @property
-    def sessions(self) -> SessionStore:
-        """Return the progress of sessions."""
-        ...
-
-    @property
-    def journal(self) -> Journal:
-        """Return the journal."""
-        ...
-
-    @property
-    def scripts(self) -> ScriptRegistry:
-        """Return the registry of scripts."""
-        ...
+    records: RecordStore
+    prefix_cache: PrefixCache
+    counters: SharedCounters
+    sessions: SessionStore
+    journal: Journal
+    scripts: ScriptRegistry
 
     def restart(self) -> None:
         """Begin with empty state; the master calls it before any worker runs, so it is not a coroutine.
@@ -430,8 +389,6 @@ class State(Protocol):
         Raises:
             StoreError: The backend cannot be used.
         """
-        ...
 
     def remove(self) -> None:
         """Remove all state; the master calls it after the last worker has ended."""
-        ...

@@ -1,29 +1,25 @@
-"""The stage: which scripts a worker has at hand, and when a request is judged."""
+"""The script player: which scripts a worker caches, and when expectations are checked."""
 
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from llmsim.state.sessions import Sessions
 
-import llmsim.server.script_player as stage_module
 from llmsim.domain import Prompt
-from llmsim.errors import ExpectationError
-from llmsim.scripts import Script, ScriptStep, read
+from llmsim.errors import ExhaustedError, ExpectationError
+from llmsim.scripts import Script, read
+from llmsim.server import script_player
 from llmsim.server.script_player import RequestControls, ScriptPlayer
-from llmsim.state.script_registry import ScriptRegistry
+from llmsim.state.script_registry import SqliteScriptRegistry
+from llmsim.state.session_store import SqliteSessionStore
 
 SOURCE = b'{"turns": [{"type": "assistant", "text": "a", "expect": {"contains": "please"}}]}'
 PLAIN = b'{"turns": [{"type": "assistant", "text": "a"}]}'
+MIXED = b"""{"turns": [{"type": "assistant", "text": "a"}, {"type": "assistant", "text": "b", "expect": {"contains": "please"}}],
+"on_exhausted": "error"}"""
 
-
-class Planner:
-    """Plays a scene as what it is."""
-
-    def play(self, prompt: Prompt, scene: ScriptStep) -> Any:
-        """Play it."""
-        return scene
+PROMPT = Prompt(model="m", messages=())
 
 
 def script(source: bytes) -> Script:
@@ -31,63 +27,120 @@ def script(source: bytes) -> Script:
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> ScriptRegistry:
-    return ScriptRegistry(tmp_path / "library", 1000, time.time)
+def scripts(tmp_path: Path) -> SqliteScriptRegistry:
+    return SqliteScriptRegistry(tmp_path / "scripts", 1000, time.time)
 
 
 @pytest.fixture
-def stage(tmp_path: Path, library: ScriptRegistry) -> ScriptPlayer:
-    sessions = Sessions(tmp_path / "sessions", 100, time.time)
-    return ScriptPlayer(library, sessions, Planner(), has_default=False)  # type: ignore[arg-type]  # one method of it is used
+def sessions(tmp_path: Path) -> SqliteSessionStore:
+    return SqliteSessionStore(tmp_path / "sessions", 100, time.time)
 
 
-def cue(script: str = "x") -> RequestControls:
+@pytest.fixture
+def player(scripts: SqliteScriptRegistry, sessions: SqliteSessionStore) -> ScriptPlayer:
+    return ScriptPlayer(scripts, sessions, has_default=False)
+
+
+def controls(script: str = "x") -> RequestControls:
     return RequestControls("s", script, chosen=True)
 
 
-def test_a_request_is_judged_once_and_not_while_others_wait(
-    stage: ScriptPlayer, library: ScriptRegistry, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("off_loop", [False, True])
+async def test_expectations_are_checked_once_outside_of_a_transaction(
+    player: ScriptPlayer,
+    scripts: SqliteScriptRegistry,
+    sessions: SqliteSessionStore,
+    monkeypatch: pytest.MonkeyPatch,
+    off_loop: bool,
 ) -> None:
-    """SESS-1.6: What takes long to judge keeps nobody waiting: not those of other sessions, over all workers."""
-    library.put("x", "json", SOURCE, script(SOURCE))
-    judged: list[bool] = []
+    """SESS-1.6: A check that takes long blocks no other session, over all workers."""
+    await scripts.put("x", SOURCE, "json", script(SOURCE))
+    checked: list[bool] = []
 
     def unmet(*_: object) -> tuple[str, ...]:
-        # Another process would wait for the write; within this one, the connection tells that there is none.
-        connection = stage._sessions._database._connection
-        judged.append(connection is not None and connection.in_transaction)
+        # Another process would wait for the write; within this one, the connection shows that there is none.
+        connection = sessions.database._connection
+        checked.append(connection is not None and connection.in_transaction)
         return ("never",)
 
-    monkeypatch.setattr(stage_module, "unmet", unmet)
+    monkeypatch.setattr(script_player, "unmet", unmet)
 
     with pytest.raises(ExpectationError, match="never"):
-        stage.play(Prompt(model="m", messages=()), cue())
-    assert judged == [False]
+        await player.play(PROMPT, controls(), off_loop=off_loop)
+    assert checked == [False]
 
 
-def test_scripts_at_hand_are_bounded(
-    stage: ScriptPlayer, library: ScriptRegistry, monkeypatch: pytest.MonkeyPatch
+async def test_the_turn_that_is_leased_was_checked(
+    player: ScriptPlayer,
+    scripts: SqliteScriptRegistry,
+    sessions: SqliteSessionStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """SESS-3.6: Those that were played last; the others are fetched again."""
-    monkeypatch.setattr(stage_module, "_MOST_KEPT", 2)
+    """SESS-1.6: If another request takes the turn that was checked, the next one is checked, and counted once."""
+    await scripts.put("x", MIXED, "json", script(MIXED))
+    lease_turn = sessions.lease_turn
+    contended: list[int] = []
+
+    async def contend(*arguments: Any, met: bool | None) -> Any:
+        if not contended:
+            contended.append(1)
+            assert await lease_turn(*arguments, met=met) is not None
+        return await lease_turn(*arguments, met=met)
+
+    monkeypatch.setattr(sessions, "lease_turn", contend)
+
+    with pytest.raises(ExpectationError):
+        await player.play(PROMPT, controls())
+    (progress,) = await sessions.list_progress()
+    assert (progress.cursor, progress.met, progress.failed) == (1, 0, 1)
+
+
+async def test_an_exhausted_script_takes_no_turn(
+    player: ScriptPlayer, scripts: SqliteScriptRegistry, sessions: SqliteSessionStore
+) -> None:
+    """SESS-1.7: The session stays where it is, and counts as used."""
+    source = PLAIN[:-1] + b', "on_exhausted": "error"}'
+    await scripts.put("x", source, "json", script(source))
+    played = await player.play(PROMPT, controls())
+    assert played is not None
+    await player.commit(played)
+    (before,) = await sessions.list_progress()
+
+    with pytest.raises(ExhaustedError):
+        await player.play(PROMPT, controls())
+    (progress,) = await sessions.list_progress()
+    assert (progress.cursor, progress.played) == (1, 1)
+    assert progress.used > before.used
+
+
+async def test_cached_scripts_are_bounded(
+    player: ScriptPlayer, scripts: SqliteScriptRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SESS-3.6: Those that were played last are cached; the others are fetched again."""
+    monkeypatch.setattr(script_player, "_MAX_CACHED", 2)
     for name in "abc":
-        library.put(name, "json", PLAIN, script(PLAIN))
+        await scripts.put(name, PLAIN, "json", script(PLAIN))
     fetched: list[str] = []
-    fetch = library.script
-    monkeypatch.setattr(library, "script", lambda name: (fetched.append(name), fetch(name))[1])
+    fetch = scripts.script
+
+    async def counted(name: str) -> Any:
+        fetched.append(name)
+        return await fetch(name)
+
+    monkeypatch.setattr(scripts, "script", counted)
     for name in "abacab":
-        stage.play(Prompt(model="m", messages=()), cue(name))
+        await player.play(PROMPT, controls(name))
 
     assert fetched == ["a", "b", "c", "b"]
 
 
-def test_what_is_deleted_is_let_go_of(stage: ScriptPlayer, library: ScriptRegistry) -> None:
-    """SESS-3.2: And what comes again under its name is played from its beginning."""
-    for take in range(2):
-        library.put("x", "json", PLAIN, script(PLAIN))
-        part = stage.play(Prompt(model="m", messages=()), cue())
-        assert part is not None
-        assert (part.claim.cursor, part.scene.take) == (0, 0), take
-        library.delete("x")
-        assert stage._book("x") is None
-    assert stage._books == {}
+async def test_a_deleted_script_is_not_cached(player: ScriptPlayer, scripts: SqliteScriptRegistry) -> None:
+    """SESS-3.2: A script that is sent again under its name is played from its beginning."""
+    for repetition in range(2):
+        await scripts.put("x", PLAIN, "json", script(PLAIN))
+        played = await player.play(PROMPT, controls())
+        assert played is not None
+        assert (played.lease.cursor, played.step.take) == (0, 0), repetition
+        await scripts.delete("x")
+        assert await player._load("x") is None
+    assert player._cached == {}

@@ -1,11 +1,12 @@
-"""The library: scripts that all workers know."""
+"""The script registry: scripts of all workers, by name."""
 
 from pathlib import Path
 
 import pytest
 
 from llmsim.scripts import Script, read
-from llmsim.state.script_registry import ScriptInfo, ScriptRegistry
+from llmsim.state.ports import ScriptInfo
+from llmsim.state.script_registry import SqliteScriptRegistry
 
 SOURCE = b"""\
 description: Says hello
@@ -25,52 +26,60 @@ turns:
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> ScriptRegistry:
-    return ScriptRegistry(tmp_path / "library", 3, lambda: 7.0)
+def scripts(tmp_path: Path) -> SqliteScriptRegistry:
+    return SqliteScriptRegistry(tmp_path / "scripts", 3, lambda: 7.0)
 
 
 def script(source: bytes = SOURCE) -> Script:
     return read(source, "yaml", "x", profiles=())
 
 
-def test_scripts_are_kept_by_name(library: ScriptRegistry) -> None:
+async def test_scripts_are_kept_by_name(scripts: SqliteScriptRegistry) -> None:
     """SESS-3.1: Put, looked up, listed, deleted."""
-    assert not library.put("b", "yaml", SOURCE, script(), "b.yaml")
-    assert not library.put("a", "yaml", SOURCE, script())
+    assert not await scripts.put("b", SOURCE, "yaml", script(), "b.yaml")
+    assert not await scripts.put("a", SOURCE, "yaml", script())
 
-    assert library.get("a") == ScriptInfo("a", 2, "yaml", "uploaded", 7.0, "Says hello", 3, 4, "error")
-    assert [(volume.name, volume.origin) for volume in library.all()] == [("a", "uploaded"), ("b", "b.yaml")]
-    assert library.source("a") == SOURCE
-    assert library.delete("a")
-    assert not library.delete("a")
-    assert (library.get("a"), library.edition("a"), library.script("a"), library.source("a")) == (None,) * 4
+    assert await scripts.get("a") == ScriptInfo("a", 2, "yaml", "uploaded", 7.0, "Says hello", 3, 4, "error")
+    assert [(info.name, info.origin) for info in await scripts.list_scripts()] == [
+        ("a", "uploaded"),
+        ("b", "b.yaml"),
+    ]
+    assert await scripts.source("a") == SOURCE
+    assert await scripts.delete("a")
+    assert not await scripts.delete("a")
+    assert (
+        await scripts.get("a"),
+        await scripts.version("a"),
+        await scripts.script("a"),
+        await scripts.source("a"),
+    ) == (None,) * 4
 
 
-def test_what_was_read_is_kept(library: ScriptRegistry) -> None:
+async def test_what_was_read_is_kept(scripts: SqliteScriptRegistry) -> None:
     """SESS-3.2: Other workers play what the one has read, to the last key."""
-    library.put("a", "yaml", SOURCE, script())
+    await scripts.put("a", SOURCE, "yaml", script())
 
-    assert library.script("a") == (1, script())
-
-
-def test_an_edition_is_never_used_again(library: ScriptRegistry) -> None:
-    """SESS-3.2: A script that is replaced, or deleted and put again, is another edition."""
-    library.put("a", "yaml", SOURCE, script())
-    editions = [library.edition("a")]
-    assert library.put("a", "yaml", SOURCE, script())
-    editions.append(library.edition("a"))
-    library.delete("a")
-    library.put("a", "yaml", SOURCE, script())
-    editions.append(library.edition("a"))
-
-    assert editions == [1, 2, 3]
+    assert await scripts.script("a") == (1, script())
 
 
-def test_scripts_of_clients_are_bounded(library: ScriptRegistry) -> None:
+async def test_an_version_is_never_used_again(scripts: SqliteScriptRegistry) -> None:
+    """SESS-3.2: A script that is replaced, or deleted and put again, is another version."""
+    await scripts.put("a", SOURCE, "yaml", script())
+    versions = [await scripts.version("a")]
+    assert await scripts.put("a", SOURCE, "yaml", script())
+    versions.append(await scripts.version("a"))
+    await scripts.delete("a")
+    await scripts.put("a", SOURCE, "yaml", script())
+    versions.append(await scripts.version("a"))
+
+    assert versions == [1, 2, 3]
+
+
+async def test_scripts_of_clients_are_bounded(scripts: SqliteScriptRegistry) -> None:
     """SESS-3.6: Those that were sent first go first; the server's own stay."""
     for name in "fg":
-        library.put(name, "yaml", SOURCE, script(), f"{name}.yaml")
+        await scripts.put(name, SOURCE, "yaml", script(), f"{name}.yaml")
     for name in "abacd":
-        library.put(name, "yaml", SOURCE, script())
+        await scripts.put(name, SOURCE, "yaml", script())
 
-    assert [volume.name for volume in library.all()] == ["a", "c", "d", "f", "g"]
+    assert [info.name for info in await scripts.list_scripts()] == ["a", "c", "d", "f", "g"]

@@ -1,4 +1,4 @@
-"""Tickets: unique and without gaps, over threads and processes, whoever is killed."""
+"""Shared counters: unique numbers without gaps, over threads and processes, also when some are killed."""
 
 import fcntl
 import multiprocessing
@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from driving import drive
 
-from llmsim.state.counters import SharedCounters
+from llmsim.state.counters import MappedCounters
 
 # Python 3.12 warns of a fork beside threads (xdist has some); a worker of gunicorn is such a fork.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -22,7 +23,7 @@ FORK = multiprocessing.get_context("fork")
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "1.tickets"
+    return tmp_path / "1.counters"
 
 
 def in_process(work: Callable[[], None]) -> int:
@@ -38,60 +39,69 @@ def in_process(work: Callable[[], None]) -> int:
 
 def test_sequences_count_from_zero_each_for_itself(path: Path) -> None:
     """ARCH-3.8: Each name is a sequence 0, 1, 2, … of its own."""
-    tickets = SharedCounters(path)
+    counters = MappedCounters(path)
 
-    assert [tickets("request") for _ in range(3)] == [0, 1, 2]
-    assert [tickets("sequence") for _ in range(2)] == [0, 1]
-    assert tickets("request") == 3
+    assert [drive(counters.next("request")) for _ in range(3)] == [0, 1, 2]
+    assert [drive(counters.next("sequence")) for _ in range(2)] == [0, 1]
+    assert drive(counters.next("request")) == 3
+
+
+def test_several_numbers_are_reserved_at_once(path: Path) -> None:
+    """ARCH-3.8: The first of them is returned, and the sequence goes on after the last."""
+    counters = MappedCounters(path)
+
+    assert drive(counters.next("request", 5)) == 0
+    assert drive(counters.next("request", 2)) == 5
+    assert drive(counters.next("request")) == 7
 
 
 def test_an_unknown_sequence_is_a_mistake(path: Path) -> None:
     """ARCH-3.8: There are no sequences but those that are named."""
     with pytest.raises(ValueError, match="not in tuple"):
-        SharedCounters(path)("lines")
+        drive(MappedCounters(path).next("lines"))
 
 
 def test_who_opens_the_file_later_counts_on(path: Path) -> None:
     """ARCH-3.8: The numbers belong to the file, so that a successor takes the next one."""
-    SharedCounters(path)("request")
-    SharedCounters(path)("request")
+    drive(MappedCounters(path).next("request"))
+    drive(MappedCounters(path).next("request"))
 
-    assert SharedCounters(path)("request") == 2
+    assert drive(MappedCounters(path).next("request")) == 2
 
 
 def test_a_restart_begins_at_zero(path: Path) -> None:
     """CHAT-4.4: A new start of the server repeats the numbers of the last one."""
-    SharedCounters(path)("request")
-    tickets = SharedCounters(path)
-    tickets.restart()
+    drive(MappedCounters(path).next("request"))
+    counters = MappedCounters(path)
+    counters.restart()
 
-    assert tickets("request") == 0
+    assert drive(counters.next("request")) == 0
 
 
 def test_the_file_goes_with_its_server(path: Path) -> None:
     """ARCH-3.8: Taking the file away twice is no error."""
-    tickets = SharedCounters(path)
-    tickets("request")
-    tickets.remove()
-    tickets.remove()
+    counters = MappedCounters(path)
+    drive(counters.next("request"))
+    counters.remove()
+    counters.remove()
 
     assert not path.exists()
 
 
 def test_nobody_else_can_write_the_file(path: Path) -> None:
     """ARCH-3.8: The file is its owner's alone."""
-    SharedCounters(path)("request")
+    drive(MappedCounters(path).next("request"))
 
     assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_processes_share_out_every_number_once(path: Path) -> None:
     """ARCH-3.8: Four processes that take 500 numbers each take the first 2,000, each once."""
-    tickets = SharedCounters(path)
+    counters = MappedCounters(path)
     results = FORK.SimpleQueue()
 
     def take() -> None:
-        results.put([tickets("request") for _ in range(500)])
+        results.put([drive(counters.next("request")) for _ in range(500)])
 
     takers = [FORK.Process(target=take) for _ in range(4)]
     for taker in takers:
@@ -106,12 +116,12 @@ def test_processes_share_out_every_number_once(path: Path) -> None:
 
 def test_threads_share_out_every_number_once(path: Path) -> None:
     """ARCH-3.7: Requests that are planned off the loop take their numbers beside those planned on it."""
-    tickets = SharedCounters(path)
+    counters = MappedCounters(path)
     start = threading.Barrier(8)
 
     def take(_: int) -> list[int]:
         start.wait()
-        return [tickets("request") for _ in range(500)]
+        return [drive(counters.next("request")) for _ in range(500)]
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -129,11 +139,11 @@ def test_a_killed_holder_holds_nobody_up(path: Path) -> None:
     told, tell = os.pipe()
 
     def take_for_ever() -> None:
-        tickets = SharedCounters(path)
-        tickets("request")
+        counters = MappedCounters(path)
+        drive(counters.next("request"))
         os.write(tell, b"x")
         while True:
-            tickets("request")
+            drive(counters.next("request"))
 
     for _ in range(8):
         pid = in_process(take_for_ever)
@@ -142,11 +152,11 @@ def test_a_killed_holder_holds_nobody_up(path: Path) -> None:
         os.waitpid(pid, 0)
     os.close(told)
     os.close(tell)
-    survivor = SharedCounters(path)
-    first = survivor("request")
+    survivor = MappedCounters(path)
+    first = drive(survivor.next("request"))
 
     assert first >= 8
-    assert [survivor("request") for _ in range(3)] == [first + 1, first + 2, first + 3]
+    assert [drive(survivor.next("request")) for _ in range(3)] == [first + 1, first + 2, first + 3]
 
 
 def test_a_holder_killed_inside_the_lock_lets_go(path: Path) -> None:
@@ -166,4 +176,4 @@ def test_a_holder_killed_inside_the_lock_lets_go(path: Path) -> None:
     os.close(told)
     os.close(tell)
 
-    assert SharedCounters(path)("request") == 0
+    assert drive(MappedCounters(path).next("request")) == 0
