@@ -21,8 +21,8 @@ from llmsim.catalogue import load_catalogue
 from llmsim.cli.options import setting_options
 from llmsim.config import CONFIG_VARIABLE, Settings, load, setting_specs
 from llmsim.providers.registry import PROVIDERS
+from llmsim.server.controls import SCRIPT_HEADER
 from llmsim.server.master import HOST, worker_count
-from llmsim.server.script_player import SCRIPT_HEADER
 from llmsim.text import printable
 
 
@@ -85,7 +85,7 @@ def _banner(settings: Settings) -> None:
     latency = settings.latency.profile or "each model's own"
     if any(getattr(settings.latency, name) is not None for name in _OVERRIDES):
         latency += ", overridden by [latency]"
-    facts = [(provider.name, base + provider.prefix + "/v1") for provider in PROVIDERS]
+    facts = [(provider.name, base + provider.base_path) for provider in PROVIDERS]
     facts += [
         ("api key", "any, or none"),
         ("stats", f"{base}/llmsim/stats   or: {_program()} stats --watch" + _port_option(server.port)),

@@ -32,7 +32,7 @@ from llmsim.json_instances.making import json_instance
 from llmsim.json_schema.document import read
 from llmsim.json_schema.validation import conforms
 from llmsim.planning.endings import EMPTY, limited, stopped
-from llmsim.planning.generators import GENERATED, Generator
+from llmsim.planning.generators import GENERATED, Generator, LineNumbers
 from llmsim.planning.logprobs import odds
 from llmsim.planning.rng import Random
 from llmsim.planning.tokens import Tokenizer
@@ -82,7 +82,9 @@ class ContentPlanner:
         self._deals = bool(self._refusal_rate or self._filter_rate)
         self._calls = Calls(settings.tools)
 
-    def __call__(self, prompt: Prompt, words: Tokenizer, dice: Random, deal: Random, call_id: str) -> Content:
+    def __call__(
+        self, prompt: Prompt, words: Tokenizer, dice: Random, deal: Random, call_id: str, lines: LineNumbers
+    ) -> Content:
         """Decide what one choice says.
 
         Args:
@@ -91,21 +93,24 @@ class ContentPlanner:
             dice: Choose the words.
             deal: Deal refusals.
             call_id: What the ids of its calls begin with; empty where there is nothing to call.
+            lines: Numbers of the lines that it takes.
         """
         # PERF: most requests ask for a text and nothing else; all they need is the next four lines.
         if not prompt.tools and prompt.form is None and not self._deals:
-            passage, stop = stopped(self._generate(prompt, words, dice), prompt.stop)
+            passage, stop = stopped(self._generate(prompt, words, dice, lines), prompt.stop)
             return Content((text(passage),), FinishReason.STOP, stop)
         throw = deal.random() if self._deals else 1.0
         if throw < self._refusal_rate:
             said = words.passage(self._refusal)
             return Content((RefusalSegment(said.tokens, said),))
-        speech = self._answer(prompt, words, dice, call_id)
+        speech = self._answer(prompt, words, dice, call_id, lines)
         if self._deals and deal.random() < self._filter_rate:
             return within(speech, 1 + int(deal.random() * speech.tokens / 2), FinishReason.CONTENT_FILTER)
         return speech
 
-    def _answer(self, prompt: Prompt, words: Tokenizer, dice: Random, call_id: str) -> Content:
+    def _answer(
+        self, prompt: Prompt, words: Tokenizer, dice: Random, call_id: str, lines: LineNumbers
+    ) -> Content:
         now = conduct(prompt)
         tools = self._calls.pick(prompt, now, dice) if prompt.tools else ()
         calls = tuple(
@@ -113,7 +118,7 @@ class ContentPlanner:
         )
         if tools and tools[-1].kind is not ToolKind.HOSTED:
             return Content(calls, FinishReason.TOOL_CALLS)
-        passage = self._generate(prompt, words, dice)
+        passage = self._generate(prompt, words, dice, lines)
         if prompt.form is not None and not (self._keeps_text and _has(prompt.form, passage)):
             schema = prompt.form.schema or told_schema(prompt.messages)
             passage = words.passage(json_instance(schema, now.said, dice))

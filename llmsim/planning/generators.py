@@ -8,7 +8,7 @@ Decisions:
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,9 +21,6 @@ from llmsim.planning.tokens import Tokenizer
 
 GENERATED = ("lorem", "random")
 """Generators whose texts are made up, and nobody's own."""
-
-SharedCounters = Callable[[str], int]
-"""Gives the next number of a named sequence that all workers share, from 0."""
 
 _LOREM = [
     "lorem",
@@ -96,19 +93,50 @@ _POOL = 64
 _POOL_TOKENS = 200_000
 
 
+class LineNumbers:
+    """The numbers of the lines that one turn takes.
+
+    Attributes:
+        taken: How many it has taken.
+    """
+
+    def __init__(self, first: int | None) -> None:
+        """Prepare to count.
+
+        Args:
+            first: The first number that was reserved for the turn; None to find out how many it takes.
+        """
+        self.taken = 0
+        self._first = first or 0
+
+    def take(self) -> int:
+        """Return the next number."""
+        number = self._first + self.taken
+        self.taken += 1
+        return number
+
+
 class Generator(Protocol):
-    """Makes the text of one choice."""
+    """Makes the text of one choice.
+
+    Attributes:
+        takes_lines: Whether it takes lines of a file in turn.
+    """
+
+    takes_lines: bool
 
     def prepare(self, tokenizer: Tokenizer) -> None:
         """Make beforehand what all processes can share."""
         ...
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
+    def __call__(
+        self, prompt: Prompt, tokenizer: Tokenizer, dice: Random, lines: LineNumbers
+    ) -> TokenizedText:
         """Answer `prompt` in tokens of `tokenizer`."""
         ...
 
 
-def generator(settings: ResponseSettings, tickets: SharedCounters) -> Generator:
+def generator(settings: ResponseSettings) -> Generator:
     """Build the generator that `response.generator` names.
 
     Raises:
@@ -125,12 +153,14 @@ def generator(settings: ResponseSettings, tickets: SharedCounters) -> Generator:
         case "fixed":
             return Fixed(argument)
         case "sequence":
-            return Lines(_lines(argument), tickets)
+            return Lines(_lines(argument))
     raise ConfigError(f"response.generator: unknown generator {kind!r}")
 
 
 class Pool:
     """Lorem ipsum of exactly `tokens` tokens, one of a few texts made beforehand."""
+
+    takes_lines = False
 
     def __init__(self, tokens: int) -> None:
         self._tokens = tokens
@@ -145,7 +175,9 @@ class Pool:
         """Make the texts."""
         self._texts(tokenizer)
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
+    def __call__(
+        self, prompt: Prompt, tokenizer: Tokenizer, dice: Random, lines: LineNumbers
+    ) -> TokenizedText:
         """Pick a text."""
         texts = self._texts(tokenizer)
         return texts[int(dice.random() * len(texts))]
@@ -153,6 +185,8 @@ class Pool:
 
 class RandomWords:
     """Everyday words in sentences, exactly `tokens` tokens, fresh for each request."""
+
+    takes_lines = False
 
     def __init__(self, tokens: int) -> None:
         self._tokens = tokens
@@ -162,7 +196,9 @@ class RandomWords:
         """Cut the words."""
         self._prose(tokenizer)
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
+    def __call__(
+        self, prompt: Prompt, tokenizer: Tokenizer, dice: Random, lines: LineNumbers
+    ) -> TokenizedText:
         """Make a text."""
         return self._prose(tokenizer).passage(self._tokens, dice)
 
@@ -221,10 +257,14 @@ def _pick(forms: tuple[tuple[TokenizedText, ...], ...], budget: int, dice: Rando
 class Echo:
     """The last user message; without one, the last message."""
 
+    takes_lines = False
+
     def prepare(self, tokenizer: Tokenizer) -> None:
         """Nothing can be made beforehand."""
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
+    def __call__(
+        self, prompt: Prompt, tokenizer: Tokenizer, dice: Random, lines: LineNumbers
+    ) -> TokenizedText:
         """Say it back."""
         said = [message for message in prompt.messages if message.role == "user"] or prompt.messages
         return tokenizer.passage("".join(said[-1].texts) if said else "")
@@ -232,6 +272,8 @@ class Echo:
 
 class Fixed:
     """The same text always."""
+
+    takes_lines = False
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -244,7 +286,9 @@ class Fixed:
         """Cut the text."""
         self._passage(tokenizer)
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
+    def __call__(
+        self, prompt: Prompt, tokenizer: Tokenizer, dice: Random, lines: LineNumbers
+    ) -> TokenizedText:
         """Say it."""
         return self._passage(tokenizer)
 
@@ -252,9 +296,10 @@ class Fixed:
 class Lines:
     """The lines of a file in turn, over all workers; after the last the first again."""
 
-    def __init__(self, lines: Sequence[str], tickets: SharedCounters) -> None:
+    takes_lines = True
+
+    def __init__(self, lines: Sequence[str]) -> None:
         self._lines = lines
-        self._tickets = tickets
         self._passage = functools.lru_cache(maxsize=1024)(self._cut)
 
     def _cut(self, tokenizer: Tokenizer, line: int) -> TokenizedText:
@@ -265,9 +310,11 @@ class Lines:
         for line in range(min(len(self._lines), 64)):
             self._passage(tokenizer, line)
 
-    def __call__(self, prompt: Prompt, tokenizer: Tokenizer, dice: Random) -> TokenizedText:
+    def __call__(
+        self, prompt: Prompt, tokenizer: Tokenizer, dice: Random, lines: LineNumbers
+    ) -> TokenizedText:
         """Say the next line."""
-        return self._passage(tokenizer, self._tickets("sequence") % len(self._lines))
+        return self._passage(tokenizer, lines.take() % len(self._lines))
 
 
 def _lines(path: str) -> tuple[str, ...]:

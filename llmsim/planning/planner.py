@@ -1,17 +1,17 @@
-"""The one place that decides: a prompt becomes a turn, or a fault.
+"""Plans responses: a prompt becomes a turn, or a fault.
 
 Decisions:
-* Refusals come before faults: a request that the provider would not take is never counted as
-  a simulated failure.
-* A server seed makes replies depend on the request alone and faults and ids on the request's
-  number, a ticket that all workers share: with 1 worker or 16, request k of a run gets the
-  same outcome.
-* The choices of a turn come into being side by side, as a model samples them in one batch.
-* Refusals are dealt like faults, by the number of the request; where a request brings a seed, by that.
+* Refusals come before faults: a request that the provider would not accept is never counted as a simulated failure.
+* Planning is given values, never the shared state: the number of the request, what the prompt cache did, the turn of a script.
+  Whoever calls it fetches them in between, so a plan is made in steps.
+* A server seed makes responses depend on the request alone, and faults and ids on the request's number, which all workers
+  share: with 1 worker or 16, request k of a run gets the same outcome.
+* The choices of a turn are generated side by side, as a model samples them in one batch.
+* Refusals are drawn like faults, by the number of the request; where a request brings a seed, by that.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
@@ -36,7 +36,7 @@ from llmsim.errors import ContextLengthError, VisionError
 from llmsim.planning.content import Content, ContentPlanner, call_ids, with_odds, within
 from llmsim.planning.embedding_input import EmbeddingInput, check_use, count_text, read
 from llmsim.planning.faults import Faults
-from llmsim.planning.generators import Generator, SharedCounters, generator
+from llmsim.planning.generators import Generator, LineNumbers, generator
 from llmsim.planning.reasoning import reasoning_tokens
 from llmsim.planning.rng import Random, fresh, id_source, seeded, seeded_id
 from llmsim.planning.scripted import play
@@ -60,106 +60,82 @@ _FULL_IMAGE_TOKENS = 765
 
 _UNLIMITED = 1 << 62
 
-_NOTHING_SAID = Choice((), FinishReason.STOP)
+_EMPTY = Choice((), FinishReason.STOP)
+
+_UNCACHED = CacheUse()
+
+
+class PromptFacts(msgspec.Struct, frozen=True):
+    """What a plan needs to know of a prompt beside its text.
+
+    Attributes:
+        model: The facts of its model.
+        tokenizer: The model's tokenizer.
+        tokens: Tokens of the prompt.
+        prefixes: Its prefixes that may be in the prompt cache, the shortest first.
+        embedding: The texts to embed; None unless vectors are requested.
+    """
+
+    model: Model
+    tokenizer: Tokenizer
+    tokens: int
+    prefixes: tuple[PrefixMark, ...] = ()
+    embedding: EmbeddingInput | None = None
+
+
+class LinesNeeded(msgspec.Struct, frozen=True):
+    """A plan that needs the next lines of `sequence:FILE`.
+
+    Attributes:
+        count: How many.
+    """
+
+    count: int
 
 
 class Planner:
-    """Plans what requests are answered. One a process; safe to call from several threads."""
+    """Plans responses to prompts. One a process; safe to call from several threads."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        catalogue: Catalogue,
-        tickets: SharedCounters,
-        clock: Callable[[], float],
-        cache: Callable[[Sequence[PrefixMark], int], CacheUse] | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, clock: Callable[[], float]) -> None:
         """Prepare to plan.
 
         Args:
             settings: What is simulated.
             catalogue: The facts about models.
-            tickets: Numbers that all workers share.
-            clock: Unix time in seconds.
-            cache: Uses the prompt cache for marks and the minimum of tokens; None for no cache.
+            clock: Returns Unix time in seconds.
         """
         self._catalogue = catalogue
         self._enforce_window = settings.response.enforce_context_window
         self._seed = settings.response.seed
-        self._generate: Generator = generator(settings.response, tickets)
-        self._speak = ContentPlanner(settings, self._generate)
+        self._generate: Generator = generator(settings.response)
+        self._plan_content = ContentPlanner(settings, self._generate)
         self._latency = Latency(settings.latency, catalogue.profiles)
         self._faults = Faults(settings.errors)
         self._retry_after = settings.errors.retry_after_ms / 1000
-        self._tickets = tickets
         self._clock = clock
-        self._cache = cache
-        self._dice = fresh()
+        self._rng = fresh()
         self.new_id = id_source()
 
     def start_process(self) -> None:
-        """Draw new dice and a new id prefix: called once in every process after a fork."""
-        self._dice = fresh()
+        """Draw a new random state and a new id prefix: called once in every process after a fork."""
+        self._rng = fresh()
         self.new_id = id_source()
 
     def warm(self) -> None:
-        """Load every vocabulary and make the pools, so that a fork shares them."""
+        """Load every vocabulary and build the pools, so that forked processes share them."""
         for name in sorted({model.tokenizer for model in self._catalogue.models.values()}):
             self._generate.prepare(tokenizer(name))
 
-    def plan(self, prompt: Prompt) -> Turn | Fault:
-        """Decide what `prompt` is answered, and when.
+    @property
+    def numbers_requests(self) -> bool:
+        """Whether outcomes depend on the number of the request, which all workers share: with a seed of the server."""
+        return self._seed is not None
+
+    def analyze(self, prompt: Prompt) -> PromptFacts:
+        """Resolve model, tokenizer and prompt tokens; refuse what the model does not accept.
 
         Raises:
-            RefusedError: The model would not take it.
-        """
-        model, words, count, reading, prompt_tokens = self._heard(prompt)
-        numbered = (
-            self._dice if self._seed is None else seeded("request", self._seed, self._tickets("request"))
-        )
-        if self._faults.active and (fault := self._faults.draw(numbered)):
-            return fault
-        seed = prompt.seed if prompt.seed is not None else self._seed
-        dice = (
-            self._dice if seed is None else seeded("turn", seed, prompt.model, prompt.messages, prompt.images)
-        )
-        limit = self._limit(prompt, model, prompt_tokens)
-        turn_id = self.new_id() if self._seed is None else seeded_id(numbered)
-        choices: tuple[Choice, ...] = (_NOTHING_SAID,)
-        if not prompt.silent:
-            deal = numbered if prompt.seed is None else dice
-            choices = tuple(
-                [
-                    self._choice(
-                        prompt,
-                        model,
-                        words,
-                        limit,
-                        dice,
-                        deal,
-                        call_ids(turn_id, index) if prompt.tools else "",
-                    )
-                    for index in range(prompt.choices)
-                ]
-            )
-        use = self._cached(prompt, model, count)
-        return Turn(
-            id=turn_id,
-            created=int(self._clock()),
-            model=prompt.model,
-            choices=choices,
-            usage=_usage(prompt_tokens, choices, use),
-            schedule=self._latency.schedule(model.profile, dice, cached=use.read / prompt_tokens),
-            vectors=reading.vectors() if reading else (),
-        )
-
-    def _heard(
-        self, prompt: Prompt
-    ) -> tuple[Model, Tokenizer, Callable[[str], int], EmbeddingInput | None, int]:
-        """Take a prompt in: its model, the words it is counted in, the texts of embeddings, and its tokens.
-
-        Raises:
-            RefusedError: The model would not take it.
+            RefusedError: The model would not accept it.
         """
         model = self._catalogue.facts(prompt.model)
         check_use(prompt, model)
@@ -168,43 +144,126 @@ class Planner:
         words = tokenizer(model.tokenizer)
         # The same texts end several prefixes; each is counted once.
         count = functools.cache(words.count) if prompt.cache_marks else words.count
-        reading = read(prompt, model, words, enforce_window=self._enforce_window)
-        tokens = reading.tokens if reading else _prompt_tokens(prompt, count)
-        if self._enforce_window and not reading and tokens > model.context_window:
+        embedding = read(prompt, model, words, enforce_window=self._enforce_window)
+        tokens = embedding.tokens if embedding else _prompt_tokens(prompt, count)
+        if self._enforce_window and not embedding and tokens > model.context_window:
             raise ContextLengthError(model.context_window, tokens)
-        return model, words, count, reading, tokens
+        prefixes = tuple(
+            [
+                PrefixMark(mark.key, _prefix_tokens(prompt, mark, count), mark.lifetime)
+                for mark in prompt.cache_marks
+            ]
+        )
+        return PromptFacts(model, words, tokens, prefixes, embedding)
 
-    def play(self, prompt: Prompt, scene: ScriptStep) -> Turn | Fault:
-        """Answer `prompt` with a turn of a script. No simulated failure comes between.
+    def outcome_rng(self, number: int | None) -> Random:
+        """Return what draws faults, refusals and ids of a request.
 
-        Raises:
-            RefusedError: The model would not take it.
+        Args:
+            number: Its number, if `numbers_requests`.
         """
-        model, words, count, _, prompt_tokens = self._heard(prompt)
+        return self._rng if number is None else seeded("request", self._seed, number)
+
+    def draw_fault(self, outcome_rng: Random) -> Fault | None:
+        """Draw what goes wrong with a request; None if nothing does."""
+        return self._faults.draw(outcome_rng) if self._faults.active else None
+
+    def plan(
+        self,
+        prompt: Prompt,
+        facts: PromptFacts,
+        outcome_rng: Random,
+        *,
+        cache_use: CacheUse = _UNCACHED,
+        first_line: int | None = None,
+    ) -> Turn | LinesNeeded:
+        """Plan the response to a prompt, and when.
+
+        Args:
+            prompt: The prompt.
+            facts: From `analyze`.
+            outcome_rng: From `outcome_rng`.
+            cache_use: What the prompt cache did for it.
+            first_line: First of the lines that were reserved for it; only after it has returned `LinesNeeded`.
+
+        Returns:
+            The turn, or the lines that it needs of `sequence:FILE`; the next call draws the same then.
+        """
+        lines = LineNumbers(first_line)
+        states = (
+            [(rng, rng.getstate()) for rng in (self._rng, outcome_rng)] if self._generate.takes_lines else ()
+        )
+        turn = self._plan(prompt, facts, outcome_rng, cache_use, lines)
+        if lines.taken and first_line is None:
+            for rng, state in states:
+                rng.setstate(state)
+            return LinesNeeded(lines.taken)
+        return turn
+
+    def _plan(
+        self, prompt: Prompt, facts: PromptFacts, outcome_rng: Random, cache_use: CacheUse, lines: LineNumbers
+    ) -> Turn:
         seed = prompt.seed if prompt.seed is not None else self._seed
-        dice = self._dice if seed is None else seeded("scene", seed, scene.number, scene.take, prompt.model)
+        rng = (
+            self._rng if seed is None else seeded("turn", seed, prompt.model, prompt.messages, prompt.images)
+        )
+        limit = self._limit(prompt, facts)
+        turn_id = self.new_id() if self._seed is None else seeded_id(outcome_rng)
+        choices: tuple[Choice, ...] = (_EMPTY,)
+        if not prompt.silent:
+            refusal_rng = outcome_rng if prompt.seed is None else rng
+            choices = tuple(
+                [
+                    self._choice(
+                        prompt,
+                        facts,
+                        limit,
+                        rng,
+                        refusal_rng,
+                        call_ids(turn_id, index) if prompt.tools else "",
+                        lines,
+                    )
+                    for index in range(prompt.choices)
+                ]
+            )
+        return Turn(
+            id=turn_id,
+            created=int(self._clock()),
+            model=prompt.model,
+            choices=choices,
+            usage=_usage(facts.tokens, choices, cache_use),
+            schedule=self._latency.schedule(facts.model.profile, rng, cached=cache_use.read / facts.tokens),
+            vectors=facts.embedding.vectors() if facts.embedding else (),
+        )
+
+    def play(
+        self, prompt: Prompt, facts: PromptFacts, step: ScriptStep, *, cache_use: CacheUse = _UNCACHED
+    ) -> Turn | Fault:
+        """Plan the response to a prompt as a turn of a script has it. No simulated failure comes between."""
+        seed = prompt.seed if prompt.seed is not None else self._seed
+        rng = self._rng if seed is None else seeded("scene", seed, step.number, step.take, prompt.model)
         return play(
-            scene,
+            step,
             prompt,
             id=self.new_id(),
             created=int(self._clock()),
-            words=words,
-            prompt_tokens=prompt_tokens,
-            limit=self._limit(prompt, model, prompt_tokens),
+            words=facts.tokenizer,
+            prompt_tokens=facts.tokens,
+            limit=self._limit(prompt, facts),
             latency=self._latency,
-            profile=model.profile,
-            dice=dice,
+            profile=facts.model.profile,
+            dice=rng,
             retry_after=self._retry_after,
-            use=self._cached(prompt, model, count),
+            use=cache_use,
         )
 
-    def silence(self, prompt: Prompt) -> Turn:
-        """Plan a turn that says nothing, at once: what is there to be continued."""
+    def plan_empty(self, prompt: Prompt) -> Turn:
+        """Plan an empty turn that is due immediately (WebSocket warm-up)."""
         return Turn(
             id=self.new_id(),
             created=int(self._clock()),
             model=prompt.model,
-            choices=(_NOTHING_SAID,),
+            choices=(_EMPTY,),
             usage=Usage(prompt=self.count(prompt), completion=0),
             schedule=Schedule(ttft=0.0, itl=0.0),
         )
@@ -214,7 +273,7 @@ class Planner:
         return count_prompt(prompt, tokenizer(self._catalogue.facts(prompt.model).tokenizer))
 
     def find(self, name: str) -> Model | None:
-        """Look up a known model by id, alias or snapshot."""
+        """Return the known model of that id, alias or snapshot; None if there is no such model."""
         return self._catalogue.find(name)
 
     def without_table(self, turn: Turn) -> Turn:
@@ -225,45 +284,39 @@ class Planner:
         """Give a kept turn back what all turns share."""
         return msgspec.structs.replace(turn, schedule=self._latency.with_table(turn.schedule))
 
-    def _limit(self, prompt: Prompt, model: Model, prompt_tokens: int) -> int:
+    def _limit(self, prompt: Prompt, facts: PromptFacts) -> int:
         limit = _UNLIMITED if prompt.limit is None else prompt.limit
+        model = facts.model
         if self._enforce_window and model.known:
-            limit = min(limit, model.max_output_tokens, model.context_window - prompt_tokens)
+            limit = min(limit, model.max_output_tokens, model.context_window - facts.tokens)
         return limit
-
-    def _cached(self, prompt: Prompt, model: Model, count: Callable[[str], int]) -> CacheUse:
-        if not prompt.cache_marks or self._cache is None:
-            return CacheUse()
-        marks = [
-            PrefixMark(mark.key, _prefix_tokens(prompt, mark, count), mark.lifetime)
-            for mark in prompt.cache_marks
-        ]
-        return self._cache(marks, model.cache_minimum)
 
     def _choice(
         self,
         prompt: Prompt,
-        model: Model,
-        words: Tokenizer,
+        facts: PromptFacts,
         limit: int,
-        dice: Random,
-        deal: Random,
+        rng: Random,
+        refusal_rng: Random,
         call_id: str,
+        lines: LineNumbers,
     ) -> Choice:
-        speech = self._speak(prompt, words, dice, deal, call_id)
+        model, words = facts.model, facts.tokenizer
+        content = self._plan_content(prompt, words, rng, refusal_rng, call_id, lines)
         if model.reasoning:
-            thought = reasoning_tokens(prompt.effort or model.default_effort, speech.tokens)
+            thought = reasoning_tokens(prompt.effort or model.default_effort, content.tokens)
             if prompt.reasoning_limit is not None:
                 thought = min(thought, prompt.reasoning_limit)
             if thought:
-                told = told_passage(prompt.summary, thought, words, dice) if prompt.summary else None
-                reasoning = ReasoningSegment(thought, told)
-                speech = Content((reasoning, *speech.segments), speech.finish, speech.stopped_by)
-        speech = within(speech, limit)
-        segments = speech.segments
+                shown = told_passage(prompt.summary, thought, words, rng) if prompt.summary else None
+                content = Content(
+                    (ReasoningSegment(thought, shown), *content.segments), content.finish, content.stopped_by
+                )
+        content = within(content, limit)
+        segments = content.segments
         if prompt.logprobs is not None:
-            segments = with_odds(segments, prompt.logprobs, words, dice)
-        return Choice(segments, speech.finish, speech.stopped_by)
+            segments = with_odds(segments, prompt.logprobs, words, rng)
+        return Choice(segments, content.finish, content.stopped_by)
 
 
 def _usage(prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Usage:

@@ -1,13 +1,15 @@
-"""What a provider offers: routes with the functions behind them, and its way to say no.
+"""What a provider offers: its endpoints, the functions behind them, and its error bodies and headers.
 
 Decisions:
-* A provider is a value, not a class to inherit: two providers share nothing but this shape.
-* `parse` may refuse; everything that renders is total and pure: ids, time and dice come with
-  the turn, so golden files are byte-exact.
+* A provider is a value, not a class to inherit from: two providers share only this shape.
+* `parse` gets the whole request, so that a model in the path or a version in a header needs no special case. It may refuse.
+* Everything that renders is total and pure: ids, time and random numbers come with the turn, so golden files are byte-exact.
+* How an endpoint reads and writes depends on the channel: over HTTP and over WebSocket it has a format each, and both are run by
+  the same code.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -17,227 +19,279 @@ from llmsim.errors import RefusedError
 from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
 from llmsim.wire.frames import FrameBatch
 
+O = TypeVar("O")  # noqa: E741 - the options of an endpoint
+R = TypeVar("R")
+
+Headers = tuple[tuple[str, str], ...]
+"""Response headers in order; names in lower case."""
+
+
+class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it arrived, by whatever channel.
+
+    Attributes:
+        method: HTTP method; of a message over WebSocket that of its handshake.
+        path: Path below the provider's prefix.
+        path_params: Variables of the path.
+        query: Variables of the query; of repeated ones the last.
+        headers: By name in lower case.
+        body: As sent, or the message over WebSocket; empty if there is none.
+        scheme: `http` or `https`.
+        prefix: The provider's prefix, behind that of a proxy if there is one.
+        arrival: Instant of arrival on the monotonic clock, in seconds.
+    """
+
+    method: str = "POST"
+    path: str = ""
+    path_params: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    scheme: str = "http"
+    prefix: str = ""
+    arrival: float = 0.0
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Variables of query and path; those of the path win."""
+        return {**self.query, **self.path_params}
+
+    @property
+    def base_url(self) -> str:
+        """Address of the provider as the client reached it, e.g. `http://localhost:8080/openai`."""
+        return f"{self.scheme}://{self.headers.get('host', 'localhost')}{self.prefix}"
+
+
+class ParsedRequest(msgspec.Struct, Generic[O], frozen=True):
+    """A request as parsed.
+
+    Attributes:
+        prompt: What the requests of all providers have in common.
+        options: What only the renderers of this endpoint understand.
+        is_warm_up: Whether it asks for an empty turn to continue, as the WebSocket of Responses has it.
+    """
+
+    prompt: Prompt
+    options: O
+    is_warm_up: bool = False
+
 
 class Reply(msgspec.Struct, frozen=True):
-    """A whole HTTP response.
+    """A whole response.
 
     Attributes:
         status: HTTP status code.
         body: JSON, unless `headers` names another content type.
-        headers: Names in lower case, beside those of `Provider.headers`.
+        headers: Besides those of `Provider.response_headers`.
     """
 
     status: int
     body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-class ParsedRequest(msgspec.Struct, frozen=True):
-    """A request as parsed.
-
-    Attributes:
-        prompt: What every provider's requests have in common.
-        options: What only this endpoint's renderers understand.
-    """
-
-    prompt: Prompt
-    options: Any
+    headers: Headers = ()
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """A kept turn to be streamed anew, at the pace at which it came about.
+    """A stored response to be streamed again, at the pace at which it was generated.
 
     Attributes:
-        stored: The turn.
-        runs: What is to be streamed of it.
+        stored: The response.
+        frames: What is to be streamed of it.
+        headers: Besides those of `Provider.response_headers`.
     """
 
-    stored: StoredResponse
-    runs: tuple[FrameBatch, ...]
+    stored: StoredResponse[Any]
+    frames: Sequence[FrameBatch]
+    headers: Headers
 
 
-class Socket(msgspec.Struct, frozen=True, kw_only=True):
+class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
+    """How a generating endpoint reads requests and writes responses on one kind of channel.
+
+    Attributes:
+        parse: Parses a request; raises `RefusedError`.
+        render_refusal: Renders a refused request.
+        render_fault: Renders a simulated failure.
+        render_stream: Renders the frames of a streamed response, over WebSocket events as JSON, one a line; None if the endpoint
+            does not stream.
+        render_stream_fault: Renders the final bytes of a failing stream, given the turn, options, fault and frames already sent;
+            None if the endpoint does not stream.
+        stream_headers: HTTP headers of a streamed response, besides those of `Provider.response_headers`.
+    """
+
+    parse: Callable[[IncomingRequest], ParsedRequest[O]]
+    render_refusal: Callable[[RefusedError], Reply]
+    render_fault: Callable[[Fault], Reply]
+    render_stream: Callable[[Turn, O], Sequence[FrameBatch]] | None = None
+    render_stream_fault: Callable[[Turn, O, Fault, int], bytes] | None = None
+    stream_headers: Headers = ()
+
+
+class WebSocketFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     """How a generating endpoint speaks over WebSocket: GET on its path, with an upgrade.
 
     Attributes:
-        parse: From a message; raises `RefusedError`.
-        is_warm_up: Whether a request asks for nothing but a turn to continue.
-        render_stream: The frames of a turn: events as JSON, one a line.
-        render_broken: The events with which a turn ends that goes wrong, likewise; see `GenerationEndpoint`.
-        render_refusal: The event for a refused message.
-        render_fault: The event for a simulated failure.
-        render_limit: The event that says why no further turn is answered.
+        messages: How messages are read and written.
+        render_limit: Renders the event that says why no further message is answered.
     """
 
-    parse: Callable[[bytes], ParsedRequest]
-    is_warm_up: Callable[[ParsedRequest], bool]
-    render_stream: Callable[[Turn, Any], tuple[FrameBatch, ...]]
-    render_broken: Callable[[Turn, Any, Fault, int], bytes]
-    render_refusal: Callable[[RefusedError], bytes]
-    render_fault: Callable[[Fault], bytes]
-    render_limit: Callable[[str], bytes]
+    messages: ChannelFormat[O]
+    render_limit: Callable[[str], Reply]
 
 
-class GenerationEndpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint that plans a turn for each request: POST, streamed or not.
+class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
+    """An endpoint that generates a turn for each request: POST, streamed or not.
 
     Attributes:
         path: The API's original path, e.g. `/v1/chat/completions`.
         label: The endpoint's name in the stats, where it counts as `<label>_requests`.
-        parse: From the body; raises `RefusedError`.
-        render_answer: The body of the whole answer.
-        render_stream: The frames of the streamed answer; None if it does not stream.
-        render_broken: What a stream ends with that goes wrong: from the turn, the options, what goes wrong, and how many
-            frames have left; None if it does not stream.
-        is_heavy: Whether a request is much work although its body is small; None if none is.
-        storage: How its turns are kept; None if they are not.
-        socket: How it speaks over WebSocket; None if it does not.
-        render_refusal: A refused request, where the endpoint has words of its own; None for its provider's.
+        http: How requests are read and responses written over HTTP.
+        render_response: Renders the body of the whole response.
+        is_heavy: Whether a request is laborious although its body is small; None if none is.
+        storage: How its responses are stored; None if they are not.
+        websocket: How it speaks over WebSocket; None if it does not.
     """
 
     path: str
     label: str
-    parse: Callable[[bytes], ParsedRequest]
-    render_answer: Callable[[Turn, Any], bytes]
-    render_stream: Callable[[Turn, Any], tuple[FrameBatch, ...]] | None = None
-    render_broken: Callable[[Turn, Any, Fault, int], bytes] | None = None
+    http: ChannelFormat[O]
+    render_response: Callable[[Turn, O], bytes]
     is_heavy: Callable[[Prompt], bool] | None = None
-    storage: ResponseStorage | None = None
-    socket: Socket | None = None
-    render_refusal: Callable[[RefusedError], Reply] | None = None
-
-
-class ResourceRequest(msgspec.Struct, frozen=True):
-    """A request to an operation.
-
-    Attributes:
-        params: Variables of query and path.
-        body: As sent; empty if there is none.
-        base: Address of the provider as the client reached it, e.g. `http://localhost:8080/openai`.
-    """
-
-    params: Mapping[str, str]
-    body: bytes = b""
-    base: str = ""
+    storage: ResponseStorage[O] | None = None
+    websocket: WebSocketFormat[O] | None = None
 
 
 class DocumentCollection(Protocol):
-    """Documents of one kind that are kept, the same ones for all workers."""
+    """Stored documents of one kind, the same ones for all workers."""
 
-    def put(self, document: Document) -> None:
-        """Keep a document, in place of the one of that id if there is any."""
+    async def put(self, document: Document) -> None:
+        """Store a document, replacing the one with its id if there is one."""
         ...
 
-    def get(self, document_id: str) -> Document | None:
-        """Look a document up."""
+    async def get(self, document_id: str) -> Document | None:
+        """Return a document, or None if there is no such document."""
         ...
 
-    def edit(self, document_id: str, change: Callable[[Document], Document]) -> Document | None:
-        """Change a document, over all workers at once; None if it is not kept."""
+    async def edit(self, document_id: str, change: Callable[[Document], Document]) -> Document | None:
+        """Change a document atomically over all workers; None if there is no such document."""
         ...
 
-    def delete(self, document_id: str) -> bool:
-        """Delete a document; tell whether it was kept."""
+    async def delete(self, document_id: str) -> bool:
+        """Delete a document; return whether there was one."""
         ...
 
-    def page(self, *, limit: int, after: str | None, before: str | None) -> tuple[list[Document], bool]:
-        """List documents, the newest first; tell whether more follow.
+    async def page(self, *, limit: int, after: str | None, before: str | None) -> tuple[list[Document], bool]:
+        """List documents, the newest first; return them and whether more follow.
 
         Raises:
-            KeyError: `after` or `before` is not kept.
+            KeyError: There is no document `after` or `before`.
         """
         ...
 
 
 class EndpointContext(Protocol):
-    """What an operation may look up, and have done.
+    """The services of a worker that resource endpoints use.
 
     Attributes:
-        models: The models that are listed, by id.
+        models: The listed models by id.
     """
 
     models: Mapping[str, Model]
 
     def now(self) -> float:
-        """Give the moment on the monotonic clock, in seconds."""
-        ...
-
-    def unix(self) -> int:
-        """Give the Unix time, in seconds."""
+        """Return the Unix time, in seconds."""
         ...
 
     def new_id(self) -> str:
-        """Give an id that was never given before."""
+        """Return a new unique id."""
         ...
 
     def model(self, name: str) -> Model | None:
-        """Give the listed model of that id, alias or snapshot; None if there is none."""
+        """Return the listed model of that id, alias or snapshot; None if there is no such model."""
         ...
 
-    def count(self, prompt: Prompt) -> int:
-        """Count the tokens of a prompt."""
+    async def compute(self, request: IncomingRequest, work: Callable[..., R], *args: Any) -> R:
+        """Return `work(*args)`, computed in a thread if the request is large, so that other requests go on."""
         ...
 
-    def plan(self, prompt: Prompt) -> Turn | Fault:
-        """Decide what a prompt is answered.
+    async def count(self, request: IncomingRequest, prompt: Prompt) -> int:
+        """Count the tokens of a prompt that comes with a request."""
+        ...
+
+    async def plan(self, request: IncomingRequest, prompt: Prompt) -> Turn | Fault:
+        """Plan the response to a prompt that comes with a request.
 
         Raises:
-            RefusedError: The model would not take it.
+            RefusedError: The model would not accept it.
         """
         ...
 
-    def shelf(self, kind: str) -> DocumentCollection:
-        """Give the documents of a kind."""
+    def documents(self, kind: str) -> DocumentCollection:
+        """Return the stored documents of a kind."""
         ...
 
-    def find(self, storage: ResponseStorage, public_id: str) -> StoredResponse | None:
-        """Look a kept turn up."""
+    async def find(self, storage: ResponseStorage[O], public_id: str) -> StoredResponse[O] | None:
+        """Return a stored response, or None if there is no such response."""
         ...
 
-    def change(
-        self, storage: ResponseStorage, public_id: str, change: Callable[[StoredResponse], StoredResponse]
-    ) -> StoredResponse | None:
-        """Change a kept turn; None if it is not kept."""
-        ...
-
-    def forget(self, storage: ResponseStorage, public_id: str) -> bool:
-        """Delete a kept turn; tell whether it was kept."""
-        ...
-
-    def page(
+    async def change(
         self,
-        storage: ResponseStorage,
+        storage: ResponseStorage[O],
+        public_id: str,
+        change: Callable[[StoredResponse[O]], StoredResponse[O]],
+    ) -> StoredResponse[O] | None:
+        """Change a stored response atomically over all workers; None if there is no such response."""
+        ...
+
+    async def delete(self, storage: ResponseStorage[Any], public_id: str) -> bool:
+        """Delete a stored response; return whether there was one."""
+        ...
+
+    async def page(
+        self,
+        storage: ResponseStorage[O],
         *,
         limit: int,
         after: str | None,
         ascending: bool,
         model: str | None,
         metadata: Mapping[str, str],
-    ) -> tuple[list[StoredResponse], bool]:
-        """List kept turns; tell whether more follow.
+    ) -> tuple[list[StoredResponse[O]], bool]:
+        """List stored responses; return them and whether more follow.
 
         Raises:
-            KeyError: `after` is not kept.
+            KeyError: There is no response `after`.
         """
         ...
 
 
 class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint that does not generate, and is answered at once.
+    """An endpoint that does not generate and is answered at once.
 
     Attributes:
         method: HTTP method.
         path: The API's original path, with `{name}` for a variable part.
-        run: Answers a call; raises `RefusedError`.
+        run: Answers a request; raises `RefusedError`.
     """
 
     method: str
     path: str
-    run: Callable[[EndpointContext, ResourceRequest], Reply | Replay]
+    run: Callable[[EndpointContext, IncomingRequest], Awaitable[Reply | Replay]]
 
 
-def _unsigned(reply: Reply, request_id: str) -> Reply:  # noqa: ARG001 - the shape of `Provider.sign`
-    """Leave a reply as it is."""
+class ResponseFacts(msgspec.Struct, frozen=True):
+    """What response headers are made of.
+
+    Attributes:
+        request_id: Unique id of the request, without the provider's prefix.
+        elapsed: Seconds since the request's arrival.
+    """
+
+    request_id: str
+    elapsed: float
+
+
+def _unchanged(reply: Reply, request_id: str) -> Reply:  # noqa: ARG001 - the shape of `Provider.add_request_id`
+    """Return a reply as it is."""
     return reply
 
 
@@ -246,25 +300,27 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: The folder's name.
-        prefix: What stands before the API's original paths, e.g. `/openai`.
-        generations: Its generating endpoints.
-        operations: Its other endpoints.
-        render_refusal: A refused request in the provider's envelope and words.
-        render_fault: A simulated failure likewise.
-        render_crash: A bug of llmsim's own likewise: status 500.
-        headers: Headers of every response, from the request id and the seconds since its arrival.
-        admit: Looks at the headers of a request, by name in lower case, before all else; raises `RefusedError`.
-            None where any will do.
-        sign: Puts the request id into a refusal, fault or crash, where the API's errors carry it in their body.
+        prefix: What is put before the API's original paths, e.g. `/openai`.
+        base_path: What its clients take as their base URL, behind host and port, e.g. `/openai/v1`.
+        generation_endpoints: Endpoints that generate.
+        resource_endpoints: Its other endpoints.
+        render_refusal: Renders a refused request in the provider's envelope and words.
+        render_fault: Renders a simulated failure likewise.
+        render_crash: Renders a bug of llmsim likewise: status 500.
+        response_headers: Returns the headers that every response has.
+        check_headers: Checks the headers of a request, by name in lower case, before all else; raises `RefusedError`.
+            None if any headers will do.
+        add_request_id: Adds the request id to a refusal, fault or crash, where the API's errors carry it in their body.
     """
 
     name: str
     prefix: str
-    generations: tuple[GenerationEndpoint, ...]
-    operations: tuple[ResourceEndpoint, ...]
+    base_path: str
+    generation_endpoints: tuple[GenerationEndpoint[Any], ...]
+    resource_endpoints: tuple[ResourceEndpoint, ...]
     render_refusal: Callable[[RefusedError], Reply]
     render_fault: Callable[[Fault], Reply]
     render_crash: Callable[[], Reply]
-    headers: Callable[[str, float], tuple[tuple[str, str], ...]]
-    admit: Callable[[Mapping[str, str]], None] | None = None
-    sign: Callable[[Reply, str], Reply] = _unsigned
+    response_headers: Callable[[ResponseFacts], Headers]
+    check_headers: Callable[[Mapping[str, str]], None] | None = None
+    add_request_id: Callable[[Reply, str], Reply] = _unchanged

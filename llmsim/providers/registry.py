@@ -1,5 +1,7 @@
 """All providers, in the order in which they are shown."""
 
+import re
+
 from llmsim.config import Settings
 from llmsim.providers.anthropic.provider import anthropic
 from llmsim.providers.contract import Provider
@@ -8,7 +10,7 @@ from llmsim.providers.openresponses.provider import OPENRESPONSES
 
 
 def providers(settings: Settings) -> tuple[Provider, ...]:
-    """Give all providers as `settings` have them; the same settings give the same ones."""
+    """Return all providers as configured; the same settings give the same ones."""
     return (OPENAI, anthropic(settings.anthropic), OPENRESPONSES)
 
 
@@ -17,13 +19,32 @@ PROVIDERS = providers(Settings())
 
 
 def endpoint_labels() -> tuple[str, ...]:
-    """Give the stats label of every generating endpoint; its index is the endpoint's number in the stats."""
-    return tuple(generation.label for provider in PROVIDERS for generation in provider.generations)
+    """Return the stats label of every generating endpoint; its index is the endpoint's number in the stats."""
+    return tuple(endpoint.label for provider in PROVIDERS for endpoint in provider.generation_endpoints)
 
 
-def endpoint_numbers() -> dict[str, int]:
-    """Give the number of every generating endpoint by its full path."""
-    paths = (
-        provider.prefix + generation.path for provider in PROVIDERS for generation in provider.generations
+def endpoint_paths() -> tuple[str, ...]:
+    """Return the full path of every generating endpoint, by its number in the stats."""
+    return tuple(
+        provider.prefix + endpoint.path
+        for provider in PROVIDERS
+        for endpoint in provider.generation_endpoints
     )
-    return {path: number for number, path in enumerate(paths)}
+
+
+_NUMBERS = {path: number for number, path in enumerate(endpoint_paths())}
+
+_PATTERNS = tuple(
+    (re.compile(re.sub(r"\\\{.+?\\\}", "[^/]+", re.escape(path))), number)
+    for path, number in _NUMBERS.items()
+    if "{" in path
+)
+"""Paths with variables."""
+
+
+def find_endpoint(path: str) -> int | None:
+    """Return the number of the generating endpoint at a path; None if there is no such endpoint."""
+    number = _NUMBERS.get(path)
+    if number is not None or not _PATTERNS:
+        return number
+    return next((number for pattern, number in _PATTERNS if pattern.fullmatch(path)), None)

@@ -1,24 +1,27 @@
-"""What is kept of a turn, so that any worker can show it later.
+"""What is stored of a response, so that any worker can show it later.
 
 Decisions:
-* A turn is kept the moment it is planned, with the instant of its arrival: its state at any later
-  moment follows from its schedule. So nobody has to work on it in the background, it can be shown,
-  streamed anew or cancelled through any worker, and it outlives the worker that planned it.
-* All of the conversation so far is kept with each turn: continuing it is one look-up, and deleting an
-  earlier turn does not break a later one.
+* A response is stored the moment it is planned, with the time of its arrival: its state at any later moment follows from its
+  schedule. So no process has to work on it in the background, any worker can show it, stream it again or cancel it, and it
+  outlives the worker that planned it.
+* All of the conversation so far is stored with each response: continuing it is one look-up, and deleting an earlier response does
+  not break a later one.
+* Times are Unix times, which all processes and machines share.
 """
 
 import enum
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from llmsim.domain import Prompt, Turn
 
+O = TypeVar("O")  # noqa: E741 - the options of an endpoint
+
 
 class State(enum.Enum):
-    """How far a kept turn has come."""
+    """How far a stored response has come."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -26,43 +29,43 @@ class State(enum.Enum):
     CANCELLED = "cancelled"
 
 
-class StoredResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A kept turn.
+class StoredResponse(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
+    """A stored response.
 
     Attributes:
         prompt: What was asked, earlier turns included.
-        turn: What is answered.
+        turn: The response.
         options: What the endpoint's renderers understand.
-        arrived: When the request arrived, on the monotonic clock, which all processes of a machine share; in seconds.
-        background: Whether it comes about without its client.
-        cancelled: When it was cancelled, on the same clock; None if it was not.
+        arrived: Unix time of the request's arrival, in seconds.
+        background: Whether it is generated in the background.
+        cancelled: Unix time at which it was cancelled; None if it was not.
     """
 
     prompt: Prompt
     turn: Turn
-    options: Any
+    options: O
     arrived: float
     background: bool = False
     cancelled: float | None = None
 
     def state(self, now: float) -> State:
-        """Tell how far the turn has come at `now`, on the monotonic clock."""
+        """Return how far the response has come at `now`, a Unix time."""
         if self.cancelled is not None:
             return State.CANCELLED
         schedule = self.turn.schedule
         if now >= self.arrived + self.turn.due:
             return State.DONE
-        # A request in the background waits for its turn as long as half of its time to first token.
+        # A background request is queued for half of its time to first token.
         if self.background and now < self.arrived + schedule.ttft / 2:
             return State.QUEUED
         return State.IN_PROGRESS
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is kept besides turns.
+    """Something that is stored besides responses.
 
     Attributes:
-        id: Unique over everything that is kept.
+        id: Unique over everything that is stored.
         created: Unix time in seconds; lists are in this order.
         data: In a form that only its endpoint knows.
     """
@@ -72,27 +75,27 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class ResponseStorage(msgspec.Struct, frozen=True, kw_only=True):
-    """How the turns of an endpoint are kept.
+class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
+    """How the responses of an endpoint are stored.
 
     Attributes:
-        kind: Kind of the records; kinds do not see each other.
-        options: Type of the endpoint's options, for reading them back.
-        public_id: The id under which a turn is found.
-        keeps: Whether a request's turn is to be kept.
-        background: Whether it comes about in the background.
-        metadata: What lists can be filtered by.
-        previous: Id of the turn that a request continues; None if it continues none.
-        continued: A request with the kept turn put before it.
-        render: A kept turn as it is shown at a moment of the monotonic clock.
+        kind: Kind of the records; kinds are separate.
+        options: Type of the endpoint's options, to decode them.
+        public_id: Returns the id under which a response is found.
+        should_store: Whether a request's response is to be stored.
+        is_background: Whether it is generated in the background.
+        metadata: Returns what lists can be filtered by.
+        previous_id: Returns the id of the response that a request continues; None if it continues none.
+        with_history: Puts the stored response before a request that continues it.
+        render: Renders a stored response as it is at a Unix time.
     """
 
     kind: str
-    options: type[Any]
+    options: type[O]
     public_id: Callable[[Turn], str]
-    keeps: Callable[[Any], bool]
-    background: Callable[[Any], bool]
-    metadata: Callable[[Any], dict[str, str]]
-    previous: Callable[[Any], str | None]
-    continued: Callable[[Any, StoredResponse], Any]
-    render: Callable[[StoredResponse, float], bytes]
+    should_store: Callable[[O], bool]
+    is_background: Callable[[O], bool]
+    metadata: Callable[[O], dict[str, str]]
+    previous_id: Callable[[O], str | None]
+    with_history: Callable[[Any, StoredResponse[O]], Any]
+    render: Callable[[StoredResponse[O], float], bytes]

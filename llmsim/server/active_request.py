@@ -1,85 +1,77 @@
-"""One HTTP request from arrival to end, and its booking.
+"""One request from arrival to end, and its booking.
 
 Decisions:
-* Both ends are booked in one place: the beginning before the call is handed on, the end when it
-  returns, whatever happened in between: done, refused, hang-up, drain, bug. Handlers only say what
-  the outcome is. So a client that hangs up before anyone has looked at its request counts too.
+* Both ends are booked in one place: the beginning on arrival, before routing, the end when the request is left, whatever happened
+  in between: finished, refused, disconnect, drain, bug. So a client that hangs up before its request was read counts too.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
 
-from llmsim.server.connections import Connection
 from llmsim.stats import Outcome, Recorder
-
-KEY = "llmsim.visit"
-"""Where the ASGI scope carries the visit."""
 
 
 class ActiveRequest:
-    """One HTTP request.
+    """One request in flight.
 
     Attributes:
-        arrived: Instant of arrival, on `time.monotonic()`.
-        connection: The line to the client.
+        arrival: Instant of arrival, on `time.monotonic()`.
         recorder: The worker's counters.
         outcome: How it ended, once that is known.
-        ended: Told how it ended, and how many seconds it took; None if nobody wants to know.
-        left: Instant at which the last byte was handed over; None to take the end of the call.
+        sent_at: Instant at which the last byte was sent; None to take the end of the request.
     """
 
-    __slots__ = ("_endpoint", "_streams", "arrived", "connection", "ended", "left", "outcome", "recorder")
+    __slots__ = ("_endpoint", "_finished", "_streams", "arrival", "outcome", "recorder", "sent_at")
 
-    def __init__(
-        self, arrived: float, connection: Connection, recorder: Recorder, endpoint: int | None = None
-    ) -> None:
+    def __init__(self, arrival: float, recorder: Recorder, endpoint: int | None = None) -> None:
         """Book the beginning.
 
         Args:
-            arrived: Instant of arrival.
-            connection: The line to the client.
+            arrival: Instant of arrival.
             recorder: The worker's counters.
-            endpoint: Number of the generating endpoint that is asked; None for any other path, which is not counted.
+            endpoint: Number of the generating endpoint; None for any other path, which is not counted.
         """
-        self.arrived = arrived
-        self.connection = connection
+        self.arrival = arrival
         self.recorder = recorder
         self.outcome: Outcome | None = None
-        self.left: float | None = None
-        self.ended: Callable[[Outcome, float], None] | None = None
+        self.sent_at: float | None = None
         self._endpoint = endpoint
         self._streams = False
+        self._finished = False
         if endpoint is not None:
-            recorder.began(endpoint, arrived)
+            recorder.began(endpoint, arrival)
 
-    def stream(self) -> None:
-        """Book that the answer is a stream and about to leave; once at most."""
+    def open_stream(self) -> None:
+        """Book that the response is a stream; at most once."""
         self._streams = True
         self.recorder.stream_opened()
 
-    def close(self, error: BaseException | None = None) -> None:
-        """Book the end.
+    def finish(self, error: BaseException | None = None) -> float:
+        """Book the end; only the first call counts.
 
         Args:
-            error: What the call was left by, if by an exception.
+            error: The exception that ended the request; None if none did.
+
+        Returns:
+            Seconds that the request took.
         """
-        self.connection.close()
+        now = time.monotonic()
+        seconds = (now if self.sent_at is None else self.sent_at) - self.arrival
+        if self._finished:
+            return seconds
+        self._finished = True
         if self._streams:
             self.recorder.stream_closed()
-        if self._endpoint is None:
-            return
-        outcome = self.outcome or _unsaid(error)
-        now = time.monotonic()
-        seconds = (now if self.left is None else self.left) - self.arrived
-        self.recorder.ended(self._endpoint, outcome, seconds, now)
-        if self.ended is not None:
-            self.ended(outcome, seconds)
+        if self.outcome is None:
+            self.outcome = _outcome_of(error)
+        if self._endpoint is not None:
+            self.recorder.ended(self._endpoint, self.outcome, seconds, now)
+        return seconds
 
 
-def _unsaid(error: BaseException | None) -> Outcome:
-    """Tell the outcome that no handler has said."""
+def _outcome_of(error: BaseException | None) -> Outcome:
+    """Return the outcome of a request that nothing has set."""
     if error is None:
-        # Falcon returns without a word when the client was gone before its request was looked at.
+        # Falcon returns without calling a responder when the client was gone before its request was read.
         return Outcome.ABANDONED
     return Outcome.ABORTED if isinstance(error, asyncio.CancelledError) else Outcome.FAILED

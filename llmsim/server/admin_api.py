@@ -20,8 +20,9 @@ from falcon.asgi import Request, Response
 
 from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
 from llmsim.scripts import ScriptFormat, read
-from llmsim.server.script_player import DEFAULT, NAMES, is_name
-from llmsim.server.turns import HungUpError, read_body
+from llmsim.server.controls import NAMES, is_name
+from llmsim.server.http import DisconnectedError, read_body
+from llmsim.server.script_player import DEFAULT
 from llmsim.state.ports import JournalEntry, ScriptInfo, SessionProgress, State
 from llmsim.text import nearest, printable
 
@@ -155,7 +156,7 @@ class _Script:
         except RefusedError as error:
             status = 413 if isinstance(error, BodyTooLargeError) else 400
             raise _DeniedError(status, str(error)) from None
-        except HungUpError:
+        except DisconnectedError:
             return
         existed = await admin.scripts.put(name, source, source_format, script)
         await admin.sessions.forget(script=name)

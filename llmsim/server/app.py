@@ -7,41 +7,42 @@ Decisions:
 """
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import falcon
 import falcon.asgi
-from falcon.asgi import Request, Response
+import orjson
+from falcon.asgi import Request, Response, WebSocket
 
+from llmsim import __version__
 from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.errors import InvalidJsonError, MethodError, RefusedError, UnknownRouteError
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
-from llmsim.providers.registry import PROVIDERS, endpoint_numbers, providers
-from llmsim.server.active_request import KEY, ActiveRequest
+from llmsim.providers.registry import PROVIDERS, providers
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
-from llmsim.server.admin_api import AdminState as ControlDesk
-from llmsim.server.admin_api import add_control
-from llmsim.server.deciding import Decider
+from llmsim.server.admin_api import AdminState, add_control
+from llmsim.server.channels import HttpChannel
+from llmsim.server.generation import GenerationService
+from llmsim.server.http import CHANNEL, HttpGeneration, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
-from llmsim.server.operations import Responder, responder
 from llmsim.server.pacing import TimerWheel
+from llmsim.server.replies import ReplyBuilder
 from llmsim.server.script_player import ScriptPlayer
-from llmsim.server.sockets import Sockets
-from llmsim.server.system import Health, Stats
-from llmsim.server.turns import Turns, send_error
+from llmsim.server.websocket import WebSocketGeneration
 from llmsim.server.worker_context import WorkerContext
 from llmsim.state.ports import State
-from llmsim.stats import Block, Outcome, Recorder
+from llmsim.stats import Block, Outcome, Recorder, snapshot
 from llmsim.wire.codec import encode
 
-_SOCKET_LIFETIME = 3600.0
-"""Seconds a WebSocket connection lasts. Source: OpenAI guide, WebSocket mode: 60 minutes."""
-
 _log = logging.getLogger(__name__)
+
+_WEBSOCKET_LIFETIME = 3600.0
+"""Seconds a WebSocket connection lasts. Source: OpenAI guide, WebSocket mode: 60 minutes."""
 
 
 def create_app(
@@ -56,53 +57,48 @@ def create_app(
 ) -> falcon.asgi.App[Any, Any]:
     """Build the Falcon app of one worker.
 
-    Every request's scope must carry its `ActiveRequest`.
+    Every HTTP request's scope must carry its channel.
     """
     app = falcon.asgi.App()
-    desk = WorkerContext(served_models(settings, catalogue), planner, state.records, recorder)
-    stage = ScriptPlayer(
-        state.scripts,
-        state.sessions,
-        has_default=bool(settings.response.script_path),
-    )
+    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder)
+    player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
     admin = settings.admin
-    # What nobody can ask for is not written down.
-    scribe = JournalWriter(state.journal, admin.journal if admin.enabled else "off")
-    numbers = endpoint_numbers()
+    # What no client can ask for is not written.
+    journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off")
     limit = settings.server.max_body_bytes
     methods: dict[str, tuple[str, ...]] = {}
+    number = 0
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
-        for generation in provider.generations:
-            decider = Decider(generation, planner, desk, stage, scribe)
-            routes[generation.path]["post"] = Turns(
-                provider, generation, planner, decider, stage, limit
-            ).on_post
-            if generation.socket is not None:
-                routes[generation.path]["websocket"] = Sockets(
-                    generation,
-                    generation.socket,
-                    numbers[provider.prefix + generation.path],
-                    planner,
-                    decider,
-                    stage,
+        for endpoint in provider.generation_endpoints:
+            service = GenerationService(provider, endpoint, endpoint.http, context, player, journal)
+            routes[endpoint.path]["post"] = HttpGeneration(provider, service, limit).on_post
+            if endpoint.websocket is not None:
+                routes[endpoint.path]["websocket"] = WebSocketGeneration(
+                    provider,
+                    endpoint.websocket,
+                    GenerationService(
+                        provider, endpoint, endpoint.websocket.messages, context, player, journal
+                    ),
+                    number,
                     wheel=wheel,
                     block=block,
                     recorder=recorder,
-                    most=settings.server.max_websocket_connections,
-                    lifetime=_SOCKET_LIFETIME,
+                    max_connections=settings.server.max_websocket_connections,
+                    lifetime=_WEBSOCKET_LIFETIME,
                     max_message_bytes=limit,
                 ).on_websocket
-        for operation in provider.operations:
-            answer = responder(provider, operation, desk, planner, limit)
-            routes[operation.path][operation.method.lower()] = answer
+            number += 1
+        for resource in provider.resource_endpoints:
+            responder = resource_responder(provider, resource, context, limit)
+            routes[resource.path][resource.method.lower()] = responder
         for path, responders in routes.items():
             app.add_route(provider.prefix + path, _resource(responders))
             methods[provider.prefix + path] = _methods(responders)
     app.add_route("/health", Health())
     app.add_route("/llmsim/stats", Stats(block))
     if admin.enabled:
-        add_control(app, ControlDesk(state, catalogue.profiles, limit, has_default=stage.has_default))
+        add_control(app, AdminState(state, catalogue.profiles, limit, has_default=player.has_default))
 
     errors = _Errors(planner, methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)
@@ -112,7 +108,7 @@ def create_app(
 
 
 def _resource(responders: Mapping[str, Responder]) -> object:
-    """Make the Falcon resource of one path: every method without a responder is refused, OPTIONS too."""
+    """Build the Falcon resource of one path: every method without a responder is refused, OPTIONS too."""
 
     async def refuse(*_: Any, **__: Any) -> None:
         raise falcon.HTTPMethodNotAllowed(_methods(responders))
@@ -126,7 +122,7 @@ def _methods(responders: Mapping[str, Responder]) -> tuple[str, ...]:
 
 
 def served_models(settings: Settings, catalogue: Catalogue) -> Mapping[str, Model]:
-    """Give the models that are listed: those of `models.available`, else the whole catalogue."""
+    """Return the models that are listed: those of `models.available`, else the whole catalogue."""
     if not settings.models.available:
         return catalogue.models
     return {name: catalogue.facts(name) for name in settings.models.available}
@@ -145,65 +141,95 @@ class _Errors:
     def __init__(
         self, planner: Planner, methods: Mapping[str, tuple[str, ...]], control: tuple[str, ...]
     ) -> None:
-        self._planner = planner
         self._methods = methods
         self._control = control
-        served = [f"{provider.prefix}/v1" for provider in PROVIDERS] + ["/health", "/llmsim/stats", *control]
+        self._replies = {provider.name: ReplyBuilder(provider, planner.new_id) for provider in PROVIDERS}
+        served = [provider.base_path for provider in PROVIDERS] + ["/health", "/llmsim/stats", *control]
         self._served = f"{', '.join(served[:-1])} and {served[-1]}"
 
     async def http(
-        self, req: Request, resp: Response, error: falcon.HTTPError, params: Mapping[str, Any], **_: Any
+        self,
+        req: Request,
+        resp: Response | None,
+        error: falcon.HTTPError,
+        params: Mapping[str, Any],
+        ws: WebSocket | None = None,
     ) -> None:
         """Answer one of Falcon's own errors: no route, no such method, a malformed request."""
-        req.scope[KEY].outcome = Outcome.REFUSED
         provider = _provider_of(req.path)
-        if provider is None:
-            self._plain(req, resp, error)
-            return
-        path = req.path.removeprefix(provider.prefix)
-        refusal: RefusedError
-        match error:
-            case falcon.HTTPNotFound():
-                refusal = UnknownRouteError(req.method, path)
-            case falcon.HTTPMethodNotAllowed():
-                allowed = dict(error.headers or ())["Allow"].split(", ")
-                refusal = MethodError(
-                    req.method, path, tuple(method for method in allowed if method != "OPTIONS")
-                )
-            case falcon.HTTPBadRequest() if req.method not in falcon.COMBINED_METHODS:
-                # Falcon knows no such method on any path; uvicorn lets SEARCH, PURGE and others through.
-                refusal = MethodError(req.method, path, self._methods[req.uri_template or ""])
-            case _:
-                refusal = InvalidJsonError(error.title or str(error))
-        self._send(req, resp, provider, provider.render_refusal(refusal))
+        refusal: RefusedError | None = None
+        if provider is not None:
+            path = req.path.removeprefix(provider.prefix)
+            match error:
+                case falcon.HTTPNotFound():
+                    refusal = UnknownRouteError(req.method, path)
+                case falcon.HTTPMethodNotAllowed():
+                    allowed = dict(error.headers or ())["Allow"].split(", ")
+                    refusal = MethodError(
+                        req.method, path, tuple(method for method in allowed if method != "OPTIONS")
+                    )
+                case falcon.HTTPBadRequest() if req.method not in falcon.COMBINED_METHODS:
+                    # Falcon knows no such method on any path; uvicorn lets SEARCH, PURGE and others through.
+                    refusal = MethodError(req.method, path, self._methods[req.uri_template or ""])
+                case _:
+                    refusal = InvalidJsonError(error.title or str(error))
+        reply = provider.render_refusal(refusal) if provider is not None and refusal is not None else None
+        await self._send(req, resp, ws, error, Outcome.REFUSED, reply)
 
     async def refused(
-        self, req: Request, resp: Response, error: RefusedError, params: Mapping[str, Any], **_: Any
+        self,
+        req: Request,
+        resp: Response | None,
+        error: RefusedError,
+        params: Mapping[str, Any],
+        ws: WebSocket | None = None,
     ) -> None:
         """Answer a refusal that no endpoint has caught."""
-        req.scope[KEY].outcome = Outcome.REFUSED
         provider = _provider_of(req.path)
         if provider is None:
             raise error
-        self._send(req, resp, provider, provider.render_refusal(error))
+        reply = provider.render_refusal(error)
+        await self._send(req, resp, ws, falcon.HTTPBadRequest(), Outcome.REFUSED, reply)
 
     async def crashed(
-        self, req: Request, resp: Response, error: Exception, params: Mapping[str, Any], **_: Any
+        self,
+        req: Request,
+        resp: Response | None,
+        error: Exception,
+        params: Mapping[str, Any],
+        ws: WebSocket | None = None,
     ) -> None:
         """Log a bug with its traceback and answer 500."""
+        channel: HttpChannel | None = req.scope.get(CHANNEL)
+        if channel is not None and channel.responded:
+            # Too late for an answer: the server logs it and disconnects the client.
+            raise error
         _log.error("%s %s failed", req.method, req.path, exc_info=error)
-        req.scope[KEY].outcome = Outcome.FAILED
         provider = _provider_of(req.path)
-        if provider is None:
-            self._plain(req, resp, falcon.HTTPInternalServerError())
+        reply = provider.render_crash() if provider is not None else None
+        await self._send(req, resp, ws, falcon.HTTPInternalServerError(), Outcome.FAILED, reply)
+
+    async def _send(
+        self,
+        req: Request,
+        resp: Response | None,
+        ws: WebSocket | None,
+        error: falcon.HTTPError,
+        outcome: Outcome,
+        reply: Reply | None,
+    ) -> None:
+        """Send a provider's reply or, outside of providers, a plain error."""
+        if ws is not None or resp is None:
+            if ws is not None:
+                await ws.close(3000 + error.status_code)
             return
-        self._send(req, resp, provider, provider.render_crash())
-
-    def _send(self, req: Request, resp: Response, provider: Provider, reply: Reply) -> None:
-        visit: ActiveRequest = req.scope[KEY]
-        send_error(resp, provider, reply, self._planner.new_id(), visit)
-
-    def _plain(self, req: Request, resp: Response, error: falcon.HTTPError) -> None:
+        channel: HttpChannel = req.scope[CHANNEL]
+        channel.active.outcome = channel.active.outcome or outcome
+        provider = _provider_of(req.path)
+        if provider is not None and reply is not None:
+            replies = self._replies[provider.name]
+            await channel.reply(replies.complete_error(reply, channel.active))
+            return
         allowed = dict(error.headers or ()).get("Allow")
         message = f"{error.title}: {req.method} {req.path}. " + (
             f"Allowed: {allowed}." if allowed else f"llmsim serves {self._served}."
@@ -212,9 +238,35 @@ class _Errors:
         resp.set_headers(dict(error.headers or ()))
         resp.content_type = "application/json"
         kind = _KINDS.get(error.status_code, "invalid_request")
-        told: dict[str, Any] = {"message": message, "type": kind}
+        body: dict[str, Any] = {"message": message, "type": kind}
         # The control API has an envelope of its own.
-        told |= (
+        body |= (
             {"problems": [message]} if req.path.startswith(self._control) else {"param": None, "code": None}
         )
-        resp.data = encode({"error": told})
+        resp.data = encode({"error": body})
+
+
+class Health:
+    """`GET /health`: the worker answers."""
+
+    _body = orjson.dumps({"status": "ok", "version": __version__})
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Return status and version."""
+        resp.content_type = "application/json"
+        resp.data = self._body
+
+    on_head = on_get
+
+
+class Stats:
+    """`GET /llmsim/stats`: the counters of all workers."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Return their sums."""
+        resp.content_type = "application/json"
+        resp.set_header("cache-control", "no-store")
+        resp.data = orjson.dumps(snapshot(self._block, time.monotonic(), wall=time.time()).as_dict())

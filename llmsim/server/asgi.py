@@ -2,7 +2,7 @@
 
 Decisions:
 * What is large and read-only (vocabularies, reply pools, catalogue) is loaded before the fork and
-  shared by all workers; what must differ (dice, id prefix, wheel, slot) is made after it.
+  shared by all workers; what must differ (random state, id prefix, wheel, slot) is made after it.
 """
 
 import asyncio
@@ -15,21 +15,17 @@ from typing import Any
 from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
-from llmsim.providers.registry import endpoint_numbers
+from llmsim.providers.registry import find_endpoint
 from llmsim.scripts.files import read_scripts
-from llmsim.server.active_request import KEY, ActiveRequest
+from llmsim.server.active_request import ActiveRequest
 from llmsim.server.app import create_app
-from llmsim.server.breaking import CutError
-from llmsim.server.connections import Receive, Send, connector, direct_writes_problem
+from llmsim.server.channels import Receive, Send, channel_opener, direct_writes_problem
+from llmsim.server.http import CHANNEL
 from llmsim.server.loop_monitor import LoopMonitor, usage
 from llmsim.server.pacing import TimerWheel
-from llmsim.server.sync import run_sync
 from llmsim.state.embedded import open_state, run_directory
 from llmsim.state.ports import UPLOADED
 from llmsim.stats import Block, Gauges, Recorder
-
-_ENDPOINTS = endpoint_numbers()
-"""Generating endpoints by path: they are counted on arrival, before routing."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,17 +54,11 @@ class Application:
         self._catalogue = load_catalogue()
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         directory = run_directory(settings.server.run_dir, os.environ)
-        state = self.state = open_state(settings, directory, time.time)
+        self.state = open_state(settings, directory, time.time)
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
-        self._planner = Planner(
-            settings,
-            self._catalogue,
-            lambda name: run_sync(state.counters.next(name)),
-            time.time,
-            lambda marks, minimum: run_sync(state.prefix_cache.use(marks, minimum)),
-        )
+        self._planner = Planner(settings, self._catalogue, time.time)
         self._planner.warm()
 
     async def publish_scripts(self) -> None:
@@ -107,7 +97,7 @@ class Application:
             direct = False
         loop = asyncio.get_running_loop()
         wheel = TimerWheel(loop)
-        self._connect = connector(wheel, direct=direct)
+        self._open_channel = channel_opener(wheel, direct=direct)
         self._app = create_app(
             self.settings,
             self._catalogue,
@@ -124,25 +114,23 @@ class Application:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        endpoint = _ENDPOINTS.get(scope["path"]) if scope["method"] == "POST" else None
-        connection = self._connect(receive, send)
-        visit = scope[KEY] = ActiveRequest(time.monotonic(), connection, self._recorder, endpoint)
+        # Generating requests are counted on arrival, before routing.
+        endpoint = find_endpoint(scope["path"]) if scope["method"] == "POST" else None
+        active = ActiveRequest(time.monotonic(), self._recorder, endpoint)
+        channel = scope[CHANNEL] = self._open_channel(receive, send, active)
         try:
-            await self._app(scope, receive, connection.sender(send))
+            await self._app(scope, receive, channel.send)
         except asyncio.CancelledError as error:
-            # The drain ran out. Its end is booked; a traceback for each stream that is cut would help nobody.
-            visit.close(error)
-            if not visit.connection.drop():
+            # The drain ran out. The end is booked; a traceback for each stream that is aborted would help no one.
+            active.finish(error)
+            if not channel.disconnect():
                 raise
-        except CutError:
-            # The server hangs up on a client whose call returns before its answer is complete.
-            visit.close()
         except BaseException as error:
-            visit.close(error)
+            active.finish(error)
             raise
-        else:
-            visit.close()
         finally:
-            # PERF: the visit leads to uvicorn's cycle, and that to the scope: ten objects a request that only the garbage
+            active.finish()
+            channel.close()
+            # PERF: the channel leads to uvicorn's cycle, and that to the scope: ten objects a request that only the garbage
             # collector would find, and nothing else that it has to look for.
-            del scope[KEY]
+            del scope[CHANNEL]

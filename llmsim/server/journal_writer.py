@@ -24,7 +24,8 @@ from llmsim.domain import (
     Turn,
 )
 from llmsim.errors import ExhaustedError, ExpectationError, RefusedError
-from llmsim.server.script_player import PlayedTurn, RequestControls
+from llmsim.server.controls import RequestControls
+from llmsim.server.script_player import PlayedTurn, ScriptSelection
 from llmsim.state.ports import Journal
 
 _MAX_REQUEST_BYTES = 65_536
@@ -47,12 +48,26 @@ _encode = msgspec.json.encode
 _Spoken = TextSegment | ReasoningSegment | RefusalSegment
 
 
+class JournalKey(msgspec.Struct, frozen=True):
+    """Under what a request is written.
+
+    Attributes:
+        endpoint: The endpoint's label in the stats.
+        session: Name of its session; empty if it has none.
+        script: Name of the script that it plays; None if it plays none.
+    """
+
+    endpoint: str
+    session: str
+    script: str | None
+
+
 class JournalWriter:
     """Writes the journal entries of one worker's requests.
 
     Args:
         journal: The journal of all workers.
-        scope: Which requests are written: `sessions`, `all` or `off`.
+        scope: Which requests are written: `sessions` (those that name a session or script, or play one), `all` or `off`.
     """
 
     def __init__(self, journal: Journal, scope: str) -> None:
@@ -60,25 +75,30 @@ class JournalWriter:
         self._all = scope == "all"
         self._off = scope == "off"
 
-    def records(self, controls: RequestControls | None) -> bool:
-        """Return whether a request is to be written."""
-        return not self._off and (controls is not None or self._all)
+    def key(
+        self, endpoint: str, controls: RequestControls, selection: ScriptSelection | None
+    ) -> JournalKey | None:
+        """Return under what a request is to be written; None if it is not.
+
+        Args:
+            endpoint: The endpoint's label.
+            controls: What the request names.
+            selection: The script that it plays.
+        """
+        if self._off or not (self._all or selection is not None or controls.session is not None):
+            return None
+        if selection is not None:
+            return JournalKey(endpoint, selection.session, selection.script)
+        return JournalKey(endpoint, controls.session or "", None)
 
     async def write_planned(
-        self,
-        label: str,
-        body: bytes,
-        controls: RequestControls | None,
-        outcome: Turn | Fault,
-        played: PlayedTurn | None,
+        self, key: JournalKey, body: bytes, outcome: Turn | Fault, played: PlayedTurn | None
     ) -> OnFinished:
         """Write a request that was planned; return what completes the entry."""
         result = {"fault": _fault(outcome)} if isinstance(outcome, Fault) else {"answer": _answer(outcome)}
-        return await self._write(label, body, controls, result, played)
+        return await self._write(key, body, result, played)
 
-    async def write_refused(
-        self, label: str, body: bytes, controls: RequestControls | None, error: RefusedError
-    ) -> None:
+    async def write_refused(self, key: JournalKey, body: bytes, error: RefusedError) -> None:
         """Write a request that was refused."""
         budget = _TextBudget()
         refusal: dict[str, Any] = {"message": budget.truncate(str(error))}
@@ -89,26 +109,20 @@ class JournalWriter:
             }
         elif isinstance(error, ExhaustedError):
             refusal["exhausted"] = True
-        finish = await self._write(label, body, controls, {"refusal": refusal}, None)
+        finish = await self._write(key, body, {"refusal": refusal}, None)
         await finish("refused", 0.0)
 
     async def _write(
-        self,
-        label: str,
-        body: bytes,
-        controls: RequestControls | None,
-        result: dict[str, Any],
-        played: PlayedTurn | None,
+        self, key: JournalKey, body: bytes, result: dict[str, Any], played: PlayedTurn | None
     ) -> OnFinished:
         entry = {
-            "endpoint": label,
-            "script": controls.script if controls is not None else None,
+            "endpoint": key.endpoint,
+            "script": key.script,
             "turn": None if played is None else played.step.number,
             "cursor": None if played is None else played.lease.cursor,
             "request": _request(body),
         }
-        session = controls.session if controls is not None else ""
-        number = await self._journal.append(session, time.time(), _encode(entry | result))
+        number = await self._journal.append(key.session, time.time(), _encode(entry | result))
         return partial(self._journal.finish, number)
 
 

@@ -1,12 +1,14 @@
-"""When bytes leave: a wheel of deadlines, and the flight of one stream along its schedule.
+"""When bytes leave: a wheel of deadlines, and the pace of one stream along its schedule.
 
 Decisions:
 * Deadlines are absolute, on `time.monotonic()`, and planned before the first byte leaves; what is
   due goes out in one write. Sleeping from token to token would end 100-token replies 44 ms late.
 * One wheel a worker, of 1 ms ticks, with one timer for the earliest of them: the timer costs the
-  same for one stream and for two thousand, and none when nothing flies. A tick is rounded up, so
+  same for one stream and for two thousand, and none when no stream is open. A tick is rounded up, so
   nothing is ever early.
-* A flight knows what is due and what was observed; who writes is the connection's matter.
+* A stream knows what is due and what was observed; writing is the channel's matter.
+* A fault in the middle of a stream is a frame like any other, so it is due at its instant; for a disconnect the frame is empty and
+  marks that instant.
 """
 
 import asyncio
@@ -17,9 +19,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from math import ceil
 
-from llmsim.domain import Turn
+from llmsim.domain import Fault, StreamFault, Turn
 from llmsim.stats import Recorder
-from llmsim.wire.frames import FrameBatch
+from llmsim.wire.frames import FrameBatch, broken_off, single
 
 _MOST_FRAMES = 256
 """Frames of one run that are put into one write: some 64 KB, so that no reply is copied whole."""
@@ -76,58 +78,69 @@ class TimerWheel:
 
 
 class PacedStream:
-    """One streamed turn under way: what has left, what is due, and when the next frame will be.
+    """One streamed turn in progress: what has left, what is due, and when the next frame will be.
 
     Attributes:
         due: Instant at which the next frame may leave; meaningless once done.
         done: Whether everything was taken.
+        ends_abruptly: Whether the client is disconnected behind the last frame.
     """
 
     __slots__ = (
-        "_arrived",
+        "_arrival",
         "_at_once",
+        "_batch",
+        "_batches",
         "_index",
         "_last",
         "_recorder",
         "_row",
-        "_run",
-        "_runs",
         "_schedule",
         "_sent",
         "_tokens",
         "_total",
         "done",
         "due",
+        "ends_abruptly",
     )
 
     def __init__(
-        self, turn: Turn, runs: Sequence[FrameBatch], *, arrived: float, recorder: Recorder, row: int
+        self,
+        turn: Turn,
+        frames: Sequence[FrameBatch],
+        *,
+        arrival: float,
+        recorder: Recorder,
+        row: int,
+        ends_abruptly: bool = False,
     ) -> None:
-        """Prepare to leave.
+        """Prepare to send.
 
         Args:
-            turn: What is answered.
-            runs: Its frames.
-            arrived: Instant of the request's arrival; the schedule counts from it.
-            recorder: Where what is observed is counted.
+            turn: The response.
+            frames: Its frames.
+            arrival: Instant of the request's arrival; the schedule counts from it.
+            recorder: Counts what is observed.
             row: The model's row in the stats.
+            ends_abruptly: Whether the client is disconnected behind the last frame.
         """
-        self._runs = runs
+        self.ends_abruptly = ends_abruptly
+        self._batches = frames
         self._schedule = turn.schedule
         self._at_once = turn.schedule.at_once
         self._total = turn.generated_tokens
-        self._arrived = arrived
+        self._arrival = arrival
         self._recorder = recorder
         self._row = row
-        self._run = 0
+        self._batch = 0
         self._index = 0
         self._tokens = 0
         self._sent = 0
         self._last = -1.0
         self.done = False
-        self.due = arrived
-        if runs:
-            self._reach(runs[0].required_tokens[0])
+        self.due = arrival
+        if frames:
+            self._reach(frames[0].required_tokens[0])
 
     def _reach(self, after: int) -> None:
         """Move on to the instant at which `after` tokens exist."""
@@ -136,7 +149,7 @@ class PacedStream:
             return
         schedule, instant = self._schedule, self.due
         if tokens == 0:
-            instant = self._arrived + schedule.ttft
+            instant = self._arrival + schedule.ttft
             tokens = 1
         if self._at_once:
             tokens = after
@@ -149,9 +162,9 @@ class PacedStream:
     def take(self, now: float) -> bytes:
         """Take all frames that are due at `now`, for writing at once; empty when none is."""
         parts: list[bytes] = []
-        runs = self._runs
-        while self._run < len(runs):
-            run = runs[self._run]
+        runs = self._batches
+        while self._batch < len(runs):
+            run = runs[self._batch]
             start = self._index
             stop = self._ready(run, start, now)
             if stop > start:
@@ -161,7 +174,7 @@ class PacedStream:
             if stop < len(run.required_tokens):
                 self._index = stop
                 return parts[0] if len(parts) == 1 else b"".join(parts)
-            self._run += 1
+            self._batch += 1
             self._index = 0
         self.done = True
         if self._sent < self._total:
@@ -177,7 +190,7 @@ class PacedStream:
         if self._at_once:
             if ends[start] == 0:
                 # What waits for no token does not wait for the first one either.
-                return bisect_right(ends, 0, start, stop) if self._arrived <= now else start
+                return bisect_right(ends, 0, start, stop) if self._arrival <= now else start
             self._reach(ends[stop - 1])
             return start if self.due > now else stop
         for index in range(start, stop):
@@ -205,9 +218,30 @@ class PacedStream:
         if self._at_once:
             recorder.late(now - self.due, frames)
         if self._last < 0.0:
-            recorder.first_token(now - self._arrived)
+            recorder.first_token(now - self._arrival)
         else:
             recorder.gap(now - self._last)
         self._last = now
         if frames > 1:
             recorder.gap(0.0, frames - 1)
+
+
+def truncated_frames(
+    turn: Turn,
+    frames: Sequence[FrameBatch],
+    stream_fault: StreamFault,
+    render: Callable[[Fault, int], bytes],
+) -> tuple[FrameBatch, ...]:
+    """Return the frames that leave of a stream that fails.
+
+    Args:
+        turn: The response.
+        frames: All of its frames.
+        stream_fault: Its fault.
+        render: Renders the end, given the fault and the number of frames that have left.
+    """
+    end = turn.truncated_after or 0
+    kept = broken_off(frames, end)
+    sent = sum(len(batch.required_tokens) for batch in kept)
+    data = b"" if stream_fault.disconnect else render(stream_fault.fault, sent)
+    return (*kept, single(data, end))

@@ -6,12 +6,10 @@ Decisions:
 * Expectations are checked outside of any transaction: patterns may be searched for a long time, and only their author waits.
   A turn is then leased on condition that it is still the session's next one; otherwise the next one is checked. A request
   that does not fit its turn takes none.
-* The names of sessions and scripts are read as UTF-8 where possible: HTTP defines Latin-1, which no client sends.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
 import msgspec
 
@@ -19,15 +17,12 @@ from llmsim.domain import Prompt
 from llmsim.errors import (
     ExhaustedError,
     ExpectationError,
-    InvalidFieldError,
     UnknownScriptError,
 )
 from llmsim.scripts import Script, ScriptStep, unmet
+from llmsim.server.controls import RequestControls
 from llmsim.state.ports import OutdatedError, ScriptRegistry, SessionStore, TurnLease
 from llmsim.text import nearest
-
-SCRIPT_HEADER = "x-llmsim-script"
-SESSION_HEADER = "x-llmsim-session"
 
 DEFAULT = "default"
 """Name of the server's own script."""
@@ -35,24 +30,20 @@ DEFAULT = "default"
 GLOBAL = "global"
 """Name of the session of all requests that name none."""
 
-_MAX_NAME = 200
-
 _MAX_CACHED = 64
 """Scripts that a worker caches."""
 
 
-class RequestControls(msgspec.Struct, frozen=True):
-    """What a request's headers ask for.
+class ScriptSelection(msgspec.Struct, frozen=True):
+    """Which script a request plays.
 
     Attributes:
         session: Name of its session.
-        script: Name of the script to play; None for no script.
-        chosen: Whether the request itself named either.
+        script: Name of the script.
     """
 
     session: str
-    script: str | None
-    chosen: bool
+    script: str
 
 
 class PlayedTurn(msgspec.Struct, frozen=True):
@@ -65,15 +56,6 @@ class PlayedTurn(msgspec.Struct, frozen=True):
 
     step: ScriptStep
     lease: TurnLease
-
-
-def is_name(name: str) -> bool:
-    """Return whether a script or session can have this name."""
-    return 0 < len(name) <= _MAX_NAME and name.isprintable()
-
-
-NAMES = f"wanted a name of 1 to {_MAX_NAME} printable characters"
-"""Message about an invalid name."""
 
 
 class _CachedScript(msgspec.Struct, frozen=True):
@@ -95,29 +77,20 @@ class ScriptPlayer:
         """Whether requests that name no script play one."""
         return self._default is not None
 
-    def read_controls(self, header: Callable[[str], str | None]) -> RequestControls | None:
-        """Read which session and script a request names; None if it names none and the server has no script of its own.
-
-        Args:
-            header: Returns a header of the request by its name.
-
-        Raises:
-            InvalidFieldError: A name is too long, or is not printable.
-        """
-        session, script = (_parse_name(name, header(name)) for name in (SESSION_HEADER, SCRIPT_HEADER))
-        if session is None and script is None:
-            return None if self._default is None else RequestControls(GLOBAL, self._default, chosen=False)
-        return RequestControls(session or GLOBAL, script or self._default, chosen=True)
+    def select(self, controls: RequestControls) -> ScriptSelection | None:
+        """Return which script a request plays: the one that it names, else the server's own; None if there is none."""
+        script = controls.script or self._default
+        return None if script is None else ScriptSelection(controls.session or GLOBAL, script)
 
     async def play(
-        self, prompt: Prompt, controls: RequestControls, *, off_loop: bool = False
+        self, prompt: Prompt, selection: ScriptSelection, *, in_thread: bool = False
     ) -> PlayedTurn | None:
         """Lease the next turn of a request's session.
 
         Args:
             prompt: The request.
-            controls: Its session and script.
-            off_loop: Whether its expectations are checked in a thread, because it is large.
+            selection: Its session and script.
+            in_thread: Whether its expectations are checked in a thread, because it is large.
 
         Returns:
             The turn; None if the server's own script was deleted.
@@ -127,8 +100,7 @@ class ScriptPlayer:
             ExhaustedError: The script has no turn left.
             ExpectationError: The request does not meet what the turn expects.
         """
-        name = controls.script
-        assert name is not None
+        name = selection.script
         while True:
             cached = await self._load(name)
             if cached is None:
@@ -138,10 +110,10 @@ class ScriptPlayer:
                 raise UnknownScriptError(name, nearest(name, known))
             # If the script was replaced in the meantime, the new one is played.
             with contextlib.suppress(OutdatedError):
-                return await self._lease_next(prompt, controls.session, name, cached, off_loop=off_loop)
+                return await self._lease_next(prompt, selection.session, name, cached, in_thread=in_thread)
 
     async def _lease_next(
-        self, prompt: Prompt, session: str, name: str, cached: _CachedScript, *, off_loop: bool
+        self, prompt: Prompt, session: str, name: str, cached: _CachedScript, *, in_thread: bool
     ) -> PlayedTurn:
         sessions, script, version = self._sessions, cached.script, cached.version
         checked: dict[int, tuple[str, ...]] = {}
@@ -155,7 +127,7 @@ class ScriptPlayer:
             if expect is not None and step.number not in checked:
                 checked[step.number] = (
                     await asyncio.get_running_loop().run_in_executor(None, unmet, expect, prompt)
-                    if off_loop
+                    if in_thread
                     else unmet(expect, prompt)
                 )
             missed = checked.get(step.number, ())
@@ -192,14 +164,3 @@ class ScriptPlayer:
     async def release(self, played: PlayedTurn) -> None:
         """Return a turn that could not be answered: it goes to the session's next request."""
         await self._sessions.release(played.lease)
-
-
-def _parse_name(header: str, value: str | None) -> str | None:
-    if value is None:
-        return None
-    if not value.isascii():
-        with contextlib.suppress(UnicodeError):
-            value = value.encode("latin-1").decode()
-    if not is_name(value):
-        raise InvalidFieldError((header,), "conflict", f"{header}: {NAMES}")
-    return value

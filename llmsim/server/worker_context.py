@@ -1,25 +1,37 @@
-"""Per-worker services for endpoints: models, clock, planner, stored responses.
+"""Per-worker services for endpoints: models, clock, planner, stored responses and documents.
 
 Records hold bytes; they are encoded from responses, and decoded to them, here.
-
-Decisions:
-* The table of deviates that a schedule reads is the same in every process and far larger than the
-  rest; it is left out of the record and added when the record is read.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
 from llmsim.catalogue import Model
-from llmsim.domain import Fault, Prompt, Turn
-from llmsim.planning.planner import Planner
-from llmsim.providers.contract import ParsedRequest
-from llmsim.providers.storage import ResponseStorage, StoredResponse
-from llmsim.server.document_collection import StoredDocuments
-from llmsim.state.ports import Record, RecordStore
+from llmsim.domain import CacheUse, Fault, Prompt, Turn
+from llmsim.planning.planner import LinesNeeded, Planner, PromptFacts
+from llmsim.providers.contract import IncomingRequest, ParsedRequest
+from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
+from llmsim.server.script_player import PlayedTurn
+from llmsim.state.ports import Record, RecordStore, State
 from llmsim.stats import Recorder
+
+OFF_LOOP = 32_768
+"""Bytes of a body from which on it is parsed, planned and answered in a thread."""
+
+O = TypeVar("O")  # noqa: E741 - the options of an endpoint
+R = TypeVar("R")
+
+
+async def compute(work: Callable[..., R], *args: Any, in_thread: bool) -> R:
+    """Return `work(*args)`, computed in a thread if it is laborious, so that other requests go on."""
+    if not in_thread:
+        return work(*args)
+    return await asyncio.get_running_loop().run_in_executor(None, work, *args)
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -41,82 +53,136 @@ class WorkerContext:
     """The services of one worker; see `EndpointContext`.
 
     Attributes:
-        models: The models that are listed, by id.
+        models: The listed models by id.
+        planner: Plans responses.
     """
 
     def __init__(
-        self, models: Mapping[str, Model], planner: Planner, store: RecordStore, recorder: Recorder
+        self, models: Mapping[str, Model], planner: Planner, state: State, recorder: Recorder
     ) -> None:
         self.models = models
-        self._planner = planner
-        self._store = store
+        self.planner = planner
+        self._state = state
         self._recorder = recorder
 
     def now(self) -> float:
-        """Return the time of the monotonic clock, in seconds."""
-        return time.monotonic()
-
-    def unix(self) -> int:
         """Return the Unix time, in seconds."""
-        return int(time.time())
+        return time.time()
 
     def new_id(self) -> str:
         """Return a new unique id."""
-        return self._planner.new_id()
+        return self.planner.new_id()
 
     def model(self, name: str) -> Model | None:
-        """Return the listed model of that id, alias or snapshot, or None if there is no such model."""
+        """Return the listed model of that id, alias or snapshot; None if there is no such model."""
         if name in self.models:
             return self.models[name]
-        known = self._planner.find(name)
+        known = self.planner.find(name)
         return self.models.get(known.id) if known is not None else None
 
-    def plan(self, prompt: Prompt) -> Turn | Fault:
-        """Plan the response to a prompt."""
-        return self._planner.plan(prompt)
+    async def compute(self, request: IncomingRequest, work: Callable[..., R], *args: Any) -> R:
+        """Return `work(*args)`, computed in a thread if the request is large, so that other requests go on."""
+        return await compute(work, *args, in_thread=len(request.body) >= OFF_LOOP)
 
-    def shelf(self, kind: str) -> StoredDocuments:
-        """Return the documents of a kind."""
-        return StoredDocuments(kind, self._store, self._recorder)
+    async def count(self, request: IncomingRequest, prompt: Prompt) -> int:
+        """Count the tokens of a prompt that comes with a request."""
+        return await self.compute(request, self.planner.count, prompt)
 
-    def count(self, prompt: Prompt) -> int:
-        """Count the tokens of a prompt."""
-        return self._planner.count(prompt)
+    async def plan(self, request: IncomingRequest, prompt: Prompt) -> Turn | Fault:
+        """Plan the response to a prompt that comes with a request.
 
-    async def keep(
-        self, storage: ResponseStorage, ask: ParsedRequest, turn: Turn, arrived: float
-    ) -> StoredResponse:
-        """Store a response that was just planned."""
-        stored = StoredResponse(
-            prompt=ask.prompt,
+        Raises:
+            RefusedError: The model would not accept it.
+        """
+        in_thread = len(request.body) >= OFF_LOOP
+        facts = await compute(self.planner.analyze, prompt, in_thread=in_thread)
+        return await self.plan_turn(prompt, facts, None, in_thread=in_thread)
+
+    async def plan_turn(
+        self, prompt: Prompt, facts: PromptFacts, played: PlayedTurn | None, *, in_thread: bool
+    ) -> Turn | Fault:
+        """Plan the response to a prompt, with what the shared state has for it.
+
+        Args:
+            prompt: The prompt.
+            facts: From `Planner.analyze`.
+            played: The script turn that is played; None to generate the response.
+            in_thread: Whether planning is laborious.
+        """
+        planner = self.planner
+        if played is not None:
+            use = await self._use_cache(facts)
+            play = partial(planner.play, prompt, facts, played.step, cache_use=use)
+            return await compute(play, in_thread=in_thread)
+        number = await self._state.counters.next("request") if planner.numbers_requests else None
+        outcome_rng = planner.outcome_rng(number)
+        fault = planner.draw_fault(outcome_rng)
+        if fault is not None:
+            return fault
+        plan = partial(planner.plan, prompt, facts, outcome_rng, cache_use=await self._use_cache(facts))
+        planned = await compute(plan, in_thread=in_thread)
+        if isinstance(planned, LinesNeeded):
+            first = await self._state.counters.next("sequence", planned.count)
+            planned = await compute(partial(plan, first_line=first), in_thread=in_thread)
+        assert not isinstance(planned, LinesNeeded), "the lines were reserved"
+        return planned
+
+    async def _use_cache(self, facts: PromptFacts) -> CacheUse:
+        if not facts.prefixes:
+            return CacheUse()
+        return await self._state.prefix_cache.use(facts.prefixes, facts.model.cache_minimum)
+
+    def documents(self, kind: str) -> "StoredDocuments":
+        """Return the stored documents of a kind."""
+        return StoredDocuments(kind, self._state.records, self._recorder)
+
+    def as_stored(
+        self, storage: ResponseStorage[O], parsed: ParsedRequest[O], turn: Turn, arrival: float
+    ) -> StoredResponse[O]:
+        """Return a response as it is stored.
+
+        Args:
+            storage: How it is stored.
+            parsed: Its request.
+            turn: The response.
+            arrival: Instant of the request's arrival on the monotonic clock.
+        """
+        return StoredResponse(
+            prompt=parsed.prompt,
             turn=turn,
-            options=ask.options,
-            arrived=arrived,
-            background=storage.background(ask.options),
+            options=parsed.options,
+            arrived=time.time() - (time.monotonic() - arrival),
+            background=storage.is_background(parsed.options),
         )
+
+    async def store(
+        self, storage: ResponseStorage[O], parsed: ParsedRequest[O], turn: Turn, arrival: float
+    ) -> StoredResponse[O]:
+        """Store a response that was just planned; see `as_stored`."""
+        stored = self.as_stored(storage, parsed, turn, arrival)
         record = Record(
             id=storage.public_id(turn),
             kind=storage.kind,
             created=turn.created,
             model=turn.model,
-            metadata=storage.metadata(ask.options),
+            metadata=storage.metadata(parsed.options),
             data=self._encode_response(stored),
         )
-        if evicted := await self._store.put(record):
+        if evicted := await self._state.records.put(record):
             self._recorder.evicted(evicted)
         return stored
 
-    async def find(self, storage: ResponseStorage, public_id: str) -> StoredResponse | None:
+    async def find(self, storage: ResponseStorage[O], public_id: str) -> StoredResponse[O] | None:
         """Return a stored response, or None if there is no such response."""
-        record = await self._store.get(storage.kind, public_id)
+        record = await self._state.records.get(storage.kind, public_id)
         return self._decode_record(storage, record) if record is not None else None
 
     async def change(
         self,
-        storage: ResponseStorage,
+        storage: ResponseStorage[O],
         public_id: str,
-        change: Callable[[StoredResponse], StoredResponse],
-    ) -> StoredResponse | None:
+        change: Callable[[StoredResponse[O]], StoredResponse[O]],
+    ) -> StoredResponse[O] | None:
         """Change a stored response; return it as changed, or None if there is no such response.
 
         Args:
@@ -124,45 +190,46 @@ class WorkerContext:
             public_id: Its id.
             change: Returns the changed response; called again if the response has changed in the meantime.
         """
-        while (record := await self._store.get(storage.kind, public_id)) is not None:
+        records = self._state.records
+        while (record := await records.get(storage.kind, public_id)) is not None:
             stored = self._decode_record(storage, record)
             changed = change(stored)
             if changed is stored:
                 return changed
             metadata = storage.metadata(changed.options)
             new = msgspec.structs.replace(record, metadata=metadata, data=self._encode_response(changed))
-            evicted = await self._store.replace(new, version=record.version)
+            evicted = await records.replace(new, version=record.version)
             if evicted is not None:
                 self._recorder.evicted(evicted)
                 return changed
         return None
 
-    async def forget(self, storage: ResponseStorage, public_id: str) -> bool:
-        """Delete a stored response; return whether it existed."""
-        return await self._store.delete(storage.kind, public_id)
+    async def delete(self, storage: ResponseStorage[Any], public_id: str) -> bool:
+        """Delete a stored response; return whether there was one."""
+        return await self._state.records.delete(storage.kind, public_id)
 
     async def page(
         self,
-        storage: ResponseStorage,
+        storage: ResponseStorage[O],
         *,
         limit: int,
         after: str | None,
         ascending: bool,
         model: str | None,
         metadata: Mapping[str, str],
-    ) -> tuple[list[StoredResponse], bool]:
+    ) -> tuple[list[StoredResponse[O]], bool]:
         """List stored responses in order of creation; return them and whether more follow.
 
         Raises:
             KeyError: There is no response `after`.
         """
-        records, more = await self._store.page(
+        records, more = await self._state.records.page(
             storage.kind, limit=limit, after=after, ascending=ascending, model=model, metadata=metadata
         )
         return [self._decode_record(storage, record) for record in records], more
 
-    def _encode_response(self, stored: StoredResponse) -> bytes:
-        turn = self._planner.without_table(stored.turn)
+    def _encode_response(self, stored: StoredResponse[Any]) -> bytes:
+        turn = self.planner.without_table(stored.turn)
         return _encode(
             _Envelope(
                 prompt=stored.prompt,
@@ -174,13 +241,80 @@ class WorkerContext:
             )
         )
 
-    def _decode_record(self, storage: ResponseStorage, record: Record) -> StoredResponse:
+    def _decode_record(self, storage: ResponseStorage[O], record: Record) -> StoredResponse[O]:
         envelope = _decode(record.data)
         return StoredResponse(
             prompt=envelope.prompt,
-            turn=self._planner.with_table(envelope.turn),
+            turn=self.planner.with_table(envelope.turn),
             options=msgspec.msgpack.decode(envelope.options, type=storage.options),
             arrived=envelope.arrived,
             background=envelope.background,
             cancelled=envelope.cancelled,
         )
+
+
+class StoredDocuments:
+    """The documents of one kind; see `DocumentCollection` in the contract."""
+
+    def __init__(self, kind: str, store: RecordStore, recorder: Recorder) -> None:
+        self._kind = kind
+        self._store = store
+        self._recorder = recorder
+
+    async def put(self, document: Document) -> None:
+        """Store a document and replace the one with its id, if any."""
+        if evicted := await self._store.put(self._record(document)):
+            self._recorder.evicted(evicted)
+
+    async def get(self, document_id: str) -> Document | None:
+        """Return a document, or None if there is no such document."""
+        record = await self._store.get(self._kind, document_id)
+        return _document(record) if record is not None else None
+
+    async def edit(self, document_id: str, change: Callable[[Document], Document]) -> Document | None:
+        """Change a document; return it as changed, or None if there is no such document.
+
+        Args:
+            document_id: Its id.
+            change: Returns the changed document, of the same id; called again if the document has changed in the meantime.
+        """
+        while (record := await self._store.get(self._kind, document_id)) is not None:
+            document = _document(record)
+            changed = change(document)
+            assert changed.id == document_id, "a change must keep the id"
+            if changed == document:
+                return changed
+            evicted = await self._store.replace(self._record(changed), version=record.version)
+            if evicted is not None:
+                self._recorder.evicted(evicted)
+                return changed
+        return None
+
+    async def delete(self, document_id: str) -> bool:
+        """Delete a document; return whether it existed."""
+        return await self._store.delete(self._kind, document_id)
+
+    async def page(self, *, limit: int, after: str | None, before: str | None) -> tuple[list[Document], bool]:
+        """List documents, the newest first; return them and whether more follow.
+
+        Raises:
+            KeyError: There is no document `after` or `before`.
+        """
+        records, more = await self._store.page(
+            self._kind, limit=limit, after=after, before=before, ascending=False
+        )
+        return [_document(record) for record in records], more
+
+    def _record(self, document: Document) -> Record:
+        return Record(
+            id=document.id,
+            kind=self._kind,
+            created=document.created,
+            model="",
+            metadata={},
+            data=document.data,
+        )
+
+
+def _document(record: Record) -> Document:
+    return Document(id=record.id, created=record.created, data=record.data)

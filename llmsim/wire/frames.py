@@ -14,6 +14,14 @@ import msgspec
 
 SSE_DONE = b"data: [DONE]\n\n"
 
+SSE_HEADERS = (
+    ("content-type", "text/event-stream; charset=utf-8"),
+    ("cache-control", "no-cache"),
+    # Proxies that buffer (nginx) would turn paced tokens into bursts.
+    ("x-accel-buffering", "no"),
+)
+"""HTTP headers of a stream of server-sent events."""
+
 
 class FrameBatch(msgspec.Struct, frozen=True, gc=False):
     """Consecutive frames that differ in their bodies only.

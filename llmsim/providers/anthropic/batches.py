@@ -16,19 +16,19 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw
 
-from llmsim.domain import Fault
+from llmsim.domain import Fault, Turn
 from llmsim.errors import InvalidFieldError, RefusedError, UnknownResponseError
 from llmsim.providers.anthropic.errors import render_fault, render_refusal, signed
 from llmsim.providers.anthropic.instants import rfc3339
-from llmsim.providers.anthropic.messages import parse
+from llmsim.providers.anthropic.messages import MessageOptions, parse
 from llmsim.providers.anthropic.paging import Page, render_page
 from llmsim.providers.anthropic.rendering import message
 from llmsim.providers.contract import (
     DocumentCollection,
     EndpointContext,
+    IncomingRequest,
     Reply,
     ResourceEndpoint,
-    ResourceRequest,
 )
 from llmsim.providers.storage import Document
 from llmsim.wire.codec import decoder, encode
@@ -72,7 +72,7 @@ class _Batch(msgspec.Struct, frozen=True):
     Attributes:
         id: Its public id.
         created: Unix time in seconds.
-        arrived: The same moment on the monotonic clock, in seconds.
+        arrived: The same moment to the fraction of a second.
         results: In the order of the requests.
         cancelled: Seconds after its creation at which it was cancelled; None if it was not.
     """
@@ -101,36 +101,42 @@ _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.Decoder(_Batch).decode
 
 
-def create(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def create(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Take a batch on."""
-    requests = _decode(call.body).requests
+    requests = (await desk.compute(call, _decode, call.body)).requests
     names = [request.custom_id for request in requests]
     if len(set(names)) < len(names):
         raise InvalidFieldError(
             ("requests",), "conflict", "requests: custom_id must be unique within a batch"
         )
+    now = desk.now()
     batch = _Batch(
         id=f"msgbatch_{desk.new_id()}",
-        created=desk.unix(),
-        arrived=desk.now(),
-        results=tuple(_result(desk, request) for request in requests),
+        created=int(now),
+        arrived=now,
+        results=tuple([await _result(desk, call, request) for request in requests]),
     )
-    _shelf(desk).put(Document(id=batch.id, created=batch.created, data=_pack(batch)))
+    await _shelf(desk).put(Document(id=batch.id, created=batch.created, data=_pack(batch)))
     return _shown(batch, 0.0, call)
 
 
-def _result(desk: EndpointContext, request: _Request) -> _Result:
+async def _result(desk: EndpointContext, call: IncomingRequest, request: _Request) -> _Result:
     """Plan one request."""
+    single = msgspec.structs.replace(call, body=bytes(request.params))
     try:
-        ask = parse(bytes(request.params))
-        outcome = desk.plan(ask.prompt)
+        parsed = await desk.compute(call, parse, single)
+        outcome = await desk.plan(call, parsed.prompt)
     except RefusedError as refused:
         return _errored(desk, request, render_refusal(refused))
     if isinstance(outcome, Fault):
         return _errored(desk, request, render_fault(outcome))
-    answer = message(outcome, msgspec.structs.replace(ask.options, tier="batch"))
-    after = min(max(outcome.due, _SOONEST), _LATEST)
-    return _Result(request.custom_id, after, "succeeded", encode({"type": "succeeded", "message": answer}))
+    return await desk.compute(call, _succeeded, request.custom_id, outcome, parsed.options)
+
+
+def _succeeded(custom_id: str, turn: Turn, options: MessageOptions) -> _Result:
+    answer = message(turn, msgspec.structs.replace(options, tier="batch"))
+    after = min(max(turn.due, _SOONEST), _LATEST)
+    return _Result(custom_id, after, "succeeded", encode({"type": "succeeded", "message": answer}))
 
 
 def _errored(desk: EndpointContext, request: _Request, error: Reply) -> _Result:
@@ -138,17 +144,17 @@ def _errored(desk: EndpointContext, request: _Request, error: Reply) -> _Result:
     return _Result(request.custom_id, _SOONEST, "errored", result)
 
 
-def retrieve(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def retrieve(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Show how far a batch has come."""
-    batch = _found(desk, call)
+    batch = await _found(desk, call)
     return _shown(batch, desk.now() - batch.arrived, call)
 
 
-def list_batches(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def list_batches(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """List batches, the newest first."""
     page = Page.read(call.params)
     try:
-        documents, more = _shelf(desk).page(limit=page.limit, after=page.after, before=page.before)
+        documents, more = await _shelf(desk).page(limit=page.limit, after=page.after, before=page.before)
     except KeyError:
         raise page.unknown() from None
     now = desk.now()
@@ -156,7 +162,7 @@ def list_batches(desk: EndpointContext, call: ResourceRequest) -> Reply:
     return render_page([_entry(batch, now - batch.arrived, call) for batch in batches], more=more)
 
 
-def cancel(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def cancel(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Cancel what is left to do of a batch."""
     now = desk.now()
 
@@ -168,7 +174,7 @@ def cancel(desk: EndpointContext, call: ResourceRequest) -> Reply:
         return msgspec.structs.replace(document, data=_pack(batch))
 
     batch_id = call.params["message_batch_id"]
-    document = _shelf(desk).edit(batch_id, cancelled)
+    document = await _shelf(desk).edit(batch_id, cancelled)
     if document is None:
         raise UnknownResponseError(batch_id)
     batch = _unpack(document.data)
@@ -183,22 +189,22 @@ def cancel(desk: EndpointContext, call: ResourceRequest) -> Reply:
     return Reply(200, encode(entry))
 
 
-def delete(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def delete(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Delete a batch that has ended."""
-    batch = _found(desk, call)
+    batch = await _found(desk, call)
     if desk.now() - batch.arrived < batch.end:
         raise InvalidFieldError(
             ("message_batch_id",),
             "conflict",
             f"Batch {batch.id} is still in progress; cancel it, or wait until it has ended, before it is deleted.",
         )
-    _shelf(desk).delete(batch.id)
+    await _shelf(desk).delete(batch.id)
     return Reply(200, encode({"id": batch.id, "type": "message_batch_deleted"}))
 
 
-def results(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def results(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Give what has come of the requests of a batch that has ended, one a line."""
-    batch = _found(desk, call)
+    batch = await _found(desk, call)
     age = desk.now() - batch.arrived
     if age < batch.end:
         raise InvalidFieldError(
@@ -218,22 +224,22 @@ def results(desk: EndpointContext, call: ResourceRequest) -> Reply:
 
 
 def _shelf(desk: EndpointContext) -> DocumentCollection:
-    return desk.shelf(_KIND)
+    return desk.documents(_KIND)
 
 
-def _found(desk: EndpointContext, call: ResourceRequest) -> _Batch:
+async def _found(desk: EndpointContext, call: IncomingRequest) -> _Batch:
     batch_id = call.params["message_batch_id"]
-    document = _shelf(desk).get(batch_id)
+    document = await _shelf(desk).get(batch_id)
     if document is None:
         raise UnknownResponseError(batch_id)
     return _unpack(document.data)
 
 
-def _shown(batch: _Batch, age: float, call: ResourceRequest) -> Reply:
+def _shown(batch: _Batch, age: float, call: IncomingRequest) -> Reply:
     return Reply(200, encode(_entry(batch, age, call)))
 
 
-def _entry(batch: _Batch, age: float, call: ResourceRequest) -> dict[str, Any]:
+def _entry(batch: _Batch, age: float, call: IncomingRequest) -> dict[str, Any]:
     ended = age >= batch.end
     counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
     for result in batch.results:
@@ -250,7 +256,7 @@ def _entry(batch: _Batch, age: float, call: ResourceRequest) -> dict[str, Any]:
         "ended_at": rfc3339(batch.created + int(batch.end)) if ended else None,
         "cancel_initiated_at": _instant(batch, batch.cancelled),
         "archived_at": None,
-        "results_url": f"{call.base}/v1/messages/batches/{batch.id}/results" if ended else None,
+        "results_url": f"{call.base_url}/v1/messages/batches/{batch.id}/results" if ended else None,
     }
 
 

@@ -74,7 +74,7 @@ def _type(status: int) -> str:
     return _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
 
 
-def sign(reply: Reply, request_id: str) -> Reply:
+def add_request_id(reply: Reply, request_id: str) -> Reply:
     """Put the request id into an error."""
     return Reply(reply.status, signed(reply.body, request_id), reply.headers)
 

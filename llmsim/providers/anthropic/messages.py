@@ -12,7 +12,7 @@ from llmsim.providers.anthropic.kinds import PYTHON
 from llmsim.providers.anthropic.messages_wire import CountRequest, MessageRequest
 from llmsim.providers.anthropic.rules import check_conversation, check_generation
 from llmsim.providers.anthropic.tools import chosen, offered, toolsets, wanted_form
-from llmsim.providers.contract import EndpointContext, ParsedRequest, Reply, ResourceEndpoint, ResourceRequest
+from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import decoder, encode
 
 _decode = decoder(MessageRequest)
@@ -41,21 +41,21 @@ class MessageOptions(msgspec.Struct, frozen=True):
     toolsets: dict[str, str] = {}
 
 
-def parse(body: bytes) -> ParsedRequest:
-    """Read a request body.
+def parse(incoming: IncomingRequest) -> ParsedRequest[MessageOptions]:
+    """Parse a request.
 
     Raises:
         InvalidJsonError: It is not JSON.
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
         UnsupportedError: The conversation is to be kept as a thread.
     """
-    request = _decode(body)
+    request = _decode(incoming.body)
     if request.thread is not None:
         raise UnsupportedError(("thread",), "thread_unsupported_request")
     thinks = _thinks(request)
     check_conversation(request)
     check_generation(request, thinks=thinks)
-    said = read(request, body)
+    said = read(request, incoming.body)
     tools = offered(request)
     thinking = request.thinking
     prompt = Prompt(
@@ -96,16 +96,21 @@ def _effort(request: CountRequest) -> str:
     return (request.output_config and request.output_config.effort) or default
 
 
-def count_tokens(desk: EndpointContext, call: ResourceRequest) -> Reply:
-    """Tell how many tokens a prompt has."""
-    request = _decode_count(call.body)
-    check_conversation(request)
-    said = read(request, call.body)
-    prompt = Prompt(model=request.model, messages=said.messages, images=said.images)
-    answer: dict[str, object] = {"input_tokens": desk.count(prompt)}
-    if request.context_management is not None:
+async def count_tokens(desk: EndpointContext, call: IncomingRequest) -> Reply:
+    """Return how many tokens a prompt has."""
+    prompt, manages_context = await desk.compute(call, _parse_count, call.body)
+    answer: dict[str, object] = {"input_tokens": await desk.count(call, prompt)}
+    if manages_context:
         answer["context_management"] = {"original_input_tokens": answer["input_tokens"]}
     return Reply(200, encode(answer))
+
+
+def _parse_count(body: bytes) -> tuple[Prompt, bool]:
+    request = _decode_count(body)
+    check_conversation(request)
+    said = read(request, body)
+    prompt = Prompt(model=request.model, messages=said.messages, images=said.images)
+    return prompt, request.context_management is not None
 
 
 COUNT_TOKENS = ResourceEndpoint(method="POST", path="/v1/messages/count_tokens", run=count_tokens)

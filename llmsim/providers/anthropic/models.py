@@ -9,7 +9,7 @@ from llmsim.catalogue import Model
 from llmsim.errors import UnknownModelError
 from llmsim.providers.anthropic.instants import rfc3339
 from llmsim.providers.anthropic.paging import Page, render_page
-from llmsim.providers.contract import EndpointContext, Reply, ResourceEndpoint, ResourceRequest
+from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import encode
 
 _OWNER = "anthropic"
@@ -64,7 +64,7 @@ def _entry(model: Model) -> dict[str, Any]:
     }
 
 
-def list_models(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def list_models(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """List the served models of Anthropic."""
     page = Page.read(call.params)
     models = [model for model in desk.models.values() if model.owner == _OWNER]
@@ -85,7 +85,7 @@ def list_models(desk: EndpointContext, call: ResourceRequest) -> Reply:
     return render_page([_entry(model) for model in models[first:stop]], more=stop < last)
 
 
-def retrieve_model(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def retrieve_model(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Give the model that the path names by its id, an alias or a snapshot.
 
     Raises:

@@ -134,7 +134,7 @@ def _context(options: MessageOptions) -> dict[str, Any]:
     return {"context_management": {"applied_edits": []}} if options.manages_context else {}
 
 
-def render_answer(turn: Turn, options: MessageOptions) -> bytes:
+def render_response(turn: Turn, options: MessageOptions) -> bytes:
     """Render the whole answer."""
     return encode(message(turn, options))
 
@@ -149,7 +149,7 @@ def render_padded(turn: Turn, options: MessageOptions) -> tuple[FrameBatch, ...]
     return _Stream(turn, options, padded=True).runs()
 
 
-def render_broken(turn: Turn, options: MessageOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - one shape for all
+def render_stream_fault(turn: Turn, options: MessageOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - one shape for all
     """Render the event with which a stream breaks off.
 
     It has no request id, which is the response's own and unknown here. Source: messages of the API as quoted in

@@ -11,7 +11,7 @@ import msgspec
 
 from llmsim.domain import Image, Message, PriorToolCall, Prompt, ToolResult
 from llmsim.errors import InvalidFieldError
-from llmsim.providers.contract import ParsedRequest
+from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.openai.chat_tools import form, tool_choice, tools
 from llmsim.providers.openai.chat_wire import (
     AnyMessage,
@@ -65,7 +65,7 @@ class ChatOptions(msgspec.Struct, frozen=True):
     old_words: bool = False
 
 
-def parse(body: bytes) -> ParsedRequest:
+def parse(incoming: IncomingRequest) -> ParsedRequest[ChatOptions]:
     """Read a request body.
 
     Raises:
@@ -73,7 +73,7 @@ def parse(body: bytes) -> ParsedRequest:
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
         InvalidSchemaError: A schema is none.
     """
-    request = _decode(body)
+    request = _decode(incoming.body)
     if request.stream_options is not None and not request.stream:
         raise InvalidFieldError(
             ("stream_options",),

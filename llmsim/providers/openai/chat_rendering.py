@@ -40,7 +40,7 @@ from llmsim.wire.codec import TokenizedTextMemo, encode, escaped, spans
 from llmsim.wire.frames import SSE_DONE, FrameBatch, single
 
 
-def render_answer(turn: Turn, options: ChatOptions) -> bytes:
+def render_response(turn: Turn, options: ChatOptions) -> bytes:
     """Render the whole answer."""
     return encode(completion(turn, options))
 

@@ -14,19 +14,21 @@ import msgspec
 from llmsim.domain import Message, Turn
 from llmsim.errors import InvalidFieldError, UnknownResponseError
 from llmsim.providers.contract import (
+    ChannelFormat,
     EndpointContext,
     GenerationEndpoint,
+    IncomingRequest,
     ParsedRequest,
     Reply,
     ResourceEndpoint,
-    ResourceRequest,
 )
 from llmsim.providers.openai.chat import ChatOptions, parse
-from llmsim.providers.openai.chat_rendering import completion, render_answer, render_stream
+from llmsim.providers.openai.chat_rendering import completion, render_response, render_stream
 from llmsim.providers.openai.chat_wire import Metadata
-from llmsim.providers.openai.errors import render_broken
+from llmsim.providers.openai.errors import render_fault, render_refusal, render_stream_fault
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import decoder, encode
+from llmsim.wire.frames import SSE_HEADERS
 
 _NOUN = "Chat completion"
 _PAGE = 20
@@ -37,11 +39,13 @@ def _public_id(turn: Turn) -> str:
     return f"chatcmpl-{turn.id}"
 
 
-def _continued(ask: ParsedRequest, earlier: StoredResponse) -> ParsedRequest:  # noqa: ARG001 - chat requests carry their whole conversation
+def _continued(
+    ask: ParsedRequest[ChatOptions], earlier: StoredResponse[ChatOptions]
+) -> ParsedRequest[ChatOptions]:
     return ask
 
 
-def _shown(stored: StoredResponse) -> dict[str, Any]:
+def _shown(stored: StoredResponse[ChatOptions]) -> dict[str, Any]:
     return completion(stored.turn, stored.options) | {"metadata": stored.options.metadata}
 
 
@@ -49,25 +53,25 @@ CHAT_STORAGE = ResponseStorage(
     kind="chat.completion",
     options=ChatOptions,
     public_id=_public_id,
-    keeps=lambda options: options.store,
-    background=lambda options: False,  # noqa: ARG005 - the shape of a storage
+    should_store=lambda options: options.store,
+    is_background=lambda options: False,  # noqa: ARG005 - the shape of a storage
     metadata=lambda options: options.metadata,
-    previous=lambda options: None,  # noqa: ARG005 - likewise
-    continued=_continued,
+    previous_id=lambda options: None,  # noqa: ARG005 - likewise
+    with_history=_continued,
     render=lambda stored, now: encode(_shown(stored)),  # noqa: ARG005 - likewise
 )
 
 
-def _found(desk: EndpointContext, completion_id: str) -> StoredResponse:
-    stored = desk.find(CHAT_STORAGE, completion_id)
+async def _found(desk: EndpointContext, completion_id: str) -> StoredResponse[ChatOptions]:
+    stored = await desk.find(CHAT_STORAGE, completion_id)
     if stored is None or stored.state(desk.now()) is not State.DONE:
         raise UnknownResponseError(completion_id, noun=_NOUN)
     return stored
 
 
-def retrieve(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def retrieve(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Show one completion."""
-    return Reply(200, encode(_shown(_found(desk, call.params["completion_id"]))))
+    return Reply(200, encode(_shown(await _found(desk, call.params["completion_id"]))))
 
 
 class _Update(msgspec.Struct):
@@ -77,36 +81,36 @@ class _Update(msgspec.Struct):
 _decode_update = decoder(_Update)
 
 
-def update(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def update(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Put other metadata on a completion."""
     metadata = _decode_update(call.body).metadata or {}
 
-    def labelled(stored: StoredResponse) -> StoredResponse:
+    def labelled(stored: StoredResponse[ChatOptions]) -> StoredResponse[ChatOptions]:
         return msgspec.structs.replace(
             stored, options=msgspec.structs.replace(stored.options, metadata=metadata)
         )
 
     completion_id = call.params["completion_id"]
-    _found(desk, completion_id)
-    stored = desk.change(CHAT_STORAGE, completion_id, labelled)
+    await _found(desk, completion_id)
+    stored = await desk.change(CHAT_STORAGE, completion_id, labelled)
     if stored is None:
         raise UnknownResponseError(completion_id, noun=_NOUN)
     return Reply(200, encode(_shown(stored)))
 
 
-def delete(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def delete(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Delete a completion."""
     completion_id = call.params["completion_id"]
-    _found(desk, completion_id)
-    deleted = desk.forget(CHAT_STORAGE, completion_id)
+    await _found(desk, completion_id)
+    deleted = await desk.delete(CHAT_STORAGE, completion_id)
     return Reply(200, encode({"object": "chat.completion.deleted", "id": completion_id, "deleted": deleted}))
 
 
-def list_completions(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def list_completions(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """List completions, oldest first unless asked otherwise."""
     page = _Page.read(call.params)
     try:
-        stored, more = desk.page(
+        stored, more = await desk.page(
             CHAT_STORAGE,
             limit=page.limit,
             after=page.after,
@@ -120,10 +124,10 @@ def list_completions(desk: EndpointContext, call: ResourceRequest) -> Reply:
     return _list([_shown(one) for one in stored if one.state(now) is State.DONE], more=more)
 
 
-def list_messages(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def list_messages(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """List the messages that a completion answered."""
     completion_id = call.params["completion_id"]
-    stored = _found(desk, completion_id)
+    stored = await _found(desk, completion_id)
     page = _Page.read(call.params)
     messages = [
         _message(f"{completion_id}-{number}", message)
@@ -213,10 +217,15 @@ def _filter(params: Mapping[str, str]) -> dict[str, str]:
 CHAT_COMPLETIONS = GenerationEndpoint(
     path="/v1/chat/completions",
     label="completions",
-    parse=parse,
-    render_answer=render_answer,
-    render_stream=render_stream,
-    render_broken=render_broken,
+    http=ChannelFormat(
+        parse=parse,
+        render_refusal=render_refusal,
+        render_fault=render_fault,
+        render_stream=render_stream,
+        render_stream_fault=render_stream_fault,
+        stream_headers=SSE_HEADERS,
+    ),
+    render_response=render_response,
     storage=CHAT_STORAGE,
 )
 

@@ -19,7 +19,8 @@ from msgspec import Meta
 
 from llmsim.domain import Embedding, Message, Prompt, Turn
 from llmsim.errors import InputError, InvalidFieldError
-from llmsim.providers.contract import GenerationEndpoint, ParsedRequest
+from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, IncomingRequest, ParsedRequest
+from llmsim.providers.openai.errors import render_fault, render_refusal
 from llmsim.wire.codec import decoder, encode
 
 _MOST_TEXTS = 2048
@@ -56,7 +57,7 @@ class EmbeddingOptions(msgspec.Struct, frozen=True):
 _decode = decoder(EmbeddingsRequest)
 
 
-def parse(body: bytes) -> ParsedRequest:
+def parse(incoming: IncomingRequest) -> ParsedRequest[EmbeddingOptions]:
     """Read a request body.
 
     Raises:
@@ -65,7 +66,7 @@ def parse(body: bytes) -> ParsedRequest:
         InputError: The input is empty, of a wrong kind, or too many texts.
     """
     try:
-        request = _decode(body)
+        request = _decode(incoming.body)
     except InvalidFieldError as error:
         if error.path[:1] == ("input",) and error.rule != "missing":
             raise InputError(str(error)) from None
@@ -106,7 +107,7 @@ def is_heavy(prompt: Prompt) -> bool:
     return said > _FEW_CHARACTERS
 
 
-def render_answer(turn: Turn, options: EmbeddingOptions) -> bytes:
+def render_response(turn: Turn, options: EmbeddingOptions) -> bytes:
     """Render the whole answer."""
     write = _as_base64 if options.base64 else _as_numbers
     # NOTE: one vector at a time, and put together once: an encoder or a copy holds the interpreter until it is done.
@@ -133,7 +134,7 @@ def _as_numbers(vector: bytes) -> bytes:
 EMBEDDINGS = GenerationEndpoint(
     path="/v1/embeddings",
     label="embeddings",
-    parse=parse,
-    render_answer=render_answer,
+    http=ChannelFormat(parse=parse, render_refusal=render_refusal, render_fault=render_fault),
+    render_response=render_response,
     is_heavy=is_heavy,
 )

@@ -64,7 +64,7 @@ def render_fault(fault: Fault) -> Reply:
     return _reply(complaint, _TYPES[fault.kind])
 
 
-def render_broken(turn: Turn, options: Any, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - one shape for all
+def render_stream_fault(turn: Turn, options: Any, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - one shape for all
     """Render what a stream of chunks ends with that goes wrong: the error as an event, and no `[DONE]`.
 
     Source: openai SDK 3.54, _streaming.py: an event whose data has `error` raises.

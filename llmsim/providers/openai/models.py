@@ -4,7 +4,7 @@ from typing import Any
 
 from llmsim.catalogue import Model
 from llmsim.errors import UnknownModelError
-from llmsim.providers.contract import EndpointContext, Reply, ResourceEndpoint, ResourceRequest
+from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import encode
 
 
@@ -24,12 +24,12 @@ def _entry(model: Model) -> dict[str, Any]:
     }
 
 
-def list_models(desk: EndpointContext, call: ResourceRequest) -> Reply:  # noqa: ARG001 - the shape of an operation
+async def list_models(desk: EndpointContext, call: IncomingRequest) -> Reply:  # noqa: ARG001 - the shape of an operation
     """List all served models."""
     return Reply(200, encode({"object": "list", "data": [_entry(model) for model in desk.models.values()]}))
 
 
-def retrieve_model(desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def retrieve_model(desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Give the model named by the path.
 
     Raises:

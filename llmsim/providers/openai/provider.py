@@ -1,6 +1,6 @@
 """The OpenAI API behind `/openai`."""
 
-from llmsim.providers.contract import Provider
+from llmsim.providers.contract import Headers, Provider, ResponseFacts
 from llmsim.providers.openai.chat_store import CHAT_COMPLETIONS, CHAT_OPERATIONS
 from llmsim.providers.openai.embeddings import EMBEDDINGS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
@@ -8,26 +8,27 @@ from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
 from llmsim.providers.openai.responses import RESPONSES, RESPONSES_OPERATIONS
 
 
-def headers(request_id: str, seconds: float) -> tuple[tuple[str, str], ...]:
+def response_headers(facts: ResponseFacts) -> Headers:
     """Give the headers of every OpenAI response.
 
     Source: platform.openai.com/docs/api-reference/debugging-requests; openai SDK `_exceptions.py` reads x-request-id.
     """
     return (
         ("openai-organization", "llmsim"),
-        ("openai-processing-ms", str(int(seconds * 1000))),
+        ("openai-processing-ms", str(int(facts.elapsed * 1000))),
         ("openai-version", "2020-10-01"),
-        ("x-request-id", f"req_{request_id}"),
+        ("x-request-id", f"req_{facts.request_id}"),
     )
 
 
 OPENAI = Provider(
     name="openai",
     prefix="/openai",
-    generations=(CHAT_COMPLETIONS, RESPONSES, EMBEDDINGS),
-    operations=(LIST_MODELS, RETRIEVE_MODEL, *CHAT_OPERATIONS, *RESPONSES_OPERATIONS),
+    base_path="/openai/v1",
+    generation_endpoints=(CHAT_COMPLETIONS, RESPONSES, EMBEDDINGS),
+    resource_endpoints=(LIST_MODELS, RETRIEVE_MODEL, *CHAT_OPERATIONS, *RESPONSES_OPERATIONS),
     render_refusal=render_refusal,
     render_fault=render_fault,
     render_crash=render_crash,
-    headers=headers,
+    response_headers=response_headers,
 )

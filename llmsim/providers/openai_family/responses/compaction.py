@@ -24,7 +24,9 @@ def render_count(tokens: int) -> bytes:
     return b'{"object":"response.input_tokens","input_tokens":%d}' % tokens
 
 
-def render_compaction(ask: ParsedRequest, *, turn_id: str, created: int, tokens: int) -> bytes:
+def render_compaction(
+    ask: ParsedRequest[ResponseOptions], *, turn_id: str, created: int, tokens: int
+) -> bytes:
     """Render a conversation made smaller.
 
     Args:

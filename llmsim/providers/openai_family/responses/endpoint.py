@@ -9,7 +9,14 @@ from functools import partial
 
 from llmsim.domain import Fault, Turn
 from llmsim.errors import ContextLengthError, RefusedError
-from llmsim.providers.contract import GenerationEndpoint, ParsedRequest, Reply, Socket
+from llmsim.providers.contract import (
+    ChannelFormat,
+    GenerationEndpoint,
+    IncomingRequest,
+    ParsedRequest,
+    Reply,
+    WebSocketFormat,
+)
 from llmsim.providers.openai_family.responses.dialect import Dialect, Framing
 from llmsim.providers.openai_family.responses.events import render_failure, render_stream, socket_error
 from llmsim.providers.openai_family.responses.options import ResponseOptions
@@ -18,6 +25,7 @@ from llmsim.providers.openai_family.responses.resource import outcome, public_id
 from llmsim.providers.openai_family.responses.stored import continued, shown
 from llmsim.providers.storage import ResponseStorage
 from llmsim.wire.complaints import ErrorBody
+from llmsim.wire.frames import SSE_HEADERS
 
 _TOO_LONG = ErrorBody(
     status=400,
@@ -34,7 +42,7 @@ def endpoint(
     render_complaint: Callable[[ErrorBody], Reply],
     render_refusal: Callable[[RefusedError], Reply],
     render_fault: Callable[[Fault], Reply],
-) -> GenerationEndpoint:
+) -> GenerationEndpoint[ResponseOptions]:
     """Make the endpoint.
 
     Args:
@@ -50,10 +58,17 @@ def endpoint(
             return render_complaint(_TOO_LONG)
         return render_refusal(error)
 
-    def limit(message: str) -> bytes:
+    def limit(message: str) -> Reply:
         # Source: openai WebSocket guide, "Connection limits".
         complaint = ErrorBody(status=400, message=message, code="websocket_connection_limit_reached")
-        return socket_error(render_complaint(complaint))
+        return _as_event(render_complaint(complaint))
+
+    def parse_body(request: IncomingRequest) -> ParsedRequest[ResponseOptions]:
+        return parse(request.body, dialect)
+
+    def parse_message(request: IncomingRequest) -> ParsedRequest[ResponseOptions]:
+        parsed = parse_event(request.body, dialect)
+        return ParsedRequest(parsed.prompt, parsed.options, is_warm_up=not parsed.options.generate)
 
     def broken(turn: Turn, options: ResponseOptions, fault: Fault, frames: int, framing: Framing) -> bytes:
         # A frame holds one event, so what has left tells the next number.
@@ -62,39 +77,44 @@ def endpoint(
     return GenerationEndpoint(
         path="/v1/responses",
         label=label,
-        parse=partial(parse, dialect=dialect),
-        render_answer=partial(render_answer, dialect=dialect),
-        render_stream=partial(render_stream, dialect=dialect),
-        render_broken=partial(broken, framing=Framing.SSE),
+        http=ChannelFormat(
+            parse=parse_body,
+            render_refusal=refuse,
+            render_fault=render_fault,
+            render_stream=partial(render_stream, dialect=dialect),
+            render_stream_fault=partial(broken, framing=Framing.SSE),
+            stream_headers=SSE_HEADERS,
+        ),
+        render_response=partial(render_response, dialect=dialect),
         storage=ResponseStorage(
             kind=label,
             options=ResponseOptions,
             public_id=public_id,
-            keeps=lambda options: options.store,
-            background=lambda options: options.background,
+            should_store=lambda options: options.store,
+            is_background=lambda options: options.background,
             metadata=lambda options: options.metadata,
-            previous=lambda options: options.previous,
-            continued=partial(continued, dialect=dialect),
+            previous_id=lambda options: options.previous,
+            with_history=partial(continued, dialect=dialect),
             render=partial(shown, dialect=dialect),
         ),
-        socket=Socket(
-            parse=partial(parse_event, dialect=dialect),
-            is_warm_up=_is_warm_up,
-            render_stream=partial(render_stream, dialect=dialect, framing=Framing.LINES),
-            render_broken=partial(broken, framing=Framing.LINES),
-            render_refusal=lambda error: socket_error(refuse(error)),
-            render_fault=lambda fault: socket_error(render_fault(fault)),
+        websocket=WebSocketFormat(
+            messages=ChannelFormat(
+                parse=parse_message,
+                render_refusal=lambda error: _as_event(refuse(error)),
+                render_fault=lambda fault: _as_event(render_fault(fault)),
+                render_stream=partial(render_stream, dialect=dialect, framing=Framing.LINES),
+                render_stream_fault=partial(broken, framing=Framing.LINES),
+            ),
             render_limit=limit,
         ),
-        render_refusal=refuse,
     )
 
 
-def render_answer(turn: Turn, options: ResponseOptions, dialect: Dialect) -> bytes:
+def render_response(turn: Turn, options: ResponseOptions, dialect: Dialect) -> bytes:
     """Render the response of a turn that is done."""
     return resource(turn, options, dialect, outcome(turn))
 
 
-def _is_warm_up(ask: ParsedRequest) -> bool:
-    options: ResponseOptions = ask.options
-    return not options.generate
+def _as_event(reply: Reply) -> Reply:
+    """Render an error reply as a message over a WebSocket."""
+    return Reply(reply.status, socket_error(reply))

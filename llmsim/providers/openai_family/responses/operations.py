@@ -11,26 +11,30 @@ from msgspec.structs import replace
 from llmsim.errors import InvalidFieldError, UnknownResponseError
 from llmsim.providers.contract import (
     EndpointContext,
+    IncomingRequest,
     ParsedRequest,
     Replay,
     Reply,
     ResourceEndpoint,
-    ResourceRequest,
 )
 from llmsim.providers.openai_family.responses.compaction import render_compaction, render_count
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.events import render_stream, resumed
 from llmsim.providers.openai_family.responses.listing import page
+from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.parse import parse_compact, parse_count
 from llmsim.providers.openai_family.responses.stored import input_items
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import encode
-from llmsim.wire.frames import FrameBatch
+from llmsim.wire.frames import SSE_HEADERS, FrameBatch
 
 _ONE = "/v1/responses/{response_id}"
 
+Storage = ResponseStorage[ResponseOptions]
+Stored = StoredResponse[ResponseOptions]
 
-def operations(storage: ResponseStorage, dialect: Dialect) -> tuple[ResourceEndpoint, ...]:
+
+def operations(storage: Storage, dialect: Dialect) -> tuple[ResourceEndpoint, ...]:
     """Give the operations on the responses of `storage`."""
     return (
         ResourceEndpoint(method="GET", path=_ONE, run=partial(_retrieve, storage, dialect)),
@@ -46,31 +50,29 @@ def operations(storage: ResponseStorage, dialect: Dialect) -> tuple[ResourceEndp
     )
 
 
-def _found(storage: ResponseStorage, desk: EndpointContext, call: ResourceRequest) -> StoredResponse:
+async def _found(storage: Storage, desk: EndpointContext, call: IncomingRequest) -> Stored:
     response_id = call.params["response_id"]
-    stored = desk.find(storage, response_id)
+    stored = await desk.find(storage, response_id)
     if stored is None:
         raise UnknownResponseError(response_id)
     return stored
 
 
-def _retrieve(
-    storage: ResponseStorage, dialect: Dialect, desk: EndpointContext, call: ResourceRequest
+async def _retrieve(
+    storage: Storage, dialect: Dialect, desk: EndpointContext, call: IncomingRequest
 ) -> Reply | Replay:
     """Show a response as it stands, or stream it anew."""
-    stored = _found(storage, desk, call)
+    stored = await _found(storage, desk, call)
     if not _flag(call.params, "stream", default=False):
         return Reply(200, storage.render(stored, desk.now()))
     options = replace(stored.options, obfuscation=_flag(call.params, "include_obfuscation", default=True))
     runs = resumed(render_stream(stored.turn, options, dialect), _starting_after(call.params))
     if stored.cancelled is not None:
         runs = _made_until(runs, stored, stored.cancelled)
-    return Replay(stored, runs)
+    return Replay(stored, runs, SSE_HEADERS)
 
 
-def _made_until(
-    runs: tuple[FrameBatch, ...], stored: StoredResponse, instant: float
-) -> tuple[FrameBatch, ...]:
+def _made_until(runs: tuple[FrameBatch, ...], stored: Stored, instant: float) -> tuple[FrameBatch, ...]:
     """Leave out what had not come about at `instant`: the turn was cancelled then."""
     schedule, tokens = stored.turn.schedule, 0
     while tokens < stored.turn.length and stored.arrived + schedule.due(tokens + 1) <= instant:
@@ -105,55 +107,54 @@ def _starting_after(params: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _delete(storage: ResponseStorage, desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def _delete(storage: Storage, desk: EndpointContext, call: IncomingRequest) -> Reply:
     response_id = call.params["response_id"]
-    if not desk.forget(storage, response_id):
+    if not await desk.delete(storage, response_id):
         raise UnknownResponseError(response_id)
     return Reply(200, encode({"id": response_id, "object": "response", "deleted": True}))
 
 
-def _cancel(storage: ResponseStorage, desk: EndpointContext, call: ResourceRequest) -> Reply:
+async def _cancel(storage: Storage, desk: EndpointContext, call: IncomingRequest) -> Reply:
     """Cancel a response in the background; one that is done stays as it is."""
-    if not _found(storage, desk, call).background:
+    if not (await _found(storage, desk, call)).background:
         raise InvalidFieldError(("response_id",), "conflict", "Cannot cancel a synchronous response.")
     now = desk.now()
 
-    def cancelled(stored: StoredResponse) -> StoredResponse:
+    def cancelled(stored: Stored) -> Stored:
         if stored.state(now) in (State.DONE, State.CANCELLED):
             return stored
         return replace(stored, cancelled=now)
 
-    stored = desk.change(storage, call.params["response_id"], cancelled)
+    stored = await desk.change(storage, call.params["response_id"], cancelled)
     if stored is None:
         raise UnknownResponseError(call.params["response_id"])
     return Reply(200, storage.render(stored, now))
 
 
-def _input_items(storage: ResponseStorage, desk: EndpointContext, call: ResourceRequest) -> Reply:
-    return Reply(200, page(input_items(_found(storage, desk, call)), call.params))
+async def _input_items(storage: Storage, desk: EndpointContext, call: IncomingRequest) -> Reply:
+    return Reply(200, page(input_items(await _found(storage, desk, call)), call.params))
 
 
-def _count(storage: ResponseStorage, dialect: Dialect, desk: EndpointContext, call: ResourceRequest) -> Reply:
-    ask = _whole(storage, desk, parse_count(call.body, dialect))
-    return Reply(200, render_count(desk.count(ask.prompt)))
+async def _count(storage: Storage, dialect: Dialect, desk: EndpointContext, call: IncomingRequest) -> Reply:
+    ask = await _whole(storage, desk, call, await desk.compute(call, parse_count, call.body, dialect))
+    return Reply(200, render_count(await desk.count(call, ask.prompt)))
 
 
-def _compact(
-    storage: ResponseStorage, dialect: Dialect, desk: EndpointContext, call: ResourceRequest
-) -> Reply:
-    ask = _whole(storage, desk, parse_compact(call.body, dialect))
-    tokens = desk.count(ask.prompt)
-    body = render_compaction(ask, turn_id=desk.new_id(), created=desk.unix(), tokens=tokens)
+async def _compact(storage: Storage, dialect: Dialect, desk: EndpointContext, call: IncomingRequest) -> Reply:
+    ask = await _whole(storage, desk, call, await desk.compute(call, parse_compact, call.body, dialect))
+    tokens = await desk.count(call, ask.prompt)
+    body = render_compaction(ask, turn_id=desk.new_id(), created=int(desk.now()), tokens=tokens)
     return Reply(200, body)
 
 
-def _whole(storage: ResponseStorage, desk: EndpointContext, ask: ParsedRequest) -> ParsedRequest:
+async def _whole(
+    storage: Storage, desk: EndpointContext, call: IncomingRequest, ask: ParsedRequest[ResponseOptions]
+) -> ParsedRequest[ResponseOptions]:
     """Put what `ask` continues before it."""
-    previous = storage.previous(ask.options)
+    previous = storage.previous_id(ask.options)
     if previous is None:
         return ask
-    earlier = desk.find(storage, previous)
+    earlier = await desk.find(storage, previous)
     if earlier is None:
         raise UnknownResponseError(previous, "previous_response_id")
-    whole: ParsedRequest = storage.continued(ask, earlier)
-    return whole
+    return await desk.compute(call, storage.with_history, ask, earlier)

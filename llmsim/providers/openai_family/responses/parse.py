@@ -30,7 +30,7 @@ _decode_event = decoder(ClientEvent)
 _decode_generate = decoder(Generate)
 
 
-def parse(body: bytes, dialect: Dialect) -> ParsedRequest:
+def parse(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
     """Read a request to create a response.
 
     Raises:
@@ -47,7 +47,7 @@ def parse(body: bytes, dialect: Dialect) -> ParsedRequest:
     return _created(request, dialect)
 
 
-def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest:
+def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
     """Read a message that came over a WebSocket: `response.create`, its request flat or in `response`; always streamed.
 
     Raises:
@@ -67,7 +67,7 @@ def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest:
     return _created(request, dialect, generate=_decode_generate(body).generate is not False)
 
 
-def _created(request: Request, dialect: Dialect, *, generate: bool = True) -> ParsedRequest:
+def _created(request: Request, dialect: Dialect, *, generate: bool = True) -> ParsedRequest[ResponseOptions]:
     if request.model is None:
         raise InvalidFieldError(("model",), "missing", None)
     if (
@@ -84,7 +84,7 @@ def _created(request: Request, dialect: Dialect, *, generate: bool = True) -> Pa
     return _ask(request, dialect, generate=generate)
 
 
-def parse_count(body: bytes, dialect: Dialect) -> ParsedRequest:
+def parse_count(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
     """Read a request to count input tokens: everything may be left out; without a model its id is empty.
 
     Raises:
@@ -94,7 +94,7 @@ def parse_count(body: bytes, dialect: Dialect) -> ParsedRequest:
     return _ask(_decode(body), dialect)
 
 
-def parse_compact(body: bytes, dialect: Dialect) -> ParsedRequest:
+def parse_compact(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
     """Read a request to compact a conversation.
 
     Raises:
@@ -109,7 +109,7 @@ def parse_compact(body: bytes, dialect: Dialect) -> ParsedRequest:
     return _ask(request, dialect)
 
 
-def _ask(request: Request, dialect: Dialect, *, generate: bool = True) -> ParsedRequest:
+def _ask(request: Request, dialect: Dialect, *, generate: bool = True) -> ParsedRequest[ResponseOptions]:
     if request.previous_response_id is not None and request.conversation is not None:
         raise InvalidFieldError(
             ("previous_response_id",),

@@ -24,13 +24,13 @@ from llmsim.providers.openai_family.responses.resource import Status, outcome, r
 from llmsim.providers.storage import State, StoredResponse
 
 
-def shown(stored: StoredResponse, now: float, dialect: Dialect) -> bytes:
+def shown(stored: StoredResponse[ResponseOptions], now: float, dialect: Dialect) -> bytes:
     """Render a kept response as it stands at `now`, on the monotonic clock."""
     options: ResponseOptions = stored.options
     return resource(stored.turn, options, dialect, _status(stored, now))
 
 
-def _status(stored: StoredResponse, now: float) -> Status:
+def _status(stored: StoredResponse[ResponseOptions], now: float) -> Status:
     match stored.state(now):
         case State.QUEUED:
             return "queued"
@@ -44,13 +44,15 @@ def _status(stored: StoredResponse, now: float) -> Status:
             assert_never(other)
 
 
-def input_items(stored: StoredResponse) -> tuple[bytes, ...]:
+def input_items(stored: StoredResponse[ResponseOptions]) -> tuple[bytes, ...]:
     """Give all that a kept response was answering as listed items, the oldest first."""
     options: ResponseOptions = stored.options
     return listed(options.items, stored.turn.id)
 
 
-def continued(ask: ParsedRequest, earlier: StoredResponse, dialect: Dialect) -> ParsedRequest:
+def continued(
+    ask: ParsedRequest[ResponseOptions], earlier: StoredResponse[ResponseOptions], dialect: Dialect
+) -> ParsedRequest[ResponseOptions]:
     """Put all that `earlier` was answering, and its answer, before the input of `ask`."""
     options: ResponseOptions = ask.options
     before: ResponseOptions = earlier.options

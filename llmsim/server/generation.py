@@ -1,0 +1,292 @@
+"""The one path of a generating request, by whatever channel it came: parse, plan, render, send, settle.
+
+Decisions:
+* The head of a streamed response leaves with the first token, as the real APIs' do: tools that time the head and tools that time
+  the first text see the same time to first token.
+* Large and laborious requests are parsed and planned in a thread, and their responses rendered there too: tokenizers release the
+  interpreter, so one client's megabytes do not delay the tokens of all others.
+* The state that all workers share is awaited between the steps, never inside them.
+"""
+
+import time
+from functools import partial
+from typing import Generic, TypeVar
+
+import msgspec
+
+from llmsim.domain import Fault, StreamFault, Turn
+from llmsim.errors import RefusedError, UnknownResponseError
+from llmsim.providers.contract import (
+    ChannelFormat,
+    GenerationEndpoint,
+    IncomingRequest,
+    ParsedRequest,
+    Provider,
+    Reply,
+)
+from llmsim.providers.storage import StoredResponse
+from llmsim.server.active_request import ActiveRequest
+from llmsim.server.channels import Channel
+from llmsim.server.controls import read_controls
+from llmsim.server.journal_writer import JournalWriter, OnFinished
+from llmsim.server.pacing import PacedStream, truncated_frames
+from llmsim.server.replies import ReplyBuilder
+from llmsim.server.script_player import PlayedTurn, ScriptPlayer
+from llmsim.server.worker_context import OFF_LOOP, WorkerContext, compute
+from llmsim.stats import Outcome
+
+_LOST = (Outcome.ABANDONED, Outcome.ABORTED, Outcome.FAILED)
+"""Outcomes after which the client has no response, or a part of one."""
+
+_UNPLAYED = (Outcome.ABORTED, Outcome.FAILED)
+"""Outcomes that the server itself caused: the turn of a script goes to another request."""
+
+O = TypeVar("O")  # noqa: E741 - the options of an endpoint
+
+
+class PlannedResponse(msgspec.Struct, Generic[O], frozen=True):
+    """What a request is to be answered.
+
+    Attributes:
+        request: The request, with what it continues put before it.
+        outcome: The turn, or what fails instead.
+        heavy: Whether rendering it is laborious.
+        stored: The response as it was stored for all workers; None if it was not.
+        played: The script turn that was played; None if the response was generated.
+        on_finished: Completes the journal entry; None if there is none.
+    """
+
+    request: ParsedRequest[O]
+    outcome: Turn | Fault
+    heavy: bool
+    stored: StoredResponse[O] | None = None
+    played: PlayedTurn | None = None
+    on_finished: OnFinished | None = None
+
+
+class GenerationService(Generic[O]):
+    """Runs the requests to one generating endpoint on one kind of channel."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        endpoint: GenerationEndpoint[O],
+        channel_format: ChannelFormat[O],
+        context: WorkerContext,
+        player: ScriptPlayer,
+        journal: JournalWriter,
+    ) -> None:
+        """Prepare to run requests.
+
+        Args:
+            provider: The API.
+            endpoint: The endpoint.
+            channel_format: How it reads and writes on the kind of channel.
+            context: The worker's services.
+            player: Plays the turns of scripts.
+            journal: Writes the journal.
+        """
+        self._endpoint = endpoint
+        self._format = channel_format
+        self._context = context
+        self._player = player
+        self._journal = journal
+        self._replies = ReplyBuilder(provider, context.new_id)
+
+    async def run(self, request: IncomingRequest, channel: Channel) -> None:
+        """Answer a request, and book how it ended."""
+        active = channel.active
+        planned: PlannedResponse[O] | None = None
+        failure: BaseException | None = None
+        try:
+            planned = await self._plan(request, channel)
+            await self._respond(planned, channel)
+        except RefusedError as refusal:
+            await self.refuse(refusal, channel)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            seconds = active.finish(failure)
+            if planned is not None and active.outcome is not None:
+                await self._settle(planned, active.outcome, seconds)
+
+    async def refuse(self, error: RefusedError, channel: Channel) -> None:
+        """Answer a request that is refused."""
+        channel.active.outcome = Outcome.REFUSED
+        await self._reply_error(self._format.render_refusal(error), channel)
+
+    async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:
+        """Parse a request and plan its response; refuse what cannot be answered.
+
+        Raises:
+            RefusedError: The request is refused.
+        """
+        controls = read_controls(request.headers)
+        selection = self._player.select(controls)
+        journal_key = self._journal.key(self._endpoint.label, controls, selection)
+        played: PlayedTurn | None = None
+        try:
+            try:
+                parsed, heavy = await self._parse(request, channel)
+                if parsed.is_warm_up:
+                    turn = await compute(self._context.planner.plan_empty, parsed.prompt, in_thread=heavy)
+                    return PlannedResponse(parsed, turn, heavy)
+                facts = await compute(self._context.planner.analyze, parsed.prompt, in_thread=heavy)
+                if selection is not None and not parsed.prompt.silent:
+                    played = await self._player.play(parsed.prompt, selection, in_thread=heavy)
+                outcome = await self._context.plan_turn(parsed.prompt, facts, played, in_thread=heavy)
+            except RefusedError as error:
+                if journal_key is not None:
+                    await self._journal.write_refused(journal_key, request.body, error)
+                raise
+            stored = await self._store(parsed, outcome, channel.active)
+            on_finished = None
+            if journal_key is not None:
+                on_finished = await self._journal.write_planned(journal_key, request.body, outcome, played)
+        except BaseException:
+            if played is not None:
+                await self._player.release(played)
+            raise
+        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished)
+
+    async def _parse(self, request: IncomingRequest, channel: Channel) -> tuple[ParsedRequest[O], bool]:
+        """Parse a request, with what it continues; return whether it is laborious, too."""
+        heavy = len(request.body) >= OFF_LOOP
+        parsed = await compute(self._format.parse, request, in_thread=heavy)
+        is_heavy = self._endpoint.is_heavy
+        if is_heavy is not None and is_heavy(parsed.prompt):
+            heavy = True
+        storage = self._endpoint.storage
+        if storage is None or (previous := storage.previous_id(parsed.options)) is None:
+            return parsed, heavy
+        earlier = channel.recall(previous) or await self._context.find(storage, previous)
+        if earlier is None:
+            raise UnknownResponseError(previous, "previous_response_id")
+        return await compute(storage.with_history, parsed, earlier, in_thread=heavy), heavy
+
+    async def _store(
+        self, parsed: ParsedRequest[O], outcome: Turn | Fault, active: ActiveRequest
+    ) -> StoredResponse[O] | None:
+        storage = self._endpoint.storage
+        if isinstance(outcome, Fault) or storage is None or not storage.should_store(parsed.options):
+            return None
+        return await self._context.store(storage, parsed, outcome, active.arrival)
+
+    async def _respond(self, planned: PlannedResponse[O], channel: Channel) -> None:
+        outcome, stored = planned.outcome, planned.stored
+        if isinstance(outcome, Fault):
+            await self._fail(planned, outcome, channel)
+        elif planned.request.prompt.stream:
+            await self._stream(planned, outcome, channel)
+        elif stored is not None and stored.background:
+            await self._reply_in_background(stored, channel)
+        elif outcome.stream_fault is not None:
+            await self._truncate(planned, outcome, outcome.stream_fault, channel)
+        else:
+            await self._reply(planned, outcome, channel)
+
+    async def _fail(self, planned: PlannedResponse[O], fault: Fault, channel: Channel) -> None:
+        active, prompt = channel.active, planned.request.prompt
+        active.recorder.accepted(prompt.model, streaming=prompt.stream, prompt_tokens=0)
+        if not await channel.wait_until(active.arrival + fault.delay):
+            active.outcome = Outcome.ABANDONED
+            return
+        active.outcome = Outcome.of(fault.kind)
+        await self._reply_error(self._format.render_fault(fault), channel)
+
+    async def _reply(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
+        active = channel.active
+        recorder = active.recorder
+        row = recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
+        body = await compute(
+            self._endpoint.render_response, turn, planned.request.options, in_thread=planned.heavy
+        )
+        due = active.arrival + turn.due
+        if not await channel.wait_until(due):
+            active.outcome = Outcome.ABANDONED
+            return
+        now = time.monotonic()
+        recorder.late(now - due)
+        recorder.sent(row, turn.usage.completion, now)
+        active.outcome = Outcome.FINISHED
+        await channel.reply(self._replies.complete(Reply(200, body), active))
+
+    async def _truncate(
+        self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
+    ) -> None:
+        """End an unstreamed response at a fault: with an error in its place, or a disconnect."""
+        active = channel.active
+        due = turn.schedule.due(turn.truncated_after or 0)
+        if not stream_fault.disconnect:
+            await self._fail(planned, msgspec.structs.replace(stream_fault.fault, delay=due), channel)
+            return
+        row = active.recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
+        if not await channel.wait_until(active.arrival + due):
+            active.outcome = Outcome.ABANDONED
+            return
+        active.recorder.sent(row, turn.generated_tokens, time.monotonic())
+        active.outcome = Outcome.of(stream_fault.fault.kind)
+        await channel.abort()
+
+    async def _reply_in_background(self, stored: StoredResponse[O], channel: Channel) -> None:
+        """Answer a request whose response is generated in the background: at once, as it is. Its tokens count now."""
+        assert self._endpoint.storage is not None
+        active, usage = channel.active, stored.turn.usage
+        row = active.recorder.accepted(stored.turn.model, streaming=False, prompt_tokens=usage.prompt)
+        active.recorder.sent(row, usage.completion, time.monotonic())
+        active.outcome = Outcome.FINISHED
+        body = self._endpoint.storage.render(stored, self._context.now())
+        await channel.reply(self._replies.complete(Reply(200, body), active))
+
+    async def _stream(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
+        active, options = channel.active, planned.request.options
+        row = active.recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
+        render, render_fault = self._format.render_stream, self._format.render_stream_fault
+        assert render is not None, "the endpoint does not stream"
+        frames, stream_fault = render(turn, options), turn.stream_fault
+        if stream_fault is not None:
+            assert render_fault is not None, "an endpoint that streams renders stream faults"
+            frames = truncated_frames(turn, frames, stream_fault, partial(render_fault, turn, options))
+        stream = PacedStream(
+            turn,
+            frames,
+            arrival=active.arrival,
+            recorder=active.recorder,
+            row=row,
+            ends_abruptly=stream_fault is not None and stream_fault.disconnect,
+        )
+        active.open_stream()
+        if not await channel.wait_until(stream.due):
+            active.outcome = Outcome.ABANDONED
+            return
+        await channel.stream(stream, self._replies.stream_headers(self._format.stream_headers, active))
+        if not stream.done:
+            active.outcome = Outcome.ABANDONED
+            return
+        active.sent_at = time.monotonic()
+        if stream_fault is not None:
+            active.outcome = Outcome.of(stream_fault.fault.kind)
+            return
+        active.outcome = Outcome.FINISHED
+        if self._endpoint.storage is not None:
+            channel.remember(
+                self._endpoint.storage.public_id(turn),
+                self._context.as_stored(self._endpoint.storage, planned.request, turn, active.arrival),
+            )
+
+    async def _reply_error(self, reply: Reply, channel: Channel) -> None:
+        await channel.reply(self._replies.complete_error(reply, channel.active))
+
+    async def _settle(self, planned: PlannedResponse[O], outcome: Outcome, seconds: float) -> None:
+        """Record in the shared state how a request ended."""
+        storage, stored = self._endpoint.storage, planned.stored
+        is_lost = outcome in _LOST or outcome.is_fault
+        if storage is not None and stored is not None and not stored.background and is_lost:
+            # The client never gets its id: it hung up, the server gave up, or the response was truncated.
+            await self._context.delete(storage, storage.public_id(stored.turn))
+        if planned.played is not None:
+            end = self._player.release if outcome in _UNPLAYED else self._player.commit
+            await end(planned.played)
+        if planned.on_finished is not None:
+            await planned.on_finished(outcome.value, seconds)
