@@ -1,7 +1,7 @@
 """The endpoints and providers that contract tests run over."""
 
 import pytest
-from endpoints import ENDPOINTS, STREAMING, Endpoint
+from support.endpoints import ENDPOINTS, STREAMING, Endpoint
 
 from llmsim.providers.contract import Provider
 from llmsim.providers.registry import PROVIDERS

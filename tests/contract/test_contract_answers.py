@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 import pytest
-from asgi import Exchange, Simulator, settings_of, simulator, twin
-from endpoints import Endpoint
-from fakes import counting_tickets
+from support.asgi import Exchange, Simulator, settings_of, simulator, twin
+from support.endpoints import Endpoint
+from support.fakes import counting_tickets
 
 from llmsim.domain import Turn
 from llmsim.providers.contract import ParsedRequest

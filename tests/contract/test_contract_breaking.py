@@ -14,10 +14,10 @@ import openai
 import pytest
 import uvicorn
 from anthropic import AsyncAnthropic
-from asgi import Simulator, simulator
-from endpoints import ENDPOINTS, Endpoint, signed
 from msgspec.structs import replace
 from openai import AsyncOpenAI
+from support.asgi import Simulator, simulator
+from support.endpoints import ENDPOINTS, Endpoint, signed
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 

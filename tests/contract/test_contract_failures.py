@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from asgi import Exchange, Simulator, broken, simulator
-from endpoints import Endpoint, likeness, signed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from messages import MESSAGES
+from support.anthropic_request import MESSAGES
+from support.asgi import Exchange, Simulator, broken, simulator
+from support.endpoints import Endpoint, likeness, signed
 
 from llmsim.domain import Fault, FaultKind
 from llmsim.errors import BodyTooLargeError

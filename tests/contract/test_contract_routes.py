@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from asgi import Exchange, Simulator, broken, simulator
-from endpoints import Endpoint, signed
+from support.asgi import Exchange, Simulator, broken, simulator
+from support.endpoints import Endpoint, signed
 
 from llmsim import __version__
 from llmsim.catalogue import load_catalogue

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgi import Exchange, Simulator, broken, settings_of, simulator
-from endpoints import ENDPOINTS, Endpoint
+from support.asgi import Exchange, Simulator, broken, settings_of, simulator
+from support.endpoints import ENDPOINTS, Endpoint
+from support.replies import AGENT, AGENT_TOLD, Told, streamed, told
 from test_contract_breaking import served
-from transcripts import AGENT, AGENT_TOLD, Told, streamed, told
 from websockets.asyncio.client import connect
 
 from llmsim.errors import ScriptError

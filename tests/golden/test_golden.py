@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from endpoints import ENDPOINTS, GOLDEN, golden_folder
+from support.endpoints import ENDPOINTS, GOLDEN, golden_folder
 
 from llmsim.domain import Turn
 

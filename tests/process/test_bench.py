@@ -12,7 +12,7 @@ import pytest
 from benchmarks.machine import available_cores, cores_for, on
 from benchmarks.processes import Usage, cpu_seconds
 from benchmarks.servers import free_port
-from serving import eventually, serve
+from support.servers import eventually, serve
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "scripts" / "benchmarks"

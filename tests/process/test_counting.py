@@ -8,9 +8,8 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-from serving import Server, eventually, serve
-
-from process.streams import Client, chat
+from support.raw_http import Client, chat
+from support.servers import Server, eventually, serve
 
 TEXT = b'"delta":{"content":"'
 """How every text chunk goes on after its head."""

@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from serving import eventually, serve
+from support.servers import eventually, serve
 
 ROOT = Path(__file__).parents[2]
 BODY = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'

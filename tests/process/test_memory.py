@@ -4,7 +4,7 @@ import http.client
 import json
 from pathlib import Path
 
-from serving import serve
+from support.servers import serve
 
 ROUND = 1500
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
-from serving import eventually, free_port
+from support.servers import eventually, free_port
 
 from llmsim.testing import Simulator, StartError, say
 

@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.responses import Response, ResponseCompletedEvent
 from pydantic import BaseModel
-from serving import serve
+from support.servers import serve
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from fakes import FakeClock, counting_tickets
+from support.fakes import FakeClock, counting_tickets
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import LatencySettings, Settings, StoreSettings

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from fakes import counting_tickets
+from support.fakes import counting_tickets
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import ResponseSettings, Settings, ToolSettings

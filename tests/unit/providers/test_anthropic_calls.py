@@ -8,11 +8,11 @@ from anthropic._streaming import SSEDecoder
 from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import Message, RawMessageStreamEvent, ToolUseBlock
 from anthropic.types.shared import ErrorResponse
-from called import THOUGHT, TURNS, WEATHER, WEATHER_CALL, answered, called, cut, hosted, said
 from hypothesis import given
 from hypothesis import strategies as st
 from jiter import from_json
 from pydantic import TypeAdapter
+from support.tool_turns import THOUGHT, TURNS, WEATHER, WEATHER_CALL, answered, called, cut, hosted, said
 from test_anthropic_render import events
 
 from llmsim.domain import Fault, FaultKind, FinishReason, Segment, SegmentKind, Turn

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from messages import MESSAGES
+from support.anthropic_request import MESSAGES
 
 from llmsim.domain import PriorToolCall, Prompt, ToolResult
 from llmsim.errors import InvalidFieldError, UnsupportedError

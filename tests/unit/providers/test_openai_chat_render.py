@@ -7,11 +7,11 @@ from typing import Any
 
 import pydantic
 import pytest
-from fakes import choice, passage, turn
 from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from support.turns import choice, passage, turn
 
 from llmsim.domain import Choice, FinishReason, TokenizedText, Turn, Usage
 from llmsim.planning.tokens import tokenizer

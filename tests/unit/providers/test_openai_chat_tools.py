@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from fakes import passage, turn
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from support.turns import passage, turn
 
 from llmsim.domain import (
     Choice,

@@ -6,8 +6,8 @@ import struct
 from typing import Any
 
 import pytest
-from fakes import turn
 from openai.types import CreateEmbeddingResponse
+from support.turns import turn
 
 from llmsim.domain import Choice, Embedding, FinishReason, Message, Usage
 from llmsim.errors import (

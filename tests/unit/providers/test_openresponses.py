@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from compliance import COMPLIANCE, TOOL_CALLING, check_resource, check_tool_calling
-from fakes import passage
-from responses import answer, answering, ask, calling, events, frames, kinds, stream, thinking
+from support.openresponses_compliance import COMPLIANCE, TOOL_CALLING, check_resource, check_tool_calling
+from support.responses_api import answer, answering, ask, calling, events, frames, kinds, stream, thinking
+from support.turns import passage
 
 from llmsim.domain import Fault, FaultKind, FinishReason
 from llmsim.errors import (

@@ -6,11 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from fakes import passage
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response
-from responses import (
+from support.responses_api import (
     answer,
     answering,
     ask,
@@ -24,6 +23,7 @@ from responses import (
     searching,
     stream,
 )
+from support.turns import passage
 
 from llmsim.domain import (
     FinishReason,

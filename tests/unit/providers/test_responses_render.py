@@ -5,11 +5,11 @@ from itertools import combinations
 from typing import Any, get_args
 
 import pytest
-from fakes import passage, turn
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseError
-from responses import answer, ask, thinking
+from support.responses_api import answer, ask, thinking
+from support.turns import passage, turn
 
 from llmsim.domain import Choice, FinishReason, Schedule
 from llmsim.providers.openai.responses import DIALECT, RESPONSES

@@ -12,7 +12,7 @@ from openai.types.responses import (
     ResponseItem,
 )
 from pydantic import TypeAdapter
-from responses import answer, ask, body, frames, thinking
+from support.responses_api import answer, ask, body, frames, thinking
 
 from llmsim.domain import Message, Schedule, Turn
 from llmsim.errors import InvalidFieldError, UnknownResponseError

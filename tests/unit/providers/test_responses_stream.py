@@ -4,13 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from fakes import passage
-from fakes import turn as turn_of
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseErrorEvent, ResponseStreamEvent
 from pydantic import TypeAdapter
-from responses import answer, ask, events, frames, kinds, stream, thinking
+from support.responses_api import answer, ask, events, frames, kinds, stream, thinking
+from support.turns import passage
+from support.turns import turn as turn_of
 
 from llmsim.domain import Choice, Fault, FaultKind, FinishReason, TokenizedText, Turn
 from llmsim.errors import InvalidJsonError

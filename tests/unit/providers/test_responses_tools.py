@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from responses import answer, answering, ask, body, saying
+from support.responses_api import answer, answering, ask, body, saying
 
 from llmsim.domain import Prompt, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.errors import ContextLengthError, InvalidSchemaError, RefusedError, ToolChoiceError

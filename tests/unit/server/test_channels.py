@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from fakes import Counted, FakeClock, FakeLoop, choice, passage, turn
+from support.fakes import Counted, FakeClock, FakeLoop
+from support.turns import choice, passage, turn
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import FakeClock
 
 from llmsim.config import StoreSettings
 from llmsim.state.store import RECORD_BYTES, Record, SqliteStore

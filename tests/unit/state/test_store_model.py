@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from fakes import FakeClock
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.fakes import FakeClock
 
 from llmsim.config import StoreSettings
 from llmsim.state.store import RECORD_BYTES, Record, SqliteStore

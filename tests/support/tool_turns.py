@@ -2,9 +2,8 @@
 
 import itertools
 
-from fakes import passage, turn
-
 from llmsim.domain import Choice, FinishReason, Segment, SegmentKind, TokenizedText, ToolCall, ToolKind, Turn
+from support.turns import passage, turn
 
 WEATHER = ('{"city"', ': "', "Zürich", " 🦜", '", "days"', ": [1, ", '2], "', 'deep": {"a": null}', "}")
 """Arguments, in pieces."""

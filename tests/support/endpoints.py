@@ -9,7 +9,7 @@ from llmsim.errors import InvalidJsonError
 from llmsim.providers.contract import GenerationEndpoint, Provider, Reply
 from llmsim.providers.registry import PROVIDERS
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def golden_folder(provider: Provider, generation: GenerationEndpoint) -> Path:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from fakes import passage, turn
 from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
 
 from llmsim.domain import (
@@ -21,6 +20,7 @@ from llmsim.domain import (
 )
 from llmsim.providers.contract import GenerationEndpoint, ParsedRequest
 from llmsim.wire.frames import FrameBatch
+from support.turns import passage, turn
 
 
 def body(**fields: Any) -> bytes:

@@ -1,20 +1,8 @@
 """Stand-ins that a test holds in its own hand: clock, loop, tickets, counters, and the facts of one turn."""
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from llmsim.domain import (
-    Choice,
-    FinishReason,
-    Schedule,
-    Segment,
-    SegmentKind,
-    TokenizedText,
-    Turn,
-    Usage,
-)
 from llmsim.stats import Block, Recorder, Snapshot, snapshot
 
 
@@ -99,34 +87,3 @@ class Counted:
     def read(self) -> Snapshot:
         """Tell what was counted up to now."""
         return snapshot(self.block, self._clock(), wall=1.75e9)
-
-
-def passage(*pieces: str, spans: Sequence[int] | None = None) -> TokenizedText:
-    """Make a passage of `pieces`, of one token each or of as many as `spans` says."""
-    return TokenizedText(pieces, tuple(itertools.accumulate(spans or [1] * len(pieces))))
-
-
-def choice(text: TokenizedText, *, hidden: int = 0, finish: FinishReason = FinishReason.STOP) -> Choice:
-    """Make a choice of `hidden` reasoning tokens and a text."""
-    thought = (Segment(SegmentKind.REASONING, hidden),) if hidden else ()
-    return Choice((*thought, Segment(SegmentKind.TEXT, text.tokens, text)), finish)
-
-
-def turn(*choices: Choice, schedule: Schedule | None = None, **overrides: Any) -> Turn:
-    """Make a turn of `choices`, by default of one that says `Hello world`."""
-    answers = choices or (choice(passage("Hello", " world")),)
-    hidden = sum(
-        segment.tokens
-        for answer in answers
-        for segment in answer.segments
-        if segment.kind is SegmentKind.REASONING
-    )
-    facts: dict[str, Any] = {
-        "id": "0123456789abcdef0123456789abc",
-        "created": 1_750_000_000,
-        "model": "gpt-4o",
-        "choices": answers,
-        "usage": Usage(prompt=9, completion=sum(answer.tokens for answer in answers), reasoning=hidden),
-        "schedule": schedule or Schedule(ttft=0.0, itl=0.0),
-    }
-    return Turn(**(facts | overrides))
