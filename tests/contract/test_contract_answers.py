@@ -129,7 +129,10 @@ class TestTimes:
         ask, turn = planned(streamer, body)
         waits = streamer.generation.render_stream(turn, ask.options)[0].required_tokens[0] > 0
         call, exchange = simulator(latency=SLOW).begin("POST", streamer.path, [body])
-        await asyncio.sleep(0.02)
+        if waits:
+            await asyncio.sleep(0.02)
+        else:
+            await exchange.arrived.wait()
         assert exchange.status == (0 if waits else 200)
         assert not exchange.whole
 
@@ -162,11 +165,11 @@ class TestTimes:
 
     async def test_streams_run_side_by_side(self, streamer: Endpoint) -> None:
         """LAT-3.2: Many streams of one worker take the time of one."""
-        worker = simulator(latency={"profile": "instant", "ttft_mean_ms": 30}, target_tokens=5)
+        worker = simulator(latency={"profile": "instant", "ttft_mean_ms": 200}, target_tokens=5)
         began = time.monotonic()
         await asyncio.gather(*(stream(worker, streamer) for _ in range(20)))
 
-        assert time.monotonic() - began < 20 * 0.030
+        assert time.monotonic() - began < 20 * 0.200
         assert worker.stats().finished_requests == 20
 
 
