@@ -1,4 +1,4 @@
-"""The endpoints of the registry, each with a request that it takes."""
+"""The endpoints of the registry, each with a valid request."""
 
 import json
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def golden_folder(provider: Provider, generation: GenerationEndpoint) -> Path:
-    """Tell where the golden files of an endpoint are: `golden/openai/chat_completions`."""
+    """Return the folder of an endpoint's golden files, such as `golden/openai/chat_completions`."""
     name = generation.path.strip("/").partition("/")[2].replace("/", "_")
     return GOLDEN / provider.name / name
 
 
 class Endpoint:
-    """One generating endpoint of the registry, with a request that it takes.
+    """One generation endpoint of the registry, with a valid request.
 
     Attributes:
-        provider: Whose it is.
-        generation: What it is.
-        path: Its whole path.
-        request: The golden files' basic request.
-        streams: Whether it streams when it is asked to.
+        provider: Its provider.
+        generation: Its definition.
+        path: Its path, with the provider's prefix.
+        request: The basic request of its golden files.
+        streams: Whether it can stream.
     """
 
     def __init__(self, provider: Provider, generation: GenerationEndpoint) -> None:
@@ -38,12 +38,12 @@ class Endpoint:
         self.request: dict[str, Any] = json.loads(basic.read_bytes())
 
     def body(self, **fields: Any) -> bytes:
-        """Write the request, with `fields` on top."""
+        """Encode the request, with `fields` added."""
         return json.dumps(self.request | fields).encode()
 
 
 def id_header(provider: Provider) -> tuple[str, str]:
-    """Give the name of the header that carries the request id, and what stands before the id in it."""
+    """Return the name of the header that carries the request id, and the prefix of its value."""
     (found,) = [
         (name, value.partition("marker")[0])
         for name, value in provider.headers("marker", 0.0)
@@ -53,13 +53,13 @@ def id_header(provider: Provider) -> tuple[str, str]:
 
 
 def signed(provider: Provider, reply: Reply, headers: Mapping[str, str]) -> Reply:
-    """Give an error as it goes out with these headers."""
+    """Return an error with the request id of these headers, as it is sent."""
     name, before = id_header(provider)
     return provider.sign(reply, headers[name].removeprefix(before))
 
 
 def likeness(provider: Provider) -> Any:
-    """Give an error of the provider's as JSON."""
+    """Return some error of the provider, as JSON."""
     return json.loads(provider.sign(provider.render_refusal(InvalidJsonError("x")), "x").body)
 
 

@@ -1,4 +1,4 @@
-"""Stand-ins that a test holds in its own hand: clock, loop, tickets, counters, and the facts of one turn."""
+"""Fakes that a test controls: clock, event loop, shared counters and stats."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -7,18 +7,18 @@ from llmsim.stats import Block, Recorder, Snapshot, snapshot
 
 
 class FakeClock:
-    """A clock that stands still until it is told the time."""
+    """A clock that stands still until `now` is set."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time in seconds."""
         return self.now
 
 
 class FakeTimer:
-    """What `call_later` gives."""
+    """A timer handle, as `call_later` returns it."""
 
     def __init__(self, when: float, callback: Callable[[], None]) -> None:
         self.when = when
@@ -26,12 +26,12 @@ class FakeTimer:
         self.cancelled = False
 
     def cancel(self) -> None:
-        """Take it back."""
+        """Cancel the callback."""
         self.cancelled = True
 
 
 class FakeLoop:
-    """An event loop's timers, fired by hand; it sets the clock as it goes.
+    """Timers of an event loop, fired by the test; it advances the clock.
 
     Args:
         clock: The clock that is moved.
@@ -50,12 +50,12 @@ class FakeLoop:
         return timer
 
     def armed(self) -> list[FakeTimer]:
-        """Give the timers that are still to fire, the next one first."""
+        """Return the pending timers, the next one first."""
         self.timers = [timer for timer in self.timers if not timer.cancelled]
         return sorted(self.timers, key=lambda timer: timer.when)
 
     def run_to(self, instant: float) -> None:
-        """Fire everything that falls due up to `instant`, each at its own time."""
+        """Fire the timers due up to `instant`, each at its own time."""
         while (armed := self.armed()) and armed[0].when <= instant:
             timer = armed[0]
             timer.cancelled = True
@@ -65,7 +65,7 @@ class FakeLoop:
 
 
 def counting_tickets() -> Callable[[str], int]:
-    """Give tickets of one process: each name counts from 0."""
+    """Build counters of one process: each name counts from 0."""
     taken: Counter[str] = Counter()
 
     def take(name: str) -> int:
@@ -77,7 +77,7 @@ def counting_tickets() -> Callable[[str], int]:
 
 
 class Counted:
-    """A private stats block with one recorder, and a clock's view of it."""
+    """A private stats block with one recorder, read at the time of `clock`."""
 
     def __init__(self, clock: Callable[[], float], labels: Sequence[str] = ("completions",)) -> None:
         self.block = Block.private(endpoints=labels, slots=2, now=clock(), wall=1.75e9)
@@ -85,5 +85,5 @@ class Counted:
         self._clock = clock
 
     def read(self) -> Snapshot:
-        """Tell what was counted up to now."""
+        """Return the counters."""
         return snapshot(self.block, self._clock(), wall=1.75e9)

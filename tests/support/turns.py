@@ -17,18 +17,18 @@ from llmsim.domain import (
 
 
 def passage(*pieces: str, spans: Sequence[int] | None = None) -> TokenizedText:
-    """Make a passage of `pieces`, of one token each or of as many as `spans` says."""
+    """Build a text of `pieces`, of one token each or of as many as `spans` says."""
     return TokenizedText(pieces, tuple(itertools.accumulate(spans or [1] * len(pieces))))
 
 
 def choice(text: TokenizedText, *, hidden: int = 0, finish: FinishReason = FinishReason.STOP) -> Choice:
-    """Make a choice of `hidden` reasoning tokens and a text."""
+    """Build a choice of `hidden` reasoning tokens and a text."""
     thought = (Segment(SegmentKind.REASONING, hidden),) if hidden else ()
     return Choice((*thought, Segment(SegmentKind.TEXT, text.tokens, text)), finish)
 
 
 def turn(*choices: Choice, schedule: Schedule | None = None, **overrides: Any) -> Turn:
-    """Make a turn of `choices`, by default of one that says `Hello world`."""
+    """Build a turn of `choices`, by default of one with the text `Hello world`."""
     answers = choices or (choice(passage("Hello", " world")),)
     hidden = sum(
         segment.tokens
