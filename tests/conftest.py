@@ -1,7 +1,11 @@
-"""What all tests share: the option that rewrites golden files, and hypothesis without a stop-watch."""
+"""Options, workers of a parallel run, and the profile of hypothesis, for all tests."""
+
+from pathlib import Path
 
 import hypothesis
 import pytest
+
+pytest.register_assert_rewrite("support")
 
 # No test asserts an absolute speed: machines are loaded, and tests run side by side.
 hypothesis.settings.register_profile("llmsim", deadline=None)
@@ -13,11 +17,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden",
         action="store_true",
-        help="write the golden files anew from what the renderers give; review the diff as code",
+        help="rewrite the golden files from what the renderers return; review the diff as code",
     )
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run whole folders in parallel; run a selection, and whatever writes files, in one process.
+
+    None leaves the number to xdist, which takes that of the cores; `-n` overrules both.
+    """
+    selected = config.option.keyword or any(not Path(argument).is_dir() for argument in config.args)
+    return 0 if selected or config.option.update_golden else None
 
 
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
-    """Whether golden files are to be written instead of compared."""
+    """Whether golden files are written instead of compared."""
     return bool(request.config.getoption("--update-golden"))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from anthropic.types import ModelInfo
 from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
-from asgi import Exchange, Simulator, simulator
-from messages import MESSAGES
+from support.anthropic_request import MESSAGES
+from support.asgi import Exchange, Simulator, simulator
 
 from llmsim.providers.anthropic.instants import rfc3339
 

@@ -14,11 +14,11 @@ import openai
 import pytest
 import uvicorn
 from anthropic import AsyncAnthropic
-from asgi import Simulator, simulator
-from endpoints import ENDPOINTS, Endpoint, signed
-from fakes import shown_text
 from msgspec.structs import replace
 from openai import AsyncOpenAI
+from support.asgi import Simulator, simulator
+from support.endpoints import ENDPOINTS, Endpoint, signed
+from support.turns import shown_text
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 
@@ -107,7 +107,7 @@ class TestErrors:
 
     def test_what_streams_can_break(self, streamer: Endpoint) -> None:
         """SCRIPT-7.2: Every endpoint that streams has a way to say that it goes wrong, over WebSocket too."""
-        assert streamer.generation.render_broken is not None
+        assert streamer.generation.http.render_stream_fault is not None
 
     async def test_an_error_has_the_form_of_its_api(self, streamer: Endpoint) -> None:
         """SCRIPT-7.2: As an SDK of the API expects it: with numbers that go on, where events have any."""
@@ -281,7 +281,7 @@ class TestBooking:
         storage = streamer.generation.storage
         one = f"{streamer.generation.path}/{{"
         looked_up = [
-            operation for operation in streamer.provider.operations if operation.path.startswith(one)
+            operation for operation in streamer.provider.resource_endpoints if operation.path.startswith(one)
         ]
         if storage is None or not looked_up:
             pytest.skip("gives no turns back")
@@ -303,7 +303,7 @@ def responses(request: pytest.FixtureRequest) -> Endpoint:
     (found,) = [
         Endpoint(provider, generation)
         for provider, generation in ENDPOINTS
-        if provider.name == request.param and generation.socket is not None
+        if provider.name == request.param and generation.websocket is not None
     ]
     return found
 

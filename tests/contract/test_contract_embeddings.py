@@ -4,8 +4,8 @@ import threading
 from typing import Any
 
 import pytest
-from asgi import simulator
-from endpoints import Endpoint
+from support.asgi import simulator
+from support.endpoints import Endpoint
 
 from llmsim.providers.openai import embeddings
 

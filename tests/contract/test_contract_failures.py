@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from asgi import Exchange, Simulator, broken, simulator
-from endpoints import Endpoint, likeness, signed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from messages import MESSAGES
+from support.anthropic_request import MESSAGES
+from support.asgi import Exchange, Simulator, broken, simulator
+from support.endpoints import Endpoint, likeness, signed
 
 from llmsim.domain import Fault, FaultKind
 from llmsim.errors import BodyTooLargeError
@@ -212,7 +212,7 @@ class TestBugs:
         stats = worker.stats()
         assert (stats.failed_requests, stats.total_errors, stats.active_requests) == (1, 1, 0)
 
-    @pytest.mark.parametrize("name", ["parse", "render_answer"])
+    @pytest.mark.parametrize("name", ["parse", "render_response"])
     async def test_a_bug_of_the_endpoint_costs_its_request(
         self, endpoint: Endpoint, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:

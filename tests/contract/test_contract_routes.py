@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from asgi import Exchange, Simulator, broken, simulator
-from endpoints import Endpoint, signed
+from support.asgi import Exchange, Simulator, broken, simulator
+from support.endpoints import Endpoint, signed
 
 from llmsim import __version__
 from llmsim.catalogue import load_catalogue
@@ -22,9 +22,9 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 def routes(provider: Provider) -> dict[str, set[str]]:
     """Give the methods of each of a provider's paths, with variables filled in."""
     methods: dict[str, set[str]] = {}
-    for generation in provider.generations:
+    for generation in provider.generation_endpoints:
         methods.setdefault(generation.path, set()).add("POST")
-    for operation in provider.operations:
+    for operation in provider.resource_endpoints:
         path = re.sub(r"\{\w+\}", "gpt-4o", operation.path)
         methods.setdefault(path, set()).add(operation.method)
     return methods
@@ -100,7 +100,7 @@ class TestHeaders:
         for path, allowed in routes(provider).items():
             exchanges += [await worker.ask(method, provider.prefix + path, b"{}") for method in allowed]
             exchanges.append(await worker.ask("DELETE", provider.prefix + path))
-        for generation in provider.generations:
+        for generation in provider.generation_endpoints:
             endpoint = Endpoint(provider, generation)
             for one in (worker, limited, failing):
                 for streamed in (True, False):
@@ -119,7 +119,11 @@ class TestHeaders:
 
     async def test_every_request_id_is_its_own(self, provider: Provider) -> None:
         """API-2.3: No two responses share a request id, of one worker or of several."""
-        names = {name for name, value in provider.headers("marker", 0.0) if "marker" in value}
+        names = {
+            name
+            for name, value in provider.response_headers(ResponseFacts("marker", 0.0))
+            if "marker" in value
+        }
         assert len(names) == 1
         ids = [exchange.headers[name] for name in names for exchange in await self.responses(provider)]
 
@@ -130,7 +134,11 @@ class TestHeaders:
         worker = simulator(seed=1)
         exchanges = [await worker.ask("GET", provider.prefix + "/v1/x") for _ in range(20)]
 
-        name = next(name for name, value in provider.headers("marker", 0.0) if "marker" in value)
+        name = next(
+            name
+            for name, value in provider.response_headers(ResponseFacts("marker", 0.0))
+            if "marker" in value
+        )
         assert len({exchange.headers[name] for exchange in exchanges}) == 20
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgi import Exchange, Simulator, broken, settings_of, simulator
-from driving import drive
-from endpoints import ENDPOINTS, Endpoint
+from support.asgi import Exchange, Simulator, broken, settings_of, simulator
+from support.driving import drive
+from support.endpoints import ENDPOINTS, Endpoint
+from support.replies import AGENT, AGENT_TOLD, Told, streamed, told
 from test_contract_breaking import served
-from transcripts import AGENT, AGENT_TOLD, Told, streamed, told
 from websockets.asyncio.client import connect
 
 from llmsim.errors import ScriptError
@@ -300,7 +300,7 @@ class TestSessions:
         stage = ScriptPlayer()
         await stage.load(counting(9))
         state, planner = stage.worker.application.state, stage.worker.planner
-        render = "render_stream" if stream else "render_answer"
+        render = "render_stream" if stream else "render_response"
         await stage.told(streamer, stream=stream)
         for owner, name in (
             (streamer.generation, render),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from endpoints import ENDPOINTS, GOLDEN, golden_folder
+from support.endpoints import ENDPOINTS, GOLDEN, golden_folder
+from support.incoming import incoming
 
 from llmsim.domain import Turn
 
@@ -28,16 +29,16 @@ def compare(path: Path, rendered: bytes, *, update: bool) -> None:
 def test_the_same_turn_gives_the_same_bytes(case: Path, update_golden: bool) -> None:
     """CHAT-3.7: Request and turn are rendered, whole and streamed, to the bytes of the golden files."""
     generation = GENERATIONS[case.parent]
-    ask = generation.parse((case / "request.json").read_bytes())
+    ask = generation.http.parse(incoming((case / "request.json").read_bytes()))
     turn = msgspec.json.decode((case / "turn.json").read_bytes(), type=Turn)
     assert (turn.model, len(turn.choices)) == (ask.prompt.model, ask.prompt.choices)
     assert turn.usage.completion == sum(choice.tokens for choice in turn.choices)
 
-    compare(case / "response.json", generation.render_answer(turn, ask.options), update=update_golden)
-    if generation.render_stream is None:
+    compare(case / "response.json", generation.render_response(turn, ask.options), update=update_golden)
+    if generation.http.render_stream is None:
         return
     stream = b"".join(
-        run.data(0, len(run.required_tokens)) for run in generation.render_stream(turn, ask.options)
+        run.data(0, len(run.required_tokens)) for run in generation.http.render_stream(turn, ask.options)
     )
     compare(case / "stream.sse", stream, update=update_golden)
 

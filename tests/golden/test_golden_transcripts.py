@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
-from recording import Step, record_http, record_websocket, unchunked
-from serving import Server, serve
+from support.recording import Step, record_http, record_websocket, unchunked
+from support.servers import Server, serve
 
 pytestmark = pytest.mark.process
 

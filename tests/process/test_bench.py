@@ -12,7 +12,7 @@ import pytest
 from benchmarks.machine import available_cores, pinned_to, split_cores
 from benchmarks.processes import Usage, read_cpu_seconds
 from benchmarks.servers import free_port
-from serving import eventually, serve
+from support.servers import eventually, serve
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "scripts" / "benchmarks"

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from serving import Server, eventually, serve
+from support.raw_http import Client, chat
+from support.servers import Server, eventually, serve
 
 from llmsim.cli.stats import read_block
-from process.streams import Client, chat
 
 LONG = {"LLMSIM_LATENCY": "instant", "LLMSIM_LATENCY_TBT_MEAN_MS": "20", "LLMSIM_TARGET_TOKENS": "6000"}
 """Streams of 50 tokens per second that do not end during a test."""

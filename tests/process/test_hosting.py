@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from serving import eventually, serve
+from support.servers import eventually, serve
 
 ROOT = Path(__file__).parents[2]
 BODY = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}'
@@ -23,7 +23,7 @@ def test_second_instance_on_the_same_port_is_refused(tmp_path: Path) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         elsewhere = subprocess.run(
@@ -31,7 +31,7 @@ def test_second_instance_on_the_same_port_is_refused(tmp_path: Path) -> None:
             env=environment | {"LLMSIM_SERVER_RUN_DIR": str(tmp_path / "other")},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert server.stats()["total_requests"] == 0
@@ -50,10 +50,10 @@ def test_gunicorn_with_the_configuration_file_is_the_same_server(tmp_path: Path)
     with serve(
         tmp_path, command=gunicorn, LLMSIM_WORKERS="2", LLMSIM_LATENCY="instant", LLMSIM_GENERATOR="fixed:hi"
     ) as server:
-        with urllib.request.urlopen(f"{server.openai}/chat/completions", data=BODY, timeout=10) as answer:
+        with urllib.request.urlopen(f"{server.openai}/chat/completions", data=BODY, timeout=60) as answer:
             assert b'"content":"hi"' in answer.read()
         stats = eventually(lambda: (s := server.stats())["finished_requests"] == 1 and s)
-        eventually(lambda: len(server.workers()) == 2)
+        server.wait_for_workers(2)
 
     assert stats["completions_requests"] == 1
 
@@ -69,7 +69,7 @@ def test_stats_command_reads_shared_memory_even_while_workers_stand_still(tmp_pa
                     [sys.executable, "-m", "llmsim", "stats", "--json", "--port", str(server.port)],
                     capture_output=True,
                     text=True,
-                    timeout=30,
+                    timeout=60,
                     check=True,
                 )
         finally:
@@ -91,7 +91,7 @@ def test_stats_block_and_files_go_with_the_server(tmp_path: Path) -> None:
 def test_memory_is_shared_after_the_fork(tmp_path: Path) -> None:
     """ARCH-3.2: vocabularies are loaded once; a further worker costs a fraction of the master."""
     with serve(tmp_path, "--workers", "3", LLMSIM_LATENCY="instant") as server:
-        shares = [_memory(worker) for worker in server.workers()]
+        shares = [_memory(worker) for worker in server.wait_for_workers(3)]
 
     assert all(private < shared for private, shared in shares), shares
 
@@ -105,7 +105,7 @@ def _memory(pid: int) -> tuple[int, int]:
 def test_workers_come_and_go_without_losing_a_connection(tmp_path: Path) -> None:
     """ARCH-3.9: reloads, more workers, fewer workers: every request of a steady client is answered."""
     with serve(tmp_path, "--workers", "2", LLMSIM_LATENCY="instant") as server:
-        eventually(lambda: len(server.workers()) == 2)
+        server.wait_for_workers(2)
         answered = 0
         for number in (
             signal.SIGHUP,
@@ -118,7 +118,7 @@ def test_workers_come_and_go_without_losing_a_connection(tmp_path: Path) -> None
             server.signal(number)
             for _ in range(60):
                 with urllib.request.urlopen(
-                    f"{server.openai}/chat/completions", data=BODY, timeout=20
+                    f"{server.openai}/chat/completions", data=BODY, timeout=60
                 ) as answer:
                     answered += answer.status == 200
         stats = server.settled(360)
@@ -129,12 +129,12 @@ def test_workers_come_and_go_without_losing_a_connection(tmp_path: Path) -> None
 def test_fewer_workers_serve_on(tmp_path: Path) -> None:
     """ARCH-3.9: when workers are retired for good, no connection is left waiting at a socket that nobody serves."""
     with serve(tmp_path, "--workers", "3", LLMSIM_LATENCY="instant") as server:
-        eventually(lambda: len(server.workers()) == 3)
+        server.wait_for_workers(3)
         for left in (2, 1):
             server.signal(signal.SIGTTOU)
-            eventually(lambda left=left: len(server.workers()) == left)
+            server.wait_for_workers(left)
         for _ in range(60):
-            with urllib.request.urlopen(f"{server.openai}/chat/completions", data=BODY, timeout=5) as answer:
+            with urllib.request.urlopen(f"{server.openai}/chat/completions", data=BODY, timeout=60) as answer:
                 assert answer.status == 200
 
 
@@ -147,7 +147,7 @@ def test_port_is_kept_over_a_reload(tmp_path: Path) -> None:
         file.write_text('[server]\nport = 1\n[latency]\nprofile = "instant"\n')
         server.signal(signal.SIGHUP)
         eventually(lambda: server.workers() not in ([], before))
-        with urllib.request.urlopen(f"{server.openai}/chat/completions", data=BODY, timeout=10) as answer:
+        with urllib.request.urlopen(f"{server.openai}/chat/completions", data=BODY, timeout=60) as answer:
             assert answer.status == 200
 
 
@@ -156,7 +156,7 @@ def test_interrupted_master_stops_at_once(tmp_path: Path) -> None:
     with serve(
         tmp_path, "--workers", "2", LLMSIM_LATENCY="instant", LLMSIM_LATENCY_TTFT_MEAN_MS="60000"
     ) as server:
-        eventually(lambda: len(server.workers()) == 2)
+        server.wait_for_workers(2)
         with socket.create_connection(("127.0.0.1", server.port)) as waiting:
             waiting.sendall(
                 b"POST /openai/v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b"
@@ -164,7 +164,8 @@ def test_interrupted_master_stops_at_once(tmp_path: Path) -> None:
             )
             eventually(lambda: server.stats()["active_requests"] == 1)
             server.signal(signal.SIGINT)
-            assert server.process.wait(timeout=10) == 0
+            # Less than the graceful timeout, which is for streams.
+            assert server.process.wait(timeout=25) == 0
         assert "SIGKILL" not in server.logged()
 
 

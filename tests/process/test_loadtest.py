@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import serve
+from support.servers import serve
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,7 +4,7 @@ import http.client
 import json
 from pathlib import Path
 
-from serving import serve
+from support.servers import serve
 
 ROUND = 1500
 
@@ -36,7 +36,7 @@ def test_memory_is_flat_under_ever_new_requests(tmp_path: Path) -> None:
     """ARCH-4.3, STATS-4.1: tables and caches are bounded: a second thousand of new names costs what none costs."""
     with serve(tmp_path, "--workers", "1", LLMSIM_LATENCY="instant", LLMSIM_GENERATOR="echo") as server:
         (worker,) = server.workers()
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         resident = []
         # The bounded caches fill in the first rounds: 8,192 counted texts are the largest.
         for step in range(8):

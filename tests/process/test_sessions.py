@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Server, eventually, free_port, serve
-from transcripts import AGENT, AGENT_TOLD, Told, told
+from support.replies import AGENT, AGENT_TOLD, Told, told
+from support.servers import Server, eventually, free_port, serve
 
 ROOT = Path(__file__).parents[2]
 SAID = [{"role": "user", "content": "Hello"}]

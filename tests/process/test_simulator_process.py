@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
-from serving import eventually, free_port
+from support.servers import eventually, reserved_port
 
 from llmsim.testing import Simulator, StartError, say
 
@@ -153,13 +153,11 @@ def test_what_cannot_be_sent_leaves_nothing(
 
 def test_settings_reach_the_server() -> None:
     """TEST-1.1: Settings of every type are taken over; a port that is asked for is taken, and one that is taken told."""
-    port = free_port()
-    settings = {
-        "response.generator": 'fixed:"quoted" größe 🦜',
-        "server.port": port,
-        "server.access_log": True,
-    }
-    with Simulator(settings=settings, workers=2, latency=None) as simulator:
+    settings: dict[str, Any] = {"response.generator": 'fixed:"quoted" größe 🦜', "server.access_log": True}
+    with (
+        reserved_port() as port,
+        Simulator(settings=settings | {"server.port": port}, workers=2, latency=None) as simulator,
+    ):
         answer = said(simulator)
         assert port_of(simulator) == port
         with pytest.raises(StartError, match=f"port {port} is taken"):

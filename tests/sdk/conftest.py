@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from serving import Server, serve
+from support.servers import Server, serve
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import anthropic
 import pytest
 from anthropic import Anthropic, AsyncAnthropic
-from serving import Server, serve
+from support.servers import Server, serve
 
 HELLO = [{"role": "user", "content": "Say hello."}]
 MODEL = "claude-opus-4-8"

@@ -8,7 +8,7 @@ from pathlib import Path
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from serving import Server, serve
+from support.servers import Server, serve
 
 from llmsim.planning.tokens import tokenizer
 

@@ -10,7 +10,7 @@ import pytest
 from anthropic import Anthropic, beta_tool
 from openai import OpenAI
 from pydantic import BaseModel
-from serving import Server
+from support.servers import Server
 
 MODEL = "claude-opus-4-8"
 ASKED = "What's the weather in Lisbon for 3 days?"

@@ -5,8 +5,8 @@ import urllib.request
 from typing import Any
 
 import pytest
-from compliance import COMPLIANCE, TOOL_CALLING, check_resource, check_tool_calling
-from serving import Server
+from support.openresponses_compliance import COMPLIANCE, TOOL_CALLING, check_resource, check_tool_calling
+from support.servers import Server
 
 
 def _ask(server: Server, **fields: Any) -> bytes:

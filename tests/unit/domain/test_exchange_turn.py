@@ -1,7 +1,7 @@
 """Turns and passages: what they add up to."""
 
 import pytest
-from fakes import choice, passage, turn
+from support.turns import choice, passage, turn
 
 from llmsim.domain import TokenizedText, Usage
 

@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from schemas import WEATHER, encoded
+from support.schemas import WEATHER, encoded
 
 from llmsim.json_instances.kinds import kind_of
 from llmsim.json_instances.making import json_instance

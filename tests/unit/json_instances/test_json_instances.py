@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schemas import PATTERNS, REAL, SCHEMAS, TOOLS, encoded
+from support.schemas import PATTERNS, REAL, SCHEMAS, TOOLS, encoded
 
 from llmsim.json_instances.making import instance, json_instance
 from llmsim.json_schema.document import read

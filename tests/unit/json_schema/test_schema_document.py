@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from schemas import DEFINITIONS, REAL, SCHEMAS, encoded
+from support.schemas import DEFINITIONS, REAL, SCHEMAS, encoded
 
 from llmsim.errors import SchemaError
 from llmsim.json_schema.document import MOST_LEVELS, MOST_REMEMBERED_BYTES, read

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from schemas import LINKED_LIST, MATH_REASONING, USER_INTERFACE, WEATHER, encoded
+from support.schemas import LINKED_LIST, MATH_REASONING, USER_INTERFACE, WEATHER, encoded
 
 from llmsim.errors import SchemaError
 from llmsim.json_schema.document import Schema, read

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schemas import SCHEMAS, VALUES, encoded
+from support.schemas import SCHEMAS, VALUES, encoded
 
 from llmsim.json_instances.making import instance
 from llmsim.json_schema.document import read

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from driving import drive
-from fakes import FakeClock, counting_tickets
+from support.driving import drive
+from support.fakes import FakeClock, counting_tickets
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import LatencySettings, Settings, StoreSettings

@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from fakes import counting_tickets, shown_text
+from support.fakes import counting_tickets
+from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import ResponseSettings, Settings, ToolSettings

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from fakes import counting_tickets
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import counting_tickets
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import ErrorSettings, ResponseSettings, Settings

@@ -1,8 +1,8 @@
 """Endings: stop texts and limits, as laws."""
 
-from fakes import passage
 from hypothesis import given
 from hypothesis import strategies as st
+from support.turns import passage
 
 from llmsim.domain import FinishReason, TokenizedText
 from llmsim.planning.endings import EMPTY, limited, stopped

@@ -4,9 +4,9 @@ import random
 from pathlib import Path
 
 import pytest
-from fakes import counting_tickets
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import counting_tickets
 
 from llmsim.config import ResponseSettings
 from llmsim.domain import Message, Prompt, TokenizedText

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakes import counting_tickets, shown_text
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import counting_tickets
+from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import ErrorSettings, LatencySettings, ResponseSettings, Settings

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from fakes import shown_text
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import shown_text
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import LatencySettings

@@ -8,19 +8,27 @@ from anthropic._streaming import SSEDecoder
 from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import Message, RawMessageStreamEvent, ToolUseBlock
 from anthropic.types.shared import ErrorResponse
-from called import THOUGHT, TURNS, WEATHER, WEATHER_CALL, answered, called, cut, hosted, said
-from fakes import passage
 from hypothesis import given
 from hypothesis import strategies as st
 from jiter import from_json
 from pydantic import TypeAdapter
+from support.incoming import incoming
+from support.tool_turns import THOUGHT, TURNS, WEATHER, WEATHER_CALL, answered, called, cut, hosted, said
+from support.turns import passage
 from test_anthropic_render import events
 
 from llmsim.domain import Fault, FaultKind, FinishReason, RefusalSegment, Turn
 from llmsim.providers.anthropic.errors import render_fault
-from llmsim.providers.anthropic.messages import MessageOptions, parse
+from llmsim.providers.anthropic.messages import MessageOptions
+from llmsim.providers.anthropic.messages import parse as parse_request
 from llmsim.providers.anthropic.partial import arguments
-from llmsim.providers.anthropic.rendering import message, render_broken, render_padded, render_plain
+from llmsim.providers.anthropic.rendering import message, render_padded, render_plain, render_stream_fault
+
+
+def parse(body: bytes) -> Any:
+    """Parse a body."""
+    return parse_request(incoming(body))
+
 
 PLAIN = MessageOptions(thinks=True)
 ANY = pytest.mark.parametrize("planned", TURNS.values(), ids=TURNS)
@@ -311,7 +319,7 @@ class TestHosted:
 def test_a_broken_stream_says_why(kind: FaultKind) -> None:
     """ANTH-10.10: The SDK reads one event more, `error`, with the error that would have been answered."""
     begun = render_plain(TURNS["a call"], PLAIN)[0].data(0, 1)
-    data = begun + render_broken(TURNS["a call"], PLAIN, Fault(kind), 1)
+    data = begun + render_stream_fault(TURNS["a call"], PLAIN, Fault(kind), 1)
     answer = json.loads(render_fault(Fault(kind)).body)["error"]
 
     read = list(SSEDecoder().iter_bytes(iter([data])))

@@ -4,12 +4,20 @@ import json
 from typing import Any
 
 import pytest
-from messages import MESSAGES
+from support.anthropic_request import MESSAGES
+from support.incoming import incoming
 
 from llmsim.domain import PriorToolCall, Prompt, ToolResult
 from llmsim.errors import InvalidFieldError, UnsupportedError
 from llmsim.providers.anthropic.errors import render_refusal
-from llmsim.providers.anthropic.messages import MessageOptions, parse
+from llmsim.providers.anthropic.messages import MessageOptions
+from llmsim.providers.anthropic.messages import parse as parse_request
+
+
+def parse(body: bytes) -> Any:
+    """Parse a body."""
+    return parse_request(incoming(body))
+
 
 HELLO = {"role": "user", "content": "Hello"}
 BASIC: dict[str, Any] = {"model": "claude-opus-4-8", "max_tokens": 2000, "messages": [HELLO]}

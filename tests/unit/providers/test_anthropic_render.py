@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
-from called import TURNS as CALLED
-from fakes import choice, passage, turn
 from jiter import from_json
 from pydantic import TypeAdapter
+from support.tool_turns import TURNS as CALLED
+from support.turns import choice, passage, turn
 
 from llmsim.domain import Choice, FinishReason, ReasoningSegment, TextSegment, Turn, Usage
 from llmsim.providers.anthropic.messages import MessageOptions

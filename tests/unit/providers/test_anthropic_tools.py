@@ -9,13 +9,21 @@ from anthropic.lib._parse._transform import transform_schema
 from anthropic.types import BrowserToolUseBlock, ComputerToolUseBlock
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
+from support.incoming import incoming
 from test_anthropic_parse import BASIC, CALL, HELLO, MARK, RESULT, TOOL, prompt_of, refusal_of
 
 from llmsim.domain import PriorToolCall, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
 from llmsim.json_instances.making import json_instance
 from llmsim.providers.anthropic.kinds import KINDS
-from llmsim.providers.anthropic.messages import MessageOptions, parse
+from llmsim.providers.anthropic.messages import MessageOptions
+from llmsim.providers.anthropic.messages import parse as parse_request
 from llmsim.providers.anthropic.schemas import format_problem, tool_problem
+
+
+def parse(body: bytes) -> Any:
+    """Parse a body."""
+    return parse_request(incoming(body))
+
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 DRAFT = (

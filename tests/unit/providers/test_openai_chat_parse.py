@@ -4,12 +4,20 @@ import json
 from typing import Any
 
 import pytest
+from support.incoming import incoming
 
 from llmsim.domain import Image, Message, PriorToolCall, Prompt, ToolResult
 from llmsim.errors import InvalidFieldError, RefusedError
 from llmsim.providers.contract import ParsedRequest
-from llmsim.providers.openai.chat import ChatOptions, parse
+from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.chat import parse as parse_request
 from llmsim.providers.openai.errors import render_refusal
+
+
+def parse(body: bytes) -> Any:
+    """Parse a body."""
+    return parse_request(incoming(body))
+
 
 USER = {"role": "user", "content": "Hello"}
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pydantic
 import pytest
-from fakes import choice, passage, shown_text, turn
 from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from support.turns import choice, passage, shown_text, turn
 
 from llmsim.domain import Choice, FinishReason, TokenizedText, Turn, Usage
 from llmsim.planning.tokens import tokenizer
 from llmsim.providers.openai.chat import ChatOptions
-from llmsim.providers.openai.chat_rendering import render_answer, render_stream
+from llmsim.providers.openai.chat_rendering import render_response, render_stream
 from llmsim.wire.frames import FrameBatch
 
 PLAIN = ChatOptions(include_obfuscation=False)
@@ -87,7 +87,7 @@ def _models(node: Any) -> list[pydantic.BaseModel]:
 @given(turns(), OPTIONS)
 def test_answers_conform_to_the_sdks_types(answered: Turn, options: ChatOptions) -> None:
     """CHAT-2.7: The body has all fields that the newest SDK requires, of its types, and none it does not know."""
-    answer = json.loads(render_answer(answered, options))
+    answer = json.loads(render_response(answered, options))
 
     conforms(answer, ChatCompletion)
     assert list(answer) == [
@@ -111,7 +111,7 @@ def test_chunks_conform_to_the_sdks_types(answered: Turn, options: ChatOptions) 
 @given(turns(), OPTIONS)
 def test_a_stream_says_what_the_answer_says(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.5: The pieces join to the text of the unstreamed answer, choice by choice, whatever the text."""
-    answer = json.loads(render_answer(answered, options))
+    answer = json.loads(render_response(answered, options))
     said = dict.fromkeys(range(len(answered.choices)), "")
     finished = {}
     for chunk in chunks(answered, options):
@@ -165,16 +165,16 @@ def shown(one: Choice) -> str:
 @given(turns(), OPTIONS)
 def test_rendering_is_pure(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.7: The same turn gives the same bytes, however often and in whatever company it is rendered."""
-    first = body(render_stream(answered, options)), render_answer(answered, options)
+    first = body(render_stream(answered, options)), render_response(answered, options)
     render_stream(answered, COUNTED)
 
-    assert (body(render_stream(answered, options)), render_answer(answered, options)) == first
+    assert (body(render_stream(answered, options)), render_response(answered, options)) == first
 
 
 @given(turns(), OPTIONS)
 def test_ids_times_and_models_are_the_same_in_all_chunks(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.2: `id` and `created` are the same in all chunks, and those of the answer."""
-    answer = json.loads(render_answer(answered, options))
+    answer = json.loads(render_response(answered, options))
     shared = ("id", "created", "model", "system_fingerprint", "service_tier")
 
     for chunk in chunks(answered, options):
@@ -185,7 +185,7 @@ def test_ids_times_and_models_are_the_same_in_all_chunks(answered: Turn, options
 def test_usage_is_in_the_last_chunk_and_null_before(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.3: With `include_usage` all other chunks carry `"usage": null`; without it none has `usage`."""
     sent = chunks(answered, options)
-    answer = json.loads(render_answer(answered, options))
+    answer = json.loads(render_response(answered, options))
 
     if not options.include_usage:
         assert not any("usage" in chunk for chunk in sent)
@@ -248,7 +248,7 @@ def test_the_role_leaves_with_the_first_visible_token() -> None:
 def test_reasoning_is_hidden_and_counted() -> None:
     """CHAT-2.5: No chunk and no message shows reasoning; the usage tells how much there was."""
     answered = turn(choice(passage("Hi"), hidden=5))
-    answer = json.loads(render_answer(answered, PLAIN))
+    answer = json.loads(render_response(answered, PLAIN))
 
     assert answer["usage"]["completion_tokens"] == 6
     assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == 5
@@ -273,7 +273,7 @@ def test_an_empty_text_has_a_role_and_an_end(hidden: int) -> None:
     assert [chunk["choices"][0]["delta"] for chunk in sent] == [{"role": "assistant", "content": ""}, {}]
     assert sent[1]["choices"][0]["finish_reason"] == "length"
     assert [end for end, _, _ in frames(render_stream(answered, PLAIN))] == [hidden] * 3
-    assert json.loads(render_answer(answered, PLAIN))["choices"][0]["message"]["content"] == ""
+    assert json.loads(render_response(answered, PLAIN))["choices"][0]["message"]["content"] == ""
 
 
 def test_choices_interleave_token_by_token() -> None:
@@ -329,7 +329,7 @@ def test_finish_reasons_have_the_apis_words(finish: FinishReason, word: str) -> 
     """CHAT-2.1: Why a choice ended is said in the API's word, whole and streamed."""
     answered = turn(choice(passage("Hi"), finish=finish))
 
-    assert json.loads(render_answer(answered, PLAIN))["choices"][0]["finish_reason"] == word
+    assert json.loads(render_response(answered, PLAIN))["choices"][0]["finish_reason"] == word
     assert chunks(answered, PLAIN)[-1]["choices"][0]["finish_reason"] == word
 
 
@@ -337,7 +337,7 @@ def test_usage_has_all_its_details() -> None:
     """CHAT-2.6: Usage sums up, and details what it is made of."""
     answered = turn(usage=Usage(prompt=11, completion=7, reasoning=3))
 
-    assert json.loads(render_answer(answered, PLAIN))["usage"] == {
+    assert json.loads(render_response(answered, PLAIN))["usage"] == {
         "prompt_tokens": 11,
         "completion_tokens": 7,
         "total_tokens": 18,
@@ -355,7 +355,7 @@ def test_usage_has_all_its_details() -> None:
 def test_fingerprints_tell_models_apart(model: str, other: str) -> None:
     """CHAT-2.7: `system_fingerprint` is the model's own and stays the same."""
     prints = [
-        json.loads(render_answer(turn(model=name), PLAIN))["system_fingerprint"] for name in (model, other)
+        json.loads(render_response(turn(model=name), PLAIN))["system_fingerprint"] for name in (model, other)
     ]
 
     assert all(one.startswith("fp_") and len(one) == 13 for one in prints)

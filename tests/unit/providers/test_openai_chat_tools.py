@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from fakes import passage, turn
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from support.incoming import incoming
+from support.turns import passage, turn
 
 from llmsim.domain import (
     Choice,
@@ -25,9 +26,16 @@ from llmsim.domain import (
     Turn,
 )
 from llmsim.errors import InvalidFieldError, RefusedError
-from llmsim.providers.openai.chat import ChatOptions, parse
-from llmsim.providers.openai.chat_rendering import render_answer, render_stream
+from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.chat import parse as parse_request
+from llmsim.providers.openai.chat_rendering import render_response, render_stream
 from llmsim.providers.openai.errors import render_refusal
+
+
+def parse(body: bytes) -> Any:
+    """Parse a body."""
+    return parse_request(incoming(body))
+
 
 SCHEMA = b'{"type": "object", "properties": {"city": {"type": "string"}}}'
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": json.loads(SCHEMA)}}
@@ -194,7 +202,7 @@ def answered(*segments: Segment, finish: FinishReason = FinishReason.TOOL_CALLS,
 
 
 def whole(answer: Turn, options: ChatOptions | None = None) -> dict[str, Any]:
-    body = render_answer(answer, options or ChatOptions())
+    body = render_response(answer, options or ChatOptions())
     ChatCompletion.model_validate_json(body, strict=True)
     choice: dict[str, Any] = json.loads(body)["choices"][0]
     return choice

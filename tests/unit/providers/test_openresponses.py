@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from compliance import COMPLIANCE, TOOL_CALLING, check_resource, check_tool_calling
-from fakes import passage
-from responses import answer, answering, ask, calling, events, frames, kinds, stream, thinking
+from support.openresponses_compliance import COMPLIANCE, TOOL_CALLING, check_resource, check_tool_calling
+from support.responses_api import answer, answering, ask, calling, events, frames, kinds, stream, thinking
+from support.turns import passage
 
 from llmsim.domain import Fault, FaultKind, FinishReason
 from llmsim.errors import (
@@ -130,8 +130,8 @@ class TestStream:
 
     def test_websocket_has_no_sentinel(self) -> None:
         """RESP-4.2: Over WebSocket the last line is the last event."""
-        assert RESPONSES.socket is not None
-        runs = RESPONSES.socket.render_stream(TURN, ask(RESPONSES).options)
+        assert RESPONSES.websocket is not None
+        runs = RESPONSES.websocket.messages.render_stream(TURN, ask(RESPONSES).options)
 
         assert json.loads(frames(runs)[-1][2])["type"] == "response.completed"
 
@@ -215,8 +215,8 @@ class TestErrors:
 
         assert (reply.status, error["type"]) == (400, "invalid_request")
         assert (error["code"], error["param"]) == ("previous_response_not_found", "previous_response_id")
-        assert RESPONSES.socket is not None
-        assert json.loads(RESPONSES.socket.render_refusal(refused)) == {
+        assert RESPONSES.websocket is not None
+        assert json.loads(RESPONSES.websocket.messages.render_refusal(refused)) == {
             "type": "error",
             "status": 400,
             "error": error,

@@ -22,7 +22,7 @@ def test_numbers_are_the_places_of_the_labels() -> None:
     labels = {
         provider.prefix + generation.path: generation.label
         for provider in PROVIDERS
-        for generation in provider.generations
+        for generation in provider.generation_endpoints
     }
 
     assert {path: endpoint_labels()[number] for path, number in numbers.items()} == labels
@@ -49,8 +49,8 @@ def test_names_are_unique() -> None:
 def test_paths_are_the_apis_own() -> None:
     """API-1.1: Behind the prefix stand the API's original paths, each method of each path once."""
     for provider in PROVIDERS:
-        routes = [("POST", one.path) for one in provider.generations]
-        routes += [(one.method, one.path) for one in provider.operations]
+        routes = [("POST", one.path) for one in provider.generation_endpoints]
+        routes += [(one.method, one.path) for one in provider.resource_endpoints]
         assert all(path.startswith("/v") for _, path in routes)
         assert all(method.isupper() for method, _ in routes)
         assert len(set(routes)) == len(routes)

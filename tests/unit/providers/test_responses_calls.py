@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from fakes import passage
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response
-from responses import (
+from support.incoming import incoming
+from support.responses_api import (
     answer,
     answering,
     ask,
@@ -24,6 +24,7 @@ from responses import (
     searching,
     stream,
 )
+from support.turns import passage
 
 from llmsim.domain import (
     FinishReason,
@@ -470,7 +471,7 @@ class TestContinued:
         said = {"role": "user", "content": "One?"}
         whole = {"model": "gpt-5", "input": [said, *output, {"role": "user", "content": "Two?"}]}
         # NOTE: without spaces, as it was put out: an item of a hosted tool counts byte for byte.
-        sent = RESPONSES.parse(msgspec.json.encode(whole))
+        sent = RESPONSES.http.parse(incoming(msgspec.json.encode(whole)))
 
         assert chained.prompt.messages == sent.prompt.messages
 
@@ -509,11 +510,11 @@ class TestElsewhere:
 
     def test_a_line_is_an_event(self, turn: Turn) -> None:
         """RESP-4.2: Over WebSocket the events are those of the stream, one a line."""
-        assert RESPONSES.socket is not None
+        assert RESPONSES.websocket is not None
         options = ask(RESPONSES).options
-        lines = [data for _, _, data in frames(RESPONSES.socket.render_stream(turn, options))]
+        lines = [data for _, _, data in frames(RESPONSES.websocket.messages.render_stream(turn, options))]
 
-        assert [json.loads(line) for line in lines] == events(RESPONSES.render_stream(turn, options))
+        assert [json.loads(line) for line in lines] == events(RESPONSES.http.render_stream(turn, options))
         assert all(line.count(b"\n") == 1 for line in lines)
 
     def test_a_resumed_stream_is_the_rest(self, turn: Turn) -> None:
@@ -529,7 +530,9 @@ class TestElsewhere:
         again = msgspec.msgpack.decode(msgspec.msgpack.encode(turn), type=Turn)
         options = msgspec.msgpack.decode(msgspec.msgpack.encode(asked), type=type(asked))
 
-        assert frames(RESPONSES.render_stream(again, options)) == frames(RESPONSES.render_stream(turn, asked))
+        assert frames(RESPONSES.http.render_stream(again, options)) == frames(
+            RESPONSES.http.render_stream(turn, asked)
+        )
 
 
 def test_the_same_turn_gives_the_same_bytes(turn: Turn) -> None:

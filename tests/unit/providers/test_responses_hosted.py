@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 from openai.types.responses import Response
-from responses import answer, answering, ask, check_event, events, frames, kinds, saying, searching, stream
+from support.responses_api import (
+    answer,
+    answering,
+    ask,
+    check_event,
+    events,
+    frames,
+    kinds,
+    saying,
+    searching,
+    stream,
+)
 
 from llmsim.domain import FinishReason, Message, Turn
 from llmsim.providers.openai.responses import RESPONSES

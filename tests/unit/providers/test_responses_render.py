@@ -5,11 +5,12 @@ from itertools import combinations
 from typing import Any, get_args
 
 import pytest
-from fakes import passage, turn
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseError
-from responses import answer, ask, thinking
+from support.incoming import incoming
+from support.responses_api import answer, ask, thinking
+from support.turns import passage, turn
 
 from llmsim.domain import Choice, FinishReason, Schedule
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
@@ -191,7 +192,7 @@ class TestResponse:
         sent = json.dumps(
             {"model": "m", "input": "x", "tools": [tool | {"type": "mcp"}]}, indent=indent
         ).encode()
-        echo = RESPONSES.parse(sent).options.echo
+        echo = RESPONSES.http.parse(incoming(sent)).options.echo
 
         assert json.loads(b"{%b}" % echo)["tools"] == [tool | {"type": "mcp"}]
         assert not {b"\n", b"\r"} & {bytes([byte]) for byte in echo}

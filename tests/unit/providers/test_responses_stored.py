@@ -12,7 +12,7 @@ from openai.types.responses import (
     ResponseItem,
 )
 from pydantic import TypeAdapter
-from responses import answer, ask, body, frames, thinking
+from support.responses_api import answer, ask, body, frames, thinking
 
 from llmsim.domain import Message, Schedule, Turn
 from llmsim.errors import InvalidFieldError, UnknownResponseError
@@ -320,9 +320,9 @@ def test_options_survive_being_stored() -> None:
     turn = thinking("Hi", thought=3)
 
     assert options == asked.options
-    assert RESPONSES.render_answer(turn, options) == RESPONSES.render_answer(turn, asked.options)
-    assert frames(RESPONSES.render_stream(turn, options)) == frames(
-        RESPONSES.render_stream(turn, asked.options)
+    assert RESPONSES.render_response(turn, options) == RESPONSES.render_response(turn, asked.options)
+    assert frames(RESPONSES.http.render_stream(turn, options)) == frames(
+        RESPONSES.http.render_stream(turn, asked.options)
     )
 
 

@@ -4,13 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from fakes import passage
-from fakes import turn as turn_of
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseErrorEvent, ResponseStreamEvent
 from pydantic import TypeAdapter
-from responses import answer, ask, events, frames, kinds, stream, thinking
+from support.responses_api import answer, ask, events, frames, kinds, stream, thinking
+from support.turns import passage
+from support.turns import turn as turn_of
 
 from llmsim.domain import Choice, Fault, FaultKind, FinishReason, TokenizedText, Turn
 from llmsim.errors import InvalidJsonError
@@ -318,7 +318,9 @@ def _passage(pieces: list[tuple[str, int]]) -> TokenizedText:
 class TestResumed:
     """A stream from somewhere on."""
 
-    @pytest.mark.parametrize("framed", [RESPONSES.render_stream, RESPONSES.socket.render_stream])  # type: ignore[union-attr]
+    @pytest.mark.parametrize(
+        "framed", [RESPONSES.http.render_stream, RESPONSES.websocket.messages.render_stream]
+    )  # type: ignore[union-attr]
     def test_what_is_left_is_the_same(self, turn: Turn, fields: dict[str, Any], framed: Any) -> None:
         """RESP-3.11: After each event, the frames that are left are those of the whole stream."""
         runs = framed(turn, ask(RESPONSES, **fields).options)
@@ -332,28 +334,28 @@ class TestWebSocket:
 
     def test_a_line_is_an_event(self, turn: Turn, fields: dict[str, Any]) -> None:
         """RESP-4.2: Taken together, the bytes fall apart at their newlines into the events of the stream."""
-        assert RESPONSES.socket is not None
+        assert RESPONSES.websocket is not None
         options = ask(RESPONSES, **fields).options
-        runs = RESPONSES.socket.render_stream(turn, options)
+        runs = RESPONSES.websocket.messages.render_stream(turn, options)
         lines = b"".join(data for _, _, data in frames(runs)).splitlines()
 
-        assert [json.loads(line) for line in lines] == events(RESPONSES.render_stream(turn, options))
+        assert [json.loads(line) for line in lines] == events(RESPONSES.http.render_stream(turn, options))
         assert len(lines) == len(frames(runs))
 
     def test_refusals_tell_their_status(self) -> None:
         """RESP-4.3: A refused message is answered with the status and the error of an HTTP reply."""
-        assert RESPONSES.socket is not None
+        assert RESPONSES.websocket is not None
         error = InvalidJsonError("why")
-        told = RESPONSES.socket.render_refusal(error)
+        told = RESPONSES.websocket.messages.render_refusal(error)
 
         assert told.endswith(b"}\n")
         assert json.loads(told) == {"type": "error", "status": 400, **json.loads(render_refusal(error).body)}
 
     def test_failures_and_limits_likewise(self) -> None:
         """RESP-4.3: So are simulated failures and limits of connections."""
-        assert RESPONSES.socket is not None
-        failed = json.loads(RESPONSES.socket.render_fault(Fault(FaultKind.RATE_LIMIT)))
-        limited = json.loads(RESPONSES.socket.render_limit("too many"))
+        assert RESPONSES.websocket is not None
+        failed = json.loads(RESPONSES.websocket.messages.render_fault(Fault(FaultKind.RATE_LIMIT)))
+        limited = json.loads(RESPONSES.websocket.render_limit("too many"))
 
         assert (failed["type"], failed["status"]) == ("error", 429)
         assert failed["error"]["code"] == "rate_limit_exceeded"

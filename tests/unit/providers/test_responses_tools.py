@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from responses import answer, answering, ask, body, saying
+from support.incoming import incoming
+from support.responses_api import answer, answering, ask, body, saying
 
 from llmsim.domain import Prompt, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.errors import ContextLengthError, InvalidSchemaError, RefusedError, ToolChoiceError
@@ -51,7 +52,7 @@ class TestTools:
             tools=[FUNCTION | {"description": "Weather", "parameters": SCHEMA, "strict": False}, FUNCTION]
         )
 
-        assert RESPONSES.parse(sent).prompt.tools == (
+        assert RESPONSES.http.parse(incoming(sent)).prompt.tools == (
             Tool("get_weather", ToolKind.FUNCTION, "Weather", json.dumps(SCHEMA).encode()),
             Tool("get_weather"),
         )
@@ -150,10 +151,10 @@ class TestTools:
         head = b'{"type":"namespace","name":"x","tools":['
         sent = b'{"model":"m","input":"x","tools":[%b%b]}' % (head * depth, b"]}" * depth)
         if depth == 1:
-            assert RESPONSES.parse(sent).prompt.tools == ()
+            assert RESPONSES.http.parse(incoming(sent)).prompt.tools == ()
             return
         with pytest.raises(RefusedError):
-            RESPONSES.parse(sent)
+            RESPONSES.http.parse(incoming(sent))
 
     @given(depth=st.integers(1, 3000))
     def test_deep_parameters_are_refused(self, depth: int) -> None:
@@ -161,7 +162,7 @@ class TestTools:
         deep = b"[" * depth + b"]" * depth
         sent = b'{"model":"m","input":"x","tools":[{"type":"function","name":"f","parameters":%b}]}' % deep
         with pytest.raises(RefusedError):
-            RESPONSES.parse(sent)
+            RESPONSES.http.parse(incoming(sent))
 
 
 class TestChoice:
@@ -457,7 +458,7 @@ class TestWords:
         """RESP-6.7: It is refused by its name here, over HTTP and over WebSocket; all else as the provider says it."""
         error = ContextLengthError(10, 20)
         said = json.loads(generation.render_refusal(error).body)["error"]
-        over_socket = json.loads(generation.socket.render_refusal(error))
+        over_socket = json.loads(generation.websocket.messages.render_refusal(error))
 
         assert (said["param"], said["code"]) == ("input", "context_length_exceeded")
         assert said["message"].startswith("Your input exceeds the context window")

@@ -9,7 +9,16 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from fakes import Counted, FakeClock, FakeLoop, choice, passage, turn
+from llmsim.server.connections import (
+    AsgiConnection,
+    Connection,
+    DirectConnection,
+    connector,
+    direct_writes_problem,
+)
+from llmsim.server.turns import Stream
+from support.fakes import Counted, FakeClock, FakeLoop
+from support.turns import choice, passage, turn
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -18,15 +27,7 @@ from llmsim.domain import Schedule, Turn
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat_rendering import render_stream
 from llmsim.server.active_request import ActiveRequest
-from llmsim.server.connections import (
-    AsgiConnection,
-    Connection,
-    DirectConnection,
-    connector,
-    direct_writes_problem,
-)
 from llmsim.server.pacing import PacedStream, TimerWheel
-from llmsim.server.turns import Stream
 from llmsim.stats import Outcome
 
 ARRIVED = 1000.0

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fakes import FakeClock, FakeLoop
+from support.fakes import FakeClock, FakeLoop
 
 from llmsim.server import loop_monitor
 from llmsim.server.loop_monitor import LoopMonitor, usage

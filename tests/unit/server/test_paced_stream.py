@@ -1,9 +1,10 @@
 """The flight of one stream: what is due leaves at once, nothing early, and everything is counted."""
 
 import pytest
-from fakes import Counted, FakeClock, choice, passage, turn
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from support.fakes import Counted, FakeClock
+from support.turns import choice, passage, turn
 
 from llmsim.domain import Schedule, Turn
 from llmsim.providers.openai.chat import ChatOptions

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from fakes import FakeClock, FakeLoop
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import FakeClock, FakeLoop
 
 from llmsim.server.pacing import TimerWheel
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from driving import drive
-from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
+from support.driving import drive
+from support.fakes import FakeClock
 
 from llmsim.config import StoreSettings
 from llmsim.domain import CacheUse, PrefixMark

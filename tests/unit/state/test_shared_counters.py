@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from driving import drive
+from support.driving import drive
 
 from llmsim.state.counters import MappedCounters
 

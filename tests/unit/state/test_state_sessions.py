@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from driving import drive
-from fakes import FakeClock
+from support.driving import drive
+from support.fakes import FakeClock
 
 from llmsim.state.owners import is_alive, owner_of, parse_start_time
 from llmsim.state.ports import Failure, OutdatedError, TurnLease

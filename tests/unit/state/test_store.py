@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from driving import drive
-from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
-from records import RecordStore
+from support.driving import drive
+from support.fakes import FakeClock
+from support.records import RecordStore
 
 from llmsim.config import StoreSettings
 from llmsim.state.ports import Record

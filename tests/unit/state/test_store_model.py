@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from fakes import FakeClock
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from records import RecordStore
+from support.fakes import FakeClock
+from support.records import RecordStore
 
 from llmsim.config import StoreSettings
 from llmsim.state.ports import Record

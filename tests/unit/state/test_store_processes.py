@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from records import RecordStore
+from support.records import RecordStore
 
 from llmsim.config import StoreSettings
 from llmsim.errors import LlmsimError, StoreError

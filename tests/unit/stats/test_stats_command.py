@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
+from support.servers import reserved_port
 
 from llmsim.cli import main
 from llmsim.cli.stats import fetch, poll, stats_url
@@ -53,13 +54,13 @@ def _run(*arguments: str, env: dict[str, str] | None = None) -> Result:
 
 
 @pytest.fixture
-def port(worker_id: str) -> Iterator[int]:
-    """A port with a block and no server; each test process has its own."""
-    port = 1000 + int(worker_id.removeprefix("gw") if worker_id != "master" else 99)
-    block = Block.create(block_name(port), endpoints=("completions",), slots=2, now=time.monotonic())
-    Recorder(block, block.claim(1)).began(0, time.monotonic())
-    yield port
-    block.unlink()
+def port() -> Iterator[int]:
+    """A port with a block and no server."""
+    with reserved_port() as port:
+        block = Block.create(block_name(port), endpoints=("completions",), slots=2, now=time.monotonic())
+        Recorder(block, block.claim(1)).began(0, time.monotonic())
+        yield port
+        block.unlink()
 
 
 @contextmanager

@@ -7,10 +7,10 @@ import weakref
 from typing import Annotated, Any, Literal
 
 import pytest
-from fakes import passage
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
+from support.turns import passage
 
 from llmsim.domain import TokenizedText
 from llmsim.errors import InvalidFieldError, InvalidJsonError

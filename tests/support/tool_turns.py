@@ -1,8 +1,6 @@
-"""Turns that call tools, by hand."""
+"""Turns with tool calls, for tests of the renderers."""
 
 import itertools
-
-from fakes import passage, turn
 
 from llmsim.domain import (
     Choice,
@@ -17,9 +15,10 @@ from llmsim.domain import (
     ToolKind,
     Turn,
 )
+from support.turns import passage, turn
 
 WEATHER = ('{"city"', ': "', "Zürich", " 🦜", '", "days"', ": [1, ", '2], "', 'deep": {"a": null}', "}")
-"""Arguments, in pieces."""
+"""Arguments, one piece a token."""
 
 
 def called(
@@ -30,29 +29,29 @@ def called(
     id: str = "0123call",  # noqa: A002 - the field's own name
     fixed_id: str | None = None,
 ) -> Segment:
-    """Make a call of a tool whose name is `lead` tokens long, with `pieces` of one token each as its arguments."""
+    """Build a tool call: `lead` tokens of name, then arguments of one token each."""
     asked = passage(*pieces)
     return ToolCallSegment(lead + asked.tokens, asked, lead, ToolCall(id, name, kind, fixed_id))
 
 
 def hosted(name: str, *pieces: str, id: str = "0123host") -> Segment:  # noqa: A002 - the field's own name
-    """Make a call of a tool that the API runs itself."""
+    """Build a call of a hosted tool."""
     return called(name, *(pieces or ("What", " is", ' "new"', " in\n")), kind=ToolKind.HOSTED, lead=1, id=id)
 
 
 def said(*pieces: str, kind: type[Segment] = TextSegment) -> Segment:
-    """Make a text."""
+    """Build a segment of text."""
     text = passage(*pieces)
     return kind(text.tokens, text)
 
 
 def answered(*segments: Segment, finish: FinishReason = FinishReason.TOOL_CALLS) -> Turn:
-    """Make a turn of one choice."""
+    """Build a turn of one choice."""
     return turn(Choice(segments, finish))
 
 
 def cut(segment: Segment, tokens: int) -> Segment:
-    """Break a call off after so many of its tokens."""
+    """Truncate a tool call after `tokens` tokens."""
     whole = segment.arguments
     left = list(
         itertools.takewhile(lambda end: segment.header_tokens + end <= tokens, whole.cumulative_tokens)

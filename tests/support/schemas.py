@@ -1,4 +1,4 @@
-"""Schemas for the tests: those of real clients, and strategies that make others."""
+"""JSON schemas: those of real clients, and hypothesis strategies that generate others."""
 
 import json
 from typing import Any
@@ -204,7 +204,7 @@ REAL = {
 
 
 def encoded(schema: Any) -> bytes:
-    """Give a schema as it is sent."""
+    """Encode a schema as a client sends it."""
     return json.dumps(schema).encode()
 
 
@@ -245,7 +245,7 @@ NAMES = st.sampled_from(["a", "b", "city", "name", "date", "count", "query", "em
 
 @st.composite
 def numbers(draw: st.DrawFn) -> dict[str, Any]:
-    """Make a schema of numbers that some number conforms to."""
+    """Build a schema of numbers that some number conforms to."""
     schema: dict[str, Any] = {"type": draw(st.sampled_from(["integer", "number"]))}
     low = draw(st.integers(-(10**6), 10**6))
     if draw(st.booleans()):
@@ -259,7 +259,7 @@ def numbers(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def texts(draw: st.DrawFn) -> dict[str, Any]:
-    """Make a schema of texts that some text conforms to."""
+    """Build a schema of texts that some text conforms to."""
     schema: dict[str, Any] = {"type": "string"}
     match draw(st.sampled_from(["", "lengths", "pattern", "format", "default"])):
         case "lengths":
@@ -305,7 +305,7 @@ LEAVES = st.one_of(
 
 @st.composite
 def arrays(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
-    """Make a schema of arrays that some array conforms to."""
+    """Build a schema of arrays that some array conforms to."""
     schema: dict[str, Any] = {"type": "array"}
     match draw(st.sampled_from(["items", "prefix", "contains", "unique", "old", "empty"])):
         case "items":
@@ -333,7 +333,7 @@ def arrays(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
 
 @st.composite
 def objects(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
-    """Make a schema of objects that some object conforms to."""
+    """Build a schema of objects that some object conforms to."""
     properties = draw(st.dictionaries(NAMES, inner, max_size=4))
     names = sorted(properties)
     schema: dict[str, Any] = {"type": "object", "properties": properties}
@@ -392,7 +392,7 @@ def objects(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
 
 @st.composite
 def combinations(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
-    """Make a schema that combines others and that some value conforms to."""
+    """Build a schema that combines others and that some value conforms to."""
     match draw(st.sampled_from(["anyOf", "oneOf", "allOf", "not", "ref", "nested"])):
         case "anyOf":
             return {"anyOf": draw(st.lists(inner, min_size=1, max_size=3))}
@@ -462,4 +462,4 @@ SCHEMAS = INNER.map(lambda schema: (schema if isinstance(schema, dict) else {}) 
 """Schemas that some value conforms to."""
 
 TOOLS = objects(INNER).map(lambda schema: schema | {"$defs": DEFINITIONS})
-"""Schemas of arguments."""
+"""Schemas of tool arguments."""

@@ -1,4 +1,4 @@
-"""llmsim driven in this process: an ASGI client with a script for what it sends and when it hangs up."""
+"""Run the application in this process: an ASGI client that decides what it sends and when it hangs up."""
 
 import asyncio
 import contextlib
@@ -31,19 +31,20 @@ CREATED = 1_750_000_000
 """Unix time, in seconds, at which all turns are planned."""
 
 WANTED = {"anthropic-version": "2023-06-01"}
-"""Headers that some provider asks for; the others ignore them."""
+"""Headers that some provider requires; the others ignore them."""
 
 
 class Exchange:
-    """One request and what came back.
+    """One request and its response.
 
     Attributes:
         status: HTTP status; 0 while no head was sent.
         headers: By name, in lower case.
-        started: `time.monotonic()` when the head came, in seconds.
-        parts: What came of the body, and when.
-        whole: Whether the body came to its end.
+        started: `time.monotonic()` when the head arrived, in seconds.
+        parts: Instant and bytes of each part of the body.
+        whole: Whether the body is complete.
         hung_up: Set it to hang up.
+        arrived: Set when the first part of the body arrives.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class Exchange:
 
     @property
     def body(self) -> bytes:
-        """All that came of the body."""
+        """All bytes of the body received so far."""
         return b"".join(data for _, data in self.parts)
 
     @property
@@ -66,7 +67,7 @@ class Exchange:
         return json.loads(self.body)
 
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Take what the application sends; nothing more once the client is gone, and nobody is told."""
+        """Receive a message of the application; drop it silently once the client hung up."""
         if self.hung_up.is_set():
             return
         if message["type"] == "http.response.start":
@@ -85,7 +86,7 @@ class Exchange:
 
 
 class Simulator:
-    """An application as one worker has it, with counters of its own."""
+    """The application of one worker, with counters of its own."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
@@ -98,7 +99,7 @@ class Simulator:
         return self.application._planner
 
     def stats(self) -> Snapshot:
-        """Tell what was counted."""
+        """Return the counters."""
         return snapshot(self.block, time.monotonic())
 
     def begin(
@@ -111,15 +112,15 @@ class Simulator:
         query: str = "",
         complete: bool = True,
     ) -> tuple["asyncio.Task[None]", Exchange]:
-        """Send a request, and give the running call and what comes back.
+        """Send a request; return the running call and its exchange.
 
         Args:
             method: HTTP method.
-            path: As the server decodes it.
-            body: Its parts, as they come in.
-            headers: By name; `content-length` is not made up. An empty value takes one of `WANTED` away.
+            path: Decoded, as a server passes it on.
+            body: Its parts, in order.
+            headers: By name; `content-length` is not added. An empty value removes one of `WANTED`.
             query: Without the question mark.
-            complete: Whether the last part of the body is the last; if not, more is announced and never comes.
+            complete: Whether the body ends with its last part; if not, more is announced and never sent.
         """
         exchange = Exchange()
         parts = list(body)
@@ -156,12 +157,12 @@ class Simulator:
         return asyncio.ensure_future(call), exchange
 
     async def ask(self, method: str, path: str, body: bytes = b"", **options: Any) -> Exchange:
-        """Send a whole request, and wait for all of the response."""
+        """Send a complete request and wait for the complete response."""
         headers = {"content-length": str(len(body))} if body else {}
         headers |= options.pop("headers", {})
         call, exchange = self.begin(method, path, [body], headers=headers, **options)
         await asyncio.wait_for(call, 20)
-        # What was cancelled at the end is let go of.
+        # Let tasks that were cancelled at the end finish.
         await asyncio.sleep(0)
         return exchange
 
@@ -192,7 +193,7 @@ def settings_of(
     available: tuple[str, ...] = (),
     **response: Any,
 ) -> Settings:
-    """Make settings: `instant` where nothing is said of latency, and files in a directory of the tests' own."""
+    """Build settings: latency `instant` by default, and a run directory of this process."""
     return Settings(
         server=ServerSettings(**({"run_dir": _run_dir().name} | dict(server or {}))),
         latency=LatencySettings(**dict(latency or {"profile": "instant"})),
@@ -205,21 +206,21 @@ def settings_of(
 
 
 def simulator(**tables: Any) -> Simulator:
-    """Start a worker inside the running loop, by settings as `settings_of` takes them.
+    """Start a worker in the running loop, with settings as `settings_of` takes them.
 
-    Workers of the same settings share what a fork shares; their numbers go on where the last test left them.
+    Workers of equal settings share what forked workers share; their counters continue from the last test.
     """
     return Simulator(_application(settings_of(**tables)))
 
 
 def twin(settings: Settings, tickets: Any) -> Planner:
-    """Make a planner that plans what a worker of these settings plans."""
+    """Build a planner that plans the same turns as a worker of these settings."""
     return Planner(settings, load_catalogue(), tickets, lambda: CREATED + 0.5)
 
 
 @contextlib.contextmanager
 def broken(owner: Any, name: str, error: BaseException) -> Any:
-    """Have `owner.name` raise `error` when it is called."""
+    """Make calls of `owner.name` raise `error`."""
     whole = getattr(owner, name)
 
     def fail(*_: Any, **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""What answers of every API say, in the same words: for tests that play one script over all of them."""
+"""Responses of every API in one form, for tests that play one script over all of them."""
 
 import json
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 
 class Told(NamedTuple):
-    """What a request was answered.
+    """The content of a response, whatever the API.
 
     Attributes:
         status: HTTP status.
-        text: What was said, or the message of an error.
-        calls: Name and arguments of each call.
+        text: The text, or the message of an error.
+        calls: Name and arguments of each tool call.
     """
 
     status: int
@@ -20,7 +20,7 @@ class Told(NamedTuple):
 
 
 def told(status: int, body: bytes) -> Told:
-    """Tell what an answer says, streamed or not."""
+    """Parse a response, streamed or not."""
     if body.startswith((b"data:", b"event:")):
         return streamed(json.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: {"))
     answer = json.loads(body)
@@ -32,22 +32,22 @@ def told(status: int, body: bytes) -> Told:
 def _whole(answer: Any) -> Told:
     if "choices" in answer:
         message = answer["choices"][0]["message"]
-        called = [call["function"] for call in message.get("tool_calls") or ()]
-        return _told(message["content"], [(call["name"], call["arguments"]) for call in called])
+        functions = [call["function"] for call in message.get("tool_calls") or ()]
+        return _reply(message["content"], [(call["name"], call["arguments"]) for call in functions])
     if "output" in answer:
         items = answer["output"]
         texts = [part["text"] for item in items if item["type"] == "message" for part in item["content"]]
         calls = [(item["name"], item["arguments"]) for item in items if item["type"] == "function_call"]
-        return _told("".join(texts), calls)
+        return _reply("".join(texts), calls)
     blocks = answer["content"]
     texts = [block["text"] for block in blocks if block["type"] == "text"]
-    return _told(
+    return _reply(
         "".join(texts), [(block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"]
     )
 
 
 def streamed(events: Iterable[Any]) -> Told:
-    """Tell what the events of a stream say, taken one by one."""
+    """Parse the events of a stream."""
     text, calls = "", {}
     for event in events:
         kind = event.get("type")
@@ -77,10 +77,10 @@ def streamed(events: Iterable[Any]) -> Told:
             calls[event["index"]] = (name, arguments + event["delta"]["partial_json"])
         elif kind == "error":
             return Told(event.get("status", 0), event["error"]["message"])
-    return _told(text, calls.values())
+    return _reply(text, calls.values())
 
 
-def _told(text: str | None, calls: Iterable[tuple[str, Any]]) -> Told:
+def _reply(text: str | None, calls: Iterable[tuple[str, Any]]) -> Told:
     read = (
         (name, json.loads(arguments or "{}") if isinstance(arguments, str) else arguments)
         for name, arguments in calls
@@ -102,7 +102,7 @@ AGENT: dict[str, Any] = {
         {"type": "assistant", "text": "Done."},
     ],
 }
-"""A whole run of an agent: text, calls, errors, both, the end."""
+"""A complete run of an agent: text, tool calls, errors, text with a call, the end."""
 
 AGENT_TOLD = (
     Told(200, "Let me look."),
@@ -113,4 +113,4 @@ AGENT_TOLD = (
     Told(400, "Not so"),
     Told(200, "Done."),
 )
-"""What it says, over every API."""
+"""The responses of `AGENT`, over every API."""

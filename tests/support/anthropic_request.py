@@ -1,4 +1,4 @@
-"""A request to Anthropic's Messages endpoint that says all it can."""
+"""A request to Anthropic's Messages endpoint that uses all its fields."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the compliance runner of OpenResponses asks, and what its schema wants."""
+"""Requests of the OpenResponses compliance runner, and the checks of its schema."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -77,26 +77,26 @@ TOOL_CALLING: dict[str, Any] = {
         },
     ],
 }
-"""What `tool-calling` and `tool-calling-streaming` ask."""
+"""Request of `tool-calling` and `tool-calling-streaming`."""
 
 
 def check_tool_calling(response: dict[str, Any], events: Sequence[dict[str, Any]] = ()) -> None:
-    """Check a response, and the events of its stream if it had one, as the cases of tool calling do."""
+    """Check a response, and the events of its stream if there are any, like the cases of tool calling."""
     check_resource(response)
     calls = [item for item in response["output"] if item["type"] == "function_call"]
     assert calls
     for call in calls:
         assert set(call) == {"id", "type", "status", "call_id", "name", "arguments"}
     if events:
-        told = [(event["type"], event.get("item", {}).get("type")) for event in events]
-        assert ("response.output_item.added", "function_call") in told
-        assert ("response.function_call_arguments.delta", None) in told
-        assert ("response.function_call_arguments.done", None) in told
-        assert ("response.output_item.done", "function_call") in told
+        seen = [(event["type"], event.get("item", {}).get("type")) for event in events]
+        assert ("response.output_item.added", "function_call") in seen
+        assert ("response.function_call_arguments.delta", None) in seen
+        assert ("response.function_call_arguments.done", None) in seen
+        assert ("response.output_item.done", "function_call") in seen
 
 
 def check_resource(response: dict[str, Any]) -> None:
-    """Check a response as the compliance runner's schema does."""
+    """Check a response against the schema of the compliance runner."""
     assert set(REQUIRED.split()) <= set(response)
     nulls = {name for name in REQUIRED.split() if response[name] is None}
     assert nulls <= set(NULLABLE.split())

@@ -1,4 +1,4 @@
-"""A real server for tests: `llmsim serve` on a free port, with everything a test wants to ask of it."""
+"""Real servers for tests: `llmsim serve` on a reserved port, and waiting for a state."""
 
 import contextlib
 import json
@@ -13,26 +13,42 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-_PATIENCE = 30.0
-"""Seconds until something that must happen is said not to happen; generous, for loaded machines."""
+_STATE_TIMEOUT = 60.0
+"""Seconds until a state counts as never reached; generous, for loaded machines."""
+
+_EXIT_TIMEOUT = 30.0
+"""Seconds until a server that was told to stop counts as hanging."""
 
 
 def free_port() -> int:
-    """Find a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port nobody listens on at the moment; for commands that never come to listen there."""
+    with reserved_port() as port:
+        return port
 
 
-def eventually(what: Callable[[], Any], *, within: float = _PATIENCE) -> Any:
-    """Call `what` until it gives something true."""
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """Reserve a port of the loopback interface that a server may listen on.
+
+    The socket is bound and does not listen, so that the kernel gives the port to no other process that asks for
+    a free one, while a server that binds it by number (with `SO_REUSEADDR`) succeeds.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
+
+
+def eventually(condition: Callable[[], Any], *, within: float = _STATE_TIMEOUT) -> Any:
+    """Call `condition` until it returns something true, and return that."""
     deadline = time.monotonic() + within
     while True:
-        found = what()
+        found = condition()
         if found:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within} s: {what}")
+            raise AssertionError(f"not within {within} s: {condition}")
         time.sleep(0.01)
 
 
@@ -46,48 +62,52 @@ class Server:
 
     @property
     def base(self) -> str:
-        """Where it listens."""
+        """Address without a path."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def openai(self) -> str:
-        """The base URL for OpenAI clients."""
+        """Base URL for OpenAI clients."""
         return f"{self.base}/openai/v1"
 
     def stats(self) -> Any:
-        """Read the counters through any worker; asks again where a worker dies while it is asked."""
+        """Read the counters through any worker; repeat the request if that worker dies."""
 
-        def ask() -> Any:
+        def read() -> Any:
             with (
                 contextlib.suppress(ConnectionError),
                 urllib.request.urlopen(f"{self.base}/llmsim/stats", timeout=10) as answer,
             ):
                 return json.load(answer)
 
-        return eventually(ask)
+        return eventually(read)
 
     def settled(self, requests: int) -> Any:
-        """Give the counters once `requests` requests were counted and none is active."""
+        """Return the counters once `requests` requests are counted and none is active."""
 
-        def look() -> Any:
+        def read() -> Any:
             stats = self.stats()
             return stats if stats["total_requests"] == requests and stats["active_requests"] == 0 else None
 
         try:
-            return eventually(look)
+            return eventually(read)
         except AssertionError:
             raise AssertionError(f"{requests} requests do not settle: {self.stats()}") from None
 
     def workers(self) -> list[int]:
-        """Give the pids of the workers that live."""
+        """Return the pids of the living workers."""
         return [worker["pid"] for worker in self.stats()["workers"] if worker["alive"]]
+
+    def wait_for_workers(self, count: int) -> list[int]:
+        """Return the pids of the living workers once there are `count`."""
+        return eventually(lambda: len(pids := self.workers()) == count and pids)  # type: ignore[no-any-return]
 
     def signal(self, number: signal.Signals) -> None:
         """Send the master a signal."""
         self.process.send_signal(number)
 
     def logged(self) -> str:
-        """Give what it has written to its output so far."""
+        """Return its output so far."""
         return self.log.read_text()
 
 
@@ -106,15 +126,19 @@ def serve(
     command: tuple[str, ...] = (sys.executable, "-m", "llmsim", "serve"),
     **variables: str,
 ) -> Iterator[Server]:
-    """Run a server until the block ends; it must then end cleanly.
+    """Run a server until the block ends; it must then exit without a traceback.
 
     Args:
-        directory: For its log and run directory.
-        arguments: Of the command.
-        command: What is run.
-        variables: Of the environment.
+        directory: Receives its log, and is its run directory.
+        arguments: Arguments of the command.
+        command: The command.
+        variables: Variables of its environment.
     """
-    port = free_port()
+    with reserved_port() as port:
+        yield from _run(port, directory, (*command, *arguments), variables)
+
+
+def _run(port: int, directory: Path, command: tuple[str, ...], variables: dict[str, str]) -> Iterator[Server]:
     log = directory / f"server-{port}.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LLMSIM_")}
     environment |= {
@@ -124,7 +148,7 @@ def serve(
     }
     with log.open("w") as output:
         process = subprocess.Popen(
-            (*command, *arguments),
+            command,
             env=environment | variables,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -137,7 +161,7 @@ def serve(
         if process.poll() is None:
             process.terminate()
         try:
-            process.wait(timeout=_PATIENCE)
+            process.wait(timeout=_EXIT_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

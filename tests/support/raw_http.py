@@ -1,4 +1,4 @@
-"""Clients on raw sockets: they read as much as they like, and hang up when they like."""
+"""HTTP clients on raw sockets, which control how much they read and when they hang up."""
 
 import asyncio
 import contextlib
@@ -7,14 +7,14 @@ from typing import Any
 
 
 def request(body: dict[str, Any], path: str = "/openai/v1/chat/completions") -> bytes:
-    """Write a POST with `body` as JSON."""
+    """Build a POST request with `body` as JSON."""
     data = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nhost: llmsim\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
     return head.encode() + data
 
 
 def chat(**fields: Any) -> dict[str, Any]:
-    """Write a small chat request."""
+    """Build a small chat request."""
     return {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], **fields}
 
 
@@ -40,7 +40,7 @@ class Client:
         return await self.reader.readuntil(mark)
 
     async def hang_up(self) -> None:
-        """Close at once, whatever is under way."""
+        """Abort the connection."""
         self.writer.transport.abort()
         with contextlib.suppress(ConnectionError):
             await self.writer.wait_closed()

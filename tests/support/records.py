@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from driving import Driven, drive
 
 from llmsim.state.ports import Record
 from llmsim.state.record_store import SqliteRecordStore
+from support.driving import Driven, drive
 
 
 class RecordStore(Driven):

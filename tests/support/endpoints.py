@@ -1,0 +1,68 @@
+"""The endpoints of the registry, each with a valid request."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llmsim.errors import InvalidJsonError
+from llmsim.providers.contract import GenerationEndpoint, Provider, Reply, ResponseFacts
+from llmsim.providers.registry import PROVIDERS
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def golden_folder(provider: Provider, generation: GenerationEndpoint) -> Path:
+    """Return the folder of an endpoint's golden files, such as `golden/openai/chat_completions`."""
+    name = generation.path.strip("/").partition("/")[2].replace("/", "_")
+    return GOLDEN / provider.name / name
+
+
+class Endpoint:
+    """One generation endpoint of the registry, with a valid request.
+
+    Attributes:
+        provider: Its provider.
+        generation: Its definition.
+        path: Its path, with the provider's prefix.
+        request: The basic request of its golden files.
+        streams: Whether it can stream.
+    """
+
+    def __init__(self, provider: Provider, generation: GenerationEndpoint) -> None:
+        self.provider = provider
+        self.generation = generation
+        self.path = provider.prefix + generation.path
+        self.streams = generation.http.render_stream is not None
+        basic = golden_folder(provider, generation) / "basic" / "request.json"
+        self.request: dict[str, Any] = json.loads(basic.read_bytes())
+
+    def body(self, **fields: Any) -> bytes:
+        """Encode the request, with `fields` added."""
+        return json.dumps(self.request | fields).encode()
+
+
+def id_header(provider: Provider) -> tuple[str, str]:
+    """Return the name of the header that carries the request id, and the prefix of its value."""
+    (found,) = [
+        (name, value.partition("marker")[0])
+        for name, value in provider.response_headers(ResponseFacts("marker", 0.0))
+        if "marker" in value
+    ]
+    return found
+
+
+def signed(provider: Provider, reply: Reply, headers: Mapping[str, str]) -> Reply:
+    """Return an error with the request id of these headers, as it is sent."""
+    name, before = id_header(provider)
+    return provider.add_request_id(reply, headers[name].removeprefix(before))
+
+
+def likeness(provider: Provider) -> Any:
+    """Return some error of the provider, as JSON."""
+    return json.loads(provider.add_request_id(provider.render_refusal(InvalidJsonError("x")), "x").body)
+
+
+ENDPOINTS = [(provider, generation) for provider in PROVIDERS for generation in provider.generation_endpoints]
+
+STREAMING = [(provider, one) for provider, one in ENDPOINTS if one.http.render_stream is not None]
