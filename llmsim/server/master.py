@@ -122,7 +122,7 @@ class Master:
         return Application(self.settings)
 
     def on_starting(self, server: Any) -> None:
-        """Take the port and create the stats block; gunicorn calls it before the first worker."""
+        """Lock the port and create the stats block; gunicorn calls it before the first worker."""
         host, port = server.cfg.address[0][:2]
         assert self.settings is not None
         try:
@@ -173,7 +173,7 @@ class Master:
     def on_reload(self, server: Any) -> None:
         """Load the application again by the settings just read; new workers serve it."""
         if self._terminal and not os.isatty(0):
-            # The hangup was the terminal's, and nobody is there to see the server go on.
+            # The hangup was the terminal's, and no one is there to see the server go on.
             os.kill(os.getpid(), signal.SIGTERM)
             return
         try:

@@ -65,7 +65,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
         "ws": "websockets-sansio",
         "lifespan": "off",
         "server_header": False,
-        # PERF: 1 us a request for addresses nobody reads.
+        # PERF: 1 us a request for addresses that are not used.
         "proxy_headers": False,
     }
 
