@@ -210,7 +210,7 @@ class GenerationService(Generic[O]):
         recorder.late(now - due)
         recorder.sent(row, turn.usage.completion, now)
         active.outcome = Outcome.FINISHED
-        await channel.reply(self._replies.complete(Reply(200, body), active))
+        await channel.reply(self._replies.build(body, active))
 
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
@@ -237,7 +237,7 @@ class GenerationService(Generic[O]):
         active.recorder.sent(row, usage.completion, time.monotonic())
         active.outcome = Outcome.FINISHED
         body = self._endpoint.storage.render(stored, self._context.now())
-        await channel.reply(self._replies.complete(Reply(200, body), active))
+        await channel.reply(self._replies.build(body, active))
 
     async def _stream(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         active, options = channel.active, planned.request.options
@@ -260,7 +260,7 @@ class GenerationService(Generic[O]):
         if not await channel.wait_until(stream.due):
             active.outcome = Outcome.ABANDONED
             return
-        await channel.stream(stream, self._replies.stream_headers(self._format.stream_headers, active))
+        await channel.stream(stream, self._replies.build_stream(self._format.stream_headers, active))
         if not stream.done:
             active.outcome = Outcome.ABANDONED
             return
@@ -276,7 +276,7 @@ class GenerationService(Generic[O]):
             )
 
     async def _reply_error(self, reply: Reply, channel: Channel) -> None:
-        await channel.reply(self._replies.complete_error(reply, channel.active))
+        await channel.reply(self._replies.build_error(reply, channel.active))
 
     async def _settle(self, planned: PlannedResponse[O], outcome: Outcome, seconds: float) -> None:
         """Record in the shared state how a request ended."""
