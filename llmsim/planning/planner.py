@@ -257,14 +257,14 @@ class Planner:
             use=cache_use,
         )
 
-    def plan_empty(self, prompt: Prompt) -> Turn:
+    def plan_empty(self, prompt: Prompt, facts: PromptFacts) -> Turn:
         """Plan an empty turn that is due immediately (WebSocket warm-up)."""
         return Turn(
             id=self.new_id(),
             created=int(self._clock()),
             model=prompt.model,
             choices=(_EMPTY,),
-            usage=Usage(prompt=self.count(prompt), completion=0),
+            usage=Usage(prompt=facts.tokens, completion=0),
             schedule=Schedule(ttft=0.0, itl=0.0),
         )
 

@@ -108,7 +108,9 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     """How a generating endpoint reads requests and writes responses on one kind of channel.
 
     Attributes:
-        parse: Parses a request; raises `RefusedError`.
+        parse: Parses a request; raises `RefusedError`. What it returns depends on body, query, path parameters and the headers
+            of `parsed_headers` alone: it may be remembered for the next request of the same bytes.
+        parsed_headers: Names of the headers that `parse` reads.
         render_refusal: Renders a refused request.
         render_fault: Renders a simulated failure.
         render_stream: Renders the frames of a streamed response, over WebSocket events as JSON, one a line; None if the endpoint
@@ -121,6 +123,7 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     parse: Callable[[IncomingRequest], ParsedRequest[O]]
     render_refusal: Callable[[RefusedError], Reply]
     render_fault: Callable[[Fault], Reply]
+    parsed_headers: tuple[str, ...] = ()
     render_stream: Callable[[Turn, O], Sequence[FrameBatch]] | None = None
     render_stream_fault: Callable[[Turn, O, Fault, int], bytes] | None = None
     stream_headers: Headers = ()
