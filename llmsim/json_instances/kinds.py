@@ -124,10 +124,10 @@ _CONSTANTS |= {"given": ("Alice", "Ben", "Chloe", "David"), "family": ("Martin",
 _MADE: dict[str, Callable[[Random], str]] = {
     "date": formats.date,
     "time": formats.time,
-    "phone": lambda dice: f"+1-555-01{dice.randint(0, 99):02}",
-    "code": lambda dice: f"{dice.getrandbits(32):08x}",
-    "title": lambda dice: phrase(dice, 2, 3).title(),
-    "phrase": lambda dice: phrase(dice, 5, 9).capitalize() + ".",
+    "phone": lambda rng: f"+1-555-01{rng.randint(0, 99):02}",
+    "code": lambda rng: f"{rng.getrandbits(32):08x}",
+    "title": lambda rng: phrase(rng, 2, 3).title(),
+    "phrase": lambda rng: phrase(rng, 5, 9).capitalize() + ".",
 }
 
 
@@ -167,19 +167,19 @@ def exemplified(description: str) -> str:
     return match[1] if match else ""
 
 
-def phrase(dice: Random, least: int, most: int) -> str:
+def phrase(rng: Random, least: int, most: int) -> str:
     """Give some everyday words."""
-    return " ".join(dice.choices(COMMON_WORDS, k=dice.randint(least, most)))
+    return " ".join(rng.choices(COMMON_WORDS, k=rng.randint(least, most)))
 
 
-def believable(kind: str, dice: Random) -> str:
+def believable(kind: str, rng: Random) -> str:
     """Give a value for a member about `kind` that no message speaks of."""
     plain = kind.removeprefix("coded ")
     if constants := _CONSTANTS.get(plain) or _CONSTANTS.get(plain.rpartition(" ")[2]):
-        chosen = dice.choice(constants)
+        chosen = rng.choice(constants)
         return coded(plain.rpartition(" ")[2], chosen) if plain != kind else chosen
     make = _MADE.get(kind)
-    return make(dice) if make else phrase(dice, 2, 4)
+    return make(rng) if make else phrase(rng, 2, 4)
 
 
 def is_known(kind: str) -> bool:

@@ -18,9 +18,9 @@ from random import Random
 from typing import Any
 
 from llmsim.json_instances import kinds, scalars
-from llmsim.json_instances.hints import Hints
+from llmsim.json_instances.argument_hints import ArgumentHints
 from llmsim.json_instances.members import MOST_MEMBERS, Members
-from llmsim.json_instances.said import MOST_READ, heard
+from llmsim.json_instances.message_facts import MOST_READ, extract_facts
 from llmsim.json_instances.shape import ANY_KIND, Group, Parts, Shape
 from llmsim.json_instances.shapes import Shapes
 from llmsim.json_schema.document import Schema, read
@@ -45,34 +45,34 @@ _ANY_OBJECT = read(
 )
 
 
-def json_instance(schema: bytes, said: str, dice: Random) -> str:
+def json_instance(schema: bytes, said: str, rng: Random) -> str:
     """Make an instance, as compact JSON.
 
     Args:
         schema: A JSON schema; empty for any object.
         said: The last user message; empty if there is none.
-        dice: They decide about everything that neither the schema nor the message does.
+        rng: Decides about everything that neither the schema nor the message does.
 
     Raises:
         SchemaError: `schema` is no schema.
     """
-    return _encode(instance(read(schema) if schema else _ANY_OBJECT, said, dice))
+    return _encode(instance(read(schema) if schema else _ANY_OBJECT, said, rng))
 
 
-def instance(schema: Schema, said: str, dice: Random, *, name: str = "") -> Any:
+def instance(schema: Schema, said: str, rng: Random, *, name: str = "") -> Any:
     """Make an instance; members stand in the order of the schema. It may share parts with the schema: they are not to be changed.
 
     Args:
         schema: What it is to conform to.
         said: The last user message, from which values are taken; empty if there is none.
-        dice: They decide about everything else.
+        rng: Decides about everything else.
         name: What the value is called; empty if nobody says.
     """
     shapes = _shapes(schema) if schema.is_small else Shapes(schema)
     parts = (schema.document,)
     nearest = None
     for number in range(_WHOLE_TRIES):
-        maker = _Maker(shapes, said, dice, is_plain=number > 1)
+        maker = _Maker(shapes, said, rng, is_plain=number > 1)
         made = maker.make(parts, name, is_ending=number == _WHOLE_TRIES - 1)
         if not maker.has_doubts or maker.is_spent or shapes.fits(made, parts, shapes.judge(_STEPS)):
             return made
@@ -93,14 +93,14 @@ class _Maker:
         is_spent: Whether more was asked for than is ever made.
     """
 
-    def __init__(self, shapes: Shapes, said: str, dice: Random, *, is_plain: bool) -> None:
+    def __init__(self, shapes: Shapes, said: str, rng: Random, *, is_plain: bool) -> None:
         self.has_doubts = False
         self.is_spent = False
         self._shapes = shapes
-        self._dice = dice
+        self._rng = rng
         self._judge = shapes.judge(_STEPS)
-        self._members = Members(shapes, dice)
-        self._hints = Hints(heard(said[:MOST_READ]))
+        self._members = Members(shapes, rng)
+        self._hints = ArgumentHints(extract_facts(said[:MOST_READ]))
         self._is_plain = is_plain
         self._values = 0
         self._above: list[Shape] = []
@@ -164,17 +164,17 @@ class _Maker:
             case "array":
                 return self._array(shape, name, is_ending=is_ending)
             case "string":
-                text = scalars.text(shape, name, self._clues, self._dice)
+                text = scalars.text(shape, name, self._clues, self._rng)
                 self._values += len(text) // _LONG
                 return text
             case "boolean":
-                return self._dice.random() < 0.5
+                return self._rng.random() < 0.5
             case "null":
                 return None
-        return scalars.number(shape, name, self._clues, self._dice, is_integer=kind == "integer")
+        return scalars.number(shape, name, self._clues, self._rng, is_integer=kind == "integer")
 
     @property
-    def _clues(self) -> Hints | None:
+    def _clues(self) -> ArgumentHints | None:
         return None if self._is_plain else self._hints
 
     def _chosen(self, shape: Shape, *, is_ending: bool) -> Shape:
@@ -191,21 +191,21 @@ class _Maker:
             self.has_doubts = True
             return narrowed[0]
         if is_ending:
-            # Shortest first; the dice choose among the equals.
-            start = self._dice.randrange(len(possible))
+            # Shortest first; the rng choose among the equals.
+            start = self._rng.randrange(len(possible))
             places = possible[start:] + possible[:start]
             return narrowed[min(places, key=lambda place: self._shapes.distance(group.branches[place]))]
         if len(possible) > 1:
             solid = [place for place in possible if narrowed[place].types != {"null"}]
-            if solid and (len(solid) == len(possible) or self._dice.random() < _NOT_NULL):
+            if solid and (len(solid) == len(possible) or self._rng.random() < _NOT_NULL):
                 possible = solid
-        if len(possible) > 1 and not self._is_plain and self._hints.said.text:
+        if len(possible) > 1 and not self._is_plain and self._hints.facts.text:
             spoken = [place for place in possible if self._is_spoken_of(narrowed[place])]
             possible = spoken or possible
         # A number or its text, as pydantic writes a decimal: words would not do.
         if narrowed[possible[0]].kinds in (("number",), ("integer",)):
             possible = [place for place in possible if narrowed[place].kinds != ("string",)]
-        return narrowed[self._dice.choice(possible)]
+        return narrowed[self._rng.choice(possible)]
 
     def _may_be(self, shape: Shape) -> bool:
         return not shape.is_impossible and (shape.values is None or bool(self._shapes.fitting(shape)))
@@ -216,7 +216,7 @@ class _Maker:
         for name in list(shape.required)[:4]:
             if name in shape.names:
                 marks += self._shapes.of(shape.member(name)).values or ()
-        return any(isinstance(mark, str) and self._hints.said.mentions(mark) for mark in marks[:8])
+        return any(isinstance(mark, str) and self._hints.facts.mentions(mark) for mark in marks[:8])
 
     def _listed(self, shape: Shape) -> Any:
         """Choose one of enumerated values, the one that is spoken of if there is one."""
@@ -226,28 +226,28 @@ class _Maker:
             return shape.values[0] if shape.values else None
         if len(fitting) == 1:
             return fitting[0]
-        if not self._is_plain and self._hints.said.text:
-            mentions = self._hints.said.mentions
+        if not self._is_plain and self._hints.facts.text:
+            mentions = self._hints.facts.mentions
             for value in fitting[:MOST_MEMBERS]:
                 if isinstance(value, str) and mentions(value):
                     return value
             for value in fitting[:MOST_MEMBERS]:
-                if isinstance(value, str) and self._hints.said.mentions_form_of(value):
+                if isinstance(value, str) and self._hints.facts.mentions_form_of(value):
                     return value
             numbers = [value for value in fitting if is_of(value, "number")]
             for number in self._hints.numbers() if numbers else ():
                 if number in numbers:
                     return number
-        one = self._dice.choice(fitting)
+        one = self._rng.choice(fitting)
         # Null is what is left where nothing else is known, and here something is.
-        return self._dice.choice(fitting) if one is None else one
+        return self._rng.choice(fitting) if one is None else one
 
     def _suggested(self, shape: Shape) -> list[Any]:
-        """Give a default or an example, if one conforms and the dice want one; nothing for what the message may tell."""
+        """Give a default or an example, if one conforms and the random choice falls on it; nothing for what the message may tell."""
         rest = [one for one in shape.suggestions if not is_of(one, "string") and not is_of(one, "number")]
-        if not rest or self._dice.random() > _EXEMPLARY:
+        if not rest or self._rng.random() > _EXEMPLARY:
             return []
-        one = self._dice.choice(rest)
+        one = self._rng.choice(rest)
         is_empty = one is None or one in ([], {})
         return [one] if not is_empty and self._shapes.fits(one, shape.parts) else []
 
@@ -259,14 +259,12 @@ class _Maker:
         if kinds == ANY_KIND:
             return shape.likely or "string"
         if is_ending:
-            return self._dice.choice(
-                [kind for kind in kinds if kind not in ("object", "array")] or kinds[-1:]
-            )
-        if self._dice.random() < _NOT_NULL:
+            return self._rng.choice([kind for kind in kinds if kind not in ("object", "array")] or kinds[-1:])
+        if self._rng.random() < _NOT_NULL:
             kinds = tuple(kind for kind in kinds if kind != "null")
             if shape.likely in kinds:
                 return shape.likely
-        return self._dice.choice(kinds)
+        return self._rng.choice(kinds)
 
     def _array(self, shape: Shape, name: str, *, is_ending: bool) -> list[Any]:
         least = max([shape.fewest, *(count for _, count in shape.contains)])
@@ -301,7 +299,7 @@ class _Maker:
         if shape.prefix:
             least = max(least, min(shape.prefix, most))
             is_open = any(raw.get("items", raw.get("additionalItems")) is not None for raw in shape.lists)
-            return min(most, least + (self._dice.randint(0, 1) if is_open else 0))
+            return min(most, least + (self._rng.randint(0, 1) if is_open else 0))
         if not self._is_plain:
             item = self._shapes.of(shape.item(0))
             kind = kinds.kind_of(name[:200], item.description[:200])
@@ -311,12 +309,12 @@ class _Maker:
             if told:
                 return max(least, min(told, most))
         # Deeper lists are shorter, so that trees stay small.
-        return self._dice.randint(
+        return self._rng.randint(
             min(max(least, 1), most), max(least, min(most, least + max(1, 4 - len(self._above))))
         )
 
     def _another(self, parts: Parts, name: str, item: Any, seen: set[Any], *, is_ending: bool) -> Any:
-        """Make other items until one was not seen, by the dice, and then by counting."""
+        """Make other items until one was not seen, by chance, and then by counting."""
         was_plain, self._is_plain = self._is_plain, True
         for _ in range(_TRIES):
             if canonical(item) not in seen:

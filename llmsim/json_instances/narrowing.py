@@ -8,8 +8,8 @@ Decisions:
 from collections.abc import Callable
 from typing import Any
 
+from llmsim.json_instances.bounds_in_description import parse_bounds
 from llmsim.json_instances.shape import Group, Shape
-from llmsim.json_instances.told_bounds import told_bounds
 
 _OF_TYPE = {
     "object": frozenset(
@@ -138,7 +138,7 @@ def _merge_needs(shape: Shape, value: Any, raw: dict[str, Any]) -> None:
 
 def _merge_description(shape: Shape, value: str, raw: dict[str, Any]) -> None:
     shape.description = shape.description or value
-    for keyword, bound in told_bounds(value).items():
+    for keyword, bound in parse_bounds(value).items():
         if keyword not in raw:
             _MERGES[keyword](shape, bound, raw)
 

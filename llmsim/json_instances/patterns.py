@@ -39,13 +39,13 @@ _CATEGORIES: dict[Any, Callable[[str], bool]] = {
 
 
 def text(
-    pattern: str, dice: Random, judge: Callable[[str], bool], shortest: int = 0, longest: float = math.inf
+    pattern: str, rng: Random, judge: Callable[[str], bool], shortest: int = 0, longest: float = math.inf
 ) -> str | None:
     """Make a text that `pattern` matches.
 
     Args:
         pattern: A regular expression.
-        dice: They decide about what the pattern leaves open.
+        rng: Decides about what the pattern leaves open.
         judge: Tells whether a text will do.
         shortest: A text of so many characters at least is wanted.
         longest: A text of so many characters at most is wanted.
@@ -57,22 +57,22 @@ def text(
     if tree is None:
         return None
     for _ in range(_CASUAL_TRIES):
-        if judge(made := _Writer(dice).written(tree)):
+        if judge(made := _Writer(rng).written(tree)):
             return made
     farthest = int(min(longest, max(shortest, 1) + _ROOM, _MOST_CHARACTERS))
     written = 0
     for _ in range(_TRIES):
         if written > _MOST_WRITTEN:
             break
-        brief = _Writer(dice, wanted=0)
+        brief = _Writer(rng, wanted=0)
         made = brief.written(tree)
-        wanted = dice.randint(min(shortest, farthest), farthest) - len(made)
+        wanted = rng.randint(min(shortest, farthest), farthest) - len(made)
         if wanted > 0:
-            made = _Writer(dice, wanted=wanted, repeats=brief.repeats).written(tree)
+            made = _Writer(rng, wanted=wanted, repeats=brief.repeats).written(tree)
         written += len(made)
         # Either end may be open, where repeats do not make it long enough.
         filling = "".join(
-            dice.choice(string.ascii_lowercase) for _ in range(min(shortest, farthest) - len(made))
+            rng.choice(string.ascii_lowercase) for _ in range(min(shortest, farthest) - len(made))
         )
         for whole in (made, made + filling, filling + made) if filling else (made,):
             if judge(whole):
@@ -84,18 +84,18 @@ class _Writer:
     """Writes one text.
 
     Args:
-        dice: They decide about what the pattern leaves open.
-        wanted: Characters that repeats are to add to what they must; None for a few repeats by the dice.
+        rng: Decides about what the pattern leaves open.
+        wanted: Characters that repeats are to add to what they must; None for a few repeats by chance.
         repeats: How many repeats share in that.
 
     Attributes:
         repeats: How many repeats were met.
     """
 
-    def __init__(self, dice: Random, *, wanted: int | None = None, repeats: int = 0) -> None:
+    def __init__(self, rng: Random, *, wanted: int | None = None, repeats: int = 0) -> None:
         self.repeats = 0
         self._characters: list[str] = []
-        self._dice = dice
+        self._rng = rng
         self._wanted = wanted
         self._last = repeats
         self._groups: dict[int, str] = {}
@@ -116,20 +116,18 @@ class _Writer:
         self._characters.append(chr(code))
 
     def not_literal(self, code: int) -> None:
-        self._characters.append(
-            self._dice.choice([one for one in string.ascii_lowercase if ord(one) != code])
-        )
+        self._characters.append(self._rng.choice([one for one in string.ascii_lowercase if ord(one) != code]))
 
     def any(self, _: None) -> None:
-        self._characters.append(self._dice.choice(string.ascii_lowercase))
+        self._characters.append(self._rng.choice(string.ascii_lowercase))
 
     def one_of(self, items: list[Any]) -> None:
         allowed = _allowed(tuple(items))
         if allowed:
-            self._characters.append(self._dice.choice(allowed))
+            self._characters.append(self._rng.choice(allowed))
 
     def branch(self, argument: Any) -> None:
-        self.write(self._dice.choice(argument[1]))
+        self.write(self._rng.choice(argument[1]))
 
     def group(self, argument: Any) -> None:
         number, _, _, body = argument
@@ -149,10 +147,10 @@ class _Writer:
                 return
             self.write(body)
         if self._wanted is None:
-            for _ in range(self._dice.randint(0, min(_CASUAL_REPEATS, most - least))):
+            for _ in range(self._rng.randint(0, min(_CASUAL_REPEATS, most - least))):
                 self.write(body)
         elif self._wanted > 0:
-            share = self._wanted if self.repeats >= self._last else self._dice.randint(0, self._wanted)
+            share = self._wanted if self.repeats >= self._last else self._rng.randint(0, self._wanted)
             self._wanted -= share
             end = len(self._characters) + share
             while least < most and (start := len(self._characters)) < end:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from random import Random
 
 from llmsim.json_instances import formats, kinds, patterns
+from llmsim.json_instances.argument_hints import ArgumentHints
 from llmsim.json_instances.common_words import COMMON_WORDS
-from llmsim.json_instances.hints import Hints
 from llmsim.json_instances.shape import Shape
 from llmsim.json_schema import regexes
 from llmsim.json_schema.validation import is_multiple
@@ -50,51 +50,53 @@ _RANGES: dict[str, tuple[float, float]] = {
 """Where numbers of these names lie."""
 
 
-def text(shape: Shape, name: str, clues: Hints | None, dice: Random) -> str:
+def text(shape: Shape, name: str, clues: ArgumentHints | None, rng: Random) -> str:
     """Make a text.
 
     Args:
         shape: What is asked of it.
         name: What it is called where it stands.
         clues: What the message offers; None if nothing but the schema is to be asked.
-        dice: They decide about the rest.
+        rng: Decides about the rest.
     """
     kind = kinds.kind_of(name[:_DESCRIBED], shape.description[:_DESCRIBED])
-    for candidate in _candidates(shape, kind, name[:_DESCRIBED], clues, dice):
+    for candidate in _candidates(shape, kind, name[:_DESCRIBED], clues, rng):
         if _fits(shape, candidate):
             return candidate
     for pattern in shape.patterns:
         made = patterns.text(
-            pattern, dice, lambda one: _fits(shape, one, is_made=True), shape.shortest, shape.longest
+            pattern, rng, lambda one: _fits(shape, one, is_made=True), shape.shortest, shape.longest
         )
         if made is not None:
             return made
     if shape.patterns:
         # What matches one of them is nearer than what matches none.
-        return patterns.text(shape.patterns[0], dice, lambda _: True) or ""
-    return _sized(shape, dice)
+        return patterns.text(shape.patterns[0], rng, lambda _: True) or ""
+    return _sized(shape, rng)
 
 
-def _candidates(shape: Shape, kind: str, name: str, clues: Hints | None, dice: Random) -> Iterator[str]:
+def _candidates(
+    shape: Shape, kind: str, name: str, clues: ArgumentHints | None, rng: Random
+) -> Iterator[str]:
     if clues is not None:
         yield from clues.texts(kind, shape.format, name)
         suggested = [one for one in shape.suggestions if isinstance(one, str) and one]
         if suggested:
-            yield dice.choice(suggested)
+            yield rng.choice(suggested)
         if not shape.format and (example := kinds.exemplified(shape.description[:_DESCRIBED])):
             yield example
-    if shape.format and (made := formats.text(shape.format, dice)) is not None:
+    if shape.format and (made := formats.text(shape.format, rng)) is not None:
         yield made
         if shape.patterns and shape.format == "email":
             # Zod sends a pattern beside the format, one that only short texts can be tried with.
             yield from ("ann@example.com", "bob@example.com")
     elif shape.patterns and clues is not None and kinds.is_known(kind):
-        yield kinds.believable(kind, dice)
+        yield kinds.believable(kind, rng)
     elif not shape.patterns:
         if clues is not None:
-            yield kinds.believable(kind, dice)
-        yield kinds.phrase(dice, 2, 4)
-        yield kinds.phrase(dice, 1, 1)
+            yield kinds.believable(kind, rng)
+        yield kinds.phrase(rng, 2, 4)
+        yield kinds.phrase(rng, 1, 1)
 
 
 def _fits(shape: Shape, made: str, *, is_made: bool = False) -> bool:
@@ -106,23 +108,23 @@ def _fits(shape: Shape, made: str, *, is_made: bool = False) -> bool:
     return all(regexes.matches(pattern, made) for pattern in shape.patterns)
 
 
-def _sized(shape: Shape, dice: Random) -> str:
+def _sized(shape: Shape, rng: Random) -> str:
     """Make words of a length between the bounds."""
     words = ""
     while len(words) < min(shape.shortest, _MOST_CHARACTERS) or not words:
-        words += (" " if words else "") + dice.choice(COMMON_WORDS)
+        words += (" " if words else "") + rng.choice(COMMON_WORDS)
     words = words[: int(min(shape.longest, _MOST_CHARACTERS))]
     return words[:-1] + "s" if words.endswith(" ") else words
 
 
-def number(shape: Shape, name: str, clues: Hints | None, dice: Random, *, is_integer: bool) -> float:
+def number(shape: Shape, name: str, clues: ArgumentHints | None, rng: Random, *, is_integer: bool) -> float:
     """Make a number.
 
     Args:
         shape: What is asked of it.
         name: What it is called where it stands.
         clues: What the message offers; None if nothing but the schema is to be asked.
-        dice: They decide about the rest.
+        rng: Decides about the rest.
         is_integer: Whether it must be one.
     """
     if clues is not None:
@@ -134,14 +136,14 @@ def number(shape: Shape, name: str, clues: Hints | None, dice: Random, *, is_int
         ]
         if (
             suggested
-            and _is_within(shape, one := dice.choice(suggested))
+            and _is_within(shape, one := rng.choice(suggested))
             and (not is_integer or one == int(one))
         ):
             return int(one) if is_integer else one
     low, high = _range(shape, name)
     if is_integer or (shape.multiples and all(isinstance(of, int) for of in shape.multiples)):
-        return _integer(shape, low, high, dice)
-    return _float(shape, low, high, dice)
+        return _integer(shape, low, high, rng)
+    return _float(shape, low, high, rng)
 
 
 def _range(shape: Shape, name: str) -> tuple[float, float]:
@@ -183,14 +185,14 @@ def _step(shape: Shape) -> int:
     return step
 
 
-def _integer(shape: Shape, low: float, high: float, dice: Random) -> int:
+def _integer(shape: Shape, low: float, high: float, rng: Random) -> int:
     step = _step(shape)
     first, last = -(-math.ceil(low) // step), math.floor(high) // step
     if first > last:
         # No multiple lies as near as that; the nearest outside may be allowed.
         return _first_fitting(shape, [first * step, last * step])
     for _ in range(_TRIES):
-        made = dice.randint(first, last) * step
+        made = rng.randint(first, last) * step
         if _is_within(shape, made):
             return made
     return _first_fitting(shape, [first * step, (first + 1) * step, last * step, (last - 1) * step])
@@ -200,21 +202,21 @@ def _first_fitting(shape: Shape, candidates: list[int]) -> int:
     return next((one for one in candidates if _is_within(shape, one)), candidates[0])
 
 
-def _float(shape: Shape, low: float, high: float, dice: Random) -> float:
+def _float(shape: Shape, low: float, high: float, rng: Random) -> float:
     if shape.multiples:
         step = max(shape.multiples)
         first, last = (int(max(-1e15, min(1e15, bound / step))) for bound in (low, high))
         for _ in range(_TRIES):
-            made = _short(dice.randint(min(first, last) - 1, max(first, last) + 1) * step)
+            made = _short(rng.randint(min(first, last) - 1, max(first, last) + 1) * step)
             if _is_within(shape, made):
                 return made
         return 0 if _is_within(shape, 0) else _short(first * step)
     span = high - low
     for digits in (1, 2, 4, 8):
-        made = round(low + dice.random() * span, digits)
+        made = round(low + rng.random() * span, digits)
         if _is_within(shape, made):
             return made
-    made = low + dice.random() * span
+    made = low + rng.random() * span
     if _is_within(shape, made):
         return made
     edges = (low, high, math.nextafter(low, math.inf), math.nextafter(high, -math.inf), low / 2 + high / 2)

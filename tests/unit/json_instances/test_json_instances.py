@@ -203,7 +203,7 @@ def test_any_object_will_do(said: str) -> None:
 @LENIENT
 @given(SCHEMAS, SAYINGS, SEEDS)
 def test_a_seed_repeats_the_instance(schema: Any, said: str, seed: int) -> None:
-    """FIT-5.1: The same dice write the same text, whatever was written in between."""
+    """FIT-5.1: The same seed writes the same text, whatever was written in between."""
     first = json_instance(encoded(schema), said, random.Random(seed))
     json_instance(encoded(schema), "another message", random.Random(seed + 1))
 
@@ -211,7 +211,7 @@ def test_a_seed_repeats_the_instance(schema: Any, said: str, seed: int) -> None:
 
 
 def test_other_seeds_write_otherwise() -> None:
-    """FIT-5.1: What neither schema nor message decides is up to the dice."""
+    """FIT-5.1: What neither schema nor message decides is up to the rng."""
     written = {json_instance(encoded(REAL["pydantic"]), "", random.Random(seed)) for seed in range(20)}
 
     assert len(written) > 15

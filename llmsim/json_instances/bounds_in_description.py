@@ -34,7 +34,7 @@ _NUMBERS = frozenset(
 
 
 @functools.lru_cache(maxsize=4096)
-def told_bounds(description: str) -> dict[str, Any]:
+def parse_bounds(description: str) -> dict[str, Any]:
     """Give the keywords that a description ends with; none for most. They are not to be changed."""
     told = _TOLD.search(description)
     pairs = (pair.partition(": ") for pair in _NEXT.split(told[1] or told[2])) if told else ()

@@ -136,7 +136,7 @@ class Name:
         self.is_firm = is_firm
 
 
-class Said:
+class MessageFacts:
     """A message, and what it speaks of.
 
     Attributes:
@@ -283,9 +283,9 @@ class Said:
 
 
 @functools.lru_cache(maxsize=64)
-def heard(text: str) -> Said:
+def extract_facts(text: str) -> MessageFacts:
     """Give what is known of a message."""
-    return Said(text)
+    return MessageFacts(text)
 
 
 def _without(text: str, *patterns: re.Pattern[str]) -> str:

@@ -1,4 +1,4 @@
-"""Hints: what a message offers to the members of a tool."""
+"""ArgumentHints: what a message offers to the members of a tool."""
 
 import json
 import random
@@ -9,7 +9,7 @@ from schemas import WEATHER, encoded
 
 from llmsim.json_instances.kinds import kind_of
 from llmsim.json_instances.making import json_instance
-from llmsim.json_instances.said import heard
+from llmsim.json_instances.message_facts import extract_facts
 from llmsim.json_schema.document import read
 from llmsim.json_schema.validation import conforms
 
@@ -165,7 +165,7 @@ def test_a_member_is_about_what_its_words_say(name: str, description: str, kind:
 def test_long_messages_are_read_in_part() -> None:
     """FIT-1.6: Of a long message the beginning is searched, in a time that does not grow with it."""
     for piece in ("1+(", "a-", "A ", "a.", '"', "é' ", "-1,", "@a", "Ab. "):
-        said = heard("in Rome " + piece * 50_000)
+        said = extract_facts("in Rome " + piece * 50_000)
 
         assert said.names[0].text.startswith("Rome")
         assert len(said.numbers) <= 50
