@@ -17,6 +17,7 @@ from llmsim.domain import (
     Turn,
     Usage,
 )
+from llmsim.domain.schedule import DEVIATES
 from llmsim.stats import Block, Recorder, Snapshot, snapshot
 
 
@@ -132,6 +133,12 @@ def turn(*choices: Choice, schedule: Schedule | None = None, **overrides: Any) -
         "schedule": schedule or Schedule(ttft=0.0, itl=0.0),
     }
     return Turn(**(facts | overrides))
+
+
+def deviates(*values: float) -> str:
+    """Register a table of unit deviates, and return its name for `Schedule.table`."""
+    DEVIATES[name := repr(values)] = values
+    return name
 
 
 def shown_text(segment: Segment) -> TokenizedText | None:

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from llmsim.scripts import (
     Expectation,
-    Failure,
     OnExhausted,
     Script,
+    ScriptFailure,
     ScriptLatency,
     ScriptStreamFault,
     ScriptTurn,
@@ -120,7 +120,7 @@ def _expected(expect: Expectation) -> Iterator[str]:
         )
         yield f"{bounds} {'message' if bounds == '1' else 'messages'}"
     yield from _like("the system", TextExpectation(contains=expect.system_contains))
-    yield from _like("the conversation" if expect.anywhere else "the user", expect.said)
+    yield from _like("the conversation" if expect.anywhere else "the user", expect.last_user_message)
     if expect.tools_offered:
         yield f"tools {', '.join(expect.tools_offered)}"
     for result in expect.tool_results:
@@ -149,7 +149,7 @@ def _taken(latency: str | ScriptLatency) -> str:
     )
 
 
-def _failed(failure: Failure) -> str:
+def _failed(failure: ScriptFailure) -> str:
     words = [failure.kind.value.replace("_", " ") if failure.kind else "other"]
     if failure.status_code is not None:
         words.append(f"with status {failure.status_code}")

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from llmsim.catalogue import load_catalogue
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 _STYLES = (
     "black on bright_cyan",
@@ -30,8 +30,8 @@ def tokens(text: str | None, model: str, as_json: bool) -> None:
     A piece is what one streamed event carries: a token, or several where one alone is not whole UTF-8.
     """
     said = sys.stdin.read() if text is None else text
-    words = tokenizer(load_catalogue().facts(model).tokenizer)
-    passage = words.passage(said)
+    words = load_tokenizer(load_catalogue().facts(model).tokenizer)
+    passage = words.tokenize(said)
     if as_json:
         shown = {"model": model, "tokenizer": words.name, "tokens": passage.tokens, "pieces": passage.pieces}
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))

@@ -13,8 +13,6 @@ Decisions:
 import functools
 from collections.abc import Callable
 
-import msgspec
-
 from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.domain import (
@@ -32,16 +30,16 @@ from llmsim.domain import (
 )
 from llmsim.errors import ContextLengthError, VisionError
 from llmsim.planning.caching import UNUSED, CacheUse, NoCache, PromptCache, use_cache
-from llmsim.planning.content import Content, ContentPlanner, call_ids, with_odds, within
-from llmsim.planning.embedding_input import EmbeddingInput, check_use, count_text, read
+from llmsim.planning.content import Content, ContentPlanner, call_id_prefix, truncate
+from llmsim.planning.embedding_input import EmbeddingInput, check_use, count_text, read_input
 from llmsim.planning.faults import Faults
-from llmsim.planning.generators import Generator, SharedCounters, generator
-from llmsim.planning.reasoning import reasoning_tokens
-from llmsim.planning.rng import Random, fresh, id_source, seeded, seeded_id
-from llmsim.planning.scripted import play
-from llmsim.planning.summaries import told_passage
-from llmsim.planning.timing import Latency
-from llmsim.planning.tokens import Tokenizer, tokenizer
+from llmsim.planning.generators import Generator, SharedCounters, build_generator
+from llmsim.planning.logprobs import with_logprobs
+from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
+from llmsim.planning.rng import Random, fresh_rng, id_source, seeded_id, seeded_rng
+from llmsim.planning.scripts import play
+from llmsim.planning.timing import LatencySampler
+from llmsim.planning.tokens import Tokenizer, load_tokenizer
 from llmsim.scripts import ScriptStep
 
 _MESSAGE_TOKENS = 4
@@ -85,26 +83,26 @@ class Planner:
         self._catalogue = catalogue
         self._enforce_window = settings.response.enforce_context_window
         self._seed = settings.response.seed
-        self._generate: Generator = generator(settings.response, tickets)
+        self._generate: Generator = build_generator(settings.response, tickets)
         self._speak = ContentPlanner(settings, self._generate)
-        self._latency = Latency(settings.latency, catalogue.profiles)
+        self._latency = LatencySampler(settings.latency, catalogue.profiles)
         self._faults = Faults(settings.errors)
         self._retry_after = settings.errors.retry_after_ms / 1000
         self._tickets = tickets
         self._clock = clock
         self._cache = cache or NoCache()
-        self._dice = fresh()
+        self._dice = fresh_rng()
         self.new_id = id_source()
 
     def start_process(self) -> None:
         """Draw new dice and a new id prefix: called once in every process after a fork."""
-        self._dice = fresh()
+        self._dice = fresh_rng()
         self.new_id = id_source()
 
     def warm(self) -> None:
         """Load every vocabulary and make the pools, so that a fork shares them."""
         for name in sorted({model.tokenizer for model in self._catalogue.models.values()}):
-            self._generate.prepare(tokenizer(name))
+            self._generate.prepare(load_tokenizer(name))
 
     def plan(self, prompt: Prompt) -> Turn | Fault:
         """Decide what `prompt` is answered, and when.
@@ -114,13 +112,15 @@ class Planner:
         """
         model, words, count, reading, prompt_tokens = self._heard(prompt)
         numbered = (
-            self._dice if self._seed is None else seeded("request", self._seed, self._tickets("request"))
+            self._dice if self._seed is None else seeded_rng("request", self._seed, self._tickets("request"))
         )
         if self._faults.active and (fault := self._faults.draw(numbered)):
             return fault
         seed = prompt.seed if prompt.seed is not None else self._seed
         dice = (
-            self._dice if seed is None else seeded("turn", seed, prompt.model, prompt.messages, prompt.images)
+            self._dice
+            if seed is None
+            else seeded_rng("turn", seed, prompt.model, prompt.messages, prompt.images)
         )
         limit = self._limit(prompt, model, prompt_tokens)
         turn_id = self.new_id() if self._seed is None else seeded_id(numbered)
@@ -136,7 +136,7 @@ class Planner:
                         limit,
                         dice,
                         deal,
-                        call_ids(turn_id, index) if prompt.tools else "",
+                        call_id_prefix(turn_id, index) if prompt.tools else "",
                     )
                     for index in range(prompt.choices)
                 ]
@@ -164,10 +164,10 @@ class Planner:
         check_use(prompt, model)
         if prompt.images and model.known and not model.vision:
             raise VisionError(prompt.model, prompt.images[0].path)
-        words = tokenizer(model.tokenizer)
+        words = load_tokenizer(model.tokenizer)
         # The same texts end several prefixes; each is counted once.
         count = functools.cache(words.count) if prompt.cache_marks else words.count
-        reading = read(prompt, model, words, enforce_window=self._enforce_window)
+        reading = read_input(prompt, model, words, enforce_window=self._enforce_window)
         tokens = reading.tokens if reading else _prompt_tokens(prompt, count)
         if self._enforce_window and not reading and tokens > model.context_window:
             raise ContextLengthError(model.context_window, tokens)
@@ -181,18 +181,22 @@ class Planner:
         """
         model, words, count, _, prompt_tokens = self._heard(prompt)
         seed = prompt.seed if prompt.seed is not None else self._seed
-        dice = self._dice if seed is None else seeded("scene", seed, scene.number, scene.take, prompt.model)
+        dice = (
+            self._dice
+            if seed is None
+            else seeded_rng("scene", seed, scene.number, scene.repetition, prompt.model)
+        )
         return play(
             scene,
             prompt,
             id=self.new_id(),
             created=int(self._clock()),
-            words=words,
+            tokenizer=words,
             prompt_tokens=prompt_tokens,
             limit=self._limit(prompt, model, prompt_tokens),
             latency=self._latency,
             profile=model.profile,
-            dice=dice,
+            rng=dice,
             retry_after=self._retry_after,
             use=self._cached(prompt, model, count),
         )
@@ -210,19 +214,11 @@ class Planner:
 
     def count(self, prompt: Prompt) -> int:
         """Count the tokens of a prompt."""
-        return count_prompt(prompt, tokenizer(self._catalogue.facts(prompt.model).tokenizer))
+        return count_prompt(prompt, load_tokenizer(self._catalogue.facts(prompt.model).tokenizer))
 
     def find(self, name: str) -> Model | None:
         """Look up a known model by id, alias or snapshot."""
         return self._catalogue.find(name)
-
-    def without_table(self, turn: Turn) -> Turn:
-        """Give a turn without what all turns of this process share, to be kept somewhere."""
-        return msgspec.structs.replace(turn, schedule=self._latency.without_table(turn.schedule))
-
-    def with_table(self, turn: Turn) -> Turn:
-        """Give a kept turn back what all turns share."""
-        return msgspec.structs.replace(turn, schedule=self._latency.with_table(turn.schedule))
 
     def _limit(self, prompt: Prompt, model: Model, prompt_tokens: int) -> int:
         limit = _UNLIMITED if prompt.limit is None else prompt.limit
@@ -256,13 +252,13 @@ class Planner:
             if prompt.reasoning_limit is not None:
                 thought = min(thought, prompt.reasoning_limit)
             if thought:
-                told = told_passage(prompt.summary, thought, words, dice) if prompt.summary else None
+                told = reasoning_text(prompt.summary, thought, words, dice) if prompt.summary else None
                 reasoning = ReasoningSegment(thought, told)
                 speech = Content((reasoning, *speech.segments), speech.finish, speech.stopped_by)
-        speech = within(speech, limit)
+        speech = truncate(speech, limit)
         segments = speech.segments
         if prompt.logprobs is not None:
-            segments = with_odds(segments, prompt.logprobs, words, dice)
+            segments = with_logprobs(segments, prompt.logprobs, words, dice)
         return Choice(segments, speech.finish, speech.stopped_by)
 
 

@@ -4,11 +4,11 @@ from llmsim.scripts.expectations import unmet
 from llmsim.scripts.reading import read
 from llmsim.scripts.script import (
     Expectation,
-    Failure,
     OnExhausted,
     ResultExpectation,
     Script,
     ScriptCall,
+    ScriptFailure,
     ScriptLatency,
     ScriptStep,
     ScriptStreamFault,
@@ -23,11 +23,11 @@ from llmsim.scripts.sources import FORMS, ScriptFormat
 __all__ = [
     "FORMS",
     "Expectation",
-    "Failure",
     "OnExhausted",
     "ResultExpectation",
     "Script",
     "ScriptCall",
+    "ScriptFailure",
     "ScriptFormat",
     "ScriptLatency",
     "ScriptStep",

@@ -55,9 +55,9 @@ def _unmet(expect: Expectation, prompt: Prompt) -> Iterator[str]:
     )
     yield from _misses("the system messages", TextExpectation(contains=expect.system_contains), system)
     if expect.anywhere:
-        yield from _misses("the conversation", expect.said, "\n".join(_texts(prompt.messages)))
+        yield from _misses("the conversation", expect.last_user_message, "\n".join(_texts(prompt.messages)))
     else:
-        yield from _misses("the last user message", expect.said, _last_said(talk))
+        yield from _misses("the last user message", expect.last_user_message, _last_said(talk))
     offered = {tool.name for tool in prompt.tools}
     missing = [name for name in expect.tools_offered if name not in offered]
     if missing:

@@ -16,11 +16,11 @@ import regex
 from llmsim.domain import FaultKind, FinishReason
 from llmsim.scripts.script import (
     Expectation,
-    Failure,
     OnExhausted,
     ResultExpectation,
     Script,
     ScriptCall,
+    ScriptFailure,
     ScriptLatency,
     ScriptStreamFault,
     ScriptTurn,
@@ -29,7 +29,7 @@ from llmsim.scripts.script import (
     TextExpectation,
     TurnKind,
 )
-from llmsim.scripts.sources import ItemPosition, ScriptFormat, load
+from llmsim.scripts.sources import KeyPath, ScriptFormat, load
 from llmsim.scripts.tables import Findings, Table, found_words
 
 MOST_TURNS = 10_000
@@ -145,7 +145,7 @@ def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
 
 def _calls(table: Table) -> tuple[ScriptCall, ...]:
     calls = []
-    ids: dict[str, ItemPosition] = {}
+    ids: dict[str, KeyPath] = {}
     for item in table.tables("calls", "calls", _MOST_CALLS, required=True):
         name = item.text("name", required=True, empty=False)
         call_id = item.text("id", empty=False)
@@ -165,9 +165,9 @@ def _arguments(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _failure(table: Table) -> Failure:
+def _failure(table: Table) -> ScriptFailure:
     word = table.choice("kind", FAILURES, required=True)
-    return Failure(
+    return ScriptFailure(
         kind=FaultKind(word) if word is not None and word != _OTHER else None,
         message=table.text("message", empty=False),
         status_code=table.whole("status_code", 400, 599),
@@ -239,7 +239,7 @@ def _expectation(table: Table) -> Expectation | None:
     fewest, most = _message_count(expect)
     found = Expectation(
         model=expect.text("model", empty=False),
-        said=TextExpectation(contains=expect.texts("contains"), matches=_pattern(expect)),
+        last_user_message=TextExpectation(contains=expect.texts("contains"), matches=_pattern(expect)),
         anywhere=expect.flag("anywhere") or False,
         tool_results=tuple(
             map(_tool_result, expect.tables("tool_result", "results", _MOST_CALLS, lone=True))

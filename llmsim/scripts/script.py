@@ -91,7 +91,7 @@ class ScriptStreamFault(msgspec.Struct, frozen=True):
     for_ms: float = 0.0
 
 
-class Failure(msgspec.Struct, frozen=True):
+class ScriptFailure(msgspec.Struct, frozen=True):
     """What an error turn answers.
 
     Attributes:
@@ -149,7 +149,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: str | None = None
-    said: TextExpectation = TextExpectation()
+    last_user_message: TextExpectation = TextExpectation()
     anywhere: bool = False
     tool_results: tuple[ResultExpectation, ...] = ()
     tools_offered: tuple[str, ...] = ()
@@ -188,7 +188,7 @@ class ScriptTurn(msgspec.Struct, frozen=True, kw_only=True):
     latency: str | ScriptLatency | None = None
     delay_ms: float = 0.0
     stream_fault: ScriptStreamFault | None = None
-    failure: Failure | None = None
+    failure: ScriptFailure | None = None
     repeat: int = 1
     expect: Expectation | None = None
 
@@ -204,7 +204,7 @@ class ScriptStep(msgspec.Struct, frozen=True):
 
     number: int
     turn: ScriptTurn
-    take: int = 0
+    repetition: int = 0
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True, dict=True):

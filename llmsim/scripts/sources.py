@@ -24,7 +24,7 @@ ScriptFormat = Literal["json", "toml", "yaml"]
 
 FORMS: tuple[ScriptFormat, ...] = get_args(ScriptFormat)
 
-ItemPosition = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and indices from the root to a value, e.g. `("turns", 3, "text")`."""
 
 MOST_BYTES: Mapping[ScriptFormat, int] = {"json": 1 << 20, "toml": 1 << 18, "yaml": 1 << 18}
@@ -44,8 +44,8 @@ class Source(msgspec.Struct, frozen=True):
     """
 
     value: Any
-    lines: Mapping[ItemPosition, int]
-    problems: tuple[tuple[ItemPosition, str], ...] = ()
+    lines: Mapping[KeyPath, int]
+    problems: tuple[tuple[KeyPath, str], ...] = ()
 
 
 class _MalformedError(Exception):
@@ -86,7 +86,7 @@ def load(data: bytes, form: ScriptFormat, name: str) -> Source:
     return Source(value, lines, tuple(problems))
 
 
-_Read = tuple[Any, dict[ItemPosition, int], list[tuple[ItemPosition, str]]]
+_Read = tuple[Any, dict[KeyPath, int], list[tuple[KeyPath, str]]]
 
 _TOO_DEEP = f"nested too deep; at most {_DEEPEST} levels"
 _TWICE = "given twice"
@@ -99,9 +99,9 @@ def _read_json(text: str) -> _Read:
         raise _MalformedError(f"not JSON: {error.msg} at column {error.colno}", error.lineno) from None
     except ValueError as error:
         raise _MalformedError(f"not JSON: {error}") from None
-    lines: dict[ItemPosition, int] = {}
-    problems: list[tuple[ItemPosition, str]] = []
-    repeated: set[ItemPosition] = set()
+    lines: dict[KeyPath, int] = {}
+    problems: list[tuple[KeyPath, str]] = []
+    repeated: set[KeyPath] = set()
     for place, line in _json_places(text):
         # What is inside a value that is given twice is met twice as well, and is no second mistake.
         if place in lines and place[:-1] not in repeated:
@@ -115,7 +115,7 @@ def _read_json(text: str) -> _Read:
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 
 
-def _json_places(text: str) -> Iterator[tuple[ItemPosition, int]]:
+def _json_places(text: str) -> Iterator[tuple[KeyPath, int]]:
     """Give the place and line of every value of sound JSON."""
     place: list[str | int] = []
     line, counted, is_key = 1, 0, False
@@ -205,11 +205,11 @@ class _Unfolded:
     """Makes values of YAML nodes, aliases unfolded."""
 
     def __init__(self) -> None:
-        self.lines: dict[ItemPosition, int] = {}
-        self.problems: list[tuple[ItemPosition, str]] = []
+        self.lines: dict[KeyPath, int] = {}
+        self.problems: list[tuple[KeyPath, str]] = []
         self._values = 0
 
-    def value(self, node: yaml.Node, place: ItemPosition) -> Any:
+    def value(self, node: yaml.Node, place: KeyPath) -> Any:
         """Give the value of a node."""
         line = node.start_mark.line + 1
         self._values += 1
@@ -231,7 +231,7 @@ class _Unfolded:
         self.problems.append((place, f"tag {_shortened(node.tag)} is not taken"))
         return None
 
-    def _mapping(self, node: yaml.MappingNode, place: ItemPosition) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, place: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -242,7 +242,7 @@ class _Unfolded:
             values[name] = self.value(item, (*place, name))
         return values
 
-    def _scalar(self, kind: str, text: str, place: ItemPosition) -> Any:
+    def _scalar(self, kind: str, text: str, place: KeyPath) -> Any:
         try:
             match kind:
                 case "str":
@@ -262,10 +262,10 @@ class _Unfolded:
         return None
 
 
-def _strange(root: Any) -> list[tuple[ItemPosition, str]]:
+def _strange(root: Any) -> list[tuple[KeyPath, str]]:
     """Find what JSON cannot say."""
-    problems: list[tuple[ItemPosition, str]] = []
-    waiting: list[tuple[ItemPosition, Any]] = [((), root)]
+    problems: list[tuple[KeyPath, str]] = []
+    waiting: list[tuple[KeyPath, Any]] = [((), root)]
     while waiting:
         place, value = waiting.pop()
         if len(place) > _DEEPEST:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from llmsim.errors import ScriptError
-from llmsim.scripts.sources import ItemPosition, Source
+from llmsim.scripts.sources import KeyPath, Source
 from llmsim.words import literal, nearest, printable
 
 _SHOWN = 60
@@ -33,7 +33,7 @@ class Findings:
         for place, words in source.problems:
             self.add(place, words)
 
-    def add(self, place: ItemPosition, words: str) -> None:
+    def add(self, place: KeyPath, words: str) -> None:
         """Note what is wrong at a place."""
         parents = (place[:end] for end in range(len(place), -1, -1))
         line = next((self._lines[parent] for parent in parents if parent in self._lines), 0)
@@ -54,7 +54,7 @@ class Findings:
             raise ScriptError(tuple(told))
 
 
-def written(place: ItemPosition) -> str:
+def written(place: KeyPath) -> str:
     """Write a place as one reads it: `turns[3].calls[0].name`; empty for the whole script."""
     text = ""
     for step in place:
@@ -92,7 +92,7 @@ class Table:
         findings: What is wrong.
     """
 
-    def __init__(self, values: Mapping[str, Any], place: ItemPosition, findings: Findings) -> None:
+    def __init__(self, values: Mapping[str, Any], place: KeyPath, findings: Findings) -> None:
         self._values = values
         self.place = place
         self._findings = findings

@@ -1,10 +1,6 @@
 """What endpoints look up and have done in one worker: models, clock, planner, and the turns that are kept.
 
 The store knows bytes, the endpoints know turns; here one becomes the other.
-
-Decisions:
-* The table of deviates that a schedule reads is the same in every process and far larger than the
-  rest; it stays out of the record and is put back when the record is read.
 """
 
 import time
@@ -153,11 +149,10 @@ class WorkerContext:
         return [self._unpacked(storage, record) for record in records], more
 
     def _packed(self, stored: StoredResponse) -> bytes:
-        turn = self._planner.without_table(stored.turn)
         return _encode(
             _Envelope(
                 prompt=stored.prompt,
-                turn=turn,
+                turn=stored.turn,
                 options=msgspec.Raw(_encode(stored.options)),
                 arrived=stored.arrived,
                 background=stored.background,
@@ -169,7 +164,7 @@ class WorkerContext:
         envelope = _decode(record.data)
         return StoredResponse(
             prompt=envelope.prompt,
-            turn=self._planner.with_table(envelope.turn),
+            turn=envelope.turn,
             options=msgspec.msgpack.decode(envelope.options, type=storage.options),
             arrived=envelope.arrived,
             background=envelope.background,

@@ -28,10 +28,10 @@ from llmsim.domain import (
     Turn,
 )
 from llmsim.planning.planner import Planner, count_prompt
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 CATALOGUE = load_catalogue()
-WORDS = tokenizer("o200k_base")
+WORDS = load_tokenizer("o200k_base")
 SCHEMA = json.dumps(
     {
         "type": "object",

@@ -25,10 +25,10 @@ from llmsim.errors import (
 from llmsim.planning import embeddings
 from llmsim.planning.embeddings import embed
 from llmsim.planning.planner import Planner, count_prompt
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 SMALL, LARGE, ADA = "text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"
-WORDS = tokenizer("cl100k_base")
+WORDS = load_tokenizer("cl100k_base")
 
 
 def planner(*, rate: float = 0.0, enforce: bool = True) -> Planner:

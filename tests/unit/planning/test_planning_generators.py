@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from llmsim.config import ResponseSettings
 from llmsim.domain import Message, Prompt, TokenizedText
 from llmsim.errors import ConfigError
-from llmsim.planning.generators import Generator, generator
-from llmsim.planning.tokens import Tokenizer, tokenizer
+from llmsim.planning.generators import Generator, build_generator
+from llmsim.planning.tokens import Tokenizer, load_tokenizer
 
 NAMES = ["cl100k_base", "o200k_base"]
 
 
 @pytest.fixture(params=NAMES)
 def words(request: pytest.FixtureRequest) -> Tokenizer:
-    return tokenizer(request.param)
+    return load_tokenizer(request.param)
 
 
 def built(name: str, tokens: int = 100) -> Generator:
-    return generator(ResponseSettings(generator=name, target_tokens=tokens), counting_tickets())
+    return build_generator(ResponseSettings(generator=name, target_tokens=tokens), counting_tickets())
 
 
 def asked(*messages: Message) -> Prompt:
@@ -50,9 +50,9 @@ def test_generated_texts_are_exact(words: Tokenizer, name: str, targets: list[in
 @given(st.integers(1, 200), st.integers(0, 2**32), st.sampled_from(NAMES))
 def test_random_words_are_cut_as_the_tokenizer_cuts_them(tokens: int, seed: int, name: str) -> None:
     """CHAT-3.5: Texts put together from words stream in the pieces in which the whole text falls."""
-    words = tokenizer(name)
+    words = load_tokenizer(name)
     passage = built("random", tokens)(HELLO, words, random.Random(seed))
-    again = words.passage(passage.text)
+    again = words.tokenize(passage.text)
 
     assert (passage.pieces, passage.cumulative_tokens) == (again.pieces, again.cumulative_tokens)
 
@@ -64,7 +64,7 @@ def test_lorem_is_cut_as_the_tokenizer_cuts_it(words: Tokenizer) -> None:
 
     assert len(texts) == 64
     for passage in texts:
-        again = words.passage(passage.text)
+        again = words.tokenize(passage.text)
         assert (passage.pieces, passage.cumulative_tokens) == (again.pieces, again.cumulative_tokens)
 
 
@@ -155,7 +155,7 @@ def test_sequences_share_their_tickets(tmp_path: Path, words: Tokenizer) -> None
     path = tmp_path / "lines.txt"
     path.write_text("one\ntwo\nthree\nfour", encoding="utf-8")
     settings, tickets = ResponseSettings(generator=f"sequence:{path}"), counting_tickets()
-    workers = [generator(settings, tickets) for _ in range(2)]
+    workers = [build_generator(settings, tickets) for _ in range(2)]
 
     said = [workers[turn % 2](HELLO, words, random.Random(turn)).text for turn in range(4)]
 
@@ -171,7 +171,7 @@ def test_a_long_file_keeps_few_lines_cut(tmp_path: Path, words: Tokenizer) -> No
     said = [sequence(HELLO, words, random.Random(1)).text for _ in range(3000)]
 
     assert said == [f"line {number}" for number in range(3000)]
-    assert sequence._passage.cache_info().maxsize == 1024  # type: ignore[attr-defined]
+    assert sequence._tokenize.cache_info().maxsize == 1024  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

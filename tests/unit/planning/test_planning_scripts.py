@@ -29,13 +29,13 @@ from llmsim.domain import (
 )
 from llmsim.errors import ScriptError
 from llmsim.planning.caching import CacheUse
-from llmsim.planning.rng import seeded
-from llmsim.planning.scripted import play
-from llmsim.planning.timing import Latency
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.rng import seeded_rng
+from llmsim.planning.scripts import play
+from llmsim.planning.timing import LatencySampler
+from llmsim.planning.tokens import load_tokenizer
 from llmsim.scripts import (
-    Failure,
     ScriptCall,
+    ScriptFailure,
     ScriptLatency,
     ScriptStep,
     ScriptStreamFault,
@@ -45,7 +45,7 @@ from llmsim.scripts import (
     TurnKind,
 )
 
-WORDS = tokenizer("o200k_base")
+WORDS = load_tokenizer("o200k_base")
 PROFILES = load_catalogue().profiles
 TEXT = "The quick brown fox jumps over the lazy dog."
 THOUGHT = "Let me see what a fox would do."
@@ -69,9 +69,9 @@ def plays(
         prompt,
         id="0" * 29,
         created=1_750_000_000,
-        words=WORDS,
-        latency=Latency(settings or LatencySettings(), PROFILES),
-        dice=seeded("scene"),
+        tokenizer=WORDS,
+        latency=LatencySampler(settings or LatencySettings(), PROFILES),
+        rng=seeded_rng("scene"),
         retry_after=1.0,
         **({"prompt_tokens": 20, "limit": 1 << 40, "profile": "instant"} | facts),
     )
@@ -302,7 +302,7 @@ class TestTime:
     def test_a_delay_comes_first(self) -> None:
         """SCRIPT-5.5: Before the first token, or before the failure."""
         assert played(answer(delay_ms=250)).schedule.due(1) == 0.25
-        fault = plays(ScriptTurn(kind=TurnKind.ERROR, failure=Failure(FaultKind.TIMEOUT), delay_ms=250))
+        fault = plays(ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(FaultKind.TIMEOUT), delay_ms=250))
         assert isinstance(fault, Fault)
         assert fault.delay == 0.25
 
@@ -325,8 +325,8 @@ class TestFailures:
     @pytest.mark.parametrize("kind", FaultKind)
     def test_an_error_is_a_fault_of_its_kind(self, kind: FaultKind) -> None:
         """SCRIPT-5.7: What the client is told of retrying is the script's, or the settings' where the kind says it."""
-        turn = ScriptTurn(kind=TurnKind.ERROR, failure=Failure(kind, "boom", 418, 50))
-        bare = ScriptTurn(kind=TurnKind.ERROR, failure=Failure(kind))
+        turn = ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(kind, "boom", 418, 50))
+        bare = ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(kind))
 
         assert plays(turn) == Fault(kind, retry_after=0.05, message="boom", status=418)
         retried = kind in (FaultKind.RATE_LIMIT, FaultKind.OVERLOADED)
@@ -342,7 +342,7 @@ class TestFailures:
     )  # fmt: skip
     def test_any_other_error_counts_by_its_status(self, status: int | None, kind: FaultKind) -> None:
         """SCRIPT-5.7: `other` is a server error unless its status says more."""
-        fault = plays(ScriptTurn(kind=TurnKind.ERROR, failure=Failure(None, "boom", status)))
+        fault = plays(ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(None, "boom", status)))
 
         assert isinstance(fault, Fault)
         assert (fault.kind, fault.status, fault.message) == (kind, status, "boom")

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmsim.errors import CatalogueError
-from llmsim.planning.tokens import Tokenizer, tokenizer
+from llmsim.planning.tokens import Tokenizer, load_tokenizer
 
 NAMES = ["cl100k_base", "o200k_base"]
 
@@ -28,7 +28,7 @@ def original(name: str) -> tiktoken.Encoding:
 
 @pytest.fixture(params=NAMES)
 def words(request: pytest.FixtureRequest) -> Tokenizer:
-    return tokenizer(request.param)
+    return load_tokenizer(request.param)
 
 
 @given(st.text(max_size=60) | TRICKY, st.sampled_from(NAMES))
@@ -36,8 +36,8 @@ def words(request: pytest.FixtureRequest) -> Tokenizer:
 @example("<|endoftext|>", "o200k_base")
 def test_pieces_join_to_the_text_and_count_its_tokens(text: str, name: str) -> None:
     """CHAT-3.5: Pieces join to the text, none is empty, and together they have as many tokens as are counted."""
-    words = tokenizer(name)
-    passage = words.passage(text)
+    words = load_tokenizer(name)
+    passage = words.tokenize(text)
 
     assert passage.text == text
     assert all(passage.pieces)
@@ -51,7 +51,7 @@ def test_pieces_join_to_the_text_and_count_its_tokens(text: str, name: str) -> N
 @given(st.text(st.characters(max_codepoint=0x7E, min_codepoint=0x20), max_size=80), st.sampled_from(NAMES))
 def test_ascii_pieces_are_single_tokens(text: str, name: str) -> None:
     """CHAT-3.5: In plain text every piece is one token of the real tokenizer."""
-    passage = tokenizer(name).passage(text)
+    passage = load_tokenizer(name).tokenize(text)
     encoding = original(name)
 
     assert list(passage.pieces) == [encoding.decode([token]) for token in encoding.encode_ordinary(text)]
@@ -60,7 +60,7 @@ def test_ascii_pieces_are_single_tokens(text: str, name: str) -> None:
 
 def test_most_pieces_are_one_token(words: Tokenizer) -> None:
     """CHAT-3.5: Tokens are joined only where one alone is not whole UTF-8."""
-    passage = words.passage("The quick brown fox says 日本語 and 🦜 to the lazy dog, naïvely.")
+    passage = words.tokenize("The quick brown fox says 日本語 and 🦜 to the lazy dog, naïvely.")
 
     lengths = [
         end - start
@@ -85,27 +85,27 @@ def test_long_runs_are_counted(words: Tokenizer, text: str) -> None:
 def test_a_text_longer_than_a_slice_is_cut_as_it_is_counted(words: Tokenizer) -> None:
     """CHAT-2.6: Where long texts are encoded in slices, pieces and count still agree."""
     text = "So long 🦜, and thanks for all the fish. " * 1200
-    passage = words.passage(text)
+    passage = words.tokenize(text)
 
     assert passage.text == text
     assert passage.tokens == words.count(text)
 
 
-def test_counts_are_remembered_within_bounds(words: Tokenizer) -> None:
-    """ARCH-4.3: Only short texts are remembered, and only so many of them."""
+def test_the_cache_of_counts_is_bounded(words: Tokenizer) -> None:
+    """ARCH-4.3: Only short texts are cached, and a bounded number of them."""
     words.count("short")
-    kept = words._remembered.cache_info()
+    kept = words._cached_count.cache_info()
     words.count("x" * 2_001)
 
     assert kept.maxsize == 8192
-    assert words._remembered.cache_info().currsize == kept.currsize
+    assert words._cached_count.cache_info().currsize == kept.currsize
 
 
 @settings(max_examples=30)
 @given(st.integers(20_001, 300_000))
 def test_a_slice_boundary_costs_a_few_tokens_at_most(length: int) -> None:
     """CHAT-2.6: A text counted in slices is off by the word that a boundary cuts, and no more."""
-    words = tokenizer("o200k_base")
+    words = load_tokenizer("o200k_base")
     text = ("antidisestablishmentarianism " * (length // 29 + 1))[:length]
     whole = len(words._encoding.encode_ordinary(text))
 
@@ -120,8 +120,8 @@ def refuse(*_, **__):
     raise AssertionError("a socket was opened")
 socket.socket = socket.create_connection = socket.getaddrinfo = refuse
 os.environ["HOME"] = os.environ["TMPDIR"] = "/nonexistent"
-from llmsim.planning.tokens import tokenizer
-print(tokenizer("cl100k_base").count("Hello world"), tokenizer("o200k_base").count("Hello world"))
+from llmsim.planning.tokens import load_tokenizer
+print(load_tokenizer("cl100k_base").count("Hello world"), load_tokenizer("o200k_base").count("Hello world"))
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
@@ -137,7 +137,7 @@ def test_a_missing_vocabulary_is_an_error_and_no_download() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_vocabularies_are_those_of_tiktoken(name: str) -> None:
     """MAINT-2.3: Pattern, special tokens and every rank are what the installed tiktoken itself makes of the file."""
-    ours, theirs = tokenizer(name)._encoding, original(name)
+    ours, theirs = load_tokenizer(name)._encoding, original(name)
 
     assert ours._pat_str == theirs._pat_str
     assert ours._special_tokens == theirs._special_tokens

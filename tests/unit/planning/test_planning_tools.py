@@ -15,7 +15,7 @@ from llmsim.domain import (
     ToolMode,
     ToolResult,
 )
-from llmsim.planning.tools import Calls, conduct
+from llmsim.planning.tools import ToolPicker, conversation_state
 
 WEATHER = Tool("get_weather", description="Get the current weather in a given location")
 FLIGHTS = Tool("searchFlights", description="Search for flights between two airports")
@@ -44,8 +44,8 @@ def picked(
     **settings: object,
 ) -> list[str]:
     prompt = Prompt(model="m", messages=messages, tools=tools, tool_choice=choice or ToolChoice())
-    pick = Calls(ToolSettings(**settings)).pick  # type: ignore[arg-type]
-    return [tool.name for tool in pick(prompt, conduct(prompt), random.Random(seed))]
+    pick = ToolPicker(ToolSettings(**settings)).pick  # type: ignore[arg-type]
+    return [tool.name for tool in pick(prompt, conversation_state(prompt), random.Random(seed))]
 
 
 @pytest.mark.parametrize(

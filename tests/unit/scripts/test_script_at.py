@@ -39,18 +39,18 @@ def test_a_script_plays_as_if_it_were_written_out(
     """SCRIPT-2.1, SCRIPT-2.2, SCRIPT-2.3: The turn at any cursor is that of a script played request by request."""
     made = script(repeats, on_exhausted)
 
-    scene = made.at(cursor)
+    step = made.at(cursor)
 
     expected = unrolled(repeats, on_exhausted, cursor)
-    assert (scene and (scene.number, scene.take)) == expected
-    assert scene is None or scene.turn is made.turns[scene.number]
+    assert (step and (step.number, step.repetition)) == expected
+    assert step is None or step.turn is made.turns[step.number]
 
 
 def test_turns_play_in_order() -> None:
     """SCRIPT-2.1: A turn answers one request, or as many in a row as it says."""
     made = script([1, 2, 1])
 
-    assert [scene.number for scene in map(made.at, range(4)) if scene] == [0, 1, 1, 2]
+    assert [step.number for step in map(made.at, range(4)) if step] == [0, 1, 1, 2]
     assert made.length == 4
 
 
@@ -73,9 +73,9 @@ def test_a_script_begins_anew() -> None:
     """SCRIPT-2.3: With `loop`, the first turn follows the last, and takes go on being counted."""
     made = script([1, 2], OnExhausted.LOOP)
 
-    scenes = [made.at(cursor) for cursor in range(6)]
+    steps = [made.at(cursor) for cursor in range(6)]
 
-    assert [(scene.number, scene.take) for scene in scenes if scene] == [
+    assert [(step.number, step.repetition) for step in steps if step] == [
         (0, 0), (1, 0), (1, 1), (0, 1), (1, 2), (1, 3),
     ]  # fmt: skip
 

@@ -37,8 +37,10 @@ def result(call: str, **text: Any) -> tuple[ResultExpectation, ...]:
         Expectation(),
         Expectation(model="gpt-5-mini"),
         Expectation(model="gpt-*"),
-        Expectation(said=TextExpectation(contains=("List", "/tmp"), matches=r"files\nin")),
-        Expectation(said=TextExpectation(contains=("agent", "Sure", "ls", "a.txt")), anywhere=True),
+        Expectation(last_user_message=TextExpectation(contains=("List", "/tmp"), matches=r"files\nin")),
+        Expectation(
+            last_user_message=TextExpectation(contains=("agent", "Sure", "ls", "a.txt")), anywhere=True
+        ),
         Expectation(system_contains=("agent",)),
         Expectation(tool_results=result("call_1", equals="a.txt")),
         Expectation(tool_results=result("bash", contains=("b",), matches="^b")),
@@ -60,11 +62,11 @@ def test_what_is_so_is_not_complained_of(expect: Expectation) -> None:
         (Expectation(model="gpt-4*"), 'expected model "gpt-4*", got "gpt-5-mini"'),
         (Expectation(model="GPT-5-mini"), 'expected model "GPT-5-mini", got "gpt-5-mini"'),
         (
-            Expectation(said=TextExpectation(contains=("Paris",))),
+            Expectation(last_user_message=TextExpectation(contains=("Paris",))),
             'expected the last user message to contain "Paris", got "List the files\\nin /tmp"',
         ),
         (
-            Expectation(said=TextExpectation(matches="^in")),
+            Expectation(last_user_message=TextExpectation(matches="^in")),
             'expected the last user message to match "^in", got "List the files\\nin /tmp"',
         ),
         (
@@ -105,7 +107,7 @@ def test_what_is_not_there_is_told() -> None:
 
     told = unmet(
         Expectation(
-            said=TextExpectation(contains=("x",)),
+            last_user_message=TextExpectation(contains=("x",)),
             system_contains=("y",),
             tools_offered=("t",),
             tool_results=result("t"),
@@ -127,7 +129,7 @@ def test_sentences_are_short() -> None:
     prompt = Prompt(model="m" * 5000, messages=(Message("user", ("u" * 5000,)),), tools=tools)
     expect = Expectation(
         model="x",
-        said=TextExpectation(contains=("e" * 5000,)),
+        last_user_message=TextExpectation(contains=("e" * 5000,)),
         tools_offered=tuple(str(n) for n in range(500)),
     )
 
@@ -140,7 +142,7 @@ def test_sentences_are_short() -> None:
 def test_a_pattern_that_runs_away_is_given_up() -> None:
     """SCRIPT-4.3: What would take for ever is told, and nobody waits for it."""
     prompt = Prompt(model="m", messages=(Message("user", ("a" * 5000 + "!",)),))
-    expect = Expectation(said=TextExpectation(matches=r"^(a|a)*b$|^(a+)+$"))
+    expect = Expectation(last_user_message=TextExpectation(matches=r"^(a|a)*b$|^(a+)+$"))
 
     (sentence,) = unmet(expect, prompt)
 

@@ -12,11 +12,11 @@ from llmsim.errors import ScriptError
 from llmsim.scripts import (
     FORMS,
     Expectation,
-    Failure,
     OnExhausted,
     ResultExpectation,
     Script,
     ScriptCall,
+    ScriptFailure,
     ScriptFormat,
     ScriptLatency,
     ScriptStreamFault,
@@ -90,10 +90,10 @@ class TestWhatIsTaken:
                 ScriptTurn(
                     kind=TurnKind.MIXED, text="Running ls", calls=(ScriptCall("bash", "[1,null]", "call_42"),)
                 ),
-                ScriptTurn(kind=TurnKind.ERROR, failure=Failure(FaultKind.RATE_LIMIT)),
-                ScriptTurn(kind=TurnKind.ERROR, failure=Failure(FaultKind.TIMEOUT)),
-                ScriptTurn(kind=TurnKind.ERROR, failure=Failure(FaultKind.INVALID_REQUEST, "bad args")),
-                ScriptTurn(kind=TurnKind.ERROR, failure=Failure(None, "boom", 502)),
+                ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(FaultKind.RATE_LIMIT)),
+                ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(FaultKind.TIMEOUT)),
+                ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(FaultKind.INVALID_REQUEST, "bad args")),
+                ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(None, "boom", 502)),
             ),
         )
 
@@ -210,7 +210,7 @@ turns:
 
         assert made.expect == Expectation(
             model="gpt-*",
-            said=TextExpectation(contains=("Paris",), matches="(?i)weather"),
+            last_user_message=TextExpectation(contains=("Paris",), matches="(?i)weather"),
             anywhere=True,
             tool_results=(
                 ResultExpectation("bash", TextExpectation(contains=("a", "b"))),

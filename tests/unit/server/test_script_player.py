@@ -87,7 +87,7 @@ def test_what_is_deleted_is_let_go_of(stage: ScriptPlayer, library: ScriptRegist
         library.put("x", "json", PLAIN, script(PLAIN))
         part = stage.play(Prompt(model="m", messages=()), cue())
         assert part is not None
-        assert (part.claim.cursor, part.scene.take) == (0, 0), take
+        assert (part.claim.cursor, part.scene.repetition) == (0, 0), take
         library.delete("x")
         assert stage._book("x") is None
     assert stage._books == {}
