@@ -1,4 +1,4 @@
-"""Scripts of turns, tool calls and errors: what they are, how they are read, what they expect."""
+"""Scripts of turns, tool calls and errors: their values, their parser and their expectations; start with `script`."""
 
 from llmsim.scripts.expectations import unmet
 from llmsim.scripts.reading import read

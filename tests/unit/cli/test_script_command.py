@@ -95,7 +95,7 @@ class TestValidate:
     def test_an_unknown_suffix_is_refused(self, written: Any) -> None:
         """SCRIPT-6.3: Only suffixes of the three forms are taken."""
         assert (
-            "unknown form .txt. One of: .json, .toml, .yaml, .yml"
+            "unknown format .txt. One of: .json, .toml, .yaml, .yml"
             in run("validate", written("a.txt", "{}")).output
         )
 

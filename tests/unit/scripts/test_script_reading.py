@@ -67,7 +67,7 @@ def problems_of(*turns: Any, **keys: Any) -> list[str]:
     return [words.removeprefix("s.json:1: ") for words in told]
 
 
-def told_or_read(data: bytes, form: ScriptFormat) -> Script | tuple[str, ...]:
+def read_or_problems(data: bytes, form: ScriptFormat) -> Script | tuple[str, ...]:
     try:
         return read(data, form, "any")
     except ScriptError as error:
@@ -288,11 +288,11 @@ class TestMistakes:
             ("[1]", "json", 's.json:1: wanted a table with "turns", found a list of 1'),
             ("", "yaml", 's.yaml: wanted a table with "turns", found null'),
             ("turns: [", "yaml", "s.yaml:1: not YAML: while parsing a flow node, expected the node content, but found '<stream end>'"),
-            ("turns: !!python/none x", "yaml", "s.yaml:1: turns: tag python/none is not taken"),
+            ("turns: !!python/none x", "yaml", "s.yaml:1: turns: tag python/none is not supported"),
             ("a: 1\na: 2\nturns: []", "yaml", "s.yaml:2: a: given twice"),
             ("turns = [", "toml", "s.toml: not TOML: Invalid value (at end of document)"),
             ("x = 1\nturns == 2", "toml", "s.toml:2: not TOML: Invalid value"),
-            ("on = 2024-01-01\nturns = []", "toml", "s.toml: on: wanted what JSON can say, found 2024-01-01; put it in quotes"),
+            ("on = 2024-01-01\nturns = []", "toml", "s.toml: on: wanted a JSON value, found 2024-01-01; put it in quotes"),
             ('{"turns": [],\n"turns": []}', "json", "s.json:2: turns: given twice"),
             ('{"turns":\n [{"x": NaN}]}', "json", "s.json:2: turns[0].x: wanted a finite number, found nan"),
             ('{"name": "\\ud800"}', "json", "s.json:1: name: half a character: a surrogate without its other half"),
@@ -331,7 +331,7 @@ class TestMistakes:
             ({"latency": 5}, "turns[0].latency: wanted the name of a profile, or a table with ttft_ms and itl_ms, found 5"),
             ({"stream_fault": {"kind": "stall", "after_tokens": 1}}, 'turns[0].stream_fault: "for_ms" is missing'),
             ({"stream_fault": {"kind": "disconnect", "after_tokens": 1, "message": "x"}}, 'turns[0].stream_fault.message: belongs to a stream_fault of kind "error"'),
-            ({"expect": {"matches": "("}}, "turns[0].expect.matches: no regular expression: missing )"),
+            ({"expect": {"matches": "("}}, "turns[0].expect.matches: not a regular expression: missing )"),
             ({"expect": {"contain": "x"}}, 'turns[0].expect.contain: unknown key; did you mean "contains"?'),
             ({"expect": {"message_count": {"min": 3, "max": 2}}}, "turns[0].expect.message_count.min: is more than max, 2; found 3"),
             ({"expect": {"message_count": {}}}, "turns[0].expect.message_count: wanted min, max, or both, found neither"),
@@ -353,7 +353,7 @@ class TestMistakes:
 
         assert found == [
             "turns[0].retry_after_ms: wanted a number from 0 to 60,000, found 90000",
-            "turns[0].text: belongs to a turn that answers, not to an error",
+            "turns[0].text: belongs to a turn with a response, not to an error",
         ]
 
     def test_a_turn_without_its_type_is_understood(self) -> None:
@@ -444,7 +444,7 @@ SOUND = json.loads(ORIGINAL)
 @example(b"1" * 10_000, "json")
 def test_any_bytes_are_a_script_or_a_script_error(data: bytes, form: ScriptFormat) -> None:
     """SCRIPT-3.4: No bytes make reading fail in another way."""
-    assert told_or_read(data, form)
+    assert read_or_problems(data, form)
 
 
 JSON = st.recursive(
@@ -467,7 +467,7 @@ ALMOST = st.recursive(
 @given(st.lists(st.dictionaries(KEYS, ALMOST) | ALMOST, max_size=3), st.sampled_from(["json", "yaml"]))
 def test_almost_scripts_are_a_script_or_a_script_error(turns: list[Any], form: ScriptFormat) -> None:
     """SCRIPT-3.4: Right keys with wrong values are told, whatever they are."""
-    found = told_or_read(json.dumps({"turns": turns}).encode(), form)
+    found = read_or_problems(json.dumps({"turns": turns}).encode(), form)
 
     assert found if isinstance(found, tuple) else len(found.turns) == len(turns)
 
