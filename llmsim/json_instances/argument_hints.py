@@ -1,8 +1,8 @@
-"""Values that the name of a member asks for: from the user's message, or believable ones.
+"""Values of the user's message that fit the name of a member.
 
 Decisions:
-* A value of the message is given once; a second member that asks for the same kind gets the next one, so `a` and `b`
-  of "add 2 and 3" are 2 and 3. What the message is as a whole may be given as often as it is asked for.
+* A value of the message is used once; a second member of the same kind gets the next one, so `a` and `b`
+  of "add 2 and 3" are 2 and 3. The message as a whole may be used any number of times.
 """
 
 import datetime
@@ -28,19 +28,19 @@ _FOR_FORMATS = {
 
 
 class ArgumentHints:
-    """What one message offers to one value, each thing once."""
+    """The values of one message for one instance, each used once."""
 
-    def __init__(self, said: MessageFacts) -> None:
-        self.facts = said
+    def __init__(self, facts: MessageFacts) -> None:
+        self.facts = facts
         self.used: set[tuple[str, int]] = set()
 
     def texts(self, kind: str, form: str, name: str = "") -> Iterator[str]:
-        """Give the texts that a member about `kind` may be, the best first. Whoever takes one goes no further.
+        """Yield the texts that fit a member about `kind`, the best first. The last one yielded counts as used.
 
         Args:
-            kind: As `kind_of` tells it.
-            form: The format its schema names; empty for none.
-            name: What it is called.
+            kind: As returned by `kind_of`.
+            form: The format of its schema; empty for none.
+            name: Its name.
         """
         if not self.facts.text:
             return
@@ -62,12 +62,12 @@ class ArgumentHints:
             yield from source(self)
 
     def numbers(self) -> Iterator[float]:
-        """Give the numbers of the message."""
+        """Yield the numbers of the message."""
         if self.facts.text:
             yield from self._unused("numbers", self.facts.numbers)
 
     def count(self, kind: str, *, is_number: bool) -> int:
-        """Tell how many values the message has left for items about `kind`."""
+        """Return how many values the message has left for items about `kind`."""
         if not self.facts.text:
             return 0
         if is_number:
@@ -85,14 +85,14 @@ class ArgumentHints:
             if (kind, place) not in self.used:
                 self.used.add((kind, place))
                 yield value
-                # Asked for more: this one did not do.
+                # The caller continues, so this value did not fit.
                 self.used.discard((kind, place))
 
     def _field(self, kind: str) -> Iterator[str]:
         return self._unused(kind, getattr(self.facts, kind))
 
     def _listed(self, kind: str) -> Iterator[str]:
-        """Give listed words, those that stand the way it asks for first, and none that stand the other way; or their codes."""
+        """Yield listed words or their codes, those with the matching preposition first, and none with the opposite one."""
         way, _, base = kind.removeprefix("coded ").rpartition(" ")
         other = BEHIND["to" if way == "from" else "from"] if way else ()
         found = self.facts.listed(base)
@@ -110,7 +110,7 @@ class ArgumentHints:
             self.used.discard((base, place))
 
     def _names(self, rank: Callable[[Name], int | None]) -> Iterator[str]:
-        """Give names of the message, those of the lowest rank first, and none without a rank."""
+        """Yield names of the message, those of the lowest rank first, and none without a rank."""
         ranks = [(place, rank(name)) for place, name in enumerate(self.facts.names)]
         for _, place in sorted((found, place) for place, found in ranks if found is not None):
             if ("names", place) not in self.used:
@@ -119,7 +119,7 @@ class ArgumentHints:
                 self.used.discard(("names", place))
 
     def _near(self, *words: str) -> Iterator[str]:
-        """Give names, those behind `words` first, and those that only open a sentence last."""
+        """Yield names, those behind `words` first, and those that only open a sentence last."""
         yield from self._names(
             lambda name: int(name.before not in words) if name.is_firm and not self._is_title(name) else None
         )
@@ -128,21 +128,21 @@ class ArgumentHints:
         yield from self._names(lambda name: None if self._is_title(name) else 0)
 
     def _is_title(self, name: Name) -> bool:
-        """Tell whether a name is that of a thing: in quotes, or given to it."""
+        """Return whether a name is that of a thing: in quotes, or given to it."""
         return name.text in self.facts.called or any(
             name.text in quote and name.text != quote for quote in self.facts.quotes
         )
 
     def _labelled(self, kind: str, name: str) -> Iterator[str]:
-        """Give the word behind the name of a member; that of an id has a figure."""
+        """Yield the word behind the name of a member; that of an id has a figure."""
         words = [word for word in SPLIT.findall(name) if word.lower() not in ("id", "ids", "code", "number")]
         found = phrasing.labelled(self.facts.read, words[-1]) if words else ""
         if found and (kind != "code" or any(letter.isdigit() for letter in found)):
             yield found
 
-    def _extract(self, tell: Callable[[str], str]) -> Iterator[str]:
-        if told := tell(self.facts.read):
-            yield told
+    def _extract(self, extract: Callable[[str], str]) -> Iterator[str]:
+        if found := extract(self.facts.read):
+            yield found
 
     def _people(self) -> Iterator[str]:
         return self._names(
@@ -150,7 +150,7 @@ class ArgumentHints:
         )
 
     def _given(self) -> Iterator[str]:
-        # The name stays there for the member that asks for the rest of it.
+        # The name remains unused for the member with the rest of it.
         names = (
             name.text for place, name in enumerate(self.facts.names) if ("names", place) not in self.used
         )
@@ -173,7 +173,7 @@ class ArgumentHints:
 
 
 def _later(moment: str, **by: int) -> str:
-    """Give a moment that is later `by` so much, as far as the calendar goes."""
+    """Return a later moment, or the same at the end of the calendar."""
     try:
         later = datetime.datetime.fromisoformat(moment) + datetime.timedelta(**by)
     except OverflowError:
@@ -182,7 +182,7 @@ def _later(moment: str, **by: int) -> str:
 
 
 _LABELLED = frozenset(["", "branch", "table", "database", "status", "code"])
-"""Kinds of which the word behind their name may tell."""
+"""Kinds whose value may follow their name in the message."""
 
 _BEFORE_PLACES = ("in", "at", "near", "from", "to", "for", "around", "visit", "visiting")
 

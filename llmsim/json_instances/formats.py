@@ -1,4 +1,4 @@
-"""Texts of the formats that schemas name."""
+"""Texts of the formats of JSON Schema."""
 
 import base64
 from collections.abc import Callable
@@ -8,7 +8,7 @@ _WORDS = ("alpha", "bridge", "cedar", "delta", "ember", "forest", "garden", "har
 
 
 def text(name: str, rng: Random) -> str | None:
-    """Make a text of the format `name`; None for a format that is not known."""
+    """Generate a text of the format `name`; None for an unknown format."""
     make = _FORMATS.get(name)
     return make(rng) if make else None
 
@@ -18,12 +18,12 @@ def _word(rng: Random) -> str:
 
 
 def date(rng: Random) -> str:
-    """Give a day of a year that every calendar knows."""
+    """Generate a day that exists in every month."""
     return f"202{rng.randint(4, 6)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
 
 
 def time(rng: Random) -> str:
-    """Give a full hour or half of one, as a person says it."""
+    """Generate a time on the hour or half hour."""
     return f"{rng.randint(8, 20):02}:{rng.choice(('00', '30'))}"
 
 

@@ -1,4 +1,4 @@
-"""Which members an object is given."""
+"""Members of generated objects."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ from llmsim.json_instances.shape import Shape
 from llmsim.json_instances.shapes import Shapes
 
 MOST_MEMBERS = 200
-"""So many members are invented at most; those that a schema names may be more."""
+"""Most members with invented names; those that a schema names may be more."""
 
 _MOST_REQUIRED = 5000
 _TRIES = 12
@@ -19,7 +19,7 @@ class Members:
 
     Args:
         shapes: The shapes of the schema.
-        rng: Decides about what need not be given.
+        rng: Draws optional members.
     """
 
     def __init__(self, shapes: Shapes, rng: Random) -> None:
@@ -27,7 +27,7 @@ class Members:
         self._rng = rng
 
     def given(self, shape: Shape, *, is_ending: bool) -> dict[str, None]:
-        """Choose the members that are given."""
+        """Choose the members of an object."""
         given = dict.fromkeys(list(shape.required)[:_MOST_REQUIRED])
         self._add_needed(shape, given)
         optional = [name for name in shape.names if name not in given and self._may_be_given(shape, name)]
@@ -52,7 +52,7 @@ class Members:
         return given
 
     def _add(self, shape: Shape, given: dict[str, None], name: str) -> None:
-        """Give a member with all that it needs, or none of them."""
+        """Add a member with all that it needs, or none of them."""
         wider = given | {name: None}
         self._add_needed(shape, wider)
         if len(wider) <= shape.most_members and not any(other in shape.barred for other in wider):
@@ -73,10 +73,10 @@ class Members:
             or self._shapes.of(shape.member(name)).is_impossible
         ):
             return False
-        return not shape.name_parts or self._shapes.fits(name, shape.name_parts)
+        return not shape.name_parts or self._shapes.is_valid(name, shape.name_parts)
 
     def _invented(self, shape: Shape) -> str:
-        """Make a name for a member that the schema does not name."""
+        """Generate a name for a member that the schema does not name."""
         if shape.name_patterns or shape.name_parts:
             asked = Shape((), frozenset())
             named = self._shapes.of(shape.name_parts)

@@ -1,9 +1,9 @@
-"""Texts and numbers that a schema asks for.
+"""Generated texts and numbers.
 
 Decisions:
-* A value comes from the message, from the schema's own examples, or from what is believable for its name, whichever is
-  the first to fit; what fits no bounds is made to their measure.
-* A text has at most 10 000 characters, whatever the schema asks for.
+* A value comes from the message, from the schema's own examples, or from the plausible values for its name, whichever
+  conforms first; if none does, it is generated from the bounds.
+* A text has at most 10 000 characters, whatever the schema requires.
 """
 
 import math
@@ -47,20 +47,20 @@ _RANGES: dict[str, tuple[float, float]] = {
     "temperature": (5, 30),
     "year": (2020, 2026),
 }
-"""Where numbers of these names lie."""
+"""Ranges of numbers by name."""
 
 
-def text(shape: Shape, name: str, clues: ArgumentHints | None, rng: Random) -> str:
-    """Make a text.
+def text(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random) -> str:
+    """Generate a text.
 
     Args:
-        shape: What is asked of it.
-        name: What it is called where it stands.
-        clues: What the message offers; None if nothing but the schema is to be asked.
-        rng: Decides about the rest.
+        shape: Its requirements.
+        name: Name of the member.
+        hints: Values of the message; None to use the schema alone.
+        rng: Draws the rest.
     """
     kind = kinds.kind_of(name[:_DESCRIBED], shape.description[:_DESCRIBED])
-    for candidate in _candidates(shape, kind, name[:_DESCRIBED], clues, rng):
+    for candidate in _candidates(shape, kind, name[:_DESCRIBED], hints, rng):
         if _fits(shape, candidate):
             return candidate
     for pattern in shape.patterns:
@@ -70,16 +70,16 @@ def text(shape: Shape, name: str, clues: ArgumentHints | None, rng: Random) -> s
         if made is not None:
             return made
     if shape.patterns:
-        # What matches one of them is nearer than what matches none.
+        # A match of one pattern is nearer than none.
         return patterns.text(shape.patterns[0], rng, lambda _: True) or ""
     return _sized(shape, rng)
 
 
 def _candidates(
-    shape: Shape, kind: str, name: str, clues: ArgumentHints | None, rng: Random
+    shape: Shape, kind: str, name: str, hints: ArgumentHints | None, rng: Random
 ) -> Iterator[str]:
-    if clues is not None:
-        yield from clues.texts(kind, shape.format, name)
+    if hints is not None:
+        yield from hints.texts(kind, shape.format, name)
         suggested = [one for one in shape.suggestions if isinstance(one, str) and one]
         if suggested:
             yield rng.choice(suggested)
@@ -88,28 +88,28 @@ def _candidates(
     if shape.format and (made := formats.text(shape.format, rng)) is not None:
         yield made
         if shape.patterns and shape.format == "email":
-            # Zod sends a pattern beside the format, one that only short texts can be tried with.
+            # Zod sends a pattern beside the format, which only short texts can be matched with in time.
             yield from ("ann@example.com", "bob@example.com")
-    elif shape.patterns and clues is not None and kinds.is_known(kind):
-        yield kinds.believable(kind, rng)
+    elif shape.patterns and hints is not None and kinds.is_known(kind):
+        yield kinds.plausible(kind, rng)
     elif not shape.patterns:
-        if clues is not None:
-            yield kinds.believable(kind, rng)
+        if hints is not None:
+            yield kinds.plausible(kind, rng)
         yield kinds.phrase(rng, 2, 4)
         yield kinds.phrase(rng, 1, 1)
 
 
 def _fits(shape: Shape, made: str, *, is_made: bool = False) -> bool:
-    """Tell whether a text fits; `is_made` if it was made by a pattern, and so is likely to match."""
+    """Return whether a text conforms; `is_made` if it was generated from a pattern, and so is likely to match."""
     if not shape.shortest <= len(made) <= shape.longest:
         return False
-    if not is_made and any(len(made) > regexes.reach(pattern) for pattern in shape.patterns):
+    if not is_made and any(len(made) > regexes.longest_text(pattern) for pattern in shape.patterns):
         return False
     return all(regexes.matches(pattern, made) for pattern in shape.patterns)
 
 
 def _sized(shape: Shape, rng: Random) -> str:
-    """Make words of a length between the bounds."""
+    """Generate words of a length between the bounds."""
     words = ""
     while len(words) < min(shape.shortest, _MOST_CHARACTERS) or not words:
         words += (" " if words else "") + rng.choice(COMMON_WORDS)
@@ -117,18 +117,18 @@ def _sized(shape: Shape, rng: Random) -> str:
     return words[:-1] + "s" if words.endswith(" ") else words
 
 
-def number(shape: Shape, name: str, clues: ArgumentHints | None, rng: Random, *, is_integer: bool) -> float:
-    """Make a number.
+def number(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random, *, is_integer: bool) -> float:
+    """Generate a number.
 
     Args:
-        shape: What is asked of it.
-        name: What it is called where it stands.
-        clues: What the message offers; None if nothing but the schema is to be asked.
-        rng: Decides about the rest.
-        is_integer: Whether it must be one.
+        shape: Its requirements.
+        name: Name of the member.
+        hints: Values of the message; None to use the schema alone.
+        rng: Draws the rest.
+        is_integer: Whether it must be an integer.
     """
-    if clues is not None:
-        for candidate in clues.numbers():
+    if hints is not None:
+        for candidate in hints.numbers():
             if _is_within(shape, candidate) and (not is_integer or candidate == int(candidate)):
                 return int(candidate) if is_integer else candidate
         suggested = [
@@ -147,7 +147,7 @@ def number(shape: Shape, name: str, clues: ArgumentHints | None, rng: Random, *,
 
 
 def _range(shape: Shape, name: str) -> tuple[float, float]:
-    """Give bounds that lie near each other, inside those of the schema."""
+    """Return a narrow range inside the bounds of the schema."""
     low, high = (bound[0] if bound else None for bound in (shape.least, shape.most))
     words = name.lower().replace("-", "_").split("_")
     usual = next((_RANGES[word] for word in words if word in _RANGES), (1, _NEAR))
@@ -168,7 +168,7 @@ def _range(shape: Shape, name: str) -> tuple[float, float]:
 
 
 def counted(shape: Shape, count: int) -> list[float]:
-    """Give so many numbers one after the other, from the bound that there is; what bars them aside."""
+    """Return `count` consecutive numbers from a bound of the schema, not validated."""
     step = _step(shape) if all(of == int(of) for of in shape.multiples) else shape.multiples[0]
     falls = shape.least is None and shape.most is not None
     bound = shape.most if falls else shape.least
@@ -189,7 +189,7 @@ def _integer(shape: Shape, low: float, high: float, rng: Random) -> int:
     step = _step(shape)
     first, last = -(-math.ceil(low) // step), math.floor(high) // step
     if first > last:
-        # No multiple lies as near as that; the nearest outside may be allowed.
+        # No multiple is inside the range; the nearest outside may be allowed.
         return _first_fitting(shape, [first * step, last * step])
     for _ in range(_TRIES):
         made = rng.randint(first, last) * step
@@ -224,7 +224,7 @@ def _float(shape: Shape, low: float, high: float, rng: Random) -> float:
 
 
 def _short(value: float) -> float:
-    """Give `value` without the dust of a multiplication."""
+    """Return `value` without the rounding error of a multiplication."""
     rounded = round(value, 10)
     return int(rounded) if rounded == int(rounded) else rounded
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from schemas import DEFINITIONS, REAL, SCHEMAS, encoded
 
 from llmsim.errors import SchemaError
-from llmsim.json_schema.document import MOST_LEVELS, MOST_REMEMBERED_BYTES, read
-from llmsim.json_schema.keywords import ONE_SCHEMA, SCHEMA_LISTS, SCHEMA_NAMES, complaint
+from llmsim.json_schema.document import MOST_CACHED_BYTES, MOST_LEVELS, read
+from llmsim.json_schema.keywords import ONE_SCHEMA, SCHEMA_LISTS, SCHEMA_NAMES, keyword_problem
 from llmsim.json_schema.validation import conforms
 
 
@@ -144,9 +144,9 @@ def test_references_are_resolved(reference: str) -> None:
     assert not conforms({"it": "1"}, read(encoded(schema)))
 
 
-def test_schemas_are_remembered_unless_they_are_large() -> None:
+def test_schemas_are_cached_read_unless_they_are_large() -> None:
     """FIT-2.1: The same bytes are read once, but for large ones, which would fill the memory."""
-    small, large = encoded(REAL["zod"]), encoded({"description": "x" * MOST_REMEMBERED_BYTES})
+    small, large = encoded(REAL["zod"]), encoded({"description": "x" * MOST_CACHED_BYTES})
 
     assert read(small) is read(small)
     assert read(large) is not read(large)
@@ -200,7 +200,7 @@ def test_keywords_are_judged_as_the_standard_judges_them(keyword: str, value: An
             word in json.dumps(schema)
             for word in ("$ref", "enum", "pattern", "definitions", "contentSchema", "additionalItems")
         )
-        assert complaint(keyword, value) is None or keyword in (
+        assert keyword_problem(keyword, value) is None or keyword in (
             "enum",
             "pattern",
             "patternProperties",
