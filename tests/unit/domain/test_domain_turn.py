@@ -39,12 +39,12 @@ def test_total_is_prompt_and_completion() -> None:
 
 
 def test_passages_are_told_apart_by_identity() -> None:
-    """CHAT-3.7: Two passages of the same words are two: what was rendered of one is never taken for the other."""
+    """CHAT-3.7: Two equal texts are distinct objects: what was rendered of one is never used for the other."""
     assert passage("a") != passage("a")
     assert len({passage("a"), passage("a")}) == 2
 
 
 def test_values_do_not_change() -> None:
-    """ARCH-1.2: Nobody on the way of a request can change what was planned."""
+    """ARCH-1.2: A planned turn cannot be changed."""
     with pytest.raises(AttributeError):
         turn().model = "other"  # type: ignore[misc]

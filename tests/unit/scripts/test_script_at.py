@@ -33,7 +33,7 @@ def unrolled(repeats: list[int], on_exhausted: OnExhausted, cursor: int) -> tupl
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.sampled_from(OnExhausted), st.integers(0, 120))
-def test_a_script_plays_as_if_it_were_written_out(
+def test_a_script_plays_like_its_expansion(
     repeats: list[int], on_exhausted: OnExhausted, cursor: int
 ) -> None:
     """SCRIPT-2.1, SCRIPT-2.2, SCRIPT-2.3: The turn at any cursor is that of a script played request by request."""
@@ -47,7 +47,7 @@ def test_a_script_plays_as_if_it_were_written_out(
 
 
 def test_turns_play_in_order() -> None:
-    """SCRIPT-2.1: A turn answers one request, or as many in a row as it says."""
+    """SCRIPT-2.1: A turn answers one request, or `repeat` in a row."""
     made = script([1, 2, 1])
 
     assert [step.number for step in map(made.at, range(4)) if step] == [0, 1, 1, 2]
@@ -69,8 +69,8 @@ def test_an_exhausted_script_can_be_an_error() -> None:
     assert [made.at(cursor) is None for cursor in range(4)] == [False, False, True, True]
 
 
-def test_a_script_begins_anew() -> None:
-    """SCRIPT-2.3: With `loop`, the first turn follows the last, and takes go on being counted."""
+def test_a_script_can_loop() -> None:
+    """SCRIPT-2.3: With `loop`, the first turn follows the last, and repetitions are counted on."""
     made = script([1, 2], OnExhausted.LOOP)
 
     steps = [made.at(cursor) for cursor in range(6)]
@@ -80,8 +80,8 @@ def test_a_script_begins_anew() -> None:
     ]  # fmt: skip
 
 
-def test_a_script_can_be_kept() -> None:
-    """SCRIPT-1.1: A script comes back from bytes as it was, whether it has played or not."""
+def test_a_script_can_be_stored() -> None:
+    """SCRIPT-1.1: A decoded script is equal to the encoded one, whether it has played or not."""
     made = script([3, 1])
     made.at(0)
 
