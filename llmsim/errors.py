@@ -5,7 +5,7 @@
   + ScriptError        a script cannot be played                       -> exit code 2
   + CatalogueError     the model catalogue contradicts itself          -> exit code 2
   + StatsError         the stats block is absent or of another layout  -> exit code 1
-  + AskError           a running simulator cannot be asked             -> exit code 1
+  + ControlApiError    the control API is unreachable, or reports an error -> exit code 1
   + StoreError         the file of the shared store cannot be used     -> exit code 1, or HTTP 500
   + SchemaError        a JSON schema is none, or not a strict one      -> a refusal by who was given it
   + RefusedError       the request is not one the provider would take  -> HTTP 4xx
@@ -79,8 +79,8 @@ class StatsError(LlmsimError):
     """The stats block is absent, or was written by another layout version."""
 
 
-class AskError(LlmsimError):
-    """A running simulator cannot be asked, or refuses to say."""
+class ControlApiError(LlmsimError):
+    """The control API of a running simulator is unreachable, or reports an error."""
 
 
 class StoreError(LlmsimError):

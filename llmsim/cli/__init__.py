@@ -1,10 +1,9 @@
-"""The command line: one file a command.
+"""The command line: one module per command.
 
 Decisions:
-* Commands are imported when they are called: `llmsim serve` starts without loading tables and
-  colours, and `llmsim --help` is instant.
-* Errors raised on purpose are one message on stderr and an exit code of their own; everything
-  else is a bug and keeps its traceback.
+* Commands are imported when they are called: `llmsim serve` starts without loading rich, and `llmsim --help` is
+  instant.
+* An `LlmsimError` becomes a message on stderr and an exit code; anything else is a bug and keeps its traceback.
 """
 
 import importlib
@@ -13,21 +12,21 @@ import sys
 import click
 
 from llmsim import __version__
-from llmsim.errors import AskError, LlmsimError, StatsError
+from llmsim.errors import ControlApiError, LlmsimError, StatsError
 
 _COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config", "script", "sessions")
 
 
 class _Failure(click.ClickException):
-    """An error of llmsim's as click shows it."""
+    """An `LlmsimError` as click shows it."""
 
     def __init__(self, error: LlmsimError) -> None:
         super().__init__(str(error))
-        self.exit_code = 1 if isinstance(error, StatsError | AskError) else 2  # type: ignore[misc]  # read from the instance
+        self.exit_code = 1 if isinstance(error, StatsError | ControlApiError) else 2  # type: ignore[misc]  # read from the instance
 
 
 class _Commands(click.Group):
-    """Finds a command in the module of its name."""
+    """Imports a command from the module of its name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -47,9 +46,9 @@ class _Commands(click.Group):
 
 _EXAMPLES = """\b
 Start here:
-  llmsim serve --latency instant    answers on http://localhost:8080
-  llmsim stats --watch              shows what it answers
-  llmsim COMMAND --help             explains a command
+  llmsim serve --latency instant    serve on http://localhost:8080
+  llmsim stats --watch              show what it serves
+  llmsim COMMAND --help             explain a command
 """
 
 

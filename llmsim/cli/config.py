@@ -12,15 +12,15 @@ from rich.text import Text
 
 from llmsim.catalogue import load_catalogue
 from llmsim.cli.options import setting_options
-from llmsim.config import DEFAULT, Knob, Loaded, Settings, knobs, load
-from llmsim.config.reference import example, with_tables
-from llmsim.words import literal
+from llmsim.config import DEFAULT, LoadedSettings, Settings, SettingSpec, load, setting_specs
+from llmsim.config.reference import render_example, update_tables
+from llmsim.text import literal
 
-#: Columns from which on the variables fit beside the settings.
 WIDE = 108
+"""Terminal width from which the variables fit beside the settings."""
 
-_VALUE = 18
-"""Columns of a value in a narrow terminal, so that the variable it is from is named beside it."""
+_VALUE_WIDTH = 18
+"""Width of a value in a narrow terminal, so that its origin fits beside it."""
 
 
 @click.command()
@@ -30,7 +30,7 @@ _VALUE = 18
     "--example",
     "output",
     flag_value="example",
-    help="Print a TOML file that holds every setting with its default, explained.",
+    help="Print a TOML file that holds every setting with its default and description.",
 )
 @click.option(
     "--markdown",
@@ -42,65 +42,65 @@ _VALUE = 18
 def config(path: str | None, flags: dict[str, Any], output: str | None, page: Path | None) -> None:
     """Show the settings in force, and where each came from.
 
-    Takes the options of `llmsim serve` and shows what they would come to: the defaults, then the file, then the
+    Takes the options of `llmsim serve` and shows the resulting settings: the defaults, then the file, then the
     environment, then the options.
     """
     if page is not None:
-        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+        page.write_text(update_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
     elif output == "example":
-        click.echo(example(), nl=False)
+        click.echo(render_example(), nl=False)
     else:
         loaded = load(path, flags=flags, profiles=load_catalogue().profiles)
         if output == "json":
-            click.echo(_as_json(loaded))
+            click.echo(_render_json(loaded))
         else:
             _show(loaded, Console())
 
 
-def _as_json(loaded: Loaded) -> str:
+def _render_json(loaded: LoadedSettings) -> str:
     shown = {"settings": msgspec.to_builtins(loaded.settings), "origins": dict(loaded.origins)}
     return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
-def _show(loaded: Loaded, console: Console) -> None:
+def _show(loaded: LoadedSettings, console: Console) -> None:
     wide = console.width >= WIDE
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("setting", no_wrap=True)
-    table.add_column("value", overflow="fold", max_width=None if wide else _VALUE)
-    table.add_column("from", overflow="fold")
+    table.add_column("value", overflow="fold", max_width=None if wide else _VALUE_WIDTH)
+    table.add_column("origin", overflow="fold")
     if wide:
         table.add_column("variable, flag", style="dim", no_wrap=True)
     for section in Settings.__struct_fields__:
         table.add_row()
         table.add_row(Text(f"[{section}]", "bold"))
-        for knob in knobs():
-            if knob.section == section:
-                table.add_row(*_row(loaded, knob, wide=wide))
+        for spec in setting_specs():
+            if spec.section == section:
+                table.add_row(*_row(loaded, spec, wide=wide))
     console.print(table)
     console.print()
     console.print(_summary(loaded, wide=wide), highlight=False)
 
 
-def _row(loaded: Loaded, knob: Knob, *, wide: bool) -> list[Text]:
-    value = getattr(getattr(loaded.settings, knob.section), knob.key)
-    origin = loaded.origins[knob.name]
+def _row(loaded: LoadedSettings, spec: SettingSpec, *, wide: bool) -> list[Text]:
+    value = getattr(getattr(loaded.settings, spec.section), spec.key)
+    origin = loaded.origins[spec.name]
     style = "" if origin == DEFAULT else "bold green"
     row = [
-        Text(f"  {knob.key}", style),
+        Text(f"  {spec.key}", style),
         Text("unset", "dim")
         if value is None
-        else Text.assemble((literal(value), style), (f" {knob.unit}", "dim")),
-        # Where the variable stands in its own column, it need not be named twice.
-        Text(origin.partition(f" {knob.env}")[0] if wide else origin, style or "dim"),
+        else Text.assemble((literal(value), style), (f" {spec.unit}", "dim")),
+        # The variable has a column of its own in a wide terminal.
+        Text(origin.partition(f" {spec.env}")[0] if wide else origin, style or "dim"),
     ]
-    return [*row, Text("  ".join(knob.ways))] if wide else row
+    return [*row, Text("  ".join(spec.overrides))] if wide else row
 
 
-def _summary(loaded: Loaded, *, wide: bool) -> Text:
+def _summary(loaded: LoadedSettings, *, wide: bool) -> Text:
     total = len(loaded.origins)
     changed = sum(origin != DEFAULT for origin in loaded.origins.values())
     sentences = [
-        f"{changed} of {total} settings are set, the others have their defaults."
+        f"{changed} of {total} settings are set; the others have their defaults."
         if changed
         else f"All {total} settings have their defaults."
     ]

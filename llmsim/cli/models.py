@@ -1,7 +1,7 @@
-"""`llmsim models`: the models the simulator knows, and their facts.
+"""`llmsim models`: the models in the catalogue, and their facts.
 
 Decisions:
-* Owners are headings, not a column: so the table fits 80 columns with every id whole.
+* Owners are headings, not a column, so that the table fits 80 columns without cutting an id.
 """
 
 from itertools import groupby
@@ -14,26 +14,26 @@ from rich.text import Text
 
 from llmsim.catalogue import Catalogue, Model, load_catalogue
 
-#: Columns from which on dates and reasoning effort fit beside the rest.
 WIDE = 108
+"""Terminal width from which dates and reasoning effort fit."""
 
 
 @click.command()
-@click.argument("wanted", metavar="[FILTER]", default="")
+@click.argument("query", metavar="[FILTER]", default="")
 @click.option("--json", "as_json", is_flag=True, help="Print all facts as a JSON array.")
-def models(wanted: str, *, as_json: bool) -> None:
+def models(query: str, *, as_json: bool) -> None:
     """List the models the simulator knows.
 
-    FILTER keeps those with that text in their id, name, owner or latency profile. A name that stands for a model (a
+    FILTER keeps models with that text in their id, name, owner or latency profile. A name that resolves to a model (a
     dated snapshot, an alias, `openai/gpt-5`) shows that model.
     """
     catalogue = load_catalogue()
-    chosen = _matching(catalogue, wanted)
+    chosen = _find_models(catalogue, query)
     if not chosen:
-        facts = catalogue.facts(wanted)
+        facts = catalogue.facts(query)
         raise click.ClickException(
-            f'no model matches "{wanted}". A request for it would still be answered, at the latency of'
-            f" {facts.profile}; `llmsim models` lists the known ones."
+            f'no model matches "{query}". Requests for it are still answered, with the latency profile'
+            f" {facts.profile}; `llmsim models` lists the known models."
         )
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(chosen), indent=2).decode())
@@ -41,14 +41,14 @@ def models(wanted: str, *, as_json: bool) -> None:
         _show(chosen, Console())
 
 
-def _matching(catalogue: Catalogue, wanted: str) -> list[Model]:
-    text = wanted.casefold()
+def _find_models(catalogue: Catalogue, query: str) -> list[Model]:
+    text = query.casefold()
     chosen = [
         model
         for model in catalogue.models.values()
         if any(text in field.casefold() for field in (model.id, model.name, model.owner, model.profile))
     ]
-    named = catalogue.find(wanted)
+    named = catalogue.find(query)
     return chosen or ([named] if named else [])
 
 
@@ -86,13 +86,13 @@ def _show(chosen: list[Model], console: Console) -> None:
         f"{len(chosen)} {'model' if len(chosen) == 1 else 'models'}. V vision, T tools, J JSON, R reasoning;"
     )
     if any(model.dimensions for model in chosen):
-        legend += " out of an embedding: its dimensions;"
-    legend += " $ per million tokens" + ("; effort when a request names none." if wide else ".")
+        legend += " out of an embedding model: its dimensions;"
+    legend += " $ per million tokens" + ("; effort if a request sets none." if wide else ".")
     console.print(legend, style="dim", highlight=False)
 
 
 def _tokens(tokens: int) -> str:
-    """Write a limit as its vendor does: 128K, 1M, 1.05M; powers of two count in 1024."""
+    """Format a limit as its vendor does: 128K, 1M, 1.05M; powers of two count in 1024."""
     if tokens >= 1_000_000:
         return f"{tokens / 1_000_000:.2f}".rstrip("0").rstrip(".") + "M"
     unit = 1024 if tokens % 1024 == 0 and tokens % 1000 else 1000

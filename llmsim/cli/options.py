@@ -1,8 +1,8 @@
-"""The settings as command line options.
+"""Command line options: the settings, and the port of a running simulator.
 
 Decisions:
-* Options take texts and check nothing: `load` reads them, so that a bad value is refused in the
-  same words, with the same hint, wherever it comes from.
+* Options of settings take any text: `load` parses it, so that a bad value is reported with the same words and hint
+  whichever source it comes from.
 """
 
 import functools
@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from llmsim.config import CONFIG_VARIABLE, Knob, knobs
-from llmsim.words import literal
+from llmsim.config import CONFIG_VARIABLE, SettingSpec, setting_specs
+from llmsim.text import literal
 
 Result = TypeVar("Result")
 
@@ -20,20 +20,20 @@ Result = TypeVar("Result")
 def setting_options(command: Callable[..., Result]) -> Callable[..., Result]:
     """Add `--config` and an option for every setting that has a flag.
 
-    The command is called with `path`, the TOML file or None, and `flags`, the settings that were given by their
-    dotted names; both are what `llmsim.config.load` takes. Stands below `@click.command`.
+    The command is called with `path`, the TOML file or None, and `flags`, the given settings by dotted name; both are
+    what `llmsim.config.load` takes. Use it below `@click.command`.
     """
-    flagged = [(knob, knob.flag) for knob in knobs() if knob.flag is not None]
+    flagged = [(spec, spec.flag) for spec in setting_specs() if spec.flag is not None]
 
     @functools.wraps(command)
     def collect(*args: Any, **options: Any) -> Result:
-        given = {knob.name: options.pop(knob.key) for knob, _ in flagged}
+        given = {spec.name: options.pop(spec.key) for spec, _ in flagged}
         flags = {name: text for name, text in given.items() if text is not None}
         return command(*args, flags=flags, **options)
 
-    # click lists options in the order in which they were added last to first.
-    for knob, flag in reversed(flagged):
-        collect = click.option(flag, knob.key, metavar=_metavar(knob), help=_help(knob))(collect)
+    # click lists the option that was added last first.
+    for spec, flag in reversed(flagged):
+        collect = click.option(flag, spec.key, metavar=_metavar(spec), help=_help(spec))(collect)
     return click.option(
         "--config",
         "path",
@@ -42,19 +42,38 @@ def setting_options(command: Callable[..., Result]) -> Callable[..., Result]:
     )(collect)
 
 
-def _metavar(knob: Knob) -> str:
-    match knob.kind:
+def _metavar(spec: SettingSpec) -> str:
+    match spec.kind:
         case "choice":
-            return "|".join(knob.choices)
+            return "|".join(spec.choices)
         case "integer" | "number":
             return "NUMBER"
         case "text" | "boolean" | "list":
             return "TEXT"
 
 
-def _help(knob: Knob) -> str:
-    facts = [
-        f"default: {'unset' if knob.default is None else literal(knob.default)}",
-        f"env: {knob.env}",
-    ]
-    return f"{knob.meaning.replace('`', '')} [{'; '.join(facts)}]"
+def _help(spec: SettingSpec) -> str:
+    default = "unset" if spec.default is None else literal(spec.default)
+    return f"{spec.description.replace('`', '')} [default: {default}; env: {spec.env}]"
+
+
+class PortOption(click.Option):
+    """A port whose variable may be a service link: Kubernetes sets LLMSIM_PORT=tcp://10.0.0.11:8080 itself."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the value of the variable; None if it is unset or a service link."""
+        text = super().resolve_envvar_value(ctx)
+        return None if text is not None and "://" in text else text
+
+
+port_option = click.option(
+    "--port",
+    cls=PortOption,
+    type=click.IntRange(1, 65535),
+    default=8080,
+    show_default=True,
+    envvar="LLMSIM_PORT",
+    show_envvar=True,
+    help="Port of the simulator on this machine.",
+)
+"""`--port` of commands that connect to a simulator on this machine."""

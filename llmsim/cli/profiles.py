@@ -1,4 +1,4 @@
-"""`llmsim profiles`: the latency profiles, and which models have them."""
+"""`llmsim profiles`: the latency profiles, and which models use them."""
 
 import click
 import msgspec
@@ -8,16 +8,16 @@ from rich.text import Text
 
 from llmsim.catalogue import Catalogue, Profile, load_catalogue
 
-#: Columns from which on there is room between the columns.
 WIDE = 108
+"""Terminal width from which columns are further apart."""
 
 
-class _Line(msgspec.Struct, frozen=True):
-    """What is said about a profile.
+class _Row(msgspec.Struct, frozen=True):
+    """A profile as it is listed.
 
     Attributes:
-        tokens_per_second: Of one stream, once it flows; None when tokens take no time.
-        models: Ids of the models that have it.
+        tokens_per_second: Rate of one stream after its first token; None if tokens take no time.
+        models: Ids of the models that use it.
     """
 
     name: str
@@ -32,17 +32,17 @@ class _Line(msgspec.Struct, frozen=True):
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the profiles as a JSON array.")
 def profiles(*, as_json: bool) -> None:
-    """List the latency profiles, and which models have them."""
+    """List the latency profiles, and which models use them."""
     catalogue = load_catalogue()
-    lines = [_line(catalogue, profile) for profile in catalogue.profiles.values()]
+    rows = [_build_row(catalogue, profile) for profile in catalogue.profiles.values()]
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(lines), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
     else:
-        _show(lines, Console())
+        _show(rows, Console())
 
 
-def _line(catalogue: Catalogue, profile: Profile) -> _Line:
-    return _Line(
+def _build_row(catalogue: Catalogue, profile: Profile) -> _Row:
+    return _Row(
         name=profile.name,
         ttft_mean_ms=profile.ttft_mean_ms,
         ttft_stddev_ms=profile.ttft_stddev_ms,
@@ -53,7 +53,7 @@ def _line(catalogue: Catalogue, profile: Profile) -> _Line:
     )
 
 
-def _show(lines: list[_Line], console: Console) -> None:
+def _show(rows: list[_Row], console: Console) -> None:
     padding = 2 if console.width >= WIDE else 1
     table = Table(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="bold")
     table.add_column("profile", no_wrap=True, style="bold cyan")
@@ -61,19 +61,19 @@ def _show(lines: list[_Line], console: Console) -> None:
     table.add_column("token ms", justify="right", no_wrap=True)
     table.add_column("tokens/s", justify="right", no_wrap=True)
     table.add_column("models")
-    for line in lines:
+    for row in rows:
         table.add_row(
-            line.name,
-            _spread(line.ttft_mean_ms, line.ttft_stddev_ms),
-            _spread(line.tbt_mean_ms, line.tbt_stddev_ms),
-            "∞" if line.tokens_per_second is None else f"{line.tokens_per_second:.0f}",
-            ", ".join(line.models) if line.models else Text("by setting only", style="dim"),
+            row.name,
+            _spread(row.ttft_mean_ms, row.ttft_stddev_ms),
+            _spread(row.tbt_mean_ms, row.tbt_stddev_ms),
+            "∞" if row.tokens_per_second is None else f"{row.tokens_per_second:.0f}",
+            ", ".join(row.models) if row.models else Text("by setting only", style="dim"),
         )
     console.print(table)
     console.print()
     console.print(
         "Mean ± standard deviation of the time to first token and between tokens, normally distributed and cut at"
-        " zero. Each model has its own profile unless a setting gives one to all:"
+        " zero. Each model has its own profile unless a setting chooses one for all:"
         " llmsim serve --latency instant.",
         style="dim",
         highlight=False,

@@ -1,8 +1,8 @@
-"""`llmsim serve`: the server, under gunicorn.
+"""`llmsim serve`: runs the server under gunicorn.
 
 Decisions:
-* What was said by flags is handed on in the environment, under each flag's own variable, so that a
-  reload reads the file anew and still obeys the flags.
+* Flags are passed on in the environment, each as its own variable, so that a reload rereads the file and still applies
+  the flags.
 """
 
 import os
@@ -19,11 +19,11 @@ from gunicorn.app.base import BaseApplication
 from llmsim import __version__
 from llmsim.catalogue import load_catalogue
 from llmsim.cli.options import setting_options
-from llmsim.config import CONFIG_VARIABLE, Settings, knobs, load
+from llmsim.config import CONFIG_VARIABLE, Settings, load, setting_specs
 from llmsim.providers.registry import PROVIDERS
 from llmsim.server.master import HOST, worker_count
 from llmsim.server.script_player import SCRIPT_HEADER
-from llmsim.words import printable
+from llmsim.text import printable
 
 
 @click.command()
@@ -32,10 +32,10 @@ def serve(path: str | None, flags: dict[str, Any]) -> None:
     """Serve simulated LLM APIs until Ctrl-C.
 
     Settings come from the defaults, then the file, then the environment, then these options; `llmsim config` shows the
-    outcome. Send the process SIGHUP to read them anew without losing a stream.
+    result. Send the process SIGHUP to reload them without breaking a stream.
     """
     settings = load(path, environ=os.environ, flags=flags, profiles=load_catalogue().profiles).settings
-    variables = {knob.name: knob.env for knob in knobs()}
+    variables = {spec.name: spec.env for spec in setting_specs()}
     os.environ.update({variables[name]: str(value) for name, value in flags.items()})
     if path is not None:
         os.environ[CONFIG_VARIABLE] = str(Path(path).resolve())
@@ -43,21 +43,21 @@ def serve(path: str | None, flags: dict[str, Any]) -> None:
 
 
 def run(settings: Settings, announce: Callable[[Settings], None]) -> None:
-    """Serve until a signal ends it.
+    """Serve until a signal stops the server.
 
     Args:
-        settings: As the environment has them: the host reads them there, now and at each reload.
-        announce: Told the settings once the server listens.
+        settings: The settings that the environment gives; the server reads them there, at the start and at each reload.
+        announce: Called with the settings once the server listens.
     """
     if settings.server.port == 0:
-        variable = next(knob.env for knob in knobs() if knob.name == "server.port")
+        variable = next(spec.env for spec in setting_specs() if spec.name == "server.port")
         os.environ[variable] = str(_free_port(settings.server.host))
     HOST.announce = announce
     _Gunicorn().run()
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no types
-    """gunicorn with the host's settings instead of a command line of its own."""
+    """gunicorn, configured by llmsim instead of by its own command line."""
 
     def load_config(self) -> None:
         for name, value in HOST.configure().items():
@@ -70,14 +70,14 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no
 
 def _free_port(host: str) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.bind((host, 0))
+        port: int = sock.getsockname()[1]
         return port
 
 
 def _banner(settings: Settings) -> None:
-    """Say what is simulated, where, and what to try first."""
+    """Print the endpoints, the main settings and a first request to try."""
     server = settings.server
     host = "localhost" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104 - compared, not bound
     base = f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
@@ -91,15 +91,13 @@ def _banner(settings: Settings) -> None:
         ("stats", f"{base}/llmsim/stats   or: {_program()} stats --watch" + _port_option(server.port)),
         ("workers", f"{workers}"),
         ("latency", latency),
-        ("replies", _replies(settings)),
+        ("responses", _responses(settings)),
     ]
     if settings.scripts.dir:
-        facts.append(("scripts", f"{printable(settings.scripts.dir)}, by the header {SCRIPT_HEADER}"))
+        facts.append(("scripts", f"{printable(settings.scripts.dir)}, chosen by the header {SCRIPT_HEADER}"))
     if rates := _rates(settings):
         facts.append(("faults", rates))
-    click.echo(
-        click.style(f"\nllmsim {__version__}", bold=True) + " simulates LLM APIs; no model is asked.\n"
-    )
+    click.echo(click.style(f"\nllmsim {__version__}", bold=True) + " simulates LLM APIs without a model.\n")
     for name, fact in facts:
         click.echo(f"  {click.style(f'{name:<13}', dim=True)} {fact}")
     click.echo(
@@ -114,19 +112,21 @@ _OVERRIDES = ("ttft_mean_ms", "ttft_stddev_ms", "tbt_mean_ms", "tbt_stddev_ms")
 
 
 def _program() -> str:
-    """Give the command as it can be typed here: with its path where the shell would not find it."""
+    """Return the command as it can be typed here: with its path if the shell would not find it."""
     if shutil.which("llmsim"):
         return "llmsim"
-    called = Path(sys.argv[0])
-    # By `python -m llmsim` it is the file in the package, and no command need be installed.
-    return f"{sys.executable} -m llmsim" if called.name == "__main__.py" else str(called.with_name("llmsim"))
+    program = Path(sys.argv[0])
+    # With `python -m llmsim` it is the file in the package; the command may not be installed.
+    return (
+        f"{sys.executable} -m llmsim" if program.name == "__main__.py" else str(program.with_name("llmsim"))
+    )
 
 
 def _port_option(port: int) -> str:
     return "" if port == 8080 else f" --port {port}"
 
 
-def _replies(settings: Settings) -> str:
+def _responses(settings: Settings) -> str:
     response = settings.response
     if response.script_path:
         return f"the script {printable(response.script_path)}"

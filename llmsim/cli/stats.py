@@ -16,9 +16,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from llmsim.cli.asking import address_of, ask, port_option
+from llmsim.cli.http_client import fetch_bytes, resolve_address
+from llmsim.cli.options import port_option
 from llmsim.cli.stats_view import view
-from llmsim.errors import AskError, StatsError
+from llmsim.errors import ControlApiError, StatsError
 from llmsim.stats import Block, Snapshot, block_name, is_alive, snapshot
 
 PATH = "/llmsim/stats"
@@ -96,8 +97,8 @@ def stats_address(url: str) -> str:
         StatsError: It is no address of HTTP.
     """
     try:
-        return address_of(url, PATH)
-    except AskError as error:
+        return resolve_address(url, PATH)
+    except ControlApiError as error:
         raise StatsError(str(error)) from error
 
 
@@ -111,8 +112,8 @@ def fetch(address: str) -> Snapshot:
         StatsError: It does not answer, or not with stats.
     """
     try:
-        body = ask(address)
-    except AskError as error:
+        body = fetch_bytes(address)
+    except ControlApiError as error:
         raise StatsError(str(error)) from error
     try:
         return msgspec.json.decode(body, type=Snapshot)

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.stats import LATE_MS, TIGHT_MS, Snapshot
-from llmsim.words import printable
+from llmsim.text import printable
 
 _CPU = (75.0, 90.0)
 _WAIT = (10.0, 25.0)

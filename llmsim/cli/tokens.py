@@ -1,4 +1,4 @@
-"""`llmsim tokens`: how a text falls into tokens."""
+"""`llmsim tokens`: splits a text into tokens."""
 
 import json
 import sys
@@ -21,28 +21,34 @@ _STYLES = (
 @click.command()
 @click.argument("text", required=False)
 @click.option(
-    "--model", default="gpt-5", show_default=True, help="Model whose tokenizer is used; any name is taken."
+    "--model", default="gpt-5", show_default=True, help="Model whose tokenizer is used; any name is accepted."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the count and the pieces as JSON.")
 def tokens(text: str | None, model: str, as_json: bool) -> None:
-    """Count the tokens of TEXT (or of standard input) and show where they are cut.
+    """Count the tokens of TEXT (or of standard input) and show where they are split.
 
-    A piece is what one streamed event carries: a token, or several where one alone is not whole UTF-8.
+    A piece is the text of one streamed event: a token, or several if one alone is not valid UTF-8.
     """
-    said = sys.stdin.read() if text is None else text
-    words = load_tokenizer(load_catalogue().facts(model).tokenizer)
-    passage = words.tokenize(said)
+    if text is None:
+        text = sys.stdin.read()
+    encoding = load_tokenizer(load_catalogue().facts(model).tokenizer)
+    tokenized = encoding.tokenize(text)
     if as_json:
-        shown = {"model": model, "tokenizer": words.name, "tokens": passage.tokens, "pieces": passage.pieces}
+        shown = {
+            "model": model,
+            "tokenizer": encoding.name,
+            "tokens": tokenized.tokens,
+            "pieces": tokenized.pieces,
+        }
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
         return
     console = Console(highlight=False)
     if console.is_terminal:
-        pieces = (Text(piece, _STYLES[index % len(_STYLES)]) for index, piece in enumerate(passage.pieces))
+        pieces = (Text(piece, _STYLES[index % len(_STYLES)]) for index, piece in enumerate(tokenized.pieces))
         console.print(Text.assemble(*pieces))
     else:
-        console.print(Text("|".join(passage.pieces)), soft_wrap=True)
+        console.print(Text("|".join(tokenized.pieces)), soft_wrap=True)
     console.print(
-        f"[bold]{passage.tokens}[/bold] tokens, {len(passage.pieces)} pieces, {len(said)} characters"
+        f"[bold]{tokenized.tokens}[/bold] tokens, {len(tokenized.pieces)} pieces, {len(text)} characters"
     )
-    console.print(f"[dim]{words.name}, the tokenizer of {model}[/dim]")
+    console.print(f"[dim]{encoding.name}, the tokenizer of {model}[/dim]")

@@ -1,40 +1,37 @@
-"""Every knob, and where its value came from."""
+"""Every setting, and where its value came from. Start with `settings.py`."""
 
-from llmsim.config.knobs import CONFIG_VARIABLE, Knob, knobs
-from llmsim.config.load import DEFAULT, Loaded, load
-from llmsim.config.serving import (
+from llmsim.config.settings import (
     AdminSettings,
-    ModelSettings,
-    ScriptSettings,
-    ServerSettings,
-    StoreSettings,
-)
-from llmsim.config.settings import GENERATORS, Settings
-from llmsim.config.simulating import (
     AnthropicSettings,
     ErrorSettings,
     LatencySettings,
+    ModelSettings,
     ResponseSettings,
+    ScriptSettings,
+    ServerSettings,
+    Settings,
+    StoreSettings,
     ToolSettings,
 )
+from llmsim.config.sources import DEFAULT, LoadedSettings, load
+from llmsim.config.specs import CONFIG_VARIABLE, SettingSpec, setting_specs
 
 __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT",
-    "GENERATORS",
     "AdminSettings",
     "AnthropicSettings",
     "ErrorSettings",
-    "Knob",
     "LatencySettings",
-    "Loaded",
+    "LoadedSettings",
     "ModelSettings",
     "ResponseSettings",
     "ScriptSettings",
     "ServerSettings",
+    "SettingSpec",
     "Settings",
     "StoreSettings",
     "ToolSettings",
-    "knobs",
     "load",
+    "setting_specs",
 ]

@@ -1,65 +1,62 @@
-"""The settings as documents: an example file, and the tables of the reference.
+"""Renders the settings as documents: an example file, and the tables of the reference.
 
 Decisions:
-* The tables stand in `docs/configuration.md` between two markers, so that the page is read where
-  pages are read; a test compares them with the settings.
+* The tables stand in `docs/configuration.md` between two markers, so that readers find them in the docs;
+  a test compares them with the settings.
 """
 
 import textwrap
 
 import msgspec
 
-from llmsim.config.knobs import CONFIG_VARIABLE, Knob, knobs
 from llmsim.config.settings import Settings
+from llmsim.config.specs import CONFIG_VARIABLE, SettingSpec, setting_specs
 from llmsim.errors import ConfigError
-from llmsim.words import literal
+from llmsim.text import literal
 
 BEGIN = "<!-- settings: rewritten by `llmsim config --markdown FILE` -->"
 END = "<!-- end of settings -->"
 
 
-def example() -> str:
-    """Write a TOML file that holds every setting with its default, explained."""
+def render_example() -> str:
+    """Render a TOML file that holds every setting with its default and description."""
     lines = [
-        "# The settings of llmsim, each with its default; one that is left out keeps it.",
+        "# The settings of llmsim with their defaults; a setting that is left out keeps its default.",
         "# A line that ends in `=` is a setting that is unset by default.",
         f"# Name this file with --config or {CONFIG_VARIABLE}. The variable named above a setting overrides",
-        "# what stands here, and its flag overrides both.",
+        "# this file, and its flag overrides both.",
     ]
-    for section, about in _sections():
-        lines += ["", "", f"# {about}", f"[{section}]"]
-        for knob in _knobs_of(section):
-            facts = (", ".join(filter(None, (knob.unit, knob.range))), *knob.ways)
+    for section, description in _list_sections():
+        lines += ["", "", f"# {description}", f"[{section}]"]
+        for spec in _specs_of(section):
+            facts = (", ".join(filter(None, (spec.unit, spec.range))), *spec.overrides)
             lines += [
                 "",
-                *textwrap.wrap(knob.meaning, 96, initial_indent="# ", subsequent_indent="# "),
+                *textwrap.wrap(spec.description, 96, initial_indent="# ", subsequent_indent="# "),
                 "# " + " · ".join(filter(None, facts)),
-                f"# {knob.key} =" if knob.default is None else f"{knob.key} = {literal(knob.default)}",
+                f"# {spec.key} =" if spec.default is None else f"{spec.key} = {literal(spec.default)}",
             ]
     return "\n".join(lines) + "\n"
 
 
-def tables() -> str:
-    """Write the settings as Markdown: a heading and a table for each section."""
-    head = ("setting", "default", "unit", "range", "meaning", "variable, flag")
+def render_tables() -> str:
+    """Render the settings as Markdown: a heading and a table for each section."""
+    head = ("setting", "default", "unit", "range", "description", "variable, flag")
     lines = []
-    for section, about in _sections():
-        lines += ["", f"### `[{section}]`", "", about, "", _row(*head), _row(*("---" for _ in head))]
-        for knob in _knobs_of(section):
-            default = "unset" if knob.default is None else f"`{literal(knob.default)}`"
-            ways = ", ".join(f"`{way}`" for way in knob.ways)
-            lines.append(_row(f"`{knob.key}`", default, knob.unit, knob.range, knob.meaning, ways))
+    for section, description in _list_sections():
+        lines += ["", f"### `[{section}]`", "", description, "", _row(*head), _row(*("---" for _ in head))]
+        for spec in _specs_of(section):
+            default = "unset" if spec.default is None else f"`{literal(spec.default)}`"
+            overrides = ", ".join(f"`{override}`" for override in spec.overrides)
+            lines.append(_row(f"`{spec.key}`", default, spec.unit, spec.range, spec.description, overrides))
     return "\n".join(lines) + "\n"
 
 
-def with_tables(page: str) -> str:
-    """Put the tables in force into a page.
+def update_tables(page: str) -> str:
+    """Return a page with its tables of settings brought up to date.
 
     Args:
         page: Markdown that holds the two markers.
-
-    Returns:
-        The page, with the tables between the markers.
 
     Raises:
         ConfigError: The page lacks a marker.
@@ -68,19 +65,19 @@ def with_tables(page: str) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ConfigError(f"the page lacks its markers, {BEGIN} and {END}")
-    return f"{before}{begin}\n{tables()}\n{end}{after}"
+    return f"{before}{begin}\n{render_tables()}\n{end}{after}"
 
 
-def _sections() -> list[tuple[str, str]]:
-    """List the tables of the file, with the sentence that describes each."""
+def _list_sections() -> list[tuple[str, str]]:
+    """List the tables of the file, with the first line of their docstrings."""
     return [
         (field.name, (field.type.__doc__ or "").partition("\n")[0])
         for field in msgspec.structs.fields(Settings)
     ]
 
 
-def _knobs_of(section: str) -> list[Knob]:
-    return [knob for knob in knobs() if knob.section == section]
+def _specs_of(section: str) -> list[SettingSpec]:
+    return [spec for spec in setting_specs() if spec.section == section]
 
 
 def _row(*cells: str) -> str:

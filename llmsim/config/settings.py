@@ -1,54 +1,384 @@
-"""What can be set: every setting once, with its unit, its default and its meaning.
+"""All settings, each defined once with its default, range, unit and description.
 
 Decisions:
-* A setting's range, unit, meaning and flag are data on its annotation. Validation, `--help`,
-  `llmsim config`, its example file and the reference in docs are all read from there, so
-  none of them can say anything else.
+* Range, unit, description and flag are metadata of a setting's annotation. Validation, `--help`,
+  `llmsim config`, its example file and the reference in the docs all read them there, so they cannot differ.
 * Table and key names are those of the original llmsim where it has the setting, so that its
-  TOML files run unchanged; ours are added beside them.
-* Every number has an upper bound, which also keeps `inf` and `nan` out.
+  TOML files work unchanged; further settings are added beside them.
+* Every number has an upper bound, which also rejects `inf` and `nan`.
 """
+
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from llmsim.config.serving import AdminSettings, ModelSettings, ScriptSettings, ServerSettings, StoreSettings
-from llmsim.config.simulating import (
-    AnthropicSettings,
-    ErrorSettings,
-    LatencySettings,
-    ResponseSettings,
-    ToolSettings,
-)
+DAY_SECS = 24 * 60 * 60
+DAY_MS = DAY_SECS * 1000
 
-#: The generators by name, with what stands after the colon; None where nothing does.
-GENERATORS: dict[str, str | None] = {
-    "lorem": None,
-    "echo": None,
-    "random": None,
-    "fixed": "TEXT",
-    "sequence": "FILE",
-}
 
-#: Names by which files of the original call our latency profiles and generators; it also ignored case.
-# Source: llmsim (Rust), src/cli/config.rs, Config::latency_profile; src/generator.rs, create_generator.
-PROFILE_SYNONYMS: dict[str, str] = {
-    "gpt5": "gpt-5",
-    "gpt5-mini": "gpt-5-mini",
-    "gpt4": "gpt-4",
-    "gpt4o": "gpt-4o",
-    "o3": "o-series",
-    "o4": "o-series",
-    "opus": "claude-opus",
-    "sonnet": "claude-sonnet",
-    "haiku": "claude-haiku",
-    "gemini": "gemini-pro",
-    "deepseek-chat": "deepseek",
-}
-GENERATOR_SYNONYMS: dict[str, str] = {"random_word": "random"}
+def setting(description: str, *, unit: str = "", flag: str | None = None, **bounds: Any) -> msgspec.Meta:
+    """Return the metadata of a setting.
+
+    Args:
+        description: What it does, in one or two sentences for a user; `code` in backticks.
+        unit: Unit of the value; empty if it has none.
+        flag: Command line flag, e.g. `--port`; None if there is none.
+        bounds: Bounds of the value, named as in `msgspec.Meta`; numbers need `ge` and `le`.
+    """
+    return msgspec.Meta(description=description, extra={"unit": unit, "flag": flag}, **bounds)
+
+
+def share(description: str, unit: str = "of requests") -> msgspec.Meta:
+    """Return the metadata of a setting between 0 and 1."""
+    return setting(description, unit=unit, ge=0, le=1)
+
+
+def seconds(description: str, *, maximum: int = DAY_SECS) -> msgspec.Meta:
+    """Return the metadata of a duration in seconds."""
+    return setting(description, unit="s", ge=1, le=maximum)
+
+
+def milliseconds(description: str, *, maximum: int = DAY_MS) -> msgspec.Meta:
+    """Return the metadata of a duration in milliseconds."""
+    return setting(description, unit="ms", ge=0, le=maximum)
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the server listens, and how its processes behave."""
+
+    host: Annotated[
+        str,
+        setting(
+            "Address to listen on; `127.0.0.1` accepts connections from this machine only.",
+            flag="--host",
+            min_length=1,
+        ),
+    ] = "0.0.0.0"  # noqa: S104 - a staging server is there to be reached; binding to all is the documented default
+    port: Annotated[
+        int, setting("TCP port to listen on; 0 picks a free one.", flag="--port", ge=0, le=65535)
+    ] = 8080
+    workers: Annotated[
+        int,
+        setting(
+            "Worker processes; 0 starts one per available core, at most 4.",
+            unit="processes",
+            flag="--workers",
+            ge=0,
+            le=512,
+        ),
+    ] = 0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        setting("Least severe level of messages that are logged.", flag="--log-level"),
+    ] = "warning"
+    access_log: Annotated[bool, setting("Log a line for every request; costs throughput.")] = False
+    backlog: Annotated[
+        int,
+        setting(
+            "Connections that may wait to be accepted; the kernel may cap it (`net.core.somaxconn`).",
+            unit="connections",
+            ge=1,
+            le=65535,
+        ),
+    ] = 4096
+    keepalive_secs: Annotated[
+        int,
+        seconds(
+            "How long an idle connection stays open for the next request. Keep it longer than the keep-alive of clients "
+            "and gateways, or they will reuse connections that have just been closed."
+        ),
+    ] = 75
+    timeout_secs: Annotated[int, seconds("A worker that sends no heartbeat for this long is replaced.")] = 60
+    graceful_timeout_secs: Annotated[
+        int, seconds("How long responses in progress may continue after a stop or reload signal.")
+    ] = 30
+    max_body_bytes: Annotated[
+        int, setting("Largest request body; a larger one gets a 413.", unit="bytes", ge=1, le=2**30)
+    ] = 20 * 2**20
+    max_websocket_connections: Annotated[
+        int,
+        setting(
+            "Most WebSocket connections open at a time, over all workers.",
+            unit="connections",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 1000
+    direct_writes: Annotated[
+        bool,
+        setting(
+            "Write tokens straight to the connection, which is faster and more punctual; `false` sends them through "
+            "plain ASGI."
+        ),
+    ] = True
+    run_dir: Annotated[
+        str,
+        setting(
+            "Directory of lock files and of state that workers share; empty for `$RUNTIME_DIRECTORY`, else "
+            "`$XDG_RUNTIME_DIR/llmsim`, else `llmsim-<uid>` in the directory for temporary files."
+        ),
+    ] = ""
+
+
+class LatencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a response takes."""
+
+    profile: (
+        Annotated[
+            str,
+            setting(
+                "Latency profile of all models; unset, each model has its own. `llmsim profiles` lists them.",
+                flag="--latency",
+                min_length=1,
+            ),
+        ]
+        | None
+    ) = None
+    ttft_mean_ms: (
+        Annotated[float, milliseconds("Mean time to first token (TTFT); unset, the profile's.")] | None
+    ) = None
+    ttft_stddev_ms: (
+        Annotated[float, milliseconds("Standard deviation of the time to first token; unset, the profile's.")]
+        | None
+    ) = None
+    tbt_mean_ms: (
+        Annotated[
+            float, milliseconds("Mean time between two tokens (inter-token latency); unset, the profile's.")
+        ]
+        | None
+    ) = None
+    tbt_stddev_ms: (
+        Annotated[
+            float, milliseconds("Standard deviation of the time between two tokens; unset, the profile's.")
+        ]
+        | None
+    ) = None
+    cache_hit_ttft_factor: Annotated[
+        float,
+        share(
+            "Factor on the time to first token when the whole prompt is read from the prompt cache; in proportion when a "
+            "part of it is.",
+            unit="of the time",
+        ),
+    ] = 0.5
+
+
+class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a response contains."""
+
+    generator: Annotated[
+        str,
+        setting(
+            "Source of the text: `lorem`, `random` (words), `echo` (the last user message), `fixed:TEXT`, or "
+            "`sequence:FILE` (the file's lines in turn).",
+            flag="--generator",
+        ),
+    ] = "lorem"
+    target_tokens: Annotated[
+        int,
+        setting(
+            "Length of a generated text, exact in tokens of the model's own tokenizer.",
+            unit="tokens",
+            flag="--target-tokens",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 100
+    seed: (
+        Annotated[
+            int,
+            setting(
+                "Makes responses, timing and simulated errors repeatable; unset, every start is different.",
+                flag="--seed",
+                ge=0,
+                le=2**63 - 1,
+            ),
+        ]
+        | None
+    ) = None
+    refusal_rate: Annotated[
+        float, share("Share of responses that are refusals, in the form in which each API reports them.")
+    ] = 0.0
+    refusal_text: Annotated[str, setting("Text of a refusal.", min_length=1)] = "I can't help with that."
+    content_filter_rate: Annotated[
+        float, share("Share of responses that a content filter cuts off in the middle.")
+    ] = 0.0
+    enforce_context_window: Annotated[
+        bool, setting("Reject a prompt that exceeds the model's context window, as the real API does.")
+    ] = True
+    script_path: (
+        Annotated[
+            str,
+            setting(
+                "Script that answers all requests to the generation endpoints, unless they choose another; unset or "
+                "empty, responses are generated.",
+                flag="--script",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a response calls the tools that its request offers."""
+
+    call_probability: (
+        Annotated[
+            float,
+            share(
+                "Share of turns that call a tool when allowed to; unset, a turn calls one when the last user message "
+                "shares a word with its name or description.",
+                unit="of turns",
+            ),
+        ]
+        | None
+    ) = None
+    max_calls: Annotated[
+        int,
+        setting("Most tool calls in one turn, if parallel calls are allowed.", unit="calls", ge=1, le=128),
+    ] = 1
+    hosted_calls: Annotated[
+        bool,
+        setting(
+            "Call the hosted tools that a request offers (web search, code interpreter, ...), with made-up results."
+        ),
+    ] = False
+
+
+class ErrorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Share of requests that fail with a simulated error; the rates may add up to 1."""
+
+    rate_limit_rate: Annotated[float, share("Share of requests that get a rate limit error (429).")] = 0.0
+    server_error_rate: Annotated[float, share("Share of requests that get a server error (500 or 503).")] = (
+        0.0
+    )
+    timeout_rate: Annotated[
+        float, share("Share of requests that hang for `timeout_after_ms`, then get a 504.")
+    ] = 0.0
+    invalid_request_rate: Annotated[float, share("Share of requests rejected as invalid (400).")] = 0.0
+    authentication_rate: Annotated[float, share("Share of requests rejected for their API key (401).")] = 0.0
+    timeout_after_ms: Annotated[int, milliseconds("How long a simulated timeout hangs.")] = 30_000
+    retry_after_ms: Annotated[
+        int,
+        milliseconds(
+            "Retry delay sent to clients with a simulated rate limit or overload. Some SDKs obey any value.",
+            maximum=60_000,
+        ),
+    ] = 1000
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which models are listed."""
+
+    available: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1)], ...],
+        setting("Model ids that `/models` lists; empty for the whole catalogue. Any model name is answered."),
+    ] = ()
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of what is stored for later requests: responses, and chat completions with `store`."""
+
+    max_records: Annotated[
+        int,
+        setting(
+            "Most stored records; the oldest are evicted first. 10,000 are the last 25 seconds at 400 stored requests a "
+            "second. 0 stores none.",
+            unit="records",
+            ge=0,
+            le=10_000_000,
+        ),
+    ] = 10_000
+    max_bytes: Annotated[
+        int,
+        setting(
+            "Most stored bytes, including 256 for each record; the file in `server.run_dir` can be up to twice as large. "
+            "A response takes 2,000 to 5,000 and its conversation so far.",
+            unit="bytes",
+            ge=1,
+            le=2**40,
+        ),
+    ] = 256 * 2**20
+    max_age_secs: Annotated[int, seconds("How long a record is stored at most.", maximum=365 * DAY_SECS)] = (
+        DAY_SECS
+    )
+
+
+class AnthropicSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Behaviour specific to the Anthropic API."""
+
+    pad_events: Annotated[
+        bool,
+        setting(
+            "Pad the events of a stream with spaces before their last brace, as the real API does: a client that cannot "
+            "parse that would fail there, too."
+        ),
+    ] = True
+
+
+class ScriptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Scripts that requests choose by name, and the sessions that play them."""
+
+    dir: (
+        Annotated[
+            str,
+            setting(
+                "Directory of scripts (`.json`, `.toml`, `.yaml`) that requests choose by file name in the header "
+                "`x-llmsim-script`; unset, there are only uploaded scripts.",
+                flag="--scripts-dir",
+            ),
+        ]
+        | None
+    ) = None
+    max_sessions: Annotated[
+        int,
+        setting(
+            "Most sessions whose position in a script is kept; the least recently used are dropped first.",
+            unit="sessions",
+            ge=1,
+            le=10_000_000,
+        ),
+    ] = 10_000
+    max_uploaded: Annotated[
+        int,
+        setting(
+            "Most uploaded scripts that are kept; the oldest are dropped first.",
+            unit="scripts",
+            ge=1,
+            le=100_000,
+        ),
+    ] = 1_000
+
+
+class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The control API, and the journal that it serves."""
+
+    enabled: Annotated[
+        bool,
+        setting(
+            "Serve the control API: `/llmsim/scripts`, `/llmsim/sessions`, `/llmsim/requests`, `/llmsim/reset`."
+        ),
+    ] = True
+    journal: Annotated[
+        Literal["sessions", "all", "off"],
+        setting(
+            "Which requests are recorded in the journal that `/llmsim/requests` returns: those that name a session or "
+            "play a script, all, or none."
+        ),
+    ] = "sessions"
+    journal_entries: Annotated[
+        int,
+        setting(
+            "Most requests that the journal keeps; the oldest are dropped first.",
+            unit="requests",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 2_000
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that can be set; one attribute for each table of the TOML file."""
+    """All settings; one attribute for each table of the TOML file."""
 
     server: ServerSettings = msgspec.field(default_factory=ServerSettings)
     latency: LatencySettings = msgspec.field(default_factory=LatencySettings)

@@ -1,9 +1,9 @@
-"""One value, as found in a file, a variable or a flag, on its way to a setting.
+"""Parses and checks one value from a file, a variable or a flag.
 
 Decisions:
-* A message says what the setting takes in words of its own, not msgspec's, so that a value
-  refused in a variable reads like one refused in the file.
-* `fixed:` without a text is refused: an empty reply has no first token to be timed.
+* A message says what the setting accepts in llmsim's words, not msgspec's, so that a bad value in a variable is
+  reported like one in the file.
+* `fixed:` without a text is rejected: an empty response has no first token to be timed.
 """
 
 from collections.abc import Collection
@@ -11,26 +11,51 @@ from typing import Any
 
 import msgspec
 
-from llmsim.config.knobs import Knob
-from llmsim.config.settings import GENERATOR_SYNONYMS, GENERATORS, PROFILE_SYNONYMS
+from llmsim.config.specs import SettingSpec
 from llmsim.errors import ConfigError
-from llmsim.words import literal, nearest
+from llmsim.text import literal, nearest
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
 
+_GENERATORS: dict[str, str | None] = {
+    "lorem": None,
+    "echo": None,
+    "random": None,
+    "fixed": "TEXT",
+    "sequence": "FILE",
+}
+"""The generators by name, with their argument after the colon; None if they take none."""
 
-def parse_value(knob: Knob, text: str) -> Any:
-    """Read a value out of a variable or a flag.
+# The original llmsim's names of our latency profiles and generators; it also ignored case.
+# Source: llmsim (Rust), src/cli/config.rs, Config::latency_profile; src/generator.rs, create_generator.
+_PROFILE_SYNONYMS = {
+    "gpt5": "gpt-5",
+    "gpt5-mini": "gpt-5-mini",
+    "gpt4": "gpt-4",
+    "gpt4o": "gpt-4o",
+    "o3": "o-series",
+    "o4": "o-series",
+    "opus": "claude-opus",
+    "sonnet": "claude-sonnet",
+    "haiku": "claude-haiku",
+    "gemini": "gemini-pro",
+    "deepseek-chat": "deepseek",
+}
+_GENERATOR_SYNONYMS = {"random_word": "random"}
+
+
+def parse_value(spec: SettingSpec, text: str) -> Any:
+    """Parse the text of a variable or a flag.
 
     Args:
-        knob: The setting it is for; its kind says how to read.
-        text: The text. Lists are separated by commas.
+        spec: The setting; its kind decides how the text is parsed.
+        text: The text. List items are separated by commas.
 
     Returns:
-        The value as a TOML file would give it, its range unchecked.
+        The value as a TOML file would give it; its range is not checked.
 
     Raises:
         ConfigError: The text is not of the setting's kind.
@@ -38,9 +63,9 @@ def parse_value(knob: Knob, text: str) -> Any:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ConfigError(f"{knob.name}: wanted UTF-8 text, found {literal(text)}") from None
+        raise ConfigError(f"{spec.name}: wanted UTF-8 text, found {literal(text)}") from None
     try:
-        match knob.kind:
+        match spec.kind:
             case "integer":
                 return int(text)
             case "number":
@@ -52,82 +77,84 @@ def parse_value(knob: Knob, text: str) -> Any:
             case "text" | "choice":
                 return text
     except (ValueError, KeyError):
-        raise _misfit(knob, text) from None
+        raise _invalid_value(spec, text) from None
 
 
-def check_value(knob: Knob, value: Any, profiles: Collection[str] = ()) -> Any:
-    """Check that a value is one the setting takes.
+def check_value(spec: SettingSpec, value: Any, profiles: Collection[str] = ()) -> Any:
+    """Check that a setting accepts a value.
 
     Args:
-        knob: The setting.
+        spec: The setting.
         value: The value as TOML has it.
-        profiles: Names of the latency profiles; empty to take any.
+        profiles: Names of the latency profiles; empty to accept any.
 
     Returns:
-        The value as the settings hold it; a synonym becomes the name it stands for.
+        The value as the settings hold it; a synonym is replaced by the name it stands for.
 
     Raises:
-        ConfigError: It is of a wrong type, out of range, or not one of the choices.
+        ConfigError: The value has the wrong type, is out of range, or is not one of the choices.
     """
-    if knob.kind == "choice" and value not in knob.choices:
-        raise _unknown(knob, value, knob.choices)
+    if spec.kind == "choice" and value not in spec.choices:
+        raise _unknown_value(spec, value, spec.choices)
     try:
-        checked = msgspec.convert(value, knob.type)
+        checked = msgspec.convert(value, spec.type)
     except msgspec.ValidationError:
-        raise _misfit(knob, value) from None
-    match knob.name:
+        raise _invalid_value(spec, value) from None
+    match spec.name:
         case "latency.profile":
-            return _check_profile(knob, checked, profiles)
+            return _check_profile(spec, checked, profiles)
         case "response.generator":
-            return _check_generator(knob, checked)
+            return _check_generator(spec, checked)
     return checked
 
 
-def _check_profile(knob: Knob, value: str, profiles: Collection[str]) -> str:
+def _check_profile(spec: SettingSpec, value: str, profiles: Collection[str]) -> str:
     if not profiles or value in profiles:
         return value
-    name = PROFILE_SYNONYMS.get(value.lower(), value.lower())
+    name = _PROFILE_SYNONYMS.get(value.lower(), value.lower())
     if name not in profiles:
-        raise _unknown(knob, value, sorted(profiles))
+        raise _unknown_value(spec, value, sorted(profiles))
     return name
 
 
-def _check_generator(knob: Knob, value: str) -> str:
+def _check_generator(spec: SettingSpec, value: str) -> str:
     word, colon, argument = value.partition(":")
-    name = GENERATOR_SYNONYMS.get(word.lower(), word.lower())
-    if name not in GENERATORS:
-        forms = [form if wanted is None else f"{form}:{wanted}" for form, wanted in GENERATORS.items()]
-        raise _unknown(knob, word, GENERATORS, forms)
-    wanted = GENERATORS[name]
+    name = _GENERATOR_SYNONYMS.get(word.lower(), word.lower())
+    if name not in _GENERATORS:
+        forms = [form if wanted is None else f"{form}:{wanted}" for form, wanted in _GENERATORS.items()]
+        raise _unknown_value(spec, word, _GENERATORS, forms)
+    wanted = _GENERATORS[name]
     if wanted is None and colon:
-        raise ConfigError(f"{knob.name}: {literal(name)} takes nothing after it, found {literal(value)}")
+        raise ConfigError(f"{spec.name}: {literal(name)} takes no argument, found {literal(value)}")
     if wanted is not None and not argument:
         raise ConfigError(
-            f"{knob.name}: {literal(name)} needs a {wanted.lower()}: {name}:{wanted}, found {literal(value)}"
+            f"{spec.name}: {literal(name)} needs a {wanted.lower()}: {name}:{wanted}, found {literal(value)}"
         )
     return name + colon + argument
 
 
-def _unknown(knob: Knob, value: Any, names: Collection[str], forms: Collection[str] = ()) -> ConfigError:
-    """Say that a value is not among the names; `forms` are the names as one writes them."""
+def _unknown_value(
+    spec: SettingSpec, value: Any, names: Collection[str], forms: Collection[str] = ()
+) -> ConfigError:
+    """Build the error for a value that is not among the names; `forms` are the names as they are written."""
     meant = nearest(str(value), names)
     hint = f"; did you mean {literal(meant)}?" if meant else "."
-    what = knob.key.replace("_", " ")
+    what = spec.key.replace("_", " ")
     return ConfigError(
-        f"{knob.name}: unknown {what} {literal(value)}{hint} One of: {', '.join(forms or names)}"
+        f"{spec.name}: unknown {what} {literal(value)}{hint} One of: {', '.join(forms or names)}"
     )
 
 
-def _misfit(knob: Knob, value: Any) -> ConfigError:
-    match knob.kind:
+def _invalid_value(spec: SettingSpec, value: Any) -> ConfigError:
+    match spec.kind:
         case "integer":
-            wanted = f"a whole number from {knob.range}"
+            wanted = f"a whole number from {spec.range}"
         case "number":
-            wanted = f"a number from {knob.range}"
+            wanted = f"a number from {spec.range}"
         case "boolean":
             wanted = "true or false"
         case "list":
-            wanted = "a list of texts, none of them empty"
+            wanted = "a list of non-empty texts"
         case "text" | "choice":
-            wanted = "text" if not isinstance(value, str) else "text that is not empty"
-    return ConfigError(f"{knob.name}: wanted {wanted}, found {literal(value)}")
+            wanted = "text" if not isinstance(value, str) else "non-empty text"
+    return ConfigError(f"{spec.name}: wanted {wanted}, found {literal(value)}")

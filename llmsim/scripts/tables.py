@@ -12,7 +12,7 @@ from typing import Any
 
 from llmsim.errors import ScriptError
 from llmsim.scripts.sources import KeyPath, Source
-from llmsim.words import literal, nearest, printable
+from llmsim.text import literal, nearest, printable
 
 _SHOWN = 60
 _MOST_PROBLEMS = 50

@@ -25,7 +25,7 @@ from llmsim.state.journal import Entry
 from llmsim.state.script_registry import ScriptInfo
 from llmsim.state.sessions import SessionProgress
 from llmsim.state.shared import Shared
-from llmsim.words import nearest, printable
+from llmsim.text import nearest, printable
 
 _FORMS: dict[str, ScriptFormat] = {
     "application/json": "json",

@@ -25,7 +25,7 @@ from llmsim.planning.planner import Planner
 from llmsim.scripts import Script, ScriptStep, unmet
 from llmsim.state.script_registry import ScriptRegistry
 from llmsim.state.sessions import Judgement, OutdatedError, Sessions, TurnLease
-from llmsim.words import nearest
+from llmsim.text import nearest
 
 SCRIPT_HEADER = "x-llmsim-script"
 SESSION_HEADER = "x-llmsim-session"

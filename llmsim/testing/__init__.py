@@ -1,4 +1,4 @@
-"""A simulator for tests: start it, give it a script, point an SDK at it, see what was asked.
+"""A simulator for tests: start it, play a script, point an SDK at it, check the requests.
 
     from llmsim.testing import Simulator, call, fail, say
 
@@ -7,23 +7,23 @@
         run_my_agent(client)
         sim.assert_finished()
 
-With pytest, the fixtures `llmsim_session` and `llmsim_server` are there as soon as llmsim is installed.
+With pytest, the fixtures `llmsim_session` and `llmsim_server` are available as soon as llmsim is installed.
 
 Decisions:
-* What stands here is imported when it is used: pytest imports the plugin, and this with it, in every run of everybody who
-  has llmsim installed.
+* Exports are imported when they are used: pytest imports the plugin, and this package with it, in every run of every
+  project that has llmsim installed.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmsim.testing.control import ControlError
-    from llmsim.testing.exchange import Exchange
+    from llmsim.testing.client import ControlError
+    from llmsim.testing.journal import Exchange
     from llmsim.testing.process import StartError
+    from llmsim.testing.script import Script, Turn, call, calls, fail, say
     from llmsim.testing.session import Session
     from llmsim.testing.simulator import Simulator
-    from llmsim.testing.turns import Script, Turn, call, calls, fail, say
 
 __all__ = [
     "ControlError",
@@ -39,16 +39,16 @@ __all__ = [
     "say",
 ]
 
-_HOMES = {
-    "ControlError": "control",
-    "Exchange": "exchange",
+_MODULES = {
+    "ControlError": "client",
+    "Exchange": "journal",
     "StartError": "process",
     "Session": "session",
     "Simulator": "simulator",
-} | dict.fromkeys(("Script", "Turn", "call", "calls", "fail", "say"), "turns")
+} | dict.fromkeys(("Script", "Turn", "call", "calls", "fail", "say"), "script")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

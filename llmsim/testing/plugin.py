@@ -1,9 +1,9 @@
-"""Fixtures for pytest, there as soon as llmsim is installed.
+"""Fixtures for pytest, available as soon as llmsim is installed.
 
 Decisions:
-* One server a test process: it is started when the first test asks for it. Under pytest-xdist each process has its own.
-* A test has a session of its own, so that tests disturb each other as little as those of two servers.
-* Nothing of llmsim's is imported, and no hook is there, before a test asks for it: others pay nothing.
+* One server per test process, started when the first test requests it. Under pytest-xdist each process has its own.
+* Each test has a session of its own, so that tests are as isolated as with a server each.
+* Nothing of llmsim is imported, and no hook is registered, until a test requests a fixture: other projects pay nothing.
 """
 
 import os
@@ -30,19 +30,19 @@ def llmsim_server(llmsim_settings: dict[str, Any], pytestconfig: pytest.Config) 
 
     with Simulator(settings=llmsim_settings) as simulator:
         if not pytestconfig.pluginmanager.has_plugin("llmsim-report"):
-            pytestconfig.pluginmanager.register(_Report(), "llmsim-report")
+            pytestconfig.pluginmanager.register(_FailureReport(), "llmsim-report")
         yield simulator
 
 
 @pytest.fixture
 def llmsim_session(llmsim_server: "Simulator", request: pytest.FixtureRequest) -> "Session":
-    """A session of the test's own: `play` a script in it, and send its `headers`. An `llmsim.testing.Session`."""
+    """A session for this test: `play` a script in it, and send its `headers`. An `llmsim.testing.Session`."""
     test = re.sub(r"[^A-Za-z0-9_.\[\]-]+", "_", request.node.name)[:100]
     return llmsim_server.session(name=f"{test}-{os.urandom(4).hex()}")
 
 
-class _Report:
-    """Adds to the report of a test that failed what its session was asked."""
+class _FailureReport:
+    """Adds the requests of its session to the report of a failed test."""
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, None]:
@@ -52,7 +52,7 @@ class _Report:
             from llmsim.testing import ControlError
 
             try:
-                told = "\n".join(map(str, session.requests)) or "none"
+                requests = "\n".join(map(str, session.requests)) or "none"
             except ControlError as error:
-                told = str(error)
-            report.sections.append(("llmsim requests", told))
+                requests = str(error)
+            report.sections.append(("llmsim requests", requests))

@@ -1,10 +1,10 @@
-"""Starts the process of a simulator, and ends it.
+"""Starts and stops the server process of a simulator.
 
 Decisions:
-* The server chooses its port and tells it through a pipe once it listens. So there is nothing to poll, and no other
-  program is taken for it.
-* What it writes goes to a file without a name, of which nothing is left however all of this ends.
-* It starts in a session of its own: Ctrl-C is for the test run, which ends it when it is done.
+* The server chooses its port and reports it through a pipe once it listens. So nothing is polled, and no other program
+  is mistaken for it.
+* Its output goes to an unnamed file, of which nothing is left however the processes end.
+* It starts in a process session of its own: Ctrl-C reaches only the test run, which then stops the server.
 """
 
 import os
@@ -19,43 +19,43 @@ from pathlib import Path
 from signal import SIGINT
 from typing import IO
 
-from llmsim.testing.control import Control, ControlError
+from llmsim.testing.client import ControlClient, ControlError
 
-_PROGRAM = Path(__file__).with_name("serving.py")
+_PROGRAM = Path(__file__).with_name("server.py")
 
-_PATIENCE = 60.0
-"""Seconds until a server that does not answer, or does not end, is given up."""
+_TIMEOUT = 60.0
+"""Seconds to wait for a server to start or to stop."""
 
 SCRIPT = "script.json"
-"""Name of the file of a script that was given as objects; all of it is one line."""
+"""File name of a script that was given as Python objects; all of it is one line."""
 
-_LOGGED = 1_000_000
-"""Bytes that are told of what a server has written."""
+_MAX_LOG_BYTES = 1_000_000
+"""Bytes of a server's output that `log` returns."""
 
 
 class StartError(Exception):
-    """The server did not start. The message is what it said."""
+    """The server did not start. The message is its output."""
 
 
-class Process:
-    """A server that runs.
+class ServerProcess:
+    """A running server.
 
     Attributes:
-        port: Where it listens.
+        port: Port on which it listens.
     """
 
     def __init__(self, environment: Mapping[str, str], directory: Path) -> None:
-        """Start it.
+        """Start a server.
 
         Args:
-            environment: Its settings among all that it inherits.
-            directory: Its own, removed when it ends.
+            environment: Environment variables, its settings among them.
+            directory: Its own directory, removed when it stops.
 
         Raises:
-            StartError: It does not start.
+            StartError: The server does not start.
         """
         self._directory = directory
-        # Open for as long as the server is.
+        # Open as long as the server runs.
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             self.port = self._launch(environment)
@@ -65,83 +65,83 @@ class Process:
             raise
 
     def _launch(self, environment: Mapping[str, str]) -> int:
-        hears, tells = os.pipe()
+        reader, writer = os.pipe()
         try:
             try:
                 self._popen = subprocess.Popen(  # noqa: S603 - our own command
-                    # -P: a module of the tests' own may have any name.
-                    [sys.executable, "-P", str(_PROGRAM), str(tells), str(self._directory)],
+                    # -P: a module of the tests may shadow any name.
+                    [sys.executable, "-P", str(_PROGRAM), str(writer), str(self._directory)],
                     env=environment,
                     stdin=subprocess.PIPE,
                     stdout=self._log,
                     stderr=subprocess.STDOUT,
-                    pass_fds=[tells],
+                    pass_fds=[writer],
                     start_new_session=True,
                 )
             finally:
-                os.close(tells)
+                os.close(writer)
             try:
-                return self._listening(hears)
+                return self._wait_for_port(reader)
             except BaseException:
-                self._end()
+                self._terminate()
                 raise
         finally:
-            os.close(hears)
+            os.close(reader)
 
-    def _listening(self, hears: int) -> int:
-        """Wait until it tells its port, and a worker answers."""
-        deadline = time.monotonic() + _PATIENCE
-        told = b""
+    def _wait_for_port(self, reader: int) -> int:
+        """Return the port that the server reports, once a worker answers there."""
+        deadline = time.monotonic() + _TIMEOUT
+        line = b""
         poll = select.poll()
-        poll.register(hears, select.POLLIN | select.POLLHUP)
-        while not told.endswith(b"\n"):
+        poll.register(reader, select.POLLIN | select.POLLHUP)
+        while not line.endswith(b"\n"):
             if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                raise StartError(f"the simulator did not start within {_PATIENCE:g} s\n{self.log}".strip())
-            part = os.read(hears, 100)
+                raise StartError(f"the simulator did not start within {_TIMEOUT:g} s\n{self.log}".strip())
+            part = os.read(reader, 100)
             if not part:
                 self._popen.wait()
-                raise StartError(f"the simulator did not start: {self._said()}")
-            told += part
-        port = int(told)
+                raise StartError(f"the simulator did not start: {self._error_output()}")
+            line += part
+        port = int(line)
         try:
-            Control(f"http://127.0.0.1:{port}").fetch("GET", "/health", None, "text/plain")
+            ControlClient(f"http://127.0.0.1:{port}").send("GET", "/health", None, "text/plain")
         except ControlError as error:
             raise StartError(f"the simulator does not answer: {error}\n{self.log}".strip()) from error
         return port
 
-    def _said(self) -> str:
-        """Give what it said, without the places of files that nobody knows."""
-        said = self.log.strip().removeprefix("llmsim: ").replace(f"{self._directory}{os.sep}", "")
-        said = said.replace(f"{SCRIPT}:1: ", "")
-        return said or f"it ended with {self._popen.returncode}, and said nothing"
+    def _error_output(self) -> str:
+        """Return its output, without the paths of temporary files, which mean nothing to the user."""
+        output = self.log.strip().removeprefix("llmsim: ").replace(f"{self._directory}{os.sep}", "")
+        output = output.replace(f"{SCRIPT}:1: ", "")
+        return output or f"it exited with {self._popen.returncode} and no output"
 
     @property
     def log(self) -> str:
-        """What it has written so far, at most the last million bytes."""
+        """Its output so far, at most the last million bytes."""
         size = os.fstat(self._log.fileno()).st_size
-        # The file's position is the server's: it must not be moved.
-        data = os.pread(self._log.fileno(), _LOGGED, max(0, size - _LOGGED))
+        # The server shares the file's position: it must not be moved.
+        data = os.pread(self._log.fileno(), _MAX_LOG_BYTES, max(0, size - _MAX_LOG_BYTES))
         return data.decode(errors="replace")
 
     @property
     def pid(self) -> int:
-        """Of the master."""
+        """Process id of the master."""
         return self._popen.pid
 
     def stop(self) -> None:
-        """End it, and all that is under way."""
+        """Stop the server at once, without waiting for requests in progress."""
         try:
-            self._end()
+            self._terminate()
         finally:
             self._log.close()
-            # It does so itself, unless it was killed.
+            # The server does so itself, unless it was killed.
             shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _end(self) -> None:
-        # Signalled as well: a process that was forked by the tests may still hold the pipe.
+    def _terminate(self) -> None:
+        # Closing the pipe is not enough: a process that was forked by the tests may still hold it.
         self._popen.send_signal(SIGINT)
         try:
-            self._popen.wait(timeout=_PATIENCE)
+            self._popen.wait(timeout=_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()

@@ -1,10 +1,10 @@
-"""A server of a test's own: a process on a free port, gone when the test is.
+"""A simulator for one test: a server process on a free port.
 
 Decisions:
-* It is the same server as any other, with its master and workers, so that what is tested is what is hosted.
-* A script of its own is always there when it starts, and deleted again if none is wanted: only a server that has one looks
-  for another that is sent later, by `play`.
-* The environment's own LLMSIM_ variables count for nothing: a test means the same wherever it runs.
+* It is the same server as `llmsim serve`, with its master and workers, so that tests run against what is hosted.
+* It always starts with a default script, which is deleted if none was given: only a server that was started with one looks
+  for a default script that `play` uploads later.
+* LLMSIM_ variables of the environment are ignored: a test means the same wherever it runs.
 """
 
 import json
@@ -16,22 +16,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from llmsim.testing.control import Control
-from llmsim.testing.exchange import Exchange
-from llmsim.testing.process import SCRIPT, Process, StartError
-from llmsim.testing.session import Session, exchanges, load
-from llmsim.testing.turns import Script, say, written
+from llmsim.testing.client import ControlClient
+from llmsim.testing.journal import Exchange, read_exchanges
+from llmsim.testing.process import SCRIPT, ServerProcess, StartError
+from llmsim.testing.script import Script, encode_script, say
+from llmsim.testing.session import Session, upload_script
 
 _ATTEMPTS = 3
 
 _DEFAULT = "default"
-"""Name of the server's own script."""
+"""Name of the server's default script."""
 
 
 class Simulator:
     """A simulator in a process of its own.
 
-    Use it as a context manager, or `start` and `stop` it. Its methods may be called from any thread.
+    Use it as a context manager, or call `start` and `stop`. Its methods may be called from any thread.
 
     Examples:
         >>> with Simulator([say("Hello!")]) as sim:
@@ -49,14 +49,14 @@ class Simulator:
         latency: str | None = "instant",
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """Describe a simulator.
+        """Configure a simulator.
 
         Args:
-            script: What it plays to everybody who chooses nothing else: turns, a whole script as a table, or the path of a
-                file; None for generated replies.
-            scripts: Further scripts, which requests choose by the header `x-llmsim-script`, by name.
-            workers: How many processes answer.
-            latency: A latency profile; None for each model's own.
+            script: Its default script, for requests that choose no other: turns, a whole script as a table, or the path of
+                a file; None for generated responses.
+            scripts: Further scripts by name, which requests choose by the header `x-llmsim-script`.
+            workers: Number of worker processes.
+            latency: Latency profile; None for each model's own.
             settings: Other settings by dotted name, e.g. `{"response.target_tokens": 5}`.
         """
         self._script = script
@@ -69,22 +69,22 @@ class Simulator:
             "latency.profile": latency,
             **(settings or {}),
         }
-        self._process: Process | None = None
+        self._process: ServerProcess | None = None
 
     def start(self) -> Self:
-        """Start it, and wait until it answers.
+        """Start the server, and wait until it answers.
 
         Raises:
-            StartError: It does not; the message says why, e.g. all that is wrong with its script.
-            ControlError: One of the further scripts cannot be played.
-            RuntimeError: It runs.
+            StartError: It does not; the message says why, e.g. all mistakes of its script.
+            ControlError: One of the further scripts is invalid.
+            RuntimeError: It is already running.
         """
         if self._process is not None:
-            raise RuntimeError("the simulator runs")
-        self._process = self._launched()
+            raise RuntimeError("the simulator is already running")
+        self._process = self._launch()
         try:
             if self._script is None:
-                self._control.ask("DELETE", f"scripts/{_DEFAULT}")
+                self._client.call("DELETE", f"scripts/{_DEFAULT}")
             for name, script in self._scripts.items():
                 self.load(name, script)
         except BaseException:
@@ -92,44 +92,44 @@ class Simulator:
             raise
         return self
 
-    def _launched(self) -> Process:
-        taken: StartError | None = None
+    def _launch(self) -> ServerProcess:
+        port_taken: StartError | None = None
         for _ in range(_ATTEMPTS):
             directory = Path(tempfile.mkdtemp(prefix="llmsim-test-"))
             try:
-                return Process(self._environment(directory), directory)
+                return ServerProcess(self._environment(directory), directory)
             except StartError as error:
                 if self._settings["server.port"] or " is taken: " not in str(error):
                     raise
-                taken = error
+                port_taken = error
             except BaseException:
                 shutil.rmtree(directory, ignore_errors=True)
                 raise
-        assert taken is not None
-        raise taken
+        assert port_taken is not None
+        raise port_taken
 
     def _environment(self, directory: Path) -> dict[str, str]:
-        """Write script and settings down; give the environment that leads to them."""
+        """Write the script and settings to files, and return the environment that names them."""
         if isinstance(self._script, Path):
             script = self._script.absolute()
         else:
             script = directory / SCRIPT
-            script.write_bytes(written([say("")] if self._script is None else self._script)[1])
+            script.write_bytes(encode_script([say("")] if self._script is None else self._script)[1])
         values = {"server.run_dir": str(directory), "response.script_path": str(script), **self._settings}
         tables: dict[str, list[str]] = {}
         for name, value in values.items():
             section, _, key = name.rpartition(".")
             if value is not None:
-                tables.setdefault(section, []).append(f"{_quoted(key)} = {_quoted(value)}\n")
+                tables.setdefault(section, []).append(f"{_format_toml(key)} = {_format_toml(value)}\n")
         settings = directory / "settings"
         settings.write_text(
             "".join(
-                (f"[{_quoted(section)}]\n" if section else "") + "".join(lines)
+                (f"[{_format_toml(section)}]\n" if section else "") + "".join(lines)
                 for section, lines in sorted(tables.items())
             ),
             encoding="utf-8",
         )
-        # A test run that takes warnings for errors does not mean those of the server.
+        # A test run that turns warnings into errors does not mean those of the server.
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -138,7 +138,7 @@ class Simulator:
         return inherited | {"LLMSIM_CONFIG": str(settings)}
 
     def stop(self) -> None:
-        """Stop it at once, and all that is under way; it may be started again."""
+        """Stop the server at once, without waiting for requests in progress; it may be started again."""
         process, self._process = self._process, None
         if process is not None:
             process.stop()
@@ -155,110 +155,110 @@ class Simulator:
         self.stop()
 
     @property
-    def _running(self) -> Process:
+    def _running(self) -> ServerProcess:
         if self._process is None:
-            raise RuntimeError("the simulator does not run: use `with Simulator() as sim:`, or start() it")
+            raise RuntimeError("the simulator is not running: use `with Simulator() as sim:`, or start() it")
         return self._process
 
     @property
     def base_url(self) -> str:
-        """Where it is."""
+        """URL of the server."""
         return f"http://127.0.0.1:{self._running.port}"
 
     @property
-    def _control(self) -> Control:
-        return Control(self.base_url)
+    def _client(self) -> ControlClient:
+        return ControlClient(self.base_url)
 
     @property
-    def _own(self) -> Session:
-        """The session of all requests that name none."""
+    def _global_session(self) -> Session:
+        """The session of requests that name none."""
         return Session(self.base_url, "global")
 
     @property
     def openai_base_url(self) -> str:
-        """For clients of the OpenAI API."""
-        return self._own.openai_base_url
+        """Base URL for clients of the OpenAI API."""
+        return self._global_session.openai_base_url
 
     @property
     def openresponses_base_url(self) -> str:
-        """For clients of the OpenResponses API."""
-        return self._own.openresponses_base_url
+        """Base URL for clients of the OpenResponses API."""
+        return self._global_session.openresponses_base_url
 
     @property
     def anthropic_base_url(self) -> str:
-        """For clients of the Anthropic API."""
-        return self._own.anthropic_base_url
+        """Base URL for clients of the Anthropic API."""
+        return self._global_session.anthropic_base_url
 
     @property
     def env(self) -> dict[str, str]:
-        """Environment for SDKs, and for agents that are started as processes."""
-        own = self._own.env
-        del own["ANTHROPIC_CUSTOM_HEADERS"]
-        return own
+        """Environment variables for SDKs, and for agents that run as processes."""
+        variables = self._global_session.env
+        del variables["ANTHROPIC_CUSTOM_HEADERS"]
+        return variables
 
     @property
     def log(self) -> str:
-        """What the server has written so far: its warnings, and whatever `server.log_level` asks for."""
+        """Output of the server so far: its warnings, and what `server.log_level` adds."""
         return self._running.log
 
     def play(self, script: Script) -> None:
-        """Play a script to everybody who chooses nothing else, from its beginning, with an empty journal.
+        """Replace the default script, and start it from its first turn, with an empty journal.
 
         Args:
             script: Turns, a whole script as a table, or the path of a file.
 
         Raises:
-            ControlError: It cannot be played; the message says all that is wrong with it.
+            ControlError: The script is invalid; the message lists all mistakes.
         """
-        load(self._control, _DEFAULT, script)
-        self._own.reset()
+        upload_script(self._client, _DEFAULT, script)
+        self._global_session.reset()
 
     def load(self, name: str, script: Script) -> None:
         """Load a script for requests that choose it by the header `x-llmsim-script`, and for sessions that play it.
 
         Raises:
-            ControlError: It cannot be played; the message says all that is wrong with it.
+            ControlError: The script is invalid; the message lists all mistakes.
         """
-        load(self._control, name, script)
+        upload_script(self._client, name, script)
 
     def session(self, script: Script | str | None = None, *, name: str | None = None) -> Session:
-        """Begin a session, which shares the server with others and is disturbed by none.
+        """Create a session, isolated from the other sessions of the server.
 
         Args:
-            script: What it plays: turns, a whole script as a table, the path of a file, or the name of a script that is
-                loaded; None for what the server plays.
-            name: What it is called; None for a name of its own.
+            script: The script that it plays: turns, a whole script as a table, the path of a file, or the name of a loaded
+                script; None for the default script.
+            name: Its name; None for a unique one.
 
         Raises:
-            ControlError: The script cannot be played; the message says all that is wrong with it.
+            ControlError: The script is invalid; the message lists all mistakes.
         """
         return Session(self.base_url, name, script=script)
 
     @property
     def requests(self) -> list[Exchange]:
-        """What all requests asked and got, of all sessions, the oldest first."""
-        return exchanges(self._control)
+        """The requests of all sessions and their answers, the oldest first."""
+        return read_exchanges(self._client)
 
     def assert_finished(self) -> None:
-        """See that the server's own script was played to its end, and that every request was what was expected.
+        """Check that the default script was played to the end, and that every request met the expectations.
 
         Raises:
-            AssertionError: A turn was not played, an expectation not met, or more was asked than the script has turns.
-                The message says which, and what was asked.
+            AssertionError: A turn was not played, an expectation was not met, or there were more requests than turns.
+                The message says which, and lists the requests.
         """
-        self._own.assert_finished()
+        self._global_session.assert_finished()
 
     def reset(self) -> None:
-        """Let all sessions begin anew, with an empty journal; scripts stay as they are."""
-        self._control.ask("POST", "reset")
+        """Restart all sessions at the first turn, with an empty journal; scripts stay loaded."""
+        self._client.call("POST", "reset")
 
     def stats(self) -> Any:
         """Read the server's counters: the JSON of `/llmsim/stats`."""
-        return self._control.ask("GET", "stats")
+        return self._client.call("GET", "stats")
 
 
-def _quoted(value: Any) -> str:
-    """Write a value as TOML has it."""
+def _format_toml(value: Any) -> str:
+    """Format a value as TOML."""
     if isinstance(value, tuple):
         value = list(value)
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

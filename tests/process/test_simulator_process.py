@@ -37,7 +37,7 @@ def left(places: Path) -> list[str]:
             command = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"serving.py" in command and mark in command:
+        if b"/testing/server.py" in command and mark in command:
             processes.append(f"process {entry.name}")
     return files + processes
 
@@ -89,12 +89,12 @@ def test_it_can_be_started_again() -> None:
     """TEST-1.9: A simulator that was stopped may start anew; one that runs, or does not, says so."""
     simulator = Simulator(say("One"))
     for ask in (lambda: simulator.base_url, lambda: simulator.requests, simulator.assert_finished):
-        with pytest.raises(RuntimeError, match="the simulator does not run: use `with"):
+        with pytest.raises(RuntimeError, match="the simulator is not running: use `with"):
             ask()
     for _ in range(2):
         with simulator:
             assert said(simulator) == "One"
-            with pytest.raises(RuntimeError, match="the simulator runs"):
+            with pytest.raises(RuntimeError, match="the simulator is already running"):
                 simulator.start()
     simulator.stop()
 

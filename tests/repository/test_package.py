@@ -1,8 +1,9 @@
-"""The package: who imports whom, what every module says of itself, and how long it is."""
+"""The package: imports, layers and seams, module docstrings, module lengths."""
 
 import ast
 import functools
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -34,7 +35,7 @@ def module(request: pytest.FixtureRequest) -> Path:
 
 @functools.cache
 def imported(path: Path) -> tuple[str, ...]:
-    """Give what a module imports, wherever it does so."""
+    """Return what a module imports, at any place in it."""
     return tuple(_imported(path))
 
 
@@ -50,7 +51,7 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def importers(*packages: str) -> set[str]:
-    """Name the modules that import any of `packages`."""
+    """Return the modules that import any of `packages`."""
     return {
         name_of(path)
         for path in MODULES
@@ -63,8 +64,8 @@ def importers(*packages: str) -> set[str]:
 
 
 def test_imports_keep_the_contracts() -> None:
-    """ARCH-2.1: Imports only run down the house, as import-linter checks by the contracts in pyproject.toml."""
-    told = subprocess.run(
+    """ARCH-2.1: Imports only run down, as import-linter checks by the contracts in pyproject.toml."""
+    linter = subprocess.run(
         [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache"],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -73,32 +74,32 @@ def test_imports_keep_the_contracts() -> None:
         check=False,
     )
 
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "0 broken" in told.stdout
+    assert linter.returncode == 0, linter.stdout + linter.stderr
+    assert "0 broken" in linter.stdout
 
 
-def test_every_room_has_its_place_in_the_contracts() -> None:
-    """ARCH-2.1: No room stands outside the layers."""
+def test_every_package_is_in_the_layers() -> None:
+    """ARCH-2.1: No package or module of llmsim is missing in the layers."""
     layers = next(contract for contract in CONTRACTS if contract["type"] == "layers")["layers"]
-    placed = {room.strip().removeprefix("llmsim.") for layer in layers for room in layer.split("|")}
-    rooms = {
+    placed = {package.strip().removeprefix("llmsim.") for layer in layers for package in layer.split("|")}
+    packages = {
         path.stem if path.suffix else path.name for path in PACKAGE.iterdir() if path.suffix in ("", ".py")
     }
 
-    # `testing` may use what it likes below the command line; data and the doors of the package are no rooms.
-    assert rooms - placed <= {"__init__", "__main__", "__pycache__", "vocabularies", "testing"}
+    # Data and the entry points of the package are not in a layer.
+    assert packages - placed <= {"__init__", "__main__", "__pycache__", "vocabularies"}
 
 
-def test_the_web_server_lives_in_the_server_room() -> None:
-    """ARCH-2.2: Falcon, uvicorn and asyncio are imported by `server` alone, gunicorn by the command that launches it."""
+def test_only_the_server_package_imports_the_web_server() -> None:
+    """ARCH-2.2: Falcon, uvicorn and asyncio are imported by `server` alone, gunicorn also by the command that launches it."""
     for package in ("falcon", "uvicorn", "uvicorn_worker", "uvloop", "asyncio"):
         assert all(name.startswith("llmsim/server/") for name in importers(package)), package
     launch = {"llmsim/cli/serve.py"}
     assert all(name.startswith("llmsim/server/") for name in importers("gunicorn") - launch)
 
 
-def test_only_planning_rolls_dice() -> None:
-    """ARCH-1.3: Only `planning` imports secrets and uuid, and makes generators; `json_instances` is passed one."""
+def test_only_planning_draws_random_numbers() -> None:
+    """ARCH-1.3: Only `planning` imports secrets and uuid, and creates generators; `json_instances` is passed one."""
     assert all(name.startswith("llmsim/planning/") for name in importers("secrets", "uuid"))
     drawing = ("llmsim/planning/", "llmsim/json_instances/")
     assert all(name.startswith(drawing) for name in importers("random"))
@@ -106,7 +107,7 @@ def test_only_planning_rolls_dice() -> None:
     assert not [name for name in passed if "Random(" in (ROOT / name).read_text(encoding="utf-8")]
 
 
-def test_rendering_knows_neither_clock_nor_files() -> None:
+def test_rendering_uses_neither_clock_nor_files() -> None:
     """ARCH-1.2: Nothing that could make rendering impure is imported by domain, json_schema, scripts, wire and providers."""
     impure = importers("time", "random", "secrets", "uuid", "os", "io", "pathlib", "tempfile", "socket")
     pure = ("domain", "json_schema", "scripts", "wire", "providers")
@@ -118,7 +119,7 @@ def test_rendering_knows_neither_clock_nor_files() -> None:
 
 
 def test_providers_do_not_import_each_other() -> None:
-    """ARCH-2.3: What two providers share stands beside them, not in one of them."""
+    """ARCH-2.3: Code that two providers share is in a package of its own, not in one of them."""
     for one, other in permutations(PROVIDERS, 2):
         borrowed = [name for name in importers(f"llmsim.providers.{other}") if f"/providers/{one}/" in name]
         assert borrowed == []
@@ -131,19 +132,135 @@ def test_every_provider_is_a_line_in_the_registry() -> None:
     assert sorted(provider.name for provider in REGISTERED) == PROVIDERS
 
 
-def test_no_network_is_asked_for() -> None:
-    """ARCH-3.10: No HTTP client is imported but by those that ask a server of llmsim: the command, and tests."""
+def strings(path: Path) -> Iterator[str]:
+    """Yield the string and bytes literals of a module, docstrings left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in docstrings:
+            if isinstance(node.value, str):
+                yield node.value
+            elif isinstance(node.value, bytes):
+                yield node.value.decode("latin-1")
+
+
+def test_only_providers_know_their_paths_and_framing() -> None:
+    """ARCH-2.4: Nothing below the command line names a provider or its base path; only `wire` has the framing of SSE."""
+    provider = re.compile(rf"(^|/)({'|'.join(PROVIDERS)})(/|$)")
+    framing = re.compile(r"^(data|event): |\[DONE\]")
+    found = []
+    for path in MODULES:
+        package = path.relative_to(PACKAGE).parts[0]
+        if package in ("providers", "cli", "testing", "catalogue.py"):
+            continue
+        found += [
+            f"{name_of(path)}: {text!r}"
+            for text in strings(path)
+            if provider.search(text) or (package != "wire" and framing.search(text))
+        ]
+
+    assert found == []
+
+
+def test_only_the_registry_imports_a_provider() -> None:
+    """ARCH-2.4: A provider's package is imported by itself and by the registry."""
+    for name in PROVIDERS:
+        others = {one for one in importers(f"llmsim.providers.{name}") if f"/providers/{name}/" not in one}
+        assert others <= {"llmsim/providers/registry.py"}
+
+
+@pytest.mark.xfail(strict=False, raises=FileNotFoundError, reason="server/generation.py is being written")
+def test_one_service_runs_requests_for_all_channels() -> None:
+    """ARCH-1.6: Requests are run by one class, which is passed the channel; channels know neither planning nor state."""
+    server = PACKAGE / "server"
+    service = ast.parse((server / "generation.py").read_text(encoding="utf-8"))
+    [run] = [
+        method
+        for node in ast.walk(service)
+        if isinstance(node, ast.ClassDef) and node.name == "GenerationService"
+        for method in node.body
+        if isinstance(method, ast.AsyncFunctionDef) and method.name == "run"
+    ]
+
+    assert [argument.arg for argument in run.args.args] == ["self", "request", "channel"]
+    assert not [
+        name
+        for name in imported(server / "channels.py")
+        if name.startswith(("llmsim.planning", "llmsim.state", "llmsim.providers.registry"))
+    ]
+
+
+@pytest.mark.xfail(strict=False, raises=FileNotFoundError, reason="state/ports.py is being written")
+def test_operations_of_state_ports_are_coroutines() -> None:
+    """ARCH-5.1: Each method of a port is `async def` and takes no callback."""
+    tree = ast.parse((PACKAGE / "state" / "ports.py").read_text(encoding="utf-8"))
+    methods = [
+        method
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases)
+        # `State` holds the ports; the master sets it up and removes it, without an event loop.
+        if node.name != "State"
+        for method in node.body
+        if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+    assert methods
+    assert [method.name for method in methods if isinstance(method, ast.FunctionDef)] == []
+    assert [method.name for method in methods if "Callable" in ast.unparse(method.args)] == []
+
+
+def test_state_is_awaited_in_the_server_only() -> None:
+    """ARCH-5.2: Only `server`, and backends in `state`, await; planning and providers import nothing of `state`."""
+    awaiting = {
+        name_of(path)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith)
+    }
+
+    assert not [name for name in awaiting if not name.startswith(("llmsim/server/", "llmsim/state/"))]
+    assert not [
+        name
+        for name in importers("llmsim.state")
+        if name.startswith(("llmsim/planning/", "llmsim/providers/", "llmsim/stats/"))
+    ]
+
+
+@pytest.mark.xfail(strict=False, raises=FileNotFoundError, reason="stats/counters.py is being written")
+def test_counters_are_declared_in_one_table() -> None:
+    """ARCH-5.3: One module declares counters, each name once, and the documentation lists each."""
+    declared = {
+        path: [
+            node.args[0].value
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Counter"
+            if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+        ]
+        for path in (PACKAGE / "stats").glob("*.py")
+    }
+    names = declared.pop(PACKAGE / "stats" / "counters.py", None)
+    if names is None:
+        raise FileNotFoundError
+    page = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
+
+    assert names
+    assert not any(declared.values())
+    assert len(names) == len(set(names))
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_no_network_is_used() -> None:
+    """ARCH-3.10: HTTP clients are imported only by the command and by `testing`, which send requests to llmsim itself."""
     clients = importers("requests", "httpx", "urllib.request", "http.client", "aiohttp")
 
     assert clients <= {
-        "llmsim/cli/asking.py",
-        "llmsim/testing/control.py",
-        "llmsim/testing/simulator.py",
+        "llmsim/cli/http_client.py",
+        "llmsim/testing/client.py",
     }
 
 
-def test_every_module_says_what_it_is_for(module: Path) -> None:
-    """MAINT-4.8: A module's docstring begins with one line of purpose, that ends as a sentence or a heading does."""
+def test_every_module_has_a_purpose(module: Path) -> None:
+    """MAINT-4.8: A module's docstring begins with one line of purpose, which ends with a stop or a colon."""
     docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
 
     assert docstring, "no module docstring"
@@ -152,24 +269,24 @@ def test_every_module_says_what_it_is_for(module: Path) -> None:
     assert not rest or rest.startswith("\n"), "a line of purpose, then an empty one"
 
 
-def test_every_module_can_be_read_at_a_sitting(module: Path) -> None:
+def test_no_module_is_too_long(module: Path) -> None:
     """MAINT-4.8: No module is longer than 400 lines."""
     assert len(module.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
-def test_a_modules_name_says_what_it_holds(module: Path) -> None:
-    """MAINT-4.8: No room is named after what could stand in any room."""
+def test_no_module_has_a_vague_name(module: Path) -> None:
+    """MAINT-4.8: No module has a name that would fit any content."""
     vague = {"utils", "util", "helpers", "helper", "common", "base", "misc", "core"}
 
     assert module.stem not in vague
     assert not module.stem.endswith("manager")
 
 
-def test_no_family_is_asked_for_by_name(module: Path) -> None:
-    """API-3.2: Facts about models stand in the catalogue; no code asks whether a name holds a family's."""
+def test_no_code_compares_family_names(module: Path) -> None:
+    """API-3.2: Facts about models are in the catalogue; no code compares a model's name with a family's."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     families = ("gpt-", "claude", "gemini", "deepseek", "o1", "o3", "o4")
-    asked = [
+    compared = [
         ast.unparse(node)
         for node in ast.walk(tree)
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn | ast.Eq)
@@ -177,4 +294,4 @@ def test_no_family_is_asked_for_by_name(module: Path) -> None:
         if isinstance(side, ast.Constant) and isinstance(side.value, str) and side.value.startswith(families)
     ]
 
-    assert asked == []
+    assert compared == []

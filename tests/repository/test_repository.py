@@ -1,4 +1,4 @@
-"""The repository itself: what releases and maintenance rely on, and that the documentation keeps its word."""
+"""The repository: version, changelog, packages, dependencies, and the correctness of the documentation."""
 
 import hashlib
 import importlib.metadata
@@ -19,7 +19,7 @@ from click.testing import CliRunner
 import llmsim
 from llmsim.catalogue import CatalogueFile, load_catalogue
 from llmsim.cli import main
-from llmsim.config import CONFIG_VARIABLE, knobs
+from llmsim.config import CONFIG_VARIABLE, setting_specs
 from llmsim.server.connections import direct_writes_problem
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def text_of(path: str) -> str:
 
 
 def vocabulary_file(name: str) -> str:
-    """The file name by which the installed tiktoken finds a vocabulary in its cache."""
+    """Return the file name by which the installed tiktoken finds a vocabulary in its cache."""
     source = inspect.getsource(tiktoken_ext.openai_public)
     address = re.search(rf'"(https://\S+/{name}\.tiktoken)"', source)
     assert address is not None
@@ -66,7 +66,7 @@ def vocabulary_file(name: str) -> str:
 # Versions
 
 
-def test_version_stands_in_one_place() -> None:
+def test_version_is_defined_once() -> None:
     """REL-1.1: `llmsim/__init__.py` has the version, the package takes it from there."""
     assert re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", llmsim.__version__)
     assert "version" in PROJECT["project"]["dynamic"]
@@ -74,7 +74,7 @@ def test_version_stands_in_one_place() -> None:
     assert PROJECT["tool"]["hatch"]["version"]["path"] == "llmsim/__init__.py"
 
 
-def test_program_tells_its_version() -> None:
+def test_program_prints_its_version() -> None:
     """REL-1.2: `llmsim --version` prints it."""
     printed = CliRunner().invoke(main, ["--version"])
 
@@ -86,7 +86,7 @@ def test_program_tells_its_version() -> None:
 
 
 def changelog() -> list[tuple[str, str, list[str]]]:
-    """Version, day and headings of each section."""
+    """Return version, day and headings of each section."""
     sections: list[tuple[str, str, list[str]]] = []
     for line in text_of("CHANGELOG.md").splitlines():
         if line.startswith("## "):
@@ -115,7 +115,7 @@ def test_changelog_is_dated_and_newest_first() -> None:
 
 
 def test_changelog_has_the_usual_headings() -> None:
-    """REL-2.3: Nothing but Keep a Changelog's headings, each once in a section."""
+    """REL-2.3: Only Keep a Changelog's headings, each at most once in a section."""
     for version, _, headings in changelog():
         assert set(headings) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, version
         assert len(headings) == len(set(headings)), version
@@ -125,7 +125,7 @@ def test_changelog_has_the_usual_headings() -> None:
 
 
 def test_package_holds_what_it_reads() -> None:
-    """REL-3.1: Catalogue, vocabularies and the mark of being typed are inside the package."""
+    """REL-3.1: Catalogue, vocabularies and `py.typed` are inside the package."""
     package = resources.files("llmsim")
 
     assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["llmsim"]
@@ -134,7 +134,7 @@ def test_package_holds_what_it_reads() -> None:
     assert all(package.joinpath("vocabularies", vocabulary_file(name)).is_file() for name in VOCABULARIES)
 
 
-def test_data_of_others_is_named() -> None:
+def test_third_party_data_is_named() -> None:
     """REL-3.2: Licence and notice ship; the notice names every file of data in the package, with its licence."""
     data = {
         path.relative_to(PACKAGE).parts[0]
@@ -151,14 +151,14 @@ def test_data_of_others_is_named() -> None:
 
 
 def test_source_distribution_finds_its_files() -> None:
-    """REL-3.3: Whatever is to be included exists."""
+    """REL-3.3: Every included path exists."""
     wanted = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
 
     assert [name for name in wanted if not (ROOT / name).exists()] == []
 
 
 def test_named_pythons_are_tested() -> None:
-    """REL-3.4: CI tests the versions of the classifiers, and the oldest is the one that is required."""
+    """REL-3.4: CI tests the versions of the classifiers, and the oldest is the required one."""
     prefix = "Programming Language :: Python :: "
     named = [
         name.removeprefix(prefix) for name in PROJECT["project"]["classifiers"] if name.startswith(prefix)
@@ -174,7 +174,7 @@ def test_named_pythons_are_tested() -> None:
 
 
 def test_source_of_facts_is_pinned() -> None:
-    """MAINT-1.1: The development environment has the package that the catalogue was made from."""
+    """MAINT-1.1: The development environment has the package from which the catalogue was made."""
     file = msgspec.json.decode((PACKAGE / "catalogue.json").read_bytes(), type=CatalogueFile)
     name, version = file.source.split()
 
@@ -182,7 +182,7 @@ def test_source_of_facts_is_pinned() -> None:
 
 
 def test_hand_kept_facts_have_sources() -> None:
-    """MAINT-1.2: Every correction and addition of the overlay says where it is from."""
+    """MAINT-1.2: Every correction and addition of the overlay names its source."""
     overlay = tomllib.loads(text_of("scripts/catalogue-overlay.toml"))
     entries = overlay["corrections"] | overlay["missing"]
 
@@ -190,7 +190,7 @@ def test_hand_kept_facts_have_sources() -> None:
     assert [name for name, facts in entries.items() if not facts["source"].strip()] == []
 
 
-def test_vocabularies_are_those_that_are_used() -> None:
+def test_vocabularies_are_those_of_the_catalogue() -> None:
     """MAINT-2.1: One file for each tokenizer of the catalogue, with the published content."""
     used = {model.tokenizer for model in load_catalogue().models.values()}
     found = {
@@ -203,8 +203,8 @@ def test_vocabularies_are_those_that_are_used() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(VOCABULARIES))
-def test_vocabulary_has_the_name_that_tiktoken_looks_for(name: str) -> None:
-    """MAINT-2.2: The file is named by the SHA-1 of the address that the installed tiktoken has for it."""
+def test_vocabulary_has_the_name_that_tiktoken_expects(name: str) -> None:
+    """MAINT-2.2: The file is named by the SHA-1 of its URL in the installed tiktoken."""
     content = (PACKAGE / "vocabularies" / vocabulary_file(name)).read_bytes()
 
     assert hashlib.sha256(content).hexdigest() == VOCABULARIES[name]
@@ -225,12 +225,12 @@ def test_uvicorn_is_pinned_to_a_minor_version() -> None:
 
 
 def test_uvicorn_suits_the_direct_writer() -> None:
-    """MAINT-3.2: The installed uvicorn is built as the direct writer expects."""
+    """MAINT-3.2: The installed uvicorn has the internals that the direct writer expects."""
     assert direct_writes_problem() is None
 
 
 def test_dependencies_have_a_floor() -> None:
-    """MAINT-3.3: Every requirement names a least version, or an exact one."""
+    """MAINT-3.3: Every dependency has a minimum or exact version."""
     extras = PROJECT["project"]["optional-dependencies"].values()
     requirements = [*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]
 
@@ -257,7 +257,7 @@ def test_code_and_specs_follow_one_sdk(provider: str) -> None:
 
 @pytest.mark.parametrize("path", FILES.split())
 def test_expected_file_exists(path: str) -> None:
-    """MAINT-4.1: What users, contributors and tools look for is there, and says something."""
+    """MAINT-4.1: The files that users, contributors and tools look for exist and are not empty."""
     assert (ROOT / path).stat().st_size > 0
 
 
@@ -272,7 +272,7 @@ def test_ci_runs_the_test_command_only() -> None:
     assert lines == ["exec ./scripts/test"]
 
 
-def test_pull_request_template_asks_five_things() -> None:
+def test_pull_request_template_has_five_sections() -> None:
     """MAINT-4.3: What, Why, How, Risk, Checklist."""
     headings = re.findall(r"^## (.+)$", text_of(".github/pull_request_template.md"), re.MULTILINE)
 
@@ -289,7 +289,7 @@ def test_index_has_every_page(folder: str) -> None:
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_resolve(page: Path) -> None:
     """MAINT-4.4: Every relative link names a file, and its fragment a heading there."""
     prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     broken = []
@@ -305,7 +305,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The fragments under which a page's headings are found."""
+    """Return the fragments of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -314,11 +314,11 @@ def anchors(page: Path) -> set[str]:
 
 
 def shown_commands(page: Path) -> Iterator[list[str]]:
-    """The words of every llmsim command on a page, from the command's name on."""
+    """Yield the words of every llmsim command on a page, from the command's name on."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    # In prose, messages may begin with the program's name too.
+    # In prose, messages may begin with the name of the program too.
     lines += re.findall(rf"`(llmsim (?:{'|'.join(COMMANDS)})\b[^`\n]*|\./scripts/serve[^`\n]*)`", text)
     for line in lines:
         line = re.sub(r"(?<![\w/.])\./scripts/serve\b", "llmsim serve", line)
@@ -328,7 +328,7 @@ def shown_commands(page: Path) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_shown_commands_exist(page: Path) -> None:
-    """MAINT-4.5: Each command of llmsim's that is shown exists, with the options it is given."""
+    """MAINT-4.5: Each llmsim command on a page exists, with its options."""
     context = click.Context(main)
     for name, *words in shown_commands(page):
         command = main.get_command(context, name)
@@ -340,8 +340,8 @@ def test_shown_commands_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_shown_variables_exist(page: Path) -> None:
-    """MAINT-4.5: Each variable that is shown in full exists; the configuration page also shows mistakes."""
-    known = {CONFIG_VARIABLE} | {knob.env for knob in knobs()}
+    """MAINT-4.5: Each variable on a page that is written in full exists; the configuration page also shows mistakes."""
+    known = {CONFIG_VARIABLE} | {spec.env for spec in setting_specs()}
     shown = set(re.findall(r"\bLLMSIM_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
 
     assert page.name == "configuration.md" or shown <= known

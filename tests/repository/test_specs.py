@@ -1,4 +1,4 @@
-"""The specs: every requirement has an id of its own, and a test that proves it."""
+"""The specs: every requirement has a unique id and a test that proves it."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ ELSEWHERE: dict[str, str] = {}
 
 
 def requirements(spec: Path) -> list[tuple[str, str]]:
-    """Give id and text of each requirement of a spec; a text ends where the next bullet or heading begins."""
+    """Return id and text of each requirement of a spec; a text ends where the next bullet or heading begins."""
     section = spec.read_text(encoding="utf-8").partition("\n## Requirements\n")[2].partition("\n## ")[0]
     found: list[tuple[str, str]] = []
     for line in section.splitlines():
@@ -37,7 +37,7 @@ SPECS = {
 
 
 def docstrings() -> dict[str, str]:
-    """Give the docstring of every test class and test function, by file and name."""
+    """Return the docstring of every test class and test function, by file and name."""
     found = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -62,8 +62,8 @@ def test_every_requirement_begins_with_its_id() -> None:
     assert (nameless, empty) == ([], [])
 
 
-def test_every_id_is_one_requirements() -> None:
-    """MAINT-4.7: No id stands for two requirements, and no spec uses another's letters."""
+def test_every_id_is_unique() -> None:
+    """MAINT-4.7: No two requirements have the same id, and no two specs the same letters."""
     counts = Counter(name for found in SPECS.values() for name, _ in found)
     letters = Counter(
         letter for found in SPECS.values() for letter in {name.partition("-")[0] for name, _ in found}
@@ -74,20 +74,20 @@ def test_every_id_is_one_requirements() -> None:
 
 
 def test_every_must_is_tested() -> None:
-    """MAINT-4.7: Every requirement that says MUST is named by the docstring of a test."""
+    """MAINT-4.7: Every requirement with a MUST is named by the docstring of a test."""
     untested = MUSTS - TESTED - set(ELSEWHERE)
 
     assert sorted(untested) == []
 
 
-def test_nothing_is_exempt_that_is_tested() -> None:
-    """MAINT-4.7: What is said to be proven elsewhere exists, is not tested here, and says where it is proven."""
+def test_no_tested_requirement_is_exempt() -> None:
+    """MAINT-4.7: A requirement that is proven elsewhere exists, is not tested here, and names the place of its proof."""
     assert set(ELSEWHERE) <= KNOWN
     assert not set(ELSEWHERE) & TESTED
     assert all(ELSEWHERE.values())
 
 
-def test_every_test_proves_what_a_spec_asks_for() -> None:
+def test_every_test_proves_a_requirement() -> None:
     """MAINT-4.7: No test names a requirement that does not exist."""
     unknown = {name: sorted(set(MENTION.findall(text)) - KNOWN) for name, text in DOCSTRINGS.items()}
 
@@ -95,7 +95,7 @@ def test_every_test_proves_what_a_spec_asks_for() -> None:
 
 
 def test_every_test_opens_with_its_claim() -> None:
-    """MAINT-4.7: A test's docstring opens with the requirement it proves, and claims something of it."""
+    """MAINT-4.7: A test's docstring opens with the id that it proves, followed by a claim."""
     functions = {name: text for name, text in DOCSTRINGS.items() if "::test_" in name}
 
     assert [name for name, text in functions.items() if not OPENING.match(text)] == []

@@ -1,4 +1,4 @@
-"""The model catalogue: what it holds, how names resolve, and that it stays bounded."""
+"""The model catalogue: its entries, how names resolve, and that its cache is bounded."""
 
 import importlib.metadata
 import importlib.util
@@ -62,7 +62,7 @@ PROFILES = {
 
 
 def small_file() -> dict[str, Any]:
-    """A catalogue file that holds together: one model, its profile and the general default."""
+    """Return a valid catalogue file: one model, its profile and the general default."""
     facts = {
         "owner": "openai",
         "created": 1,
@@ -115,19 +115,19 @@ def test_every_owner_has_models_newest_first(owner: str) -> None:
     assert [model.created for model in owned] == sorted((model.created for model in owned), reverse=True)
 
 
-def test_only_models_of_a_simulated_api_are_held() -> None:
-    """API-3.1: models that draw or speak are not listed, and of those that embed only OpenAI's."""
-    strangers = [id_ for id_ in CATALOGUE.models if any(w in id_ for w in ("image", "tts", "audio"))]
-    strangers += [
+def test_only_models_of_a_simulated_api_are_listed() -> None:
+    """API-3.1: models for images or audio are not listed, and of embedding models only OpenAI's."""
+    others = [id_ for id_ in CATALOGUE.models if any(w in id_ for w in ("image", "tts", "audio"))]
+    others += [
         id_ for id_, model in CATALOGUE.models.items() if "embedding" in id_ and model.owner != "openai"
     ]
 
-    assert strangers == []
+    assert others == []
 
 
 @pytest.mark.parametrize("model", CATALOGUE.models.values(), ids=lambda model: model.id)
 def test_every_entry_has_its_facts(model: Any) -> None:
-    """API-3.2: each entry has name, release date, limits, effort, tokenizer and prices that make sense."""
+    """API-3.2: each entry has a plausible name, release date, limits, effort and prices."""
     known_prices = [
         p for p in (model.input_price, model.output_price, model.cached_input_price) if p is not None
     ]
@@ -162,7 +162,7 @@ def test_every_entry_has_its_facts(model: Any) -> None:
     ],
 )
 def test_facts_are_the_vendors(model: str, facts: dict[str, Any]) -> None:
-    """API-3.2: limits, abilities and prices are those the vendor publishes."""
+    """API-3.2: limits, capabilities and prices are those the vendor publishes."""
     entry = msgspec.to_builtins(CATALOGUE.models[model])
 
     assert {field: entry[field] for field in facts} == facts
@@ -209,7 +209,7 @@ def test_tokenizer_follows_the_generation(model: str, tokenizer: str) -> None:
     ],
 )
 def test_default_effort_is_the_real_one(model: str, effort: str) -> None:
-    """API-3.2: reasoning effort without a request's own is what the real API takes."""
+    """API-3.2: the default reasoning effort is that of the real API."""
     assert CATALOGUE.models[model].default_effort == effort
 
 
@@ -249,8 +249,8 @@ def test_snapshots_and_prefixed_names_resolve(name: str, model: str) -> None:
 @pytest.mark.parametrize(
     "name", ["gpt-5-2025-13-07", "gpt-5-9999", "gpt-5-turbo", "GPT-5", "gpt-5 ", "", "/"]
 )
-def test_what_only_looks_like_a_snapshot_is_unknown(name: str) -> None:
-    """API-3.3: a name that is no snapshot of a known model resolves to none."""
+def test_other_suffixes_are_unknown(name: str) -> None:
+    """API-3.3: a name that is not a snapshot of a known model resolves to None."""
     assert CATALOGUE.find(name) is None
 
 
@@ -298,8 +298,8 @@ def test_any_name_has_facts(name: str) -> None:
     assert facts.profile in CATALOGUE.profiles
 
 
-def test_memory_is_bounded_under_ever_new_names() -> None:
-    """API-3.5: ever new names, short and huge, leave no more behind than a bounded memory."""
+def test_memory_is_bounded_under_new_names() -> None:
+    """API-3.5: however many new names are looked up, short or huge, memory use is bounded."""
     catalogue = load_catalogue()
     for number in range(5_000):
         catalogue.facts(f"gpt-5-warm-{number}")
@@ -317,7 +317,7 @@ def test_memory_is_bounded_under_ever_new_names() -> None:
 
 
 def test_huge_name_still_finds_its_family() -> None:
-    """API-3.5: of a name longer than any id only the beginning is read."""
+    """API-3.5: only the beginning of a name longer than any id is matched."""
     name = "claude-opus-" + "9" * 1_000_000
 
     facts = CATALOGUE.facts(name)
@@ -380,7 +380,7 @@ def test_models_have_the_profile_of_their_family(model: str, profile: str) -> No
 
 
 def test_every_model_has_a_profile() -> None:
-    """LAT-1.2: every known model has a profile of the table, and none is tied to `instant` or `fast`."""
+    """LAT-1.2: every known model has a profile of the table, and no model uses `instant` or `fast`."""
     used = {model.profile for model in CATALOGUE.models.values()}
 
     assert used == PROFILES.keys() - {"instant", "fast"}
@@ -398,15 +398,15 @@ def test_every_model_has_a_profile() -> None:
     ],
 )
 def test_embeddings_are_a_fact(name: str, dimensions: int, shortens: bool, known: bool) -> None:
-    """EMBD-4.1: how long a model's embeddings are, and whether they can be shorter, stands in the catalogue."""
+    """EMBD-4.1: the catalogue has the length of a model's embeddings, and whether they can be shortened."""
     model = CATALOGUE.facts(name)
 
     assert (model.dimensions, model.shortens, model.known) == (dimensions, shortens, known)
     assert not dimensions or (model.context_window, model.tokenizer) == (8192, "cl100k_base")
 
 
-def test_small_file_holds_together() -> None:
-    """API-3.2: a file without contradictions is taken."""
+def test_small_file_is_valid() -> None:
+    """API-3.2: a file without contradictions is accepted."""
     catalogue = parse(small_file())
 
     assert list(catalogue.models) == ["m-1"]
@@ -414,7 +414,7 @@ def test_small_file_holds_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "change", "complaint"),
+    ("part", "change", "message"),
     [
         ("models", {"profile": "quik"}, 'model "m-1": unknown profile "quik"; one of: quick'),
         (
@@ -425,55 +425,55 @@ def test_small_file_holds_together() -> None:
         ("models", {"default_effort": "lots"}, 'unknown effort "lots"; one of: none, minimal'),
         ("models", {"default_effort": "high"}, "does not reason, yet its default effort"),
         ("models", {"max_output_tokens": 101}, "101 output tokens in a window of 100"),
-        ("models", {"dimensions": 8}, "it makes embeddings, yet 10 output tokens"),
-        ("models", {"shortens": True}, "it makes no embeddings, yet shortens them"),
+        ("models", {"dimensions": 8}, "it is an embedding model, yet has 10 output tokens"),
+        ("models", {"shortens": True}, "it is not an embedding model, yet shortens embeddings"),
         ("models", {"colour": "red"}, "unknown field `colour`"),
         ("families", {"profile": "quik"}, 'family "": unknown profile "quik"'),
         ("families", {"prefix": "m"}, "the general default"),
         ("profiles", {"tbt_mean_ms": -1}, 'profile "quick": a latency is below zero'),
     ],
 )
-def test_contradiction_is_refused(part: str, change: dict[str, Any], complaint: str) -> None:
-    """API-3.2: a file that contradicts itself is refused, and the message says where."""
+def test_contradiction_is_rejected(part: str, change: dict[str, Any], message: str) -> None:
+    """API-3.2: a file that contradicts itself is rejected, and the message says where."""
     file = small_file()
     file[part][0] |= change
 
-    with pytest.raises(CatalogueError) as refused:
+    with pytest.raises(CatalogueError) as caught:
         parse(file)
 
-    assert complaint in str(refused.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(("part", "name"), [("models", "m-1"), ("profiles", "quick"), ("families", "")])
-def test_repeated_entry_is_refused(part: str, name: str) -> None:
-    """API-3.2: two entries of one name are refused."""
+def test_repeated_entry_is_rejected(part: str, name: str) -> None:
+    """API-3.2: two entries with the same name are rejected."""
     file = small_file()
     file[part] *= 2
 
-    with pytest.raises(CatalogueError, match=f'"{name}" stands there more than once'):
+    with pytest.raises(CatalogueError, match=f'"{name}" occurs more than once'):
         parse(file)
 
 
 @pytest.mark.parametrize(
-    ("alias", "complaint"), [({"x": "y"}, 'no model "y"'), ({"m-1": "m-1"}, "id of a model")]
+    ("alias", "message"), [({"x": "y"}, 'no model "y"'), ({"m-1": "m-1"}, "id of a model")]
 )
-def test_bad_alias_is_refused(alias: dict[str, str], complaint: str) -> None:
+def test_invalid_alias_is_rejected(alias: dict[str, str], message: str) -> None:
     """API-3.3: an alias stands for a known model and hides none."""
     file = small_file() | {"aliases": alias}
 
-    with pytest.raises(CatalogueError, match=complaint):
+    with pytest.raises(CatalogueError, match=message):
         parse(file)
 
 
-def test_all_contradictions_are_told_at_once() -> None:
+def test_all_contradictions_are_reported_at_once() -> None:
     """API-3.2: one message lists every contradiction, a line each."""
     file = small_file()
     file["models"][0] |= {"profile": "a", "tokenizer": "b"}
 
-    with pytest.raises(CatalogueError) as refused:
+    with pytest.raises(CatalogueError) as caught:
         parse(file)
 
-    assert len(str(refused.value).splitlines()) == 2
+    assert len(str(caught.value).splitlines()) == 2
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -489,7 +489,7 @@ def test_models_table_shows_every_id_whole(width: int) -> None:
 
 
 def test_models_filter_narrows_the_list() -> None:
-    """API-3.2: `llmsim models FILTER` keeps what matches; a snapshot shows its model."""
+    """API-3.2: `llmsim models FILTER` keeps matching models; a snapshot shows its model."""
     some = CliRunner().invoke(models, ["--json", "claude-haiku"])
     one = CliRunner().invoke(models, ["--json", "gpt-4o-2024-08-06"])
 
@@ -497,8 +497,8 @@ def test_models_filter_narrows_the_list() -> None:
     assert [model["id"] for model in json.loads(one.output)] == ["gpt-4o"]
 
 
-def test_models_says_when_nothing_matches() -> None:
-    """API-3.4: a name that matches nothing is told with the latency it would get."""
+def test_models_reports_that_nothing_matches() -> None:
+    """API-3.4: for a name that matches nothing, the message names the latency profile it gets."""
     shown = CliRunner().invoke(models, ["deepseek-r1"])
 
     assert shown.exit_code == 1
@@ -518,8 +518,8 @@ def test_profiles_table_fits_the_terminal(width: int) -> None:
     ).startswith("gpt-5 600 ± 150 40 ± 12 25 gpt-")
 
 
-def test_profiles_json_tells_speed_and_models() -> None:
-    """LAT-1.1: `llmsim profiles --json` tells every profile, its speed and its models."""
+def test_profiles_json_has_speed_and_models() -> None:
+    """LAT-1.1: `llmsim profiles --json` has every profile, its speed and its models."""
     shown = CliRunner().invoke(profiles, ["--json"])
 
     lines = {line["name"]: line for line in json.loads(shown.output)}

@@ -1,4 +1,4 @@
-"""Tables of the documentation that repeat what the program knows."""
+"""Tables of the documentation that repeat facts of the program."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ CATALOGUE = load_catalogue()
 
 
 def table(first: str) -> list[list[str]]:
-    """The rows of the table whose first heading is `first`, a list of cells each, backticks taken off."""
+    """Return the rows of the table whose first heading is `first`, as lists of cells without backticks."""
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     head = next(index for index, line in enumerate(lines) if line.startswith(f"| {first} |"))
     rows = []
@@ -25,7 +25,7 @@ def table(first: str) -> list[list[str]]:
 
 
 def row(profile: Profile) -> list[str]:
-    """A profile as the page shows it, its example left out."""
+    """Return a profile as the page shows it, without its example."""
     rate = "∞" if not profile.tbt_mean_ms else f"{1000 / profile.tbt_mean_ms:.0f}"
     return [
         profile.name,
@@ -42,8 +42,8 @@ def test_profiles_are_those_of_the_catalogue() -> None:
 
 
 @pytest.mark.parametrize(("name", "example"), [(cells[0], cells[-1]) for cells in table("profile")])
-def test_example_of_a_profile_has_it(name: str, example: str) -> None:
-    """MAINT-4.6: The model named beside a profile is listed and has it; without one, no model has it."""
+def test_example_of_a_profile_uses_it(name: str, example: str) -> None:
+    """MAINT-4.6: The model named beside a profile is listed and uses it; without one, no model uses it."""
     if example == "by setting only":
         assert name not in {model.profile for model in CATALOGUE.models.values()}
     else:
@@ -51,7 +51,7 @@ def test_example_of_a_profile_has_it(name: str, example: str) -> None:
 
 
 def test_efforts_are_those_of_the_program() -> None:
-    """MAINT-4.6: The page has every reasoning effort with its factor, and the wait that follows from it."""
+    """MAINT-4.6: The page has every reasoning effort with its factor and the resulting wait."""
     profile = CATALOGUE.profiles[CATALOGUE.models["gpt-5"].profile]
     expected = []
     for effort, factor in EFFORTS.items():
@@ -63,7 +63,7 @@ def test_efforts_are_those_of_the_program() -> None:
 
 @pytest.mark.parametrize(("model", "effort"), [("gpt-5", "medium"), ("gpt-5.1", "none")])
 def test_default_efforts_on_the_page_are_right(model: str, effort: str) -> None:
-    """MAINT-4.6: The defaults that the page names are the catalogue's."""
+    """MAINT-4.6: The defaults on the page are those of the catalogue."""
     prose = re.sub(r"\s+", " ", PAGE.read_text(encoding="utf-8"))
 
     assert f"`{effort}` for {model}" in prose

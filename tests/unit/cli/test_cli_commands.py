@@ -18,7 +18,7 @@ COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config", "script"
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the developer's own variables out."""
+    """Remove the developer's own variables."""
     for name in list(os.environ):
         if name.startswith("LLMSIM_"):
             monkeypatch.delenv(name)
@@ -29,7 +29,7 @@ def run(*arguments: str, given: str | None = None) -> Result:
 
 
 def test_help_lists_every_command() -> None:
-    """CONF-4.6: `llmsim --help` names each command with a line of what it does, and where to start."""
+    """CONF-4.6: `llmsim --help` lists each command with a description, and how to start."""
     result = run("--help")
 
     assert result.exit_code == 0
@@ -41,7 +41,7 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_has_help(command: str) -> None:
     """CONF-4.6: Each command has a help text."""
     result = run(command, "--help")
 
@@ -49,16 +49,16 @@ def test_every_command_explains_itself(command: str) -> None:
     assert result.output.startswith(f"Usage: main {command}")
 
 
-def test_an_unknown_command_is_refused() -> None:
-    """CONF-2.1: What is misspelt is refused by name, with exit code 2."""
+def test_an_unknown_command_is_rejected() -> None:
+    """CONF-2.1: A misspelt command is rejected by name, with exit code 2."""
     result = run("sevre")
 
     assert result.exit_code == 2
     assert "sevre" in result.output
 
 
-def test_a_faulty_setting_is_a_message_and_exit_code_2(tmp_path: Path) -> None:
-    """CONF-2.1: A configuration error is said on stderr, one problem a line, without a traceback, and exits with 2."""
+def test_an_invalid_setting_is_a_message_and_exit_code_2(tmp_path: Path) -> None:
+    """CONF-2.1: A configuration error is printed on stderr, one problem a line, without a traceback; the exit code is 2."""
     path = tmp_path / "llmsim.toml"
     path.write_text("[server]\nprot = 1\n", encoding="utf-8")
     for command in (
@@ -75,7 +75,7 @@ def test_a_faulty_setting_is_a_message_and_exit_code_2(tmp_path: Path) -> None:
 
 
 def test_absent_stats_are_a_message_and_exit_code_1() -> None:
-    """STATS-8.3: Where there are no stats to read, one line on stderr says so, and the exit code is 1."""
+    """STATS-8.3: If there are no stats to read, one line on stderr says so, and the exit code is 1."""
     result = run("stats", "--port", "1")
 
     assert result.exit_code == 1
@@ -85,7 +85,7 @@ def test_absent_stats_are_a_message_and_exit_code_1() -> None:
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ARCH-1.5: Only errors that are meant for people become messages."""
+    """ARCH-1.5: Only errors of llmsim become messages."""
 
     def fail(*_: object) -> None:
         raise RuntimeError("boom")
@@ -96,31 +96,31 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         run("tokens", "Hello")
 
 
-def test_commands_are_loaded_when_they_are_called() -> None:
-    """ARCH-3.2: `--help` loads neither server, nor tokenizer, nor tables."""
+def test_commands_are_imported_when_they_are_called() -> None:
+    """ARCH-3.2: `--version` imports neither server, nor tokenizer, nor rich."""
     program = (
         "import sys; from llmsim.cli import main; main(['--version'], standalone_mode=False);"
         "print(sorted({'falcon','uvicorn','tiktoken','rich','gunicorn'} & set(sys.modules)))"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    completed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert told.stdout.splitlines()[-1] == "[]"
+    assert completed.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_program_is_installed_and_a_module() -> None:
     """ARCH-3.1: `python -m llmsim` is the same program."""
-    told = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "llmsim", "--version"], capture_output=True, text=True, check=True
     )
 
-    assert told.stdout == run("--version").output
+    assert completed.stdout == run("--version").output
 
 
 class TestTokens:
     """`llmsim tokens`."""
 
-    def test_a_text_is_counted_and_cut(self) -> None:
-        """CHAT-3.5: The pieces that a stream would carry are shown, and how many tokens they are."""
+    def test_a_text_is_counted_and_split(self) -> None:
+        """CHAT-3.5: The pieces of a stream are shown, with the number of tokens."""
         result = run("tokens", "Hello wonderful 🦜 world")
         passage = load_tokenizer("o200k_base").tokenize("Hello wonderful 🦜 world")
 
@@ -141,12 +141,12 @@ class TestTokens:
         ("model", "name"), [("gpt-4o", "o200k_base"), ("gpt-4", "cl100k_base"), ("x", "cl100k_base")]
     )
     def test_the_models_tokenizer_is_used(self, model: str, name: str) -> None:
-        """CHAT-2.6: Any model name is taken, and counted with its own vocabulary."""
+        """CHAT-2.6: Any model name is accepted, and its tokenizer is used."""
         text = "Antidisestablishmentarianism, naïvely: 日本語"
-        told = json.loads(run("tokens", "--json", "--model", model, text).output)
+        printed = json.loads(run("tokens", "--json", "--model", model, text).output)
 
         passage = load_tokenizer(name).tokenize(text)
-        assert told == {
+        assert printed == {
             "model": model,
             "tokenizer": name,
             "tokens": passage.tokens,
@@ -154,22 +154,22 @@ class TestTokens:
         }
 
     def test_without_a_text_standard_input_is_read(self) -> None:
-        """CHAT-2.6: A long text comes by a pipe."""
-        told = json.loads(run("tokens", "--json", given="Hello world\n").output)
+        """CHAT-2.6: A long text can be piped in."""
+        printed = json.loads(run("tokens", "--json", given="Hello world\n").output)
 
-        assert told["pieces"] == ["Hello", " world", "\n"]
+        assert printed["pieces"] == ["Hello", " world", "\n"]
 
-    def test_an_empty_text_is_no_token(self) -> None:
-        """CHAT-2.6: Nothing is nothing."""
+    def test_an_empty_text_has_no_tokens(self) -> None:
+        """CHAT-2.6: An empty text has 0 tokens."""
         assert json.loads(run("tokens", "--json", "").output)["tokens"] == 0
 
     def test_markup_is_text(self) -> None:
-        """CHAT-3.5: What looks like markup of the terminal's is shown as it is."""
+        """CHAT-3.5: Text that looks like rich markup is shown as it is."""
         assert "[bold]" in run("tokens", "[bold]x[/bold]").output.replace("|", "")
 
 
-def test_the_group_finds_no_other_module() -> None:
-    """CONF-2.1: Only commands are commands: no module of the package is run by its name."""
+def test_other_modules_are_not_commands() -> None:
+    """CONF-2.1: Other modules of the package are not commands."""
     context = click.Context(main)
 
     assert main.get_command(context, "options") is None  # type: ignore[attr-defined]

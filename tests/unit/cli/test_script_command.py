@@ -1,4 +1,4 @@
-"""`llmsim script`: files are checked, and shown."""
+"""`llmsim script`: checking and showing script files."""
 
 import json
 import re
@@ -20,19 +20,19 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Any:
-    def write(name: str, text: str | dict[str, Any]) -> Path:
+def write(tmp_path: Path) -> Any:
+    def write_file(name: str, text: str | dict[str, Any]) -> Path:
         path = tmp_path / name
         path.write_text(text if isinstance(text, str) else json.dumps(text))
         return path
 
-    return write
+    return write_file
 
 
 class TestValidate:
     """`llmsim script validate`."""
 
-    def test_the_examples_are_sound(self) -> None:
+    def test_the_examples_are_valid(self) -> None:
         """SCRIPT-6.4, SCRIPT-6.1: Each file of docs/examples can be played, in all three forms."""
         result = run("validate", *EXAMPLES)
 
@@ -42,27 +42,27 @@ class TestValidate:
             f"ok  {path}" for path in EXAMPLES
         ]
 
-    def test_all_mistakes_of_all_files_are_told(self, written: Any) -> None:
-        """SCRIPT-6.1: Sound files are named, mistakes follow, and the exit code is 2."""
-        sound = written("sound.json", {"turns": [{"type": "assistant", "text": "a", "repeat": 3}]})
-        one = written("one.json", {"turns": [{"type": "asistant"}, {"type": "assistant"}]})
-        two = written("two.yaml", "turns:\n- type: error\n  kind: boom\n")
+    def test_all_mistakes_of_all_files_are_reported(self, write: Any) -> None:
+        """SCRIPT-6.1: Valid files are listed, mistakes follow, and the exit code is 2."""
+        valid = write("valid.json", {"turns": [{"type": "assistant", "text": "a", "repeat": 3}]})
+        one = write("one.json", {"turns": [{"type": "asistant"}, {"type": "assistant"}]})
+        two = write("two.yaml", "turns:\n- type: error\n  kind: boom\n")
 
-        result = run("validate", one, sound, two, "missing.toml")
+        result = run("validate", one, valid, two, "missing.toml")
 
         assert result.exit_code == 2
-        assert f"ok  {sound}: 1 turn for 3 requests\n" in result.output
-        for told in (
+        assert f"ok  {valid}: 1 turn for 3 requests\n" in result.output
+        for message in (
             f'{one}:1: turns[0].type: unknown word "asistant"; did you mean "assistant"?',
             f'{one}:1: turns[1]: "text" is missing: wanted a text',
             f'{two}:3: turns[0].kind: unknown word "boom". One of: rate_limit,',
             "missing.toml: cannot be read: No such file or directory",
         ):
-            assert told in result.output
+            assert message in result.output
 
-    def test_profiles_are_those_of_the_catalogue(self, written: Any) -> None:
-        """SCRIPT-3.2: A profile that does not exist is told with the nearest that does."""
-        path = written("a.toml", "[[turns]]\ntype = 'assistant'\ntext = ''\nlatency = 'claude_opus'\n")
+    def test_profiles_are_those_of_the_catalogue(self, write: Any) -> None:
+        """SCRIPT-3.2: An unknown profile is reported with the nearest known one."""
+        path = write("a.toml", "[[turns]]\ntype = 'assistant'\ntext = ''\nlatency = 'claude_opus'\n")
 
         assert (
             'turns[0].latency: unknown word "claude_opus"; did you mean "claude-opus"?'
@@ -78,13 +78,13 @@ class TestValidate:
             ("tables", "[[turns]]\ntype = 'assistant'\ntext = 'a'\n"),
         ],
     )
-    def test_the_form_is_guessed(self, written: Any, name: str, text: str) -> None:
-        """SCRIPT-6.3: A file without a suffix is read as what it looks like."""
-        assert run("validate", written(name, text)).exit_code == 0
+    def test_the_format_is_guessed(self, write: Any, name: str, text: str) -> None:
+        """SCRIPT-6.3: The format of a file without a suffix is guessed from its content."""
+        assert run("validate", write(name, text)).exit_code == 0
 
-    def test_a_guess_is_told(self, written: Any) -> None:
-        """SCRIPT-6.3: What is wrong with a file without a suffix may be the guess."""
-        result = run("validate", written("script", "{turns: []}"))
+    def test_a_guessed_format_is_reported(self, write: Any) -> None:
+        """SCRIPT-6.3: The mistakes of a file without a suffix include the guessed format, which may be wrong."""
+        result = run("validate", write("script", "{turns: []}"))
 
         assert (
             "taken for JSON, as it has no suffix; name it .json, .toml, .yaml, .yml if it is not"
@@ -92,28 +92,28 @@ class TestValidate:
         )
         assert "not JSON" in result.output
 
-    def test_an_unknown_suffix_is_refused(self, written: Any) -> None:
-        """SCRIPT-6.3: Only suffixes of the three forms are taken."""
+    def test_an_unknown_suffix_is_rejected(self, write: Any) -> None:
+        """SCRIPT-6.3: Only the suffixes of the three formats are accepted."""
         assert (
             "unknown format .txt. One of: .json, .toml, .yaml, .yml"
-            in run("validate", written("a.txt", "{}")).output
+            in run("validate", write("a.txt", "{}")).output
         )
 
 
 class TestPages:
-    """What the documentation says."""
+    """The examples of the documentation."""
 
     PAGE = (Path(__file__).parents[3] / "docs" / "scripted-mode.md").read_text(encoding="utf-8")
 
-    def test_scripts_on_the_page_are_sound(self, written: Any) -> None:
-        """SCRIPT-6.4: What can be copied from the page can be played."""
+    def test_scripts_on_the_page_are_valid(self, write: Any) -> None:
+        """SCRIPT-6.4: The scripts on the page can be played."""
         blocks = re.findall(r"```json\n(.*?)```", self.PAGE, re.DOTALL)
 
         assert len(blocks) == 2
         for number, block in enumerate(blocks):
-            assert run("validate", written(f"{number}.json", block)).exit_code == 0
+            assert run("validate", write(f"{number}.json", block)).exit_code == 0
 
-    def test_mistakes_are_told_as_the_page_says(self, written: Any) -> None:
+    def test_messages_on_the_page_are_those_of_the_program(self, write: Any) -> None:
         """SCRIPT-3.2: The page's example of mistakes is what a user sees."""
         lines = [
             "{", '  "turns": [',
@@ -122,13 +122,13 @@ class TestPages:
             '        { "name": "bash", "argument": { "command": "ls" } }',
             "      ]", "    }", "  ]", "}",
         ]  # fmt: skip
-        path = written("agent.json", "\n".join(lines))
+        path = write("agent.json", "\n".join(lines))
 
-        told = run("validate", path).output.replace(str(path), "agent.json").removeprefix("Error: ")
+        output = run("validate", path).output.replace(str(path), "agent.json").removeprefix("Error: ")
 
-        assert told in self.PAGE
+        assert output in self.PAGE
 
-    def test_the_first_script_is_shown_as_the_page_says(self) -> None:
+    def test_output_of_show_on_the_page_is_real(self) -> None:
         """SCRIPT-6.2: The page's example of `show` is what a user sees."""
         first = next(path for path in EXAMPLES if path.name == "first.json")
 
@@ -144,17 +144,17 @@ class TestShow:
 
     @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
     def test_examples_fit_80_columns(self, example: Path) -> None:
-        """SCRIPT-6.2, SCRIPT-6.4: A line is not longer than the terminal is wide."""
+        """SCRIPT-6.2, SCRIPT-6.4: No line is longer than the terminal is wide."""
         result = run("show", example)
 
         assert result.exit_code == 0
         assert all(len(line) <= 80 for line in result.output.splitlines())
         assert "request 1" in result.output
 
-    def test_everything_is_shown(self, written: Any) -> None:
-        """SCRIPT-6.2: Each request with all that its turn says."""
+    def test_everything_is_shown(self, write: Any) -> None:
+        """SCRIPT-6.2: Each request with every key of its turn."""
         latency = {"ttft_ms": 20, "itl_ms": 1.5}
-        path = written(
+        path = write(
             "all.json",
             {
                 "name": "all",
@@ -201,33 +201,33 @@ class TestShow:
             "thinks    Thought.", "says      Said.", 'calls     f  {"a":1}', "as call_7", "calls     g  {}",
             "as …_llmsim_0_1", "after 2 tokens: server error: Oops", "with length", "1,234 prompt tokens",
             "request 3  turns[1], error", "other, with status 502, to be retried after 5 ms: boom",
-            "then the script begins anew",
+            "then the script starts again",
         ):  # fmt: skip
             assert shown in output, shown
 
-    def test_a_script_cannot_steer_the_terminal(self, written: Any) -> None:
-        """SCRIPT-6.2: What does not print is replaced, in names, texts and arguments; markup is text."""
+    def test_a_script_cannot_control_the_terminal(self, write: Any) -> None:
+        """SCRIPT-6.2: Unprintable characters are replaced in names, texts and arguments; markup is text."""
         bad = "a\x1b[31mb\x07\r[bold]c"
         turns = [{"type": "mixed", "text": bad, "calls": [{"name": bad, "arguments": bad, "id": bad}]}]
-        path = written("bad.json", {"name": bad, "description": bad, "turns": turns})
+        path = write("bad.json", {"name": bad, "description": bad, "turns": turns})
 
         output = run("show", path).output
 
         assert not set("\x1b\x07\r") & set(output)
         assert output.count("a�[31mb��[bold]c") == 6
 
-    def test_long_texts_are_cut(self, written: Any) -> None:
-        """SCRIPT-6.2: Of a text as long as a book, the beginning is shown and the rest counted."""
-        path = written("long.json", {"turns": [{"type": "assistant", "text": "word " * 20_000}]})
+    def test_long_texts_are_cut(self, write: Any) -> None:
+        """SCRIPT-6.2: The beginning of a long text is shown, and the rest is counted."""
+        path = write("long.json", {"turns": [{"type": "assistant", "text": "word " * 20_000}]})
 
         output = run("show", path).output
 
         assert "… (98,500 characters more)" in output
         assert len(output) < 4_000
 
-    def test_what_cannot_be_played_is_not_shown(self, written: Any) -> None:
-        """SCRIPT-6.1: The mistakes are told instead, with exit code 2."""
-        result = run("show", written("none.json", {"turns": []}))
+    def test_an_invalid_script_is_not_shown(self, write: Any) -> None:
+        """SCRIPT-6.1: The mistakes are reported instead, with exit code 2."""
+        result = run("show", write("none.json", {"turns": []}))
 
         assert result.exit_code == 2
         assert "at least one" in result.output

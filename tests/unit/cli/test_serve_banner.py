@@ -1,4 +1,4 @@
-"""What `llmsim serve` says once it listens."""
+"""The banner of `llmsim serve`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,31 +9,31 @@ from llmsim.cli import serve
 from llmsim.config import load
 
 
-def said(capsys: pytest.CaptureFixture[str], **environ: str) -> str:
-    """Tell the banner by the variables."""
+def banner(capsys: pytest.CaptureFixture[str], **environ: str) -> str:
+    """Return the banner for the given variables."""
     announce: Any = serve._banner
     announce(load(None, environ=environ, flags={}).settings)
     return capsys.readouterr().out
 
 
-def test_scripts_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """ARCH-3.11: With a script no replies are generated, and the banner does not speak of them."""
-    plain = said(capsys)
-    scripted = said(capsys, LLMSIM_SCRIPT="agent.json", LLMSIM_SCRIPTS_DIR="scenes")
+def test_scripts_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """ARCH-3.11: With a default script nothing is generated, and the banner does not mention the generator."""
+    plain = banner(capsys)
+    scripted = banner(capsys, LLMSIM_SCRIPT="agent.json", LLMSIM_SCRIPTS_DIR="scenes")
 
     assert "lorem, 100 tokens" in plain
     assert "scripts" not in plain
     assert "lorem" not in scripted
-    assert "replies       the script agent.json" in scripted
-    assert "scripts       scenes, by the header x-llmsim-script" in scripted
+    assert "responses     the script agent.json" in scripted
+    assert "scripts       scenes, chosen by the header x-llmsim-script" in scripted
 
 
-def test_the_command_can_be_typed(
+def test_the_command_shown_exists(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """ARCH-3.11: By `python -m llmsim` nothing is named that does not exist."""
+    """ARCH-3.11: With `python -m llmsim`, no command is shown that is not installed."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", "/opt/python")
     monkeypatch.setattr("sys.argv", [str(tmp_path / "llmsim" / "__main__.py")])
 
-    assert "or: /opt/python -m llmsim stats --watch" in said(capsys)
+    assert "or: /opt/python -m llmsim stats --watch" in banner(capsys)

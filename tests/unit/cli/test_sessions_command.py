@@ -1,4 +1,4 @@
-"""`llmsim sessions`: what it asks, what it shows, what it says when it cannot."""
+"""`llmsim sessions`: its requests, its output and its errors."""
 
 import json
 import threading
@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from llmsim.cli import main
-from llmsim.cli.sessions_view import AllSessions, OneSession, Requests, bar, view, view_one
+from llmsim.cli.sessions import JournalPage, SessionDetails, SessionList, bar, render_list, render_session
 
-STANDING: dict[str, Any] = {
+PROGRESS: dict[str, Any] = {
     "session": "build-17",
     "script": "agent",
     "cursor": 3,
@@ -28,13 +28,13 @@ STANDING: dict[str, Any] = {
     "used_at": 995.0,
 }
 ALL = {
-    "sessions": [STANDING, STANDING | {"session": "t/e::s[red] ü\x1b[2J", "length": None}],
+    "sessions": [PROGRESS, PROGRESS | {"session": "t/e::s[red] ü\x1b[2J", "length": None}],
     "has_more": True,
 }
 ONE = {
     "session": "build-17",
     "scripts": [
-        STANDING
+        PROGRESS
         | {
             "failures": [
                 {"at": 990.0, "cursor": 3, "unmet": ['expected the tools bash to be offered, got "x"']}
@@ -95,11 +95,11 @@ def run(*arguments: str) -> Result:
 
 @contextmanager
 def serving(answers: dict[str, Any], status: int = 200) -> Iterator[tuple[str, list[str]]]:
-    asked: list[str] = []
+    paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             found = answers.get(self.path.partition("?")[0])
             self.send_response(status if found is not None else 404)
             self.end_headers()
@@ -114,7 +114,7 @@ def serving(answers: dict[str, Any], status: int = 200) -> Iterator[tuple[str, l
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
+            yield f"http://127.0.0.1:{server.server_port}", paths
         finally:
             server.shutdown()
             thread.join()
@@ -129,22 +129,22 @@ SERVED = {
 
 
 def test_sessions_are_shown() -> None:
-    """SESS-6.1: A line each: session, script, place, turns, expectations, and when it was used last."""
-    told = lines(view(msgspec.convert(ALL, AllSessions), origin="http://x", now=1000.0))
+    """SESS-6.1: A line each: session, script, progress, turns, expectations, and last use."""
+    output = lines(render_list(msgspec.convert(ALL, SessionList), origin="http://x", now=1000.0))
 
-    (line,) = [line for line in told if "build-17" in line]
+    (line,) = [line for line in output if "build-17" in line]
     assert line.split() == ["build-17", "agent", "━" * 10, "3/7", "2", "1", "2", "5", "s", "ago"]
-    assert any("3/?" in line for line in told)
-    assert any("There are more" in line for line in told)
-    assert max(map(len, told)) <= 80
+    assert any("3/?" in line for line in output)
+    assert any("There are more" in line for line in output)
+    assert max(map(len, output)) <= 80
 
 
-def test_what_does_not_print_meets_no_terminal() -> None:
-    """SESS-6.1: Names are what clients have sent: neither control characters nor markup come through."""
-    told = "\n".join(lines(view(msgspec.convert(ALL, AllSessions), origin="x", now=1000.0), 200))
+def test_unprintable_characters_are_replaced() -> None:
+    """SESS-6.1: Clients choose the names: neither control characters nor markup reach the terminal."""
+    output = "\n".join(lines(render_list(msgspec.convert(ALL, SessionList), origin="x", now=1000.0), 200))
 
-    assert "\x1b" not in told
-    assert "t/e::s[red] ü" in told
+    assert "\x1b" not in output
+    assert "t/e::s[red] ü" in output
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_what_does_not_print_meets_no_terminal() -> None:
         (9, 7, 10, "9/7"),
     ],
 )
-def test_the_bar_is_never_wrong(cursor: int, length: int, full: int, figures: str) -> None:
+def test_the_bar_matches_the_progress(cursor: int, length: int, full: int, figures: str) -> None:
     """SESS-6.1: It is empty only at the start, and full only at the end."""
     drawn = bar(cursor, length)
 
@@ -166,35 +166,38 @@ def test_the_bar_is_never_wrong(cursor: int, length: int, full: int, figures: st
 
 
 def test_one_session_is_shown() -> None:
-    """SESS-6.2: Where it stands, what was not as expected, and its last requests."""
-    told = lines(
-        view_one(
-            msgspec.convert(ONE, OneSession), msgspec.convert(REQUESTS, Requests), origin="x", now=1000.0
+    """SESS-6.2: Its progress, its unmet expectations, and its last requests."""
+    output = lines(
+        render_session(
+            msgspec.convert(ONE, SessionDetails),
+            msgspec.convert(REQUESTS, JournalPage),
+            origin="x",
+            now=1000.0,
         ),
         120,
     )
-    text = "\n".join(told)
+    text = "\n".join(output)
 
-    assert "session build-17" in told[0]
+    assert "session build-17" in output[0]
     assert "agent, request 4, 10 s ago" in text
     assert 'expected the tools bash to be offered, got "x"' in text
     assert 'Look: bash({"a":1})' in text
     assert "rate_limit" in text
     assert f"{'x' * 59}…" in text
-    assert "under way" in text
+    assert "in progress" in text
     assert "why; so" in text
     assert "script 'a'" not in text
-    assert "Broken (broken off after 2 tokens: disconnect)" in text
+    assert "Broken (cut off after 2 tokens: disconnect)" in text
     assert "1 min 0 s ago" in text
 
 
-def test_the_server_is_asked() -> None:
-    """SESS-6.1, SESS-6.2: By its address; a name with a slash is one part of a path, and the limit is asked for."""
-    with serving(SERVED) as (url, asked):
+def test_requests_to_the_server() -> None:
+    """SESS-6.1, SESS-6.2: The address is used, a slash in a name is encoded, and the limit is sent."""
+    with serving(SERVED) as (url, paths):
         assert "build-17" in run("--url", url, "--limit", "7").output
         assert "build-17" in run("a/b", "--url", url.removeprefix("http://")).output
 
-    assert asked == [
+    assert paths == [
         "/llmsim/sessions?limit=7",
         "/llmsim/sessions/a%2Fb",
         "/llmsim/requests?session=a%2Fb&last=20",
@@ -202,7 +205,7 @@ def test_the_server_is_asked() -> None:
 
 
 def test_json() -> None:
-    """SESS-6.1, SESS-6.2: What the control API says, for programs."""
+    """SESS-6.1, SESS-6.2: The JSON of the control API."""
     with serving(SERVED) as (url, _):
         assert json.loads(run("--url", url, "--json").output) == ALL
         assert json.loads(run("build-17", "--url", url, "--json").output) == ONE | {
@@ -211,17 +214,17 @@ def test_json() -> None:
 
 
 def test_no_session_yet() -> None:
-    """SESS-6.1: An empty table would say nothing."""
+    """SESS-6.1: Instead of an empty table there is a message."""
     with serving({"/llmsim/sessions": {"sessions": [], "has_more": False}}) as (url, _):
         assert "No session" in run("--url", url).output
 
 
 @pytest.mark.parametrize(
-    ("answers", "status", "arguments", "said"),
+    ("answers", "status", "arguments", "message"),
     [
-        ({}, 200, (), "answers 404 Not Found: is an llmsim there, with [admin] enabled?"),
-        ({"/llmsim/sessions": b"hello"}, 200, (), "not as this llmsim does"),
-        ({"/llmsim/sessions": b"\xff"}, 200, (), "not as this llmsim does"),
+        ({}, 200, (), "answers 404 Not Found: is this an llmsim server, with [admin] enabled?"),
+        ({"/llmsim/sessions": b"hello"}, 200, (), "not in the format of this llmsim"),
+        ({"/llmsim/sessions": b"\xff"}, 200, (), "not in the format of this llmsim"),
         (
             {
                 "/llmsim/sessions/a": {
@@ -234,26 +237,26 @@ def test_no_session_yet() -> None:
         ),
     ],
 )
-def test_what_cannot_be_shown(
-    answers: dict[str, Any], status: int, arguments: tuple[str, ...], said: str
+def test_errors_of_the_server(
+    answers: dict[str, Any], status: int, arguments: tuple[str, ...], message: str
 ) -> None:
     """SESS-6.3: One line, and exit code 1."""
     with serving(answers, status) as (url, _):
         result = run(*arguments, "--url", url)
 
     assert result.exit_code == 1
-    assert said in result.output
+    assert message in result.output
     assert len(result.output.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [(("--port", "1"), "Connection refused"), (("--url", "file:///etc/passwd"), "wanted http://HOST:PORT")],
 )
-def test_no_server(arguments: tuple[str, ...], said: str) -> None:
-    """SESS-6.3: Who is not there, and what is no address of a server."""
+def test_no_server(arguments: tuple[str, ...], message: str) -> None:
+    """SESS-6.3: No server, and an address that is not HTTP."""
     result = run(*arguments)
 
     assert result.exit_code == 1
-    assert said in result.output
+    assert message in result.output
     assert len(result.output.splitlines()) == 1

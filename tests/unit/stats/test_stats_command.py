@@ -164,7 +164,7 @@ def test_what_a_killed_simulator_left_is_not_shown(port: int) -> None:
         (b"{}", 200, "not with the stats of this llmsim"),
         (b"<html>", 200, "not with the stats of this llmsim"),
         (b"\xff\xfe", 200, "not with the stats of this llmsim"),
-        (b"", 404, "answers 404 Not Found: is an llmsim there?"),
+        (b"", 404, "answers 404 Not Found: is this an llmsim server?"),
     ],
 )
 def test_another_server_is_told_apart(body: bytes, status: int, message: str) -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.config import Knob, Loaded, Settings, knobs, load
+from llmsim.config import LoadedSettings, Settings, SettingSpec, load, setting_specs
 from llmsim.errors import ConfigError
-from llmsim.words import literal
+from llmsim.text import literal
 
 PROFILES = ("instant", "fast", "gpt-5", "gpt-5-mini", "claude-opus", "o-series")
 
@@ -45,26 +45,26 @@ available = ["gpt-5", "o3"]
 """
 
 
-def read(
+def load_toml(
     toml: str = "",
     *,
     directory: Path,
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
-) -> Loaded:
+) -> LoadedSettings:
     path = directory / "llmsim.toml"
     path.write_text(toml, encoding="utf-8")
     return load(path, environ=environ or {}, flags=flags, profiles=PROFILES)
 
 
 def problems(*args: Any, **sources: Any) -> list[str]:
-    with pytest.raises(ConfigError) as refusal:
+    with pytest.raises(ConfigError) as caught:
         load(*args, **{"environ": {}, "profiles": PROFILES, **sources})
-    return str(refusal.value).split("\n")
+    return str(caught.value).split("\n")
 
 
 def problems_in(directory: Path, toml: str) -> list[str]:
-    """List the problems of a file, without its name."""
+    """Return the problems of a file, without its name."""
     path = directory / "llmsim.toml"
     path.write_text(toml, encoding="utf-8")
     found = problems(path)
@@ -72,16 +72,16 @@ def problems_in(directory: Path, toml: str) -> list[str]:
     return [problem.removeprefix(f"{path}: ") for problem in found]
 
 
-def value_of(loaded: Loaded, name: str) -> Any:
+def value_of(loaded: LoadedSettings, name: str) -> Any:
     section, key = name.split(".")
     return getattr(getattr(loaded.settings, section), key)
 
 
 class TestSources:
-    """Which source decides, and how it is named."""
+    """Which source takes precedence, and how it is named."""
 
-    def test_defaults_serve_everyone_with_each_models_own_latency(self) -> None:
-        """CONF-3.3: Without any source the server is on 0.0.0.0:8080, tells lorem, fails never and is as slow as its models."""
+    def test_defaults(self) -> None:
+        """CONF-3.3: Without any source the server listens on 0.0.0.0:8080, sends lorem, never fails, and each model has its latency."""
         loaded = load(environ={})
 
         assert loaded.settings == Settings()
@@ -95,11 +95,13 @@ class TestSources:
         )
 
     def test_later_source_wins(self, tmp_path: Path) -> None:
-        """CONF-1.1: Defaults yield to the file, the file to the environment, the environment to flags."""
+        """CONF-1.1: The file overrides defaults, the environment the file, flags the environment."""
         toml = "[server]\nport = 1\nworkers = 1\nhost = 'file'"
         environ = {"LLMSIM_PORT": "2", "LLMSIM_WORKERS": "2"}
 
-        server = read(toml, directory=tmp_path, environ=environ, flags={"server.port": 3}).settings.server
+        server = load_toml(
+            toml, directory=tmp_path, environ=environ, flags={"server.port": 3}
+        ).settings.server
 
         assert (server.backlog, server.host, server.workers, server.port) == (4096, "file", 2, 3)
 
@@ -121,9 +123,9 @@ class TestSources:
         assert loaded.origins["server.port"] == "flag --port"
         assert loaded.origins["errors.timeout_after_ms"] == "argument errors.timeout_after_ms"
         assert loaded.origins["response.seed"] == "default"
-        assert list(loaded.origins) == [knob.name for knob in knobs()]
+        assert list(loaded.origins) == [spec.name for spec in setting_specs()]
 
-    def test_file_at_hand_is_not_read_unasked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_file_is_not_read_unless_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """CONF-1.2: A llmsim.toml in the working directory changes nothing until it is named."""
         (tmp_path / "llmsim.toml").write_text("[server]\nport = 1")
         monkeypatch.chdir(tmp_path)
@@ -132,14 +134,16 @@ class TestSources:
         assert load(environ={"LLMSIM_CONFIG": ""}).settings.server.port == 8080
         assert load(environ={"LLMSIM_CONFIG": "llmsim.toml"}).settings.server.port == 1
 
-    def test_flag_names_the_file_before_the_variable(self, tmp_path: Path) -> None:
-        """CONF-1.2: With --config, LLMSIM_CONFIG is not looked at."""
-        loaded = read("[server]\nport = 1", directory=tmp_path, environ={"LLMSIM_CONFIG": "/nowhere.toml"})
+    def test_config_flag_overrides_the_variable(self, tmp_path: Path) -> None:
+        """CONF-1.2: With --config, LLMSIM_CONFIG is ignored."""
+        loaded = load_toml(
+            "[server]\nport = 1", directory=tmp_path, environ={"LLMSIM_CONFIG": "/nowhere.toml"}
+        )
 
         assert loaded.settings.server.port == 1
 
-    def test_environment_is_that_of_the_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """CONF-1.1: Without an explicit environment the variables of the process count."""
+    def test_environment_defaults_to_that_of_the_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """CONF-1.1: Without an explicit environment the variables of the process are used."""
         monkeypatch.setenv("LLMSIM_PORT", "81")
 
         assert load().settings.server.port == 81
@@ -157,17 +161,17 @@ class TestSources:
             *[("server.direct_writes", text, False) for text in ("false", "0", "no", "off", "False", "OFF")],
         ],
     )
-    def test_text_is_read_as_the_settings_type(self, name: str, text: str, value: Any) -> None:
-        """CONF-1.5: Variables and flags are texts, and mean the same in both."""
-        variable = next(knob.env for knob in knobs() if knob.name == name)
+    def test_text_is_parsed_as_the_settings_type(self, name: str, text: str, value: Any) -> None:
+        """CONF-1.5: A text means the same in a variable and in a flag."""
+        variable = next(spec.env for spec in setting_specs() if spec.name == name)
 
         assert value_of(load(environ={variable: text}), name) == value
         assert value_of(load(environ={}, flags={name: text}), name) == value
 
-    @pytest.mark.parametrize("knob", knobs(), ids=lambda knob: knob.name)
-    def test_empty_variable_is_unset(self, knob: Knob, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("spec", setting_specs(), ids=lambda spec: spec.name)
+    def test_empty_variable_is_unset(self, spec: SettingSpec, tmp_path: Path) -> None:
         """CONF-1.6: `LLMSIM_X=` leaves the setting to the other sources."""
-        loaded = load(environ={knob.env: ""})
+        loaded = load(environ={spec.env: ""})
 
         assert loaded == load(environ={})
 
@@ -191,78 +195,80 @@ class TestSources:
         """CONF-1.7: In the namespace of a service called llmsim, the server starts as anywhere else."""
         assert load(environ={variable: text}) == load(environ={})
 
-    def test_service_variables_do_not_hide_ours(self) -> None:
+    def test_no_setting_looks_like_a_service_variable(self) -> None:
         """CONF-1.7: No setting's own variable looks like one of Kubernetes."""
-        environ = {knob.env: "?" for knob in knobs() if knob.kind in ("integer", "number", "boolean")}
+        environ = {spec.env: "?" for spec in setting_specs() if spec.kind in ("integer", "number", "boolean")}
 
         assert len(problems(environ=environ)) == len(environ)
 
 
-def valid_values(knob: Knob) -> st.SearchStrategy[Any]:
-    """Generate values that a setting takes."""
+def valid_values(spec: SettingSpec) -> st.SearchStrategy[Any]:
+    """Generate valid values of a setting."""
     text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
-    match knob.kind:
+    match spec.kind:
         case "choice":
-            return st.sampled_from(knob.choices)
+            return st.sampled_from(spec.choices)
         case "integer":
-            return st.integers(knob.least, knob.greatest)  # type: ignore[arg-type]  # integers have integer bounds
+            return st.integers(spec.minimum, spec.maximum)  # type: ignore[arg-type]  # integers have integer bounds
         case "number":
-            return st.floats(knob.least, knob.greatest)
+            return st.floats(spec.minimum, spec.maximum)
         case "boolean":
             return st.booleans()
         case "list":
             item = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)
             return st.lists(item, min_size=1).map(tuple)
-        case "text" if knob.name == "latency.profile":
+        case "text" if spec.name == "latency.profile":
             return st.sampled_from(PROFILES)
-        case "text" if knob.name == "response.generator":
+        case "text" if spec.name == "response.generator":
             return st.sampled_from(["lorem", "echo", "random"]) | text.map("fixed:{}".format)
         case _:
             return text
 
 
-any_setting = st.sampled_from(knobs()).flatmap(lambda knob: st.tuples(st.just(knob), valid_values(knob)))
+any_setting = st.sampled_from(setting_specs()).flatmap(
+    lambda spec: st.tuples(st.just(spec), valid_values(spec))
+)
 
 
 class TestValues:
-    """Which values a setting takes."""
+    """Which values a setting accepts."""
 
     @given(any_setting)
     def test_value_means_the_same_in_every_source(
-        self, tmp_path_factory: pytest.TempPathFactory, setting: tuple[Knob, Any]
+        self, tmp_path_factory: pytest.TempPathFactory, setting: tuple[SettingSpec, Any]
     ) -> None:
-        """CONF-1.5: Any value in range is taken, and is the same in the file, a variable and a flag."""
-        knob, value = setting
+        """CONF-1.5: Any value in range is accepted, and is the same in the file, a variable and a flag."""
+        spec, value = setting
         path = tmp_path_factory.getbasetemp() / "any.toml"
-        path.write_text(f"[{knob.section}]\n{knob.key} = {literal(value)}\n", encoding="utf-8", newline="")
-        text = ",".join(value) if knob.kind == "list" else str(value)
+        path.write_text(f"[{spec.section}]\n{spec.key} = {literal(value)}\n", encoding="utf-8", newline="")
+        text = ",".join(value) if spec.kind == "list" else str(value)
 
         in_file = load(path, environ={}, profiles=PROFILES)
-        in_variable = load(environ={knob.env: text}, profiles=PROFILES)
-        in_flag = load(environ={}, flags={knob.name: text}, profiles=PROFILES)
-        in_python = load(environ={}, flags={knob.name: value}, profiles=PROFILES)
+        in_variable = load(environ={spec.env: text}, profiles=PROFILES)
+        in_flag = load(environ={}, flags={spec.name: text}, profiles=PROFILES)
+        in_python = load(environ={}, flags={spec.name: value}, profiles=PROFILES)
 
-        assert value_of(in_file, knob.name) == value
+        assert value_of(in_file, spec.name) == value
         assert in_file.settings == in_flag.settings == in_python.settings
         if text:
             assert in_file.settings == in_variable.settings
 
     @pytest.mark.parametrize(
-        "knob", [knob for knob in knobs() if knob.greatest is not None], ids=lambda knob: knob.name
+        "spec", [spec for spec in setting_specs() if spec.maximum is not None], ids=lambda spec: spec.name
     )
-    def test_bounds_are_the_last_values_taken(self, knob: Knob) -> None:
-        """CONF-2.2: A bound is taken; one beyond it, and what is no number of the kind, is refused."""
-        assert knob.least is not None
-        assert knob.greatest is not None
-        for value in (knob.least, knob.greatest):
-            assert value_of(load(environ={}, flags={knob.name: value}), knob.name) == value
-        wrong: list[Any] = [knob.least - 1, knob.greatest + 1, "many", "nan", "inf", True]
-        wrong += [1.5] if knob.kind == "integer" else []
+    def test_bounds_are_the_last_valid_values(self, spec: SettingSpec) -> None:
+        """CONF-2.2: A bound is accepted; a number beyond it, or a value that is not such a number, is rejected."""
+        assert spec.minimum is not None
+        assert spec.maximum is not None
+        for value in (spec.minimum, spec.maximum):
+            assert value_of(load(environ={}, flags={spec.name: value}), spec.name) == value
+        wrong: list[Any] = [spec.minimum - 1, spec.maximum + 1, "many", "nan", "inf", True]
+        wrong += [1.5] if spec.kind == "integer" else []
 
         for value in wrong:
-            (problem,) = problems(flags={knob.name: value})
-            assert f"{knob.name}: wanted a " in problem
-            assert f"number from {knob.range}, found " in problem
+            (problem,) = problems(flags={spec.name: value})
+            assert f"{spec.name}: wanted a " in problem
+            assert f"number from {spec.range}, found " in problem
 
     @pytest.mark.parametrize(
         ("toml", "problem"),
@@ -270,27 +276,27 @@ class TestValues:
             ("[server]\nport = '8080'", 'server.port: wanted a whole number from 0 to 65535, found "8080"'),
             ("[server]\nport = true", "server.port: wanted a whole number from 0 to 65535, found true"),
             ("[server.port]\nx = 1", "server.port: wanted a whole number from 0 to 65535, found a table"),
-            ("[server]\nhost = ''", 'server.host: wanted text that is not empty, found ""'),
+            ("[server]\nhost = ''", 'server.host: wanted non-empty text, found ""'),
             ("[server]\nhost = 1979-05-27", "server.host: wanted text, found 1979-05-27"),
             ("[server]\naccess_log = 1", "server.access_log: wanted true or false, found 1"),
             ("[errors]\ntimeout_rate = nan", "errors.timeout_rate: wanted a number from 0 to 1, found nan"),
             (
                 "[models]\navailable = 'o3'",
-                'models.available: wanted a list of texts, none of them empty, found "o3"',
+                'models.available: wanted a list of non-empty texts, found "o3"',
             ),
             (
                 "[models]\navailable = ['o3', '']",
-                'models.available: wanted a list of texts, none of them empty, found ["o3", ""]',
+                'models.available: wanted a list of non-empty texts, found ["o3", ""]',
             ),
             ("server = 5", "server: wanted a table, [server], found 5"),
         ],
     )
     def test_wrong_value_in_the_file(self, toml: str, problem: str, tmp_path: Path) -> None:
-        """CONF-2.2: The refusal names the file, the setting, what would do, and what stands there."""
+        """CONF-2.2: The message names the file, the setting, the valid values, and the value found."""
         assert problems_in(tmp_path, toml) == [problem]
 
-    def test_wrong_value_elsewhere(self) -> None:
-        """CONF-2.2: The refusal names the variable or flag as well as the setting."""
+    def test_wrong_value_in_a_variable_or_flag(self) -> None:
+        """CONF-2.2: The message names the variable or flag as well as the setting."""
         found = problems(environ={"LLMSIM_PORT": "http"}, flags={"server.workers": "-1"})
 
         assert found == [
@@ -299,14 +305,14 @@ class TestValues:
         ]
 
     def test_variable_that_is_not_utf8(self) -> None:
-        """CONF-2.2: Bytes that could be neither sent nor printed are refused in a message that can be."""
+        """CONF-2.2: Bytes that cannot be sent or printed are rejected, in a message that can be printed."""
         (problem,) = problems(environ={"LLMSIM_GENERATOR": "fixed:\udcff"})
 
         assert "response.generator: wanted UTF-8 text" in problem
         assert problem.encode()
 
     def test_unknown_profile(self) -> None:
-        """CONF-2.3: A profile that is not in the catalogue is refused with the nearest and all."""
+        """CONF-2.3: An unknown profile is rejected with the nearest one and the list of all."""
         (problem,) = problems(flags={"latency.profile": "gtp5"})
 
         assert problem == (
@@ -314,14 +320,14 @@ class TestValues:
             "One of: claude-opus, fast, gpt-5, gpt-5-mini, instant, o-series"
         )
 
-    def test_any_profile_is_taken_while_none_are_known(self) -> None:
+    def test_any_profile_is_accepted_without_a_list(self) -> None:
         """CONF-2.3: Without the list of profiles there is nothing to check against."""
         loaded = load(environ={}, flags={"latency.profile": "gtp5"}, profiles=())
 
         assert loaded.settings.latency.profile == "gtp5"
 
     def test_unknown_log_level(self) -> None:
-        """CONF-2.3: A choice is refused with the nearest and all, in their order."""
+        """CONF-2.3: An unknown choice is rejected with the nearest one and all of them, in order."""
         (problem,) = problems(flags={"server.log_level": "warn"})
 
         assert problem.endswith(
@@ -329,7 +335,7 @@ class TestValues:
         )
 
     def test_unknown_generator(self) -> None:
-        """CONF-2.3: A generator is refused with the nearest and all, as one writes them."""
+        """CONF-2.3: An unknown generator is rejected with the nearest one and all of them, as they are written."""
         (problem,) = problems(flags={"response.generator": "lorm"})
 
         assert problem.endswith(
@@ -340,29 +346,31 @@ class TestValues:
         "generator", ["lorem", "echo", "random", "fixed:x", "fixed: : ", "sequence:some/file.txt"]
     )
     def test_generators(self, generator: str) -> None:
-        """CONF-2.4: A generator with what it needs is taken as it is; a file need not exist yet."""
+        """CONF-2.4: A generator with its argument is accepted as it is; a file need not exist yet."""
         assert load(environ={"LLMSIM_GENERATOR": generator}).settings.response.generator == generator
 
     @pytest.mark.parametrize(
-        ("generator", "complaint"),
+        ("generator", "problem_part"),
         [
             ("fixed", "needs a text: fixed:TEXT"),
             ("fixed:", "needs a text: fixed:TEXT"),
             ("sequence", "needs a file: sequence:FILE"),
             ("sequence:", "needs a file: sequence:FILE"),
-            ("lorem:5", "takes nothing after it"),
-            ("echo:", "takes nothing after it"),
+            ("lorem:5", "takes no argument"),
+            ("echo:", "takes no argument"),
         ],
     )
-    def test_generator_without_its_argument(self, generator: str, complaint: str) -> None:
-        """CONF-2.4: A missing text or file, or a needless one, is refused."""
+    def test_generator_without_its_argument(self, generator: str, problem_part: str) -> None:
+        """CONF-2.4: A missing argument, or one that is not accepted, is rejected."""
         (problem,) = problems(flags={"response.generator": generator})
 
         name = generator.partition(":")[0]
-        assert problem == f'flag --generator: response.generator: "{name}" {complaint}, found "{generator}"'
+        assert (
+            problem == f'flag --generator: response.generator: "{name}" {problem_part}, found "{generator}"'
+        )
 
     def test_rates_add_up_to_one_at_most(self, tmp_path: Path) -> None:
-        """CONF-2.5: More than all requests cannot fail; the refusal tells which rates from where."""
+        """CONF-2.5: Rates above 1 in total are rejected; the message names each rate and its source."""
         path = tmp_path / "chaos.toml"
         path.write_text("[errors]\nrate_limit_rate = 0.7\ntimeout_rate = 0")
 
@@ -374,12 +382,14 @@ class TestValues:
         )
 
     @given(st.lists(st.integers(0, 100), min_size=4, max_size=4, unique=True))
-    def test_rates_that_add_up_to_one_are_taken(self, cuts: list[int]) -> None:
-        """CONF-2.5: Any five shares in per cent that make up the whole are taken, whatever binary makes of them."""
+    def test_rates_that_add_up_to_one_are_accepted(self, cuts: list[int]) -> None:
+        """CONF-2.5: Any five percentages that add up to 100 are accepted, despite binary rounding."""
         edges = [0, *sorted(cuts), 100]
         shares = [(high - low) / 100 for low, high in itertools.pairwise(edges)]
         names = [
-            knob.name for knob in knobs() if knob.name.startswith("errors.") and knob.name.endswith("_rate")
+            spec.name
+            for spec in setting_specs()
+            if spec.name.startswith("errors.") and spec.name.endswith("_rate")
         ]
 
         loaded = load(environ={}, flags=dict(zip(names, shares, strict=True)))
@@ -388,7 +398,7 @@ class TestValues:
 
 
 class TestUnknownNames:
-    """What was probably meant."""
+    """Unknown names are rejected with the nearest right one."""
 
     @pytest.mark.parametrize(
         ("toml", "problem"),
@@ -410,7 +420,7 @@ class TestUnknownNames:
         ],
     )
     def test_in_the_file(self, toml: str, problem: str, tmp_path: Path) -> None:
-        """CONF-2.1: An unknown table or key is refused with the nearest right one, and where it belongs."""
+        """CONF-2.1: An unknown table or key is rejected with the nearest right one, and its table."""
         assert problems_in(tmp_path, toml) == [problem]
 
     @pytest.mark.parametrize(
@@ -425,32 +435,32 @@ class TestUnknownNames:
         ],
     )
     def test_in_the_environment(self, variable: str, hint: str) -> None:
-        """CONF-2.1: An unknown variable of ours is refused, even an empty one."""
+        """CONF-2.1: An unknown LLMSIM_ variable is rejected, even an empty one."""
         assert problems(environ={variable: ""}) == [f"{variable}: unknown variable; {hint}"]
 
-    def test_variables_of_others_are_none_of_ours(self) -> None:
-        """CONF-2.1: Only names that begin with LLMSIM_ are looked at."""
+    def test_other_variables_are_ignored(self) -> None:
+        """CONF-2.1: Only names that begin with LLMSIM_ are read."""
         assert load(environ={"PORT": "x", "LLMSIMX": "x", "llmsim_port": "x", "MY_LLMSIM_PORT": "x"}) == load(
             environ={}
         )
 
     def test_among_arguments(self) -> None:
-        """CONF-2.1: A setting passed by a wrong name is refused as well."""
+        """CONF-2.1: A setting passed under a wrong name is rejected as well."""
         assert problems(flags={"server.prot": 1}) == [
             "argument server.prot: unknown setting; did you mean server.port?"
         ]
 
-    @given(st.sampled_from(knobs()), st.data())
+    @given(st.sampled_from(setting_specs()), st.data())
     def test_one_letter_missing(
-        self, tmp_path_factory: pytest.TempPathFactory, knob: Knob, data: st.DataObject
+        self, tmp_path_factory: pytest.TempPathFactory, spec: SettingSpec, data: st.DataObject
     ) -> None:
-        """CONF-2.1: Whichever letter of a key is lost, the key is found again."""
-        gap = data.draw(st.integers(0, len(knob.key) - 1))
-        key = knob.key[:gap] + knob.key[gap + 1 :]
+        """CONF-2.1: Whichever letter of a key is missing, the right key is suggested."""
+        gap = data.draw(st.integers(0, len(spec.key) - 1))
+        key = spec.key[:gap] + spec.key[gap + 1 :]
 
-        (problem,) = problems_in(tmp_path_factory.getbasetemp(), f"[{knob.section}]\n{key} = 1")
+        (problem,) = problems_in(tmp_path_factory.getbasetemp(), f"[{spec.section}]\n{key} = 1")
 
-        assert problem == f'[{knob.section}] {key}: unknown key; did you mean "{knob.key}"?'
+        assert problem == f'[{spec.section}] {key}: unknown key; did you mean "{spec.key}"?'
 
 
 class TestFile:
@@ -465,7 +475,7 @@ class TestFile:
         ],
     )
     def test_not_toml(self, content: bytes, problem: str, tmp_path: Path) -> None:
-        """CONF-2.7: A file that cannot be parsed is refused with the place of the mistake."""
+        """CONF-2.7: A file that cannot be parsed is rejected with the position of the mistake."""
         path = tmp_path / "llmsim.toml"
         path.write_bytes(content)
 
@@ -474,7 +484,7 @@ class TestFile:
         assert re.fullmatch(f"{re.escape(str(path))}: {problem}", found)
 
     def test_missing(self, tmp_path: Path) -> None:
-        """CONF-2.7: A missing file is refused, with who asked for it."""
+        """CONF-2.7: A missing file is rejected, with the source that named it."""
         assert problems("nowhere.toml") == [
             'flag --config: cannot read "nowhere.toml": No such file or directory'
         ]
@@ -483,7 +493,7 @@ class TestFile:
         ]
 
     def test_all_problems_at_once(self, tmp_path: Path) -> None:
-        """CONF-2.8: Each problem of each source has its line, also that of a value that is overridden."""
+        """CONF-2.8: Each problem of each source has a line, also for a value that is overridden."""
         path = tmp_path / "llmsim.toml"
         path.write_text(
             "[server]\nport = -1\nprot = 1\n[sever]\n[errors]\nrate_limit_rate = 1\ntimeout_rate = 1"
@@ -501,7 +511,7 @@ class TestFile:
         ]
 
     def test_unreadable_file_does_not_hide_the_rest(self) -> None:
-        """CONF-2.8: Environment and flags are checked even if the file cannot be."""
+        """CONF-2.8: Environment and flags are checked even if the file cannot be read."""
         assert len(problems("nowhere.toml", environ={"LLMSIM_PORT": "x"}, flags={"server.workers": "x"})) == 3
 
 
@@ -509,8 +519,8 @@ class TestOriginal:
     """Files written for the original llmsim."""
 
     def test_every_key(self, tmp_path: Path) -> None:
-        """CONF-3.1: A file of the original with all its keys sets what it says."""
-        settings = read(ORIGINAL, directory=tmp_path).settings
+        """CONF-3.1: A file of the original with all its keys is applied."""
+        settings = load_toml(ORIGINAL, directory=tmp_path).settings
 
         server, latency, response, errors = (
             settings.server,
@@ -535,9 +545,9 @@ class TestOriginal:
             ("o4", "o-series"),
         ],
     )
-    def test_other_names_of_profiles(self, profile: str, ours: str, tmp_path: Path) -> None:
+    def test_synonyms_of_profiles(self, profile: str, ours: str, tmp_path: Path) -> None:
         """CONF-3.2: The original's other names of a profile, in any case, mean ours."""
-        loaded = read(f"[latency]\nprofile = '{profile}'", directory=tmp_path)
+        loaded = load_toml(f"[latency]\nprofile = '{profile}'", directory=tmp_path)
 
         assert loaded.settings.latency.profile == ours
 
@@ -545,6 +555,6 @@ class TestOriginal:
         ("generator", "ours"),
         [("Lorem", "lorem"), ("random_word", "random"), ("FIXED:As It Is", "fixed:As It Is")],
     )
-    def test_other_names_of_generators(self, generator: str, ours: str) -> None:
+    def test_synonyms_of_generators(self, generator: str, ours: str) -> None:
         """CONF-3.2: The original's other names of a generator mean ours; a text keeps its case."""
         assert load(environ={"LLMSIM_GENERATOR": generator}).settings.response.generator == ours

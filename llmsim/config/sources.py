@@ -1,12 +1,12 @@
-"""The settings in force, and where each came from.
+"""Loads the settings from all their sources: defaults, file, environment, flags.
 
 Decisions:
-* Every problem of every source is told at once, one a line, also in a value that another
-  source overrides: a mistake is found when it is made, not when its cover is removed.
-* No file is read unless it is named. A server that changes with the directory it is
-  started in is not the same server by hand, in CI and under systemd.
-* An unknown `LLMSIM_` variable is refused, save those that Kubernetes and Docker make for a
-  service called llmsim (or llmsim-something), which nobody can help:
+* All problems of all sources are reported at once, one a line, also for a value that another source overrides: a
+  mistake is found when it is made, not when the override is removed.
+* No file is read unless it is named. A server that depends on its working directory is not the same server by hand, in
+  CI and under systemd.
+* An unknown `LLMSIM_` variable is an error, except those that Kubernetes and Docker set for a service called llmsim (or
+  llmsim-something), because users cannot prevent them:
   LLMSIM_PORT=tcp://10.0.0.11:8080, LLMSIM_SERVICE_HOST, LLMSIM_PORT_8080_TCP_ADDR, ...
   Source: kubernetes.io, Service, "Environment variables" ("Docker links compatible").
 """
@@ -21,25 +21,24 @@ from typing import Any
 
 import msgspec
 
-from llmsim.config.knobs import CONFIG_VARIABLE, PREFIX, Knob, knobs, knobs_by_name
-from llmsim.config.settings import Settings
-from llmsim.config.simulating import ErrorSettings
+from llmsim.config.settings import ErrorSettings, Settings
+from llmsim.config.specs import CONFIG_VARIABLE, PREFIX, SettingSpec, setting_specs, specs_by_name
 from llmsim.config.values import check_value, parse_value
 from llmsim.errors import ConfigError
-from llmsim.words import literal, nearest
+from llmsim.text import literal, nearest
 
 DEFAULT = "default"
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class LoadedSettings(msgspec.Struct, frozen=True):
     """The settings in force.
 
     Attributes:
         settings: Their values.
-        origins: Where each came from, by dotted name: `default`, the path of the file as it was given,
+        origins: Where each value came from, by dotted name: `default`, the path of the file as given,
             `environment LLMSIM_PORT`, `flag --port`, or `argument errors.timeout_rate` for a setting that has no
             flag but was passed as one.
-        path: The TOML file, as it was given; None when there is none.
+        path: The TOML file, as given; None if there is none.
     """
 
     settings: Settings
@@ -48,16 +47,16 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """A value for a setting, as one source has it; `typed` where it is text that still has to be read."""
+    """A setting's value in one source; `is_text` if it still has to be parsed."""
 
     origin: str
-    knob: Knob
+    spec: SettingSpec
     value: Any
-    typed: bool = False
+    is_text: bool = False
 
 
-#: What a source yields: values, and problems in words.
 _Findings = Iterator[_Found | str]
+"""What a source yields: values, and messages about problems."""
 
 
 def load(
@@ -66,59 +65,58 @@ def load(
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
     profiles: Collection[str] = (),
-) -> Loaded:
-    """Put the settings together: defaults, then the file, then the environment, then flags.
+) -> LoadedSettings:
+    """Load the settings: defaults, then the file, then the environment, then flags.
 
     Args:
         path: TOML file; None for the one that LLMSIM_CONFIG names, if any.
         environ: Environment variables; None for those of this process.
-        flags: Settings given on the command line, by dotted name; values may be texts as typed. None values
-            count as not given.
-        profiles: Names of the latency profiles, to check `latency.profile` against; empty to take any.
+        flags: Settings given on the command line, by dotted name; values may be unparsed texts. None values count
+            as not given.
+        profiles: Names of the latency profiles, to check `latency.profile` against; empty to accept any.
 
     Returns:
         The settings and their origins.
 
     Raises:
-        ConfigError: A source cannot be read, or holds something that is no setting, or a value that the setting
-            does not take. One line for each problem.
+        ConfigError: A source cannot be read, or holds an unknown setting or an invalid value. One line for each problem.
     """
     environ = os.environ if environ is None else environ
     findings: list[_Found | str] = []
     named = path if path is not None else environ.get(CONFIG_VARIABLE) or None
     if named is not None:
-        asked_by = "flag --config" if path is not None else f"environment {CONFIG_VARIABLE}"
-        findings += _in_file(str(named), asked_by)
-    findings += _in_environment(environ)
-    findings += _in_flags(flags or {})
+        named_by = "flag --config" if path is not None else f"environment {CONFIG_VARIABLE}"
+        findings += _read_file(str(named), named_by)
+    findings += _read_environment(environ)
+    findings += _read_flags(flags or {})
 
     problems: list[str] = []
     values: dict[str, dict[str, Any]] = {}
-    origins = dict.fromkeys(knobs_by_name(), DEFAULT)
+    origins = dict.fromkeys(specs_by_name(), DEFAULT)
     for finding in findings:
         if isinstance(finding, str):
             problems.append(finding)
             continue
-        knob, value = finding.knob, finding.value
+        spec, value = finding.spec, finding.value
         try:
-            value = check_value(knob, parse_value(knob, value) if finding.typed else value, profiles)
+            value = check_value(spec, parse_value(spec, value) if finding.is_text else value, profiles)
         except ConfigError as error:
             problems.append(f"{finding.origin}: {error}")
         else:
-            values.setdefault(knob.section, {})[knob.key] = value
-            origins[knob.name] = finding.origin
+            values.setdefault(spec.section, {})[spec.key] = value
+            origins[spec.name] = finding.origin
     settings = msgspec.convert(values, Settings)
-    problems += _contradictions(settings, origins)
+    problems += _check_rates(settings, origins)
     if problems:
         raise ConfigError("\n".join(problems))
-    return Loaded(settings, origins, None if named is None else str(named))
+    return LoadedSettings(settings, origins, None if named is None else str(named))
 
 
-def _in_file(path: str, asked_by: str) -> _Findings:
+def _read_file(path: str, named_by: str) -> _Findings:
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        yield f"{asked_by}: cannot read {literal(path)}: {error.strerror}"
+        yield f"{named_by}: cannot read {literal(path)}: {error.strerror}"
         return
     except UnicodeDecodeError as error:
         yield f"{path}: not UTF-8 text: {error.reason} at byte {error.start}"
@@ -129,55 +127,54 @@ def _in_file(path: str, asked_by: str) -> _Findings:
     sections = Settings.__struct_fields__
     for section, table in tables.items():
         if section not in sections:
-            yield f"{path}: {_unknown_at_top(section, table)}"
+            yield f"{path}: {_unknown_table(section, table)}"
         elif not isinstance(table, dict):
             yield f"{path}: {section}: wanted a table, [{section}], found {literal(table)}"
         else:
             for key, value in table.items():
-                knob = knobs_by_name().get(f"{section}.{key}")
-                yield _Found(path, knob, value) if knob else f"{path}: {_unknown_key(section, key)}"
+                spec = specs_by_name().get(f"{section}.{key}")
+                yield _Found(path, spec, value) if spec else f"{path}: {_unknown_key(section, key)}"
 
 
-def _in_environment(environ: Mapping[str, str]) -> _Findings:
-    variables = {knob.env: knob for knob in knobs()}
+def _read_environment(environ: Mapping[str, str]) -> _Findings:
+    variables = {spec.env: spec for spec in setting_specs()}
     for variable, text in sorted(environ.items()):
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE or _is_service_link(variable, text):
             continue
-        knob = variables.get(variable)
-        if knob is None:
+        spec = variables.get(variable)
+        if spec is None:
             yield _unknown_variable(variable)
         elif text:
-            yield _Found(f"environment {variable}", knob, text, typed=True)
+            yield _Found(f"environment {variable}", spec, text, is_text=True)
 
 
-def _in_flags(flags: Mapping[str, Any]) -> _Findings:
+def _read_flags(flags: Mapping[str, Any]) -> _Findings:
     for name, value in flags.items():
-        knob = knobs_by_name().get(name)
-        if knob is None:
-            meant = nearest(name, knobs_by_name())
+        spec = specs_by_name().get(name)
+        if spec is None:
+            meant = nearest(name, specs_by_name())
             yield f"argument {name}: unknown setting{f'; did you mean {meant}?' if meant else ''}"
         elif value is not None:
-            origin = f"flag {knob.flag}" if knob.flag else f"argument {name}"
-            yield _Found(origin, knob, value, typed=isinstance(value, str))
+            origin = f"flag {spec.flag}" if spec.flag else f"argument {name}"
+            yield _Found(origin, spec, value, is_text=isinstance(value, str))
 
 
-def _unknown_at_top(name: str, value: Any) -> str:
+def _unknown_table(name: str, value: Any) -> str:
     if not isinstance(value, dict):
-        homes = [knob.section for knob in knobs() if knob.key == name]
-        hint = f"; did you mean [{homes[0]}] {name}?" if homes else ""
+        sections = [spec.section for spec in setting_specs() if spec.key == name]
+        hint = f"; did you mean [{sections[0]}] {name}?" if sections else ""
         return f"{name}: a key outside of any table{hint}"
-    sections = Settings.__struct_fields__
-    meant = nearest(name, sections)
-    hint = f"; did you mean [{meant}]?" if meant else f". One of: {', '.join(sections)}"
+    meant = nearest(name, Settings.__struct_fields__)
+    hint = f"; did you mean [{meant}]?" if meant else f". One of: {', '.join(Settings.__struct_fields__)}"
     return f"[{name}]: unknown table{hint}"
 
 
 def _unknown_key(section: str, key: str) -> str:
-    siblings = [knob.key for knob in knobs() if knob.section == section]
+    siblings = [spec.key for spec in setting_specs() if spec.section == section]
     meant = nearest(key, siblings)
-    homes = [knob.section for knob in knobs() if knob.key == key]
-    if homes:
-        hint = f"; did you mean [{homes[0]}] {key}?"
+    sections = [spec.section for spec in setting_specs() if spec.key == key]
+    if sections:
+        hint = f"; did you mean [{sections[0]}] {key}?"
     elif meant:
         hint = f"; did you mean {literal(meant)}?"
     else:
@@ -186,11 +183,11 @@ def _unknown_key(section: str, key: str) -> str:
 
 
 def _unknown_variable(variable: str) -> str:
-    # Settings with a flag are also known by their long name, in order to send LLMSIM_SERVER_PORT to LLMSIM_PORT.
+    # Settings with a flag also match by their long name, so that LLMSIM_SERVER_PORT suggests LLMSIM_PORT.
     names = {CONFIG_VARIABLE.removeprefix(PREFIX): CONFIG_VARIABLE}
-    for knob in knobs():
-        names[f"{knob.section}_{knob.key}".upper()] = knob.env
-        names[knob.env.removeprefix(PREFIX)] = knob.env
+    for spec in setting_specs():
+        names[f"{spec.section}_{spec.key}".upper()] = spec.env
+        names[spec.env.removeprefix(PREFIX)] = spec.env
     meant = nearest(variable.removeprefix(PREFIX), names)
     hint = f"; did you mean {names[meant]}?" if meant else "; `llmsim config --example` lists them all"
     return f"{variable}: unknown variable{hint}"
@@ -207,14 +204,14 @@ def _is_service_link(variable: str, text: str) -> bool:
     return _SERVICE_LINK.fullmatch(variable) is not None
 
 
-def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[str]:
+def _check_rates(settings: Settings, origins: Mapping[str, str]) -> Iterator[str]:
     rates = {
         name: getattr(settings.errors, name)
         for name in ErrorSettings.__struct_fields__
         if name.endswith("_rate")
     }
     total = math.fsum(rates.values())
-    # Decimal shares of the whole may come to a trifle more than 1 in binary.
+    # Decimal shares may add up to slightly more than 1 in binary.
     if total > 1 + 1e-9:
         parts = ", ".join(
             f"{name} {rate:g} ({origins[f'errors.{name}']})" for name, rate in rates.items() if rate

@@ -1,4 +1,4 @@
-"""Words for what was written by others: a value as TOML has it, the name that was probably meant, text that prints."""
+"""Text helpers for messages: TOML literals, the nearest name, and safe terminal output."""
 
 import difflib
 import json
@@ -7,20 +7,20 @@ from typing import Any
 
 
 def literal(value: Any) -> str:
-    """Write a value as TOML does.
+    """Format a value as TOML does.
 
     Args:
         value: A value of a setting, or anything that was found instead.
 
     Returns:
-        A TOML literal, except for what only occurs by mistake: `a table`, a date, …
+        A TOML literal, except for values that only occur by mistake: `a table`, a date, ...
     """
     match value:
         case bool():
             return "true" if value else "false"
         case str():
-            # Of what JSON leaves bare, TOML bans DEL alone. Bytes that are not UTF-8 get into texts from the
-            # environment, and could not be printed.
+            # Of what JSON leaves unescaped, TOML bans only DEL. Texts from the environment may hold bytes that are not
+            # UTF-8, which could not be printed.
             text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
             return text.encode("utf-8", "backslashreplace").decode()
         case int() if abs(value) >= 100_000:
@@ -34,10 +34,10 @@ def literal(value: Any) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Replace what does not print, and could move the cursor of a terminal or colour it.
+    """Replace unprintable characters, which could control the terminal.
 
     Args:
-        text: What somebody wrote.
+        text: Text from outside.
         keep: Characters that are left as they are, e.g. the line feed.
     """
     return "".join(
@@ -46,15 +46,9 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
-    """Find the name most like a misspelt word.
+    """Return the name most similar to a misspelt word, or None if none is similar.
 
-    Args:
-        word: What was written.
-        names: What there is.
-
-    Returns:
-        One of `names`, or None when none of them is much like the word. Case and the choice between
-        `-` and `_` make no difference.
+    Case and the choice between `-` and `_` make no difference.
     """
     plain = {_plain(name): name for name in names}
     found = difflib.get_close_matches(_plain(word), plain, n=1)

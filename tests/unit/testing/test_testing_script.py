@@ -1,4 +1,4 @@
-"""Scripts as Python writes them, and requests as a line tells them."""
+"""Scripts in Python, and the one-line summary of requests."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,12 @@ import pytest
 from llmsim import testing
 from llmsim.scripts import read
 from llmsim.testing import Exchange, Session, call, calls, fail, say
-from llmsim.testing.turns import written
+from llmsim.testing.script import encode_script
 
 
 def script_of(given: Any) -> dict[str, Any]:
-    kind, data = written(given)
-    assert kind == "application/json"
+    content_type, data = encode_script(given)
+    assert content_type == "application/json"
     table: dict[str, Any] = json.loads(data)
     return table
 
@@ -30,14 +30,14 @@ TURNS = [
 
 
 def test_turns_are_those_of_a_script() -> None:
-    """TEST-2.1: Every turn that the functions make can be played."""
-    script = read(written(TURNS)[1], "json", "ours", profiles=())
+    """TEST-2.1: Every turn that the functions build can be played."""
+    script = read(encode_script(TURNS)[1], "json", "ours", profiles=())
 
     assert script.length == len(TURNS) + 1
 
 
-def test_several_calls_are_put_together_from_single_ones() -> None:
-    """TEST-2.1: `calls` takes what `call` gives, and tables."""
+def test_calls_combines_single_calls() -> None:
+    """TEST-2.1: `calls` accepts results of `call`, and tables."""
     assert TURNS[2] == {
         "type": "mixed",
         "text": "Two.",
@@ -48,13 +48,13 @@ def test_several_calls_are_put_together_from_single_ones() -> None:
 @pytest.mark.parametrize(
     "given", [[say("Hello")], (say("Hello"),), say("Hello")], ids=["list", "tuple", "turn"]
 )
-def test_turns_alone_end(given: Any) -> None:
+def test_turns_alone_are_exhausted_after_the_last(given: Any) -> None:
     """TEST-2.2: Turns, or a single one, are a script that is exhausted after them."""
     assert script_of(given) == {"on_exhausted": "error", "turns": [say("Hello")]}
 
 
-def test_a_table_is_taken_as_it_is() -> None:
-    """TEST-2.1: A whole script says itself what follows its last turn."""
+def test_a_table_is_sent_unchanged() -> None:
+    """TEST-2.1: A whole script defines what follows its last turn."""
     table = {"on_exhausted": "loop", "turns": [say("Hello")]}
 
     assert script_of(table) == table
@@ -63,31 +63,31 @@ def test_a_table_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"), [("a.json", "json"), ("a.toml", "toml"), ("a.yaml", "yaml"), ("a.yml", "yaml")]
 )
-def test_a_file_is_sent_as_it_is(tmp_path: Path, name: str, kind: str) -> None:
-    """TEST-2.1: A path's suffix tells the form of its file."""
+def test_a_file_is_sent_unchanged(tmp_path: Path, name: str, kind: str) -> None:
+    """TEST-2.1: The suffix of a path gives the content type."""
     path = tmp_path / name
     path.write_bytes(b"as it is")
 
-    assert written(path) == (f"application/{kind}", b"as it is")
+    assert encode_script(path) == (f"application/{kind}", b"as it is")
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "told"),
+    ("given", "error", "message"),
     [
         ("agent.json", TypeError, r"for a file, give Path\('agent.json'\)"),
         (Path("agent.txt"), ValueError, r"agent.txt: wanted a script file, with the suffix \.json"),
         (7, TypeError, "found int"),
     ],
 )
-def test_what_is_no_script_is_refused(given: Any, error: type[Exception], told: str) -> None:
-    """TEST-2.3: A mistake of the kind is told with what would do."""
-    with pytest.raises(error, match=told):
-        written(given)
+def test_other_arguments_are_rejected(given: Any, error: type[Exception], message: str) -> None:
+    """TEST-2.3: The message says what is accepted."""
+    with pytest.raises(error, match=message):
+        encode_script(given)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "größe", "a\nb", "x" * 181])
-def test_names_that_cannot_travel_are_refused(name: str) -> None:
-    """TEST-3.2: A name that no header, or no path, can carry is refused before anything is sent."""
+def test_names_that_cannot_be_sent_are_rejected(name: str) -> None:
+    """TEST-3.2: A name that does not fit in a header or path is rejected before anything is sent."""
     with pytest.raises(ValueError, match="name: wanted"):
         Session("http://127.0.0.1:1", name)
 
@@ -97,8 +97,8 @@ def entry(request: Any, **rest: Any) -> Exchange:
     return Exchange(head | {"request": request} | rest)
 
 
-def answer(text: str | None, *called: dict[str, Any]) -> dict[str, Any]:
-    return {"choices": [{"text": text, "calls": list(called)}]}
+def answer(text: str | None, *tool_calls: dict[str, Any]) -> dict[str, Any]:
+    return {"choices": [{"text": text, "calls": list(tool_calls)}]}
 
 
 BASH = {"id": "1", "name": "bash", "arguments": '{"command":"ls"}'}
@@ -132,11 +132,11 @@ BASH = {"id": "1", "name": "bash", "arguments": '{"command":"ls"}'}
                 answer=answer("Hi") | {"breaks": {"after_tokens": 2, "kind": "disconnect"}},
                 outcome="server_error",
             ),
-            'messages "go" -> turn 0: "Hi"; broken off after 2 tokens: disconnect',
+            'messages "go" -> turn 0: "Hi"; cut off after 2 tokens: disconnect',
         ),
         (
             entry({"input": "go"}, answer=answer("Hi"), outcome=None),
-            'messages "go" -> turn 0: "Hi"; under way',
+            'messages "go" -> turn 0: "Hi"; in progress',
         ),
         (
             entry({"input": "go"}, fault={"kind": "rate_limit"}, outcome="rate_limit"),
@@ -150,15 +150,15 @@ BASH = {"id": "1", "name": "bash", "arguments": '{"command":"ls"}'}
         ),
     ],
 )
-def test_a_request_is_told_in_a_line(exchange: Exchange, line: str) -> None:
-    """TEST-4.1: The end of what was asked, the turn, and what it was answered, whatever the API calls them."""
+def test_a_request_is_summarized_in_a_line(exchange: Exchange, line: str) -> None:
+    """TEST-4.1: The last input, the turn, and the answer, whatever the API calls them."""
     assert str(exchange) == line
     assert repr(exchange) == f"<Exchange {line}>"
 
 
-def test_everything_public_is_there() -> None:
-    """TEST-5.1: What is imported when it is used is what the package promises, and nothing else."""
-    assert set(testing.__all__) == set(testing._HOMES)
+def test_all_exports_exist() -> None:
+    """TEST-5.1: The lazily imported names are those of `__all__`."""
+    assert set(testing.__all__) == set(testing._MODULES)
     assert all(getattr(testing, name) for name in testing.__all__)
     with pytest.raises(AttributeError, match="'Simulater'"):
         testing.Simulater  # noqa: B018

@@ -1,8 +1,8 @@
-"""Turns of a script as Python writes them: the same tables that a script file holds.
+"""Scripts in Python: functions that build turns, as the tables that a script file holds.
 
 Decisions:
-* A turn is a plain dict, so whatever a script file can say can be said here, too: `call("bash", command="ls") | {"expect":
-  {"contains": "list"}}`. Nothing is checked here; the server knows best, and tells all mistakes at once.
+* A turn is a plain dict, so it can hold whatever a script file can: `call("bash", command="ls") | {"expect":
+  {"contains": "list"}}`. Nothing is checked here; the server does that, and reports all mistakes at once.
 """
 
 import json
@@ -13,12 +13,12 @@ from typing import Any
 Turn = dict[str, Any]
 
 Script = Mapping[str, Any] | Sequence[Turn] | Path
-"""What can be played: turns in a list, a single turn, a whole script as a table, or the path of a script file.
+"""A script: a list of turns, a single turn, a whole script as a table, or the path of a script file.
 
-Turns alone are a script that is exhausted after them: a further request is refused.
+A script of turns alone is exhausted after the last one: a further request is refused.
 """
 
-_TYPES = {
+_CONTENT_TYPES = {
     ".json": "application/json",
     ".toml": "application/toml",
     ".yaml": "application/yaml",
@@ -27,10 +27,10 @@ _TYPES = {
 
 
 def say(text: str, **keys: Any) -> Turn:
-    """Make a turn that says something.
+    """Build a turn that answers with text.
 
     Args:
-        text: What is said.
+        text: The text.
         keys: Other keys of a turn: `reasoning="…"`, `delay_ms=50`, `expect={"contains": "…"}`, …
 
     Examples:
@@ -41,11 +41,11 @@ def say(text: str, **keys: Any) -> Turn:
 
 
 def call(name: str, /, **arguments: Any) -> Turn:
-    """Make a turn that calls a tool.
+    """Build a turn that calls a tool.
 
     Args:
         name: The tool's name.
-        arguments: What it is called with. For arguments that are no names of Python, or are to be no JSON, see `calls`.
+        arguments: Its arguments. If their names are not Python identifiers, or they are not JSON, use `calls`.
 
     Examples:
         >>> call("bash", command="ls")
@@ -55,11 +55,11 @@ def call(name: str, /, **arguments: Any) -> Turn:
 
 
 def calls(*called: Mapping[str, Any], text: str | None = None, **keys: Any) -> Turn:
-    """Make a turn that calls several tools side by side, or says something first.
+    """Build a turn that calls several tools in parallel, or that has text before the calls.
 
     Args:
-        called: What `call` gives, or tables of `name`, `arguments` and `id`; arguments and id may be left out.
-        text: What is said before; None for nothing.
+        called: Results of `call`, or tables of `name`, `arguments` and `id`; arguments and id may be left out.
+        text: Text before the calls; None for none.
         keys: Other keys of a turn: `reasoning="…"`, `expect={"tools_offered": ["bash"]}`, …
 
     Examples:
@@ -72,7 +72,7 @@ def calls(*called: Mapping[str, Any], text: str | None = None, **keys: Any) -> T
 
 
 def fail(kind: str = "other", **keys: Any) -> Turn:
-    """Make a turn that fails.
+    """Build a turn that fails.
 
     Args:
         kind: `rate_limit`, `timeout`, `invalid_request`, `overloaded`, `authentication`, `server_error` or `other`.
@@ -85,21 +85,21 @@ def fail(kind: str = "other", **keys: Any) -> Turn:
     return {"type": "error", "kind": kind, **keys}
 
 
-def written(script: Script) -> tuple[str, bytes]:
-    """Write a script as it is sent.
+def encode_script(script: Script) -> tuple[str, bytes]:
+    """Encode a script for the server.
 
     Returns:
         Its content type, and its bytes.
 
     Raises:
-        TypeError: It is none.
-        ValueError: The suffix of its file says nothing.
-        OSError: Its file cannot be read.
+        TypeError: The argument is not a script.
+        ValueError: The file's suffix is not that of a script file.
+        OSError: The file cannot be read.
     """
     if isinstance(script, Path):
-        if script.suffix not in _TYPES:
-            raise ValueError(f"{script}: wanted a script file, with the suffix {', '.join(_TYPES)}")
-        return _TYPES[script.suffix], script.read_bytes()
+        if script.suffix not in _CONTENT_TYPES:
+            raise ValueError(f"{script}: wanted a script file, with the suffix {', '.join(_CONTENT_TYPES)}")
+        return _CONTENT_TYPES[script.suffix], script.read_bytes()
     if isinstance(script, str | bytes):
         raise TypeError(f"wanted a script, found the text {script!r}; for a file, give Path({script!r})")
     if isinstance(script, Mapping):

@@ -1,4 +1,4 @@
-"""The settings as data: one knob each, for all that treats them alike."""
+"""The settings as a flat list of specs, for code that handles every setting alike."""
 
 import functools
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -6,32 +6,32 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from llmsim.config.settings import Settings
-from llmsim.words import literal
+from llmsim.text import literal
 
 PREFIX = "LLMSIM_"
 
-#: The variable that names the TOML file; it is about the settings, not one of them.
 CONFIG_VARIABLE = "LLMSIM_CONFIG"
+"""The variable that names the TOML file; not itself a setting."""
 
 Kind = Literal["text", "choice", "integer", "number", "boolean", "list"]
 
 
-class Knob(msgspec.Struct, frozen=True, kw_only=True):
+class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One setting.
 
     Attributes:
         section: Table of the TOML file, e.g. `server`.
         key: Key in that table, e.g. `port`.
         type: The annotation, for msgspec to convert to.
-        kind: What a value is, None aside.
-        unit: Unit of the value; empty where it has none.
-        default: Value when it is set nowhere; None for unset.
-        meaning: What it does, for a user; `code` is in backticks.
+        kind: Kind of the value, apart from None.
+        unit: Unit of the value; empty if it has none.
+        default: Value if no source sets it; None for unset.
+        description: What it does, for a user; `code` is in backticks.
         env: Environment variable.
-        flag: Command line flag, e.g. `--port`; None where there is none.
+        flag: Command line flag, e.g. `--port`; None if there is none.
         choices: All values of a choice; empty for other kinds.
-        least: Least value of a number; None for other kinds.
-        greatest: Greatest value of a number; None for other kinds.
+        minimum: Smallest value of a number; None for other kinds.
+        maximum: Largest value of a number; None for other kinds.
     """
 
     section: str
@@ -40,12 +40,12 @@ class Knob(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     unit: str
     default: Any
-    meaning: str
+    description: str
     env: str
     flag: str | None
     choices: tuple[str, ...] = ()
-    least: int | float | None = None
-    greatest: int | float | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
 
     @property
     def name(self) -> str:
@@ -53,57 +53,57 @@ class Knob(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.section}.{self.key}"
 
     @property
-    def ways(self) -> tuple[str, ...]:
-        """What sets it besides the file: its variable, and its flag if it has one."""
+    def overrides(self) -> tuple[str, ...]:
+        """What overrides the file: its variable, and its flag if it has one."""
         return (self.env, self.flag) if self.flag else (self.env,)
 
     @property
     def range(self) -> str:
-        """What values there are, e.g. `0 to 65535`; empty for a boolean, a text or a list."""
+        """The valid values, e.g. `0 to 65535`; empty for a boolean, a text or a list."""
         match self.kind:
             case "choice":
                 return ", ".join(self.choices)
             case "integer" | "number":
-                return f"{literal(self.least)} to {literal(self.greatest)}"
+                return f"{literal(self.minimum)} to {literal(self.maximum)}"
             case "boolean" | "text" | "list":
                 return ""
 
 
 @functools.cache
-def knobs() -> tuple[Knob, ...]:
+def setting_specs() -> tuple[SettingSpec, ...]:
     """List every setting, in the order of the tables and keys of `Settings`."""
     return tuple(
-        _knob(section.name, field)
+        _build_spec(section.name, field)
         for section in msgspec.structs.fields(Settings)
         for field in msgspec.structs.fields(section.type)
     )
 
 
 @functools.cache
-def knobs_by_name() -> dict[str, Knob]:
-    """Give every setting under its dotted name."""
-    return {knob.name: knob for knob in knobs()}
+def specs_by_name() -> dict[str, SettingSpec]:
+    """Return every setting under its dotted name."""
+    return {spec.name: spec for spec in setting_specs()}
 
 
-def _knob(section: str, field: msgspec.structs.FieldInfo) -> Knob:
+def _build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
     # The annotation is `Annotated[value, Meta]`, or that `| None`.
     options = (field.type, *get_args(field.type))
-    value, about = next(get_args(option) for option in options if get_origin(option) is Annotated)
-    flag = about.extra["flag"]
-    return Knob(
+    value, meta = next(get_args(option) for option in options if get_origin(option) is Annotated)
+    flag = meta.extra["flag"]
+    return SettingSpec(
         section=section,
         key=field.name,
         type=field.type,
         kind=_KINDS[get_origin(value) or value],
-        unit=about.extra["unit"],
+        unit=meta.extra["unit"],
         default=field.default,
-        meaning=about.description,
+        description=meta.description,
         env=PREFIX
         + (flag.removeprefix("--") if flag else f"{section}_{field.name}").replace("-", "_").upper(),
         flag=flag,
         choices=get_args(value) if get_origin(value) is Literal else (),
-        least=about.ge,
-        greatest=about.le,
+        minimum=meta.ge,
+        maximum=meta.le,
     )
 
 

@@ -1,0 +1,85 @@
+"""Fetches from the control API of a running simulator.
+
+Decisions:
+* Only HTTP, and only the given address is contacted.
+"""
+
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
+
+import msgspec
+
+from llmsim.errors import ControlApiError
+
+_TIMEOUT = 5.0  # seconds
+_MAX_BYTES = 16 << 20
+
+
+def resolve_address(url: str, path: str) -> str:
+    """Return the address of a path on a server.
+
+    Args:
+        url: `HOST:PORT`, `http://HOST:PORT`, or the full address of the path.
+        path: The path.
+
+    Raises:
+        ControlApiError: The URL is not an HTTP address.
+    """
+    address = url if "://" in url else f"http://{url}"
+    try:
+        parts = urlsplit(address)
+        usable = (
+            parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ControlApiError(f"--url {url}: wanted http://HOST:PORT")
+    return f"{address.rstrip('/')}{path}" if parts.path in ("", "/") else address
+
+
+class _Error(msgspec.Struct):
+    message: str
+    problems: list[str]
+
+
+class _ErrorBody(msgspec.Struct):
+    """An error of the control API."""
+
+    error: _Error
+
+
+def fetch_bytes(address: str, hint: str = "is this an llmsim server?") -> bytes:
+    """Fetch the body at an address.
+
+    Args:
+        address: By `resolve_address`.
+        hint: Appended to the error when the reply is not llmsim's.
+
+    Raises:
+        ControlApiError: There is no reply, or it is an error.
+    """
+    try:
+        # The scheme was checked: no file is read.
+        with urllib.request.urlopen(address, timeout=_TIMEOUT) as response:  # noqa: S310
+            body: bytes = response.read(_MAX_BYTES)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise ControlApiError(_error_message(address, error, hint)) from error
+    except urllib.error.URLError as error:
+        raise ControlApiError(f"cannot read {address}: {_reason(error.reason)}") from error
+    except (OSError, ValueError) as error:
+        raise ControlApiError(f"cannot read {address}: {_reason(error)}") from error
+    return body
+
+
+def _error_message(address: str, error: urllib.error.HTTPError, hint: str) -> str:
+    try:
+        return msgspec.json.decode(error.read(_MAX_BYTES), type=_ErrorBody).error.message
+    except (OSError, ValueError):
+        return f"{address} answers {error.code} {error.reason}: {hint}"
+
+
+def _reason(error: object) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
