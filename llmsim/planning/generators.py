@@ -129,7 +129,7 @@ class Prose:
         words = 0
         forms = self._first
         while left > 0:
-            # A word leaves room for the full stop that ends the text.
+            # A word leaves one token for the full stop that ends the text.
             word = _STOP if left == 1 and pieces else _pick(forms, max(left - 1, 1), rng)
             base = tokens - left
             pieces += word.pieces

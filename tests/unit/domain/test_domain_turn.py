@@ -38,7 +38,7 @@ def test_total_is_prompt_and_completion() -> None:
     assert Usage(prompt=9, completion=12, reasoning=10).total == 21
 
 
-def test_passages_are_told_apart_by_identity() -> None:
+def test_texts_are_compared_by_identity() -> None:
     """CHAT-3.7: Two equal texts are distinct objects: what was rendered of one is never used for the other."""
     assert passage("a") != passage("a")
     assert len({passage("a"), passage("a")}) == 2
