@@ -4,7 +4,7 @@ Source: openai SDK 3.54, types/responses/; recorded streams of the API: no `[DON
 reasoning items without a status.
 """
 
-from llmsim.providers.openai.errors import render_complaint, render_fault, render_refusal
+from llmsim.providers.openai.errors import render_error, render_fault, render_refusal
 from llmsim.providers.openai_family.responses.dialect import Dialect, in_full
 from llmsim.providers.openai_family.responses.endpoint import endpoint
 from llmsim.providers.openai_family.responses.operations import operations
@@ -24,7 +24,7 @@ DIALECT = Dialect(
 RESPONSES = endpoint(
     DIALECT,
     "responses",
-    render_complaint=render_complaint,
+    render_error=render_error,
     render_refusal=render_refusal,
     render_fault=render_fault,
 )

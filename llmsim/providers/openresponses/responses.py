@@ -8,7 +8,7 @@ Search"), schema/items.tsp and schema/events.tsp.
 from llmsim.providers.openai_family.responses.dialect import Dialect, in_full
 from llmsim.providers.openai_family.responses.endpoint import endpoint
 from llmsim.providers.openai_family.responses.items import PREFIX
-from llmsim.providers.openresponses.errors import render_complaint, render_fault, render_refusal
+from llmsim.providers.openresponses.errors import render_error, render_fault, render_refusal
 from llmsim.wire.frames import SSE_DONE
 
 DIALECT = Dialect(
@@ -25,7 +25,7 @@ DIALECT = Dialect(
 RESPONSES = endpoint(
     DIALECT,
     "openresponses",
-    render_complaint=render_complaint,
+    render_error=render_error,
     render_refusal=render_refusal,
     render_fault=render_fault,
 )

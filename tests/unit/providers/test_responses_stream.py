@@ -14,10 +14,10 @@ from responses import answer, ask, events, frames, kinds, stream, thinking
 
 from llmsim.domain import Choice, Fault, FaultKind, FinishReason, TokenizedText, Turn
 from llmsim.errors import InvalidJsonError
-from llmsim.providers.openai.errors import render_complaint, render_fault, render_refusal
+from llmsim.providers.openai.errors import render_error, render_fault, render_refusal
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
+from llmsim.providers.openai_family.error_bodies import ErrorBody
 from llmsim.providers.openai_family.responses.events import render_failure, resumed
-from llmsim.wire.complaints import ErrorBody
 
 UNION: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 TEXT = [
@@ -385,9 +385,9 @@ def test_a_failure_in_mid_stream() -> None:
     assert UNION.validate_python(failed).response.status == "failed"
 
 
-def test_complaints_without_a_code_fail_likewise() -> None:
+def test_errors_without_a_code_fail_likewise() -> None:
     """RESP-3.12: An error that has neither code nor param is told all the same."""
-    reply = render_complaint(ErrorBody(status=400, message="why"))
+    reply = render_error(ErrorBody(status=400, message="why"))
     ended = render_failure(TURNS["plain"], ask(RESPONSES).options, DIALECT, reply, 2)
 
     assert b'{"type":"error","code":null,"message":"why","param":null,"sequence_number":2}' in ended

@@ -10,6 +10,7 @@ from functools import partial
 from llmsim.domain import Fault, Turn
 from llmsim.errors import ContextLengthError, RefusedError
 from llmsim.providers.contract import GenerationEndpoint, ParsedRequest, Reply, Socket
+from llmsim.providers.openai_family.error_bodies import ErrorBody
 from llmsim.providers.openai_family.responses.dialect import Dialect, Framing
 from llmsim.providers.openai_family.responses.events import render_failure, render_stream, socket_error
 from llmsim.providers.openai_family.responses.options import ResponseOptions
@@ -17,7 +18,6 @@ from llmsim.providers.openai_family.responses.parse import parse, parse_event
 from llmsim.providers.openai_family.responses.resource import outcome, public_id, resource
 from llmsim.providers.openai_family.responses.stored import continued, shown
 from llmsim.providers.storage import ResponseStorage
-from llmsim.wire.complaints import ErrorBody
 
 _TOO_LONG = ErrorBody(
     status=400,
@@ -31,7 +31,7 @@ def endpoint(
     dialect: Dialect,
     label: str,
     *,
-    render_complaint: Callable[[ErrorBody], Reply],
+    render_error: Callable[[ErrorBody], Reply],
     render_refusal: Callable[[RefusedError], Reply],
     render_fault: Callable[[Fault], Reply],
 ) -> GenerationEndpoint:
@@ -40,20 +40,20 @@ def endpoint(
     Args:
         dialect: How it speaks.
         label: Its name in the stats, and the kind of its kept turns.
-        render_complaint: What a client did wrong, as the provider's error reply.
+        render_error: What a client did wrong, as the provider's error reply.
         render_refusal: A refused request likewise.
         render_fault: A simulated failure likewise.
     """
 
     def refuse(error: RefusedError) -> Reply:
         if isinstance(error, ContextLengthError):
-            return render_complaint(_TOO_LONG)
+            return render_error(_TOO_LONG)
         return render_refusal(error)
 
     def limit(message: str) -> bytes:
         # Source: openai WebSocket guide, "Connection limits".
-        complaint = ErrorBody(status=400, message=message, code="websocket_connection_limit_reached")
-        return socket_error(render_complaint(complaint))
+        error = ErrorBody(status=400, message=message, code="websocket_connection_limit_reached")
+        return socket_error(render_error(error))
 
     def broken(turn: Turn, options: ResponseOptions, fault: Fault, frames: int, framing: Framing) -> bytes:
         # A frame holds one event, so what has left tells the next number.

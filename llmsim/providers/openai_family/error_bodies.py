@@ -1,13 +1,12 @@
-"""What is wrong, in the words of the OpenAI family of APIs: status, message, param and code.
+"""Error bodies of the OpenAI family of APIs: status, message, param and code.
 
 Decisions:
-* Two providers share these words, not their envelopes: each puts a complaint into its own, with its own types.
-* What is repeated of a request is bounded: its values and its keys may be megabytes.
+* Two providers share the messages, not the envelope: each puts an error body into its own, with its own types.
+* Quotes from a request are bounded: its values and keys may be megabytes.
 
-Source: the words follow what the OpenAI API answers today.
+Source: the messages are those of the OpenAI API today.
 """
 
-import math
 from typing import Any, assert_never
 
 import msgspec
@@ -35,25 +34,26 @@ from llmsim.errors import (
     UnknownScriptError,
     VisionError,
 )
+from llmsim.providers.error_messages import CRASH_MESSAGE, fault_message, retry_headers, script_error
 from llmsim.wire.codec import encode
 
-_SHOWN = 100
-"""Characters of a value or key found in a request that are repeated."""
+_MAX_QUOTED = 100
+"""Most characters of a value or key that are quoted from a request."""
 
-_TOLD = 1000
-"""Characters of a problem that are told: it repeats keys of a request."""
+_MAX_PROBLEM = 1000
+"""Most characters of a schema problem: it quotes keys of a request."""
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Why there is no answer.
+    """An error, without its provider's envelope.
 
     Attributes:
         status: HTTP status code.
         message: For a person.
-        param: The field at fault, written as in `messages[1].role`; None if it is none.
-        code: For a program; None where the API gives none.
-        headers: What the HTTP response must say besides.
-        kind: The error's type, where it is another than that of all refusals.
+        param: The field at fault, e.g. `messages[1].role`; None if no field is.
+        code: For a program; None where the API gives no code.
+        headers: Headers of the HTTP response.
+        type: The error's type, where it is not the one of all refusals.
     """
 
     status: int
@@ -61,19 +61,26 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     param: str | None = None
     code: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    kind: str | None = None
+    type: str | None = None
 
 
 CRASHED = ErrorBody(
     status=500,
-    message="llmsim failed while it answered this request; its log says why.",
+    message=CRASH_MESSAGE,
     code="internal_error",
 )
 """A bug of llmsim's own."""
 
 
-def refused(error: RefusedError) -> ErrorBody:
-    """Say why a request is not taken."""
+_SCRIPT_CODES: dict[type[RefusedError], str] = {
+    UnknownScriptError: "script_not_found",
+    ExhaustedError: "script_exhausted",
+    ExpectationError: "script_expectation_failed",
+}
+
+
+def error_for_refusal(error: RefusedError) -> ErrorBody:
+    """Return the error for a refused request."""
     match error:
         case InvalidJsonError():
             return ErrorBody(
@@ -92,7 +99,7 @@ def refused(error: RefusedError) -> ErrorBody:
         case ToolChoiceError():
             return ErrorBody(
                 status=400,
-                message=f"Tool choice '{_shown(error.choice)}' not found in 'tools' parameter.",
+                message=f"Tool choice '{_quoted(error.choice)}' not found in 'tools' parameter.",
                 param="tool_choice",
             )
         case BodyTooLargeError():
@@ -107,7 +114,7 @@ def refused(error: RefusedError) -> ErrorBody:
                 status=400,
                 message="Invalid content type. image_url is only supported by certain models, and "
                 f"{error.model} is not one of them.",
-                param=written((*error.path, "type")),
+                param=format_path((*error.path, "type")),
             )
         case ContextLengthError():
             return ErrorBody(
@@ -118,7 +125,7 @@ def refused(error: RefusedError) -> ErrorBody:
                 code="context_length_exceeded",
             )
         case ModelUseError() | InputError() | InputLengthError() | RequestTokensError() | ShortenedError():
-            return _not_embedded(error)
+            return _embedding_error(error)
         case UnknownModelError():
             return ErrorBody(
                 status=404,
@@ -127,20 +134,17 @@ def refused(error: RefusedError) -> ErrorBody:
                 code="model_not_found",
             )
         case UnknownResponseError(param=None):
-            return ErrorBody(status=404, message=f"{error.noun} with id '{_shown(error.id)}' not found.")
+            return ErrorBody(status=404, message=f"{error.noun} with id '{_quoted(error.id)}' not found.")
         case UnknownResponseError():
             return ErrorBody(
                 status=400,
-                message=f"Previous response with id '{_shown(error.id)}' not found.",
+                message=f"Previous response with id '{_quoted(error.id)}' not found.",
                 param=error.param,
                 code="previous_response_not_found",
             )
-        case UnknownScriptError():
-            return ErrorBody(status=404, message=f"{error} (llmsim)", code="script_not_found")
-        case ExhaustedError():
-            return ErrorBody(status=422, message=f"{error} (llmsim)", code="script_exhausted")
-        case ExpectationError():
-            return ErrorBody(status=422, message=f"{error} (llmsim)", code="script_expectation_failed")
+        case UnknownScriptError() | ExhaustedError() | ExpectationError():
+            status, message = script_error(error)
+            return ErrorBody(status=status, message=message, code=_SCRIPT_CODES[type(error)])
         case UnknownRouteError():
             return ErrorBody(status=404, message=f"Invalid URL ({error.method} {error.path})")
         case MethodError():
@@ -155,10 +159,10 @@ def refused(error: RefusedError) -> ErrorBody:
             return ErrorBody(status=400, message=str(error))
 
 
-def _not_embedded(
+def _embedding_error(
     error: ModelUseError | InputError | InputLengthError | RequestTokensError | ShortenedError,
 ) -> ErrorBody:
-    """Say why nothing is embedded, or nothing is answered by a model that embeds.
+    """Return the error for a refused embeddings request, or for a chat request to an embedding model.
 
     Source: error bodies in infiniflow/ragflow#1835, embeddings-benchmark/mteb#1200, neo4j-labs/agent-memory#104,
     OpenDataBox/CrackSQL#27, sbintuitions/JMTEB#14 and truefoundry/models#846. `param` and `code` are null in most.
@@ -177,13 +181,13 @@ def _not_embedded(
             message = "'$.input' is invalid. Please check the API reference: "
             return ErrorBody(status=400, message=f"{message}https://platform.openai.com/docs/api-reference.")
         case InputLengthError():
-            place = written(("input",) if error.index is None else ("input", error.index))
-            message = f"Invalid '{place}': maximum context length is {error.window} tokens."
+            param = format_path(("input",) if error.index is None else ("input", error.index))
+            message = f"Invalid '{param}': maximum context length is {error.window} tokens."
             return ErrorBody(status=400, message=message)
         case RequestTokensError():
             message = f"Requested {error.tokens} tokens, max {error.limit} tokens per request"
-            kind = "max_tokens_per_request"
-            return ErrorBody(status=400, message=message, code=kind, kind=kind)
+            code = "max_tokens_per_request"
+            return ErrorBody(status=400, message=message, code=code, type=code)
         case ShortenedError():
             return ErrorBody(status=400, message="This model does not support specifying dimensions.")
         case _:
@@ -201,7 +205,7 @@ _JSON_NAMES = {
 }
 
 
-def _kind_of(value: Any) -> str:
+def _json_type(value: Any) -> str:
     match value:
         case None:
             return "null"
@@ -219,21 +223,21 @@ def _kind_of(value: Any) -> str:
             return "an object"
 
 
-def written(path: tuple[str | int, ...]) -> str | None:
-    """Write a path as the API does: `messages[1].role`; None for the body itself."""
+def format_path(path: tuple[str | int, ...]) -> str | None:
+    """Return a path as the API writes it, e.g. `messages[1].role`; None for the body itself."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{_shown(step)}" if text else _shown(step)
+        text += f"[{step}]" if isinstance(step, int) else f".{_quoted(step)}" if text else _quoted(step)
     return text or None
 
 
-def _shown(value: Any, most: int = _SHOWN) -> str:
+def _quoted(value: Any, limit: int = _MAX_QUOTED) -> str:
     text = value if isinstance(value, str) else encode(value, default=str).decode()
-    return text if len(text) <= most else f"{text[:most]}..."
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def _invalid_field(error: InvalidFieldError) -> ErrorBody:
-    param = written(error.path)
+    param = format_path(error.path)
     name = param or "body"
     found, wanted = error.found, error.wanted
     number = "decimal" if isinstance(found, float) or isinstance(wanted, float) else "integer"
@@ -244,25 +248,25 @@ def _invalid_field(error: InvalidFieldError) -> ErrorBody:
             names = " or ".join(
                 _JSON_NAMES.get(word, word) for word in str(wanted).split(" | ") if word != "null"
             )
-            message = f"Invalid type for '{name}': expected {names}, but got {_kind_of(found)} instead."
+            message = f"Invalid type for '{name}': expected {names}, but got {_json_type(found)} instead."
             code = "invalid_type"
         case "choice":
             quoted = [f"'{choice}'" for choice in wanted]
             allowed = (
                 " and ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1]))) if quoted else "documented"
             )
-            message = f"Invalid value: '{_shown(found)}'. Supported values are: {allowed}."
+            message = f"Invalid value: '{_quoted(found)}'. Supported values are: {allowed}."
             code = "invalid_value"
         case "minimum":
             message = (
                 f"Invalid '{name}': {number} below minimum value. Expected a value >= {wanted:g}, but got "
-                f"{_shown(found)} instead."
+                f"{_quoted(found)} instead."
             )
             code = f"{number}_below_min_value"
         case "maximum":
             message = (
                 f"Invalid '{name}': {number} above maximum value. Expected a value <= {wanted:g}, but got "
-                f"{_shown(found)} instead."
+                f"{_quoted(found)} instead."
             )
             code = f"{number}_above_max_value"
         case "too_short" | "too_long":
@@ -280,64 +284,39 @@ def _invalid_field(error: InvalidFieldError) -> ErrorBody:
 
 
 def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
-    thing = (
+    kind = (
         "array" if isinstance(error.found, list) else "object" if isinstance(error.found, dict) else "string"
     )
     length = len(error.found) if isinstance(error.found, str | list | dict) else 0
-    unit = {"array": "length", "object": "number of properties", "string": "length"}[thing]
+    unit = {"array": "length", "object": "number of properties", "string": "length"}[kind]
     if error.rule == "too_short":
-        code = f"empty_{thing}" if length == 0 else f"{thing}_below_min_length"
-        found = f"an empty {thing}" if length == 0 else f"{thing} of {unit} {length}"
-        problem = f"empty {thing}" if length == 0 else f"{thing} too short"
+        code = f"empty_{kind}" if length == 0 else f"{kind}_below_min_length"
+        found = f"an empty {kind}" if length == 0 else f"{kind} of {unit} {length}"
+        problem = f"empty {kind}" if length == 0 else f"{kind} too short"
         return (
             f"Invalid '{name}': {problem}. Expected {unit} >= {error.wanted}, but got {found} instead.",
             code,
         )
     return (
-        f"Invalid '{name}': {thing} too long. Expected maximum {unit} {error.wanted}, but got {unit} {length} instead.",
-        f"{thing}_above_max_length",
+        f"Invalid '{name}': {kind} too long. Expected maximum {unit} {error.wanted}, but got {unit} {length} instead.",
+        f"{kind}_above_max_length",
     )
 
 
 def _invalid_schema(error: InvalidSchemaError) -> ErrorBody:
-    where = "" if error.context is None else f"In context={_shown(repr(error.context))}, "
-    message = (
-        f"Invalid schema for {error.subject} '{_shown(error.name)}': {where}{_shown(error.problem, _TOLD)}"
-    )
+    where = "" if error.context is None else f"In context={_quoted(repr(error.context))}, "
+    message = f"Invalid schema for {error.subject} '{_quoted(error.name)}': {where}{_quoted(error.problem, _MAX_PROBLEM)}"
     if error.subject == "function":
         return ErrorBody(
             status=400,
             message=message,
-            param=written(error.path),
+            param=format_path(error.path),
             code="invalid_function_parameters",
         )
     # Source: recorded refusals: chat completions name the format as a whole and give no code.
     if error.path[0] == "response_format":
         return ErrorBody(status=400, message=message, param="response_format")
-    return ErrorBody(status=400, message=message, param=written(error.path), code="invalid_json_schema")
-
-
-def failed(fault: Fault) -> ErrorBody:
-    """Say what goes wrong on purpose."""
-    headers: tuple[tuple[str, str], ...] = ()
-    if fault.retry_after is not None:
-        # Source: openai SDK, _base_client.py: retry-after-ms first, then retry-after. Whole seconds, as RFC 9110 wants.
-        headers = (
-            ("retry-after", str(math.ceil(fault.retry_after))),
-            ("retry-after-ms", f"{fault.retry_after * 1000:.0f}"),
-        )
-    status, message, code = _FAULTS[fault.kind]
-    return ErrorBody(
-        status=fault.status or status,
-        message=told(fault, message),
-        code=code,
-        headers=headers,
-    )
-
-
-def told(fault: Fault, message: str) -> str:
-    """Give the words of a fault: its own, or `message` with a note that nothing real has failed."""
-    return f"{message} (simulated by llmsim)" if fault.message is None else fault.message
+    return ErrorBody(status=400, message=message, param=format_path(error.path), code="invalid_json_schema")
 
 
 _FAULTS = {
@@ -360,3 +339,14 @@ _FAULTS = {
     FaultKind.INVALID_REQUEST: (400, "The request is invalid.", "invalid_request"),
     FaultKind.AUTHENTICATION: (401, "Incorrect API key provided.", "invalid_api_key"),
 }
+
+
+def error_for_fault(fault: Fault) -> ErrorBody:
+    """Return the error for a simulated failure."""
+    status, message, code = _FAULTS[fault.kind]
+    return ErrorBody(
+        status=fault.status or status,
+        message=fault_message(fault, message),
+        code=code,
+        headers=retry_headers(fault),
+    )
