@@ -8,7 +8,7 @@ Decisions:
 from collections.abc import Callable, Sequence
 
 from llmsim.domain import Fault, Turn
-from llmsim.wire.frames import FrameBatch, broken_off, single
+from llmsim.wire.frames import FrameBatch, single, truncate
 
 
 class CutError(Exception):
@@ -28,6 +28,6 @@ def breaking_runs(
     breakage, end = turn.stream_fault, turn.truncated_after
     if breakage is None or end is None:
         return tuple(runs)
-    kept = broken_off(runs, end)
+    kept = truncate(runs, end)
     data = b"" if breakage.disconnect else told(breakage.fault, sum(len(run.required_tokens) for run in kept))
     return (*kept, single(data, end))

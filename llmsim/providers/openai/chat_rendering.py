@@ -1,12 +1,12 @@
-"""A turn becomes a chat completion, whole or as a stream of chunks.
+"""Chat completions: a turn rendered whole, or as a stream of chunks.
 
 Decisions:
-* The chunk that announces the role is not a token. It leaves with the first visible token, so that
+* The chunk that announces the role is not a token. It is sent with the first visible token, so that
   clients which time the first chunk and clients which time the first text measure the same.
-* A call is announced with its first token; what its name costs beyond that leaves with the first piece of its arguments.
-* The streams of several choices interleave by token: all choices come into being side by side.
+* A call is announced with its first token; the other tokens of its name are carried by the first piece of its arguments.
+* The streams of several choices interleave by token: all choices are generated side by side.
 * Reasoning is hidden: it is counted, and takes its time before the first visible token. So are hosted calls, which
-  chat completions do not tell of.
+  chat completions do not have.
 
 Source of fields and order: openai SDK 3.54, types/chat/chat_completion.py and chat_completion_chunk.py.
 """
@@ -34,42 +34,42 @@ from llmsim.domain import (
     Usage,
 )
 from llmsim.providers.openai.chat import ChatOptions
-from llmsim.providers.openai_family.logprobs import listed_odds
+from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.providers.openai_family.obfuscation import padding
-from llmsim.wire.codec import TokenizedTextMemo, encode, escaped, spans
+from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
 from llmsim.wire.frames import SSE_DONE, FrameBatch, single
 
 
 def render_answer(turn: Turn, options: ChatOptions) -> bytes:
-    """Render the whole answer."""
-    return encode(completion(turn, options))
+    """Render the whole completion."""
+    return encode(build_completion(turn, options))
 
 
-def completion(turn: Turn, options: ChatOptions) -> dict[str, Any]:
-    """Give the whole answer as builtins."""
+def build_completion(turn: Turn, options: ChatOptions) -> dict[str, Any]:
+    """Build the whole completion, as builtins."""
     return {
         "id": f"chatcmpl-{turn.id}",
         "object": "chat.completion",
         "created": turn.created,
         "model": turn.model,
-        "choices": [_choice(choice, index, options) for index, choice in enumerate(turn.choices)],
-        "usage": _usage(turn.usage),
+        "choices": [_build_choice(choice, index, options) for index, choice in enumerate(turn.choices)],
+        "usage": _build_usage(turn.usage),
         "service_tier": options.service_tier,
         "system_fingerprint": _fingerprint(turn.model),
     }
 
 
-def _choice(choice: Choice, index: int, options: ChatOptions) -> dict[str, Any]:
-    shown = _shown(choice)
+def _build_choice(choice: Choice, index: int, options: ChatOptions) -> dict[str, Any]:
+    visible = _visible_segments(choice)
     return {
         "index": index,
-        "message": _message(shown, options),
-        "logprobs": _logprobs(shown),
-        "finish_reason": _finish(choice, options),
+        "message": _build_message(visible, options),
+        "logprobs": _build_logprobs(visible),
+        "finish_reason": _finish_reason(choice, options),
     }
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _build_usage(usage: Usage) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
@@ -89,34 +89,34 @@ def _fingerprint(model: str) -> str:
     return f"fp_{zlib.crc32(model.encode()):010x}"
 
 
-_Spoken = TextSegment | RefusalSegment
+_Message = TextSegment | RefusalSegment
 
-_Shown = list[tuple[_Spoken | ToolCallSegment, int]]
-"""What is told of a choice, each with the tokens that exist before it begins: its texts, refusals and calls."""
+_VisibleSegments = list[tuple[_Message | ToolCallSegment, int]]
+"""The texts, refusals and client calls of a choice, each with the number of tokens that exist before it."""
 
 
-def _shown(choice: Choice) -> _Shown:
-    shown: _Shown = []
-    before = 0
+def _visible_segments(choice: Choice) -> _VisibleSegments:
+    visible: _VisibleSegments = []
+    start = 0
     for segment in choice.segments:
         hosted = isinstance(segment, ToolCallSegment) and segment.call.kind is ToolKind.HOSTED
         if not hosted and not isinstance(segment, ReasoningSegment):
-            shown.append((segment, before))
-        before += segment.tokens
-    return shown
+            visible.append((segment, start))
+        start += segment.tokens
+    return visible
 
 
-def _finish(choice: Choice, options: ChatOptions) -> str:
-    if options.old_words and choice.finish is FinishReason.TOOL_CALLS:
+def _finish_reason(choice: Choice, options: ChatOptions) -> str:
+    if options.uses_functions and choice.finish is FinishReason.TOOL_CALLS:
         return "function_call"
     return choice.finish.value
 
 
-def _message(shown: _Shown, options: ChatOptions) -> dict[str, Any]:
+def _build_message(visible: _VisibleSegments, options: ChatOptions) -> dict[str, Any]:
     content: str | None = None
     refusal: str | None = None
     calls = []
-    for segment, _ in shown:
+    for segment, _ in visible:
         match segment:
             case TextSegment():
                 content = (content or "") + segment.text.text
@@ -130,78 +130,81 @@ def _message(shown: _Shown, options: ChatOptions) -> dict[str, Any]:
         "refusal": refusal,
         "annotations": [],
     }
-    if calls and options.old_words:
-        message["function_call"] = _called(calls[0], "arguments")
+    if calls and options.uses_functions:
+        message["function_call"] = _build_function(calls[0], "arguments")
     elif calls:
-        message["tool_calls"] = [_call(segment) for segment in calls]
+        message["tool_calls"] = [_build_call(segment) for segment in calls]
     return message
 
 
-_INPUTS = {ToolKind.FUNCTION: "arguments", ToolKind.CUSTOM: "input"}
-"""What each kind of tool calls that which it takes."""
+_INPUT_MEMBERS = {ToolKind.FUNCTION: "arguments", ToolKind.CUSTOM: "input"}
+"""The name of the input of each kind of tool."""
 
 
-def _called(segment: ToolCallSegment, member: str) -> dict[str, str]:
-    return {"name": segment.call.name, member: segment.arguments.text}
+def _build_function(segment: ToolCallSegment, input_member: str) -> dict[str, str]:
+    return {"name": segment.call.name, input_member: segment.arguments.text}
 
 
-def _call(segment: ToolCallSegment) -> dict[str, Any]:
+def _build_call(segment: ToolCallSegment) -> dict[str, Any]:
     call = segment.call
     kind = call.kind.value
-    return {"id": call.public_id("call_"), "type": kind, kind: _called(segment, _INPUTS[call.kind])}
+    function = _build_function(segment, _INPUT_MEMBERS[call.kind])
+    return {"id": call.public_id("call_"), "type": kind, kind: function}
 
 
-def _logprobs(shown: _Shown) -> orjson.Fragment | None:
-    """Tell how probable each token of a choice was; None if nobody asked."""
-    told = {
+def _build_logprobs(visible: _VisibleSegments) -> orjson.Fragment | None:
+    """Build the logprobs of a choice; None if they were not requested."""
+    logprobs = {
         type(segment): segment.logprobs
-        for segment, _ in shown
+        for segment, _ in visible
         if not isinstance(segment, ToolCallSegment) and segment.logprobs
     }
-    if not told:
+    if not logprobs:
         return None
-    listed = {
-        kind: listed_odds([token for piece in pieces for token in piece]) for kind, pieces in told.items()
+    rendered = {
+        kind: render_logprobs([token for piece in pieces for token in piece])
+        for kind, pieces in logprobs.items()
     }
-    return orjson.Fragment(_odds(listed))
+    return orjson.Fragment(_render_choice_logprobs(rendered))
 
 
-def _odds(listed: Mapping[type[_Spoken], bytes]) -> bytes:
+def _render_choice_logprobs(logprobs: Mapping[type[_Message], bytes]) -> bytes:
     members = (
-        b'"%b":%b' % (member.encode(), b"[%b]" % listed[kind] if kind in listed else b"null")
-        for kind, member in _DELTAS.items()
+        b'"%b":%b' % (member.encode(), b"[%b]" % logprobs[kind] if kind in logprobs else b"null")
+        for kind, member in _TEXT_MEMBERS.items()
     )
     return b"{%b}" % b",".join(members)
 
 
-_DELTAS: Mapping[type[_Spoken], str] = {TextSegment: "content", RefusalSegment: "refusal"}
-"""What each kind of text is called in a delta, and in the odds."""
+_TEXT_MEMBERS: Mapping[type[_Message], str] = {TextSegment: "content", RefusalSegment: "refusal"}
+"""The name of each kind of text in a delta, and in the logprobs."""
 
 
 def render_stream(turn: Turn, options: ChatOptions) -> tuple[FrameBatch, ...]:
-    """Render the streamed answer: role, text, finish and, if asked for, usage, then `[DONE]`."""
-    chunk = _Chunk(turn, options)
-    end = single(chunk.usage() + SSE_DONE if options.include_usage else SSE_DONE, turn.length)
+    """Render the streamed completion: role, text, finish reason and, if requested, usage; then `[DONE]`."""
+    chunks = _ChunkRenderer(turn, options)
+    end = single(chunks.render_usage() + SSE_DONE if options.include_usage else SSE_DONE, turn.length)
     if len(turn.choices) == 1:
-        return (*chunk.choice(0), end)
-    # All choices in one run, token by token; heapq.merge keeps the order of each choice.
+        return (*chunks.render_choice(0), end)
+    # All choices in one batch, token by token; heapq.merge keeps the order of each choice.
     frames = list(
         heapq.merge(
-            *(_unrolled(chunk.choice(index)) for index in range(len(turn.choices))), key=itemgetter(0)
+            *(_to_frames(chunks.render_choice(index)) for index in range(len(turn.choices))),
+            key=itemgetter(0),
         )
     )
-    ends, tokens, bodies = zip(*frames, strict=True)
-    return (FrameBatch(b"", bodies, b"", ends, tokens), end)
+    required_tokens, tokens, bodies = zip(*frames, strict=True)
+    return (FrameBatch(b"", bodies, b"", required_tokens, tokens), end)
 
 
-def _unrolled(runs: Sequence[FrameBatch]) -> Iterator[tuple[int, int, bytes]]:
-    for run in runs:
-        for index, end in enumerate(run.required_tokens):
-            yield end, run.tokens[index] if run.tokens else 0, run.data(index, index + 1)
+def _to_frames(batches: Sequence[FrameBatch]) -> Iterator[tuple[int, int, bytes]]:
+    for batch in batches:
+        for index, required in enumerate(batch.required_tokens):
+            yield required, batch.tokens[index] if batch.tokens else 0, batch.data(index, index + 1)
 
 
-class _Chunk:
-    """The chunks of one turn: everything that is the same in all of them, built once."""
+class _ChunkRenderer:
+    """Renders the chunks of one turn; what they have in common is rendered once."""
 
     def __init__(self, turn: Turn, options: ChatOptions) -> None:
         self._turn = turn
@@ -209,155 +212,162 @@ class _Chunk:
         self._padded = options.include_obfuscation
         self._envelope = (
             b'data: {"id":"chatcmpl-%b","object":"chat.completion.chunk","created":%d,"model":%b,'
-            % (
-                turn.id.encode(),
-                turn.created,
-                encode(turn.model),
-            )
-            + b'"service_tier":"%b","system_fingerprint":"%b","choices":['
-            % (
-                options.service_tier.encode(),
-                _fingerprint(turn.model).encode(),
-            )
+            b'"service_tier":"%b","system_fingerprint":"%b","choices":['
+        ) % (
+            turn.id.encode(),
+            turn.created,
+            encode(turn.model),
+            options.service_tier.encode(),
+            _fingerprint(turn.model).encode(),
         )
         self._usage = _NO_USAGE if options.include_usage else b""
 
-    def choice(self, index: int) -> tuple[FrameBatch, ...]:
-        """Give the runs of one choice."""
+    def render_choice(self, index: int) -> tuple[FrameBatch, ...]:
+        """Render the chunks of one choice."""
         choice = self._turn.choices[index]
-        before = self._envelope + b'{"index":%d,"delta":' % index
-        runs: list[FrameBatch] = []
-        shown = _shown(choice)
-        told = calls = 0
-        for segment, start in shown:
+        head = self._envelope + b'{"index":%d,"delta":' % index
+        batches: list[FrameBatch] = []
+        visible = _visible_segments(choice)
+        carried = calls = 0
+        for segment, start in visible:
             if isinstance(segment, ToolCallSegment):
-                told = self._call(runs, before, segment, start, told, calls)
+                carried = self._add_call(batches, head, segment, start, carried, calls)
                 calls += 1
             else:
-                told = self._say(runs, before, segment, start, told)
+                carried = self._add_text(batches, head, segment, start, carried)
         role = (
             b'{"role":"assistant","content":null}'
-            if calls and isinstance(shown[0][0], ToolCallSegment)
+            if calls and isinstance(visible[0][0], ToolCallSegment)
             else b'{"role":"assistant","content":""}'
         )
-        finish = b'"%b"' % _finish(choice, self._options).encode()
-        first = runs[0].required_tokens[0] if runs else choice.tokens
+        finish = b'"%b"' % _finish_reason(choice, self._options).encode()
+        first = batches[0].required_tokens[0] if batches else choice.tokens
         return (
-            self._alone(before + role, b"null", padding(0, 0), first),
-            *runs,
-            self._alone(before + b"{}", finish, b"", choice.tokens),
+            self._single_chunk(head + role, b"null", padding(0, 0), first),
+            *batches,
+            self._single_chunk(head + b"{}", finish, b"", choice.tokens),
         )
 
-    def _alone(self, head: bytes, finish: bytes, padding: bytes, after: int, tokens: int = 0) -> FrameBatch:
-        """Make a chunk that is like no other of its choice."""
+    def _single_chunk(
+        self, head: bytes, finish: bytes, padding: bytes, required_tokens: int, tokens: int = 0
+    ) -> FrameBatch:
+        """Build a batch of one chunk."""
         data = b'%b,"logprobs":null,"finish_reason":%b}]%b%b}\n\n' % (
             head,
             finish,
             self._usage,
             self._obfuscation(padding),
         )
-        return FrameBatch(b"", (data,), b"", (after,), (tokens,) if tokens else ())
+        return FrameBatch(b"", (data,), b"", (required_tokens,), (tokens,) if tokens else ())
 
-    def _say(self, runs: list[FrameBatch], before: bytes, segment: _Spoken, start: int, told: int) -> int:
-        """Add the pieces of a text or refusal; tell how many tokens are told by then."""
-        passage = segment.text
-        if not passage.pieces:
-            return told
-        member = _DELTAS[type(segment)]
-        head = b'%b{"%b":"' % (before, member.encode())
+    def _add_text(
+        self, batches: list[FrameBatch], choice_head: bytes, segment: _Message, start: int, carried: int
+    ) -> int:
+        """Add the pieces of a text or refusal; return the number of tokens carried so far."""
+        text = segment.text
+        if not text.pieces:
+            return carried
+        member = _TEXT_MEMBERS[type(segment)]
+        head = b'%b{"%b":"' % (choice_head, member.encode())
         if segment.logprobs:
-            # Source: recorded streams; each chunk tells of its own tokens.
-            rests = [_REST % (b'"', _odds({type(segment): listed_odds(piece)})) for piece in segment.logprobs]
-            runs.append(self._pieces(head, passage, rests, start, told))
+            # Source: recorded streams; each chunk has the logprobs of its own tokens.
+            rests = [
+                _REST % (b'"', _render_choice_logprobs({type(segment): render_logprobs(piece)}))
+                for piece in segment.logprobs
+            ]
+            batches.append(self._piece_chunks(head, text, rests, start, carried))
         elif self._padded:
-            runs.append(_run(head, _PADDED[self._usage](passage), b'"}\n\n', passage, start, told))
+            batches.append(_build_batch(head, _PADDED[self._usage](text), b'"}\n\n', text, start, carried))
         else:
-            tail = _AFTER_TEXT + self._usage + b"}\n\n"
-            runs.append(_run(head, escaped(passage), tail, passage, start, told))
-        return start + passage.tokens
+            tail = _REST_OF_TEXT + self._usage + b"}\n\n"
+            batches.append(_build_batch(head, escaped_pieces(text), tail, text, start, carried))
+        return start + text.tokens
 
-    def _call(
+    def _add_call(
         self,
-        runs: list[FrameBatch],
-        before: bytes,
+        batches: list[FrameBatch],
+        choice_head: bytes,
         segment: ToolCallSegment,
         start: int,
-        told: int,
-        place: int,
+        carried: int,
+        index: int,
     ) -> int:
-        """Add a call; tell how many tokens are told by then."""
-        call, passage = segment.call, segment.arguments
-        begun, head, close = self._called(call, place)
+        """Add the chunks of call number `index`; return the number of tokens carried so far."""
+        arguments = segment.arguments
+        announcement, head, close = self._call_deltas(segment.call, index)
         if segment.tokens:
             first = start + 1
-            runs.append(self._alone(before + begun, b"null", padding(0, place), first, first - told))
-            told = first
-        if not passage.pieces:
-            return told
-        rests = [_REST % (close, b"null")] * len(passage.pieces)
-        runs.append(self._pieces(before + head, passage, rests, start + segment.header_tokens, told))
+            chunk = choice_head + announcement
+            batches.append(self._single_chunk(chunk, b"null", padding(0, index), first, first - carried))
+            carried = first
+        if not arguments.pieces:
+            return carried
+        rests = [_REST % (close, b"null")] * len(arguments.pieces)
+        arguments_start = start + segment.header_tokens
+        batches.append(self._piece_chunks(choice_head + head, arguments, rests, arguments_start, carried))
         return start + segment.tokens
 
-    def _called(self, call: ToolCall, place: int) -> tuple[bytes, bytes, bytes]:
-        """Give the delta that announces a call, and what stands around the pieces of what it takes."""
+    def _call_deltas(self, call: ToolCall, index: int) -> tuple[bytes, bytes, bytes]:
+        """Return the delta that announces a call, and the head and end of those with a piece of its input."""
         name = encode(call.name)
-        if self._options.old_words:
-            begun = b'{"function_call":{"name":%b,"arguments":""}}' % name
-            return begun, b'{"function_call":{"arguments":"', b'"}'
-        kind, takes = call.kind.value.encode(), _INPUTS[call.kind].encode()
-        begun = b'{"tool_calls":[{"index":%d,"id":%b,"type":"%b","%b":{"name":%b,"%b":""}}]}' % (
-            place,
+        if self._options.uses_functions:
+            announcement = b'{"function_call":{"name":%b,"arguments":""}}' % name
+            return announcement, b'{"function_call":{"arguments":"', b'"}'
+        kind, member = call.kind.value.encode(), _INPUT_MEMBERS[call.kind].encode()
+        announcement = b'{"tool_calls":[{"index":%d,"id":%b,"type":"%b","%b":{"name":%b,"%b":""}}]}' % (
+            index,
             encode(call.public_id("call_")),
             kind,
             kind,
             name,
-            takes,
+            member,
         )
-        return begun, b'{"tool_calls":[{"index":%d,"%b":{"%b":"' % (place, kind, takes), b'"}}]'
+        return announcement, b'{"tool_calls":[{"index":%d,"%b":{"%b":"' % (index, kind, member), b'"}}]'
 
-    def _pieces(
-        self, head: bytes, passage: TokenizedText, rests: Sequence[bytes], start: int, told: int
+    def _piece_chunks(
+        self, head: bytes, text: TokenizedText, rests: Sequence[bytes], start: int, carried: int
     ) -> FrameBatch:
-        """Make a run whose chunks differ in more than their text: each has what stands behind it."""
+        """Build a batch of chunks that differ in more than their piece: each has its own rest."""
         bodies = [
-            piece + rest + self._usage + self._obfuscation(padding(len(piece), place))
-            for place, (piece, rest) in enumerate(zip(escaped(passage), rests, strict=True), start=1)
+            piece + rest + self._usage + self._obfuscation(padding(len(piece), position))
+            for position, (piece, rest) in enumerate(zip(escaped_pieces(text), rests, strict=True), start=1)
         ]
-        return _run(head, bodies, b"}\n\n", passage, start, told)
+        return _build_batch(head, bodies, b"}\n\n", text, start, carried)
 
     def _obfuscation(self, padding: bytes) -> bytes:
         return b',"obfuscation":"%b"' % padding if self._padded else b""
 
-    def usage(self) -> bytes:
-        """Give the chunk that carries the usage."""
-        usage = encode(_usage(self._turn.usage))
+    def render_usage(self) -> bytes:
+        """Render the chunk that carries the usage."""
+        usage = encode(_build_usage(self._turn.usage))
         return self._envelope + b'],"usage":%b%b}\n\n' % (usage, self._obfuscation(b""))
 
 
-def _run(
-    head: bytes, bodies: Sequence[bytes], tail: bytes, passage: TokenizedText, start: int, told: int
+def _build_batch(
+    head: bytes, bodies: Sequence[bytes], tail: bytes, text: TokenizedText, start: int, carried: int
 ) -> FrameBatch:
-    """Make the run of a passage that begins behind `start` tokens, of which `told` have left by then."""
-    ends, tokens = passage.cumulative_tokens, spans(passage)
+    """Build the batch of a text that begins after `start` tokens, `carried` of which earlier frames carry."""
+    required, tokens = text.cumulative_tokens, piece_tokens(text)
     if start:
-        ends = tuple(start + end for end in ends)
-        tokens = (start - told + tokens[0], *tokens[1:])
-    return FrameBatch(head, bodies, tail, ends, tokens)
+        required = tuple(start + end for end in required)
+        tokens = (start - carried + tokens[0], *tokens[1:])
+    return FrameBatch(head, bodies, tail, required, tokens)
 
 
 _NO_USAGE = b',"usage":null'
 _REST = b'%b},"logprobs":%b,"finish_reason":null}]'
-_AFTER_TEXT = _REST % (b'"', b"null")
+_REST_OF_TEXT = _REST % (b'"', b"null")
 
 
 def _padded_with(usage: bytes) -> TokenizedTextMemo[tuple[bytes, ...]]:
-    middle = _AFTER_TEXT + usage + b',"obfuscation":"'
+    middle = _REST_OF_TEXT + usage + b',"obfuscation":"'
 
-    def pad(passage: TokenizedText) -> tuple[bytes, ...]:
-        pieces = enumerate(escaped(passage), start=1)
+    def pad(text: TokenizedText) -> tuple[bytes, ...]:
+        pieces = enumerate(escaped_pieces(text), start=1)
         return tuple(piece + middle + padding(len(piece), position) for position, piece in pieces)
 
     return TokenizedTextMemo(pad)
 
 
 _PADDED = {usage: _padded_with(usage) for usage in (b"", _NO_USAGE)}
+"""The bodies of a text's padded chunks, by their usage member."""

@@ -9,7 +9,7 @@ from llmsim.providers.openai.responses import RESPONSES, RESPONSES_OPERATIONS
 
 
 def headers(request_id: str, seconds: float) -> tuple[tuple[str, str], ...]:
-    """Give the headers of every OpenAI response.
+    """Return the headers of an OpenAI response.
 
     Source: platform.openai.com/docs/api-reference/debugging-requests; openai SDK `_exceptions.py` reads x-request-id.
     """

@@ -5,8 +5,8 @@ from llmsim.providers.openresponses.errors import render_crash, render_fault, re
 from llmsim.providers.openresponses.responses import RESPONSES
 
 
-def headers(request_id: str, seconds: float) -> tuple[tuple[str, str], ...]:  # noqa: ARG001 - the shape of headers
-    """Give the headers of every response; the specification asks for none but its content type."""
+def headers(request_id: str, seconds: float) -> tuple[tuple[str, str], ...]:  # noqa: ARG001 - the signature of all headers
+    """Return the headers of a response; the specification requires only its content type."""
     return (("x-request-id", f"req_{request_id}"),)
 
 

@@ -275,7 +275,7 @@ class TestCalls:
 
     def test_old_words_are_answered_in_old_words(self) -> None:
         """FIT-1.9: `functions` get a `function_call`, and that reason."""
-        old = ChatOptions(old_words=True)
+        old = ChatOptions(uses_functions=True)
         answer = answered(called('{"a"', ":1}"))
         deltas = [choice["delta"] for choice in chunks(answer, old)]
 

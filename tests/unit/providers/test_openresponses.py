@@ -22,7 +22,7 @@ from llmsim.errors import (
     VisionError,
 )
 from llmsim.providers.contract import Reply
-from llmsim.providers.openai_family.responses.events import render_failure
+from llmsim.providers.openai_family.responses.endpoint import render_failure
 from llmsim.providers.openresponses.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openresponses.provider import OPENRESPONSES, headers
 from llmsim.providers.openresponses.responses import DIALECT, RESPONSES

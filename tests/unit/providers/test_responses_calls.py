@@ -40,11 +40,11 @@ from llmsim.domain import (
 )
 from llmsim.providers.contract import GenerationEndpoint
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.openai_family.responses.events import resumed
-from llmsim.providers.openai_family.responses.hosted import KINDS
-from llmsim.providers.openai_family.responses.stored import continued
+from llmsim.providers.openai_family.responses.history import with_history
+from llmsim.providers.openai_family.responses.hosted_items import HOSTED_TOOLS
 from llmsim.providers.openresponses.responses import RESPONSES as OPENRESPONSES
 from llmsim.providers.storage import StoredResponse
+from llmsim.wire.frames import skip
 
 NAMESPACE = {
     "type": "namespace",
@@ -347,7 +347,9 @@ def segments(draw: st.DrawFn) -> list[Segment]:
         pieces = draw(PIECES)
         text = passage(*pieces, spans=[draw(SPANS) for _ in pieces])
         match draw(
-            st.sampled_from(["think", "tell", "say", "odds", "refuse", "call", "custom", *KINDS, "other"])
+            st.sampled_from(
+                ["think", "tell", "say", "odds", "refuse", "call", "custom", *HOSTED_TOOLS, "other"]
+            )
         ):
             case "think":
                 found.append(ReasoningSegment(draw(st.integers(0, 9))))
@@ -453,7 +455,7 @@ class TestContinued:
             prompt=first.prompt, turn=TURNS["parallel"], options=first.options, arrived=1.0
         )
         result = {"type": "function_call_output", "call_id": "call_1", "output": "Sunny"}
-        second = continued(ask(RESPONSES, input=[result]), stored, DIALECT)
+        second = with_history(ask(RESPONSES, input=[result]), stored, DIALECT)
 
         assert [message.calls for message in second.prompt.messages[1:3]] == [
             (PriorToolCall("call_1", "get_weather", '{"city": "Paris"}'),),
@@ -465,7 +467,7 @@ class TestContinued:
         """RESP-5.1: A response that is continued counts as its items do that a client sends back."""
         first = ask(RESPONSES, input="One?")
         stored = StoredResponse(prompt=first.prompt, turn=turn, options=first.options, arrived=1.0)
-        chained = continued(ask(RESPONSES, input="Two?"), stored, DIALECT)
+        chained = with_history(ask(RESPONSES, input="Two?"), stored, DIALECT)
         output = answer(RESPONSES, turn)["output"]
         said = {"role": "user", "content": "One?"}
         whole = {"model": "gpt-5", "input": [said, *output, {"role": "user", "content": "Two?"}]}
@@ -521,7 +523,7 @@ class TestElsewhere:
         runs = stream(RESPONSES, turn)
         whole = frames(runs)
         for number in range(-1, len(whole) + 1):
-            assert frames(resumed(runs, number)) == whole[number + 1 :]
+            assert frames(skip(runs, number + 1)) == whole[number + 1 :]
 
     def test_turns_survive_being_stored(self, turn: Turn) -> None:
         """RESP-5.5: A turn and its options that were packed and unpacked render the same."""

@@ -11,7 +11,7 @@ from responses import answer, answering, ask, check_event, events, frames, kinds
 
 from llmsim.domain import FinishReason, Message, Turn
 from llmsim.providers.openai.responses import RESPONSES
-from llmsim.providers.openai_family.responses.hosted import KINDS
+from llmsim.providers.openai_family.responses.hosted_items import HOSTED_TOOLS
 from llmsim.providers.openresponses.responses import RESPONSES as OPENRESPONSES
 
 INCLUDED = {
@@ -104,7 +104,7 @@ class TestItems:
         assert [json.loads(one["arguments"]) for one in (call, other)] == [{"query": "a"}, {"query": "b"}]
         assert (call["output"], call["error"]) == ("a", None)
 
-    @pytest.mark.parametrize("name", sorted(KINDS))
+    @pytest.mark.parametrize("name", sorted(HOSTED_TOOLS))
     @pytest.mark.parametrize("fields", [{}, INCLUDED])
     def test_every_kind_is_the_sdks(self, name: str, fields: dict[str, Any]) -> None:
         """RESP-6.5: Every hosted tool has an item that the SDK knows."""
@@ -113,7 +113,7 @@ class TestItems:
         assert Response.model_validate(answered).output_text == "So"
         assert answered["output"][-2]["type"] == f"{name}_call"
 
-    @pytest.mark.parametrize("name", sorted(KINDS))
+    @pytest.mark.parametrize("name", sorted(HOSTED_TOOLS))
     def test_one_that_is_cut(self, name: str) -> None:
         """FIT-1.11: A call that the limit breaks off is not completed, and has found nothing out that is not there."""
         turn = used(name, "rain", finish=FinishReason.LENGTH)
@@ -152,7 +152,7 @@ class TestItems:
 class TestStream:
     """What is told of them by and by."""
 
-    @pytest.mark.parametrize("name", sorted(KINDS))
+    @pytest.mark.parametrize("name", sorted(HOSTED_TOOLS))
     @pytest.mark.parametrize("finish", [FinishReason.STOP, FinishReason.LENGTH])
     def test_every_event_is_the_sdks(self, name: str, finish: FinishReason) -> None:
         """RESP-3.2: Each event has all that the SDK's class of it has, and nothing else."""
@@ -222,7 +222,7 @@ class TestStream:
 class TestSentBack:
     """What was put out, as input."""
 
-    @pytest.mark.parametrize("name", sorted(KINDS))
+    @pytest.mark.parametrize("name", sorted(HOSTED_TOOLS))
     def test_items_are_taken_again(self, name: str) -> None:
         """RESP-1.2: Every item of a hosted tool that is put out is taken, and counts as its JSON."""
         for generation in (RESPONSES, OPENRESPONSES):
@@ -237,7 +237,7 @@ class TestSentBack:
 class TestOpenResponses:
     """How the other dialect tells the same."""
 
-    @pytest.mark.parametrize("name", sorted(KINDS))
+    @pytest.mark.parametrize("name", sorted(HOSTED_TOOLS))
     def test_items_have_all_that_is_required(self, name: str) -> None:
         """OPRE-1.2, OPRE-1.6: Every item has id, type and status; its type is the specification's or has a prefix."""
         output = answer(OPENRESPONSES, used(name), tools=[SERVER])["output"]

@@ -184,7 +184,7 @@ class TestInput:
         asked = ask(instructions="Be brief.", input=[{"role": "system", "content": "Hi"}])
 
         assert asked.prompt.messages == (Message("developer", ("Be brief.",)), Message("system", ("Hi",)))
-        assert asked.options.instructed
+        assert asked.options.has_instructions
 
 
 class TestParameters:
@@ -225,7 +225,11 @@ class TestParameters:
 
         assert not options.obfuscation
         assert (options.store, options.background, options.generate) == (True, True, True)
-        assert (options.metadata, options.previous, options.service_tier) == ({"a": "b"}, "resp_1", "flex")
+        assert (options.metadata, options.previous_response_id, options.service_tier) == (
+            {"a": "b"},
+            "resp_1",
+            "flex",
+        )
         assert not ask(store=False).options.store
         assert ask(store=None).options.store
 
@@ -452,4 +456,4 @@ def test_compacting_needs_a_model_and_something_to_compact(fields: dict[str, Any
 
     assert error_of(refused.value)["param"] == param
     asked = parse_compact(json.dumps({"model": "gpt-5", "previous_response_id": "resp_1"}).encode(), DIALECT)
-    assert asked.options.previous == "resp_1"
+    assert asked.options.previous_response_id == "resp_1"

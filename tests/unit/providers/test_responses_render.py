@@ -13,8 +13,8 @@ from responses import answer, ask, thinking
 
 from llmsim.domain import Choice, FinishReason, Schedule
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.openai_family.responses.resource import Failure, Status, resource
-from llmsim.providers.openai_family.responses.thought import sealed
+from llmsim.providers.openai_family.responses.output_items import encrypted_content
+from llmsim.providers.openai_family.responses.response import Failure, UnfinishedStatus, render_unfinished
 
 FIELDS = """id object created_at status background completed_at error frequency_penalty incomplete_details instructions
     max_output_tokens max_tool_calls metadata model moderation output parallel_tool_calls presence_penalty
@@ -23,11 +23,10 @@ FIELDS = """id object created_at status background completed_at error frequency_
 SUMMARY = passage("First", ", second.", spans=[3, 4])
 
 
-def shown(status: Status, failure: Failure | None = None, **fields: Any) -> dict[str, Any]:
+def unfinished(status: UnfinishedStatus, failure: Failure | None = None, **fields: Any) -> dict[str, Any]:
+    options = ask(RESPONSES, **fields).options
     found: dict[str, Any] = json.loads(
-        resource(
-            thinking("Hi", thought=3), ask(RESPONSES, **fields).options, DIALECT, status, failure=failure
-        )
+        render_unfinished(thinking("Hi", thought=3), options, DIALECT, status, failure=failure)
     )
     return found
 
@@ -240,9 +239,9 @@ class TestEnds:
         assert (answered["status"], answered["output"]) == ("completed", [])
 
     @pytest.mark.parametrize("status", ["queued", "in_progress", "cancelled", "failed"])
-    def test_before_and_beside_the_end(self, status: Status) -> None:
+    def test_before_and_beside_the_end(self, status: UnfinishedStatus) -> None:
         """RESP-2.10: What is not done has neither output nor usage."""
-        answered = shown(status)
+        answered = unfinished(status)
 
         assert (answered["status"], answered["output"], answered["usage"]) == (status, [], None)
         assert (answered["completed_at"], answered["incomplete_details"], answered["error"]) == (
@@ -262,7 +261,7 @@ class TestEnds:
     )
     def test_failed(self, code: str | None, told: str) -> None:
         """RESP-2.10: A failed response says why, with a code that the SDK knows."""
-        answered = shown("failed", Failure(message="why", code=code))
+        answered = unfinished("failed", Failure(message="why", code=code))
 
         assert answered["error"] == {"code": told, "message": "why"}
         assert told in get_args(ResponseError.model_fields["code"].annotation)
@@ -280,10 +279,11 @@ class TestEnds:
     )
     def test_service_tier(self, asked: str | None, before: str, after: str) -> None:
         """RESP-2.8: The tier is as asked until the response is done, then as served."""
-        for status in ("queued", "in_progress"):
-            assert shown(status, service_tier=asked)["service_tier"] == before  # type: ignore[arg-type]
-        for status in ("completed", "cancelled", "failed"):
-            assert shown(status, service_tier=asked)["service_tier"] == after  # type: ignore[arg-type]
+        assert unfinished("queued", service_tier=asked)["service_tier"] == before
+        assert unfinished("in_progress", service_tier=asked)["service_tier"] == before
+        assert unfinished("cancelled", service_tier=asked)["service_tier"] == after
+        assert unfinished("failed", service_tier=asked)["service_tier"] == after
+        assert answer(RESPONSES, thinking("Hi"), service_tier=asked)["service_tier"] == after
 
     def test_usage(self) -> None:
         """RESP-2.7: Reasoning is part of the output; nothing is cached."""
@@ -346,7 +346,7 @@ class TestReasoning:
     )
     def test_what_is_encrypted_weighs(self, seeds: list[tuple[str, int]]) -> None:
         """RESP-2.6: It weighs a token for 8 characters, from 12 to 2,048, and is never another's."""
-        contents = [sealed(seed, tokens).decode() for seed, tokens in seeds]
+        contents = [encrypted_content(seed, tokens).decode() for seed, tokens in seeds]
 
         for content, (_, tokens) in zip(contents, seeds, strict=True):
             assert len(content) // 8 == min(max(tokens, 12), 2048)

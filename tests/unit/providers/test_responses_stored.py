@@ -19,10 +19,12 @@ from llmsim.errors import InvalidFieldError, UnknownResponseError
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai.errors import render_refusal
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.openai_family.responses.compaction import render_compaction, render_count
-from llmsim.providers.openai_family.responses.listing import page
+from llmsim.providers.openai_family.responses.endpoint import render_stored
+from llmsim.providers.openai_family.responses.history import with_history
+from llmsim.providers.openai_family.responses.input_item_list import list_input_items, render_page
+from llmsim.providers.openai_family.responses.operations import render_compaction, render_count
+from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.parse import parse_compact
-from llmsim.providers.openai_family.responses.stored import continued, input_items, shown
 from llmsim.providers.storage import StoredResponse
 
 ITEM: TypeAdapter[Any] = TypeAdapter(ResponseItem)
@@ -40,7 +42,8 @@ def kept(asked: ParsedRequest, turn: Turn | None = None, **state: Any) -> Stored
 
 
 def listed(stored: StoredResponse) -> list[dict[str, Any]]:
-    return [json.loads(item) for item in input_items(stored)]
+    options: ResponseOptions = stored.options
+    return [json.loads(item) for item in list_input_items(options.input_items, stored.turn.id)]
 
 
 class TestContinued:
@@ -49,7 +52,7 @@ class TestContinued:
     def test_input_and_output_come_before(self) -> None:
         """RESP-5.1: What was asked and answered stands before what is asked now."""
         first = kept(ask(RESPONSES, input="One?"))
-        second = continued(ask(RESPONSES, input="Two?", previous_response_id="resp_1"), first, DIALECT)
+        second = with_history(ask(RESPONSES, input="Two?", previous_response_id="resp_1"), first, DIALECT)
 
         assert second.prompt.messages == (
             Message("user", ("One?",)),
@@ -62,7 +65,7 @@ class TestContinued:
         asked = ask(RESPONSES, input="1")
         for number in range(2, 5):
             turn = thinking(f"to {number - 1}", id=f"{number:029x}")
-            asked = continued(ask(RESPONSES, input=str(number)), kept(asked, turn), DIALECT)
+            asked = with_history(ask(RESPONSES, input=str(number)), kept(asked, turn), DIALECT)
 
         assert [text for message in asked.prompt.messages for text in message.texts] == [
             *("1", "to 1", "2", "to 2", "3", "to 3", "4"),
@@ -73,8 +76,8 @@ class TestContinued:
     def test_instructions_are_not_carried_over(self, mine: str | None, theirs: str | None) -> None:
         """RESP-5.1: Only the request's own instructions count, and they come first."""
         first = kept(ask(RESPONSES, input="One?", instructions=theirs))
-        second = continued(ask(RESPONSES, input="Two?", instructions=mine), first, DIALECT)
-        third = continued(ask(RESPONSES, input="Three?"), kept(second), DIALECT)
+        second = with_history(ask(RESPONSES, input="Two?", instructions=mine), first, DIALECT)
+        third = with_history(ask(RESPONSES, input="Three?"), kept(second), DIALECT)
 
         said = [text for message in second.prompt.messages for text in message.texts]
         assert said == [*([mine] if mine else []), "One?", "Yes.", "Two?"]
@@ -83,16 +86,16 @@ class TestContinued:
     def test_a_cancelled_response_has_no_output(self) -> None:
         """RESP-5.1: What was cancelled has said nothing."""
         first = kept(ask(RESPONSES, input="One?", background=True), background=True, cancelled=101.0)
-        second = continued(ask(RESPONSES, input="Two?"), first, DIALECT)
+        second = with_history(ask(RESPONSES, input="Two?"), first, DIALECT)
 
         assert [message.texts for message in second.prompt.messages] == [("One?",), ("Two?",)]
-        assert len(second.options.items) == 2
+        assert len(second.options.input_items) == 2
 
     def test_images_still_count(self) -> None:
         """RESP-5.1: Earlier images count again; a refusal would name the request's own."""
         picture = [{"role": "user", "content": [{"type": "input_image", "image_url": "x", "detail": "low"}]}]
         first = kept(ask(RESPONSES, input=picture))
-        second = continued(ask(RESPONSES, input=picture * 2), first, DIALECT)
+        second = with_history(ask(RESPONSES, input=picture * 2), first, DIALECT)
 
         assert [image.path for image in second.prompt.images] == [
             ("input", 0, "content", 0),
@@ -103,7 +106,7 @@ class TestContinued:
     def test_what_is_asked_is_the_requests_own(self) -> None:
         """RESP-5.1: Model, limits and what is repeated are those of the request."""
         asked = ask(RESPONSES, input="Two?", model="gpt-4o", max_output_tokens=20, metadata={"a": "b"})
-        second = continued(asked, kept(ask(RESPONSES, input="One?", metadata={"c": "d"})), DIALECT)
+        second = with_history(asked, kept(ask(RESPONSES, input="One?", metadata={"c": "d"})), DIALECT)
 
         assert (second.prompt.model, second.prompt.limit) == ("gpt-4o", 20)
         assert (second.options.echo, second.options.metadata) == (asked.options.echo, {"a": "b"})
@@ -194,7 +197,7 @@ class TestItems:
         """RESP-5.2: Input and output of earlier turns are listed, and keep the ids they had."""
         first = kept(ask(RESPONSES, input="One?"))
         turn = thinking("No", id="f" * 29)
-        second = kept(continued(ask(RESPONSES, input="Two?"), first, DIALECT), turn)
+        second = kept(with_history(ask(RESPONSES, input="Two?"), first, DIALECT), turn)
         output = answer(RESPONSES, first.turn)["output"]
 
         items = listed(second)
@@ -202,8 +205,8 @@ class TestItems:
         assert items[1:3] == output
         assert items[3]["content"] == [{"type": "input_text", "text": "Two?"}]
         assert len({item["id"] for item in items}) == 4
-        third = continued(ask(RESPONSES, input="Three?"), second, DIALECT)
-        assert [json.loads(item) for item in third.options.items[:4]] == items
+        third = with_history(ask(RESPONSES, input="Three?"), second, DIALECT)
+        assert [json.loads(item) for item in third.options.input_items[:4]] == items
 
 
 class TestPages:
@@ -213,7 +216,7 @@ class TestPages:
 
     def page(self, **params: str) -> dict[str, Any]:
         """Read a page."""
-        found: dict[str, Any] = json.loads(page(self.items, params))
+        found: dict[str, Any] = json.loads(render_page(self.items, params))
         assert found["object"] == "list"
         assert (found["first_id"], found["last_id"]) == (found["data"][0]["id"], found["data"][-1]["id"])
         return found
@@ -245,8 +248,8 @@ class TestPages:
         """RESP-5.3: Behind the last item there is nothing."""
         empty = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
 
-        assert json.loads(page((), {})) == empty
-        assert json.loads(page(self.items, {"after": "i0"})) == empty
+        assert json.loads(render_page((), {})) == empty
+        assert json.loads(render_page(self.items, {"after": "i0"})) == empty
 
     @pytest.mark.parametrize(
         "params",
@@ -264,7 +267,7 @@ class TestPages:
     def test_what_is_refused(self, params: dict[str, str]) -> None:
         """RESP-5.3: A limit, order or item that cannot be is refused, and named."""
         with pytest.raises(InvalidFieldError) as refused:
-            page(self.items, params)
+            render_page(self.items, params)
 
         assert refused.value.path == tuple(params)
 
@@ -290,7 +293,7 @@ class TestShown:
         """RESP-2.10: As time goes by a response is queued, in progress, and done, unless it is cancelled."""
         turn = thinking("a", "b", thought=3, schedule=SOON)
         stored = kept(ask(RESPONSES, background=background), turn, background=background, cancelled=cancelled)
-        found = json.loads(shown(stored, now, DIALECT))
+        found = json.loads(render_stored(stored, now, DIALECT))
 
         assert found["status"] == status
         assert bool(found["output"]) == (status == "completed")
@@ -299,7 +302,9 @@ class TestShown:
         """RESP-3.6: What is shown of a response that is done is what was answered."""
         turn = thinking("a", "b", thought=3)
 
-        assert json.loads(shown(kept(ask(RESPONSES), turn), 200.0, DIALECT)) == answer(RESPONSES, turn)
+        assert json.loads(render_stored(kept(ask(RESPONSES), turn), 200.0, DIALECT)) == answer(
+            RESPONSES, turn
+        )
 
 
 def test_options_survive_being_stored() -> None:

@@ -17,7 +17,8 @@ from llmsim.errors import InvalidJsonError
 from llmsim.providers.openai.errors import render_error, render_fault, render_refusal
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
 from llmsim.providers.openai_family.error_bodies import ErrorBody
-from llmsim.providers.openai_family.responses.events import render_failure, resumed
+from llmsim.providers.openai_family.responses.endpoint import render_failure
+from llmsim.wire.frames import skip
 
 UNION: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 TEXT = [
@@ -324,7 +325,7 @@ class TestResumed:
         runs = framed(turn, ask(RESPONSES, **fields).options)
         whole = frames(runs)
         for number in range(-1, len(whole) + 2):
-            assert frames(resumed(runs, number)) == whole[number + 1 :]
+            assert frames(skip(runs, number + 1)) == whole[number + 1 :]
 
 
 class TestWebSocket:

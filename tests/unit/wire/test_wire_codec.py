@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from llmsim.domain import TokenizedText
 from llmsim.errors import InvalidFieldError, InvalidJsonError
-from llmsim.wire.codec import TokenizedTextMemo, decoder, escaped, spans
+from llmsim.wire.codec import TokenizedTextMemo, decoder, escaped_pieces, piece_tokens
 
 
 class Circle(Struct, tag_field="kind", tag="circle"):
@@ -321,12 +321,12 @@ def test_pieces_are_escaped_as_json(pieces: list[str]) -> None:
     """CHAT-3.5: What stands between the quotes of a chunk reads back as the piece."""
     text = passage(*pieces)
 
-    assert [json.loads(b'"' + piece + b'"') for piece in escaped(text)] == pieces
+    assert [json.loads(b'"' + piece + b'"') for piece in escaped_pieces(text)] == pieces
 
 
-def test_spans_are_the_tokens_of_each_piece() -> None:
+def test_tokens_of_each_piece_are_counted() -> None:
     """CHAT-2.6: A piece carries the tokens that it takes from the piece before it."""
-    assert spans(passage("a", "🦜", "b", spans=[1, 3, 2])) == (1, 3, 2)
+    assert piece_tokens(passage("a", "🦜", "b", spans=[1, 3, 2])) == (1, 3, 2)
 
 
 def test_what_is_derived_is_kept_while_the_passage_lives() -> None:

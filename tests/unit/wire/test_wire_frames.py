@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.wire.frames import SSE_DONE, FrameBatch, broken_off, single, sse
+from llmsim.wire.frames import SSE_DONE, FrameBatch, single, sse, truncate
 
 
 @given(st.data())
@@ -57,7 +57,7 @@ def test_a_broken_stream_is_a_beginning(numbers: list[list[int]], after: int) ->
         runs.append(FrameBatch(b"<", bodies, b">", tuple(own), (1,) * len(own) if len(own) % 2 else ()))
         at += len(own)
 
-    kept = broken_off(runs, after)
+    kept = truncate(runs, after)
 
     left = sum(end <= after for end in ends)
     whole = b"".join(b"<%d>" % number for number in range(left))

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.providers.openai_family.responses.numbered import Numbered
+from llmsim.providers.openai_family.responses.event_stream import NumberedBodies
 
 
 @given(st.lists(st.binary(max_size=5), max_size=20), st.integers(0, 5000), st.data())
 def test_it_is_a_sequence_like_any_other(texts: list[bytes], first: int, data: st.DataObject) -> None:
     """RESP-3.2: Taken one by one or in slices, each text has its own number behind it."""
     expected = [text + str(first + place).encode() for place, text in enumerate(texts)]
-    bodies = Numbered(texts, first)
+    bodies = NumberedBodies(texts, first)
     start, stop = data.draw(st.integers(-25, 25)), data.draw(st.integers(-25, 25))
 
     assert list(bodies) == expected
@@ -22,7 +22,7 @@ def test_it_is_a_sequence_like_any_other(texts: list[bytes], first: int, data: s
 
 def test_it_ends() -> None:
     """RESP-3.2: There is no text behind the last."""
-    bodies = Numbered((b"a",), 4095)
+    bodies = NumberedBodies((b"a",), 4095)
 
     with pytest.raises(IndexError):
         bodies[1]
