@@ -88,7 +88,7 @@ class StoreError(LlmsimError):
 
 
 class SchemaError(LlmsimError):
-    """The JSON schema is invalid, or violates the strict-mode rules. The message is what OpenAI puts behind `Invalid schema for ...:`.
+    """The JSON schema is invalid, or violates the strict-mode rules. The message is the one that OpenAI puts after `Invalid schema for ...:`.
 
     Attributes:
         context: Keys from the root of the schema to the problem; indices as text, as OpenAI shows them.
@@ -302,7 +302,7 @@ class UnknownResponseError(RefusedError):
         param: The field that names it, e.g. `previous_response_id`; None if the path does.
     """
 
-    def __init__(self, id: str, param: str | None = None, noun: str = "Response") -> None:  # noqa: A002 - the wire's own word
+    def __init__(self, id: str, param: str | None = None, noun: str = "Response") -> None:  # noqa: A002 - the API's name
         super().__init__(f"no {noun} {id!r}")
         self.noun = noun
         self.id = id

@@ -75,7 +75,7 @@ def _parse_sentence(sentence: str, body: bytes, kind: Any) -> InvalidFieldError 
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        # NOTE: msgspec stops at the wrong field; the syntax behind it may be broken.
+        # NOTE: msgspec stops at the wrong field; the syntax after it may be broken.
         return InvalidJsonError(str(error))
     rule, wanted, breaks = _parse_rule(what)
     path, found = _find(where, document, breaks, in_key=bool(match and match["key"]))

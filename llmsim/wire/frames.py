@@ -21,7 +21,7 @@ class FrameBatch(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         head: Bytes before each body.
         bodies: One per frame, in the order in which they are sent.
-        tail: Bytes behind each body.
+        tail: Bytes after each body.
         required_tokens: `required_tokens[i]` tokens of each choice must exist before frame `i` is sent; never falling,
             neither within a batch nor from one batch to the next.
         tokens: Completion tokens that each frame carries; empty if the batch carries no tokens.

@@ -46,7 +46,7 @@ _decode = decoder(ChatRequest)
 
 
 class ChatOptions(msgspec.Struct, frozen=True):
-    """What only the renderers of this endpoint understand.
+    """Options for the renderers of chat completions.
 
     Attributes:
         include_usage: Whether the last chunk carries the usage.

@@ -22,6 +22,7 @@ import orjson
 
 from llmsim.domain import (
     Choice,
+    Fault,
     FinishReason,
     ReasoningSegment,
     RefusalSegment,
@@ -34,10 +35,11 @@ from llmsim.domain import (
     Usage,
 )
 from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.errors import render_fault
 from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.providers.openai_family.obfuscation import padding
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
-from llmsim.wire.frames import SSE_DONE, FrameBatch, single
+from llmsim.wire.frames import SSE_DONE, FrameBatch, single, sse
 
 
 def render_answer(turn: Turn, options: ChatOptions) -> bytes:
@@ -195,6 +197,14 @@ def render_stream(turn: Turn, options: ChatOptions) -> tuple[FrameBatch, ...]:
     )
     required_tokens, tokens, bodies = zip(*frames, strict=True)
     return (FrameBatch(b"", bodies, b"", required_tokens, tokens), end)
+
+
+def render_failure(turn: Turn, options: ChatOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - the signature of all endpoints
+    """Render the end of a failing stream: the error as an event, and no `[DONE]`.
+
+    Source: openai SDK 3.54, _streaming.py: an event whose data has `error` raises.
+    """
+    return sse(render_fault(fault).body)
 
 
 def _to_frames(batches: Sequence[FrameBatch]) -> Iterator[tuple[int, int, bytes]]:

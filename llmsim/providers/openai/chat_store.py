@@ -22,9 +22,13 @@ from llmsim.providers.contract import (
     ResourceRequest,
 )
 from llmsim.providers.openai.chat import ChatOptions, parse
-from llmsim.providers.openai.chat_rendering import build_completion, render_answer, render_stream
+from llmsim.providers.openai.chat_rendering import (
+    build_completion,
+    render_answer,
+    render_failure,
+    render_stream,
+)
 from llmsim.providers.openai.chat_request import Metadata
-from llmsim.providers.openai.errors import render_broken
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import decoder, encode
 
@@ -219,7 +223,7 @@ CHAT_COMPLETIONS = GenerationEndpoint(
     parse=parse,
     render_answer=render_answer,
     render_stream=render_stream,
-    render_broken=render_broken,
+    render_broken=render_failure,
     storage=CHAT_STORAGE,
 )
 

@@ -44,7 +44,7 @@ class EmbeddingsRequest(msgspec.Struct):
 
 
 class EmbeddingOptions(msgspec.Struct, frozen=True):
-    """What only the renderer of this endpoint understands.
+    """Options for the renderer of embeddings.
 
     Attributes:
         base64: Whether vectors are rendered in base64, and not as lists of numbers.

@@ -5,17 +5,14 @@ Decisions:
   Source: openai/openai-openapi, `Error`.
 """
 
-from typing import Any
-
 from msgspec.structs import replace
 
-from llmsim.domain import Fault, FaultKind, Turn
+from llmsim.domain import Fault, FaultKind
 from llmsim.errors import InvalidJsonError, RefusedError
 from llmsim.providers.contract import Reply
 from llmsim.providers.error_messages import fault_message
 from llmsim.providers.openai_family.error_bodies import CRASHED, ErrorBody, error_for_fault, error_for_refusal
 from llmsim.wire.codec import encode
-from llmsim.wire.frames import sse
 
 _TYPES = {
     FaultKind.RATE_LIMIT: "rate_limit_error",
@@ -58,14 +55,6 @@ def render_fault(fault: Fault) -> Reply:
         message = "Incorrect API key provided. You can find your API key at https://platform.openai.com/account/api-keys."
         error = replace(error, message=fault_message(fault, message))
     return _reply(error, _TYPES[fault.kind])
-
-
-def render_broken(turn: Turn, options: Any, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - the signature of all endpoints
-    """Render the end of a failing stream of chunks: the error as an event, and no `[DONE]`.
-
-    Source: openai SDK 3.54, _streaming.py: an event whose data has `error` raises.
-    """
-    return sse(render_fault(fault).body)
 
 
 def render_crash() -> Reply:

@@ -74,7 +74,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         always_status: Whether reasoning and lists of MCP tools have a status, too, which OpenAI's do not.
         encrypts_reasoning: Whether reasoning items carry encrypted content unasked.
         nested_errors: Whether an error event holds its error under `error`, as error replies do.
-        stream_end: Bytes behind the last server-sent event.
+        stream_end: Bytes after the last server-sent event.
         extension_prefix: Prefix for the types of items, and of their events, that are not in `standard_calls`.
         standard_calls: Types of tool call items in the dialect's specification.
         names_functions: Whether the event that ends a function's arguments carries its name.

@@ -52,7 +52,7 @@ def encode_event(framing: Framing, name: bytes, members: bytes, number: int) -> 
 
 
 class NumberedBodies(Sequence[bytes]):
-    """Texts, each with a running number behind it.
+    """Texts, each followed by a running number.
 
     Args:
         texts: The bytes before the numbers.
@@ -174,7 +174,7 @@ class EventStream:
         self._tokens.clear()
 
     def finish(self, stream_end: bytes) -> tuple[FrameBatch, ...]:
-        """Return all frames, with `stream_end` behind the last event unless it is empty."""
+        """Return all frames, with `stream_end` after the last event unless it is empty."""
         if stream_end:
             self._bodies.append(stream_end)
             self._required_tokens.append(self._required_tokens[-1])

@@ -3,7 +3,7 @@
 Decisions:
 * Reasoning of earlier turns costs nothing: the API drops it before the next one.
   Source: OpenAI reasoning guide, "Keeping reasoning items in context".
-* Calls and results are kept apart from messages, and so counted once. Images and files in a result cost what they cost in
+* Calls and results are separate from messages, and so counted once. Images and files in a result cost what they cost in
   any message.
 * A reference costs nothing: only the provider that stored the item knows its content.
 * What is neither text nor image is not opened but has a price: a file or video that of an image in full detail, a

@@ -31,7 +31,7 @@ _PICTURE = {"background": "opaque", "output_format": "png", "quality": "low", "s
 
 
 class _Call(msgspec.Struct, frozen=True):
-    """What the members of an item are built from.
+    """The data of a call, from which the members of its item are built.
 
     Attributes:
         key: Unique among the items of all turns.
@@ -53,7 +53,7 @@ class _StreamedInput(msgspec.Struct, frozen=True):
 
     Attributes:
         head: Text before the query, which is the inside of a JSON string.
-        tail: Text behind it.
+        tail: Text after it.
         member: Name of the input in the item and in the last of its events.
         delta: Event with a piece of it.
         done: Event with all of it.
@@ -83,7 +83,7 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True):
         type: Type of the item.
         prefix: Prefix of its id.
         members: Builds its members beside id, type and status.
-        opening: Events behind its announcement.
+        opening: Events after its announcement.
         closing: Events before its end, if it is complete.
         streamed_input: Its input, if the API streams it; None if not.
         truncated_status: Its status if it is not complete.

@@ -1,10 +1,10 @@
-"""What the renderers know of a request; a stored response keeps it."""
+"""Options of a request for the renderers; they are stored with its response."""
 
 import msgspec
 
 
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the items of tool calls show.
+    """Options for the items of tool calls.
 
     Attributes:
         results: Whether file searches show their results.
@@ -26,7 +26,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What only the renderers of the Responses API understand.
+    """Options for the renderers of the Responses API.
 
     Attributes:
         echo: JSON members of the response object that repeat the request, without braces.
@@ -41,7 +41,7 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True):
         obfuscation: Whether delta events carry padding.
         service_tier: As requested; it is reported while the response is not done.
         metadata: The client's own labels.
-        tools: What the items of tool calls show.
+        tools: Options for the items of tool calls.
     """
 
     echo: bytes

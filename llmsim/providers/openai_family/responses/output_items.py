@@ -1,7 +1,7 @@
 """Output items: messages, reasoning, and calls of the client's tools.
 
 Decisions:
-* Ids of items are derived from the turn's id and the item's index, so that they are the same wherever it is shown.
+* An item's id is derived from the turn's id and the item's index, so that it is the same in every rendering.
 * A message is announced with its first visible token, so that clients do not see it ahead of its first text.
 * Logprobs belong to texts only: in the delta of their tokens, and all together where the text is whole.
 * Reasoning is announced with its first token and ends with its last. Tokens that are not shown are carried by the next
@@ -45,7 +45,7 @@ _MAX_ENCRYPTED_REASONING = 256
 """Most tokens of reasoning that its encrypted content stands for: some 2 KB, as in the API."""
 
 _CIPHERTEXT = base64.urlsafe_b64encode(hashlib.shake_128(b"llmsim").digest(6 * MAX_ENCRYPTED_TOKENS)) * 2
-"""What encrypted content is cut from."""
+"""The characters that encrypted content is made of."""
 
 
 class ItemPosition(msgspec.Struct, frozen=True):
