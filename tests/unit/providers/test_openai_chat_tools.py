@@ -1,4 +1,4 @@
-"""Chat completions: tools, forms, probabilities and refusals, as they are asked for and as they are answered."""
+"""Chat completions: tools, response formats, logprobs and refusals, parsed and rendered."""
 
 import json
 from typing import Any
@@ -49,9 +49,9 @@ def refusal(**fields: Any) -> dict[str, Any]:
 
 
 class TestTools:
-    """What is offered, and whether it is to be called."""
+    """Tools and tool choice."""
 
-    def test_functions_and_custom_tools_are_read(self) -> None:
+    def test_functions_and_custom_tools_are_parsed(self) -> None:
         """FIT-1.9: A function has its schema as it was sent, a custom tool takes free text."""
         assert prompt(tools=[WEATHER, NOTE]).tools == (
             Tool("weather", ToolKind.FUNCTION, "", json.dumps(json.loads(SCHEMA)).encode()),
@@ -59,7 +59,7 @@ class TestTools:
         )
 
     def test_a_regular_expression_is_a_schema_of_texts(self) -> None:
-        """FIT-1.9: A custom tool's grammar that is a regular expression is held by its input."""
+        """FIT-1.9: A custom tool's input matches its grammar if that is a regular expression."""
         grammar = {"type": "grammar", "grammar": {"syntax": "regex", "definition": "[a-z]+"}}
         tool = prompt(tools=[{"type": "custom", "custom": {"name": "g", "format": grammar}}]).tools[0]
 
@@ -89,16 +89,16 @@ class TestTools:
             ),
         ],
     )
-    def test_choices_of_tools_are_read(self, choice: Any, wanted: ToolChoice) -> None:
-        """FIT-1.1: Every form of `tool_choice` is understood."""
+    def test_tool_choices_are_parsed(self, choice: Any, wanted: ToolChoice) -> None:
+        """FIT-1.1: Every form of `tool_choice` is parsed."""
         assert prompt(tools=[WEATHER, NOTE], tool_choice=choice).tool_choice == wanted
 
     def test_parallel_calls_can_be_forbidden(self) -> None:
-        """FIT-1.5: `parallel_tool_calls: false` is understood."""
+        """FIT-1.5: `parallel_tool_calls: false` is parsed."""
         assert prompt(tools=[WEATHER], parallel_tool_calls=False).tool_choice == ToolChoice(parallel=False)
 
-    def test_functions_are_the_old_word_for_tools(self) -> None:
-        """FIT-1.9: `functions` and `function_call` are read as tools of which one is called."""
+    def test_functions_are_the_deprecated_name_of_tools(self) -> None:
+        """FIT-1.9: `functions` and `function_call` are parsed as tools of which one is called."""
         old = prompt(functions=[WEATHER["function"]], function_call={"name": "weather"})
 
         assert [tool.name for tool in old.tools] == ["weather"]
@@ -121,7 +121,7 @@ class TestTools:
             ({"tools": [{"type": "function", "function": {"name": "no spaces"}}]}, "tools[0].function.name"),
         ],
     )
-    def test_what_makes_no_sense_is_refused(self, fields: dict[str, Any], param: str) -> None:
+    def test_conflicts_are_refused(self, fields: dict[str, Any], param: str) -> None:
         """CHAT-1.9: A choice without tools, a tool that is not offered, and the like are refused by name."""
         assert refusal(**fields)["param"] == param
 
@@ -138,11 +138,11 @@ class TestTools:
             prompt(messages=[{"role": "user", "content": "Hi"}, said, *results])
 
 
-class TestForms:
-    """The form of the text."""
+class TestResponseFormats:
+    """The format of the text."""
 
-    def test_forms_are_read(self) -> None:
-        """FIT-2.1: A JSON schema, any object, and prose."""
+    def test_response_formats_are_parsed(self) -> None:
+        """FIT-2.1: A JSON schema, any object, and plain text."""
         named = {"name": "s", "schema": json.loads(SCHEMA), "strict": False}
         said = [{"role": "system", "content": "Answer in JSON"}]
 
@@ -152,8 +152,8 @@ class TestForms:
         assert prompt(response_format={"type": "json_object"}, messages=said).form == ResponseFormat()
         assert prompt(response_format={"type": "text"}).form is None
 
-    def test_a_schema_that_is_none_is_refused(self) -> None:
-        """FIT-2.3: In the API's words, with its param."""
+    def test_an_invalid_schema_is_refused(self) -> None:
+        """FIT-2.3: The refusal has the API's wording and param."""
         named = {"name": "s", "schema": {"type": "banana"}}
         error = refusal(response_format={"type": "json_schema", "json_schema": named})
 
@@ -167,8 +167,8 @@ class TestForms:
         assert error["param"] == "tools[0].function.parameters"
         assert error["code"] == "invalid_function_parameters"
 
-    def test_strict_schemas_keep_to_the_rules(self) -> None:
-        """FIT-2.3: What strict mode does not allow is refused."""
+    def test_strict_schemas_follow_the_rules(self) -> None:
+        """FIT-2.3: A schema that violates the strict-mode rules is refused."""
         named = {"name": "s", "schema": json.loads(SCHEMA), "strict": True}
         error = refusal(response_format={"type": "json_schema", "json_schema": named})
 
@@ -213,9 +213,9 @@ def chunks(answer: Turn, options: ChatOptions | None = None) -> list[dict[str, A
 
 
 class TestCalls:
-    """Calls on the wire."""
+    """Rendering of calls."""
 
-    def test_a_call_is_told_whole(self) -> None:
+    def test_a_call_is_rendered_whole(self) -> None:
         """FIT-1.8: Id, type, name and arguments; no content; the reason is `tool_calls`."""
         choice = whole(answered(called('{"a"', ":1}")))
 
@@ -246,7 +246,7 @@ class TestCalls:
         assert deltas[6:] == [{}]
 
     def test_a_call_is_announced_with_its_first_token(self) -> None:
-        """FIT-1.7: The rest of its name leaves with the first piece; all tokens of the turn leave."""
+        """FIT-1.7: The first piece carries the rest of its name; the frames carry all tokens of the turn."""
         answer = answered(called('{"a"', ":1}"), called("{}"))
         frames = [
             (end, run.tokens[place] if run.tokens else 0)
@@ -256,8 +256,8 @@ class TestCalls:
 
         assert frames == [(1, 0), (1, 1), (3, 2), (4, 1), (5, 1), (7, 2), (7, 0), (7, 0)]
 
-    def test_ids_of_a_script_stand_as_they_are(self) -> None:
-        """FIT-1.8: An id that was given is the id."""
+    def test_ids_of_a_script_are_kept(self) -> None:
+        """FIT-1.8: A fixed id has no prefix."""
         assert whole(answered(called("{}", fixed_id="mine")))["message"]["tool_calls"][0]["id"] == "mine"
 
     def test_custom_tools_are_called_with_text(self) -> None:
@@ -273,8 +273,8 @@ class TestCalls:
         assert pieces[0]["custom"] == {"name": "weather", "input": ""}
         assert [piece["custom"]["input"] for piece in pieces[1:]] == ["free ", "text"]
 
-    def test_old_words_are_answered_in_old_words(self) -> None:
-        """FIT-1.9: `functions` get a `function_call`, and that reason."""
+    def test_functions_get_the_deprecated_names(self) -> None:
+        """FIT-1.9: `functions` get a `function_call`, and that finish reason."""
         old = ChatOptions(uses_functions=True)
         answer = answered(called('{"a"', ":1}"))
         deltas = [choice["delta"] for choice in chunks(answer, old)]
@@ -287,7 +287,7 @@ class TestCalls:
             {"arguments": ":1}"},
         ]
 
-    def test_text_may_stand_before_a_call(self) -> None:
+    def test_text_may_precede_a_call(self) -> None:
         """FIT-1.8: A mixed turn has its text, then its calls."""
         said = TextSegment(2, passage("I'll ", "look."))
         answer = answered(said, called("{}"))
@@ -298,7 +298,7 @@ class TestCalls:
         assert [delta["content"] for delta in deltas[:3]] == ["", "I'll ", "look."]
 
     def test_hosted_calls_are_hidden(self) -> None:
-        """FIT-1.10: Chat completions tell nothing of a hosted call but its tokens."""
+        """FIT-1.10: Chat completions show nothing of a hosted call but its tokens."""
         said = TextSegment(1, passage("Found."))
         answer = answered(called("q", kind=ToolKind.HOSTED), said, finish=FinishReason.STOP)
 
@@ -307,10 +307,10 @@ class TestCalls:
 
 
 class TestRefusals:
-    """Refusals on the wire."""
+    """Rendering of refusals."""
 
-    def test_a_refusal_is_told_in_its_own_field(self) -> None:
-        """FIT-4.1: No content, a refusal, whole and in pieces."""
+    def test_a_refusal_has_its_own_field(self) -> None:
+        """FIT-4.1: There is no content but a refusal, whole and in pieces."""
         said = RefusalSegment(2, passage("Sorry", ", no."))
         answer = answered(said, finish=FinishReason.STOP)
 
@@ -318,7 +318,7 @@ class TestRefusals:
         assert (message["content"], message["refusal"]) == (None, "Sorry, no.")
         assert [choice["delta"].get("refusal") for choice in chunks(answer)[1:-1]] == ["Sorry", ", no."]
 
-    def test_filtered_content_is_told(self) -> None:
+    def test_filtered_content_has_its_finish_reason(self) -> None:
         """FIT-4.2: The reason is `content_filter`."""
         said = TextSegment(1, passage("Once"))
 
@@ -326,15 +326,15 @@ class TestRefusals:
 
 
 class TestLogprobs:
-    """Probabilities on the wire."""
+    """Rendering of logprobs."""
 
     ODDS = (
         (TokenLogprob(b" a", -0.25, ((b" a", -0.25), (b" b", -2.0))),),
         (TokenLogprob(b"\xf0\x9f", -0.5), TokenLogprob(b"\xa6\x9c", -0.0)),
     )
 
-    def test_probabilities_are_told_token_by_token(self) -> None:
-        """FIT-3.1: Token, bytes, logarithm and alternatives; what is not whole UTF-8 is escaped."""
+    def test_logprobs_are_rendered_token_by_token(self) -> None:
+        """FIT-3.1: Token, bytes, logarithm and alternatives; bytes that are not whole UTF-8 are escaped."""
         said = TextSegment(3, passage(" a", "🦜"), logprobs=self.ODDS)
         answer = answered(said, finish=FinishReason.STOP)
         content = whole(answer)["logprobs"]["content"]
@@ -354,8 +354,8 @@ class TestLogprobs:
         assert streamed[0] is streamed[-1] is None
         assert [token for told in streamed[1:-1] for token in told["content"]] == content
 
-    def test_nobody_asked_nothing_told(self) -> None:
-        """FIT-3.2: Without the question `logprobs` is null."""
+    def test_logprobs_that_were_not_requested_are_null(self) -> None:
+        """FIT-3.2: `logprobs` is null unless requested."""
         said = TextSegment(1, passage("Hi"))
 
         assert whole(answered(said, finish=FinishReason.STOP))["logprobs"] is None

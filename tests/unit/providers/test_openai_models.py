@@ -1,4 +1,4 @@
-"""The list of models, and one of them."""
+"""The list of models, and the look-up of one."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ MODELS = load_catalogue().models
 
 
 class Served:
-    """A desk that serves some models."""
+    """An endpoint context that serves some models."""
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         self.models = models
@@ -44,7 +44,7 @@ def test_an_entry_has_the_apis_fields_and_ours() -> None:
         assert entry["context_window"] >= entry["max_output_tokens"] >= least
 
 
-def test_one_model_is_its_entry() -> None:
+def test_a_model_is_its_entry_in_the_list() -> None:
     """API-1.3: A listed id gives the entry of the list."""
     reply = retrieve_model(Served(MODELS), ResourceRequest({"model": "gpt-4o"}))
 
@@ -54,7 +54,7 @@ def test_one_model_is_its_entry() -> None:
 
 @pytest.mark.parametrize("model", ["gpt-5", "", "gpt-4o ", "日本"])
 def test_a_model_that_is_not_served_is_unknown(model: str) -> None:
-    """API-1.3: An id that is not served is refused by name, be it in the catalogue or not."""
+    """API-1.3: An id that is not served is refused by name, whether or not the catalogue has it."""
     with pytest.raises(UnknownModelError) as refused:
         retrieve_model(Served({"gpt-4o": MODELS["gpt-4o"]}), ResourceRequest({"model": model}))
 
@@ -62,5 +62,5 @@ def test_a_model_that_is_not_served_is_unknown(model: str) -> None:
 
 
 def test_an_empty_list_is_a_list() -> None:
-    """API-1.2: No model is an empty list."""
+    """API-1.2: Without models the list is empty."""
     assert listed({}) == {"object": "list", "data": []}

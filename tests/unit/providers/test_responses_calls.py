@@ -1,4 +1,4 @@
-"""Responses: calls of the client's tools, refusals and probabilities, whole and streamed."""
+"""Responses: calls of the client's tools, refusals and logprobs, whole and streamed."""
 
 import json
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def turn(request: pytest.FixtureRequest) -> Turn:
 
 
 def after(turn: Turn, **fields: Any) -> list[tuple[str, int, int]]:
-    """Tell of each event after how many tokens it leaves, and how many leave with it."""
+    """Return each event with the tokens that it requires and those that it carries."""
     runs = stream(RESPONSES, turn, **fields)
     return [
         (event["type"].removeprefix("response."), end, tokens)
@@ -89,7 +89,7 @@ def after(turn: Turn, **fields: Any) -> list[tuple[str, int, int]]:
 
 
 class TestItems:
-    """What stands in the output."""
+    """Items of the output."""
 
     def test_a_function(self) -> None:
         """FIT-1.8: A call of a function has an id of its own and one for its result."""
@@ -118,14 +118,14 @@ class TestItems:
         ]
 
     def test_a_refusal(self) -> None:
-        """FIT-4.1: A refusal is a part of the message, in the place of a text."""
+        """FIT-4.1: A refusal is a part of the message, instead of a text."""
         answered = answer(RESPONSES, TURNS["refusal"])
 
         assert answered["output"][0]["content"] == [{"type": "refusal", "refusal": "I can't"}]
         assert (answered["status"], Response.model_validate(answered).output_text) == ("completed", "")
 
     def test_a_fixed_id(self) -> None:
-        """FIT-1.8: An id that a script gives is told as it is, whatever is in it."""
+        """FIT-1.8: An id from a script is used unchanged, whatever its characters."""
         call = calling("f", "{}", fixed_id='call_"mine"')
 
         assert answer(RESPONSES, answering(call))["output"][0]["call_id"] == 'call_"mine"'
@@ -148,16 +148,16 @@ class TestItems:
             ("nothing but thought", ["incomplete"]),
         ],
     )
-    def test_the_last_item_is_the_one_that_is_cut(self, name: str, states: list[str]) -> None:
-        """FIT-1.11, RESP-2.3: Only what was broken off is incomplete; what the limit left nothing of is not there."""
+    def test_only_the_last_item_is_truncated(self, name: str, states: list[str]) -> None:
+        """FIT-1.11, RESP-2.3: Only the truncated item is incomplete; one without any token under the limit does not exist."""
         answered = answer(OPENRESPONSES, TURNS[name])
         whole = set(states) == {"completed"}
 
         assert [item["status"] for item in answered["output"]] == states
         assert answered["status"] == ("completed" if whole else "incomplete")
 
-    def test_what_was_filtered(self) -> None:
-        """FIT-4.2: A turn that a filter broke off says so."""
+    def test_filtered_content(self) -> None:
+        """FIT-4.2: A turn that a filter truncates has that reason."""
         answered = answer(RESPONSES, TURNS["filtered"])
 
         assert answered["incomplete_details"] == {"reason": "content_filter"}
@@ -171,15 +171,15 @@ class TestItems:
 
 
 class TestStream:
-    """What is told of them by and by."""
+    """Their events."""
 
     def test_every_event_is_the_sdks(self, turn: Turn) -> None:
-        """FIT-1.8, RESP-3.2: Each event has all that the SDK's class of it has, and nothing else."""
+        """FIT-1.8, RESP-3.2: Each event has all fields of its SDK class, and no other."""
         for event in events(stream(RESPONSES, turn)):
             check_event(event)
 
     def test_the_order_of_a_call(self) -> None:
-        """RESP-3.14: The call is announced, its arguments come, it is done."""
+        """RESP-3.14: The call is announced, then come its arguments, then its end."""
         found = events(stream(RESPONSES, TURNS["call"]))
 
         assert kinds(stream(RESPONSES, TURNS["call"]))[2:-1] == [
@@ -192,7 +192,7 @@ class TestStream:
         assert found[-3]["name"] == "get_weather"
 
     def test_the_order_of_a_custom_call(self) -> None:
-        """RESP-3.14: So is that of a custom tool, with its input."""
+        """RESP-3.14: A custom tool call has the same order, with its input."""
         assert kinds(stream(RESPONSES, TURNS["custom"]))[2:-1] == [
             "output_item.added",
             "custom_tool_call_input.delta",
@@ -201,7 +201,7 @@ class TestStream:
         ]
 
     def test_the_order_of_a_refusal(self) -> None:
-        """RESP-3.15: A refusal is told in a part of its own kind, without probabilities."""
+        """RESP-3.15: A refusal is a part of its own kind, without logprobs."""
         found = events(stream(RESPONSES, TURNS["refusal"]))
 
         assert kinds(stream(RESPONSES, TURNS["refusal"]))[2:-1] == [
@@ -215,8 +215,8 @@ class TestStream:
         assert found[3]["part"] == {"type": "refusal", "refusal": ""}
         assert not any("logprobs" in event for event in found)
 
-    def test_when_a_call_leaves(self) -> None:
-        """RESP-3.14, FIT-1.7: A call is announced with its first token; its name leaves with the first of its arguments."""
+    def test_when_a_call_is_sent(self) -> None:
+        """RESP-3.14, FIT-1.7: A call is announced with its first token; the first piece of its arguments carries its name."""
         assert after(TURNS["call"])[2:] == [
             ("output_item.added", 1, 0),
             ("function_call_arguments.delta", 3, 3),
@@ -227,8 +227,8 @@ class TestStream:
             ("completed", 5, 0),
         ]
 
-    def test_when_several_items_leave(self) -> None:
-        """RESP-3.9: Each item waits for all that comes before it."""
+    def test_when_several_items_are_sent(self) -> None:
+        """RESP-3.9: Each item requires the tokens of all items before it."""
         told = after(TURNS["mixed"])
 
         assert [(name, end) for name, end, _ in told if name.startswith("output_item")] == [
@@ -246,7 +246,7 @@ class TestStream:
         [("cut name", ["output_item.done"]), ("nothing but thought", ["incomplete"])],
     )
     def test_tokens_without_a_delta(self, name: str, carriers: list[str]) -> None:
-        """RESP-3.10: What no delta could carry leaves with the end of the call, or of the response."""
+        """RESP-3.10: Tokens that no delta carries are carried by the end of the call, or of the response."""
         told = [name for name, _, tokens in after(TURNS[name]) if tokens and "delta" not in name]
 
         assert told == carriers
@@ -305,18 +305,18 @@ LOGPROBS = [
 ]
 
 
-class TestOdds:
-    """How probable each token was."""
+class TestLogprobs:
+    """Logprobs of the text."""
 
     def test_in_the_answer(self) -> None:
-        """FIT-3.1: The part tells token, bytes, logarithm and alternatives; what is no text is told by its bytes."""
+        """FIT-3.1: The part has token, bytes, logarithm and alternatives; bytes that are not text are escaped."""
         part = answer(RESPONSES, answering(SURE))["output"][0]["content"][0]
 
         assert part == {"type": "output_text", "annotations": [], "logprobs": LOGPROBS, "text": "Hi 🦜"}
 
     @pytest.mark.parametrize("padded", [True, False])
     def test_in_the_stream(self, padded: bool) -> None:
-        """FIT-3.1, RESP-3.16: Each piece tells its own tokens, the end all of them."""
+        """FIT-3.1, RESP-3.16: Each delta has the logprobs of its own tokens, the end those of all."""
         asked = {"stream_options": {"include_obfuscation": padded}}
         found = events(stream(RESPONSES, answering(SURE), **asked))
         deltas = [event for event in found if event["type"] == "response.output_text.delta"]
@@ -328,8 +328,8 @@ class TestOdds:
         for event in found:
             check_event(event)
 
-    def test_not_asked(self) -> None:
-        """FIT-3.2: Lists are there and empty where nothing is told."""
+    def test_not_requested(self) -> None:
+        """FIT-3.2: The lists are there, and empty."""
         found = events(stream(RESPONSES, answering(saying("Hi"))))
 
         assert [event["logprobs"] for event in found if "logprobs" in event] == [[], []]
@@ -341,7 +341,7 @@ SPANS = st.integers(1, 3)
 
 @st.composite
 def segments(draw: st.DrawFn) -> list[Segment]:
-    """Draw what a turn may consist of, in any order."""
+    """Draw the segments of a turn, in any order."""
     found: list[Segment] = []
     for number in range(draw(st.integers(0, 5))):
         pieces = draw(PIECES)
@@ -372,8 +372,8 @@ def segments(draw: st.DrawFn) -> list[Segment]:
     return found
 
 
-def told_of(found: Sequence[dict[str, Any]], item: dict[str, Any]) -> dict[str, str]:
-    """Put the deltas of an item together, by what they are deltas of."""
+def joined_deltas(found: Sequence[dict[str, Any]], item: dict[str, Any]) -> dict[str, str]:
+    """Join the deltas of an item, by the member that they belong to."""
     told: dict[str, str] = {}
     for event in found:
         if event.get("item_id") == item["id"] and "delta" in event:
@@ -431,7 +431,7 @@ def test_a_stream_adds_up(
     assert [item["id"] for item in added] == [item["id"] for item in done]
     assert len({item["id"] for item in done}) == len(done)
     for item in done:
-        for kind, text in told_of(found, item).items():
+        for kind, text in joined_deltas(found, item).items():
             assert text == WHOLE[kind](item)
     for event in found:
         for name in set(event) & {"text", "refusal", "arguments", "input", "code"}:
@@ -446,10 +446,10 @@ def test_a_stream_adds_up(
 
 
 class TestContinued:
-    """What a turn leaves to the next."""
+    """A request that continues a turn."""
 
     def test_calls_are_part_of_the_conversation(self) -> None:
-        """RESP-5.1: Calls of an earlier response come before the results that are sent, and each counts once."""
+        """RESP-5.1: Calls of an earlier response come before their results, and each counts once."""
         first = ask(RESPONSES, input="Weather?")
         stored = StoredResponse(
             prompt=first.prompt, turn=TURNS["parallel"], options=first.options, arrived=1.0
@@ -463,8 +463,8 @@ class TestContinued:
         ]
         assert [one.call for one in second.prompt.messages[3].results] == ["call_1"]
 
-    def test_it_is_as_if_the_items_were_sent_back(self, turn: Turn) -> None:
-        """RESP-5.1: A response that is continued counts as its items do that a client sends back."""
+    def test_it_counts_like_items_that_are_sent_back(self, turn: Turn) -> None:
+        """RESP-5.1: A continued response counts as much as its items when a client sends them back."""
         first = ask(RESPONSES, input="One?")
         stored = StoredResponse(prompt=first.prompt, turn=turn, options=first.options, arrived=1.0)
         chained = with_history(ask(RESPONSES, input="Two?"), stored, DIALECT)
@@ -477,14 +477,14 @@ class TestContinued:
         assert chained.prompt.messages == sent.prompt.messages
 
     def test_refusals_count(self) -> None:
-        """RESP-5.1: So does a refusal."""
+        """RESP-5.1: A refusal counts, too."""
         sent = ask(RESPONSES, input=answer(RESPONSES, TURNS["refusal"])["output"])
 
         assert sent.prompt.messages == (Message("assistant", (), ("I can't",)),)
 
 
 class TestOpenResponses:
-    """How the other dialect tells the same."""
+    """The other dialect."""
 
     def test_functions_are_the_specifications(self) -> None:
         """OPRE-2.4: Events of functions have the specification's names and fields."""
@@ -493,8 +493,8 @@ class TestOpenResponses:
 
         assert set(done) == {"type", "sequence_number", "item_id", "output_index", "arguments"}
 
-    def test_what_the_specification_does_not_know_is_prefixed(self) -> None:
-        """OPRE-1.6, OPRE-2.4: Items and events that are OpenAI's own say so, and come back as what they are."""
+    def test_extensions_are_prefixed(self) -> None:
+        """OPRE-1.6, OPRE-2.4: Items and events of OpenAI's own have a prefix, and are accepted as input."""
         runs = stream(OPENRESPONSES, TURNS["custom"])
         item = answer(OPENRESPONSES, TURNS["custom"])["output"][0]
 
@@ -507,10 +507,10 @@ class TestOpenResponses:
 
 
 class TestElsewhere:
-    """The same over WebSocket, from somewhere on, and kept."""
+    """The same over WebSocket, resumed, and stored."""
 
     def test_a_line_is_an_event(self, turn: Turn) -> None:
-        """RESP-4.2: Over WebSocket the events are those of the stream, one a line."""
+        """RESP-4.2: Over WebSocket the events are those of the stream, one per line."""
         assert RESPONSES.socket is not None
         options = ask(RESPONSES).options
         lines = [data for _, _, data in frames(RESPONSES.socket.render_stream(turn, options))]
@@ -519,14 +519,14 @@ class TestElsewhere:
         assert all(line.count(b"\n") == 1 for line in lines)
 
     def test_a_resumed_stream_is_the_rest(self, turn: Turn) -> None:
-        """RESP-3.11: After each event, the frames that are left are those of the whole stream, tokens included."""
+        """RESP-3.11: After each event, the remaining frames are those of the whole stream, tokens included."""
         runs = stream(RESPONSES, turn)
         whole = frames(runs)
         for number in range(-1, len(whole) + 1):
             assert frames(skip(runs, number + 1)) == whole[number + 1 :]
 
     def test_turns_survive_being_stored(self, turn: Turn) -> None:
-        """RESP-5.5: A turn and its options that were packed and unpacked render the same."""
+        """RESP-5.5: A stored turn and its options render the same."""
         asked = ask(RESPONSES, tools=[NAMESPACE, {"type": "mcp", "server_label": "s"}]).options
         again = msgspec.msgpack.decode(msgspec.msgpack.encode(turn), type=Turn)
         options = msgspec.msgpack.decode(msgspec.msgpack.encode(asked), type=type(asked))
@@ -535,12 +535,12 @@ class TestElsewhere:
 
 
 def test_the_same_turn_gives_the_same_bytes(turn: Turn) -> None:
-    """RESP-3.13: Rendering twice is rendering once."""
+    """RESP-3.13: Rendering is deterministic."""
     assert frames(stream(RESPONSES, turn)) == frames(stream(RESPONSES, turn))
 
 
 def test_ids_differ() -> None:
-    """RESP-2.9: Many items of a turn each have an id of their own."""
+    """RESP-2.9: Each of many items in a turn has its own id."""
     turn = answering(*(calling("f", "{}", id=str(number)) for number in range(300)))
     ids = [item["id"] for item in answer(RESPONSES, turn)["output"]]
 
