@@ -27,38 +27,38 @@ from llmsim.wire.frames import FrameBatch
 
 
 def body(**fields: Any) -> bytes:
-    """Write a valid request, with `fields` on top."""
+    """Return the body of a valid request with `fields` replaced."""
     return json.dumps({"model": "gpt-5", "input": "Hello"} | fields).encode()
 
 
 def ask(generation: GenerationEndpoint, **fields: Any) -> ParsedRequest:
-    """Have a request parsed."""
+    """Parse a request with `fields`."""
     return generation.parse(body(**fields))
 
 
 def thinking(
     *pieces: str,
     thought: int = 0,
-    told: TokenizedText | None = None,
+    shown: TokenizedText | None = None,
     finish: FinishReason = FinishReason.STOP,
     **overrides: Any,
 ) -> Turn:
-    """Make a turn that says `pieces` after `thought` tokens of reasoning, of which `told` is told."""
+    """Build a turn with a text of `pieces` after `thought` tokens of reasoning, of which `shown` is visible."""
     text = passage(*pieces)
-    segments = (ReasoningSegment(thought, told),) if thought else ()
+    segments = (ReasoningSegment(thought, shown),) if thought else ()
     choice = Choice((*segments, TextSegment(text.tokens, text)), finish)
     usage = Usage(prompt=9, completion=choice.tokens, reasoning=thought)
     return turn(choice, model="gpt-5", usage=usage, **overrides)
 
 
 def saying(*pieces: str, logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()) -> Segment:
-    """Make a text of `pieces`, a token each."""
+    """Build a text of `pieces`, a token each."""
     text = passage(*pieces)
     return TextSegment(text.tokens, text, logprobs=logprobs)
 
 
 def refusing(*pieces: str) -> Segment:
-    """Make a refusal of `pieces`, a token each."""
+    """Build a refusal of `pieces`, a token each."""
     text = passage(*pieces)
     return RefusalSegment(text.tokens, text)
 
@@ -67,11 +67,11 @@ def calling(
     name: str,
     *pieces: str,
     kind: ToolKind = ToolKind.FUNCTION,
-    id: str = "1",  # noqa: A002 - the value's own word
+    id: str = "1",  # noqa: A002 - the attribute's name
     lead: int = 2,
     fixed_id: str | None = None,
 ) -> Segment:
-    """Make a call whose name costs `lead` tokens and whose arguments are `pieces`, a token each."""
+    """Build a call whose name has `lead` tokens and whose arguments are `pieces`, a token each."""
     arguments = passage(*pieces)
     return ToolCallSegment(
         lead + arguments.tokens,
@@ -82,12 +82,12 @@ def calling(
 
 
 def searching(name: str, *pieces: str, **facts: Any) -> Segment:
-    """Make a call of a hosted tool whose query is `pieces`, a token each."""
+    """Build a call of a hosted tool whose query is `pieces`, a token each."""
     return calling(name, *pieces, kind=ToolKind.HOSTED, **facts)
 
 
 def answering(*segments: Segment, finish: FinishReason = FinishReason.STOP, **overrides: Any) -> Turn:
-    """Make a turn of `segments`."""
+    """Build a turn of `segments`."""
     choice = Choice(segments, finish)
     thought = sum(one.tokens for one in segments if isinstance(one, ReasoningSegment))
     usage = Usage(prompt=9, completion=choice.tokens, reasoning=thought)
@@ -105,16 +105,16 @@ _UNKNOWN = {
     "custom_tool_call": {"status"},
     "response.function_call_arguments.done": {"name"},
 }
-"""What the API tells beyond the SDK's types. Source: recorded responses; openai-openapi."""
+"""Fields of the API beyond the SDK's types. Source: recorded responses; openai-openapi."""
 
 
 def check_item(item: dict[str, Any]) -> None:
-    """Check that an item is the SDK's of its type, with all that is required and nothing that is unknown."""
+    """Check that an item fits the SDK's type, with all required fields and no unknown one."""
     _check(item, _ITEMS)
 
 
 def check_event(event: dict[str, Any]) -> None:
-    """Check that an event is the SDK's of its type, and so is the item in it."""
+    """Check that an event fits the SDK's type, and the items in it, too."""
     _check(event, _EVENTS, "obfuscation")
     if "item" in event:
         check_item(event["item"])
@@ -130,7 +130,7 @@ def _check(value: dict[str, Any], types: dict[str, Any], *more: str) -> None:
 
 
 def frames(runs: Sequence[FrameBatch]) -> list[tuple[int, int, bytes]]:
-    """Take a stream apart: after how many tokens each frame leaves, how many leave with it, and its bytes."""
+    """Return each frame's required tokens, carried tokens and bytes."""
     return [
         (end, run.tokens[at] if run.tokens else 0, run.data(at, at + 1))
         for run in runs
@@ -139,7 +139,7 @@ def frames(runs: Sequence[FrameBatch]) -> list[tuple[int, int, bytes]]:
 
 
 def events(runs: Sequence[FrameBatch]) -> list[dict[str, Any]]:
-    """Read the events of a stream, and check how each is framed."""
+    """Return the events of a stream, and check the framing of each."""
     found: list[dict[str, Any]] = []
     for _, _, data in frames(runs):
         if data == b"data: [DONE]\n\n":
@@ -154,17 +154,17 @@ def events(runs: Sequence[FrameBatch]) -> list[dict[str, Any]]:
 
 
 def kinds(runs: Sequence[FrameBatch]) -> list[str]:
-    """Name the events of a stream, each once where it comes several times in a row."""
+    """Return the names of a stream's events, without repetitions in a row."""
     names = [event["type"].removeprefix("response.") for event in events(runs)]
     return [name for at, name in enumerate(names) if names[at - 1 : at] != [name]]
 
 
 def stream(generation: GenerationEndpoint, answered: Turn, **fields: Any) -> tuple[FrameBatch, ...]:
-    """Render the stream of `answered`, as a request with `fields` gets it."""
+    """Render the stream of `answered` for a request with `fields`."""
     return generation.render_stream(answered, ask(generation, stream=True, **fields).options)
 
 
 def answer(generation: GenerationEndpoint, answered: Turn, **fields: Any) -> dict[str, Any]:
-    """Render `answered` as a whole."""
+    """Render the whole response of `answered`."""
     found: dict[str, Any] = json.loads(generation.render_answer(answered, ask(generation, **fields).options))
     return found

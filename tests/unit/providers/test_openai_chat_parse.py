@@ -40,8 +40,8 @@ CALLING = {
 
 def tool_result(content: Any) -> Message:
     """Return the message of a tool result."""
-    said = {"role": "tool", "content": content, "tool_call_id": "call_1"}
-    return prompt(messages=[USER, CALLING, said]).messages[2]
+    result = {"role": "tool", "content": content, "tool_call_id": "call_1"}
+    return prompt(messages=[USER, CALLING, result]).messages[2]
 
 
 def error(**fields: Any) -> dict[str, Any]:
@@ -79,9 +79,9 @@ class TestMessages:
     def test_function_results(self) -> None:
         """CHAT-1.1: A function result has the function's name, and a string or null."""
         for content, text in (("42", "42"), (None, "")):
-            said = message(role="function", name="f", content=content)
+            parsed = message(role="function", name="f", content=content)
 
-            assert said == Message("function", (), name="f", results=(ToolResult("f", text),))
+            assert parsed == Message("function", (), name="f", results=(ToolResult("f", text),))
 
     @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
     def test_content_may_be_text_parts(self, role: str) -> None:
@@ -186,9 +186,9 @@ class TestMessages:
     )
     def test_a_part_of_another_role_is_refused(self, role: str, kind: str, kinds: str) -> None:
         """CHAT-1.2: The refusal names the part, and the types that this role takes."""
-        said = {"role": role, "content": [{"type": kind}], "tool_call_id": "call_1"}
+        sent = {"role": role, "content": [{"type": kind}], "tool_call_id": "call_1"}
 
-        assert error(messages=[USER, said]) == {
+        assert error(messages=[USER, sent]) == {
             "message": f"Invalid value: '{kind}'. Supported values are: {kinds}.",
             "param": "messages[1].content[0].type",
             "code": "invalid_value",
@@ -525,16 +525,16 @@ def test_null_is_accepted_for_every_optional_field() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "fields",
     [
         {"role": "user", "content": "Hello", "name": None},
         {"role": "assistant", "content": "Hello", "refusal": None, "tool_calls": None, "function_call": None},
         {"role": "assistant", "content": "Hello", "name": None, "audio": None},
     ],
 )
-def test_null_is_accepted_in_messages(said: dict[str, Any]) -> None:
+def test_null_is_accepted_in_messages(fields: dict[str, Any]) -> None:
     """CHAT-1.7: Messages take null, too: SDKs send back what they received, nulls included."""
-    assert message(**said) == Message(said["role"], ("Hello",))
+    assert message(**fields) == Message(fields["role"], ("Hello",))
 
 
 def test_null_is_accepted_in_stream_options() -> None:

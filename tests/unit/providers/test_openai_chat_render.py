@@ -112,17 +112,17 @@ def test_chunks_conform_to_the_sdks_types(answered: Turn, options: ChatOptions) 
 def test_a_stream_adds_up_to_the_answer(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.5: The pieces join to the text of the unstreamed answer, choice by choice, whatever the text."""
     answer = json.loads(render_answer(answered, options))
-    said = dict.fromkeys(range(len(answered.choices)), "")
+    streamed = dict.fromkeys(range(len(answered.choices)), "")
     finished = {}
     for chunk in chunks(answered, options):
         for one in chunk["choices"]:
             assert one["index"] not in finished
-            said[one["index"]] += one["delta"].get("content", "")
+            streamed[one["index"]] += one["delta"].get("content", "")
             if one["finish_reason"] is not None:
                 finished[one["index"]] = one["finish_reason"]
 
-    assert list(said.values()) == [one["message"]["content"] for one in answer["choices"]]
-    assert [finished[index] for index in said] == [one["finish_reason"] for one in answer["choices"]]
+    assert list(streamed.values()) == [one["message"]["content"] for one in answer["choices"]]
+    assert [finished[index] for index in streamed] == [one["finish_reason"] for one in answer["choices"]]
 
 
 @given(turns(), OPTIONS)

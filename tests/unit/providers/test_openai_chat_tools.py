@@ -132,10 +132,10 @@ class TestTools:
         """CHAT-1.10: A call without its result, and a result without its call are refused."""
         calls = [{"id": name, "function": {"name": "weather", "arguments": "{}"}} for name in ids]
         results = [{"role": "tool", "tool_call_id": name, "content": ""} for name in answered]
-        said = {"role": "assistant", "content": "", "tool_calls": calls}
+        calling = {"role": "assistant", "content": "", "tool_calls": calls}
 
         with pytest.raises(InvalidFieldError):
-            prompt(messages=[{"role": "user", "content": "Hi"}, said, *results])
+            prompt(messages=[{"role": "user", "content": "Hi"}, calling, *results])
 
 
 class TestResponseFormats:
@@ -144,12 +144,12 @@ class TestResponseFormats:
     def test_response_formats_are_parsed(self) -> None:
         """FIT-2.1: A JSON schema, any object, and plain text."""
         named = {"name": "s", "schema": json.loads(SCHEMA), "strict": False}
-        said = [{"role": "system", "content": "Answer in JSON"}]
+        messages = [{"role": "system", "content": "Answer in JSON"}]
 
         assert prompt(response_format={"type": "json_schema", "json_schema": named}).form == ResponseFormat(
             SCHEMA, "s"
         )
-        assert prompt(response_format={"type": "json_object"}, messages=said).form == ResponseFormat()
+        assert prompt(response_format={"type": "json_object"}, messages=messages).form == ResponseFormat()
         assert prompt(response_format={"type": "text"}).form is None
 
     def test_an_invalid_schema_is_refused(self) -> None:
@@ -289,8 +289,8 @@ class TestCalls:
 
     def test_text_may_precede_a_call(self) -> None:
         """FIT-1.8: A mixed turn has its text, then its calls."""
-        said = TextSegment(2, passage("I'll ", "look."))
-        answer = answered(said, called("{}"))
+        segment = TextSegment(2, passage("I'll ", "look."))
+        answer = answered(segment, called("{}"))
         choice = whole(answer)
         deltas = [choice["delta"] for choice in chunks(answer)]
 
@@ -299,8 +299,8 @@ class TestCalls:
 
     def test_hosted_calls_are_hidden(self) -> None:
         """FIT-1.10: Chat completions show nothing of a hosted call but its tokens."""
-        said = TextSegment(1, passage("Found."))
-        answer = answered(called("q", kind=ToolKind.HOSTED), said, finish=FinishReason.STOP)
+        segment = TextSegment(1, passage("Found."))
+        answer = answered(called("q", kind=ToolKind.HOSTED), segment, finish=FinishReason.STOP)
 
         assert "tool_calls" not in whole(answer)["message"]
         assert [choice["delta"].get("content") for choice in chunks(answer)] == ["", "Found.", None]
@@ -311,8 +311,8 @@ class TestRefusals:
 
     def test_a_refusal_has_its_own_field(self) -> None:
         """FIT-4.1: There is no content but a refusal, whole and in pieces."""
-        said = RefusalSegment(2, passage("Sorry", ", no."))
-        answer = answered(said, finish=FinishReason.STOP)
+        segment = RefusalSegment(2, passage("Sorry", ", no."))
+        answer = answered(segment, finish=FinishReason.STOP)
 
         message = whole(answer)["message"]
         assert (message["content"], message["refusal"]) == (None, "Sorry, no.")
@@ -320,23 +320,25 @@ class TestRefusals:
 
     def test_filtered_content_has_its_finish_reason(self) -> None:
         """FIT-4.2: The reason is `content_filter`."""
-        said = TextSegment(1, passage("Once"))
+        segment = TextSegment(1, passage("Once"))
 
-        assert whole(answered(said, finish=FinishReason.CONTENT_FILTER))["finish_reason"] == "content_filter"
+        assert (
+            whole(answered(segment, finish=FinishReason.CONTENT_FILTER))["finish_reason"] == "content_filter"
+        )
 
 
 class TestLogprobs:
     """Rendering of logprobs."""
 
-    ODDS = (
+    LOGPROBS = (
         (TokenLogprob(b" a", -0.25, ((b" a", -0.25), (b" b", -2.0))),),
         (TokenLogprob(b"\xf0\x9f", -0.5), TokenLogprob(b"\xa6\x9c", -0.0)),
     )
 
     def test_logprobs_are_rendered_token_by_token(self) -> None:
         """FIT-3.1: Token, bytes, logarithm and alternatives; bytes that are not whole UTF-8 are escaped."""
-        said = TextSegment(3, passage(" a", "🦜"), logprobs=self.ODDS)
-        answer = answered(said, finish=FinishReason.STOP)
+        segment = TextSegment(3, passage(" a", "🦜"), logprobs=self.LOGPROBS)
+        answer = answered(segment, finish=FinishReason.STOP)
         content = whole(answer)["logprobs"]["content"]
 
         assert content[0] == {
@@ -352,10 +354,10 @@ class TestLogprobs:
         assert bytes(byte for token in content for byte in token["bytes"]).decode() == " a🦜"
         streamed = [choice["logprobs"] for choice in chunks(answer)]
         assert streamed[0] is streamed[-1] is None
-        assert [token for told in streamed[1:-1] for token in told["content"]] == content
+        assert [token for logprobs in streamed[1:-1] for token in logprobs["content"]] == content
 
     def test_logprobs_that_were_not_requested_are_null(self) -> None:
         """FIT-3.2: `logprobs` is null unless requested."""
-        said = TextSegment(1, passage("Hi"))
+        segment = TextSegment(1, passage("Hi"))
 
-        assert whole(answered(said, finish=FinishReason.STOP))["logprobs"] is None
+        assert whole(answered(segment, finish=FinishReason.STOP))["logprobs"] is None

@@ -29,8 +29,8 @@ from llmsim.providers.openresponses.responses import DIALECT, RESPONSES
 
 # Source: openresponses/openresponses, schema/components/schemas/ResponseResource.json, `required`.
 TYPES = {"server_error", "invalid_request", "not_found", "model_error", "too_many_requests"}
-TOLD = passage("First", ", second.", spans=[3, 4])
-TURN = thinking("Hello", " world", thought=9, told=TOLD)
+REASONING = passage("First", ", second.", spans=[3, 4])
+TURN = thinking("Hello", " world", thought=9, shown=REASONING)
 
 
 class TestResponse:

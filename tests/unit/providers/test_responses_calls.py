@@ -229,9 +229,9 @@ class TestStream:
 
     def test_when_several_items_are_sent(self) -> None:
         """RESP-3.9: Each item requires the tokens of all items before it."""
-        told = after(TURNS["mixed"])
+        sent = after(TURNS["mixed"])
 
-        assert [(name, end) for name, end, _ in told if name.startswith("output_item")] == [
+        assert [(name, end) for name, end, _ in sent if name.startswith("output_item")] == [
             ("output_item.added", 1),
             ("output_item.done", 5),
             ("output_item.added", 6),
@@ -239,7 +239,7 @@ class TestStream:
             ("output_item.added", 8),
             ("output_item.done", 12),
         ]
-        assert [tokens for _, _, tokens in told if tokens] == [6, 1, 3, 1, 1]
+        assert [tokens for _, _, tokens in sent if tokens] == [6, 1, 3, 1, 1]
 
     @pytest.mark.parametrize(
         ("name", "carriers"),
@@ -247,9 +247,9 @@ class TestStream:
     )
     def test_tokens_without_a_delta(self, name: str, carriers: list[str]) -> None:
         """RESP-3.10: Tokens that no delta carries are carried by the end of the call, or of the response."""
-        told = [name for name, _, tokens in after(TURNS[name]) if tokens and "delta" not in name]
+        carrying = [name for name, _, tokens in after(TURNS[name]) if tokens and "delta" not in name]
 
-        assert told == carriers
+        assert carrying == carriers
 
     def test_arguments_are_padded(self) -> None:
         """RESP-3.8: Pieces of arguments carry padding like those of a text."""
@@ -268,7 +268,7 @@ class TestStream:
         assert found[2]["item"]["namespace"] == "crm"
 
 
-def odds(token: bytes, *top: tuple[bytes, float]) -> TokenLogprob:
+def token_logprob(token: bytes, *top: tuple[bytes, float]) -> TokenLogprob:
     return TokenLogprob(token, -0.25, top)
 
 
@@ -276,8 +276,11 @@ SURE = saying(
     "Hi",
     " 🦜",
     logprobs=(
-        (odds(b"Hi", (b"Hi", -0.25), (b"Yo", -1.5)),),
-        (odds(b" \xf0\x9f", (b" \xf0\x9f", -0.25)), odds(b"\xa6\x9c", (b"\xa6\x9c", -0.25))),
+        (token_logprob(b"Hi", (b"Hi", -0.25), (b"Yo", -1.5)),),
+        (
+            token_logprob(b" \xf0\x9f", (b" \xf0\x9f", -0.25)),
+            token_logprob(b"\xa6\x9c", (b"\xa6\x9c", -0.25)),
+        ),
     ),
 )
 LOGPROBS = [
@@ -348,19 +351,29 @@ def segments(draw: st.DrawFn) -> list[Segment]:
         text = passage(*pieces, spans=[draw(SPANS) for _ in pieces])
         match draw(
             st.sampled_from(
-                ["think", "tell", "say", "odds", "refuse", "call", "custom", *HOSTED_TOOLS, "other"]
+                [
+                    "think",
+                    "show reasoning",
+                    "say",
+                    "logprobs",
+                    "refuse",
+                    "call",
+                    "custom",
+                    *HOSTED_TOOLS,
+                    "other",
+                ]
             )
         ):
             case "think":
                 found.append(ReasoningSegment(draw(st.integers(0, 9))))
-            case "tell":
+            case "show reasoning":
                 tokens = text.tokens + draw(st.integers(0, 2))
                 found.append(ReasoningSegment(tokens, text))
             case "say":
                 found.append(TextSegment(text.tokens, text))
-            case "odds":
-                told = tuple((odds(piece.encode()),) for piece in pieces)
-                found.append(TextSegment(text.tokens, text, logprobs=told))
+            case "logprobs":
+                logprobs = tuple((token_logprob(piece.encode()),) for piece in pieces)
+                found.append(TextSegment(text.tokens, text, logprobs=logprobs))
             case "refuse":
                 found.append(RefusalSegment(text.tokens, text))
             case "call":
@@ -374,12 +387,12 @@ def segments(draw: st.DrawFn) -> list[Segment]:
 
 def joined_deltas(found: Sequence[dict[str, Any]], item: dict[str, Any]) -> dict[str, str]:
     """Join the deltas of an item, by the member that they belong to."""
-    told: dict[str, str] = {}
+    joined: dict[str, str] = {}
     for event in found:
         if event.get("item_id") == item["id"] and "delta" in event:
             kind = event["type"].removeprefix("openai:").removesuffix(".delta")
-            told[kind] = told.get(kind, "") + event["delta"]
-    return told
+            joined[kind] = joined.get(kind, "") + event["delta"]
+    return joined
 
 
 WHOLE = {
@@ -469,8 +482,8 @@ class TestContinued:
         stored = StoredResponse(prompt=first.prompt, turn=turn, options=first.options, arrived=1.0)
         chained = with_history(ask(RESPONSES, input="Two?"), stored, DIALECT)
         output = answer(RESPONSES, turn)["output"]
-        said = {"role": "user", "content": "One?"}
-        whole = {"model": "gpt-5", "input": [said, *output, {"role": "user", "content": "Two?"}]}
+        message = {"role": "user", "content": "One?"}
+        whole = {"model": "gpt-5", "input": [message, *output, {"role": "user", "content": "Two?"}]}
         # NOTE: without spaces, as it was put out: an item of a hosted tool counts byte for byte.
         sent = RESPONSES.parse(msgspec.json.encode(whole))
 

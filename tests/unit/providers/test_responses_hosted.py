@@ -163,13 +163,13 @@ class TestStream:
     @pytest.mark.parametrize("name", STAGES)
     def test_the_order_of_states(self, name: str) -> None:
         """RESP-3.17: Each kind has its own states, between its announcement and its end."""
-        told = [
+        sent = [
             kind.removeprefix(f"{name}_call").lstrip("._")
             for kind in kinds(stream(RESPONSES, used(name)))
             if kind.startswith(f"{name}_call")
         ]
 
-        assert told == STAGES[name]
+        assert sent == STAGES[name]
 
     def test_a_servers_list_comes_first(self) -> None:
         """RESP-3.17: The list of tools begins and ends before the call."""
@@ -194,12 +194,12 @@ class TestStream:
     def test_when_a_search_is_sent(self) -> None:
         """RESP-3.10, RESP-3.17: A search is announced with its first token; its end carries its tokens, before the text."""
         runs = stream(RESPONSES, used("web_search"))
-        told = [
+        sent = [
             (event["type"].removeprefix("response."), end, tokens)
             for event, (end, tokens, _) in zip(events(runs), frames(runs), strict=True)
         ]
 
-        assert told[2:8] == [
+        assert sent[2:8] == [
             ("output_item.added", 1, 0),
             ("web_search_call.in_progress", 1, 0),
             ("web_search_call.searching", 4, 0),
@@ -211,7 +211,7 @@ class TestStream:
     def test_an_announced_item_has_no_results(self) -> None:
         """RESP-3.17: An item is announced without its later members."""
         found = {name: events(stream(RESPONSES, used(name), **INCLUDED)) for name in STAGES}
-        begun = {name: told[2]["item"] for name, told in found.items()}
+        begun = {name: sent[2]["item"] for name, sent in found.items()}
 
         assert begun["web_search"]["action"] == {"type": "search", "query": ""}
         assert (begun["file_search"]["queries"], begun["file_search"]["results"]) == ([], None)

@@ -55,7 +55,7 @@ class TestResponse:
     @pytest.mark.parametrize("finish", [FinishReason.STOP, FinishReason.LENGTH, FinishReason.CONTENT_FILTER])
     def test_it_is_the_sdks(self, fields: dict[str, Any], finish: FinishReason) -> None:
         """RESP-2.1: It is a `Response` of the newest SDK, for all requests and finish reasons."""
-        answered = answer(RESPONSES, thinking("Hi", thought=7, told=SUMMARY, finish=finish), **fields)
+        answered = answer(RESPONSES, thinking("Hi", thought=7, shown=SUMMARY, finish=finish), **fields)
 
         assert Response.model_validate(answered).output_text == "Hi"
 
@@ -188,11 +188,11 @@ class TestResponse:
     def test_any_tool_is_echoed_on_one_line(self, tool: dict[str, Any], indent: int | str | None) -> None:
         """RESP-2.2: A tool is echoed with all its values, without a raw newline."""
         sent = json.dumps(
-            {"model": "m", "input": "x", "tools": [tool | {"type": "mcp"}]}, indent=indent
+            {"model": "m", "input": "x", "tools": [tool | {"type": "web_search"}]}, indent=indent
         ).encode()
         echo = RESPONSES.parse(sent).options.echo
 
-        assert json.loads(b"{%b}" % echo)["tools"] == [tool | {"type": "mcp"}]
+        assert json.loads(b"{%b}" % echo)["tools"] == [tool | {"type": "web_search"}]
         assert not {b"\n", b"\r"} & {bytes([byte]) for byte in echo}
 
 
@@ -252,19 +252,19 @@ class TestStatus:
         assert Response.model_validate(answered).status == status
 
     @pytest.mark.parametrize(
-        ("code", "told"),
+        ("code", "reported"),
         [
             ("rate_limit_exceeded", "rate_limit_exceeded"),
             ("server_overloaded", "server_error"),
             (None, "server_error"),
         ],
     )
-    def test_failed(self, code: str | None, told: str) -> None:
+    def test_failed(self, code: str | None, reported: str) -> None:
         """RESP-2.10: A failed response has an error, with a code that the SDK knows."""
         answered = unfinished("failed", Failure(message="why", code=code))
 
-        assert answered["error"] == {"code": told, "message": "why"}
-        assert told in get_args(ResponseError.model_fields["code"].annotation)
+        assert answered["error"] == {"code": reported, "message": "why"}
+        assert reported in get_args(ResponseError.model_fields["code"].annotation)
 
     @pytest.mark.parametrize(
         ("asked", "before", "after"),
@@ -309,7 +309,7 @@ class TestReasoning:
 
     def test_a_summary(self) -> None:
         """RESP-2.5: If a summary is requested, the item has the summary."""
-        item = answer(RESPONSES, thinking("Hi", thought=7, told=SUMMARY), reasoning={"summary": "auto"})[
+        item = answer(RESPONSES, thinking("Hi", thought=7, shown=SUMMARY), reasoning={"summary": "auto"})[
             "output"
         ][0]
 
@@ -318,7 +318,7 @@ class TestReasoning:
 
     def test_reasoning_in_full(self) -> None:
         """RESP-2.5: Otherwise it has the reasoning itself."""
-        item = answer(RESPONSES, thinking("Hi", thought=7, told=SUMMARY))["output"][0]
+        item = answer(RESPONSES, thinking("Hi", thought=7, shown=SUMMARY))["output"][0]
 
         assert item["content"] == [{"type": "reasoning_text", "text": "First, second."}]
         assert item["summary"] == []

@@ -79,8 +79,8 @@ class TestContinued:
         second = with_history(ask(RESPONSES, input="Two?", instructions=mine), first, DIALECT)
         third = with_history(ask(RESPONSES, input="Three?"), stored_response(second), DIALECT)
 
-        said = [text for message in second.prompt.messages for text in message.texts]
-        assert said == [*([mine] if mine else []), "One?", "Yes.", "Two?"]
+        texts = [text for message in second.prompt.messages for text in message.texts]
+        assert texts == [*([mine] if mine else []), "One?", "Yes.", "Two?"]
         assert third.prompt.messages[0].texts == ("One?",)
 
     def test_a_cancelled_response_has_no_output(self) -> None:

@@ -29,15 +29,15 @@ TEXT = [
     "content_part.done",
 ]
 SUMMARY = passage("First", ", second.", spans=[3, 4])
-TELL = {"reasoning": {"summary": "auto"}}
+SUMMARIZED = {"reasoning": {"summary": "auto"}}
 
 TURNS = {
     "plain": thinking("Hello", " world"),
     "empty": thinking(),
     "cut": thinking("Hello", finish=FinishReason.LENGTH),
     "hidden": thinking("Hello", " world", thought=9),
-    "told": thinking("Hello", " world", thought=9, told=SUMMARY),
-    "eaten": thinking(thought=9, told=SUMMARY, finish=FinishReason.LENGTH),
+    "reasoning": thinking("Hello", " world", thought=9, shown=SUMMARY),
+    "only_reasoning": thinking(thought=9, shown=SUMMARY, finish=FinishReason.LENGTH),
     "unicode": thinking("Zoë", " 🦜\u2028", '"\\\n', thought=2),
 }
 
@@ -47,7 +47,7 @@ def turn(request: pytest.FixtureRequest) -> Turn:
     return TURNS[request.param]
 
 
-@pytest.fixture(params=[{}, TELL, {"background": True}, TELL | {"background": True}])
+@pytest.fixture(params=[{}, SUMMARIZED, {"background": True}, SUMMARIZED | {"background": True}])
 def fields(request: pytest.FixtureRequest) -> dict[str, Any]:
     return request.param  # type: ignore[no-any-return]
 
@@ -113,7 +113,7 @@ class TestEvents:
 
     def test_the_order_of_a_summary(self) -> None:
         """RESP-3.4: The summary is between the item's announcement and its end."""
-        assert kinds(stream(RESPONSES, TURNS["told"], **TELL))[2:9] == [
+        assert kinds(stream(RESPONSES, TURNS["reasoning"], **SUMMARIZED))[2:9] == [
             "output_item.added",
             "reasoning_summary_part.added",
             "reasoning_summary_text.delta",
@@ -125,9 +125,9 @@ class TestEvents:
 
     def test_the_order_of_reasoning_in_full(self) -> None:
         """RESP-2.5: Reasoning in full is a content part of its own kind."""
-        found = events(stream(RESPONSES, TURNS["told"]))
+        found = events(stream(RESPONSES, TURNS["reasoning"]))
 
-        assert kinds(stream(RESPONSES, TURNS["told"]))[3:7] == [
+        assert kinds(stream(RESPONSES, TURNS["reasoning"]))[3:7] == [
             "content_part.added",
             "reasoning_text.delta",
             "reasoning_text.done",
@@ -137,7 +137,7 @@ class TestEvents:
 
     def test_reasoning_without_text(self) -> None:
         """RESP-3.3: If the limit leaves no text, the stream ends after the reasoning, incomplete."""
-        assert kinds(stream(RESPONSES, TURNS["eaten"]))[-2:] == ["output_item.done", "incomplete"]
+        assert kinds(stream(RESPONSES, TURNS["only_reasoning"]))[-2:] == ["output_item.done", "incomplete"]
 
     def test_a_turn_without_segments(self) -> None:
         """RESP-4.1: A turn without segments is created and completed."""
@@ -149,7 +149,7 @@ class TestEvents:
 
     def test_indices_are_always_there(self) -> None:
         """RESP-3.5: Indices are there when they are 0; lists are there when they are empty."""
-        found = events(stream(RESPONSES, TURNS["told"], **TELL))
+        found = events(stream(RESPONSES, TURNS["reasoning"], **SUMMARIZED))
         of_items = [event for event in found if "response" not in event]
         of_parts = [event for event in of_items if "item_id" in event]
 
@@ -166,7 +166,7 @@ class TestEvents:
         """RESP-3.3: An item is announced in progress and empty."""
         added = [
             event["item"]
-            for event in events(stream(RESPONSES, TURNS["told"], **TELL))
+            for event in events(stream(RESPONSES, TURNS["reasoning"], **SUMMARIZED))
             if event["type"] == "response.output_item.added"
         ]
 
@@ -210,7 +210,7 @@ class TestWhole:
 
     def test_deltas_are_padded(self) -> None:
         """RESP-3.8: Only deltas carry padding, up to a multiple of 16 bytes."""
-        for event in events(stream(RESPONSES, TURNS["told"], **TELL)):
+        for event in events(stream(RESPONSES, TURNS["reasoning"], **SUMMARIZED)):
             assert ("obfuscation" in event) == event["type"].endswith(".delta")
             if "obfuscation" in event:
                 assert (len(event["delta"]) + len(event["obfuscation"])) % 16 == 0
@@ -258,7 +258,7 @@ class TestTimes:
 
     def test_a_summary(self) -> None:
         """RESP-3.9, RESP-3.10: Pieces of a summary require tokens of the reasoning, and carry no token."""
-        assert self.after(TURNS["told"], background=True, **TELL)[:13] == [
+        assert self.after(TURNS["reasoning"], background=True, **SUMMARIZED)[:13] == [
             ("created", 0, 0),
             ("queued", 0, 0),
             ("in_progress", 0, 0),
@@ -276,7 +276,7 @@ class TestTimes:
 
     def test_reasoning_in_full(self) -> None:
         """RESP-3.10: Visible reasoning carries its own tokens; the text carries those that are hidden."""
-        assert [tokens for _, _, tokens in self.after(TURNS["told"]) if tokens] == [3, 4, 3, 1]
+        assert [tokens for _, _, tokens in self.after(TURNS["reasoning"]) if tokens] == [3, 4, 3, 1]
 
     @given(
         st.lists(st.tuples(st.text(min_size=1, max_size=8), st.integers(1, 4)), max_size=30),
@@ -287,22 +287,22 @@ class TestTimes:
     )
     def test_all_tokens_are_carried_in_order(
         self,
-        said: list[tuple[str, int]],
+        text_pieces: list[tuple[str, int]],
         thought: int,
-        told: list[tuple[str, int]],
+        reasoning_pieces: list[tuple[str, int]],
         summed_up: bool,
         cut: bool,
     ) -> None:
         """RESP-3.9, RESP-3.10: Required tokens never fall, and the frames carry every token once."""
-        text = _passage(said)
-        telling = _passage(told)
+        text = _passage(text_pieces)
+        visible = _passage(reasoning_pieces)
         turn = thinking(
             *text.pieces,
             thought=thought,
-            told=telling if 0 < telling.tokens <= thought else None,
+            shown=visible if 0 < visible.tokens <= thought else None,
             finish=FinishReason.LENGTH if cut else FinishReason.STOP,
         )
-        found = frames(stream(RESPONSES, turn, **(TELL if summed_up else {})))
+        found = frames(stream(RESPONSES, turn, **(SUMMARIZED if summed_up else {})))
         ends = [end for end, _, _ in found]
         carried = sum(tokens for _, tokens, _ in found)
 
@@ -345,10 +345,14 @@ class TestWebSocket:
         """RESP-4.3: A refused message is answered with the status and the error of an HTTP reply."""
         assert RESPONSES.socket is not None
         error = InvalidJsonError("why")
-        told = RESPONSES.socket.render_refusal(error)
+        refusal = RESPONSES.socket.render_refusal(error)
 
-        assert told.endswith(b"}\n")
-        assert json.loads(told) == {"type": "error", "status": 400, **json.loads(render_refusal(error).body)}
+        assert refusal.endswith(b"}\n")
+        assert json.loads(refusal) == {
+            "type": "error",
+            "status": 400,
+            **json.loads(render_refusal(error).body),
+        }
 
     def test_failures_and_limits_likewise(self) -> None:
         """RESP-4.3: Simulated failures and connection limits have the same form."""

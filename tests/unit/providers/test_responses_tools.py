@@ -456,11 +456,11 @@ class TestWording:
     def test_an_input_that_is_too_long(self, generation: Any) -> None:
         """RESP-6.7: It is refused as `input`, over HTTP and WebSocket; other refusals are the provider's."""
         error = ContextLengthError(10, 20)
-        said = json.loads(generation.render_refusal(error).body)["error"]
+        refused_body = json.loads(generation.render_refusal(error).body)["error"]
         over_socket = json.loads(generation.socket.render_refusal(error))
 
-        assert (said["param"], said["code"]) == ("input", "context_length_exceeded")
-        assert said["message"].startswith("Your input exceeds the context window")
-        assert over_socket["error"] == said
+        assert (refused_body["param"], refused_body["code"]) == ("input", "context_length_exceeded")
+        assert refused_body["message"].startswith("Your input exceeds the context window")
+        assert over_socket["error"] == refused_body
         other = json.loads(generation.render_refusal(ToolChoiceError("f")).body)["error"]
         assert other["param"] == "tool_choice"
