@@ -2,12 +2,11 @@
 
 Decisions:
 * Two providers share the messages, not the envelope: each puts an error body into its own, with its own types.
-* Quotes from a request are bounded: its values and keys may be megabytes.
 
 Source: the messages are those of the OpenAI API today.
 """
 
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -35,13 +34,7 @@ from llmsim.errors import (
     VisionError,
 )
 from llmsim.providers.error_messages import CRASH_MESSAGE, fault_message, retry_headers, script_error
-from llmsim.wire.codec import encode
-
-_MAX_QUOTED = 100
-"""Most characters of a value or key that are quoted from a request."""
-
-_MAX_PROBLEM = 1000
-"""Most characters of a schema problem: it quotes keys of a request."""
+from llmsim.providers.openai_family.field_messages import field_message, format_path, quote, schema_message
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,9 +80,9 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
                 status=400, message=f"We could not parse the JSON body of your request. [{error}]"
             )
         case InvalidFieldError():
-            return _invalid_field(error)
+            return _field_error(error)
         case InvalidSchemaError():
-            return _invalid_schema(error)
+            return _schema_error(error)
         case ToolChoiceError(choice="required"):
             return ErrorBody(
                 status=400,
@@ -99,7 +92,7 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
         case ToolChoiceError():
             return ErrorBody(
                 status=400,
-                message=f"Tool choice '{_quoted(error.choice)}' not found in 'tools' parameter.",
+                message=f"Tool choice '{quote(error.choice)}' not found in 'tools' parameter.",
                 param="tool_choice",
             )
         case BodyTooLargeError():
@@ -134,11 +127,11 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
                 code="model_not_found",
             )
         case UnknownResponseError(param=None):
-            return ErrorBody(status=404, message=f"{error.noun} with id '{_quoted(error.id)}' not found.")
+            return ErrorBody(status=404, message=f"{error.noun} with id '{quote(error.id)}' not found.")
         case UnknownResponseError():
             return ErrorBody(
                 status=400,
-                message=f"Previous response with id '{_quoted(error.id)}' not found.",
+                message=f"Previous response with id '{quote(error.id)}' not found.",
                 param=error.param,
                 code="previous_response_not_found",
             )
@@ -194,125 +187,16 @@ def _embedding_error(
             assert_never(error)
 
 
-_JSON_NAMES = {
-    "str": "a string",
-    "int": "an integer",
-    "float": "a decimal",
-    "bool": "a boolean",
-    "array": "an array",
-    "object": "an object",
-    "null": "null",
-}
+def _field_error(error: InvalidFieldError) -> ErrorBody:
+    message, code = field_message(error)
+    return ErrorBody(status=400, message=message, param=format_path(error.path), code=code)
 
 
-def _json_type(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int():
-            return "an integer"
-        case float():
-            return "a decimal number"
-        case str():
-            return "a string"
-        case list():
-            return "an empty array" if not value else "an array"
-        case _:
-            return "an object"
-
-
-def format_path(path: tuple[str | int, ...]) -> str | None:
-    """Return a path as the API writes it, e.g. `messages[1].role`; None for the body itself."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{_quoted(step)}" if text else _quoted(step)
-    return text or None
-
-
-def _quoted(value: Any, limit: int = _MAX_QUOTED) -> str:
-    text = value if isinstance(value, str) else encode(value, default=str).decode()
-    return text if len(text) <= limit else f"{text[:limit]}..."
-
-
-def _invalid_field(error: InvalidFieldError) -> ErrorBody:
-    param = format_path(error.path)
-    name = param or "body"
-    found, wanted = error.found, error.wanted
-    number = "decimal" if isinstance(found, float) or isinstance(wanted, float) else "integer"
-    match error.rule:
-        case "missing":
-            message, code = f"Missing required parameter: '{name}'.", "missing_required_parameter"
-        case "type":
-            names = " or ".join(
-                _JSON_NAMES.get(word, word) for word in str(wanted).split(" | ") if word != "null"
-            )
-            message = f"Invalid type for '{name}': expected {names}, but got {_json_type(found)} instead."
-            code = "invalid_type"
-        case "choice":
-            quoted = [f"'{choice}'" for choice in wanted]
-            allowed = (
-                " and ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1]))) if quoted else "documented"
-            )
-            message = f"Invalid value: '{_quoted(found)}'. Supported values are: {allowed}."
-            code = "invalid_value"
-        case "minimum":
-            message = (
-                f"Invalid '{name}': {number} below minimum value. Expected a value >= {wanted:g}, but got "
-                f"{_quoted(found)} instead."
-            )
-            code = f"{number}_below_min_value"
-        case "maximum":
-            message = (
-                f"Invalid '{name}': {number} above maximum value. Expected a value <= {wanted:g}, but got "
-                f"{_quoted(found)} instead."
-            )
-            code = f"{number}_above_max_value"
-        case "too_short" | "too_long":
-            message, code = _length_message(name, error)
-        case "pattern":
-            message = (
-                f"Invalid '{name}': string does not match pattern. Expected a string that matches {wanted}."
-            )
-            code = "invalid_value"
-        case "conflict":
-            message, code = str(wanted), "invalid_value"
-        case _:
-            assert_never(error.rule)
-    return ErrorBody(status=400, message=message, param=param, code=code)
-
-
-def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
-    kind = (
-        "array" if isinstance(error.found, list) else "object" if isinstance(error.found, dict) else "string"
-    )
-    length = len(error.found) if isinstance(error.found, str | list | dict) else 0
-    unit = {"array": "length", "object": "number of properties", "string": "length"}[kind]
-    if error.rule == "too_short":
-        code = f"empty_{kind}" if length == 0 else f"{kind}_below_min_length"
-        found = f"an empty {kind}" if length == 0 else f"{kind} of {unit} {length}"
-        problem = f"empty {kind}" if length == 0 else f"{kind} too short"
-        return (
-            f"Invalid '{name}': {problem}. Expected {unit} >= {error.wanted}, but got {found} instead.",
-            code,
-        )
-    return (
-        f"Invalid '{name}': {kind} too long. Expected maximum {unit} {error.wanted}, but got {unit} {length} instead.",
-        f"{kind}_above_max_length",
-    )
-
-
-def _invalid_schema(error: InvalidSchemaError) -> ErrorBody:
-    where = "" if error.context is None else f"In context={_quoted(repr(error.context))}, "
-    message = f"Invalid schema for {error.subject} '{_quoted(error.name)}': {where}{_quoted(error.problem, _MAX_PROBLEM)}"
+def _schema_error(error: InvalidSchemaError) -> ErrorBody:
+    message = schema_message(error)
     if error.subject == "function":
-        return ErrorBody(
-            status=400,
-            message=message,
-            param=format_path(error.path),
-            code="invalid_function_parameters",
-        )
+        param, code = format_path(error.path), "invalid_function_parameters"
+        return ErrorBody(status=400, message=message, param=param, code=code)
     # Source: recorded refusals: chat completions name the format as a whole and give no code.
     if error.path[0] == "response_format":
         return ErrorBody(status=400, message=message, param="response_format")

@@ -27,7 +27,7 @@ from llmsim.providers.openai_family.responses.output_items import NO_TEXT, ItemP
 from llmsim.wire.codec import encode, escaped_text
 
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-_PICTURE = {"background": "opaque", "output_format": "png", "quality": "low", "size": "1x1"}
+_IMAGE_FORMAT = {"background": "opaque", "output_format": "png", "quality": "low", "size": "1x1"}
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -131,7 +131,7 @@ def _code_interpreter(call: _Call) -> dict[str, Any]:
 def _image(call: _Call) -> dict[str, Any]:
     if not call.query:
         return {"result": None}
-    return {"result": _PIXEL, "revised_prompt": call.query, **_PICTURE}
+    return {"result": _PIXEL, "revised_prompt": call.query, **_IMAGE_FORMAT}
 
 
 def _mcp(call: _Call) -> dict[str, Any]:
@@ -272,7 +272,7 @@ class HostedCallItem:
             members = b'%b,"%b":"%b"' % (place, streamed.member.encode(), escaped_text(self._input))
             stream.emit(self._event_name(streamed.done), members, position.end)
         for index in range(self._partial_images):
-            image = encode({"partial_image_index": index, "partial_image_b64": _PIXEL, **_PICTURE})[1:-1]
+            image = encode({"partial_image_index": index, "partial_image_b64": _PIXEL, **_IMAGE_FORMAT})[1:-1]
             name = self._event_name("response.image_generation_call.partial_image")
             stream.emit(name, place + b"," + image, position.end)
         for event in kind.closing if position.is_complete else ():
