@@ -22,12 +22,8 @@ from llmsim.providers.contract import (
     ResourceRequest,
 )
 from llmsim.providers.openai.chat import ChatOptions, parse
-from llmsim.providers.openai.chat_rendering import (
-    build_completion,
-    render_answer,
-    render_failure,
-    render_stream,
-)
+from llmsim.providers.openai.chat_chunks import render_failure, render_stream
+from llmsim.providers.openai.chat_completion import build_completion, render_answer
 from llmsim.providers.openai.chat_request import Metadata
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import decoder, encode

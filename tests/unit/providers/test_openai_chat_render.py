@@ -16,7 +16,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from llmsim.domain import Choice, FinishReason, TokenizedText, Turn, Usage
 from llmsim.planning.tokens import tokenizer
 from llmsim.providers.openai.chat import ChatOptions
-from llmsim.providers.openai.chat_rendering import render_answer, render_stream
+from llmsim.providers.openai.chat_chunks import render_stream
+from llmsim.providers.openai.chat_completion import render_answer
 from llmsim.wire.frames import FrameBatch
 
 PLAIN = ChatOptions(include_obfuscation=False)

@@ -26,7 +26,8 @@ from llmsim.domain import (
 )
 from llmsim.errors import InvalidFieldError, RefusedError
 from llmsim.providers.openai.chat import ChatOptions, parse
-from llmsim.providers.openai.chat_rendering import render_answer, render_stream
+from llmsim.providers.openai.chat_chunks import render_stream
+from llmsim.providers.openai.chat_completion import render_answer
 from llmsim.providers.openai.errors import render_refusal
 
 SCHEMA = b'{"type": "object", "properties": {"city": {"type": "string"}}}'

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from llmsim.domain import Schedule, Turn
 from llmsim.providers.openai.chat import ChatOptions
-from llmsim.providers.openai.chat_rendering import render_stream
+from llmsim.providers.openai.chat_chunks import render_stream
 from llmsim.server.pacing import PacedStream
 from llmsim.stats import Snapshot
 

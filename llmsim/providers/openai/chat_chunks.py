@@ -1,185 +1,35 @@
-"""Chat completions: a turn rendered whole, or as a stream of chunks.
+"""Chat completions: a turn rendered as a stream of chunks.
 
 Decisions:
 * The chunk that announces the role is not a token. It is sent with the first visible token, so that
   clients which time the first chunk and clients which time the first text measure the same.
 * A call is announced with its first token; the other tokens of its name are carried by the first piece of its arguments.
 * The streams of several choices interleave by token: all choices are generated side by side.
-* Reasoning is hidden: it is counted, and takes its time before the first visible token. So are hosted calls, which
-  chat completions do not have.
 
-Source of fields and order: openai SDK 3.54, types/chat/chat_completion.py and chat_completion_chunk.py.
+Source of fields and order: openai SDK 3.54, types/chat/chat_completion_chunk.py.
 """
 
-import functools
 import heapq
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import Any
 
-import orjson
-
-from llmsim.domain import (
-    Choice,
-    Fault,
-    FinishReason,
-    ReasoningSegment,
-    RefusalSegment,
-    TextSegment,
-    TokenizedText,
-    ToolCall,
-    ToolCallSegment,
-    ToolKind,
-    Turn,
-    Usage,
-)
+from llmsim.domain import Fault, TokenizedText, ToolCall, ToolCallSegment, Turn
 from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.chat_completion import (
+    INPUT_MEMBERS,
+    TEXT_MEMBERS,
+    Message,
+    build_usage,
+    fingerprint,
+    finish_reason,
+    render_choice_logprobs,
+    visible_segments,
+)
 from llmsim.providers.openai.errors import render_fault
 from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.providers.openai_family.obfuscation import padding
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
 from llmsim.wire.frames import SSE_DONE, FrameBatch, single, sse
-
-
-def render_answer(turn: Turn, options: ChatOptions) -> bytes:
-    """Render the whole completion."""
-    return encode(build_completion(turn, options))
-
-
-def build_completion(turn: Turn, options: ChatOptions) -> dict[str, Any]:
-    """Build the whole completion, as builtins."""
-    return {
-        "id": f"chatcmpl-{turn.id}",
-        "object": "chat.completion",
-        "created": turn.created,
-        "model": turn.model,
-        "choices": [_build_choice(choice, index, options) for index, choice in enumerate(turn.choices)],
-        "usage": _build_usage(turn.usage),
-        "service_tier": options.service_tier,
-        "system_fingerprint": _fingerprint(turn.model),
-    }
-
-
-def _build_choice(choice: Choice, index: int, options: ChatOptions) -> dict[str, Any]:
-    visible = _visible_segments(choice)
-    return {
-        "index": index,
-        "message": _build_message(visible, options),
-        "logprobs": _build_logprobs(visible),
-        "finish_reason": _finish_reason(choice, options),
-    }
-
-
-def _build_usage(usage: Usage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.completion,
-        "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
-
-
-@functools.lru_cache(maxsize=1024)
-def _fingerprint(model: str) -> str:
-    return f"fp_{zlib.crc32(model.encode()):010x}"
-
-
-_Message = TextSegment | RefusalSegment
-
-_VisibleSegments = list[tuple[_Message | ToolCallSegment, int]]
-"""The texts, refusals and client calls of a choice, each with the number of tokens that exist before it."""
-
-
-def _visible_segments(choice: Choice) -> _VisibleSegments:
-    visible: _VisibleSegments = []
-    start = 0
-    for segment in choice.segments:
-        hosted = isinstance(segment, ToolCallSegment) and segment.call.kind is ToolKind.HOSTED
-        if not hosted and not isinstance(segment, ReasoningSegment):
-            visible.append((segment, start))
-        start += segment.tokens
-    return visible
-
-
-def _finish_reason(choice: Choice, options: ChatOptions) -> str:
-    if options.uses_functions and choice.finish is FinishReason.TOOL_CALLS:
-        return "function_call"
-    return choice.finish.value
-
-
-def _build_message(visible: _VisibleSegments, options: ChatOptions) -> dict[str, Any]:
-    content: str | None = None
-    refusal: str | None = None
-    calls = []
-    for segment, _ in visible:
-        match segment:
-            case TextSegment():
-                content = (content or "") + segment.text.text
-            case ToolCallSegment():
-                calls.append(segment)
-            case RefusalSegment():
-                refusal = (refusal or "") + segment.text.text
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": content,
-        "refusal": refusal,
-        "annotations": [],
-    }
-    if calls and options.uses_functions:
-        message["function_call"] = _build_function(calls[0], "arguments")
-    elif calls:
-        message["tool_calls"] = [_build_call(segment) for segment in calls]
-    return message
-
-
-_INPUT_MEMBERS = {ToolKind.FUNCTION: "arguments", ToolKind.CUSTOM: "input"}
-"""The name of the input of each kind of tool."""
-
-
-def _build_function(segment: ToolCallSegment, input_member: str) -> dict[str, str]:
-    return {"name": segment.call.name, input_member: segment.arguments.text}
-
-
-def _build_call(segment: ToolCallSegment) -> dict[str, Any]:
-    call = segment.call
-    kind = call.kind.value
-    function = _build_function(segment, _INPUT_MEMBERS[call.kind])
-    return {"id": call.public_id("call_"), "type": kind, kind: function}
-
-
-def _build_logprobs(visible: _VisibleSegments) -> orjson.Fragment | None:
-    """Build the logprobs of a choice; None if they were not requested."""
-    logprobs = {
-        type(segment): segment.logprobs
-        for segment, _ in visible
-        if not isinstance(segment, ToolCallSegment) and segment.logprobs
-    }
-    if not logprobs:
-        return None
-    rendered = {
-        kind: render_logprobs([token for piece in pieces for token in piece])
-        for kind, pieces in logprobs.items()
-    }
-    return orjson.Fragment(_render_choice_logprobs(rendered))
-
-
-def _render_choice_logprobs(logprobs: Mapping[type[_Message], bytes]) -> bytes:
-    members = (
-        b'"%b":%b' % (member.encode(), b"[%b]" % logprobs[kind] if kind in logprobs else b"null")
-        for kind, member in _TEXT_MEMBERS.items()
-    )
-    return b"{%b}" % b",".join(members)
-
-
-_TEXT_MEMBERS: Mapping[type[_Message], str] = {TextSegment: "content", RefusalSegment: "refusal"}
-"""The name of each kind of text in a delta, and in the logprobs."""
 
 
 def render_stream(turn: Turn, options: ChatOptions) -> tuple[FrameBatch, ...]:
@@ -228,7 +78,7 @@ class _ChunkRenderer:
             turn.created,
             encode(turn.model),
             options.service_tier.encode(),
-            _fingerprint(turn.model).encode(),
+            fingerprint(turn.model).encode(),
         )
         self._usage = _NO_USAGE if options.include_usage else b""
 
@@ -237,7 +87,7 @@ class _ChunkRenderer:
         choice = self._turn.choices[index]
         head = self._envelope + b'{"index":%d,"delta":' % index
         batches: list[FrameBatch] = []
-        visible = _visible_segments(choice)
+        visible = visible_segments(choice)
         carried = calls = 0
         for segment, start in visible:
             if isinstance(segment, ToolCallSegment):
@@ -250,7 +100,7 @@ class _ChunkRenderer:
             if calls and isinstance(visible[0][0], ToolCallSegment)
             else b'{"role":"assistant","content":""}'
         )
-        finish = b'"%b"' % _finish_reason(choice, self._options).encode()
+        finish = b'"%b"' % finish_reason(choice, self._options).encode()
         first = batches[0].required_tokens[0] if batches else choice.tokens
         return (
             self._single_chunk(head + role, b"null", padding(0, 0), first),
@@ -271,18 +121,18 @@ class _ChunkRenderer:
         return FrameBatch(b"", (data,), b"", (required_tokens,), (tokens,) if tokens else ())
 
     def _add_text(
-        self, batches: list[FrameBatch], choice_head: bytes, segment: _Message, start: int, carried: int
+        self, batches: list[FrameBatch], choice_head: bytes, segment: Message, start: int, carried: int
     ) -> int:
         """Add the pieces of a text or refusal; return the number of tokens carried so far."""
         text = segment.text
         if not text.pieces:
             return carried
-        member = _TEXT_MEMBERS[type(segment)]
+        member = TEXT_MEMBERS[type(segment)]
         head = b'%b{"%b":"' % (choice_head, member.encode())
         if segment.logprobs:
             # Source: recorded streams; each chunk has the logprobs of its own tokens.
             rests = [
-                _REST % (b'"', _render_choice_logprobs({type(segment): render_logprobs(piece)}))
+                _REST % (b'"', render_choice_logprobs({type(segment): render_logprobs(piece)}))
                 for piece in segment.logprobs
             ]
             batches.append(self._piece_chunks(head, text, rests, start, carried))
@@ -323,7 +173,7 @@ class _ChunkRenderer:
         if self._options.uses_functions:
             announcement = b'{"function_call":{"name":%b,"arguments":""}}' % name
             return announcement, b'{"function_call":{"arguments":"', b'"}'
-        kind, member = call.kind.value.encode(), _INPUT_MEMBERS[call.kind].encode()
+        kind, member = call.kind.value.encode(), INPUT_MEMBERS[call.kind].encode()
         announcement = b'{"tool_calls":[{"index":%d,"id":%b,"type":"%b","%b":{"name":%b,"%b":""}}]}' % (
             index,
             encode(call.public_id("call_")),
@@ -349,7 +199,7 @@ class _ChunkRenderer:
 
     def render_usage(self) -> bytes:
         """Render the chunk that carries the usage."""
-        usage = encode(_build_usage(self._turn.usage))
+        usage = encode(build_usage(self._turn.usage))
         return self._envelope + b'],"usage":%b%b}\n\n' % (usage, self._obfuscation(b""))
 
 
