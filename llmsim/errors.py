@@ -5,7 +5,7 @@
   + ScriptError        a script cannot be played                       -> exit code 2
   + CatalogueError     the model catalogue contradicts itself          -> exit code 2
   + StatsError         the stats block is absent or of another layout  -> exit code 1
-  + AskError           a running simulator does not reply              -> exit code 1
+  + AskError           a running simulator cannot be asked             -> exit code 1
   + StoreError         the file of the shared store cannot be used     -> exit code 1, or HTTP 500
   + SchemaError        a JSON schema is invalid, or not strict         -> InvalidSchemaError, ScriptError
   + RefusedError       the request is not one the provider would take  -> HTTP 4xx
@@ -80,7 +80,7 @@ class StatsError(LlmsimError):
 
 
 class AskError(LlmsimError):
-    """A running simulator does not reply, or refuses the request."""
+    """A running simulator cannot be asked, or refuses to say."""
 
 
 class StoreError(LlmsimError):
