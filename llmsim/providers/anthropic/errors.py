@@ -28,8 +28,8 @@ from llmsim.errors import (
     VisionError,
 )
 from llmsim.providers.contract import Reply
+from llmsim.providers.error_messages import CRASH_MESSAGE, fault_message, retry_headers, script_error
 from llmsim.wire.codec import encode
-from llmsim.wire.complaints import failed, refused, told
 
 _SHOWN = 100
 """Characters of a value or key found in a request that are repeated."""
@@ -107,8 +107,7 @@ def render_refusal(error: RefusedError) -> Reply:
         case UnknownResponseError():
             return _reply(404, f"Not found: {_shown(error.id)}")
         case UnknownScriptError() | ExhaustedError() | ExpectationError():
-            complaint = refused(error)
-            return _reply(complaint.status, complaint.message)
+            return _reply(*script_error(error))
         case UnknownRouteError():
             return _reply(404, f"Not Found: {error.method} {error.path}")
         case MethodError():
@@ -132,19 +131,19 @@ def _unsupported(error: UnsupportedError) -> Reply:
 def render_fault(fault: Fault) -> Reply:
     """Render a simulated failure."""
     status, message = _FAULTS[fault.kind]
-    return _reply(fault.status or status, told(fault, message), failed(fault).headers)
+    return _reply(fault.status or status, fault_message(fault, message), retry_headers(fault))
 
 
 def broken(fault: Fault) -> bytes:
     """Render a simulated failure in mid-stream; it has the words of the same failure as an answer."""
     status, message = _FAULTS[fault.kind]
-    error = {"details": None, "type": _type(fault.status or status), "message": told(fault, message)}
+    error = {"details": None, "type": _type(fault.status or status), "message": fault_message(fault, message)}
     return encode({"type": "error", "error": error})
 
 
 def render_crash() -> Reply:
     """Render a bug of llmsim's own."""
-    return _reply(500, "llmsim failed while it answered this request; its log says why.")
+    return _reply(500, CRASH_MESSAGE)
 
 
 _NAMES = {

@@ -30,7 +30,7 @@ from llmsim.domain import (
 from llmsim.providers.anthropic.blocks import Block, blocks_of, served
 from llmsim.providers.anthropic.errors import broken
 from llmsim.providers.anthropic.messages import MessageOptions
-from llmsim.wire.codec import TokenizedTextMemo, encode, escaped, spans
+from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
 from llmsim.wire.frames import FrameBatch, single, sse
 
 _STOP_REASONS = {
@@ -166,7 +166,7 @@ def _padding(length: int, place: int) -> bytes:
 
 
 def _pad(passage: TokenizedText) -> tuple[bytes, ...]:
-    pieces = enumerate(escaped(passage))
+    pieces = enumerate(escaped_pieces(passage))
     return tuple(b'%b"}%b' % (piece, _padding(len(piece), place)) for place, piece in pieces)
 
 
@@ -244,14 +244,14 @@ class _Stream:
         )
         passage = block.passage
         ends: Sequence[int] = passage.cumulative_tokens
-        tokens: Sequence[int] = spans(passage)
+        tokens: Sequence[int] = piece_tokens(passage)
         if before := block.before + block.lead:
             ends = tuple(before + end for end in ends)
         if ends[0] - carried != tokens[0]:
             tokens = (ends[0] - carried, *tokens[1:])
         if self._padded:
             return FrameBatch(head, _PADDED(passage), b"}\n\n", ends, tokens)
-        return FrameBatch(head, escaped(passage), b'"}}\n\n', ends, tokens)
+        return FrameBatch(head, escaped_pieces(passage), b'"}}\n\n', ends, tokens)
 
     def _block_stop(self, index: int, block: Block) -> bytes:
         signed = b""

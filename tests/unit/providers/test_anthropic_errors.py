@@ -18,7 +18,7 @@ from llmsim.errors import (
     UnknownRouteError,
     VisionError,
 )
-from llmsim.providers.anthropic.errors import render_crash, render_fault, render_refusal, sign
+from llmsim.providers.anthropic.errors import add_request_id, render_crash, render_fault, render_refusal
 from llmsim.providers.anthropic.provider import admit
 from llmsim.providers.contract import Reply
 
@@ -36,7 +36,7 @@ REFUSALS: list[tuple[RefusedError, int, str]] = [
 
 
 def read(reply: Reply) -> tuple[str, str]:
-    body = json.loads(sign(reply, "7").body)
+    body = json.loads(add_request_id(reply, "7").body)
     assert (body["type"], body["request_id"]) == ("error", "req_7")
     return body["error"]["type"], body["error"]["message"]
 
@@ -67,7 +67,7 @@ def test_faults(kind: FaultKind, status: int, named: str) -> None:
 
     assert (reply.status, read(reply)[0]) == (status, named)
     assert dict(reply.headers)["retry-after-ms"] == "250"
-    ErrorResponse.model_validate_json(sign(reply, "x").body)
+    ErrorResponse.model_validate_json(add_request_id(reply, "x").body)
 
 
 @pytest.mark.parametrize(
