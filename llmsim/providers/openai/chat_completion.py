@@ -30,7 +30,7 @@ from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.wire.codec import encode
 
 
-def render_answer(turn: Turn, options: ChatOptions) -> bytes:
+def render_response(turn: Turn, options: ChatOptions) -> bytes:
     """Render the whole completion."""
     return encode(build_completion(turn, options))
 

@@ -22,8 +22,8 @@ from llmsim.providers.contract import (
     ResourceRequest,
 )
 from llmsim.providers.openai.chat import ChatOptions, parse
-from llmsim.providers.openai.chat_chunks import render_failure, render_stream
-from llmsim.providers.openai.chat_completion import build_completion, render_answer
+from llmsim.providers.openai.chat_chunks import render_stream, render_stream_fault
+from llmsim.providers.openai.chat_completion import build_completion, render_response
 from llmsim.providers.openai.chat_request import Metadata
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import decoder, encode
@@ -217,9 +217,9 @@ CHAT_COMPLETIONS = GenerationEndpoint(
     path="/v1/chat/completions",
     label="completions",
     parse=parse,
-    render_answer=render_answer,
+    render_answer=render_response,
     render_stream=render_stream,
-    render_broken=render_failure,
+    render_broken=render_stream_fault,
     storage=CHAT_STORAGE,
 )
 

@@ -106,7 +106,7 @@ def is_heavy(prompt: Prompt) -> bool:
     return length > _FEW_CHARACTERS
 
 
-def render_answer(turn: Turn, options: EmbeddingOptions) -> bytes:
+def render_response(turn: Turn, options: EmbeddingOptions) -> bytes:
     """Render the whole answer."""
     render = _as_base64 if options.base64 else _as_numbers
     # NOTE: one vector at a time, and one join at the end: an encoder or a copy holds the interpreter lock throughout.
@@ -134,6 +134,6 @@ EMBEDDINGS = GenerationEndpoint(
     path="/v1/embeddings",
     label="embeddings",
     parse=parse,
-    render_answer=render_answer,
+    render_answer=render_response,
     is_heavy=is_heavy,
 )

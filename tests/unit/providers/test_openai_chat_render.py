@@ -17,7 +17,7 @@ from llmsim.domain import Choice, FinishReason, TokenizedText, Turn, Usage
 from llmsim.planning.tokens import tokenizer
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat_chunks import render_stream
-from llmsim.providers.openai.chat_completion import render_answer
+from llmsim.providers.openai.chat_completion import render_response
 from llmsim.wire.frames import FrameBatch
 
 PLAIN = ChatOptions(include_obfuscation=False)
@@ -88,7 +88,7 @@ def _models(node: Any) -> list[pydantic.BaseModel]:
 @given(turns(), OPTIONS)
 def test_answers_conform_to_the_sdks_types(answered: Turn, options: ChatOptions) -> None:
     """CHAT-2.7: The body has all fields that the newest SDK requires, of its types, and no unknown field."""
-    answer = json.loads(render_answer(answered, options))
+    answer = json.loads(render_response(answered, options))
 
     conforms(answer, ChatCompletion)
     assert list(answer) == [
@@ -112,7 +112,7 @@ def test_chunks_conform_to_the_sdks_types(answered: Turn, options: ChatOptions) 
 @given(turns(), OPTIONS)
 def test_a_stream_adds_up_to_the_answer(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.5: The pieces join to the text of the unstreamed answer, choice by choice, whatever the text."""
-    answer = json.loads(render_answer(answered, options))
+    answer = json.loads(render_response(answered, options))
     streamed = dict.fromkeys(range(len(answered.choices)), "")
     finished = {}
     for chunk in chunks(answered, options):
@@ -166,16 +166,16 @@ def shown(one: Choice) -> str:
 @given(turns(), OPTIONS)
 def test_rendering_is_pure(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.7: The same turn gives the same bytes, however often and in whatever order it is rendered."""
-    first = body(render_stream(answered, options)), render_answer(answered, options)
+    first = body(render_stream(answered, options)), render_response(answered, options)
     render_stream(answered, COUNTED)
 
-    assert (body(render_stream(answered, options)), render_answer(answered, options)) == first
+    assert (body(render_stream(answered, options)), render_response(answered, options)) == first
 
 
 @given(turns(), OPTIONS)
 def test_ids_times_and_models_are_the_same_in_all_chunks(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.2: `id` and `created` are the same in all chunks, and those of the answer."""
-    answer = json.loads(render_answer(answered, options))
+    answer = json.loads(render_response(answered, options))
     shared = ("id", "created", "model", "system_fingerprint", "service_tier")
 
     for chunk in chunks(answered, options):
@@ -186,7 +186,7 @@ def test_ids_times_and_models_are_the_same_in_all_chunks(answered: Turn, options
 def test_usage_is_in_the_last_chunk_and_null_before(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.3: With `include_usage` all other chunks carry `"usage": null`; without it no chunk has `usage`."""
     sent = chunks(answered, options)
-    answer = json.loads(render_answer(answered, options))
+    answer = json.loads(render_response(answered, options))
 
     if not options.include_usage:
         assert not any("usage" in chunk for chunk in sent)
@@ -249,7 +249,7 @@ def test_the_role_is_sent_with_the_first_visible_token() -> None:
 def test_reasoning_is_hidden_and_counted() -> None:
     """CHAT-2.5: No chunk and no message shows reasoning; the usage counts it."""
     answered = turn(choice(passage("Hi"), hidden=5))
-    answer = json.loads(render_answer(answered, PLAIN))
+    answer = json.loads(render_response(answered, PLAIN))
 
     assert answer["usage"]["completion_tokens"] == 6
     assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == 5
@@ -274,7 +274,7 @@ def test_an_empty_text_has_a_role_and_an_end(hidden: int) -> None:
     assert [chunk["choices"][0]["delta"] for chunk in sent] == [{"role": "assistant", "content": ""}, {}]
     assert sent[1]["choices"][0]["finish_reason"] == "length"
     assert [end for end, _, _ in frames(render_stream(answered, PLAIN))] == [hidden] * 3
-    assert json.loads(render_answer(answered, PLAIN))["choices"][0]["message"]["content"] == ""
+    assert json.loads(render_response(answered, PLAIN))["choices"][0]["message"]["content"] == ""
 
 
 def test_choices_interleave_token_by_token() -> None:
@@ -330,7 +330,7 @@ def test_finish_reasons_have_the_names_of_the_api(finish: FinishReason, word: st
     """CHAT-2.1: The finish reason has the API's name, whole and streamed."""
     answered = turn(choice(passage("Hi"), finish=finish))
 
-    assert json.loads(render_answer(answered, PLAIN))["choices"][0]["finish_reason"] == word
+    assert json.loads(render_response(answered, PLAIN))["choices"][0]["finish_reason"] == word
     assert chunks(answered, PLAIN)[-1]["choices"][0]["finish_reason"] == word
 
 
@@ -338,7 +338,7 @@ def test_usage_has_all_its_details() -> None:
     """CHAT-2.6: Usage has the total and its details."""
     answered = turn(usage=Usage(prompt=11, completion=7, reasoning=3))
 
-    assert json.loads(render_answer(answered, PLAIN))["usage"] == {
+    assert json.loads(render_response(answered, PLAIN))["usage"] == {
         "prompt_tokens": 11,
         "completion_tokens": 7,
         "total_tokens": 18,
@@ -356,7 +356,7 @@ def test_usage_has_all_its_details() -> None:
 def test_fingerprints_differ_by_model(model: str, other: str) -> None:
     """CHAT-2.7: `system_fingerprint` depends on the model only."""
     prints = [
-        json.loads(render_answer(turn(model=name), PLAIN))["system_fingerprint"] for name in (model, other)
+        json.loads(render_response(turn(model=name), PLAIN))["system_fingerprint"] for name in (model, other)
     ]
 
     assert all(one.startswith("fp_") and len(one) == 13 for one in prints)

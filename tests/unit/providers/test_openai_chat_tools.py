@@ -27,7 +27,7 @@ from llmsim.domain import (
 from llmsim.errors import InvalidFieldError, RefusedError
 from llmsim.providers.openai.chat import ChatOptions, parse
 from llmsim.providers.openai.chat_chunks import render_stream
-from llmsim.providers.openai.chat_completion import render_answer
+from llmsim.providers.openai.chat_completion import render_response
 from llmsim.providers.openai.errors import render_refusal
 
 SCHEMA = b'{"type": "object", "properties": {"city": {"type": "string"}}}'
@@ -195,7 +195,7 @@ def answered(*segments: Segment, finish: FinishReason = FinishReason.TOOL_CALLS,
 
 
 def whole(answer: Turn, options: ChatOptions | None = None) -> dict[str, Any]:
-    body = render_answer(answer, options or ChatOptions())
+    body = render_response(answer, options or ChatOptions())
     ChatCompletion.model_validate_json(body, strict=True)
     choice: dict[str, Any] = json.loads(body)["choices"][0]
     return choice

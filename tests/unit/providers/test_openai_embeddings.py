@@ -21,7 +21,7 @@ from llmsim.errors import (
 )
 from llmsim.providers.anthropic.errors import render_refusal as render_anthropic_refusal
 from llmsim.providers.contract import ParsedRequest
-from llmsim.providers.openai.embeddings import EMBEDDINGS, EmbeddingOptions, is_heavy, parse, render_answer
+from llmsim.providers.openai.embeddings import EMBEDDINGS, EmbeddingOptions, is_heavy, parse, render_response
 from llmsim.providers.openai.errors import render_refusal
 
 SMALL = "text-embedding-3-small"
@@ -147,7 +147,7 @@ class TestRender:
 
     def test_an_answer_has_the_apis_fields(self) -> None:
         """EMBD-2.1: List, entries in order, model and usage, and no field that the SDK does not know."""
-        answer = json.loads(render_answer(self.TURN, EmbeddingOptions()))
+        answer = json.loads(render_response(self.TURN, EmbeddingOptions()))
 
         assert list(answer) == ["object", "data", "model", "usage"]
         assert [list(entry) for entry in answer["data"]] == [["object", "index", "embedding"]] * 2
@@ -157,8 +157,8 @@ class TestRender:
 
     def test_both_formats_have_the_same_numbers(self) -> None:
         """EMBD-2.2: Base64 holds the numbers as little-endian 32-bit floats."""
-        plain = json.loads(render_answer(self.TURN, EmbeddingOptions()))["data"]
-        packed = json.loads(render_answer(self.TURN, EmbeddingOptions(base64=True)))["data"]
+        plain = json.loads(render_response(self.TURN, EmbeddingOptions()))["data"]
+        packed = json.loads(render_response(self.TURN, EmbeddingOptions(base64=True)))["data"]
 
         assert plain[0]["embedding"] == [0.5, -0.25]
         assert [list(struct.unpack("<2f", base64.b64decode(entry["embedding"]))) for entry in packed] == [

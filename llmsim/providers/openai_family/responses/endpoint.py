@@ -82,7 +82,7 @@ def endpoint(
         path="/v1/responses",
         label=label,
         parse=partial(parse, dialect=dialect),
-        render_answer=partial(render_answer, dialect=dialect),
+        render_answer=partial(render_response, dialect=dialect),
         render_stream=partial(render_stream, dialect=dialect),
         render_broken=partial(broken, framing=Framing.SSE),
         storage=ResponseStorage(
@@ -119,7 +119,7 @@ def _render_socket_error(reply: Reply) -> bytes:
     return b'{"type":"error","status":%d,%b\n' % (reply.status, reply.body[1:])
 
 
-def render_answer(turn: Turn, options: ResponseOptions, dialect: Dialect) -> bytes:
+def render_response(turn: Turn, options: ResponseOptions, dialect: Dialect) -> bytes:
     """Render the response of a turn that is done."""
     return render_finished(turn, options, dialect, build_output(turn, options, dialect))
 
@@ -131,7 +131,7 @@ def render_stored(stored: StoredResponse, now: float, dialect: Dialect) -> bytes
     state = stored.state(now)
     match state:
         case State.DONE:
-            return render_answer(turn, options, dialect)
+            return render_response(turn, options, dialect)
         case State.QUEUED:
             return render_unfinished(turn, options, dialect, "queued")
         case State.IN_PROGRESS:
