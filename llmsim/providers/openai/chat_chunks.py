@@ -49,7 +49,7 @@ def render_stream(turn: Turn, options: ChatOptions) -> tuple[FrameBatch, ...]:
     return (FrameBatch(b"", bodies, b"", required_tokens, tokens), end)
 
 
-def render_failure(turn: Turn, options: ChatOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - the signature of all endpoints
+def render_stream_fault(turn: Turn, options: ChatOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - the signature of all endpoints
     """Render the end of a failing stream: the error as an event, and no `[DONE]`.
 
     Source: openai SDK 3.54, _streaming.py: an event whose data has `error` raises.

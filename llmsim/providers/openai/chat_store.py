@@ -23,7 +23,7 @@ from llmsim.providers.contract import (
     ResourceEndpoint,
 )
 from llmsim.providers.openai.chat import ChatOptions, parse
-from llmsim.providers.openai.chat_chunks import render_failure, render_stream
+from llmsim.providers.openai.chat_chunks import render_stream, render_stream_fault
 from llmsim.providers.openai.chat_completion import build_completion, render_response
 from llmsim.providers.openai.chat_request import Metadata
 from llmsim.providers.openai.errors import render_fault, render_refusal
@@ -227,7 +227,7 @@ CHAT_COMPLETIONS = GenerationEndpoint(
         render_refusal=render_refusal,
         render_fault=render_fault,
         render_stream=render_stream,
-        render_stream_fault=render_failure,
+        render_stream_fault=render_stream_fault,
         stream_headers=SSE_HEADERS,
     ),
     render_response=render_response,
