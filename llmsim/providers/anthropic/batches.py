@@ -1,4 +1,4 @@
-"""`/v1/messages/batches`: many requests at once, answered while no client is connected.
+"""`/v1/messages/batches`: many requests at once, processed while no client is connected.
 
 Decisions:
 * All requests of a batch are planned when it is created, and each result is stored with the instant at which it is
@@ -177,7 +177,7 @@ async def cancel(context: EndpointContext, request: IncomingRequest) -> Reply:
         raise _conflict("message_batch_id", f"Batch {batch.id} has ended and cannot be canceled.")
     rendered = _render(batch, now - batch.arrived, request)
     if now - batch.arrived <= batch.cancelled:
-        # The API answers the cancellation itself while it is still in progress.
+        # The response to the cancellation itself shows it in progress, as the API's does.
         rendered |= {"processing_status": "canceling", "ended_at": None, "results_url": None}
     return Reply(200, encode(rendered))
 

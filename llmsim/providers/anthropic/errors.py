@@ -168,8 +168,6 @@ def _place(path: tuple[str | int, ...]) -> str:
 
 def _field_message(error: InvalidFieldError) -> str:
     """Return the message for an invalid field; that of a conflict comes with the error."""
-    if error.rule == "conflict":
-        return str(error.wanted)
     path = error.path
     if error.rule == "choice" and path[-1:] == ("type",) and len(path) > 1:
         expected = ", ".join(f"'{choice}'" for choice in error.wanted)
@@ -177,8 +175,9 @@ def _field_message(error: InvalidFieldError) -> str:
             f"{_place(path[:-1])}: Input tag '{_shown(error.found)}' found using 'type' does not match any of the "
             f"expected tags: {expected}"
         )
-    place = _place(path)
-    return f"{place}: {_rule_message(error)}" if place else _rule_message(error)
+    place = "" if error.rule == "conflict" else _place(path)
+    message = _rule_message(error)
+    return f"{place}: {message}" if place else message
 
 
 def _schema_message(error: InvalidSchemaError) -> str:

@@ -186,17 +186,14 @@ _PADDED = TokenizedTextMemo(_pad)
 
 
 class _StreamRenderer:
-    """Renders the events of one turn.
-
-    `_counted` is the number of tokens carried by the frames so far.
-    """
+    """Renders the events of one turn."""
 
     def __init__(self, turn: Turn, options: MessageOptions, *, padded: bool) -> None:
         self._turn = turn
         self._options = options
         self._padded = padded
         self._events = 0
-        self._counted = 0
+        self._counted = 0  # tokens that the frames so far carry
         self._usage = _usage(turn.usage, options)
 
     def render(self) -> tuple[FrameBatch, ...]:
@@ -250,7 +247,7 @@ class _StreamRenderer:
         return self._event("content_block_start", {"index": index, "content_block": fields})
 
     def _deltas(self, index: int, block: ContentBlock) -> FrameBatch:
-        """Render the deltas of a block; the first one carries all tokens up to its own that were not counted yet."""
+        """Render the deltas of a block; the first one also carries the tokens before it that no frame has carried."""
         assert block.kind is not None
         head = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b":"'

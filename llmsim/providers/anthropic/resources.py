@@ -1,6 +1,6 @@
 """What the API's resources share: times, and lists in pages.
 
-A page is asked for with `limit`, `after_id` and `before_id`; it has `data`, `first_id`, `last_id` and `has_more`.
+A page is requested with `limit`, `after_id` and `before_id`; it has `data`, `first_id`, `last_id` and `has_more`.
 
 Source: anthropic SDK 2.12, pagination.py (`Page`), types/model_list_params.py, types/messages/batch_list_params.py.
 """

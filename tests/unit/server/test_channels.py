@@ -18,7 +18,7 @@ from llmsim.server.connections import (
 )
 from llmsim.server.turns import Stream
 from support.fakes import Counted, FakeClock, FakeLoop
-from support.turns import choice, passage, turn
+from support.turns import choice, deviates, passage, turn
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -299,7 +299,7 @@ class TestStreams:
 
     async def test_both_lines_send_the_same_bytes(self, line: Line) -> None:
         """LAT-3.5: What arrives is what was rendered, whichever line it takes."""
-        spoken = planned(*"Hello!", schedule=Schedule(0.1, 0.01, 0.01, (0.5, -2.0, 1.0, 0.0), 1, 3))
+        spoken = planned(*"Hello!", schedule=Schedule(0.1, 0.01, 0.01, deviates(0.5, -2.0, 1.0, 0.0), 1, 3))
         streaming = asyncio.ensure_future(line.stream(spoken))
         await line.run_to(ARRIVED + 1.0)
         await streaming
