@@ -36,7 +36,7 @@ NASTY = st.text(
 
 
 def cut(text: str) -> TokenizedText:
-    return load_tokenizer("o200k_base").passage(text)
+    return load_tokenizer("o200k_base").tokenize(text)
 
 
 @st.composite
