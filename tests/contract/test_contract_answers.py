@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from support.asgi import Exchange, Simulator, settings_of, simulator, twin
 from support.endpoints import Endpoint
-from support.fakes import counting_tickets
 from support.incoming import incoming
+from support.planning import plan_turn
 
 from llmsim.domain import Turn
 from llmsim.providers.contract import ParsedRequest
@@ -20,9 +20,7 @@ STEPPED = {"profile": "instant", "ttft_mean_ms": 12, "tbt_mean_ms": 3}
 def planned(endpoint: Endpoint, body: bytes, **tables: Any) -> tuple[ParsedRequest, Turn]:
     """Plan what a worker of these settings answers first, after a restart of its numbers."""
     ask = endpoint.generation.http.parse(incoming(body))
-    turn = twin(settings_of(**tables), counting_tickets()).plan(ask.prompt)
-    assert isinstance(turn, Turn)
-    return ask, turn
+    return ask, plan_turn(twin(settings_of(**tables)), ask.prompt)
 
 
 def restarted(**tables: Any) -> Simulator:
@@ -193,9 +191,7 @@ class TestCounts:
         assert stats.completion_tokens == (30 if endpoint.streams else 0)
         assert list(stats.models) == [endpoint.request["model"]]
         ask = endpoint.generation.http.parse(incoming(endpoint.body()))
-        assert (
-            stats.prompt_tokens == 3 * twin(settings_of(), counting_tickets()).plan(ask.prompt).usage.prompt
-        )  # type: ignore[union-attr]
+        assert stats.prompt_tokens == 3 * plan_turn(twin(settings_of()), ask.prompt).usage.prompt
 
     async def test_ever_new_models_are_counted_in_bounds(self, endpoint: Endpoint) -> None:
         """ARCH-4.3: Requests for ever new model names take no more rows than there are."""

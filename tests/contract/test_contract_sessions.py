@@ -744,7 +744,9 @@ class TestKeptTurns:
         assert (await stage.told(responses)).text == "1"
 
 
-@pytest.fixture(params=[one for one in ENDPOINTS if one[1].socket is not None], ids=lambda one: one[1].label)
+@pytest.fixture(
+    params=[one for one in ENDPOINTS if one[1].websocket is not None], ids=lambda one: one[1].label
+)
 def talker(request: pytest.FixtureRequest) -> Endpoint:
     """Give each endpoint that speaks over WebSocket."""
     return Endpoint(*request.param)

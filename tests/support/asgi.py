@@ -213,9 +213,9 @@ def simulator(**tables: Any) -> Simulator:
     return Simulator(_application(settings_of(**tables)))
 
 
-def twin(settings: Settings, tickets: Any) -> Planner:
+def twin(settings: Settings) -> Planner:
     """Build a planner that plans the same turns as a worker of these settings."""
-    return Planner(settings, load_catalogue(), tickets, lambda: CREATED + 0.5)
+    return Planner(settings, load_catalogue(), lambda: CREATED + 0.5)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from support.fakes import counting_tickets
+from support.planning import plan_turn
 from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
@@ -48,14 +48,12 @@ REQUIRED = ToolChoice(ToolMode.REQUIRED)
 @functools.cache
 def planner(tools: ToolSettings | None = None, **response: Any) -> Planner:
     settings = Settings(response=ResponseSettings(**response), tools=tools or ToolSettings())
-    return Planner(settings, CATALOGUE, counting_tickets(), lambda: 1_750_000_000.9)
+    return Planner(settings, CATALOGUE, lambda: 1_750_000_000.9)
 
 
 def plan(plans: Planner | None = None, said: str = "Weather in Paris for 3 days?", **facts: Any) -> Turn:
     wanted: dict[str, Any] = {"model": "gpt-4o", "messages": (Message("user", (said,)),)}
-    turn = (plans or planner()).plan(Prompt(**(wanted | facts)))
-    assert isinstance(turn, Turn)
-    return turn
+    return plan_turn(plans or planner(), Prompt(**(wanted | facts)))
 
 
 def only(turn: Turn) -> Segment:
@@ -167,10 +165,13 @@ class TestForms:
         "around", ["{}", "Answer by this schema:\n```json\n{}\n```\nlike {{this}}.", "{{ {} }}"]
     )
     def test_a_schema_in_words_is_kept_to(self, around: str) -> None:
-        """FIT-2.2: An object of the schema that a message tells is an object; a schema that is none is text."""
-        told = (Message("system", (around.format(SCHEMA.decode()),)), Message("user", ("Rome for 4 days",)))
+        """FIT-2.2: An object of the schema in a message is an object; a schema that is none is text."""
+        messages = (
+            Message("system", (around.format(SCHEMA.decode()),)),
+            Message("user", ("Rome for 4 days",)),
+        )
 
-        assert json.loads(text(only(plan(form=ResponseFormat(), messages=told)))) == {
+        assert json.loads(text(only(plan(form=ResponseFormat(), messages=messages)))) == {
             "city": "Rome",
             "days": 4,
         }
@@ -237,17 +238,17 @@ class TestTogether:
         """FIT-5.1: Several choices each have a form, and probabilities of their own text."""
         for choice in plan(form=ResponseFormat(SCHEMA), logprobs=2, choices=5).choices:
             (segment,) = choice.segments
-            told = b"".join(token.token for piece in segment.logprobs for token in piece)
+            shown = b"".join(token.token for piece in segment.logprobs for token in piece)
 
             assert json.loads(text(segment))["city"]
-            assert told.decode() == text(segment)
+            assert shown.decode() == text(segment)
 
     @pytest.mark.parametrize("said", ["Weather in Oslo", "Tell me a joke"])
     def test_a_seed_repeats_all_of_it(self, said: str) -> None:
         """FIT-5.1: The same request with a seed says the same, refusals and probabilities included."""
         plans = planner(ToolSettings(call_probability=0.5), refusal_rate=0.3, content_filter_rate=0.3)
 
-        def told(seed: int) -> list[tuple[type[Segment], str, object]]:
+        def content(seed: int) -> list[tuple[type[Segment], str, object]]:
             turn = plan(plans, said=said, seed=seed, **self.ALL)
             return [
                 (type(segment), text(segment), getattr(segment, "logprobs", None))
@@ -255,8 +256,8 @@ class TestTogether:
                 for segment in choice.segments
             ]
 
-        assert all(told(seed) == told(seed) for seed in range(10))
-        assert len({str(told(seed)) for seed in range(10)}) > 1
+        assert all(content(seed) == content(seed) for seed in range(10))
+        assert len({str(content(seed)) for seed in range(10)}) > 1
 
     def test_reasoning_comes_first(self) -> None:
         """FIT-1.7: A model that reasons does so before it calls, in proportion to what it says."""

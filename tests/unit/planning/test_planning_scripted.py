@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import shown_text
+from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import LatencySettings
