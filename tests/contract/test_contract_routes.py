@@ -12,7 +12,7 @@ from support.endpoints import Endpoint, signed
 from llmsim import __version__
 from llmsim.catalogue import load_catalogue
 from llmsim.errors import MethodError, UnknownModelError, UnknownRouteError
-from llmsim.providers.contract import Provider
+from llmsim.providers.contract import Provider, ResponseFacts
 from llmsim.providers.registry import PROVIDERS
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "SEARCH", "PURGE", "LOCK"]
@@ -86,7 +86,7 @@ async def test_other_methods_are_no_requests(provider: Provider) -> None:
 
 def named(provider: Provider) -> set[str]:
     """Give the names of the headers that the provider puts on everything."""
-    return {name for name, _ in provider.headers("x", 0.0)}
+    return {name for name, _ in provider.response_headers(ResponseFacts("x", 0.0))}
 
 
 class TestHeaders:
@@ -105,7 +105,7 @@ class TestHeaders:
             for one in (worker, limited, failing):
                 for streamed in (True, False):
                     exchanges.append(await one.ask("POST", endpoint.path, endpoint.body(stream=streamed)))
-            with broken(generation, "parse", RuntimeError("boom")):
+            with broken(generation.http, "parse", RuntimeError("boom")):
                 exchanges.append(await worker.ask("POST", endpoint.path, endpoint.body()))
         return iter(exchanges)
 
@@ -238,7 +238,7 @@ class TestOwn:
     ) -> None:
         """ARCH-1.5: A bug outside every prefix is a 500, and logged."""
         worker: Simulator = simulator()
-        monkeypatch.setattr("llmsim.server.system.snapshot", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr("llmsim.server.app.snapshot", lambda *_, **__: 1 / 0)
         with caplog.at_level(logging.ERROR):
             exchange = await worker.ask("GET", "/llmsim/stats")
 
