@@ -80,7 +80,7 @@ class TestBytes:
         assert large.body == small.body
 
     async def test_the_same_seed_gives_the_same_text_on_any_worker(self, endpoint: Endpoint) -> None:
-        """ARCH-3.7: Two workers of one server, whatever they answered before, say the same."""
+        """ARCH-3.7: Two workers of one server, whatever they answered before, give the same text."""
         tables: dict[str, Any] = {"seed": 7, "generator": "random"}
         bodies = []
         for before in (0, 3):

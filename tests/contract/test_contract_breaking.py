@@ -104,8 +104,10 @@ class TestErrors:
             assert end not in exchange.body
 
     def test_what_streams_can_break(self, streamer: Endpoint) -> None:
-        """SCRIPT-7.2: Every endpoint that streams has a way to say that it goes wrong, over WebSocket too."""
+        """SCRIPT-7.2: Every endpoint that streams has an end for a stream that fails, over WebSocket too."""
         assert streamer.generation.http.render_stream_fault is not None
+        if (websocket := streamer.generation.websocket) is not None:
+            assert websocket.messages.render_stream_fault is not None
 
     async def test_an_error_has_the_form_of_its_api(self, streamer: Endpoint) -> None:
         """SCRIPT-7.2: As an SDK of the API expects it: with numbers that go on, where events have any."""

@@ -428,10 +428,10 @@ RICH: dict[str, dict[str, Any]] = {
         "user": "u",
     },
 }
-"""Requests that say all they can, by endpoint, to be spoiled in one place or another."""
+"""Requests with all the fields that there are, by endpoint, to be spoiled in one place or another."""
 
 
-async def test_a_request_that_says_all_it_can_is_taken(endpoint: Endpoint) -> None:
+async def test_a_request_with_all_fields_is_answered(endpoint: Endpoint) -> None:
     """CHAT-1.1: The request that is spoiled below is one that is answered."""
     body = endpoint.body(**RICH[endpoint.generation.label])
     exchange = await simulator().ask("POST", endpoint.path, body)
