@@ -3,10 +3,10 @@
 import sys
 
 from llmsim.errors import LlmsimError
-from llmsim.server.master import HOST
+from llmsim.server.master import MASTER
 
 try:
-    globals().update(HOST.configure())
+    globals().update(MASTER.configure())
 except LlmsimError as error:
     print(f"llmsim: {error}", file=sys.stderr)  # noqa: T201
     raise SystemExit(2) from None

@@ -18,9 +18,9 @@ from llmsim.catalogue import load_catalogue
 from llmsim.errors import ScriptError
 from llmsim.scripts import (
     Expectation,
-    Failure,
     OnExhausted,
     Script,
+    ScriptFailure,
     ScriptLatency,
     ScriptStreamFault,
     ScriptTurn,
@@ -157,7 +157,7 @@ def _describe_expectation(expect: Expectation) -> Iterator[str]:
         )
         yield f"{bounds} {'message' if bounds == '1' else 'messages'}"
     yield from _describe_text("the system", TextExpectation(contains=expect.system_contains))
-    yield from _describe_text("the conversation" if expect.anywhere else "the user", expect.said)
+    yield from _describe_text("the conversation" if expect.anywhere else "the user", expect.last_user_message)
     if expect.tools_offered:
         yield f"tools {', '.join(expect.tools_offered)}"
     for result in expect.tool_results:
@@ -186,7 +186,7 @@ def _describe_latency(latency: str | ScriptLatency) -> str:
     )
 
 
-def _describe_failure(failure: Failure) -> str:
+def _describe_failure(failure: ScriptFailure) -> str:
     words = [failure.kind.value.replace("_", " ") if failure.kind else "other"]
     if failure.status_code is not None:
         words.append(f"with status {failure.status_code}")

@@ -22,7 +22,7 @@ from llmsim.cli.options import setting_options
 from llmsim.config import CONFIG_VARIABLE, Settings, load, setting_specs
 from llmsim.providers.registry import PROVIDERS
 from llmsim.server.controls import SCRIPT_HEADER
-from llmsim.server.master import HOST, worker_count
+from llmsim.server.master import MASTER, worker_count
 from llmsim.text import printable
 
 
@@ -52,7 +52,7 @@ def run(settings: Settings, announce: Callable[[Settings], None]) -> None:
     if settings.server.port == 0:
         variable = next(spec.env for spec in setting_specs() if spec.name == "server.port")
         os.environ[variable] = str(_free_port(settings.server.host))
-    HOST.announce = announce
+    MASTER.announce = announce
     _Gunicorn().run()
 
 
@@ -60,12 +60,12 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no
     """gunicorn, configured by llmsim instead of by its own command line."""
 
     def load_config(self) -> None:
-        for name, value in HOST.configure().items():
+        for name, value in MASTER.configure().items():
             if name != "wsgi_app":
                 self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return HOST.application()
+        return MASTER.application()
 
 
 def _free_port(host: str) -> int:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from llmsim.catalogue import load_catalogue
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 _STYLES = (
     "black on bright_cyan",
@@ -31,8 +31,8 @@ def tokens(text: str | None, model: str, as_json: bool) -> None:
     """
     if text is None:
         text = sys.stdin.read()
-    encoding = tokenizer(load_catalogue().facts(model).tokenizer)
-    tokenized = encoding.passage(text)
+    encoding = load_tokenizer(load_catalogue().facts(model).tokenizer)
+    tokenized = encoding.tokenize(text)
     if as_json:
         shown = {
             "model": model,

@@ -1,4 +1,4 @@
-"""What one request asks and what it is answered: frozen values, provider-neutral."""
+"""Requests and their responses as frozen, provider-neutral values; start with `Prompt` and `Turn`."""
 
 from llmsim.domain.fault import Fault, FaultKind, StreamFault
 from llmsim.domain.prompt import CacheMark, CacheUse, Embedding, Image, Message, PrefixMark, Prompt

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, instead of an answer or in the middle of it."""
+"""Simulated failures, instead of a response or in the middle of it."""
 
 import enum
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class FaultKind(enum.Enum):
-    """A simulated failure; the value is the word of settings and stats."""
+    """A simulated failure; the value is its name in settings and stats."""
 
     RATE_LIMIT = "rate_limit"
     SERVER_ERROR = "server_error"
@@ -20,10 +20,10 @@ class Fault(msgspec.Struct, frozen=True):
     """A simulated failure of one request.
 
     Attributes:
-        kind: What fails; the provider decides status and words, unless they are given.
-        delay: Seconds after the request's arrival at which the failure is answered; >= 0.
-        retry_after: Seconds the client is told to wait before it tries again; None to tell nothing.
-        message: What is said, as it is; None for the provider's own words.
+        kind: What fails; the provider decides status and message, unless they are given.
+        delay: Seconds after the request's arrival at which the error is sent; >= 0.
+        retry_after: Retry delay sent to the client, in seconds; None to send none.
+        message: Text of the error; None for the provider's own.
         status: HTTP status; None for the provider's own.
     """
 
@@ -39,7 +39,7 @@ class StreamFault(msgspec.Struct, frozen=True):
 
     Attributes:
         after: Tokens of each choice that are generated before it; >= 0. A shorter response fails before its last token.
-        fault: What goes wrong, and counts.
+        fault: The failure that is sent and counted.
         disconnect: Whether the connection is closed without an error; otherwise the error is sent.
     """
 

@@ -1,4 +1,4 @@
-"""What one request asks, whichever API it came by."""
+"""A request, whichever API it came by."""
 
 import msgspec
 
@@ -6,10 +6,10 @@ from llmsim.domain.tool import PriorToolCall, ResponseFormat, Tool, ToolChoice, 
 
 
 class Image(msgspec.Struct, frozen=True):
-    """A picture in the prompt.
+    """An image in the prompt.
 
     Attributes:
-        path: Where it stands in the request, e.g. `("messages", 0, "content", 1)`, for a refusal to name.
+        path: Its place in the request, e.g. `("messages", 0, "content", 1)`, for error messages.
         detail: `low`, or anything else for full detail; it decides the cost in tokens.
     """
 
@@ -21,14 +21,14 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """One message of the conversation.
 
     Attributes:
-        role: The author's role in the provider's own word.
-        texts: What was said, in order; counted, and echoed by the generator that echoes.
+        role: The author's role in the provider's own term.
+        texts: Its texts in order; counted, and returned by the generator `echo`.
         notes: Text that is counted only: refusals, items of hosted tools.
-        name: The author's name; None when absent.
-        extra_tokens: Prompt tokens of what is not text (files, audio), as the provider prices them.
-        calls: Calls of tools that it makes, each counted.
-        results: What earlier calls have given, each counted.
-        token_ids: What was said, as ids of the model's own vocabulary, where it came so.
+        name: The author's name; None if absent.
+        extra_tokens: Prompt tokens of files, audio and other content, as the provider prices them.
+        calls: Tool calls that it makes, each counted.
+        results: Results of earlier calls, each counted.
+        token_ids: Its text as ids of the model's own vocabulary, if the request has ids.
     """
 
     role: str
@@ -42,10 +42,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Embedding(msgspec.Struct, frozen=True):
-    """That vectors are wanted: one for each message, which is then a text by itself and no part of a conversation.
+    """A request for vectors: one for each message, which is then a text by itself, not part of a conversation.
 
     Attributes:
-        dimensions: How long they are to be; None for the model's own length.
+        dimensions: Their length; None for the model's own.
         limit: Most tokens of all messages together; None for any number.
     """
 
@@ -54,14 +54,14 @@ class Embedding(msgspec.Struct, frozen=True):
 
 
 class CacheMark(msgspec.Struct, frozen=True):
-    """A place where a prefix of the prompt ends that may be in the prompt cache.
+    """The end of a prefix of the prompt that may be in the prompt cache.
 
     Attributes:
-        key: The same for the same prefix, and for no other.
+        key: Identifies the prefix.
         messages: How many whole messages are in the prefix.
-        partial: The part of the next message that is in it, too; None if nothing is.
+        partial: The part of the next message that is in it, too; None for no part.
         images: How many of the prompt's images are in it.
-        lifetime: Seconds for which the prefix is to be kept; None if it is only looked up.
+        lifetime: Seconds for which the prefix is stored; None if it is only looked up.
     """
 
     key: str
@@ -98,28 +98,29 @@ class CacheUse(msgspec.Struct, frozen=True):
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is asked.
+    """A request.
 
     Attributes:
-        model: Model id as requested; any name is taken.
+        model: Model id as requested; any name is accepted.
         messages: The conversation, oldest first.
         images: All images of the conversation.
         limit: Most completion tokens per choice, reasoning included; None for the model's own maximum.
-        stop: Texts before whose first occurrence the answer ends.
-        choices: How many answers are wanted; >= 1.
-        seed: Makes text and timing repeatable; None for fresh dice.
-        effort: Reasoning effort in the house's words (`none` ... `max`); None for the model's default.
-        reasoning_limit: Most reasoning tokens per choice; None for as many as the effort makes.
-        summary: How much is told of the reasoning: `auto`, `concise`, `detailed`, or `full` for all of it, token by token;
+        stop: Stop texts: the response ends before their first occurrence.
+        choices: Number of choices to generate; >= 1.
+        seed: Makes text and timing repeatable; None for random ones.
+        effort: Reasoning effort (`none` ... `max`); None for the model's default.
+        reasoning_limit: Most reasoning tokens per choice; None for as many as the effort generates.
+        summary: How much of the reasoning is shown: `auto`, `concise`, `detailed`, or `full` for all of it, token by token;
             None for nothing.
-        cache_marks: Where prefixes end that may be in the prompt cache, the shortest first.
-        stream: Whether the answer is to be streamed.
-        tools: All that may be called, in the order in which they are offered.
-        tool_choice: Whether they are to be called, and which.
-        form: The form of the text; None for prose.
-        logprobs: How many alternatives are told of each token of the text, beside its own probability; None to tell nothing.
-        silent: Whether the prompt is only read, and nothing is to be said.
-        embedding: Which vectors are wanted; None for none. A prompt that wants some is silent.
+        cache_marks: Ends of prefixes that may be in the prompt cache, the shortest first.
+        stream: Whether the response is streamed.
+        tools: The offered tools, in their order.
+        tool_choice: Whether to call them, and which.
+        form: The requested format of the text; None for prose.
+        logprobs: How many alternatives to list for each token of the text, beside its own probability; None for no
+            probabilities.
+        silent: Whether the prompt is only read, and nothing is generated.
+        embedding: The vectors to compute; None for none. Such a prompt is silent.
     """
 
     model: str

@@ -1,8 +1,8 @@
-"""What a model may call, what it has called, and what came back.
+"""Tools, their calls and their results.
 
 Decisions:
-* A schema stays JSON as it was sent: agents send the same tools with every request, so whoever reads one
-  remembers it by its bytes, and a prompt is cheap to keep.
+* A schema stays JSON as it was sent: agents send the same tools with every request, so a parsed schema is
+  cached by its bytes, and a prompt is cheap to store.
 """
 
 import enum
@@ -11,9 +11,9 @@ import msgspec
 
 
 class ToolKind(enum.Enum):
-    """Who runs a tool, and what it takes.
+    """Who runs a tool, and what its arguments are.
 
-    `FUNCTION` takes JSON by a schema and `CUSTOM` free text; both are run by the client. `HOSTED` is run by the provider.
+    Arguments of `FUNCTION` are JSON by a schema, those of `CUSTOM` free text; the client runs both. The provider runs `HOSTED`.
     """
 
     FUNCTION = "function"
@@ -22,13 +22,13 @@ class ToolKind(enum.Enum):
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """Something a model may call.
+    """A tool that a model may call.
 
     Attributes:
-        name: Its name; of a hosted tool the provider's word for its kind, e.g. `web_search`.
+        name: Its name; of a hosted tool the provider's name of its kind, e.g. `web_search`.
         kind: Who runs it.
-        description: What it is good for; empty if nobody says.
-        schema: JSON schema of its arguments; empty where it takes none, or none by a schema.
+        description: What it does; empty if the request has none.
+        schema: JSON schema of its arguments; empty if there is none.
     """
 
     name: str
@@ -46,13 +46,13 @@ class ToolMode(enum.Enum):
 
 
 class ToolChoice(msgspec.Struct, frozen=True):
-    """Whether tools are to be called, and which.
+    """Whether to call tools, and which.
 
     Attributes:
-        mode: Whether.
-        names: Those that may be called, of all that are offered; None for any of them.
+        mode: Whether to call any.
+        names: The offered tools that may be called; None for any of them.
         parallel: Whether one turn may call several.
-        limit: Most hosted calls of one turn; None for as many as there may be.
+        limit: Most hosted calls of one turn; None for any number.
     """
 
     mode: ToolMode = ToolMode.AUTO
@@ -65,7 +65,7 @@ class PriorToolCall(msgspec.Struct, frozen=True):
     """A call of an earlier turn, as the client sends it back. Its name and arguments are counted.
 
     Attributes:
-        id: By which its result names it.
+        id: By which its result refers to it.
         name: The tool's name.
         arguments: JSON, or the free text of a custom tool.
     """
@@ -76,10 +76,10 @@ class PriorToolCall(msgspec.Struct, frozen=True):
 
 
 class ToolResult(msgspec.Struct, frozen=True):
-    """What a call has given. Its text is counted.
+    """The result of a call. Its text is counted.
 
     Attributes:
-        call: Id of the call; where a provider has none, the tool's name.
+        call: Id of the call; the tool's name where a provider has no ids.
         text: All of its text.
     """
 
@@ -88,13 +88,13 @@ class ToolResult(msgspec.Struct, frozen=True):
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """A call in a turn; its arguments are the text of its segment.
+    """A call in a turn; its arguments are in its segment.
 
     Attributes:
-        id: Unique in the turn and over all turns; renderers put their prefix before it.
+        id: Unique in the turn and over all turns; renderers add their prefix.
         name: The tool's name.
         kind: Who runs it.
-        fixed_id: The whole id, where a script says it; None otherwise.
+        fixed_id: The whole id, if a script sets it; None otherwise.
     """
 
     id: str
@@ -103,20 +103,20 @@ class ToolCall(msgspec.Struct, frozen=True):
     fixed_id: str | None = None
 
     def public_id(self, prefix: str) -> str:
-        """Give the id by which the client names the call.
+        """Return the id that the client gets.
 
         Args:
-            prefix: What the provider's own ids begin with, e.g. `call_`.
+            prefix: Prefix of the provider's own ids, e.g. `call_`.
         """
         return self.fixed_id or prefix + self.id
 
 
 class ResponseFormat(msgspec.Struct, frozen=True):
-    """The form that the text of an answer must have: JSON.
+    """The requested format of the text: JSON.
 
     Attributes:
         schema: JSON schema of the text; empty for any JSON object.
-        name: What the client calls it; empty if it does not.
+        name: The client's name for it; empty if there is none.
     """
 
     schema: bytes = b""

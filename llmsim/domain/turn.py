@@ -1,13 +1,13 @@
-"""What one request is answered: who says what, in which tokens, and when.
+"""The response to a request: its segments, their tokens, and when they exist.
 
 Decisions:
 * Text travels as a `TokenizedText`: the pieces a tokenizer would stream, each with the number
   of tokens that must exist before it may be seen. A piece is one token, or several
   joined where one token alone is not whole UTF-8.
-* A passage is compared by identity and never changes, so that what renderers derive from
-  it (its JSON escape) can be kept beside it for as long as it lives.
-* What a request or an answer is made of cannot lead back to itself, so the garbage collector need not look at it
-  (`gc=False`). PERF: 1,000 open streams make it look 40 % less often.
+* A `TokenizedText` is compared by identity and never changes, so that what renderers derive from
+  it (its JSON escape) can be cached for as long as it lives.
+* The values of a request or a response contain no reference cycles, so the garbage collector need not track them
+  (`gc=False`). PERF: with 1,000 open streams it runs 40 % less often.
 """
 
 import enum
@@ -20,7 +20,7 @@ from llmsim.domain.tool import ToolCall
 
 
 class FinishReason(enum.Enum):
-    """Why a choice ended; renderers map it to the provider's word."""
+    """Why a choice ended; renderers map it to the provider's term."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -32,8 +32,8 @@ class TokenizedText(msgspec.Struct, frozen=True, eq=False, weakref=True):
     """Text cut into the pieces in which it is streamed.
 
     Attributes:
-        pieces: Consecutive non-empty texts; joined they are the whole.
-        cumulative_tokens: `cumulative_tokens[i]` is how many of the passage's tokens exist when piece `i` is complete; strictly rising.
+        pieces: Consecutive non-empty texts; joined they are the whole text.
+        cumulative_tokens: `cumulative_tokens[i]` is how many of the text's tokens exist when piece `i` is complete; strictly rising.
     """
 
     pieces: tuple[str, ...]
@@ -41,7 +41,7 @@ class TokenizedText(msgspec.Struct, frozen=True, eq=False, weakref=True):
 
     @property
     def tokens(self) -> int:
-        """Tokens of the whole passage."""
+        """Tokens of the whole text."""
         return self.cumulative_tokens[-1] if self.cumulative_tokens else 0
 
     @property
@@ -56,7 +56,7 @@ class TokenLogprob(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         token: Its bytes.
         logprob: Natural logarithm of its probability; <= 0.
-        top: The most probable tokens at its place with their logarithms, as many as were asked for, the most probable
+        top: The most probable tokens at its place with their logarithms, as many as were requested, the most probable
             first; mostly the token is the first of them.
     """
 
@@ -66,7 +66,7 @@ class TokenLogprob(msgspec.Struct, frozen=True, gc=False):
 
 
 class TextSegment(msgspec.Struct, frozen=True, gc=False, tag="text", tag_field="kind"):
-    """Text of the answer.
+    """Text of the response.
 
     Attributes:
         tokens: Completion tokens it costs; >= 0.
@@ -80,12 +80,12 @@ class TextSegment(msgspec.Struct, frozen=True, gc=False, tag="text", tag_field="
 
 
 class RefusalSegment(msgspec.Struct, frozen=True, gc=False, tag="refusal", tag_field="kind"):
-    """The model's refusal to answer.
+    """The model's refusal.
 
     Attributes:
         tokens: Completion tokens it costs; >= 0.
         text: The refusal.
-        logprobs: As of a text.
+        logprobs: As in `TextSegment`.
     """
 
     tokens: int
@@ -98,7 +98,7 @@ class ReasoningSegment(msgspec.Struct, frozen=True, gc=False, tag="reasoning", t
 
     Attributes:
         tokens: Completion tokens it costs; >= 0.
-        text: What the client sees of it: a summary or all of it; None where the provider keeps it hidden.
+        text: What the client sees of it: a summary or all of it; None if the provider hides it.
     """
 
     tokens: int
@@ -112,7 +112,7 @@ class ToolCallSegment(msgspec.Struct, frozen=True, gc=False, tag="tool_call", ta
         tokens: Completion tokens it costs, those of its name included; >= 0.
         arguments: JSON, or the free text of a custom tool.
         header_tokens: Tokens that exist before those of the arguments: the tool's name.
-        call: What is called.
+        call: Its id and tool.
     """
 
     tokens: int
@@ -126,7 +126,7 @@ Segment = TextSegment | RefusalSegment | ReasoningSegment | ToolCallSegment
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
-    """One answer.
+    """One choice of a response.
 
     Attributes:
         segments: In the order in which their tokens come into being.
@@ -149,14 +149,14 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What the turn costs, in tokens.
+    """The tokens of a turn.
 
     Attributes:
         prompt: Tokens of the prompt, whether they were cached or not.
         completion: Tokens of all choices, reasoning included.
         reasoning: The part of `completion` that is reasoning.
         cached: The part of `prompt` that was read from the prompt cache.
-        cache_written: The part of `prompt` that was written to the prompt cache, by the seconds it is kept there.
+        cache_written: The part of `prompt` that was written to the prompt cache, by its lifetime in seconds.
     """
 
     prompt: int
@@ -172,17 +172,17 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one request is answered.
+    """The response to a request.
 
     Attributes:
-        id: Unique among all workers and restarts; renderers put their prefix before it.
+        id: Unique among all workers and restarts; renderers add their prefix.
         created: Unix time in seconds.
         model: Model id as requested.
-        choices: At least one. They come into being side by side: token `k` of each exists at `schedule.due(k)`.
-        usage: What is reported and counted.
+        choices: At least one. They are generated side by side: token `k` of each exists at `schedule.due(k)`.
+        usage: The tokens that are reported and counted.
         schedule: When the tokens of a choice exist.
         stream_fault: Where and how it is truncated; None if it is not.
-        vectors: What stands for each message of the prompt, as little-endian 32-bit floats; empty where none are wanted.
+        vectors: The vector of each message of the prompt, as little-endian 32-bit floats; empty if none were requested.
     """
 
     id: str
@@ -216,5 +216,5 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def due(self) -> float:
-        """When the turn is whole, in seconds after the request arrived; reading a prompt takes time, too."""
+        """When the turn is complete, in seconds after the request arrived; reading a prompt takes time, too."""
         return self.schedule.due(self.length or 1)

@@ -1,5 +1,5 @@
-"""Plausible instances of JSON schemas: what stands in forms, and what tools are called with.
+"""Plausible instances of JSON schemas: structured responses and arguments of tool calls.
 
-`making` puts a value together, `shapes` tell what a schema asks for, `scalars`, `formats` and `patterns` make its leaves, and
-`hints` take them from what the user said.
+`making` generates a value, `shapes` has what a schema requires, `scalars`, `formats` and `patterns` generate the leaves, and
+`argument_hints` takes them from the user's message.
 """

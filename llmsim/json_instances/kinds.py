@@ -1,8 +1,8 @@
-"""What members are about, by their names, and values to be believed of each kind.
+"""Kinds of members, by their names, and plausible values of each kind.
 
 Decisions:
-* What a member is about is told by the words of its name, and by those of its description where the name is silent.
-* A kind has one word. Before it stands which of two is meant, `from` or `to`, and `coded` where a code is wanted.
+* The kind of a member follows from the words of its name, or else from those of its description.
+* A kind is one word. A prefix says which of two is meant, `from` or `to`, and `coded` that a code is required.
 """
 
 import functools
@@ -55,7 +55,7 @@ _KINDS: dict[str, str] = {
 }
 _KIND_OF = {word: kind for kind, words in reversed(_KINDS.items()) for word in words.split()}
 _VAGUE = frozenset(["from", "to", "when", "where", "day", "state", "due", "time", "mobile"])
-"""Words that say nothing in a description."""
+"""Words without meaning in a description."""
 
 _PROGRAMS = frozenset(
     ["execute", "executed", "javascript", "program", "python", "run", "script", "snippet", "source"]
@@ -65,11 +65,11 @@ _WAYS = dict.fromkeys(("from", "source", "origin", "base"), "from") | dict.fromk
 )
 BEHIND = {"from": ("from",), "to": ("to", "into", "in", "as", "many", "much")}
 
-_SPOKEN = """english french german spanish italian portuguese dutch russian chinese mandarin japanese korean arabic hindi
+SPOKEN_LANGUAGES = """english french german spanish italian portuguese dutch russian chinese mandarin japanese korean arabic hindi
     turkish polish swedish danish norwegian finnish greek czech ukrainian vietnamese thai indonesian hebrew"""
 _SPOKEN_CODES = "en fr de es it pt nl ru zh zh ja ko ar hi tr pl sv da no fi el cs uk vi th id he"
 CODES: dict[str, dict[str, str]] = {
-    "language": dict(zip(_SPOKEN.split(), _SPOKEN_CODES.split(), strict=True)),
+    "language": dict(zip(SPOKEN_LANGUAGES.split(), _SPOKEN_CODES.split(), strict=True)),
     "currency": {
         **dict.fromkeys(("dollars", "dollar", "$"), "USD"),
         **dict.fromkeys(("euros", "euro", "\u20ac"), "EUR"),
@@ -78,7 +78,7 @@ CODES: dict[str, dict[str, str]] = {
     | {"francs": "CHF", "rupees": "INR", "bitcoin": "BTC"},
     "unit": {},
 }
-"""What stands for a word where a code is wanted."""
+"""Codes of words."""
 
 _ORDER = {kind: rank for rank, kind in enumerate(_KINDS)}
 
@@ -124,37 +124,39 @@ _CONSTANTS |= {"given": ("Alice", "Ben", "Chloe", "David"), "family": ("Martin",
 _MADE: dict[str, Callable[[Random], str]] = {
     "date": formats.date,
     "time": formats.time,
-    "phone": lambda dice: f"+1-555-01{dice.randint(0, 99):02}",
-    "code": lambda dice: f"{dice.getrandbits(32):08x}",
-    "title": lambda dice: phrase(dice, 2, 3).title(),
-    "phrase": lambda dice: phrase(dice, 5, 9).capitalize() + ".",
+    "phone": lambda rng: f"+1-555-01{rng.randint(0, 99):02}",
+    "code": lambda rng: f"{rng.getrandbits(32):08x}",
+    "title": lambda rng: phrase(rng, 2, 3).title(),
+    "phrase": lambda rng: phrase(rng, 5, 9).capitalize() + ".",
 }
 
 
 @functools.lru_cache(maxsize=4096)
 def kind_of(name: str, description: str) -> str:
-    """Tell what a member is about; empty if nothing tells.
+    """Return the kind of a member; empty if it is unknown.
 
     Args:
         name: Its name.
         description: The beginning of its description.
     """
     words = [word.lower() for word in SPLIT.findall(name)]
-    told = [word.lower() for word in SPLIT.findall(description)[:12]]
+    described = [word.lower() for word in SPLIT.findall(description)[:12]]
     if words[1:] and words[-1] in ("id", "ids", "uuid", "sku"):
         return "code"
-    if words == ["code"] and not _PROGRAMS.isdisjoint(told):
+    if words == ["code"] and not _PROGRAMS.isdisjoint(described):
         return "program"
     found = [kind for word in [*words, "".join(words)] if (kind := _KIND_OF.get(word))]
-    if len(name) != 1 and "text" in found and "sql" in told:
+    if len(name) != 1 and "text" in found and "sql" in described:
         return "sql"
     if len(name) != 1 and set(found) <= {"start", "end"}:
-        # What a word of grammar means there the description says best.
-        found = [kind for word in told if (kind := _KIND_OF.get(word)) and word not in _VAGUE][:1] or found
+        # The description is more specific than these words.
+        found = [kind for word in described if (kind := _KIND_OF.get(word)) and word not in _VAGUE][
+            :1
+        ] or found
     listed = next((kind for kind in found if kind in CODES), None)
     if listed is not None:
         way = next((_WAYS[word] for word in words if word in _WAYS), "")
-        is_coded = listed == "currency" or "iso" in told or "code" in [*words, *told]
+        is_coded = listed == "currency" or "iso" in described or "code" in [*words, *described]
         return " ".join([*(["coded"] if is_coded else []), *([way] if way else []), listed])
     moment = next((kind for kind in ("date", "time") if kind in found), None)
     return moment or min(found, key=_ORDER.__getitem__, default="")
@@ -162,31 +164,31 @@ def kind_of(name: str, description: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def exemplified(description: str) -> str:
-    """Give the example that a description names; empty if it names none."""
+    """Return the example in a description; empty if there is none."""
     match = _EXAMPLE.search(description)
     return match[1] if match else ""
 
 
-def phrase(dice: Random, least: int, most: int) -> str:
-    """Give some everyday words."""
-    return " ".join(dice.choices(COMMON_WORDS, k=dice.randint(least, most)))
+def phrase(rng: Random, least: int, most: int) -> str:
+    """Generate some everyday words."""
+    return " ".join(rng.choices(COMMON_WORDS, k=rng.randint(least, most)))
 
 
-def believable(kind: str, dice: Random) -> str:
-    """Give a value for a member about `kind` that no message speaks of."""
+def plausible(kind: str, rng: Random) -> str:
+    """Generate a plausible value for a member about `kind`."""
     plain = kind.removeprefix("coded ")
     if constants := _CONSTANTS.get(plain) or _CONSTANTS.get(plain.rpartition(" ")[2]):
-        chosen = dice.choice(constants)
+        chosen = rng.choice(constants)
         return coded(plain.rpartition(" ")[2], chosen) if plain != kind else chosen
     make = _MADE.get(kind)
-    return make(dice) if make else phrase(dice, 2, 4)
+    return make(rng) if make else phrase(rng, 2, 4)
 
 
 def is_known(kind: str) -> bool:
-    """Tell whether what is believable for a kind is more than words."""
+    """Return whether plausible values of a kind are more than random words."""
     return kind.rpartition(" ")[2] in CODES or kind in _CONSTANTS
 
 
 def coded(kind: str, word: str) -> str:
-    """Give the code of a word of a listed kind; the word itself if there is none."""
+    """Return the code of a word of a listed kind; the word itself if there is none."""
     return CODES[kind].get(word.lower(), word.upper() if kind == "currency" else word)

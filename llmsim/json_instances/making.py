@@ -1,14 +1,14 @@
-"""Plausible instances of JSON schemas: what a model would write where a form or a tool asks for JSON.
+"""The generator of instances: plausible JSON for structured responses and tool calls.
 
 Decisions:
-* Made to fit, then judged where making alone cannot vouch for it (`not`, `oneOf`, `contains` ...), and made again
-  if it does not fit, a bounded number of times.
-* The work is bounded whatever the schema says: 10 000 values, a long text counted as one for each 20 characters,
-  1000 items of an array, 200 invented members, 60 levels. A schema that asks for more, or for what cannot be, gets the
-  nearest thing: never an exception.
-* Recursion ends by itself: the second time a schema stands inside itself only what is required is given, and of
+* Values are generated to conform, then validated where generation alone does not guarantee it (`not`, `oneOf`,
+  `contains` ...), and generated again if they are not valid, a bounded number of times.
+* The work is bounded for any schema: 10 000 values, a long text counted as one for each 20 characters,
+  1000 items of an array, 200 invented members, 60 levels. A schema that requires more, or the impossible, gets the
+  nearest value: never an exception.
+* Recursion ends: in the second nesting of a schema in itself only required members are generated, and of
   several branches the one that ends first.
-* PERF: what a schema asks for is read once and remembered with it. A tool of five members takes 45 us after the
+* PERF: the shapes of a schema are read once and cached with it. A tool of five members takes 45 us after the
   first time, and 150 us then, of a core of a shared 2-core machine.
 """
 
@@ -18,9 +18,9 @@ from random import Random
 from typing import Any
 
 from llmsim.json_instances import kinds, scalars
-from llmsim.json_instances.hints import Hints
+from llmsim.json_instances.argument_hints import ArgumentHints
 from llmsim.json_instances.members import MOST_MEMBERS, Members
-from llmsim.json_instances.said import MOST_READ, heard
+from llmsim.json_instances.message_facts import MOST_READ, extract_facts
 from llmsim.json_instances.shape import ANY_KIND, Group, Parts, Shape
 from llmsim.json_instances.shapes import Shapes
 from llmsim.json_schema.document import Schema, read
@@ -45,36 +45,36 @@ _ANY_OBJECT = read(
 )
 
 
-def json_instance(schema: bytes, said: str, dice: Random) -> str:
-    """Make an instance, as compact JSON.
+def json_instance(schema: bytes, message: str, rng: Random) -> str:
+    """Generate an instance, as compact JSON.
 
     Args:
         schema: A JSON schema; empty for any object.
-        said: The last user message; empty if there is none.
-        dice: They decide about everything that neither the schema nor the message does.
+        message: The last user message; empty if there is none.
+        rng: Draws what neither the schema nor the message decides.
 
     Raises:
-        SchemaError: `schema` is no schema.
+        SchemaError: The schema is invalid.
     """
-    return _encode(instance(read(schema) if schema else _ANY_OBJECT, said, dice))
+    return _encode(instance(read(schema) if schema else _ANY_OBJECT, message, rng))
 
 
-def instance(schema: Schema, said: str, dice: Random, *, name: str = "") -> Any:
-    """Make an instance; members stand in the order of the schema. It may share parts with the schema: they are not to be changed.
+def instance(schema: Schema, message: str, rng: Random, *, name: str = "") -> Any:
+    """Generate an instance; members have the order of the schema. It may share parts with the schema, which must not be changed.
 
     Args:
-        schema: What it is to conform to.
-        said: The last user message, from which values are taken; empty if there is none.
-        dice: They decide about everything else.
-        name: What the value is called; empty if nobody says.
+        schema: The schema.
+        message: The last user message, from which values are taken; empty if there is none.
+        rng: Draws everything else.
+        name: Name of the value; empty if unknown.
     """
     shapes = _shapes(schema) if schema.is_small else Shapes(schema)
     parts = (schema.document,)
     nearest = None
     for number in range(_WHOLE_TRIES):
-        maker = _Maker(shapes, said, dice, is_plain=number > 1)
+        maker = _Maker(shapes, message, rng, is_plain=number > 1)
         made = maker.make(parts, name, is_ending=number == _WHOLE_TRIES - 1)
-        if not maker.has_doubts or maker.is_spent or shapes.fits(made, parts, shapes.judge(_STEPS)):
+        if not maker.has_doubts or maker.is_spent or shapes.is_valid(made, parts, shapes.validator(_STEPS)):
             return made
         nearest = made if number == 0 else nearest
     return nearest
@@ -86,32 +86,32 @@ def _shapes(schema: Schema) -> Shapes:
 
 
 class _Maker:
-    """Makes one value.
+    """Generates one value.
 
     Attributes:
-        has_doubts: Whether anything was made that need not fit.
-        is_spent: Whether more was asked for than is ever made.
+        has_doubts: Whether the value may not conform.
+        is_spent: Whether the schema requires more than the limits allow.
     """
 
-    def __init__(self, shapes: Shapes, said: str, dice: Random, *, is_plain: bool) -> None:
+    def __init__(self, shapes: Shapes, message: str, rng: Random, *, is_plain: bool) -> None:
         self.has_doubts = False
         self.is_spent = False
         self._shapes = shapes
-        self._dice = dice
-        self._judge = shapes.judge(_STEPS)
-        self._members = Members(shapes, dice)
-        self._hints = Hints(heard(said[:MOST_READ]))
+        self._rng = rng
+        self._validator = shapes.validator(_STEPS)
+        self._members = Members(shapes, rng)
+        self._hints = ArgumentHints(extract_facts(message[:MOST_READ]))
         self._is_plain = is_plain
         self._values = 0
         self._above: list[Shape] = []
 
     def make(self, parts: Parts, name: str, *, is_ending: bool) -> Any:
-        """Make a value for all `parts`.
+        """Generate a value for all `parts`.
 
         Args:
             parts: Schemas.
-            name: The member it is, or is inside of.
-            is_ending: Whether it is to be as small as may be.
+            name: Name of the innermost member that contains it.
+            is_ending: Whether to make it as small as possible.
         """
         self._values += 1
         if self._values > _MOST_VALUES // 2:
@@ -122,12 +122,12 @@ class _Maker:
         shape = self._shapes.of(parts)
         is_ending = is_ending or self._above.count(shape) > 1
         self._above.append(shape)
-        made = self._judged(shape, name, is_ending=is_ending)
+        made = self._conforming(shape, name, is_ending=is_ending)
         self._above.pop()
         return made
 
-    def _judged(self, shape: Shape, name: str, *, is_ending: bool) -> Any:
-        """Make a value, and others until one conforms if it need not."""
+    def _conforming(self, shape: Shape, name: str, *, is_ending: bool) -> Any:
+        """Generate a value; if it may not conform, generate others until one does."""
         chosen = self._chosen(shape, is_ending=is_ending)
         if not shape.is_doubtful and not chosen.is_doubtful:
             self.has_doubts |= chosen.is_impossible
@@ -135,10 +135,10 @@ class _Maker:
         was_plain, used = self._is_plain, set(self._hints.used)
         nearest = None
         for number in range(_TRIES if self._values <= _MOST_VALUES // 2 else 1):
-            # What the message and the examples offer would be offered again.
+            # The message and the examples would only offer the same values again.
             self._is_plain = was_plain or number > 1
             made = self._made(chosen, name, is_ending=is_ending)
-            if self._shapes.fits(made, shape.parts, self._judge):
+            if self._shapes.is_valid(made, shape.parts, self._validator):
                 nearest = made
                 break
             nearest = made if number == 0 else nearest
@@ -152,7 +152,7 @@ class _Maker:
         return nearest
 
     def _made(self, shape: Shape, name: str, *, is_ending: bool) -> Any:
-        """Make a value where there is nothing left to choose from."""
+        """Generate a value of a shape without branches."""
         if shape.values is not None:
             return self._listed(shape)
         if shape.suggestions and not self._is_plain and (found := self._suggested(shape)):
@@ -164,109 +164,107 @@ class _Maker:
             case "array":
                 return self._array(shape, name, is_ending=is_ending)
             case "string":
-                text = scalars.text(shape, name, self._clues, self._dice)
+                text = scalars.text(shape, name, self._usable_hints, self._rng)
                 self._values += len(text) // _LONG
                 return text
             case "boolean":
-                return self._dice.random() < 0.5
+                return self._rng.random() < 0.5
             case "null":
                 return None
-        return scalars.number(shape, name, self._clues, self._dice, is_integer=kind == "integer")
+        return scalars.number(shape, name, self._usable_hints, self._rng, is_integer=kind == "integer")
 
     @property
-    def _clues(self) -> Hints | None:
+    def _usable_hints(self) -> ArgumentHints | None:
         return None if self._is_plain else self._hints
 
     def _chosen(self, shape: Shape, *, is_ending: bool) -> Shape:
-        """Choose until there is nothing left to choose from."""
+        """Choose branches until none are left."""
         while shape.groups:
             shape = self._narrowed(shape, shape.groups[0], is_ending=is_ending)
         return shape
 
     def _narrowed(self, shape: Shape, group: Group, *, is_ending: bool) -> Shape:
-        """Choose a branch, one that may be, and prefer what is not null or is spoken of."""
+        """Choose a possible branch; prefer one that is not null or that the message mentions."""
         narrowed = [self._shapes.narrowed(shape, group, branch) for branch in group.branches]
         possible = [place for place, other in enumerate(narrowed) if self._may_be(other)]
         if not possible:
             self.has_doubts = True
             return narrowed[0]
         if is_ending:
-            # Shortest first; the dice choose among the equals.
-            start = self._dice.randrange(len(possible))
+            # Shortest first; equal ones are chosen at random.
+            start = self._rng.randrange(len(possible))
             places = possible[start:] + possible[:start]
             return narrowed[min(places, key=lambda place: self._shapes.distance(group.branches[place]))]
         if len(possible) > 1:
             solid = [place for place in possible if narrowed[place].types != {"null"}]
-            if solid and (len(solid) == len(possible) or self._dice.random() < _NOT_NULL):
+            if solid and (len(solid) == len(possible) or self._rng.random() < _NOT_NULL):
                 possible = solid
-        if len(possible) > 1 and not self._is_plain and self._hints.said.text:
-            spoken = [place for place in possible if self._is_spoken_of(narrowed[place])]
-            possible = spoken or possible
+        if len(possible) > 1 and not self._is_plain and self._hints.facts.text:
+            mentioned = [place for place in possible if self._is_mentioned(narrowed[place])]
+            possible = mentioned or possible
         # A number or its text, as pydantic writes a decimal: words would not do.
         if narrowed[possible[0]].kinds in (("number",), ("integer",)):
             possible = [place for place in possible if narrowed[place].kinds != ("string",)]
-        return narrowed[self._dice.choice(possible)]
+        return narrowed[self._rng.choice(possible)]
 
     def _may_be(self, shape: Shape) -> bool:
         return not shape.is_impossible and (shape.values is None or bool(self._shapes.fitting(shape)))
 
-    def _is_spoken_of(self, shape: Shape) -> bool:
-        """Tell whether the message mentions what marks a branch: a constant, its own or that of a member."""
+    def _is_mentioned(self, shape: Shape) -> bool:
+        """Return whether the message mentions the discriminator of a branch: a constant, its own or that of a member."""
         marks = list(shape.values or ()) if shape.values and len(shape.values) == 1 else []
         for name in list(shape.required)[:4]:
             if name in shape.names:
                 marks += self._shapes.of(shape.member(name)).values or ()
-        return any(isinstance(mark, str) and self._hints.said.mentions(mark) for mark in marks[:8])
+        return any(isinstance(mark, str) and self._hints.facts.mentions(mark) for mark in marks[:8])
 
     def _listed(self, shape: Shape) -> Any:
-        """Choose one of enumerated values, the one that is spoken of if there is one."""
+        """Choose one of enumerated values, one that the message mentions if possible."""
         fitting = self._shapes.fitting(shape)
         if not fitting:
             self.has_doubts = True
             return shape.values[0] if shape.values else None
         if len(fitting) == 1:
             return fitting[0]
-        if not self._is_plain and self._hints.said.text:
-            mentions = self._hints.said.mentions
+        if not self._is_plain and self._hints.facts.text:
+            mentions = self._hints.facts.mentions
             for value in fitting[:MOST_MEMBERS]:
                 if isinstance(value, str) and mentions(value):
                     return value
             for value in fitting[:MOST_MEMBERS]:
-                if isinstance(value, str) and self._hints.said.mentions_form_of(value):
+                if isinstance(value, str) and self._hints.facts.mentions_form_of(value):
                     return value
             numbers = [value for value in fitting if is_of(value, "number")]
             for number in self._hints.numbers() if numbers else ():
                 if number in numbers:
                     return number
-        one = self._dice.choice(fitting)
-        # Null is what is left where nothing else is known, and here something is.
-        return self._dice.choice(fitting) if one is None else one
+        one = self._rng.choice(fitting)
+        # Null is less likely than the other values: it is drawn again once.
+        return self._rng.choice(fitting) if one is None else one
 
     def _suggested(self, shape: Shape) -> list[Any]:
-        """Give a default or an example, if one conforms and the dice want one; nothing for what the message may tell."""
+        """Return at random a default or an example that conforms; texts and numbers are left to the message."""
         rest = [one for one in shape.suggestions if not is_of(one, "string") and not is_of(one, "number")]
-        if not rest or self._dice.random() > _EXEMPLARY:
+        if not rest or self._rng.random() > _EXEMPLARY:
             return []
-        one = self._dice.choice(rest)
+        one = self._rng.choice(rest)
         is_empty = one is None or one in ([], {})
-        return [one] if not is_empty and self._shapes.fits(one, shape.parts) else []
+        return [one] if not is_empty and self._shapes.is_valid(one, shape.parts) else []
 
     def _kind(self, shape: Shape, *, is_ending: bool) -> str:
-        """Choose the type, one that ends if it is to, and rather not null."""
+        """Choose the type, a scalar if the value must end, and rarely null."""
         kinds = shape.kinds
         if len(kinds) == 1:
             return kinds[0]
         if kinds == ANY_KIND:
             return shape.likely or "string"
         if is_ending:
-            return self._dice.choice(
-                [kind for kind in kinds if kind not in ("object", "array")] or kinds[-1:]
-            )
-        if self._dice.random() < _NOT_NULL:
+            return self._rng.choice([kind for kind in kinds if kind not in ("object", "array")] or kinds[-1:])
+        if self._rng.random() < _NOT_NULL:
             kinds = tuple(kind for kind in kinds if kind != "null")
             if shape.likely in kinds:
                 return shape.likely
-        return self._dice.choice(kinds)
+        return self._rng.choice(kinds)
 
     def _array(self, shape: Shape, name: str, *, is_ending: bool) -> list[Any]:
         least = max([shape.fewest, *(count for _, count in shape.contains)])
@@ -301,22 +299,22 @@ class _Maker:
         if shape.prefix:
             least = max(least, min(shape.prefix, most))
             is_open = any(raw.get("items", raw.get("additionalItems")) is not None for raw in shape.lists)
-            return min(most, least + (self._dice.randint(0, 1) if is_open else 0))
+            return min(most, least + (self._rng.randint(0, 1) if is_open else 0))
         if not self._is_plain:
             item = self._shapes.of(shape.item(0))
             kind = kinds.kind_of(name[:200], item.description[:200])
-            told = self._hints.count(
+            found = self._hints.count(
                 kind, is_number=not item.types.isdisjoint(("integer", "number")) and len(item.types) <= 2
             )
-            if told:
-                return max(least, min(told, most))
+            if found:
+                return max(least, min(found, most))
         # Deeper lists are shorter, so that trees stay small.
-        return self._dice.randint(
+        return self._rng.randint(
             min(max(least, 1), most), max(least, min(most, least + max(1, 4 - len(self._above))))
         )
 
     def _another(self, parts: Parts, name: str, item: Any, seen: set[Any], *, is_ending: bool) -> Any:
-        """Make other items until one was not seen, by the dice, and then by counting."""
+        """Generate other items until one is new, first at random, then by counting."""
         was_plain, self._is_plain = self._is_plain, True
         for _ in range(_TRIES):
             if canonical(item) not in seen:
@@ -328,7 +326,8 @@ class _Maker:
             if is_of(item, "number"):
                 others = scalars.counted(shape, min(len(seen) + 2, _MOST_ITEMS))
             item = next(
-                (one for one in others if canonical(one) not in seen and self._shapes.fits(one, parts)), item
+                (one for one in others if canonical(one) not in seen and self._shapes.is_valid(one, parts)),
+                item,
             )
         self._is_plain = was_plain
         return item

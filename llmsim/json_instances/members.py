@@ -1,4 +1,4 @@
-"""Which members an object is given."""
+"""Members of generated objects."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ from llmsim.json_instances.shape import Shape
 from llmsim.json_instances.shapes import Shapes
 
 MOST_MEMBERS = 200
-"""So many members are invented at most; those that a schema names may be more."""
+"""Most members with invented names; those that a schema names may be more."""
 
 _MOST_REQUIRED = 5000
 _TRIES = 12
@@ -19,21 +19,21 @@ class Members:
 
     Args:
         shapes: The shapes of the schema.
-        dice: They decide about what need not be given.
+        rng: Draws optional members.
     """
 
-    def __init__(self, shapes: Shapes, dice: Random) -> None:
+    def __init__(self, shapes: Shapes, rng: Random) -> None:
         self._shapes = shapes
-        self._dice = dice
+        self._rng = rng
 
     def given(self, shape: Shape, *, is_ending: bool) -> dict[str, None]:
-        """Choose the members that are given."""
+        """Choose the members of an object."""
         given = dict.fromkeys(list(shape.required)[:_MOST_REQUIRED])
         self._add_needed(shape, given)
         optional = [name for name in shape.names if name not in given and self._may_be_given(shape, name)]
         if not is_ending:
             for name in optional:
-                if self._dice.random() < _OPTIONAL and len(given) < shape.most_members:
+                if self._rng.random() < _OPTIONAL and len(given) < shape.most_members:
                     self._add(shape, given, name)
         for name in optional:
             if len(given) >= shape.fewest_members:
@@ -41,7 +41,7 @@ class Members:
             self._add(shape, given, name)
         wanted = min(shape.fewest_members - len(given), MOST_MEMBERS)
         if not shape.names and shape.is_map and not is_ending:
-            wanted = max(wanted, self._dice.randint(1, 3))
+            wanted = max(wanted, self._rng.randint(1, 3))
         for _ in range(_TRIES + 3 * wanted if wanted > 0 else 0):
             if wanted <= 0 or len(given) >= shape.most_members:
                 break
@@ -52,7 +52,7 @@ class Members:
         return given
 
     def _add(self, shape: Shape, given: dict[str, None], name: str) -> None:
-        """Give a member with all that it needs, or none of them."""
+        """Add a member with all that it needs, or none of them."""
         wider = given | {name: None}
         self._add_needed(shape, wider)
         if len(wider) <= shape.most_members and not any(other in shape.barred for other in wider):
@@ -73,20 +73,20 @@ class Members:
             or self._shapes.of(shape.member(name)).is_impossible
         ):
             return False
-        return not shape.name_parts or self._shapes.fits(name, shape.name_parts)
+        return not shape.name_parts or self._shapes.is_valid(name, shape.name_parts)
 
     def _invented(self, shape: Shape) -> str:
-        """Make a name for a member that the schema does not name."""
+        """Generate a name for a member that the schema does not name."""
         if shape.name_patterns or shape.name_parts:
             asked = Shape((), frozenset())
             named = self._shapes.of(shape.name_parts)
             if named.values is not None:
-                return str(self._dice.choice(named.values or [""]))
+                return str(self._rng.choice(named.values or [""]))
             asked.patterns = (
-                named.patterns or [self._dice.choice(shape.name_patterns)]
+                named.patterns or [self._rng.choice(shape.name_patterns)]
                 if (named.patterns or shape.name_patterns)
                 else []
             )
             asked.shortest, asked.longest, asked.format = named.shortest, named.longest, named.format
-            return scalars.text(asked, "", None, self._dice)
-        return kinds.phrase(self._dice, 1, 2).replace(" ", "_")
+            return scalars.text(asked, "", None, self._rng)
+        return kinds.phrase(self._rng, 1, 2).replace(" ", "_")

@@ -1,15 +1,15 @@
-"""How each keyword of a schema narrows a shape.
+"""The effect of each keyword of a schema on a shape.
 
 Decisions:
-* A shape is narrowed by one schema after the other and shares nothing it could change: lists and sets are
+* A shape is narrowed by one schema after the other and shares no mutable state: lists and sets are
   replaced, never extended.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from llmsim.json_instances.bounds_in_description import parse_bounds
 from llmsim.json_instances.shape import Group, Shape
-from llmsim.json_instances.told_bounds import told_bounds
 
 _OF_TYPE = {
     "object": frozenset(
@@ -26,7 +26,7 @@ _OF_TYPE = {
     "string": frozenset({"minLength", "maxLength", "pattern", "format"}),
     "number": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
 }
-"""Keywords by which a schema without a type shows which one it has in mind."""
+"""Keywords that imply the type of a schema without `type`."""
 
 _DOUBTFUL = frozenset(
     {
@@ -45,16 +45,16 @@ _DOUBTFUL = frozenset(
         "uniqueItems",
     }
 )
-"""Keywords that a value may miss although each part of it was made to fit."""
+"""Keywords that a value may violate although each part of it conforms."""
 
 _BESIDE_BRANCHES = frozenset(
     {"anyOf", "title", "description", "default", "examples", "$defs", "definitions", "$schema"}
 )
-"""Keywords beside which any branch that may be chosen will do."""
+"""Keywords that do not restrict the choice of a branch."""
 
 
 def narrow(shape: Shape, raw: dict[str, Any]) -> None:
-    """Let `shape` ask for what `raw` asks for, too; what it refers to and what it combines aside."""
+    """Add the requirements of `raw` to `shape`, except for those of its references and combinations."""
     for keyword, value in raw.items():
         if (merge := _MERGES.get(keyword)) is not None:
             merge(shape, value, raw)
@@ -138,7 +138,7 @@ def _merge_needs(shape: Shape, value: Any, raw: dict[str, Any]) -> None:
 
 def _merge_description(shape: Shape, value: str, raw: dict[str, Any]) -> None:
     shape.description = shape.description or value
-    for keyword, bound in told_bounds(value).items():
+    for keyword, bound in parse_bounds(value).items():
         if keyword not in raw:
             _MERGES[keyword](shape, bound, raw)
 

@@ -1,9 +1,9 @@
-"""Texts that a regular expression matches.
+"""Texts that match a regular expression.
 
 Decisions:
-* A text is made along the tree that `re` itself reads. Whether it matches is not asked here: look-arounds and word
-  boundaries are passed over, and whoever asked for the text judges it.
-* Of the characters a class allows, everyday ones are taken: lower-case letters and digits first.
+* A text is generated from the syntax tree of `re`. Look-arounds and word boundaries are ignored, so the text may not
+  match: the caller checks it.
+* Of the characters a class allows, common ones are used: lower-case letters and digits first.
 """
 
 import functools
@@ -39,43 +39,43 @@ _CATEGORIES: dict[Any, Callable[[str], bool]] = {
 
 
 def text(
-    pattern: str, dice: Random, judge: Callable[[str], bool], shortest: int = 0, longest: float = math.inf
+    pattern: str, rng: Random, accept: Callable[[str], bool], shortest: int = 0, longest: float = math.inf
 ) -> str | None:
-    """Make a text that `pattern` matches.
+    """Generate a text that `pattern` matches.
 
     Args:
         pattern: A regular expression.
-        dice: They decide about what the pattern leaves open.
-        judge: Tells whether a text will do.
-        shortest: A text of so many characters at least is wanted.
-        longest: A text of so many characters at most is wanted.
+        rng: Draws what the pattern leaves open.
+        accept: Returns whether a text is acceptable.
+        shortest: Least number of characters.
+        longest: Largest number of characters.
 
     Returns:
         The text; None if none was found within a bounded number of tries.
     """
-    tree = regexes.parsed(pattern)
+    tree = regexes.parse_pattern(pattern)
     if tree is None:
         return None
     for _ in range(_CASUAL_TRIES):
-        if judge(made := _Writer(dice).written(tree)):
+        if accept(made := _Writer(rng).written(tree)):
             return made
     farthest = int(min(longest, max(shortest, 1) + _ROOM, _MOST_CHARACTERS))
     written = 0
     for _ in range(_TRIES):
         if written > _MOST_WRITTEN:
             break
-        brief = _Writer(dice, wanted=0)
+        brief = _Writer(rng, wanted=0)
         made = brief.written(tree)
-        wanted = dice.randint(min(shortest, farthest), farthest) - len(made)
+        wanted = rng.randint(min(shortest, farthest), farthest) - len(made)
         if wanted > 0:
-            made = _Writer(dice, wanted=wanted, repeats=brief.repeats).written(tree)
+            made = _Writer(rng, wanted=wanted, repeats=brief.repeats).written(tree)
         written += len(made)
-        # Either end may be open, where repeats do not make it long enough.
+        # If repeats do not make it long enough, a pattern without anchors allows more at either end.
         filling = "".join(
-            dice.choice(string.ascii_lowercase) for _ in range(min(shortest, farthest) - len(made))
+            rng.choice(string.ascii_lowercase) for _ in range(min(shortest, farthest) - len(made))
         )
         for whole in (made, made + filling, filling + made) if filling else (made,):
-            if judge(whole):
+            if accept(whole):
                 return whole
     return None
 
@@ -84,18 +84,18 @@ class _Writer:
     """Writes one text.
 
     Args:
-        dice: They decide about what the pattern leaves open.
-        wanted: Characters that repeats are to add to what they must; None for a few repeats by the dice.
-        repeats: How many repeats share in that.
+        rng: Draws what the pattern leaves open.
+        wanted: Characters that repeats add to their minimum; None for a few random repeats.
+        repeats: Number of repeats that share them.
 
     Attributes:
-        repeats: How many repeats were met.
+        repeats: Number of repeats written so far.
     """
 
-    def __init__(self, dice: Random, *, wanted: int | None = None, repeats: int = 0) -> None:
+    def __init__(self, rng: Random, *, wanted: int | None = None, repeats: int = 0) -> None:
         self.repeats = 0
         self._characters: list[str] = []
-        self._dice = dice
+        self._rng = rng
         self._wanted = wanted
         self._last = repeats
         self._groups: dict[int, str] = {}
@@ -116,20 +116,18 @@ class _Writer:
         self._characters.append(chr(code))
 
     def not_literal(self, code: int) -> None:
-        self._characters.append(
-            self._dice.choice([one for one in string.ascii_lowercase if ord(one) != code])
-        )
+        self._characters.append(self._rng.choice([one for one in string.ascii_lowercase if ord(one) != code]))
 
     def any(self, _: None) -> None:
-        self._characters.append(self._dice.choice(string.ascii_lowercase))
+        self._characters.append(self._rng.choice(string.ascii_lowercase))
 
     def one_of(self, items: list[Any]) -> None:
         allowed = _allowed(tuple(items))
         if allowed:
-            self._characters.append(self._dice.choice(allowed))
+            self._characters.append(self._rng.choice(allowed))
 
     def branch(self, argument: Any) -> None:
-        self.write(self._dice.choice(argument[1]))
+        self.write(self._rng.choice(argument[1]))
 
     def group(self, argument: Any) -> None:
         number, _, _, body = argument
@@ -149,10 +147,10 @@ class _Writer:
                 return
             self.write(body)
         if self._wanted is None:
-            for _ in range(self._dice.randint(0, min(_CASUAL_REPEATS, most - least))):
+            for _ in range(self._rng.randint(0, min(_CASUAL_REPEATS, most - least))):
                 self.write(body)
         elif self._wanted > 0:
-            share = self._wanted if self.repeats >= self._last else self._dice.randint(0, self._wanted)
+            share = self._wanted if self.repeats >= self._last else self._rng.randint(0, self._wanted)
             self._wanted -= share
             end = len(self._characters) + share
             while least < most and (start := len(self._characters)) < end:
@@ -160,7 +158,7 @@ class _Writer:
                 least += 1
                 if len(self._characters) == start:
                     break
-            # What was not used is left to the others.
+            # Unused characters are left to the other repeats.
             self._wanted += end - len(self._characters)
 
     def reference(self, number: int) -> None:
@@ -189,7 +187,7 @@ _WRITES: dict[Any, Callable[[_Writer, Any], None]] = {
 
 @functools.lru_cache(maxsize=512)
 def _allowed(items: tuple[Any, ...]) -> str:
-    """Give some characters that a class allows."""
+    """Return some characters that a class allows."""
     is_negated = bool(items) and items[0][0] is parser.NEGATE
     tests = [_test(operator, argument) for operator, argument in items if operator is not parser.NEGATE]
 

@@ -1,8 +1,8 @@
-"""What a message wants said, run or worked out, taken from how it is put.
+"""Requests in a message: a topic, a command, code or a calculation, found by phrasing.
 
 Decisions:
-* Patterns of a few everyday sentences, English first. What fits none of them is left to others.
-* PERF: words are parted by one blank. Repeats of what overlaps would try a message of blanks in billions of ways.
+* Patterns of a few everyday sentences, English first.
+* PERF: words are separated by one blank. Repeats of what overlaps would try a message of blanks in billions of ways.
 """
 
 import functools
@@ -60,39 +60,15 @@ _SIGNS = {
 }
 
 _NO_LABELS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "at",
-        "by",
-        "for",
-        "from",
-        "in",
-        "is",
-        "it",
-        "my",
-        "of",
-        "on",
-        "or",
-        "our",
-        "please",
-        "that",
-        "the",
-        "then",
-        "this",
-        "to",
-        "was",
-        "with",
-        "your",
-    ]
+    """
+    a an and are at by for from in is it my of on or our please that the then this to was with your
+    """.split()
 )
 
 
 @functools.lru_cache(maxsize=64)
 def topic(text: str) -> str:
-    """Give what a message is about, or wants said; empty if it does not tell."""
+    """Return the topic of a message; empty if none is found."""
     for pattern in _TOPICS:
         if match := pattern.search(text):
             return match[1].strip(" ,;\"'")
@@ -100,7 +76,7 @@ def topic(text: str) -> str:
 
 
 def headline(text: str) -> str:
-    """Give what a message is about in a few words, written large; empty if it does not tell."""
+    """Return the topic of a message in a few words, capitalized; empty if none is found."""
     words = topic(text).partition(",")[0].split()[:_MOST_WORDS]
     line = " ".join(words)
     return line[:1].upper() + line[1:]
@@ -108,33 +84,33 @@ def headline(text: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def program(text: str) -> str:
-    """Give the code that a message shows; empty if it shows none."""
+    """Return the code in a message; empty if there is none."""
     match = _FENCED.search(text) or _PROGRAM.search(text)
     return match[1].strip() if match else ""
 
 
 @functools.lru_cache(maxsize=64)
 def command(text: str) -> str:
-    """Give the command that a message wants to be run; empty if it tells none."""
+    """Return the command that a message asks to run; empty if there is none."""
     match = _COMMAND.search(text)
     return (match[1] or match[2]).strip(" `'\"") if match else ""
 
 
 @functools.lru_cache(maxsize=64)
 def statement(text: str) -> str:
-    """Give the SQL that a message holds; empty if it holds none."""
+    """Return the SQL in a message; empty if there is none."""
     match = _SQL.search(text)
     return match[1].strip() if match else ""
 
 
 def selectors(text: str) -> list[str]:
-    """Give the CSS ids and classes of a message."""
+    """Return the CSS ids and classes of a message."""
     return _SELECTOR.findall(text)
 
 
 @functools.lru_cache(maxsize=64)
 def sum_in_words(text: str) -> str:
-    """Give what is to be worked out as a formula, where it is told in words; empty if it is not."""
+    """Return a calculation in words as a formula; empty if there is none."""
     if match := _PERCENT.search(text):
         return f"{match[1]} / 100 * {match[2]}".replace(",", "")
     if match := _SUM.search(text):
@@ -144,7 +120,7 @@ def sum_in_words(text: str) -> str:
 
 
 def labelled(text: str, label: str) -> str:
-    """Give the word behind `label`, as in "branch main" and "set the status to open"; empty if there is none."""
+    """Return the word after `label`, as in "branch main" and "set the status to open"; empty if there is none."""
     for match in _behind(label).finditer(text):
         if match[1].lower() not in _NO_LABELS:
             return match[1]

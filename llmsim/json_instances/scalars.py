@@ -1,9 +1,9 @@
-"""Texts and numbers that a schema asks for.
+"""Generated texts and numbers.
 
 Decisions:
-* A value comes from the message, from the schema's own examples, or from what is believable for its name, whichever is
-  the first to fit; what fits no bounds is made to their measure.
-* A text has at most 10 000 characters, whatever the schema asks for.
+* A value comes from the message, from the schema's own examples, or from the plausible values for its name, whichever
+  conforms first; if none does, it is generated from the bounds.
+* A text has at most 10 000 characters, whatever the schema requires.
 """
 
 import math
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from random import Random
 
 from llmsim.json_instances import formats, kinds, patterns
+from llmsim.json_instances.argument_hints import ArgumentHints
 from llmsim.json_instances.common_words import COMMON_WORDS
-from llmsim.json_instances.hints import Hints
 from llmsim.json_instances.shape import Shape
 from llmsim.json_schema import regexes
 from llmsim.json_schema.validation import is_multiple
@@ -47,86 +47,88 @@ _RANGES: dict[str, tuple[float, float]] = {
     "temperature": (5, 30),
     "year": (2020, 2026),
 }
-"""Where numbers of these names lie."""
+"""Ranges of numbers by name."""
 
 
-def text(shape: Shape, name: str, clues: Hints | None, dice: Random) -> str:
-    """Make a text.
+def text(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random) -> str:
+    """Generate a text.
 
     Args:
-        shape: What is asked of it.
-        name: What it is called where it stands.
-        clues: What the message offers; None if nothing but the schema is to be asked.
-        dice: They decide about the rest.
+        shape: Its requirements.
+        name: Name of the member.
+        hints: Values of the message; None to use the schema alone.
+        rng: Draws the rest.
     """
     kind = kinds.kind_of(name[:_DESCRIBED], shape.description[:_DESCRIBED])
-    for candidate in _candidates(shape, kind, name[:_DESCRIBED], clues, dice):
+    for candidate in _candidates(shape, kind, name[:_DESCRIBED], hints, rng):
         if _fits(shape, candidate):
             return candidate
     for pattern in shape.patterns:
         made = patterns.text(
-            pattern, dice, lambda one: _fits(shape, one, is_made=True), shape.shortest, shape.longest
+            pattern, rng, lambda one: _fits(shape, one, is_made=True), shape.shortest, shape.longest
         )
         if made is not None:
             return made
     if shape.patterns:
-        # What matches one of them is nearer than what matches none.
-        return patterns.text(shape.patterns[0], dice, lambda _: True) or ""
-    return _sized(shape, dice)
+        # A match of one pattern is nearer than none.
+        return patterns.text(shape.patterns[0], rng, lambda _: True) or ""
+    return _sized(shape, rng)
 
 
-def _candidates(shape: Shape, kind: str, name: str, clues: Hints | None, dice: Random) -> Iterator[str]:
-    if clues is not None:
-        yield from clues.texts(kind, shape.format, name)
+def _candidates(
+    shape: Shape, kind: str, name: str, hints: ArgumentHints | None, rng: Random
+) -> Iterator[str]:
+    if hints is not None:
+        yield from hints.texts(kind, shape.format, name)
         suggested = [one for one in shape.suggestions if isinstance(one, str) and one]
         if suggested:
-            yield dice.choice(suggested)
+            yield rng.choice(suggested)
         if not shape.format and (example := kinds.exemplified(shape.description[:_DESCRIBED])):
             yield example
-    if shape.format and (made := formats.text(shape.format, dice)) is not None:
+    if shape.format and (made := formats.text(shape.format, rng)) is not None:
         yield made
         if shape.patterns and shape.format == "email":
-            # Zod sends a pattern beside the format, one that only short texts can be tried with.
+            # Zod sends a pattern beside the format, which only short texts can be matched with in time.
             yield from ("ann@example.com", "bob@example.com")
-    elif shape.patterns and clues is not None and kinds.is_known(kind):
-        yield kinds.believable(kind, dice)
+    elif shape.patterns and hints is not None and kinds.is_known(kind):
+        yield kinds.plausible(kind, rng)
     elif not shape.patterns:
-        if clues is not None:
-            yield kinds.believable(kind, dice)
-        yield kinds.phrase(dice, 2, 4)
-        yield kinds.phrase(dice, 1, 1)
+        if hints is not None:
+            yield kinds.plausible(kind, rng)
+        yield kinds.phrase(rng, 2, 4)
+        yield kinds.phrase(rng, 1, 1)
 
 
 def _fits(shape: Shape, made: str, *, is_made: bool = False) -> bool:
-    """Tell whether a text fits; `is_made` if it was made by a pattern, and so is likely to match."""
+    """Return whether a text conforms; `is_made` if it was generated from a pattern, and so is likely to match."""
     if not shape.shortest <= len(made) <= shape.longest:
         return False
-    if not is_made and any(len(made) > regexes.reach(pattern) for pattern in shape.patterns):
+    if not is_made and any(len(made) > regexes.longest_text(pattern) for pattern in shape.patterns):
         return False
     return all(regexes.matches(pattern, made) for pattern in shape.patterns)
 
 
-def _sized(shape: Shape, dice: Random) -> str:
-    """Make words of a length between the bounds."""
+def _sized(shape: Shape, rng: Random) -> str:
+    """Generate words of a length between the bounds."""
     words = ""
     while len(words) < min(shape.shortest, _MOST_CHARACTERS) or not words:
-        words += (" " if words else "") + dice.choice(COMMON_WORDS)
+        words += (" " if words else "") + rng.choice(COMMON_WORDS)
     words = words[: int(min(shape.longest, _MOST_CHARACTERS))]
     return words[:-1] + "s" if words.endswith(" ") else words
 
 
-def number(shape: Shape, name: str, clues: Hints | None, dice: Random, *, is_integer: bool) -> float:
-    """Make a number.
+def number(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random, *, is_integer: bool) -> float:
+    """Generate a number.
 
     Args:
-        shape: What is asked of it.
-        name: What it is called where it stands.
-        clues: What the message offers; None if nothing but the schema is to be asked.
-        dice: They decide about the rest.
-        is_integer: Whether it must be one.
+        shape: Its requirements.
+        name: Name of the member.
+        hints: Values of the message; None to use the schema alone.
+        rng: Draws the rest.
+        is_integer: Whether it must be an integer.
     """
-    if clues is not None:
-        for candidate in clues.numbers():
+    if hints is not None:
+        for candidate in hints.numbers():
             if _is_within(shape, candidate) and (not is_integer or candidate == int(candidate)):
                 return int(candidate) if is_integer else candidate
         suggested = [
@@ -134,18 +136,18 @@ def number(shape: Shape, name: str, clues: Hints | None, dice: Random, *, is_int
         ]
         if (
             suggested
-            and _is_within(shape, one := dice.choice(suggested))
+            and _is_within(shape, one := rng.choice(suggested))
             and (not is_integer or one == int(one))
         ):
             return int(one) if is_integer else one
     low, high = _range(shape, name)
     if is_integer or (shape.multiples and all(isinstance(of, int) for of in shape.multiples)):
-        return _integer(shape, low, high, dice)
-    return _float(shape, low, high, dice)
+        return _integer(shape, low, high, rng)
+    return _float(shape, low, high, rng)
 
 
 def _range(shape: Shape, name: str) -> tuple[float, float]:
-    """Give bounds that lie near each other, inside those of the schema."""
+    """Return a narrow range inside the bounds of the schema."""
     low, high = (bound[0] if bound else None for bound in (shape.least, shape.most))
     words = name.lower().replace("-", "_").split("_")
     usual = next((_RANGES[word] for word in words if word in _RANGES), (1, _NEAR))
@@ -166,7 +168,7 @@ def _range(shape: Shape, name: str) -> tuple[float, float]:
 
 
 def counted(shape: Shape, count: int) -> list[float]:
-    """Give so many numbers one after the other, from the bound that there is; what bars them aside."""
+    """Return `count` consecutive numbers from a bound of the schema, not validated."""
     step = _step(shape) if all(of == int(of) for of in shape.multiples) else shape.multiples[0]
     falls = shape.least is None and shape.most is not None
     bound = shape.most if falls else shape.least
@@ -183,14 +185,14 @@ def _step(shape: Shape) -> int:
     return step
 
 
-def _integer(shape: Shape, low: float, high: float, dice: Random) -> int:
+def _integer(shape: Shape, low: float, high: float, rng: Random) -> int:
     step = _step(shape)
     first, last = -(-math.ceil(low) // step), math.floor(high) // step
     if first > last:
-        # No multiple lies as near as that; the nearest outside may be allowed.
+        # No multiple is inside the range; the nearest outside may be allowed.
         return _first_fitting(shape, [first * step, last * step])
     for _ in range(_TRIES):
-        made = dice.randint(first, last) * step
+        made = rng.randint(first, last) * step
         if _is_within(shape, made):
             return made
     return _first_fitting(shape, [first * step, (first + 1) * step, last * step, (last - 1) * step])
@@ -200,21 +202,21 @@ def _first_fitting(shape: Shape, candidates: list[int]) -> int:
     return next((one for one in candidates if _is_within(shape, one)), candidates[0])
 
 
-def _float(shape: Shape, low: float, high: float, dice: Random) -> float:
+def _float(shape: Shape, low: float, high: float, rng: Random) -> float:
     if shape.multiples:
         step = max(shape.multiples)
         first, last = (int(max(-1e15, min(1e15, bound / step))) for bound in (low, high))
         for _ in range(_TRIES):
-            made = _short(dice.randint(min(first, last) - 1, max(first, last) + 1) * step)
+            made = _short(rng.randint(min(first, last) - 1, max(first, last) + 1) * step)
             if _is_within(shape, made):
                 return made
         return 0 if _is_within(shape, 0) else _short(first * step)
     span = high - low
     for digits in (1, 2, 4, 8):
-        made = round(low + dice.random() * span, digits)
+        made = round(low + rng.random() * span, digits)
         if _is_within(shape, made):
             return made
-    made = low + dice.random() * span
+    made = low + rng.random() * span
     if _is_within(shape, made):
         return made
     edges = (low, high, math.nextafter(low, math.inf), math.nextafter(high, -math.inf), low / 2 + high / 2)
@@ -222,7 +224,7 @@ def _float(shape: Shape, low: float, high: float, dice: Random) -> float:
 
 
 def _short(value: float) -> float:
-    """Give `value` without the dust of a multiplication."""
+    """Return `value` without the rounding error of a multiplication."""
     rounded = round(value, 10)
     return int(rounded) if rounded == int(rounded) else rounded
 

@@ -1,9 +1,9 @@
-"""What several schemas together ask of one value.
+"""Shapes: the requirements of several schemas for one value.
 
 Decisions:
-* A value is made for a list of schemas that it must all conform to, so `allOf`, `$ref`, a chosen branch and two
-  mentions of one member are the same thing: one schema more.
-* Schemas are never put together to new ones. A shape is read off the document's own, and remembered by which they are.
+* A value is generated for a list of schemas that it must all conform to, so `allOf`, `$ref`, a chosen branch and two
+  schemas of one member are handled alike: one schema more.
+* Schemas are never merged. A shape is read from those of the document, and cached by their identity.
 """
 
 import math
@@ -13,24 +13,23 @@ from typing import Any
 import msgspec
 
 from llmsim.json_schema import regexes
+from llmsim.json_schema.keywords import TYPES
 
 Parts = tuple[Any, ...]
 """Schemas of one document, all of which a value must conform to."""
 
-ALL_TYPES = frozenset({"null", "boolean", "object", "array", "number", "integer", "string"})
-
 ANY_KIND = ("object", "array", "string", "number", "boolean", "null")
-"""Types that a value may be made of where any will do; an integer is a number."""
+"""Types to choose from if any is allowed; an integer is a number."""
 
-_MOST_REMEMBERED = 256
+_MOST_CACHED = 256
 
 
 class Group(msgspec.Struct, eq=False):
-    """Schemas of which one is to be chosen: `anyOf`, `oneOf`, or the two outcomes of an `if`.
+    """Alternative schemas: `anyOf`, `oneOf`, or the two outcomes of an `if`.
 
     Attributes:
-        id: By which a shape knows that it was chosen from.
-        branches: What may be chosen; each adds its schemas to the parts.
+        id: Identifies the group in `Shape.settled`.
+        branches: The alternatives; each adds its schemas to the parts.
     """
 
     id: int
@@ -38,24 +37,24 @@ class Group(msgspec.Struct, eq=False):
 
 
 class Shape(msgspec.Struct, eq=False):
-    """All that is asked of a value.
+    """All requirements for a value.
 
     Attributes:
         parts: The schemas it was read from.
-        settled: Ids of the groups that were chosen from.
-        types: Names of types it may have.
-        kinds: Those that a value may be made of, in the order of `ANY_KIND`; null if none is left.
-        likely: The type it has in mind where none is said; None where nothing tells.
-        values: What it may be one of; None if it is not enumerated.
-        fitting: Those of `values` that conform to all parts, once somebody has asked.
-        suggestions: Defaults and examples, as yet unjudged.
-        is_doubtful: Whether a value must be judged, even if all its parts were made to fit.
-        is_impossible: Whether it is seen at once that nothing conforms.
+        settled: Ids of the groups whose branch was chosen.
+        types: Names of allowed types.
+        kinds: Types to choose from, in the order of `ANY_KIND`; null if none is left.
+        likely: The implied type if `type` is missing; None if there is none.
+        values: Enumerated values; None if it is not enumerated.
+        fitting: Those of `values` that conform to all parts; None until computed.
+        suggestions: Defaults and examples, not validated.
+        is_doubtful: Whether a value must be validated, even if all its parts conform.
+        is_impossible: Whether obviously nothing conforms.
     """
 
     parts: Parts
     settled: frozenset[int]
-    types: frozenset[str] = ALL_TYPES
+    types: frozenset[str] = TYPES
     kinds: tuple[str, ...] = ()
     likely: str | None = None
     values: list[Any] | None = None
@@ -96,29 +95,29 @@ class Shape(msgspec.Struct, eq=False):
     members: dict[str, Parts] = {}
 
     def member(self, name: str) -> Parts:
-        """Give what is asked of the member `name`."""
+        """Return the schemas of the member `name`."""
         parts = self.members.get(name)
         if parts is None:
             parts = tuple(part for raw in self.objects for part in _member(raw, name, self.names))
-            if len(self.members) < _MOST_REMEMBERED:
+            if len(self.members) < _MOST_CACHED:
                 self.members[name] = parts
         return parts
 
     def item(self, place: int) -> Parts:
-        """Give what is asked of the item at `place`."""
+        """Return the schemas of the item at `place`."""
         return tuple(part for raw in self.lists for part in _item(raw, place, self.prefix))
 
 
 def _member(raw: dict[str, Any], name: str, known: dict[str, None]) -> Iterator[Any]:
-    is_judged = False
+    is_evaluated = False
     if (member := raw.get("properties", {}).get(name)) is not None:
-        is_judged = True
+        is_evaluated = True
         yield member
     for pattern, inner in raw.get("patternProperties", {}).items():
         if regexes.matches(pattern, name):
-            is_judged = True
+            is_evaluated = True
             yield inner
-    if not is_judged:
+    if not is_evaluated:
         yield raw.get("additionalProperties", True)
         if name not in known:
             yield raw.get("unevaluatedProperties", True)

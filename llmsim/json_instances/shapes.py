@@ -1,13 +1,13 @@
-"""The shapes that stand in one schema, and how soon a value of each may end."""
+"""The shapes in one schema, and the least nesting of their values."""
 
 from typing import Any
 
 from llmsim.json_instances.narrowing import narrow
 from llmsim.json_instances.shape import ANY_KIND, Group, Parts, Shape
 from llmsim.json_schema.document import Schema
-from llmsim.json_schema.validation import Judge
+from llmsim.json_schema.validation import Validator
 
-_MOST_REMEMBERED = 1024
+_MOST_CACHED = 1024
 _KINDS = (*ANY_KIND, "integer")
 _MOST_LISTED = 10_000
 _FARTHEST_END = 8
@@ -15,7 +15,7 @@ _STEPS = 2000
 
 
 class Shapes:
-    """The shapes of one schema, remembered by what they were read from."""
+    """The shapes of one schema, cached by the parts they were read from."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -24,27 +24,27 @@ class Shapes:
         self._enumerated: dict[int, frozenset[Any]] = {}
 
     def of(self, parts: Parts, settled: frozenset[int] = frozenset()) -> Shape:
-        """Read what `parts` ask for; groups whose ids are `settled` are left aside."""
+        """Return the shape of `parts`; groups whose ids are `settled` are ignored."""
         key = (tuple(map(id, parts)), settled)
         shape = self._shapes.get(key)
         if shape is None:
-            if len(self._shapes) >= _MOST_REMEMBERED:
+            if len(self._shapes) >= _MOST_CACHED:
                 self._shapes.clear()
             shape = self._shapes[key] = self._read(parts, settled)
         return shape
 
     def narrowed(self, shape: Shape, group: Group, branch: Parts) -> Shape:
-        """Give the shape in which `branch` was chosen from `group`."""
+        """Return the shape after `branch` was chosen from `group`."""
         return self.of(shape.parts + branch, shape.settled | {group.id})
 
-    def judge(self, steps: int) -> Judge:
-        """Give a judge for so many steps."""
-        return Judge(self.schema.references, self._enumerated, steps=steps)
+    def validator(self, steps: int) -> Validator:
+        """Return a validator for `steps` steps."""
+        return Validator(self.schema.references, self._enumerated, steps=steps)
 
-    def fits(self, value: Any, parts: Parts, judge: Judge | None = None) -> bool:
-        """Tell whether `value` conforms to all `parts`."""
-        judge = judge or self.judge(_STEPS)
-        return all(judge.fits(value, part) for part in parts)
+    def is_valid(self, value: Any, parts: Parts, validator: Validator | None = None) -> bool:
+        """Return whether `value` conforms to all `parts`."""
+        validator = validator or self.validator(_STEPS)
+        return all(validator.is_valid(value, part) for part in parts)
 
     def _read(self, parts: Parts, settled: frozenset[int]) -> Shape:
         shape = Shape(parts, settled)
@@ -68,15 +68,15 @@ class Shapes:
         return shape
 
     def fitting(self, shape: Shape) -> list[Any]:
-        """Give those of the values of `shape` that conform to all of it, of the first 10 000."""
+        """Return the enumerated values of `shape` that conform to all of it, of the first 10 000."""
         if shape.fitting is None:
             shape.fitting = [
-                value for value in (shape.values or [])[:_MOST_LISTED] if self.fits(value, shape.parts)
+                value for value in (shape.values or [])[:_MOST_LISTED] if self.is_valid(value, shape.parts)
             ]
         return shape.fitting
 
     def distance(self, parts: Parts) -> int:
-        """Tell how many levels a value that conforms to `parts` has at least; 8 stands for more, or for no end."""
+        """Return the least number of levels of a value that conforms to `parts`; 8 means more, or infinitely many."""
         return max((self._distance(part) for part in parts), default=0)
 
     def _distance(self, raw: Any) -> int:
@@ -85,12 +85,12 @@ class Shapes:
         )
 
     def _ends_within(self, raw: Any, levels: int) -> bool:
-        """Tell whether a value for `raw` alone may have at most `levels` levels below its own."""
+        """Return whether a value for `raw` alone may have at most `levels` levels below its own."""
         if isinstance(raw, bool):
             return raw
         key = (id(raw), levels)
         if key not in self._ends:
-            self._ends[key] = False  # as long as it leads back to itself
+            self._ends[key] = False  # while it leads back to itself
             self._ends[key] = self._may_end(self.of((raw,)), levels)
         return self._ends[key]
 

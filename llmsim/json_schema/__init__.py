@@ -1,1 +1,1 @@
-"""JSON schemas: what one asks for, whether it is one, and whether a value is an instance of it."""
+"""JSON Schema: `document` parses and checks schemas, `validation` checks values, `strictness` has OpenAI's extra rules."""

@@ -1,12 +1,12 @@
-"""A JSON schema as a client sends it: read, checked and its references resolved, once.
+"""Parsed JSON schemas: checked, and their references resolved, once.
 
 Decisions:
-* Agents send the same schemas with every request, so what is read is remembered by its bytes. Large ones are read
-  anew: 64 KB times the number remembered is what they may cost in memory.
-* A reference may name any place, anchor or id of its own document; nothing is fetched. An id names its schema,
-  but is no new base: a pointer is counted from the root always.
-* Schemas may stand in one another at most 100 deep. No client's model gets near it (OpenAI's strict mode takes 10), and
-  whoever walks a schema may recurse.
+* Agents send the same schemas with every request, so a parsed schema is cached by its bytes. Large ones are parsed
+  anew: 64 KB times the number of cached schemas bounds the memory.
+* A reference may point to any place, anchor or id of its own document; nothing is fetched. An id names its schema,
+  but does not change the base: a pointer always starts at the root.
+* Schemas may be nested 100 levels deep. No client's model gets near it (OpenAI's strict mode allows 10), and
+  code that walks a schema may recurse.
 """
 
 import functools
@@ -19,24 +19,24 @@ import msgspec
 from llmsim.errors import SchemaError
 from llmsim.json_schema import keywords
 
-MOST_REMEMBERED_BYTES = 64 * 1024
-"""Schemas of more bytes are not remembered."""
+MOST_CACHED_BYTES = 64 * 1024
+"""Larger schemas are not cached."""
 
 MOST_LEVELS = 100
-"""So many schemas may stand in one another."""
+"""Levels of nested schemas."""
 
-_REMEMBERED = 256
+_CACHED = 256
 
 Context = tuple[str, ...]
 
 
 class Schema(msgspec.Struct, frozen=True, eq=False):
-    """A schema that is one, with all its references. It is its own identity: two of the same bytes may differ.
+    """A valid schema, with all its references. It is compared by identity: two of the same bytes may differ.
 
     Attributes:
-        document: As decoded from JSON; not to be changed.
-        references: What each `$ref` of it stands for, by its text.
-        is_small: Whether it may be remembered, and with it what is derived from it.
+        document: As decoded from JSON; must not be changed.
+        references: Target of each `$ref`, by its text.
+        is_small: Whether it may be cached, and what is derived from it.
     """
 
     document: Any
@@ -45,12 +45,12 @@ class Schema(msgspec.Struct, frozen=True, eq=False):
 
 
 def read(schema: bytes) -> Schema:
-    """Read a schema from JSON.
+    """Parse a schema.
 
     Raises:
-        SchemaError: It is no schema.
+        SchemaError: The schema is invalid.
     """
-    return _remembered(schema) if len(schema) <= MOST_REMEMBERED_BYTES else _read(schema)
+    return _cached_read(schema) if len(schema) <= MOST_CACHED_BYTES else _read(schema)
 
 
 def _read(schema: bytes) -> Schema:
@@ -60,14 +60,14 @@ def _read(schema: bytes) -> Schema:
         raise SchemaError((), f"more than {MOST_LEVELS} levels of nesting.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SchemaError((), f"it is not JSON: {error}.") from None
-    return Schema(document, _references(document), len(schema) <= MOST_REMEMBERED_BYTES)
+    return Schema(document, _references(document), len(schema) <= MOST_CACHED_BYTES)
 
 
-_remembered = functools.lru_cache(maxsize=_REMEMBERED)(_read)
+_cached_read = functools.lru_cache(maxsize=_CACHED)(_read)
 
 
 def _references(document: Any) -> dict[str, Any]:
-    """Check the whole of `document`, and resolve what it refers to."""
+    """Check the whole of `document`, and resolve its references."""
     names = dict(_names(document))
     references: dict[str, Any] = {}
     checked: set[int] = set()
@@ -82,12 +82,12 @@ def _references(document: Any) -> dict[str, Any]:
             raise SchemaError(context, f"more than {MOST_LEVELS} levels of nesting.")
         checked.add(id(raw))
         for keyword, value in raw.items():
-            if problem := keywords.complaint(keyword, value):
+            if problem := keywords.keyword_problem(keyword, value):
                 raise SchemaError((*context, keyword), problem)
         for keyword in ("$ref", "$dynamicRef"):
             if (reference := raw.get(keyword)) is not None:
                 references[reference] = target = _resolve(reference, document, names, context)
-                # It may stand where no schema is looked for, e.g. under `components`.
+                # The target may be at a place without schemas, e.g. under `components`.
                 waiting.append(((*context, keyword), 1, target))
         inner = [((*context, *keys), level + 1, item) for keys, item in keywords.subschemas(raw)]
         waiting.extend(reversed(inner))
@@ -113,7 +113,7 @@ def _resolve(reference: str, document: Any, names: dict[str, Any], context: Cont
 
 
 def _step(target: Any, key: str) -> Any:
-    """Go one step of a pointer; None where there is nothing."""
+    """Follow one step of a pointer; None if it leads nowhere."""
     if isinstance(target, dict):
         return target.get(key)
     if isinstance(target, list) and key.isascii() and key.isdigit() and int(key[:9]) < len(target):
@@ -122,7 +122,7 @@ def _step(target: Any, key: str) -> Any:
 
 
 def _names(document: Any) -> Iterator[tuple[str, Any]]:
-    """Give each schema that has an id or an anchor, by what may refer to it: an id whole, or by its last part."""
+    """Yield each schema with an id or an anchor, by the names that refer to it: an id whole, or its last part."""
     waiting = [document]
     while waiting:
         raw = waiting.pop()

@@ -1,9 +1,9 @@
-"""The keywords of JSON Schema, and the shape that the value of each must have.
+"""The keywords of JSON Schema, and the rules for their values.
 
 Decisions:
 * Draft 2020-12 is the language; draft 7's `definitions`, `dependencies` and `items` of several, and OpenAPI's
-  `nullable`, are understood, too. Unknown keywords say nothing, as the standard has it.
-* A complaint has the words of Python's jsonschema, which are those that OpenAI hands on.
+  `nullable`, are understood, too. Unknown keywords are ignored, as in the standard.
+* Messages are those of Python's jsonschema, which OpenAI passes on.
   Source: OpenAI's replies as quoted in public issues, e.g. "'Boolean' is not valid under any of the given schemas.",
   "[] is not of type 'object', 'boolean'.", "'^(?<x>a)$' is not a 'regex'".
 """
@@ -54,19 +54,19 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def shown(value: Any) -> str:
-    """Give `value` as a message shows it, cut if it is long."""
+    """Return `value` for a message, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
-def complaint(keyword: str, value: Any) -> str | None:
-    """Tell what is wrong with the value of `keyword`, what is inside of it aside; None if nothing is."""
-    shape = _SHAPES.get(keyword)
-    return shape(value) if shape else None
+def keyword_problem(keyword: str, value: Any) -> str | None:
+    """Return the problem of a keyword's value, nested schemas aside; None if there is none."""
+    check = _CHECKS.get(keyword)
+    return check(value) if check else None
 
 
 def subschemas(raw: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Give each schema that stands in `raw`, with the keys that lead to it."""
+    """Yield each schema nested in `raw`, with the keys that lead to it."""
     for keyword, value in raw.items():
         if keyword in SCHEMA_LISTS and isinstance(value, list):
             for index, item in enumerate(value):
@@ -79,8 +79,8 @@ def subschemas(raw: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
                     yield (keyword, name), item
 
 
-def not_of(value: Any, *wanted: str) -> str | None:
-    """Complain of a value that has none of the types `wanted`."""
+def type_problem(value: Any, *wanted: str) -> str | None:
+    """Return the problem of a value that has none of the types `wanted`; None if it has one."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     for name in wanted:
         if isinstance(value, _PYTHON_TYPES[name]) and (is_number or name not in ("number", "integer")):
@@ -92,21 +92,21 @@ def not_of(value: Any, *wanted: str) -> str | None:
 
 def _types(value: Any) -> str | None:
     names = value if isinstance(value, list) and value else [value]
-    # `in` a frozenset asks for a hash, which a list or an object has not.
+    # `in` a frozenset needs a hash, which a list or an object does not have.
     if all(isinstance(name, str) and name in TYPES for name in names):
         return _unique(value) if isinstance(value, list) else None
     return f"{shown(value)} is not valid under any of the given schemas."
 
 
 def _filled(value: Any) -> str | None:
-    return not_of(value, "array") or (None if value else "[] should be non-empty.")
+    return type_problem(value, "array") or (None if value else "[] should be non-empty.")
 
 
 def _names(value: Any) -> str | None:
-    if wrong := not_of(value, "array"):
+    if wrong := type_problem(value, "array"):
         return wrong
     for name in value:
-        if wrong := not_of(name, "string"):
+        if wrong := type_problem(name, "string"):
             return wrong
     return _unique(value)
 
@@ -116,47 +116,47 @@ def _unique(value: list[Any]) -> str | None:
 
 
 def _names_by_name(value: Any) -> str | None:
-    if wrong := not_of(value, "object"):
+    if wrong := type_problem(value, "object"):
         return wrong
     return next((wrong for names in value.values() if (wrong := _names(names))), None)
 
 
 def _dependencies(value: Any) -> str | None:
-    if wrong := not_of(value, "object"):
+    if wrong := type_problem(value, "object"):
         return wrong
     lists = (names for names in value.values() if isinstance(names, list))
     return next((wrong for names in lists if (wrong := _names(names))), None)
 
 
 def _count(value: Any) -> str | None:
-    if wrong := not_of(value, "integer"):
+    if wrong := type_problem(value, "integer"):
         return wrong
     return f"{value} is less than the minimum of 0." if value < 0 else None
 
 
 def _positive(value: Any) -> str | None:
-    if wrong := not_of(value, "number"):
+    if wrong := type_problem(value, "number"):
         return wrong
     return f"{value} is less than or equal to the minimum of 0." if value <= 0 else None
 
 
 def _regex(value: Any) -> str | None:
-    if wrong := not_of(value, "string"):
+    if wrong := type_problem(value, "string"):
         return wrong
-    return None if regexes.compiled(value) else f"{shown(value)} is not a 'regex'."
+    return None if regexes.compile_pattern(value) else f"{shown(value)} is not a 'regex'."
 
 
 def _regex_names(value: Any) -> str | None:
-    if wrong := not_of(value, "object"):
+    if wrong := type_problem(value, "object"):
         return wrong
     return next((wrong for pattern in value if (wrong := _regex(pattern))), None)
 
 
 def _of(*wanted: str) -> Callable[[Any], str | None]:
-    return lambda value: not_of(value, *wanted)
+    return lambda value: type_problem(value, *wanted)
 
 
-_SHAPES: dict[str, Callable[[Any], str | None]] = {
+_CHECKS: dict[str, Callable[[Any], str | None]] = {
     "$ref": _of("string"),
     "$dynamicRef": _of("string"),
     "$id": _of("string"),

@@ -1,9 +1,9 @@
-r"""Regular expressions of schemas, compiled once, and kept from running away.
+r"""Regular expressions of schemas, compiled once, and bounded in time.
 
 Decisions:
-* Patterns are Python's: OpenAI compiles them by `re`, too, and refuses what only JavaScript knows, e.g. `\p{L}`.
+* Patterns are Python's: OpenAI compiles them with `re`, too, and refuses syntax of JavaScript alone, e.g. `\p{L}`.
 * `re` cannot be interrupted: repeats after one another may try polynomially many ways, and one within another
-  exponentially many. A pattern is asked about texts that are short enough for it; longer ones count as matching.
+  exponentially many. Only texts that are short enough are searched; longer ones count as matching.
 """
 
 import functools
@@ -14,22 +14,22 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 MOST_CHARACTERS = 1000
-"""The longest pattern that is taken apart to make texts from."""
+"""The longest pattern that texts are generated from."""
 
 _MOST_BRACKETS = 40
-_SLOWEST_REACH = 16
-_REACHES = (10_000, 10_000, 1000, 200, 64, 64, 32)
-"""How long a text may be, by the number of repeats of a pattern that do not stand in each other."""
+_LONGEST_FOR_SLOW = 16
+_LONGEST_TEXTS = (10_000, 10_000, 1000, 200, 64, 64, 32)
+"""Longest text to search, by the number of repeats of a pattern that are not nested."""
 
 _MANY = 8
 _REPEATS = frozenset({parser.MAX_REPEAT, parser.MIN_REPEAT})
 
 
 @functools.lru_cache(maxsize=1024)
-def compiled(pattern: str) -> re.Pattern[str] | None:
-    """Compile `pattern`; None if it is no regular expression."""
+def compile_pattern(pattern: str) -> re.Pattern[str] | None:
+    """Compile `pattern`; None if it is not a regular expression."""
     with warnings.catch_warnings():
-        # A set that might be read otherwise some day is the client's own business.
+        # Warnings about a client's pattern, such as possible nested sets, are of no use here.
         warnings.simplefilter("ignore")
         try:
             return re.compile(pattern)
@@ -38,9 +38,13 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def parsed(pattern: str) -> Any:
-    """Give the tree of `pattern` as `re` reads it; None if it is too long or too deep to be walked."""
-    if len(pattern) > MOST_CHARACTERS or pattern.count("(") > _MOST_BRACKETS or compiled(pattern) is None:
+def parse_pattern(pattern: str) -> Any:
+    """Return the syntax tree of `pattern`; None if it is too long or too deep to be walked."""
+    if (
+        len(pattern) > MOST_CHARACTERS
+        or pattern.count("(") > _MOST_BRACKETS
+        or compile_pattern(pattern) is None
+    ):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -48,19 +52,19 @@ def parsed(pattern: str) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def reach(pattern: str) -> int:
-    """Tell how long a text may be for `pattern` to be searched in it: the more ways it may be tried in, the shorter."""
-    tree = parsed(pattern)
+def longest_text(pattern: str) -> int:
+    """Return the length up to which a text is searched: the more ways a pattern can try, the shorter."""
+    tree = parse_pattern(pattern)
     if tree is None:
-        return _SLOWEST_REACH
+        return _LONGEST_FOR_SLOW
     repeats = _repeats(tree, is_within=False)
-    return _SLOWEST_REACH if repeats is None else _REACHES[min(repeats, len(_REACHES) - 1)]
+    return _LONGEST_FOR_SLOW if repeats is None else _LONGEST_TEXTS[min(repeats, len(_LONGEST_TEXTS) - 1)]
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Tell whether `pattern` is found in `text`; one that is too long to be searched counts as matching."""
-    expression = compiled(pattern)
-    if expression is None or len(text) > reach(pattern):
+    """Return whether `pattern` is found in `text`; a text that is too long to be searched counts as matching."""
+    expression = compile_pattern(pattern)
+    if expression is None or len(text) > longest_text(pattern):
         return True
     return expression.search(text) is not None
 
@@ -70,7 +74,7 @@ def _repeats(tree: Any, *, is_within: bool) -> int | None:
 
     Args:
         tree: A part of a pattern.
-        is_within: Whether it stands in a repeat.
+        is_within: Whether it is nested in a repeat.
     """
     count = 0
     for operator, argument in tree:

@@ -1,12 +1,12 @@
-"""What OpenAI asks of a schema beyond its being one: of tools and formats always, and more with `strict`.
+"""OpenAI's rules for schemas: those for all tools and formats, and more for `strict` ones.
 
 Decisions:
-* The first fault in the order of the document is told, in OpenAI's words.
+* The first problem in the order of the document is reported, with OpenAI's message.
   Source: its guide "Structured outputs", supported schemas, and its replies as quoted in public issues. Only the
-  words about too many properties are our own.
-* `default` and the bounds of texts, numbers and arrays are taken, as the guide has it; earlier models refused them.
-* Levels are counted in the values: an object in an array in an object makes three. What is referred to is not counted
-  again where it is used, so a recursive schema has a depth.
+  message about too many properties is our own.
+* `default` and the bounds of texts, numbers and arrays are accepted, as in the guide; earlier models refused them.
+* Levels are counted in the values: an object in an array in an object makes three. The target of a reference is not
+  counted again where it is used, so a recursive schema has a depth.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,11 +44,11 @@ _REFUSED = (
 _FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 
 _INWARD = frozenset({"properties", "items", "prefixItems", "additionalProperties"})
-"""Keywords behind which the value is one level deeper."""
+"""Keywords whose schemas are one level deeper."""
 
 
 def check_object(schema: Schema) -> None:
-    """Refuse a schema whose instances need not be objects: neither a tool nor a form may have it.
+    """Refuse a schema whose instances need not be objects; tools and response formats need one.
 
     Raises:
         SchemaError: Its type is not `object`.
@@ -61,7 +61,7 @@ def check_object(schema: Schema) -> None:
 
 
 def check_items(schema: Schema) -> None:
-    """Refuse arrays that do not say what is in them; a tool's must, strict or not.
+    """Refuse arrays without `items`; tools need them, strict or not.
 
     Raises:
         SchemaError: An array has no `items`.
@@ -72,7 +72,7 @@ def check_items(schema: Schema) -> None:
 
 
 def check_strict(schema: Schema) -> None:
-    """Refuse what the strict subset does not hold.
+    """Refuse a schema outside the strict subset.
 
     Raises:
         SchemaError: The schema breaks one of its rules.
@@ -93,7 +93,7 @@ def check_strict(schema: Schema) -> None:
 
 
 def _walk(document: Any) -> Iterator[tuple[Context, int, Any]]:
-    """Give each schema with its place and level, in the order of the document; `additionalProperties` is judged where it stands."""
+    """Yield each schema with its path and level, in document order; a boolean `additionalProperties` is left to its parent."""
     waiting: list[tuple[Context, int, Any]] = [((), 1, document)]
     while waiting:
         context, level, raw = waiting.pop()
@@ -123,7 +123,7 @@ def _check(rule: "Rule", context: Context, raw: dict[str, Any]) -> None:
 
 
 Rule = Callable[[dict[str, Any], Context], str | None]
-"""Tells what is wrong with one schema that stands in `context`; None if nothing is."""
+"""Returns the problem of the schema at `context`; None if there is none."""
 
 
 def _reference(raw: dict[str, Any], context: Context) -> str | None:

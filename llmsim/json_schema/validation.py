@@ -1,9 +1,9 @@
-"""Whether a value is an instance of a schema.
+"""Validation: whether a value is an instance of a schema.
 
 Decisions:
-* Our own, and small: the answer is yes or no, formats are not judged, and nothing is fetched. jsonschema is the judge
-  of it in the tests.
-* The work is bounded whatever the schema says: what is not judged within the steps, or the depth, counts as conforming.
+* Our own, and small: the answer is yes or no, formats are not checked, and nothing is fetched. Tests compare it with
+  jsonschema.
+* The work is bounded for any schema: what is not checked within the steps, or the depth, counts as valid.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,12 +18,12 @@ _MOST_DEPTH = 150
 
 
 def conforms(value: Any, schema: Schema) -> bool:
-    """Tell whether `value`, of the types that JSON decodes to, is an instance of `schema`."""
-    return Judge(schema.references).fits(value, schema.document)
+    """Return whether `value`, a decoded JSON value, is an instance of `schema`."""
+    return Validator(schema.references).is_valid(value, schema.document)
 
 
 def canonical(value: Any) -> Any:
-    """Give what is equal, and hashes the same, for all values that JSON Schema takes as equal: 1 is 1.0, but not true."""
+    """Return a hashable key that is equal for values that JSON Schema considers equal: 1 is 1.0, but not true."""
     if isinstance(value, bool):
         return ("boolean", value)
     if isinstance(value, list):
@@ -34,7 +34,7 @@ def canonical(value: Any) -> Any:
 
 
 def is_of(value: Any, kind: str) -> bool:
-    """Tell whether `value` is of the type that a schema calls `kind`."""
+    """Return whether `value` is of the JSON Schema type `kind`."""
     match kind:
         case "null":
             return value is None
@@ -56,7 +56,7 @@ def _is_number(value: Any) -> bool:
 
 
 def is_multiple(value: float, of: float) -> bool:
-    """Tell whether `value` is a multiple, by the arithmetic of floats if `of` is one, as validators do."""
+    """Return whether `value` is a multiple, by float arithmetic if `of` is a float, as validators do."""
     if isinstance(of, float):
         try:
             quotient = value / of
@@ -68,13 +68,13 @@ def is_multiple(value: float, of: float) -> bool:
     return value % of == 0
 
 
-class Judge:
-    """Judges values by schemas of one document, as many as its steps last.
+class Validator:
+    """Validates values against schemas of one document, within a number of steps.
 
     Args:
-        references: What each `$ref` of the document stands for.
-        enumerated: What is known of its enumerations; to be shared among the judges of one document.
-        steps: Schemas that it may look into.
+        references: Target of each `$ref` of the document.
+        enumerated: Cache of its enumerations; shared by the validators of one document.
+        steps: Schemas that it may check.
     """
 
     __slots__ = ("_depth", "_enumerated", "_following", "_references", "_steps")
@@ -92,8 +92,8 @@ class Judge:
         self._depth = 0
         self._following: set[tuple[int, int]] = set()
 
-    def fits(self, value: Any, raw: Any) -> bool:
-        """Tell whether `value` is an instance of the schema `raw`."""
+    def is_valid(self, value: Any, raw: Any) -> bool:
+        """Return whether `value` is an instance of the schema `raw`."""
         if isinstance(raw, bool):
             return raw
         self._steps -= 1
@@ -110,32 +110,34 @@ class Judge:
         return True
 
     def follow(self, value: Any, reference: str) -> bool:
-        """Judge by what `reference` stands for. One that leads back to itself asks for nothing more."""
+        """Validate against the target of `reference`. One that leads back to itself adds no rule."""
         step = (id(value), id(target := self._references[reference]))
         if step in self._following:
             return True
         self._following.add(step)
         try:
-            return self.fits(value, target)
+            return self.is_valid(value, target)
         finally:
             self._following.discard(step)
 
     def is_one_of(self, value: Any, values: list[Any]) -> bool:
-        """Tell whether `value` is equal to one of an enumeration."""
+        """Return whether `value` is equal to one of an enumeration."""
         known = self._enumerated.get(id(values))
         if known is None:
             known = self._enumerated[id(values)] = frozenset(map(canonical, values))
         return canonical(value) in known
 
-    def evaluated(self, value: Any, raw: Any, judged: Callable[[Any, dict[str, Any]], set[Any]]) -> set[Any]:
-        """Gather the members or places of `value` that `raw`, and all of what applies in its place, has judged."""
+    def evaluated(
+        self, value: Any, raw: Any, evaluate: Callable[[Any, dict[str, Any]], set[Any]]
+    ) -> set[Any]:
+        """Return the members or indices of `value` that `raw`, and all schemas that apply in its place, evaluate."""
         if isinstance(raw, bool) or self._depth > _MOST_DEPTH:
             return set()
         self._depth += 1
         try:
-            found = judged(value, raw)
+            found = evaluate(value, raw)
             for inner in self._applied(value, raw):
-                found |= self.evaluated(value, inner, judged)
+                found |= self.evaluated(value, inner, evaluate)
         finally:
             self._depth -= 1
         return found
@@ -145,9 +147,9 @@ class Judge:
             if keyword in raw:
                 yield self._references[raw[keyword]]
         for keyword in ("allOf", "anyOf", "oneOf"):
-            yield from (inner for inner in raw.get(keyword, ()) if self.fits(value, inner))
+            yield from (inner for inner in raw.get(keyword, ()) if self.is_valid(value, inner))
         if "if" in raw:
-            if self.fits(value, raw["if"]):
+            if self.is_valid(value, raw["if"]):
                 yield raw["if"]
                 yield raw.get("then", True)
             else:
@@ -157,7 +159,7 @@ class Judge:
                 yield inner
 
     def members(self, value: Any, raw: dict[str, Any]) -> set[Any]:
-        """Give the names of the members of an object that `raw` itself judges."""
+        """Return the names of the members of an object that `raw` itself evaluates."""
         if raw.get("unevaluatedProperties", raw.get("additionalProperties")) is not None:
             return set(value)
         patterns = raw.get("patternProperties", ())
@@ -168,19 +170,19 @@ class Judge:
         }
 
     def places(self, value: Any, raw: dict[str, Any]) -> set[Any]:
-        """Give the indices of the items of an array that `raw` itself judges."""
+        """Return the indices of the items of an array that `raw` itself evaluates."""
         if "unevaluatedItems" in raw or isinstance(raw.get("items"), dict | bool) or "additionalItems" in raw:
             return set(range(len(value)))
         found = set(range(min(len(value), len(raw.get("prefixItems", raw.get("items", ()))))))
         if "contains" in raw:
-            found |= {place for place, item in enumerate(value) if self.fits(item, raw["contains"])}
+            found |= {place for place, item in enumerate(value) if self.is_valid(item, raw["contains"])}
         return found
 
 
-Check = Callable[[Judge, Any, Any, dict[str, Any]], bool]
+Check = Callable[[Validator, Any, Any, dict[str, Any]], bool]
 
 
-def _type(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _type(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if value is None and raw.get("nullable") is True:
         return True
     if isinstance(wanted, str):
@@ -188,119 +190,121 @@ def _type(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     return any(is_of(value, kind) for kind in wanted)
 
 
-def _contains(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _contains(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if not isinstance(value, list):
         return True
-    count = sum(judge.fits(item, wanted) for item in value)
+    count = sum(validator.is_valid(item, wanted) for item in value)
     least, most = raw.get("minContains", 1), raw.get("maxContains", len(value))
     return bool(least <= count <= most)
 
 
-def _prefix(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
-    return not isinstance(value, list) or all(map(judge.fits, value, wanted))
+def _prefix(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+    return not isinstance(value, list) or all(map(validator.is_valid, value, wanted))
 
 
-def _items(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _items(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if isinstance(wanted, list):
-        return _prefix(judge, value, wanted, raw)
+        return _prefix(validator, value, wanted, raw)
     if not isinstance(value, list):
         return True
-    return all(judge.fits(item, wanted) for item in value[len(raw.get("prefixItems", ())) :])
+    return all(validator.is_valid(item, wanted) for item in value[len(raw.get("prefixItems", ())) :])
 
 
-def _additional_items(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _additional_items(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     prefix = raw.get("items")
     if not isinstance(value, list) or not isinstance(prefix, list):
         return True
-    return all(judge.fits(item, wanted) for item in value[len(prefix) :])
+    return all(validator.is_valid(item, wanted) for item in value[len(prefix) :])
 
 
-def _properties(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _properties(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if not isinstance(value, dict):
         return True
-    return all(judge.fits(value[name], inner) for name, inner in wanted.items() if name in value)
+    return all(validator.is_valid(value[name], inner) for name, inner in wanted.items() if name in value)
 
 
-def _patterns(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _patterns(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if not isinstance(value, dict):
         return True
     return all(
-        judge.fits(member, inner)
+        validator.is_valid(member, inner)
         for pattern, inner in wanted.items()
         for name, member in value.items()
         if regexes.matches(pattern, name)
     )
 
 
-def _additional(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _additional(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if not isinstance(value, dict):
         return True
     known, patterns = raw.get("properties", ()), raw.get("patternProperties", ())
     return all(
-        judge.fits(member, wanted)
+        validator.is_valid(member, wanted)
         for name, member in value.items()
         if name not in known and not any(regexes.matches(pattern, name) for pattern in patterns)
     )
 
 
-def _dependencies(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _dependencies(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if not isinstance(value, dict):
         return True
     return all(
-        all(other in value for other in needed) if isinstance(needed, list) else judge.fits(value, needed)
+        all(other in value for other in needed)
+        if isinstance(needed, list)
+        else validator.is_valid(value, needed)
         for name, needed in wanted.items()
         if name in value
     )
 
 
-def _condition(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
-    return judge.fits(value, raw.get("then" if judge.fits(value, wanted) else "else", True))
+def _condition(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+    return validator.is_valid(value, raw.get("then" if validator.is_valid(value, wanted) else "else", True))
 
 
-def _one(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
-    return sum(judge.fits(value, inner) for inner in wanted) == 1
+def _one(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+    return sum(validator.is_valid(value, inner) for inner in wanted) == 1
 
 
-def _unevaluated_members(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _unevaluated_members(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if not isinstance(value, dict):
         return True
     rest = {keyword: inner for keyword, inner in raw.items() if keyword != "unevaluatedProperties"}
-    known = judge.evaluated(value, rest, judge.members)
-    return all(judge.fits(member, wanted) for name, member in value.items() if name not in known)
+    known = validator.evaluated(value, rest, validator.members)
+    return all(validator.is_valid(member, wanted) for name, member in value.items() if name not in known)
 
 
-def _unevaluated_places(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _unevaluated_places(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if not isinstance(value, list):
         return True
     rest = {keyword: inner for keyword, inner in raw.items() if keyword != "unevaluatedItems"}
-    known = judge.evaluated(value, rest, judge.places)
-    return all(judge.fits(item, wanted) for place, item in enumerate(value) if place not in known)
+    known = validator.evaluated(value, rest, validator.places)
+    return all(validator.is_valid(item, wanted) for place, item in enumerate(value) if place not in known)
 
 
-def _unique(judge: Judge, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+def _unique(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     return not wanted or not isinstance(value, list) or len(set(map(canonical, value))) == len(value)
 
 
 def _sized(kind: type[list[Any]] | type[dict[str, Any]] | type[str], *, least: bool) -> Check:
     if least:
-        return lambda judge, value, wanted, raw: not isinstance(value, kind) or len(value) >= wanted
-    return lambda judge, value, wanted, raw: not isinstance(value, kind) or len(value) <= wanted
+        return lambda validator, value, wanted, raw: not isinstance(value, kind) or len(value) >= wanted
+    return lambda validator, value, wanted, raw: not isinstance(value, kind) or len(value) <= wanted
 
 
 def _compared(holds: Callable[[Any, Any], bool]) -> Check:
-    return lambda judge, value, wanted, raw: not _is_number(value) or holds(value, wanted)
+    return lambda validator, value, wanted, raw: not _is_number(value) or holds(value, wanted)
 
 
 _CHECKS: dict[str, Check] = {
-    "$ref": lambda judge, value, wanted, raw: judge.follow(value, wanted),
-    "$dynamicRef": lambda judge, value, wanted, raw: judge.follow(value, wanted),
+    "$ref": lambda validator, value, wanted, raw: validator.follow(value, wanted),
+    "$dynamicRef": lambda validator, value, wanted, raw: validator.follow(value, wanted),
     "type": _type,
-    "enum": lambda judge, value, wanted, raw: judge.is_one_of(value, wanted),
-    "const": lambda judge, value, wanted, raw: canonical(value) == canonical(wanted),
-    "allOf": lambda judge, value, wanted, raw: all(judge.fits(value, inner) for inner in wanted),
-    "anyOf": lambda judge, value, wanted, raw: any(judge.fits(value, inner) for inner in wanted),
+    "enum": lambda validator, value, wanted, raw: validator.is_one_of(value, wanted),
+    "const": lambda validator, value, wanted, raw: canonical(value) == canonical(wanted),
+    "allOf": lambda validator, value, wanted, raw: all(validator.is_valid(value, inner) for inner in wanted),
+    "anyOf": lambda validator, value, wanted, raw: any(validator.is_valid(value, inner) for inner in wanted),
     "oneOf": _one,
-    "not": lambda judge, value, wanted, raw: not judge.fits(value, wanted),
+    "not": lambda validator, value, wanted, raw: not validator.is_valid(value, wanted),
     "if": _condition,
     "multipleOf": _compared(is_multiple),
     "minimum": _compared(lambda value, bound: value >= bound),
@@ -309,7 +313,9 @@ _CHECKS: dict[str, Check] = {
     "exclusiveMaximum": _compared(lambda value, bound: value < bound),
     "minLength": _sized(str, least=True),
     "maxLength": _sized(str, least=False),
-    "pattern": lambda judge, value, wanted, raw: not isinstance(value, str) or regexes.matches(wanted, value),
+    "pattern": lambda validator, value, wanted, raw: (
+        not isinstance(value, str) or regexes.matches(wanted, value)
+    ),
     "minItems": _sized(list, least=True),
     "maxItems": _sized(list, least=False),
     "uniqueItems": _unique,
@@ -320,14 +326,14 @@ _CHECKS: dict[str, Check] = {
     "unevaluatedItems": _unevaluated_places,
     "minProperties": _sized(dict, least=True),
     "maxProperties": _sized(dict, least=False),
-    "required": lambda judge, value, wanted, raw: (
+    "required": lambda validator, value, wanted, raw: (
         not isinstance(value, dict) or all(name in value for name in wanted)
     ),
     "properties": _properties,
     "patternProperties": _patterns,
     "additionalProperties": _additional,
-    "propertyNames": lambda judge, value, wanted, raw: (
-        not isinstance(value, dict) or all(judge.fits(name, wanted) for name in value)
+    "propertyNames": lambda validator, value, wanted, raw: (
+        not isinstance(value, dict) or all(validator.is_valid(name, wanted) for name in value)
     ),
     "dependentRequired": _dependencies,
     "dependentSchemas": _dependencies,

@@ -1,1 +1,1 @@
-"""The one place that decides what a request is answered, and when."""
+"""Planning: a prompt becomes a turn or a fault, with its timing; start with `planner`. Only here are random numbers drawn."""

@@ -1,9 +1,9 @@
-"""Prompts that are only read: their texts become vectors, and nothing is said.
+"""Embedding requests: the texts of a prompt, which become vectors.
 
 Decisions:
-* Each message is a text by itself, so the window is that of each, and no marks around messages are counted.
+* Each message is a text by itself, so the context window holds for each, and no tokens around messages are counted.
   Source: OpenAI, usage of embeddings: "hello" is one token.
-* A model that is not known is taken for whatever is asked of it.
+* An unknown model supports every endpoint.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,18 +23,18 @@ from llmsim.planning.embeddings import embed
 from llmsim.planning.tokens import Tokenizer
 
 _DIMENSIONS = 1536
-"""Of the vectors of a name whose family makes none."""
+"""Dimensions of the vectors of a model whose family has none."""
 
 
 class EmbeddingInput(msgspec.Struct, frozen=True):
-    """What was read of a prompt.
+    """The texts of a prompt, counted and checked.
 
     Attributes:
         texts: One for each message.
         tokens: Of all texts together.
-        model: Whose vectors they become.
-        size: How many dimensions the model's vectors have.
-        dimensions: How many of them are wanted.
+        model: Id of the model.
+        size: Dimensions of the model's vectors.
+        dimensions: Dimensions of the requested vectors; at most `size`.
     """
 
     texts: tuple[str, ...]
@@ -44,52 +44,54 @@ class EmbeddingInput(msgspec.Struct, frozen=True):
     dimensions: int
 
     def vectors(self) -> tuple[bytes, ...]:
-        """Make a vector of each text."""
+        """Compute the vector of each text."""
         return tuple(embed(text, self.model, self.size, self.dimensions) for text in self.texts)
 
 
 def check_use(prompt: Prompt, model: Model) -> None:
-    """See whether a model is made for what is asked of it.
+    """Check that a model supports the endpoint of the request.
 
     Raises:
-        ModelUseError: It is not.
+        ModelUseError: It does not.
     """
     if model.known and (prompt.embedding is not None) != (model.dimensions > 0):
         raise ModelUseError(prompt.model, embeds=prompt.embedding is not None)
 
 
-def read(prompt: Prompt, model: Model, words: Tokenizer, *, enforce_window: bool) -> EmbeddingInput | None:
-    """Read the texts of which vectors are wanted.
+def read_input(
+    prompt: Prompt, model: Model, tokenizer: Tokenizer, *, enforce_window: bool
+) -> EmbeddingInput | None:
+    """Read the texts of an embedding request.
 
     Args:
-        prompt: What is asked.
-        model: The facts of its model.
-        words: The model's vocabulary.
-        enforce_window: Whether texts can be too long.
+        prompt: The request.
+        model: The facts about its model.
+        tokenizer: The model's vocabulary.
+        enforce_window: Whether to refuse texts that are longer than the context window.
 
     Returns:
-        What was read; None where no vectors are wanted.
+        The texts; None if the request is for no embeddings.
 
     Raises:
-        RefusedError: The model would not take them.
+        RefusedError: The model would not accept them.
     """
     wanted = prompt.embedding
     if wanted is None:
         return None
     size = model.dimensions or _DIMENSIONS
     dimensions = _dimensions(prompt, wanted, model, size)
-    tokens = [count_text(message, words.count) for message in prompt.messages]
+    tokens = [count_text(message, tokenizer.count) for message in prompt.messages]
     if enforce_window:
         _check_lengths(tokens, wanted, model)
     texts = tuple(
-        words.text(message.token_ids) if message.token_ids else "".join(message.texts)
+        tokenizer.decode(message.token_ids) if message.token_ids else "".join(message.texts)
         for message in prompt.messages
     )
     return EmbeddingInput(texts, sum(tokens), model.id, size, dimensions)
 
 
 def count_text(message: Message, count: Callable[[str], int]) -> int:
-    """Count the tokens of a message's text, and of nothing else."""
+    """Count the tokens of a message's text alone."""
     return len(message.token_ids) + sum(map(count, message.texts))
 
 

@@ -1,7 +1,7 @@
-"""Texts become vectors: the same text the same vector on any machine, and near texts near vectors.
+"""Embeddings: the same text has the same vector on any machine, and near texts have near vectors.
 
 Decisions:
-* No model is asked and no table of meanings is shipped: a text is its words, their stems, their runs of three
+* There is no model and no table of meanings: a text is represented by its words, their stems, their runs of three
   letters and its pairs of neighbouring words, so texts that share those are near each other. Case does not count,
   and the order of words counts little.
 * Features are hashed into a few hundred signed counts, and each count weighs a direction of its own, a dense
@@ -25,13 +25,13 @@ from itertools import pairwise
 from operator import mul
 
 _BUCKETS = 512
-"""Directions. PERF: 512 take 7 MB for 3,072 dimensions once all were met; unrelated texts get as near as 0.05 by chance."""
+"""Directions. PERF: 512 take 7 MB for 3,072 dimensions once all were used; unrelated texts get as near as 0.05 by chance."""
 
 _LANE = 4
 """Bytes of a lane: a step of a direction is one byte, and 21 bits of weight fit over it."""
 
 _WEIGHTS = 1 << 20
-"""What the weights of a text add up to, in whole numbers."""
+"""Sum of the weights of a text, in whole numbers."""
 
 _PIECE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\w{1,24}|[^\w\s]{1,24}")
 """A Chinese or Japanese character, a word, or a run of signs. Longer words are cut, as other scripts do without spaces."""
@@ -45,19 +45,19 @@ _SIGNS = 0.2
 """Weights: what all texts share, a word, its stem, all of its runs of three letters together, a pair, and signs."""
 
 _LONG = 6
-"""Bytes of UTF-8 from which on a word is not taken for one of the small ones, which say little."""
+"""Bytes of UTF-8 from which on a word has full weight; small words mean little."""
 
 _STEM_LENGTH = 4
 
 
 def embed(text: str, model: str, size: int, dimensions: int) -> bytes:
-    """Give the vector of a text.
+    """Return the vector of a text.
 
     Args:
-        text: What is embedded; the more it has in common with another, the nearer are their vectors.
+        text: The text; the more it has in common with another, the nearer are their vectors.
         model: Vectors of different models have nothing in common.
-        size: How many dimensions the model's vectors have; >= 1.
-        dimensions: How many of them are wanted: the first ones, brought to unit length; 1 to `size`.
+        size: Dimensions of the model's vectors; >= 1.
+        dimensions: Dimensions of the result: the first ones, scaled to unit length; 1 to `size`.
 
     Returns:
         Little-endian 32-bit floats of unit length.
@@ -86,14 +86,14 @@ def embed(text: str, model: str, size: int, dimensions: int) -> bytes:
 
 
 def _counts(text: str, seed: int) -> dict[int, float]:
-    """Weigh the features of a text, by the direction each is hashed to."""
+    """Compute the weights of a text's features, by the direction each is hashed to."""
     pieces = _PIECE.findall(text.casefold())
     common, sign = _hashed("", seed)
     counts = {common: sign * _COMMON}
-    said = Counter(pieces)
-    known = {piece: _features(piece, seed) for piece in said}
-    for piece, times in said.items():
-        # A word said ten times weighs some three times as much as one said once.
+    occurrences = Counter(pieces)
+    known = {piece: _features(piece, seed) for piece in occurrences}
+    for piece, times in occurrences.items():
+        # A word that occurs ten times weighs some three times as much as one that occurs once.
         damped = math.sqrt(times)
         for bucket, weight in known[piece][1]:
             counts[bucket] = counts.get(bucket, 0.0) + damped * weight
@@ -103,10 +103,10 @@ def _counts(text: str, seed: int) -> dict[int, float]:
     return counts
 
 
-# PERF: 0.1 us for a remembered word against 6 us; some 1 KB each.
+# PERF: 0.1 us for a cached word against 6 us; some 1 KB each.
 @functools.lru_cache(maxsize=8192)
 def _features(piece: str, seed: int) -> tuple[int, tuple[tuple[int, float], ...]]:
-    """Give a number for a word, and its directions with their weights."""
+    """Return a number for a word, and its directions with their weights."""
     number = zlib.crc32(piece.encode(), seed)
     if not piece[0].isalnum() and piece[0] != "_":
         bucket, sign = _spread(number)
@@ -125,7 +125,7 @@ def _features(piece: str, seed: int) -> tuple[int, tuple[tuple[int, float], ...]
 
 
 def _hashed(feature: str, seed: int) -> tuple[int, int]:
-    """Give the direction of a feature, and its sign."""
+    """Return the direction of a feature, and its sign."""
     # NOTE: `hash` differs between processes.
     return _spread(zlib.crc32(feature.encode(), seed))
 
@@ -138,7 +138,7 @@ def _spread(number: int) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=2 * _BUCKETS)
 def _direction(bucket: int, size: int) -> int:
-    """Give a direction: pseudo-random bytes, one a lane."""
+    """Return a direction: pseudo-random bytes, one a lane."""
     lanes = bytearray(size * _LANE)
     lanes[::_LANE] = hashlib.shake_128(bucket.to_bytes(4, "little")).digest(size)
     return int.from_bytes(lanes, "little")
@@ -152,5 +152,5 @@ def _full(size: int) -> int:
 
 
 def _opposite(bucket: int, size: int) -> int:
-    """Give the direction that points the other way."""
+    """Return the opposite direction."""
     return _full(size) - _direction(bucket, size)

@@ -1,18 +1,34 @@
-"""Which requests fail on purpose.
+"""Simulated failures: of settings and of scripts, instead of a response or in the middle of it.
 
 Decisions:
-* One throw a request against the stacked rates, so that rates add up as they are written.
+* One sample a request against the stacked rates, so that rates add up as they are written.
+* A stall is part of the schedule: an unstreamed response takes as long as its stream.
 """
 
 from itertools import accumulate
 
+from msgspec.structs import replace
+
 from llmsim.config import ErrorSettings
-from llmsim.domain import Fault, FaultKind
+from llmsim.domain import Fault, FaultKind, Schedule, StreamFault
 from llmsim.planning.rng import Random
+from llmsim.scripts import ScriptFailure, ScriptStreamFault, ScriptTurn, StreamFaultKind
+
+_BY_STATUS = {
+    401: FaultKind.AUTHENTICATION,
+    408: FaultKind.TIMEOUT,
+    429: FaultKind.RATE_LIMIT,
+    503: FaultKind.OVERLOADED,
+    504: FaultKind.TIMEOUT,
+    529: FaultKind.OVERLOADED,
+}
+
+_RETRIED = (FaultKind.RATE_LIMIT, FaultKind.OVERLOADED)
+"""Faults that carry a retry delay."""
 
 
 class Faults:
-    """Draws a fault, or none, by the rates of `[errors]`."""
+    """Draws a fault, or None, by the rates of `[errors]`."""
 
     def __init__(self, settings: ErrorSettings) -> None:
         retry_after = settings.retry_after_ms / 1000
@@ -29,7 +45,47 @@ class Faults:
         )
         self.active = any(rate for rate, _ in rated)
 
-    def draw(self, dice: Random) -> Fault | None:
-        """Tell what goes wrong with one request."""
-        throw = dice.random()
-        return next((fault for step, fault in self._steps if throw < step), None)
+    def draw(self, rng: Random) -> Fault | None:
+        """Return the fault of one request; None if it succeeds."""
+        sample = rng.random()
+        return next((fault for step, fault in self._steps if sample < step), None)
+
+
+def scripted_fault(failure: ScriptFailure, delay: float, retry_after: float) -> Fault:
+    """Return the fault of an error turn.
+
+    Args:
+        failure: What the script says of it.
+        delay: Seconds before the failure is answered.
+        retry_after: Retry delay in seconds where the script has none.
+    """
+    kind = failure.kind or _kind_of_status(failure.status_code or 500)
+    wait = retry_after if kind in _RETRIED else None
+    if failure.retry_after_ms is not None:
+        wait = failure.retry_after_ms / 1000
+    return Fault(kind, delay=delay, retry_after=wait, message=failure.message, status=failure.status_code)
+
+
+def _kind_of_status(status: int) -> FaultKind:
+    plain = FaultKind.INVALID_REQUEST if status < 500 else FaultKind.SERVER_ERROR
+    return _BY_STATUS.get(status, plain)
+
+
+def scripted_stream_fault(fault: ScriptStreamFault | None) -> StreamFault | None:
+    """Return the fault that truncates a turn; None if it is not truncated."""
+    if fault is None or fault.kind is StreamFaultKind.STALL:
+        return None
+    error = Fault(fault.error, message=fault.message)
+    return StreamFault(fault.after_tokens, error, disconnect=fault.kind is StreamFaultKind.DISCONNECT)
+
+
+def with_delays(schedule: Schedule, turn: ScriptTurn) -> Schedule:
+    """Add the delay and the stall of a scripted turn to its schedule."""
+    delay = turn.delay_ms / 1000
+    fault = turn.stream_fault
+    if fault is None or fault.kind is not StreamFaultKind.STALL:
+        return replace(schedule, ttft=schedule.ttft + delay) if delay else schedule
+    stall = fault.for_ms / 1000
+    if fault.after_tokens == 0:
+        return replace(schedule, ttft=schedule.ttft + delay + stall)
+    return replace(schedule, ttft=schedule.ttft + delay, stall_after=fault.after_tokens, stall=stall)

@@ -33,16 +33,16 @@ from llmsim.domain import (
     Usage,
 )
 from llmsim.errors import ContextLengthError, VisionError
-from llmsim.planning.content import Content, ContentPlanner, call_ids, with_odds, within
-from llmsim.planning.embedding_input import EmbeddingInput, check_use, count_text, read
+from llmsim.planning.content import Content, ContentPlanner, call_id_prefix, truncate
+from llmsim.planning.embedding_input import EmbeddingInput, check_use, count_text, read_input
 from llmsim.planning.faults import Faults
-from llmsim.planning.generators import Generator, LineNumbers, generator
-from llmsim.planning.reasoning import reasoning_tokens
-from llmsim.planning.rng import Random, fresh, id_source, seeded, seeded_id
-from llmsim.planning.scripted import play
-from llmsim.planning.summaries import told_passage
-from llmsim.planning.timing import Latency
-from llmsim.planning.tokens import Tokenizer, tokenizer
+from llmsim.planning.generators import Generator, LineNumbers, build_generator
+from llmsim.planning.logprobs import with_logprobs
+from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
+from llmsim.planning.rng import Random, fresh_rng, id_source, seeded_id, seeded_rng
+from llmsim.planning.scripts import play
+from llmsim.planning.timing import LatencySampler
+from llmsim.planning.tokens import Tokenizer, load_tokenizer
 from llmsim.scripts import ScriptStep
 
 _MESSAGE_TOKENS = 4
@@ -107,24 +107,24 @@ class Planner:
         self._catalogue = catalogue
         self._enforce_window = settings.response.enforce_context_window
         self._seed = settings.response.seed
-        self._generate: Generator = generator(settings.response)
+        self._generate: Generator = build_generator(settings.response)
         self._plan_content = ContentPlanner(settings, self._generate)
-        self._latency = Latency(settings.latency, catalogue.profiles)
+        self._latency = LatencySampler(settings.latency, catalogue.profiles)
         self._faults = Faults(settings.errors)
         self._retry_after = settings.errors.retry_after_ms / 1000
         self._clock = clock
-        self._rng = fresh()
+        self._rng = fresh_rng()
         self.new_id = id_source()
 
     def start_process(self) -> None:
         """Draw a new random state and a new id prefix: called once in every process after a fork."""
-        self._rng = fresh()
+        self._rng = fresh_rng()
         self.new_id = id_source()
 
     def warm(self) -> None:
         """Load every vocabulary and build the pools, so that forked processes share them."""
         for name in sorted({model.tokenizer for model in self._catalogue.models.values()}):
-            self._generate.prepare(tokenizer(name))
+            self._generate.prepare(load_tokenizer(name))
 
     @property
     def numbers_requests(self) -> bool:
@@ -141,10 +141,10 @@ class Planner:
         check_use(prompt, model)
         if prompt.images and model.known and not model.vision:
             raise VisionError(prompt.model, prompt.images[0].path)
-        words = tokenizer(model.tokenizer)
+        tokenizer = load_tokenizer(model.tokenizer)
         # The same texts end several prefixes; each is counted once.
-        count = functools.cache(words.count) if prompt.cache_marks else words.count
-        embedding = read(prompt, model, words, enforce_window=self._enforce_window)
+        count = functools.cache(tokenizer.count) if prompt.cache_marks else tokenizer.count
+        embedding = read_input(prompt, model, tokenizer, enforce_window=self._enforce_window)
         tokens = embedding.tokens if embedding else _prompt_tokens(prompt, count)
         if self._enforce_window and not embedding and tokens > model.context_window:
             raise ContextLengthError(model.context_window, tokens)
@@ -154,7 +154,7 @@ class Planner:
                 for mark in prompt.cache_marks
             ]
         )
-        return PromptFacts(model, words, tokens, prefixes, embedding)
+        return PromptFacts(model, tokenizer, tokens, prefixes, embedding)
 
     def outcome_rng(self, number: int | None) -> Random:
         """Return what draws faults, refusals and ids of a request.
@@ -162,7 +162,7 @@ class Planner:
         Args:
             number: Its number, if `numbers_requests`.
         """
-        return self._rng if number is None else seeded("request", self._seed, number)
+        return self._rng if number is None else seeded_rng("request", self._seed, number)
 
     def draw_fault(self, outcome_rng: Random) -> Fault | None:
         """Draw what goes wrong with a request; None if nothing does."""
@@ -205,7 +205,9 @@ class Planner:
     ) -> Turn:
         seed = prompt.seed if prompt.seed is not None else self._seed
         rng = (
-            self._rng if seed is None else seeded("turn", seed, prompt.model, prompt.messages, prompt.images)
+            self._rng
+            if seed is None
+            else seeded_rng("turn", seed, prompt.model, prompt.messages, prompt.images)
         )
         limit = self._limit(prompt, facts)
         turn_id = self.new_id() if self._seed is None else seeded_id(outcome_rng)
@@ -220,7 +222,7 @@ class Planner:
                         limit,
                         rng,
                         refusal_rng,
-                        call_ids(turn_id, index) if prompt.tools else "",
+                        call_id_prefix(turn_id, index) if prompt.tools else "",
                         lines,
                     )
                     for index in range(prompt.choices)
@@ -241,48 +243,44 @@ class Planner:
     ) -> Turn | Fault:
         """Plan the response to a prompt as a turn of a script has it. No simulated failure comes between."""
         seed = prompt.seed if prompt.seed is not None else self._seed
-        rng = self._rng if seed is None else seeded("scene", seed, step.number, step.take, prompt.model)
+        rng = (
+            self._rng
+            if seed is None
+            else seeded_rng("scene", seed, step.number, step.repetition, prompt.model)
+        )
         return play(
             step,
             prompt,
             id=self.new_id(),
             created=int(self._clock()),
-            words=facts.tokenizer,
+            tokenizer=facts.tokenizer,
             prompt_tokens=facts.tokens,
             limit=self._limit(prompt, facts),
             latency=self._latency,
             profile=facts.model.profile,
-            dice=rng,
+            rng=rng,
             retry_after=self._retry_after,
             use=cache_use,
         )
 
-    def plan_empty(self, prompt: Prompt) -> Turn:
+    def plan_empty(self, prompt: Prompt, facts: PromptFacts) -> Turn:
         """Plan an empty turn that is due immediately (WebSocket warm-up)."""
         return Turn(
             id=self.new_id(),
             created=int(self._clock()),
             model=prompt.model,
             choices=(_EMPTY,),
-            usage=Usage(prompt=self.count(prompt), completion=0),
+            usage=Usage(prompt=facts.tokens, completion=0),
             schedule=Schedule(ttft=0.0, itl=0.0),
         )
 
     def count(self, prompt: Prompt) -> int:
         """Count the tokens of a prompt."""
-        return count_prompt(prompt, tokenizer(self._catalogue.facts(prompt.model).tokenizer))
+        return count_prompt(prompt, load_tokenizer(self._catalogue.facts(prompt.model).tokenizer))
 
     def find(self, name: str) -> Model | None:
         """Return the known model of that id, alias or snapshot; None if there is no such model."""
         return self._catalogue.find(name)
-
-    def without_table(self, turn: Turn) -> Turn:
-        """Give a turn without what all turns of this process share, to be kept somewhere."""
-        return msgspec.structs.replace(turn, schedule=self._latency.without_table(turn.schedule))
-
-    def with_table(self, turn: Turn) -> Turn:
-        """Give a kept turn back what all turns share."""
-        return msgspec.structs.replace(turn, schedule=self._latency.with_table(turn.schedule))
 
     def _limit(self, prompt: Prompt, facts: PromptFacts) -> int:
         limit = _UNLIMITED if prompt.limit is None else prompt.limit
@@ -301,21 +299,21 @@ class Planner:
         call_id: str,
         lines: LineNumbers,
     ) -> Choice:
-        model, words = facts.model, facts.tokenizer
-        content = self._plan_content(prompt, words, rng, refusal_rng, call_id, lines)
+        model, tokenizer = facts.model, facts.tokenizer
+        content = self._plan_content(prompt, tokenizer, rng, refusal_rng, call_id, lines)
         if model.reasoning:
             thought = reasoning_tokens(prompt.effort or model.default_effort, content.tokens)
             if prompt.reasoning_limit is not None:
                 thought = min(thought, prompt.reasoning_limit)
             if thought:
-                shown = told_passage(prompt.summary, thought, words, rng) if prompt.summary else None
+                shown = reasoning_text(prompt.summary, thought, tokenizer, rng) if prompt.summary else None
                 content = Content(
                     (ReasoningSegment(thought, shown), *content.segments), content.finish, content.stopped_by
                 )
-        content = within(content, limit)
+        content = truncate(content, limit)
         segments = content.segments
         if prompt.logprobs is not None:
-            segments = with_odds(segments, prompt.logprobs, words, rng)
+            segments = with_logprobs(segments, prompt.logprobs, tokenizer, rng)
         return Choice(segments, content.finish, content.stopped_by)
 
 
@@ -336,9 +334,9 @@ def _usage(prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Us
     )
 
 
-def count_prompt(prompt: Prompt, words: Tokenizer) -> int:
+def count_prompt(prompt: Prompt, tokenizer: Tokenizer) -> int:
     """Count the prompt's tokens as the API's own formula does: messages, their marks, images, priming."""
-    return _prompt_tokens(prompt, words.count)
+    return _prompt_tokens(prompt, tokenizer.count)
 
 
 def _prompt_tokens(prompt: Prompt, count: Callable[[str], int]) -> int:

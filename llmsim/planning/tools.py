@@ -4,7 +4,7 @@ Decisions:
 * A turn calls what the conversation is about: words that the last user message shares with a tool's name weigh more
   than those of its description, and most where they are the whole name. Words of grammar, and those that all tools are
   described with, count for nothing.
-* Of a long word its beginning is compared: who wants something calculated asks for a calculator.
+* Of a long word only the beginning is compared: "calculate" finds the tool `calculator`.
 * What was called since the last user message is not called again while there is something else to call, and a tool
   whose name speaks of an end comes last: so loops that only a tool can end do end, as those of a good model do.
 """
@@ -20,170 +20,28 @@ from llmsim.domain import Prompt, Tool, ToolKind, ToolMode
 from llmsim.planning.rng import Random
 
 _GRAMMAR = frozenset(
-    [
-        "a",
-        "about",
-        "all",
-        "also",
-        "an",
-        "and",
-        "any",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "but",
-        "by",
-        "call",
-        "called",
-        "calls",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "done",
-        "each",
-        "for",
-        "from",
-        "get",
-        "given",
-        "gets",
-        "had",
-        "has",
-        "have",
-        "her",
-        "here",
-        "him",
-        "his",
-        "how",
-        "i",
-        "if",
-        "in",
-        "input",
-        "into",
-        "is",
-        "it",
-        "its",
-        "just",
-        "let",
-        "like",
-        "list",
-        "make",
-        "may",
-        "me",
-        "more",
-        "most",
-        "my",
-        "new",
-        "no",
-        "not",
-        "now",
-        "of",
-        "on",
-        "one",
-        "only",
-        "optional",
-        "or",
-        "other",
-        "our",
-        "out",
-        "output",
-        "parameter",
-        "parameters",
-        "please",
-        "provide",
-        "provided",
-        "provides",
-        "required",
-        "result",
-        "return",
-        "returned",
-        "returning",
-        "returns",
-        "set",
-        "she",
-        "should",
-        "so",
-        "some",
-        "such",
-        "take",
-        "takes",
-        "tell",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "tool",
-        "tools",
-        "up",
-        "us",
-        "use",
-        "used",
-        "useful",
-        "user",
-        "uses",
-        "using",
-        "value",
-        "values",
-        "want",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "why",
-        "will",
-        "with",
-        "without",
-        "would",
-        "you",
-        "your",
-        "function",
-        "functions",
-    ]
+    """
+    a about all also an and any are as at be been but by call called calls can could did do does done
+    each for from get given gets had has have her here him his how i if in input into is it its just let
+    like list make may me more most my new no not now of on one only optional or other our out output
+    parameter parameters please provide provided provides required result return returned returning
+    returns set she should so some such take takes tell than that the their them then there these they
+    this to tool tools up us use used useful user uses using value values want was we were what when
+    where which who why will with without would you your function functions
+    """.split()
 )
-"""Words that say nothing about what a tool is good for."""
+"""Words without meaning for what a tool does."""
 
 _ENDS = frozenset(
-    [
-        "answer",
-        "complete",
-        "completed",
-        "conclude",
-        "done",
-        "end",
-        "exit",
-        "final",
-        "finalize",
-        "finish",
-        "output",
-        "reply",
-        "respond",
-        "response",
-        "result",
-        "results",
-        "return",
-        "stop",
-        "submit",
-        "terminate",
-    ]
+    """
+    answer complete completed conclude done end exit final finalize finish output reply respond response
+    result results return stop submit terminate
+    """.split()
 )
-"""Words by which a tool's name says that the loop ends with it."""
+"""Words in the name of a tool that ends the agent's loop."""
 
 _NAME_GRAMMAR = _GRAMMAR - {"user"}
-"""Words that say nothing in a name; there a user is what the tool deals with."""
+"""Words without meaning in a name; a user is what the tool deals with there."""
 
 _STEM = 7
 """Letters of a word that are compared."""
@@ -193,43 +51,43 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class ConversationState(msgspec.Struct, frozen=True):
-    """What the conversation has come to.
+    """What has happened since the last user message.
 
     Attributes:
-        said: The last user message, in words.
+        user_message: The text of that message.
         called: Names of the tools called since then.
-        answered: Whether a call has given a result since then.
+        answered: Whether a call has returned a result since then.
     """
 
-    said: str
+    user_message: str
     called: frozenset[str] = frozenset()
     answered: bool = False
 
 
-def conduct(prompt: Prompt) -> ConversationState:
-    """Tell what the conversation has come to."""
+def conversation_state(prompt: Prompt) -> ConversationState:
+    """Return what has happened since the last user message."""
     called: set[str] = set()
     answered = False
     for message in reversed(prompt.messages):
         answered = answered or bool(message.results)
         called.update(call.name for call in message.calls)
-        # A message of the user's that brings results, too, belongs to the turn that they answer.
+        # A user message with results, too, belongs to the turn that they answer.
         if message.role == "user" and message.texts and not message.results:
             return ConversationState("\n".join(message.texts), frozenset(called), answered)
     last = prompt.messages[-1] if prompt.messages else None
     return ConversationState("\n".join(last.texts) if last else "", frozenset(called), answered)
 
 
-class Calls:
-    """Picks the tools of a turn by the settings `[tools]`."""
+class ToolPicker:
+    """Picks the tools that a turn calls by the settings `[tools]`."""
 
     def __init__(self, settings: ToolSettings) -> None:
         self._probability = settings.call_probability
         self._most = settings.max_calls
         self._hosted = settings.hosted_calls
 
-    def pick(self, prompt: Prompt, now: ConversationState, dice: Random) -> tuple[Tool, ...]:
-        """Tell which tools the next turn calls; hosted ones come first."""
+    def pick(self, prompt: Prompt, state: ConversationState, rng: Random) -> tuple[Tool, ...]:
+        """Return the tools that the next turn calls; hosted ones come first."""
         choice = prompt.tool_choice
         if choice.mode is ToolMode.NONE:
             return ()
@@ -237,54 +95,52 @@ class Calls:
         forced = choice.mode is ToolMode.REQUIRED
         own = [tool for tool in allowed if tool.kind is not ToolKind.HOSTED]
         hosted = [tool for tool in allowed if tool.kind is ToolKind.HOSTED]
-        if not (self._hosted and not now.answered) and not (forced and not own):
+        if not (self._hosted and not state.answered) and not (forced and not own):
             hosted = []
         most = self._most if choice.parallel else 1
-        called = self._own(own, now, dice, forced=forced and not hosted)[:most]
+        called = self._own(own, state, rng, forced=forced and not hosted)[:most]
         return (*hosted[: choice.limit], *called)
 
     def _own(
-        self, tools: Sequence[Tool], now: ConversationState, dice: Random, *, forced: bool
+        self, tools: Sequence[Tool], state: ConversationState, rng: Random, *, forced: bool
     ) -> Sequence[Tool]:
-        """Give those of the client's tools that are worth a call, the best first."""
-        said = _words(now.said, grammar=_NAME_GRAMMAR)
-        fits = {tool.name: _fit(tool, said) for tool in tools}
+        """Return those of the client's tools that fit the conversation, the best first."""
+        spoken = _words(state.user_message, grammar=_NAME_GRAMMAR)
+        fits = {tool.name: _fit(tool, spoken) for tool in tools}
         ranked = sorted(tools, key=lambda tool: (fits[tool.name], _ends(tool)), reverse=True)
-        fitting = [tool for tool in ranked if fits[tool.name] and tool.name not in now.called]
-        if not now.answered:
-            if forced or (self._probability is not None and dice.random() < self._probability):
+        fitting = [tool for tool in ranked if fits[tool.name] and tool.name not in state.called]
+        if not state.answered:
+            if forced or (self._probability is not None and rng.random() < self._probability):
                 return fitting or ranked[:1]
             return fitting if self._probability is None else ()
         if not forced:
             return ()
-        return sorted(ranked, key=lambda tool: (tool.name not in now.called, _ends(tool)), reverse=True)[:1]
+        return sorted(ranked, key=lambda tool: (tool.name not in state.called, _ends(tool)), reverse=True)[:1]
 
 
 def _ends(tool: Tool) -> bool:
     return bool(_words(tool.name, grammar=frozenset()) & _STEMS_OF_ENDS)
 
 
-def _fit(tool: Tool, said: frozenset[str]) -> int:
+def _fit(tool: Tool, spoken: frozenset[str]) -> int:
     named = _words(tool.name, grammar=_NAME_GRAMMAR)
-    is_whole = bool(named) and named <= said
-    return 3 * (len(named & said) + is_whole) + len(_words(tool.description) & said)
+    is_whole = bool(named) and named <= spoken
+    return 3 * (len(named & spoken) + is_whole) + len(_words(tool.description) & spoken)
 
 
 @functools.lru_cache(4096)
-def _remembered(text: str, grammar: frozenset[str]) -> frozenset[str]:
+def _stems(text: str, grammar: frozenset[str]) -> frozenset[str]:
     words = {word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))} - grammar
     # Flights are what a flight is searched for.
     singular = {word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words} - grammar
     return frozenset(word[:_STEM] for word in singular if len(word) > 1)
 
 
-_STEMS_OF_ENDS = _remembered(" ".join(sorted(_ENDS)), frozenset())
-
-_STEMS_OF_ENDS = _remembered(" ".join(sorted(_ENDS)), frozenset())
+_STEMS_OF_ENDS = _stems(" ".join(sorted(_ENDS)), frozenset())
 
 _LONGEST = 2_000
 """Characters of a text whose words count."""
 
 
 def _words(text: str, *, grammar: frozenset[str] = _GRAMMAR) -> frozenset[str]:
-    return _remembered(text[:_LONGEST], grammar)
+    return _stems(text[:_LONGEST], grammar)

@@ -108,7 +108,9 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     """How a generating endpoint reads requests and writes responses on one kind of channel.
 
     Attributes:
-        parse: Parses a request; raises `RefusedError`.
+        parse: Parses a request; raises `RefusedError`. What it returns depends on body, query, path parameters and the headers
+            of `parsed_headers` alone: it may be remembered for the next request of the same bytes.
+        parsed_headers: Names of the headers that `parse` reads.
         render_refusal: Renders a refused request.
         render_fault: Renders a simulated failure.
         render_stream: Renders the frames of a streamed response, over WebSocket events as JSON, one a line; None if the endpoint
@@ -121,6 +123,7 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     parse: Callable[[IncomingRequest], ParsedRequest[O]]
     render_refusal: Callable[[RefusedError], Reply]
     render_fault: Callable[[Fault], Reply]
+    parsed_headers: tuple[str, ...] = ()
     render_stream: Callable[[Turn, O], Sequence[FrameBatch]] | None = None
     render_stream_fault: Callable[[Turn, O, Fault, int], bytes] | None = None
     stream_headers: Headers = ()
@@ -278,18 +281,6 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     run: Callable[[EndpointContext, IncomingRequest], Awaitable[Reply | Replay]]
 
 
-class ResponseFacts(msgspec.Struct, frozen=True):
-    """What response headers are made of.
-
-    Attributes:
-        request_id: Unique id of the request, without the provider's prefix.
-        elapsed: Seconds since the request's arrival.
-    """
-
-    request_id: str
-    elapsed: float
-
-
 def _unchanged(reply: Reply, request_id: str) -> Reply:  # noqa: ARG001 - the shape of `Provider.add_request_id`
     """Return a reply as it is."""
     return reply
@@ -307,7 +298,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         render_refusal: Renders a refused request in the provider's envelope and words.
         render_fault: Renders a simulated failure likewise.
         render_crash: Renders a bug of llmsim likewise: status 500.
-        response_headers: Returns the headers that every response has.
+        response_headers: The headers that every response has. `{request_id}` and `{elapsed_ms}` in a value stand for the facts of the
+            response.
         check_headers: Checks the headers of a request, by name in lower case, before all else; raises `RefusedError`.
             None if any headers will do.
         add_request_id: Adds the request id to a refusal, fault or crash, where the API's errors carry it in their body.
@@ -321,6 +313,6 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     render_refusal: Callable[[RefusedError], Reply]
     render_fault: Callable[[Fault], Reply]
     render_crash: Callable[[], Reply]
-    response_headers: Callable[[ResponseFacts], Headers]
+    response_headers: Headers
     check_headers: Callable[[Mapping[str, str]], None] | None = None
     add_request_id: Callable[[Reply, str], Reply] = _unchanged

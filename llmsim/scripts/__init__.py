@@ -1,14 +1,14 @@
-"""Scripts of turns, tool calls and errors: what they are, how they are read, what they expect."""
+"""Scripts of turns, tool calls and errors: their values, their parser and their expectations; start with `script`."""
 
 from llmsim.scripts.expectations import unmet
 from llmsim.scripts.reading import read
 from llmsim.scripts.script import (
     Expectation,
-    Failure,
     OnExhausted,
     ResultExpectation,
     Script,
     ScriptCall,
+    ScriptFailure,
     ScriptLatency,
     ScriptStep,
     ScriptStreamFault,
@@ -23,11 +23,11 @@ from llmsim.scripts.sources import FORMS, ScriptFormat
 __all__ = [
     "FORMS",
     "Expectation",
-    "Failure",
     "OnExhausted",
     "ResultExpectation",
     "Script",
     "ScriptCall",
+    "ScriptFailure",
     "ScriptFormat",
     "ScriptLatency",
     "ScriptStep",

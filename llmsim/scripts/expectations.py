@@ -1,9 +1,9 @@
-"""Whether a request is what a turn expects.
+"""Expectations: whether a request is what a scripted turn expects.
 
 Decisions:
-* A request is judged in the house's own words, so a script expects the same of every API: the system's messages are apart,
-  as Anthropic has them, and a result belongs to the message that brings it.
-* What a request holds may be megabytes; of it, sentences repeat a line.
+* Expectations are checked on the parsed prompt, so they are the same for every API: system messages are separate,
+  as in Anthropic's API, and a result belongs to the message that contains it.
+* A request may be megabytes long; a message quotes one line of it.
 """
 
 import fnmatch
@@ -18,26 +18,26 @@ from llmsim.scripts.tables import shown
 _SYSTEM = ("system", "developer", "tools")
 _NAMED = 10
 _SEARCHED = 1 << 20
-"""Characters of a text in which a pattern is searched."""
+"""Characters of a text that are searched for a pattern."""
 
 _READ = 1000
-"""Characters of a text of which some are shown; more than ever are."""
+"""Characters of a text that are prepared for a message; more than are ever shown."""
 
 _ESCAPES = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 _PATIENCE = 0.2
-"""Seconds that a pattern is searched for: some try exponentially many ways, and everybody waits."""
+"""Seconds after which a search is given up: some patterns try exponentially many ways, and other requests wait."""
 
 
 def unmet(expect: Expectation, prompt: Prompt) -> tuple[str, ...]:
-    """Say what was expected of a request and is not so.
+    """Return the expectations that a request does not meet.
 
     Args:
-        expect: What was expected.
+        expect: The expectations.
         prompt: The request.
 
     Returns:
-        A sentence for each; none if all is as expected.
+        A sentence for each; empty if all are met.
     """
     return tuple(_unmet(expect, prompt))
 
@@ -55,9 +55,9 @@ def _unmet(expect: Expectation, prompt: Prompt) -> Iterator[str]:
     )
     yield from _misses("the system messages", TextExpectation(contains=expect.system_contains), system)
     if expect.anywhere:
-        yield from _misses("the conversation", expect.said, "\n".join(_texts(prompt.messages)))
+        yield from _misses("the conversation", expect.last_user_message, "\n".join(_texts(prompt.messages)))
     else:
-        yield from _misses("the last user message", expect.said, _last_said(talk))
+        yield from _misses("the last user message", expect.last_user_message, _last_user_text(talk))
     offered = {tool.name for tool in prompt.tools}
     missing = [name for name in expect.tools_offered if name not in offered]
     if missing:
@@ -78,10 +78,10 @@ def _count(expect: Expectation, messages: int) -> Iterator[str]:
         yield f"expected {wanted} {noun}, system aside, got {messages}"
 
 
-def _last_said(talk: Sequence[Message]) -> str | None:
-    """Give the last user message; one that only brings results of tools is none."""
-    said = (message.texts for message in reversed(talk) if message.role == "user" and message.texts)
-    texts = next(said, None)
+def _last_user_text(talk: Sequence[Message]) -> str | None:
+    """Return the text of the last user message that has any; None if there is none."""
+    found = (message.texts for message in reversed(talk) if message.role == "user" and message.texts)
+    texts = next(found, None)
     return None if texts is None else "\n".join(texts)
 
 
@@ -101,19 +101,19 @@ def _result(expect: ResultExpectation, messages: Sequence[Message]) -> Iterator[
     if wanted:
         yield from _misses(f"the result of {_quoted(expect.call)}", expect.text, wanted[-1].text)
         return
-    came = [
+    others = [
         f"{shown(result.call)} ({shown(names[result.call])})" if result.call in names else shown(result.call)
         for result in results[-_NAMED:]
     ]
-    yield f"expected a result of {_quoted(expect.call)}, got {'results of ' + ', '.join(came) if came else 'no results'}"
+    yield f"expected a result of {_quoted(expect.call)}, got {'results of ' + ', '.join(others) if others else 'no results'}"
 
 
 def _misses(what: str, expect: TextExpectation, text: str | None) -> Iterator[str]:
-    came = "got no such message" if text is None else "got nothing" if not text else f"got {_quoted(text)}"
+    actual = "got no such message" if text is None else "got nothing" if not text else f"got {_quoted(text)}"
     text = text or ""
     for part in expect.contains:
         if part not in text:
-            yield f"expected {what} to contain {_quoted(part)}, {came}"
+            yield f"expected {what} to contain {_quoted(part)}, {actual}"
     if expect.matches is not None:
         try:
             found = regex.search(expect.matches, text[:_SEARCHED], timeout=_PATIENCE)
@@ -124,13 +124,13 @@ def _misses(what: str, expect: TextExpectation, text: str | None) -> Iterator[st
             )
         else:
             if not found:
-                yield f"expected {what} to match {_quoted(expect.matches)}, {came}"
+                yield f"expected {what} to match {_quoted(expect.matches)}, {actual}"
     if expect.equals is not None and text.strip() != expect.equals.strip():
-        yield f"expected {what} to be {_quoted(expect.equals)}, {came}"
+        yield f"expected {what} to be {_quoted(expect.equals)}, {actual}"
 
 
 def _quoted(text: str) -> str:
-    # Ends of lines as they are written, not as characters that do not print. Of a long text little is shown.
+    # Line ends are escaped, because control characters would be replaced.
     return f'"{shown(text[:_READ].translate(_ESCAPES))}"'
 
 

@@ -12,13 +12,13 @@ SUFFIXES: dict[str, ScriptFormat] = {".json": "json", ".toml": "toml", ".yaml": 
 
 
 class ScriptFile(msgspec.Struct, frozen=True):
-    """A script and what it was read from.
+    """A script and its file.
 
     Attributes:
-        path: The file, as it was named.
-        form: How it is written.
-        data: What it holds.
-        script: What that says.
+        path: Path of the file, as given.
+        form: Format of the file.
+        data: Content of the file.
+        script: The parsed script.
     """
 
     path: Path
@@ -28,18 +28,18 @@ class ScriptFile(msgspec.Struct, frozen=True):
 
 
 def read_script_file(path: Path, profiles: Collection[str]) -> ScriptFile:
-    """Read a script file; its form is told by its suffix or, without one, guessed.
+    """Read a script file; its format follows from its suffix or, without one, is guessed.
 
     Args:
         path: The file.
         profiles: Names of the latency profiles.
 
     Raises:
-        ScriptError: It cannot be read or played. Tells everything that is wrong with it.
+        ScriptError: It cannot be read or played; lists all problems.
     """
     form = SUFFIXES.get(path.suffix.lower())
     if form is None and path.suffix:
-        raise ScriptError((f"{path}: unknown form {path.suffix}. One of: {', '.join(SUFFIXES)}",))
+        raise ScriptError((f"{path}: unknown format {path.suffix}. One of: {', '.join(SUFFIXES)}",))
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -55,7 +55,7 @@ def read_script_file(path: Path, profiles: Collection[str]) -> ScriptFile:
 
 
 def _guessed(data: bytes) -> ScriptFormat:
-    """Guess the form of a file without a suffix: JSON begins with a brace; YAML's turns end in a colon, TOML's do not."""
+    """Guess the format of a file without a suffix: JSON begins with a brace; YAML's turns end in a colon, TOML's do not."""
     text = data.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith((b"{", b"[")) and not text.startswith(b"[["):
         return "json"
@@ -72,12 +72,12 @@ def read_scripts(
     """Read the scripts of a server, by name: those of a directory by the names of their files, and `default`.
 
     Args:
-        directory: Where named scripts are; None for nowhere.
-        default: The server's own script; None for none.
+        directory: Directory of named scripts; None for none.
+        default: File of the server's default script; None for none.
         profiles: Names of the latency profiles.
 
     Raises:
-        ScriptError: Any cannot be read or played, or two have one name. Tells everything that is wrong with all of them.
+        ScriptError: A script cannot be read or played, or two have one name; lists the problems of all scripts.
     """
     problems: list[str] = []
     found: dict[str, ScriptFile] = {}
@@ -98,7 +98,7 @@ def read_scripts(
             )
         found[name] = file
     if problems:
-        # The default may be one of the directory, too: its mistakes are told once.
+        # The default may be in the directory, too: its problems are listed once.
         raise ScriptError(tuple(dict.fromkeys(problems)))
     return found
 

@@ -1,10 +1,10 @@
-"""Reading a script: every mistake at once, each with its line, its path, what was found and what would do.
+"""The parser of scripts: reports all mistakes at once, each with line, path, what was found and what is valid.
 
 Decisions:
-* `type` says what a turn is and `kind` what fails, as in the files of the Rust project: those play unchanged.
-* A text as arguments is sent as it stands, sound JSON or not; anything else is encoded. The Rust project encodes a text
-  once more, which no client could read: to play broken arguments is worth more.
-* Calls may leave their arguments out: a tool without any is common.
+* `type` is the type of a turn and `kind` that of a failure, as in the files of the Rust project: those play unchanged.
+* Arguments given as a text are sent as they are, valid JSON or not; anything else is encoded. The Rust project encodes
+  a text once more, which no client could read: playing broken arguments is more useful.
+* Calls may omit their arguments: tools without any are common.
 """
 
 import json
@@ -16,11 +16,11 @@ import regex
 from llmsim.domain import FaultKind, FinishReason
 from llmsim.scripts.script import (
     Expectation,
-    Failure,
     OnExhausted,
     ResultExpectation,
     Script,
     ScriptCall,
+    ScriptFailure,
     ScriptLatency,
     ScriptStreamFault,
     ScriptTurn,
@@ -29,8 +29,8 @@ from llmsim.scripts.script import (
     TextExpectation,
     TurnKind,
 )
-from llmsim.scripts.sources import ItemPosition, ScriptFormat, load
-from llmsim.scripts.tables import Findings, Table, found_words
+from llmsim.scripts.sources import KeyPath, ScriptFormat, load
+from llmsim.scripts.tables import Problems, Table, describe
 
 MOST_TURNS = 10_000
 _MOST_CALLS = 128
@@ -38,13 +38,13 @@ _MOST_REPEATS = 1_000_000
 _MOST_TOKENS = 1 << 40
 _MOST_MS = 3_600_000.0
 _MOST_RETRY_MS = 60_000.0
-"""Clients sleep for whatever they are told. The bound is that of the setting."""
+"""Clients sleep for as long as the header says. The bound is that of the setting."""
 _MOST_PATTERN = 1_000
 
 _OTHER = "other"
 FAILURES = (*(kind.value for kind in FaultKind), _OTHER)
 
-_ANSWERS = "belongs to a turn that answers, not to an error"
+_RESPONSE = "belongs to a turn with a response, not to an error"
 _CALLS = 'belongs to a turn of type "tool_calls" or "mixed"'
 _TEXT = 'belongs to a turn of type "assistant" or "mixed"'
 _REFUSAL = 'belongs to a turn of type "assistant"'
@@ -57,31 +57,31 @@ _ELSEWHERE = {
     "refusal": _REFUSAL,
 }
 _ELSEWHERE_OF_ERRORS = dict.fromkeys(
-    ("text", "calls", "reasoning", "refusal", "finish_reason", "usage", "latency", "stream_fault"), _ANSWERS
+    ("text", "calls", "reasoning", "refusal", "finish_reason", "usage", "latency", "stream_fault"), _RESPONSE
 )
 
 
 def read(data: bytes, form: ScriptFormat, name: str, *, profiles: Collection[str] = ()) -> Script:
-    """Read a script.
+    """Parse a script.
 
     Args:
-        data: The script as it is written.
-        form: How it is written.
-        name: What it is called in messages, and unless it has a name of its own.
-        profiles: Names of the latency profiles; empty to take any.
+        data: The encoded script.
+        form: Its format.
+        name: Its name in messages, and its own name unless it sets one.
+        profiles: Names of the latency profiles; empty to accept any.
 
     Raises:
-        ScriptError: It cannot be played. Tells everything that is wrong with it.
+        ScriptError: It cannot be played; lists all problems.
     """
     source = load(data, form, name)
-    findings = Findings(name, source)
+    problems = Problems(name, source)
     if isinstance(source.value, dict):
-        script = _script(Table(source.value, (), findings), name, profiles)
-        findings.close()
+        script = _script(Table(source.value, (), problems), name, profiles)
+        problems.close()
         return script
-    findings.add((), f'wanted a table with "turns", found {found_words(source.value)}')
-    findings.close()
-    raise AssertionError("a script that is no table has a problem")
+    problems.add((), f'wanted a table with "turns", found {describe(source.value)}')
+    problems.close()
+    raise AssertionError("a script that is not a table has a problem")
 
 
 def _script(table: Table, name: str, profiles: Collection[str]) -> Script:
@@ -119,9 +119,9 @@ def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
         return ScriptTurn(
             kind=kind, failure=failure, delay_ms=delay or 0.0, repeat=repeat or 1, expect=expect
         )
-    speaks = kind is not TurnKind.TOOL_CALLS
+    has_text = kind is not TurnKind.TOOL_CALLS
     refusal = table.text("refusal", empty=False) if kind is TurnKind.ASSISTANT else None
-    text = table.text("text", required=refusal is None) if speaks else None
+    text = table.text("text", required=refusal is None) if has_text else None
     if text is not None and refusal is not None:
         table.problem("refusal", "comes in place of a text; give one of them")
     finish = table.choice("finish_reason", [reason.value for reason in FinishReason])
@@ -145,7 +145,7 @@ def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
 
 def _calls(table: Table) -> tuple[ScriptCall, ...]:
     calls = []
-    ids: dict[str, ItemPosition] = {}
+    ids: dict[str, KeyPath] = {}
     for item in table.tables("calls", "calls", _MOST_CALLS, required=True):
         name = item.text("name", required=True, empty=False)
         call_id = item.text("id", empty=False)
@@ -165,9 +165,9 @@ def _arguments(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _failure(table: Table) -> Failure:
+def _failure(table: Table) -> ScriptFailure:
     word = table.choice("kind", FAILURES, required=True)
-    return Failure(
+    return ScriptFailure(
         kind=FaultKind(word) if word is not None and word != _OTHER else None,
         message=table.text("message", empty=False),
         status_code=table.whole("status_code", 400, 599),
@@ -239,7 +239,7 @@ def _expectation(table: Table) -> Expectation | None:
     fewest, most = _message_count(expect)
     found = Expectation(
         model=expect.text("model", empty=False),
-        said=TextExpectation(contains=expect.texts("contains"), matches=_pattern(expect)),
+        last_user_message=TextExpectation(contains=expect.texts("contains"), matches=_pattern(expect)),
         anywhere=expect.flag("anywhere") or False,
         tool_results=tuple(
             map(_tool_result, expect.tables("tool_result", "results", _MOST_CALLS, lone=True))
@@ -291,6 +291,6 @@ def _pattern(table: Table) -> str | None:
     try:
         regex.compile(pattern)
     except (regex.error, OverflowError, RecursionError) as error:
-        table.problem("matches", f"no regular expression: {error}")
+        table.problem("matches", f"not a regular expression: {error}")
         return None
     return pattern

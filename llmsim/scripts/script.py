@@ -1,8 +1,8 @@
-"""A script: what is answered to one request after another.
+"""Scripts: the responses to one request after another.
 
 Decisions:
-* The file's three kinds of answers are one: text, calls, or both. The kind is kept only to say which it is.
-* Where a script stands is not part of it. A cursor counts the requests from 0, and `at` tells which turn plays: so any
+* The file's three kinds of responses have one class: text, calls, or both. The kind is stored only for display.
+* A script does not hold its position. A cursor counts the requests from 0, and `at` returns the turn that plays: so any
   store of numbers can drive a script, and a script never changes.
 """
 
@@ -17,7 +17,7 @@ from llmsim.domain import FaultKind, FinishReason
 
 
 class OnExhausted(enum.Enum):
-    """What is answered after the last turn."""
+    """What happens after the last turn."""
 
     REPEAT_LAST = "repeat_last"
     ERROR = "error"
@@ -25,7 +25,7 @@ class OnExhausted(enum.Enum):
 
 
 class TurnKind(enum.Enum):
-    """What a turn is made of; the value is the word of the file."""
+    """Type of a turn; the value is its name in the file."""
 
     ASSISTANT = "assistant"
     TOOL_CALLS = "tool_calls"
@@ -34,12 +34,12 @@ class TurnKind(enum.Enum):
 
 
 class ScriptCall(msgspec.Struct, frozen=True):
-    """A call of a tool.
+    """A tool call.
 
     Attributes:
         name: The tool's name; it need not be offered.
-        arguments: As sent: compact JSON, or whatever text the script has.
-        id: The whole id; None for one of llmsim's own.
+        arguments: As sent: compact JSON, or any text of the script.
+        id: The whole id; None for a generated one.
     """
 
     name: str
@@ -48,7 +48,7 @@ class ScriptCall(msgspec.Struct, frozen=True):
 
 
 class ScriptUsage(msgspec.Struct, frozen=True):
-    """What is reported in place of what was counted, in tokens; None for what was counted."""
+    """Reported usage, in tokens; None for what was counted."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -57,7 +57,7 @@ class ScriptUsage(msgspec.Struct, frozen=True):
 
 
 class ScriptLatency(msgspec.Struct, frozen=True):
-    """How long a turn takes, in milliseconds: time to first token and inter-token latency, mean and deviation."""
+    """Latency of a turn, in milliseconds: mean and standard deviation of TTFT and ITL."""
 
     ttft_ms: float
     itl_ms: float
@@ -66,7 +66,7 @@ class ScriptLatency(msgspec.Struct, frozen=True):
 
 
 class StreamFaultKind(enum.Enum):
-    """How a stream goes wrong; the value is the word of the file."""
+    """Kind of a stream's failure; the value is its name in the file."""
 
     DISCONNECT = "disconnect"
     ERROR = "error"
@@ -74,14 +74,14 @@ class StreamFaultKind(enum.Enum):
 
 
 class ScriptStreamFault(msgspec.Struct, frozen=True):
-    """What goes wrong in the middle of an answer.
+    """A failure in the middle of a response.
 
     Attributes:
-        kind: How.
-        after_tokens: Completion tokens that are made before.
-        error: What an error is.
-        message: Its text; None for the API's own.
-        for_ms: Milliseconds a stall lasts; the answer then goes on.
+        kind: Error, disconnect or stall.
+        after_tokens: Completion tokens that are generated before it.
+        error: The failure that is sent.
+        message: Text of the error; None for the API's own.
+        for_ms: Duration of a stall in milliseconds; the response then continues.
     """
 
     kind: StreamFaultKind
@@ -91,14 +91,14 @@ class ScriptStreamFault(msgspec.Struct, frozen=True):
     for_ms: float = 0.0
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """What an error turn answers.
+class ScriptFailure(msgspec.Struct, frozen=True):
+    """The error of an error turn.
 
     Attributes:
-        kind: What fails; None where only the status says it.
-        message: Its text; None for the API's own.
+        kind: What fails; None where only the status is set.
+        message: Text of the error; None for the API's own.
         status_code: HTTP status; None for the API's own.
-        retry_after_ms: Milliseconds the client is told to wait; None for what the settings say.
+        retry_after_ms: Retry delay sent to the client, in milliseconds; None for that of the settings.
     """
 
     kind: FaultKind | None
@@ -108,12 +108,12 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class TextExpectation(msgspec.Struct, frozen=True):
-    """What a text is to be like.
+    """Expectations of a text.
 
     Attributes:
-        contains: Texts that occur in it.
-        matches: Regular expression that is found in it; None for any text.
-        equals: All of it, white space around it aside; None for any text.
+        contains: Texts that must occur in it.
+        matches: Regular expression that must be found in it; None for any text.
+        equals: The whole text, without surrounding white space; None for any text.
     """
 
     contains: tuple[str, ...] = ()
@@ -122,11 +122,11 @@ class TextExpectation(msgspec.Struct, frozen=True):
 
 
 class ResultExpectation(msgspec.Struct, frozen=True):
-    """A result of a tool that the request is to bring.
+    """A tool result that the request must contain.
 
     Attributes:
         call: Id of the call, or the tool's name; of several results the last counts.
-        text: What it is to be like.
+        text: Expectations of its text.
     """
 
     call: str
@@ -134,22 +134,22 @@ class ResultExpectation(msgspec.Struct, frozen=True):
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request is to be like for a turn to be its answer.
+    """What a turn expects of its request.
 
     Attributes:
         model: Model id, or a pattern with `*`, `?` and `[…]`; None for any.
-        said: What the last user message is to be like.
-        anywhere: Whether `said` may be true of the whole conversation instead.
-        tool_results: Results that are there.
-        tools_offered: Names of tools that are offered.
-        fewest_messages: Fewest messages, system messages aside.
-        most_messages: Most messages likewise; None for any number.
-        system_contains: Texts that occur in the system messages.
-        stream: Whether a stream is asked for; None for either.
+        last_user_message: Expectations of its text.
+        anywhere: Whether the whole conversation may meet those instead.
+        tool_results: Results that it must contain.
+        tools_offered: Names of tools that it must offer.
+        fewest_messages: Least number of messages, without system messages.
+        most_messages: Largest number of messages likewise; None for any number.
+        system_contains: Texts that must occur in the system messages.
+        stream: Whether it must be for a stream; None for either.
     """
 
     model: str | None = None
-    said: TextExpectation = TextExpectation()
+    last_user_message: TextExpectation = TextExpectation()
     anywhere: bool = False
     tool_results: tuple[ResultExpectation, ...] = ()
     tools_offered: tuple[str, ...] = ()
@@ -160,22 +160,22 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptTurn(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer, or one failure.
+    """One response, or one failure.
 
     Attributes:
-        kind: What it is made of.
-        text: What is said; None if nothing is.
-        calls: Tools that are called after it.
-        reasoning: What is thought before; None for no reasoning.
-        refusal: What is said in place of an answer; None if it is none.
-        finish_reason: Why it ends; None for the reason it gives itself.
-        usage: Figures that are reported in place of what was counted.
-        latency: Profile, or figures; None for the model's own.
+        kind: Its type.
+        text: Text of the response; None for no text.
+        calls: Tool calls after the text.
+        reasoning: Reasoning before the text; None for none.
+        refusal: Refusal in place of a text; None for none.
+        finish_reason: Why it ends; None for the reason that follows from its content.
+        usage: Reported usage.
+        latency: Name of a profile, or figures; None for the model's own profile.
         delay_ms: Milliseconds added before the first token, or before a failure.
-        stream_fault: What goes wrong in the middle; None if nothing does.
-        failure: What an error turn answers; None for other kinds.
+        stream_fault: Failure in the middle; None for none.
+        failure: The error of an error turn; None for other types.
         repeat: How many requests in a row it answers; >= 1.
-        expect: What the request is to be like; None for anything.
+        expect: Expectations of the request; None for any request.
     """
 
     kind: TurnKind
@@ -188,33 +188,33 @@ class ScriptTurn(msgspec.Struct, frozen=True, kw_only=True):
     latency: str | ScriptLatency | None = None
     delay_ms: float = 0.0
     stream_fault: ScriptStreamFault | None = None
-    failure: Failure | None = None
+    failure: ScriptFailure | None = None
     repeat: int = 1
     expect: Expectation | None = None
 
 
 class ScriptStep(msgspec.Struct, frozen=True):
-    """A turn as it plays.
+    """A turn at a position of a script.
 
     Attributes:
-        number: Where the turn stands in the script, from 0.
+        number: Index of the turn in the script.
         turn: The turn.
-        take: How often it was played before.
+        repetition: How often it was played before.
     """
 
     number: int
     turn: ScriptTurn
-    take: int = 0
+    repetition: int = 0
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Turns in the order in which they are played.
 
     Attributes:
-        name: What it is called: its own `name`, or that under which it was read.
-        on_exhausted: What is answered after the last turn.
+        name: Its own `name`, or the one it was read under.
+        on_exhausted: What happens after the last turn.
         turns: At least one.
-        description: What it is for; empty if nobody says.
+        description: Its purpose; empty if not given.
     """
 
     name: str
@@ -224,22 +224,22 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def _ends(self) -> tuple[int, ...]:
-        """How many requests are answered when each turn is over."""
+        """Total of answered requests at the end of each turn."""
         return tuple(itertools.accumulate(turn.repeat for turn in self.turns))
 
     @property
     def length(self) -> int:
-        """How many requests it answers before it is exhausted."""
+        """Number of requests until it is exhausted."""
         return self._ends[-1]
 
     def at(self, cursor: int) -> ScriptStep | None:
-        """Tell which turn plays.
+        """Return the turn that plays.
 
         Args:
             cursor: How many requests were answered before; >= 0.
 
         Returns:
-            The turn, or None when the script is exhausted and says that this is an error.
+            The turn; None if the script is exhausted and that is an error.
         """
         rounds, place = divmod(cursor, self.length)
         if rounds and self.on_exhausted is OnExhausted.ERROR:

@@ -1,11 +1,11 @@
-"""Scripts as they are written: JSON, TOML or YAML in bytes become plain values, each with its line.
+"""Decoders of scripts: JSON, TOML or YAML become plain values, each with its line.
 
 Decisions:
-* Every form ends in what JSON can say, for the arguments of a call are sent as JSON: no dates, no infinity.
-* A key that is given twice is a mistake in all three forms, also where the form itself would take the last.
-* YAML is read with the scalars of version 1.2: `no` is a text, `12:30` too. Tags and merge keys are refused. Nodes are
-  counted as they are expanded, so that aliases of aliases cost no more than the limit.
-* PERF: PyYAML's C parser is ten times as fast, and dies of a stack overflow on deep nesting. Theirs is not ours to risk.
+* Every format is limited to JSON values, because the arguments of a call are sent as JSON: no dates, no infinity.
+* A duplicate key is a mistake in all three formats, also where the format itself would use the last one.
+* YAML has the scalars of version 1.2: `no` is a text, `12:30` too. Tags and merge keys are refused. Nodes are
+  counted after expansion, so that aliases of aliases cost no more than the limit.
+* PERF: PyYAML's C parser is ten times as fast, but dies of a stack overflow on deep nesting, which a client could cause.
 """
 
 import json
@@ -24,48 +24,48 @@ ScriptFormat = Literal["json", "toml", "yaml"]
 
 FORMS: tuple[ScriptFormat, ...] = get_args(ScriptFormat)
 
-ItemPosition = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and indices from the root to a value, e.g. `("turns", 3, "text")`."""
 
 MOST_BYTES: Mapping[ScriptFormat, int] = {"json": 1 << 20, "toml": 1 << 18, "yaml": 1 << 18}
-"""Bytes of a script. Parsers written in Python are slower, and may take as much."""
+"""Most bytes of a script; less for the slower parsers, which are written in Python."""
 
 _DEEPEST = 64
 _MOST_VALUES = 100_000
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A script as it is written.
+    """A decoded script.
 
     Attributes:
-        value: What JSON can say: dict, list, str, int, float, bool or None.
+        value: A JSON value: dict, list, str, int, float, bool or None.
         lines: Line of a value, counted from 1; some may be missing, and in TOML all are.
-        problems: What is wrong with single values, and with keys: place and words.
+        problems: Path and message of each wrong value or key.
     """
 
     value: Any
-    lines: Mapping[ItemPosition, int]
-    problems: tuple[tuple[ItemPosition, str], ...] = ()
+    lines: Mapping[KeyPath, int]
+    problems: tuple[tuple[KeyPath, str], ...] = ()
 
 
 class _MalformedError(Exception):
-    """The text is not of its form. Carries the words and the line."""
+    """The text is malformed. Carries the message and the line."""
 
-    def __init__(self, words: str, line: int | None = None) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
         self.line = line
 
 
 def load(data: bytes, form: ScriptFormat, name: str) -> Source:
-    """Read plain values.
+    """Decode a script.
 
     Args:
         data: The script.
-        form: How it is written.
-        name: What it is called in messages.
+        form: Its format.
+        name: Its name in messages.
 
     Raises:
-        ScriptError: It is too large, not UTF-8, or not of its form.
+        ScriptError: It is too large, not UTF-8, or malformed.
     """
     try:
         if len(data) > MOST_BYTES[form]:
@@ -74,19 +74,19 @@ def load(data: bytes, form: ScriptFormat, name: str) -> Source:
             )
         text = data.decode("utf-8-sig")
         value, lines, problems = _READERS[form](text)
-        problems += _strange(value)
+        problems += _non_json(value)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ScriptError((f"{name}:{line}: not UTF-8 text: {error.reason}",)) from None
     except RecursionError:
         raise ScriptError((f"{name}: {_TOO_DEEP}",)) from None
     except _MalformedError as error:
-        place = name if error.line is None else f"{name}:{error.line}"
-        raise ScriptError((f"{place}: {error}",)) from None
+        path = name if error.line is None else f"{name}:{error.line}"
+        raise ScriptError((f"{path}: {error}",)) from None
     return Source(value, lines, tuple(problems))
 
 
-_Read = tuple[Any, dict[ItemPosition, int], list[tuple[ItemPosition, str]]]
+_Read = tuple[Any, dict[KeyPath, int], list[tuple[KeyPath, str]]]
 
 _TOO_DEEP = f"nested too deep; at most {_DEEPEST} levels"
 _TWICE = "given twice"
@@ -99,25 +99,25 @@ def _read_json(text: str) -> _Read:
         raise _MalformedError(f"not JSON: {error.msg} at column {error.colno}", error.lineno) from None
     except ValueError as error:
         raise _MalformedError(f"not JSON: {error}") from None
-    lines: dict[ItemPosition, int] = {}
-    problems: list[tuple[ItemPosition, str]] = []
-    repeated: set[ItemPosition] = set()
-    for place, line in _json_places(text):
-        # What is inside a value that is given twice is met twice as well, and is no second mistake.
-        if place in lines and place[:-1] not in repeated:
-            problems.append((place, _TWICE))
-        if place in lines:
-            repeated.add(place)
-        lines[place] = line
+    lines: dict[KeyPath, int] = {}
+    problems: list[tuple[KeyPath, str]] = []
+    repeated: set[KeyPath] = set()
+    for path, line in _json_paths(text):
+        # Values inside a duplicate are duplicates, too, but no further mistakes.
+        if path in lines and path[:-1] not in repeated:
+            problems.append((path, _TWICE))
+        if path in lines:
+            repeated.add(path)
+        lines[path] = line
     return value, lines, problems
 
 
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 
 
-def _json_places(text: str) -> Iterator[tuple[ItemPosition, int]]:
-    """Give the place and line of every value of sound JSON."""
-    place: list[str | int] = []
+def _json_paths(text: str) -> Iterator[tuple[KeyPath, int]]:
+    """Yield the path and line of every value of valid JSON."""
+    path: list[str | int] = []
     line, counted, is_key = 1, 0, False
     inside: list[str] = []
     for found in _JSON_TOKEN.finditer(text):
@@ -127,25 +127,25 @@ def _json_places(text: str) -> Iterator[tuple[ItemPosition, int]]:
                 continue
             case ",":
                 if inside[-1] == "[":
-                    place[-1] = int(place[-1]) + 1
+                    path[-1] = int(path[-1]) + 1
                 is_key = inside[-1] == "{"
                 continue
             case "]" | "}":
                 inside.pop()
-                place.pop()
+                path.pop()
                 continue
         line += text.count("\n", counted, found.start())
         counted = found.start()
         if is_key:
-            place[-1] = json.loads(sign)
+            path[-1] = json.loads(sign)
             is_key = False
             continue
-        yield tuple(place), line
+        yield tuple(path), line
         if sign in "[{":
             if len(inside) == _DEEPEST:
                 raise _MalformedError(_TOO_DEEP, line)
             inside.append(sign)
-            place.append(0 if sign == "[" else "")
+            path.append(0 if sign == "[" else "")
             is_key = sign == "{"
 
 
@@ -156,19 +156,19 @@ _LONG_KEY = re.compile(
 
 def _read_toml(text: str) -> _Read:
     # NOTE: tomllib takes memory by the square of a dotted key's parts: 256 KiB of `a.a.a…` are 40 GB. The pattern does not
-    # tell keys from texts; no text has so many words in a row with a full stop behind each.
+    # distinguish keys from texts; no text has so many words in a row, each followed by a full stop.
     if found := _LONG_KEY.search(text):
         raise _MalformedError(f"a key of more than {_DEEPEST} parts", text.count("\n", 0, found.start()) + 1)
     try:
         return tomllib.loads(text), {}, []
     except ValueError as error:
         found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
-        words = str(error)[: found.start()] if found else str(error)
-        raise _MalformedError(f"not TOML: {words}", int(found[1]) if found else None) from None
+        message = str(error)[: found.start()] if found else str(error)
+        raise _MalformedError(f"not TOML: {message}", int(found[1]) if found else None) from None
 
 
 class _Scalars(yaml.SafeLoader):
-    """Tells scalars apart as YAML 1.2 does in its core schema, infinity aside."""
+    """Resolves scalars as the core schema of YAML 1.2 does, except for infinity."""
 
     yaml_implicit_resolvers = {}
 
@@ -188,61 +188,61 @@ def _read_yaml(text: str) -> _Read:
         node = yaml.compose(text, Loader=_Scalars)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        words = ", ".join(filter(None, (error.context, error.problem)))
-        raise _MalformedError(f"not YAML: {words}", mark.line + 1 if mark else None) from None
+        message = ", ".join(filter(None, (error.context, error.problem)))
+        raise _MalformedError(f"not YAML: {message}", mark.line + 1 if mark else None) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _MalformedError(f"not YAML: {error.reason}", line) from None
     except (ValueError, OverflowError) as error:
         # NOTE: PyYAML lets escapes and version numbers that are out of range through to `chr` and `int`.
         raise _MalformedError(f"not YAML: {error}") from None
-    unfolded = _Unfolded()
-    value = None if node is None else unfolded.value(node, ())
-    return value, unfolded.lines, unfolded.problems
+    builder = _YamlBuilder()
+    value = None if node is None else builder.build(node, ())
+    return value, builder.lines, builder.problems
 
 
-class _Unfolded:
-    """Makes values of YAML nodes, aliases unfolded."""
+class _YamlBuilder:
+    """Builds values of YAML nodes and expands aliases."""
 
     def __init__(self) -> None:
-        self.lines: dict[ItemPosition, int] = {}
-        self.problems: list[tuple[ItemPosition, str]] = []
+        self.lines: dict[KeyPath, int] = {}
+        self.problems: list[tuple[KeyPath, str]] = []
         self._values = 0
 
-    def value(self, node: yaml.Node, place: ItemPosition) -> Any:
-        """Give the value of a node."""
+    def build(self, node: yaml.Node, path: KeyPath) -> Any:
+        """Return the value of a node."""
         line = node.start_mark.line + 1
         self._values += 1
         if self._values > _MOST_VALUES:
             raise _MalformedError(
                 f"more than {_MOST_VALUES:,} values, aliases counted as often as they are used"
             )
-        if len(place) > _DEEPEST:
+        if len(path) > _DEEPEST:
             raise _MalformedError(_TOO_DEEP, line)
-        self.lines[place] = line
+        self.lines[path] = line
         kind = node.tag.removeprefix(_TAG)
         match node:
             case yaml.ScalarNode():
-                return self._scalar(kind, node.value, place)
+                return self._scalar(kind, node.value, path)
             case yaml.SequenceNode() if kind == "seq":
-                return [self.value(item, (*place, index)) for index, item in enumerate(node.value)]
+                return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
             case yaml.MappingNode() if kind == "map":
-                return self._mapping(node, place)
-        self.problems.append((place, f"tag {_shortened(node.tag)} is not taken"))
+                return self._mapping(node, path)
+        self.problems.append((path, f"tag {_shortened(node.tag)} is not supported"))
         return None
 
-    def _mapping(self, node: yaml.MappingNode, place: ItemPosition) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _MalformedError("a key that is no text", key.start_mark.line + 1)
+                raise _MalformedError("a key that is not a text", key.start_mark.line + 1)
             name = key.value
             if name in values:
-                self.problems.append(((*place, name), _TWICE))
-            values[name] = self.value(item, (*place, name))
+                self.problems.append(((*path, name), _TWICE))
+            values[name] = self.build(item, (*path, name))
         return values
 
-    def _scalar(self, kind: str, text: str, place: ItemPosition) -> Any:
+    def _scalar(self, kind: str, text: str, path: KeyPath) -> Any:
         try:
             match kind:
                 case "str":
@@ -256,45 +256,45 @@ class _Unfolded:
                 case "float":
                     return float(text)
         except ValueError:
-            self.problems.append((place, f"{_shortened(text)} is no {kind}"))
+            self.problems.append((path, f"{_shortened(text)} is not a valid {kind}"))
             return None
-        self.problems.append((place, f"tag {_shortened(kind)} is not taken"))
+        self.problems.append((path, f"tag {_shortened(kind)} is not supported"))
         return None
 
 
-def _strange(root: Any) -> list[tuple[ItemPosition, str]]:
-    """Find what JSON cannot say."""
-    problems: list[tuple[ItemPosition, str]] = []
-    waiting: list[tuple[ItemPosition, Any]] = [((), root)]
+def _non_json(root: Any) -> list[tuple[KeyPath, str]]:
+    """Find values that JSON does not have."""
+    problems: list[tuple[KeyPath, str]] = []
+    waiting: list[tuple[KeyPath, Any]] = [((), root)]
     while waiting:
-        place, value = waiting.pop()
-        if len(place) > _DEEPEST:
+        path, value = waiting.pop()
+        if len(path) > _DEEPEST:
             raise _MalformedError(_TOO_DEEP)
         match value:
             case None | bool():
                 pass
             case str():
-                if not _is_sound(value):
-                    problems.append((place, "half a character: a surrogate without its other half"))
+                if not _is_encodable(value):
+                    problems.append((path, "half a character: a surrogate without its other half"))
             case int():
                 if not -(1 << 63) <= value < 1 << 64:
-                    problems.append((place, "a whole number of more than 64 bits"))
+                    problems.append((path, "a whole number of more than 64 bits"))
             case float():
                 if not math.isfinite(value):
-                    problems.append((place, f"wanted a finite number, found {value}"))
+                    problems.append((path, f"wanted a finite number, found {value}"))
             case list():
-                waiting += [((*place, index), item) for index, item in enumerate(value)]
+                waiting += [((*path, index), item) for index, item in enumerate(value)]
             case dict():
                 for key, item in value.items():
-                    if not _is_sound(key):
-                        problems.append((place, "half a character in a key"))
-                    waiting.append(((*place, key), item))
+                    if not _is_encodable(key):
+                        problems.append((path, "half a character in a key"))
+                    waiting.append(((*path, key), item))
             case _:
-                problems.append((place, f"wanted what JSON can say, found {value}; put it in quotes"))
+                problems.append((path, f"wanted a JSON value, found {value}; put it in quotes"))
     return problems
 
 
-def _is_sound(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,9 +1,9 @@
-"""Tables of a script, taken apart key by key, with every mistake told.
+"""Tables of a script, read key by key, with all mistakes collected.
 
 Decisions:
-* A value that cannot be taken is told and stands in for by its default, so that reading goes on and all mistakes come
-  at once. Nothing is made of a script that has one.
-* A key that nobody has asked for when a table is closed is a mistake: so what is asked for is what there is.
+* An invalid value is reported and replaced by its default, so that parsing continues and all mistakes are reported
+  at once. A script with a mistake is refused.
+* A key that was not read when its table is closed is a mistake: the parser itself defines the known keys.
 """
 
 import math
@@ -11,51 +11,51 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from llmsim.errors import ScriptError
-from llmsim.scripts.sources import ItemPosition, Source
+from llmsim.scripts.sources import KeyPath, Source
 from llmsim.text import literal, nearest, printable
 
 _SHOWN = 60
 _MOST_PROBLEMS = 50
 
 
-class Findings:
-    """What is wrong with a script.
+class Problems:
+    """The mistakes of a script.
 
     Args:
-        name: What the script is called in messages.
-        source: The script as it is written.
+        name: The script's name in messages.
+        source: The decoded script.
     """
 
     def __init__(self, name: str, source: Source) -> None:
         self._name = name
         self._lines = source.lines
         self._found: list[tuple[int, str]] = []
-        for place, words in source.problems:
-            self.add(place, words)
+        for place, message in source.problems:
+            self.add(place, message)
 
-    def add(self, place: ItemPosition, words: str) -> None:
-        """Note what is wrong at a place."""
+    def add(self, place: KeyPath, message: str) -> None:
+        """Add a mistake."""
         parents = (place[:end] for end in range(len(place), -1, -1))
         line = next((self._lines[parent] for parent in parents if parent in self._lines), 0)
         where = f"{self._name}:{line}" if line else self._name
-        path = written(place)
-        self._found.append((line, f"{where}: {path}: {words}" if path else f"{where}: {words}"))
+        path = format_path(place)
+        self._found.append((line, f"{where}: {path}: {message}" if path else f"{where}: {message}"))
 
     def close(self) -> None:
-        """Raise what was found.
+        """Raise all mistakes.
 
         Raises:
-            ScriptError: There is something.
+            ScriptError: There is one.
         """
-        told = [words for _, words in sorted(self._found, key=lambda found: found[0])]
-        if len(told) > _MOST_PROBLEMS:
-            told[_MOST_PROBLEMS:] = [f"{self._name}: {len(told) - _MOST_PROBLEMS} problems more"]
-        if told:
-            raise ScriptError(tuple(told))
+        messages = [message for _, message in sorted(self._found, key=lambda found: found[0])]
+        if len(messages) > _MOST_PROBLEMS:
+            messages[_MOST_PROBLEMS:] = [f"{self._name}: {len(messages) - _MOST_PROBLEMS} problems more"]
+        if messages:
+            raise ScriptError(tuple(messages))
 
 
-def written(place: ItemPosition) -> str:
-    """Write a place as one reads it: `turns[3].calls[0].name`; empty for the whole script."""
+def format_path(place: KeyPath) -> str:
+    """Format a path as `turns[3].calls[0].name`; empty for the whole script."""
     text = ""
     for step in place:
         text += f"[{step}]" if isinstance(step, int) else f".{shown(step)}" if text else shown(step)
@@ -63,13 +63,13 @@ def written(place: ItemPosition) -> str:
 
 
 def shown(text: str) -> str:
-    """Give a text of the script for a message: what does not print is replaced, and most of what is long left out."""
+    """Return a text of the script for a message: printable, and truncated if it is long."""
     plain = printable(text[: _SHOWN + 1])
     return plain if len(plain) <= _SHOWN else f"{plain[:_SHOWN]}…"
 
 
-def found_words(value: Any) -> str:
-    """Say what was found."""
+def describe(value: Any) -> str:
+    """Describe a value for a message."""
     match value:
         case None:
             return "null"
@@ -84,36 +84,36 @@ def found_words(value: Any) -> str:
 
 
 class Table:
-    """A table of the script; its keys are asked for one by one.
+    """A table of the script; its keys are read one by one.
 
     Args:
         values: Keys and values.
-        place: Where it stands.
-        findings: What is wrong.
+        place: Its path.
+        problems: Collects mistakes.
     """
 
-    def __init__(self, values: Mapping[str, Any], place: ItemPosition, findings: Findings) -> None:
+    def __init__(self, values: Mapping[str, Any], place: KeyPath, problems: Problems) -> None:
         self._values = values
         self.place = place
-        self._findings = findings
-        self._asked: dict[str, None] = {}
+        self._problems = problems
+        self._read_keys: dict[str, None] = {}
 
     def __contains__(self, key: str) -> bool:
-        """Tell whether a key is given, null aside."""
+        """Return whether a key has a value other than null."""
         return self._values.get(key) is not None
 
-    def problem(self, key: str | None, words: str) -> None:
-        """Note what is wrong with the value of a key; None for the table itself."""
-        self._findings.add(self.place if key is None else (*self.place, key), words)
+    def problem(self, key: str | None, message: str) -> None:
+        """Add a mistake in the value of a key; None for the table itself."""
+        self._problems.add(self.place if key is None else (*self.place, key), message)
 
     def get(self, key: str, *, wanted: str | None = None) -> Any:
-        """Give a value; null and nothing are the same.
+        """Return a value; None if it is null or missing.
 
         Args:
             key: Its key.
-            wanted: What it should be, if it must be there.
+            wanted: What it should be, if it is required.
         """
-        self._asked[key] = None
+        self._read_keys[key] = None
         value = self._values.get(key)
         if value is None and wanted is not None:
             self.problem(
@@ -123,11 +123,11 @@ class Table:
         return value
 
     def misfit(self, key: str, wanted: str) -> None:
-        """Note that a value is not what was wanted."""
-        self.problem(key, f"wanted {wanted}, found {found_words(self._values.get(key))}")
+        """Add the mistake that a value is not what was wanted."""
+        self.problem(key, f"wanted {wanted}, found {describe(self._values.get(key))}")
 
     def text(self, key: str, *, required: bool = False, empty: bool = True) -> str | None:
-        """Take a text."""
+        """Read a text."""
         wanted = "a text" if empty else "a text that is not empty"
         value = self.get(key, wanted=wanted if required else None)
         if value is None:
@@ -138,7 +138,7 @@ class Table:
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Take a text, or a list of texts; none of them empty."""
+        """Read a text, or a list of texts; none of them empty."""
         value = self.get(key)
         if value is None:
             return ()
@@ -149,7 +149,7 @@ class Table:
         return tuple(texts)
 
     def flag(self, key: str) -> bool | None:
-        """Take true or false."""
+        """Read true or false."""
         value = self.get(key)
         if value is None or isinstance(value, bool):
             return value
@@ -157,7 +157,7 @@ class Table:
         return None
 
     def whole(self, key: str, least: int, most: int, *, required: bool = False) -> int | None:
-        """Take a whole number; 3.0 is one."""
+        """Read a whole number; 3.0 is one."""
         wanted = f"a whole number from {least:,} to {most:,}"
         value = self.get(key, wanted=wanted if required else None)
         if value is None:
@@ -169,7 +169,7 @@ class Table:
         return int(value)
 
     def number(self, key: str, most: float, *, required: bool = False) -> float | None:
-        """Take a number from 0."""
+        """Read a number from 0."""
         wanted = f"a number from 0 to {most:,.0f}"
         value = self.get(key, wanted=wanted if required else None)
         if value is None:
@@ -181,34 +181,34 @@ class Table:
         return number
 
     def choice(self, key: str, words: Collection[str], *, required: bool = False) -> str | None:
-        """Take one of some words."""
+        """Read one of some words."""
         value = self.get(key, wanted=f"one of {', '.join(words)}" if required else None)
         if value is None or (isinstance(value, str) and value in words):
             return value
-        self.problem(key, f"unknown word {found_words(value)}{_hint(value, words)}")
+        self.problem(key, f"unknown word {describe(value)}{_hint(value, words)}")
         return None
 
     def table(self, key: str, *, wanted: str = "a table") -> "Table | None":
-        """Take a table."""
+        """Read a table."""
         value = self.get(key)
         if value is None:
             return None
         if not isinstance(value, dict):
             self.misfit(key, wanted)
             return None
-        return Table(value, (*self.place, key), self._findings)
+        return Table(value, (*self.place, key), self._problems)
 
     def tables(
         self, key: str, what: str, most: int, *, required: bool = False, lone: bool = False
     ) -> list["Table"]:
-        """Take a list of tables.
+        """Read a list of tables.
 
         Args:
             key: Its key.
-            what: What each of them is, for messages.
-            most: How many there may be.
+            what: Plural of their name, for messages.
+            most: Largest number of tables.
             required: Whether there must be one.
-            lone: Whether one may stand without a list around it.
+            lone: Whether a single table may stand without a list.
         """
         wanted = f"a list of {what}"
         value = self.get(key, wanted=wanted if required else None)
@@ -216,7 +216,7 @@ class Table:
             return []
         place = (*self.place, key)
         if lone and isinstance(value, dict):
-            return [Table(value, place, self._findings)]
+            return [Table(value, place, self._problems)]
         if not isinstance(value, list):
             self.misfit(key, wanted)
             return []
@@ -227,28 +227,28 @@ class Table:
         tables = []
         for index, item in enumerate(value[:most]):
             if isinstance(item, dict):
-                tables.append(Table(item, (*place, index), self._findings))
+                tables.append(Table(item, (*place, index), self._problems))
             else:
-                self._findings.add((*place, index), f"wanted a table, found {found_words(item)}")
+                self._problems.add((*place, index), f"wanted a table, found {describe(item)}")
         return tables
 
     def close(self, elsewhere: Mapping[str, str] | None = None) -> None:
-        """Note every key that was not asked for.
+        """Add a mistake for every key that was not read.
 
         Args:
-            elsewhere: Keys that are known, but not here, and where they belong.
+            elsewhere: Messages for keys that are known, but belong elsewhere.
         """
         for key in self._values:
-            if key in self._asked:
+            if key in self._read_keys:
                 continue
             if elsewhere and key in elsewhere:
                 self.problem(key, elsewhere[key])
             else:
-                self.problem(key, f"unknown key{_hint(key, self._asked)}")
+                self.problem(key, f"unknown key{_hint(key, self._read_keys)}")
 
 
 def _number(value: Any) -> float | None:
-    """Give a number as such; None for anything else."""
+    """Return a finite number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     number = float(value)

@@ -107,7 +107,7 @@ class AdminState:
         return [_render_progress(one, infos[one.script], failures=failures) for one in progress]
 
     async def reset(self, session: str | None) -> dict[str, int]:
-        """Let one session, or all, begin anew, with an empty journal."""
+        """Reset one session, or all, and clear their journal."""
         return {
             "sessions_reset": await self.sessions.forget(session),
             "requests_forgotten": await self.journal.clear(session),
@@ -205,11 +205,11 @@ class _Session:
         _send(resp, 200, {"session": session, "scripts": scripts})
 
     async def on_delete(self, req: Request, resp: Response, session: str) -> None:
-        """Let it begin anew, with an empty journal."""
+        """Reset it and clear its journal."""
         _send(resp, 200, {"session": session} | await self._admin.reset(session))
 
     async def on_post(self, req: Request, resp: Response, session: str) -> None:
-        """Let it begin anew, with an empty journal."""
+        """Reset it and clear its journal."""
         if not session.endswith(_RESET):
             raise falcon.HTTPMethodNotAllowed(["DELETE", "GET"])
         name = session.removesuffix(_RESET)

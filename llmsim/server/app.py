@@ -228,7 +228,7 @@ class _Errors:
         provider = _provider_of(req.path)
         if provider is not None and reply is not None:
             replies = self._replies[provider.name]
-            await channel.reply(replies.complete_error(reply, channel.active))
+            await channel.reply(replies.build_error(reply, channel.active))
             return
         allowed = dict(error.headers or ()).get("Allow")
         message = f"{error.title}: {req.method} {req.path}. " + (

@@ -16,6 +16,7 @@ import msgspec
 
 from llmsim.domain import Fault, StreamFault, Turn
 from llmsim.errors import RefusedError, UnknownResponseError
+from llmsim.planning.planner import PromptFacts
 from llmsim.providers.contract import (
     ChannelFormat,
     GenerationEndpoint,
@@ -31,6 +32,7 @@ from llmsim.server.controls import read_controls
 from llmsim.server.journal_writer import JournalWriter, OnFinished
 from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.replies import ReplyBuilder
+from llmsim.server.request_memo import RequestMemo
 from llmsim.server.script_player import PlayedTurn, ScriptPlayer
 from llmsim.server.worker_context import OFF_LOOP, WorkerContext, compute
 from llmsim.stats import Outcome
@@ -92,6 +94,9 @@ class GenerationService(Generic[O]):
         self._player = player
         self._journal = journal
         self._replies = ReplyBuilder(provider, context.new_id)
+        self._memo: RequestMemo[tuple[ParsedRequest[O], PromptFacts]] = RequestMemo(
+            channel_format.parsed_headers
+        )
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""
@@ -128,14 +133,13 @@ class GenerationService(Generic[O]):
         played: PlayedTurn | None = None
         try:
             try:
-                parsed, heavy = await self._parse(request, channel)
+                parsed, facts, heavy = await self._analyze(request, channel)
+                prompt = parsed.prompt
                 if parsed.is_warm_up:
-                    turn = await compute(self._context.planner.plan_empty, parsed.prompt, in_thread=heavy)
-                    return PlannedResponse(parsed, turn, heavy)
-                facts = await compute(self._context.planner.analyze, parsed.prompt, in_thread=heavy)
-                if selection is not None and not parsed.prompt.silent:
-                    played = await self._player.play(parsed.prompt, selection, in_thread=heavy)
-                outcome = await self._context.plan_turn(parsed.prompt, facts, played, in_thread=heavy)
+                    return PlannedResponse(parsed, self._context.planner.plan_empty(prompt, facts), heavy)
+                if selection is not None and not prompt.silent:
+                    played = await self._player.play(prompt, selection, in_thread=heavy)
+                outcome = await self._context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)
@@ -150,20 +154,29 @@ class GenerationService(Generic[O]):
             raise
         return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished)
 
-    async def _parse(self, request: IncomingRequest, channel: Channel) -> tuple[ParsedRequest[O], bool]:
-        """Parse a request, with what it continues; return whether it is laborious, too."""
+    async def _analyze(
+        self, request: IncomingRequest, channel: Channel
+    ) -> tuple[ParsedRequest[O], PromptFacts, bool]:
+        """Parse a request, put what it continues before it, and analyze its prompt; return whether it is laborious, too."""
+        remembered = self._memo.get(request)
+        if remembered is not None:
+            return *remembered, False
         heavy = len(request.body) >= OFF_LOOP
         parsed = await compute(self._format.parse, request, in_thread=heavy)
-        is_heavy = self._endpoint.is_heavy
+        is_heavy, storage = self._endpoint.is_heavy, self._endpoint.storage
         if is_heavy is not None and is_heavy(parsed.prompt):
             heavy = True
-        storage = self._endpoint.storage
+        analyze = self._context.planner.analyze
         if storage is None or (previous := storage.previous_id(parsed.options)) is None:
-            return parsed, heavy
+            facts = await compute(analyze, parsed.prompt, in_thread=heavy)
+            if not heavy:
+                self._memo.put(request, (parsed, facts))
+            return parsed, facts, heavy
         earlier = channel.recall(previous) or await self._context.find(storage, previous)
         if earlier is None:
             raise UnknownResponseError(previous, "previous_response_id")
-        return await compute(storage.with_history, parsed, earlier, in_thread=heavy), heavy
+        parsed = await compute(storage.with_history, parsed, earlier, in_thread=heavy)
+        return parsed, await compute(analyze, parsed.prompt, in_thread=heavy), heavy
 
     async def _store(
         self, parsed: ParsedRequest[O], outcome: Turn | Fault, active: ActiveRequest
@@ -210,7 +223,7 @@ class GenerationService(Generic[O]):
         recorder.late(now - due)
         recorder.sent(row, turn.usage.completion, now)
         active.outcome = Outcome.FINISHED
-        await channel.reply(self._replies.complete(Reply(200, body), active))
+        await channel.reply(self._replies.build(body, active))
 
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
@@ -237,7 +250,7 @@ class GenerationService(Generic[O]):
         active.recorder.sent(row, usage.completion, time.monotonic())
         active.outcome = Outcome.FINISHED
         body = self._endpoint.storage.render(stored, self._context.now())
-        await channel.reply(self._replies.complete(Reply(200, body), active))
+        await channel.reply(self._replies.build(body, active))
 
     async def _stream(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         active, options = channel.active, planned.request.options
@@ -260,7 +273,7 @@ class GenerationService(Generic[O]):
         if not await channel.wait_until(stream.due):
             active.outcome = Outcome.ABANDONED
             return
-        await channel.stream(stream, self._replies.stream_headers(self._format.stream_headers, active))
+        await channel.stream(stream, self._replies.build_stream(self._format.stream_headers, active))
         if not stream.done:
             active.outcome = Outcome.ABANDONED
             return
@@ -276,7 +289,7 @@ class GenerationService(Generic[O]):
             )
 
     async def _reply_error(self, reply: Reply, channel: Channel) -> None:
-        await channel.reply(self._replies.complete_error(reply, channel.active))
+        await channel.reply(self._replies.build_error(reply, channel.active))
 
     async def _settle(self, planned: PlannedResponse[O], outcome: Outcome, seconds: float) -> None:
         """Record in the shared state how a request ended."""

@@ -104,13 +104,13 @@ def resource_responder(
         except DisconnectedError:
             return
         except RefusedError as error:
-            await channel.reply(replies.complete_error(provider.render_refusal(error), active))
+            await channel.reply(replies.build_error(provider.render_refusal(error), active))
             return
         if isinstance(answer, Replay):
             active.open_stream()
-            await channel.stream(_paced(answer), replies.stream_headers(answer.headers, active))
+            await channel.stream(_paced(answer), replies.build_stream(answer.headers, active))
         else:
-            await channel.reply(replies.complete(answer, active))
+            await channel.reply(replies.build_reply(answer, active))
 
     return respond
 

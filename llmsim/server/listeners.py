@@ -5,7 +5,7 @@ Decisions:
 * The master holds them all, where gunicorn would let each worker make and close its own: then a kill or
   a reload resets every connection that waits in the worker's queue. Here the queue outlives the worker,
   and its successor takes it over.
-* A socket that nobody is to take over is let go by the master at once, so that it closes with its worker.
+* A socket that no worker is to take over is closed by the master at once, so that it closes with its worker.
 """
 
 import socket
@@ -16,7 +16,7 @@ from gunicorn.sock import TCP6Socket, TCPSocket
 
 
 class Listeners:
-    """The master's sockets and who serves each.
+    """The master's sockets, and the worker that serves each.
 
     Attributes:
         sockets: All of them; the list itself is the arbiter's, which closes them when the server stops.
@@ -27,59 +27,59 @@ class Listeners:
         self._address = (host, port)
         self._options = SimpleNamespace(reuse_port=True, backlog=backlog, is_ssl=False)
         self._log = log
-        self._servants: dict[Any, int] = {}
+        self._workers: dict[Any, int] = {}
         self.sockets: list[Any] = []
         self._add()
 
     def _add(self) -> Any:
         listener = self._kind(self._address, self._options, self._log)
         self.sockets.append(listener)
-        self._servants[listener] = 0
+        self._workers[listener] = 0
         return listener
 
-    def hand_out(self, age: int, wanted: int) -> Any:
+    def assign(self, age: int, wanted: int) -> Any:
         """Choose the socket that a worker about to be forked serves.
 
         Args:
             age: The worker's age, gunicorn's ever rising number.
-            wanted: How many workers are meant to be at work.
+            wanted: Number of workers that are to run.
 
         Returns:
-            One that nobody serves, else a new one up to the number wanted, else that of the oldest worker, which a
+            One that no worker serves, else a new one up to the number wanted, else that of the oldest worker, which a
             reload is about to retire.
         """
-        listener = min(self.sockets, key=self._servants.__getitem__)
-        if self._servants[listener] and len(self.sockets) < wanted:
+        listener = min(self.sockets, key=self._workers.__getitem__)
+        if self._workers[listener] and len(self.sockets) < wanted:
             listener = self._add()
-        self._servants[listener] = age
+        self._workers[listener] = age
         return listener
 
     def keep_only(self, mine: Any) -> None:
-        """Close all but one, in a worker after the fork: a copy here would keep a socket alive that nobody serves."""
+        """Close all but one, in a worker after the fork: a copy here would keep a socket open that no worker serves."""
         for listener in self.sockets:
             if listener is not mine:
                 listener.close()
 
-    def bury(self, age: int) -> None:
-        """Note that the worker of an age is dead, so that the next one serves its socket."""
-        for listener, servant in self._servants.items():
-            if servant == age:
-                self._servants[listener] = 0
+    def release(self, age: int) -> None:
+        """Release the socket of a dead worker, so that the next one serves it."""
+        for listener, worker in self._workers.items():
+            if worker == age:
+                self._workers[listener] = 0
 
     def shrink(self, wanted: int) -> None:
-        """Let go of the sockets beyond `wanted`: those of the oldest workers, which are the ones that are retired."""
-        youngest_first = sorted(self.sockets, key=self._servants.__getitem__, reverse=True)
+        """Close the sockets beyond `wanted`: those of the oldest workers, which are the ones that are retired."""
+        youngest_first = sorted(self.sockets, key=self._workers.__getitem__, reverse=True)
         for listener in youngest_first[max(1, wanted) :]:
             self.sockets.remove(listener)
-            del self._servants[listener]
+            del self._workers[listener]
             listener.close()
 
 
-def tried_without_sharing(host: str, port: int) -> OSError | None:
-    """Try to take the port for oneself alone.
+def exclusive_bind_error(host: str, port: int) -> OSError | None:
+    """Try to bind the port without sharing it.
 
     Returns:
-        Why that cannot be; None if it could.
+        Why that failed; None if it did not.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -5,7 +5,7 @@
 Decisions:
 * Sockets that share a port balance accepts evenly (one shared socket gave four workers 539/326/86/49
   of 1,000 connections), but let a second instance bind the same port in silence: the master holds a
-  lock on the port and tries it without sharing before it starts.
+  lock on the port and binds it without sharing before it starts.
 * Stats block, lock and sockets belong to the master and outlive reloads; a slot is claimed before a
   worker's fork and released when the worker is dead, however it died.
 * A reload with a faulty configuration keeps the one in force and says so.
@@ -31,7 +31,7 @@ from llmsim.config import Settings, load
 from llmsim.errors import ConfigError, LlmsimError
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
-from llmsim.server.listeners import Listeners, tried_without_sharing
+from llmsim.server.listeners import Listeners, exclusive_bind_error
 from llmsim.server.worker import Worker
 from llmsim.state.embedded import FILE_KINDS, run_directory
 from llmsim.stats import Block, available_cores, block_name, is_alive
@@ -40,7 +40,7 @@ _SPARE_SLOTS = 16
 
 
 def _announce_nothing(settings: Settings) -> None:
-    """Say nothing."""
+    """Announce nothing."""
 
 
 class Master:
@@ -60,17 +60,17 @@ class Master:
         self._terminal = os.isatty(0)
 
     def configure(self) -> dict[str, Any]:
-        """Read the settings from the environment and give gunicorn's from them; again at each reload.
+        """Read the settings from the environment and return gunicorn's; called again at each reload.
 
         Raises:
-            ConfigError: At the first reading; later the settings in force are kept.
+            ConfigError: At the first reading; later ones keep the settings in force.
         """
         try:
             settings = load(environ=os.environ, profiles=load_catalogue().profiles).settings
         except LlmsimError as error:
             if self.settings is None:
                 raise
-            _say(f"the configuration in force is kept: {error}")
+            _print_message(f"the configuration in force is kept: {error}")
         else:
             self.settings = self._in_place(settings)
         return self._gunicorn(self.settings)
@@ -81,7 +81,9 @@ class Master:
             return settings
         new, old = settings.server, self.settings.server
         if (new.host, new.port) != (old.host, old.port):
-            _say(f"host and port take effect at a restart; still listening on {address(old.host, old.port)}")
+            _print_message(
+                f"host and port take effect at a restart; still listening on {address(old.host, old.port)}"
+            )
         return replace(settings, server=replace(new, host=old.host, port=old.port))
 
     def _gunicorn(self, settings: Settings) -> dict[str, Any]:
@@ -116,11 +118,11 @@ class Master:
     def application(self) -> Application:
         """Load the application by the settings in force."""
         if self.settings is None:
-            raise ConfigError("the host is not configured")
+            raise ConfigError("the master is not configured")
         return Application(self.settings)
 
     def on_starting(self, server: Any) -> None:
-        """Take the port and make the stats block; gunicorn calls it before the first worker."""
+        """Lock the port and create the stats block; gunicorn calls it before the first worker."""
         host, port = server.cfg.address[0][:2]
         assert self.settings is not None
         try:
@@ -136,7 +138,7 @@ class Master:
             application.state.restart()
             asyncio.run(application.publish_scripts())
         except LlmsimError as error:
-            _say(str(error))
+            _print_message(str(error))
             sys.exit(1)
         _raise_descriptor_limit()
         self._listeners = Listeners(host, port, server.cfg.backlog, server.log)
@@ -156,22 +158,22 @@ class Master:
             raise ConfigError(taken.format(f"another llmsim (pid {holder}) serves it")) from None
         os.truncate(self._lock, 0)
         os.write(self._lock, f"{os.getpid()}\n".encode())
-        if error := tried_without_sharing(host, port):
+        if error := exclusive_bind_error(host, port):
             if error.errno == errno.EADDRINUSE:
                 raise ConfigError(taken.format("another program listens there"))
             raise ConfigError(f"cannot listen on {address(host, port)}: {error.strerror}")
 
     def when_ready(self, server: Any) -> None:
-        """Leave what is loaded alone from now on, so that workers share it; tell that the server is up."""
+        """Freeze what is loaded, so that workers share it, and announce that the server is ready."""
         gc.collect()
         gc.freeze()
         if self.settings is not None:
             self.announce(self.settings)
 
     def on_reload(self, server: Any) -> None:
-        """Load the application anew by the settings just read; new workers serve it."""
+        """Load the application again by the settings just read; new workers serve it."""
         if self._terminal and not os.isatty(0):
-            # The hangup was the terminal's, and nobody is there to see the server go on.
+            # The hangup was the terminal's, and no one is there to see the server go on.
             os.kill(os.getpid(), signal.SIGTERM)
             return
         try:
@@ -179,20 +181,20 @@ class Master:
             asyncio.run(application.publish_scripts())
             server.app.callable = application
         except LlmsimError as error:
-            _say(f"the application in force is kept: {error}")
+            _print_message(f"the application in force is kept: {error}")
         else:
-            _say("settings were read anew; new workers take them")
+            _print_message("settings were read anew; new workers take them")
 
     def pre_fork(self, server: Any, worker: Any) -> None:
-        """Give the worker its socket and its part of the stats block."""
+        """Assign the worker its socket and its slot of the stats block."""
         assert self._block is not None
         assert self._listeners is not None
         worker.block = self._block
         worker.slot = self._block.claim(0)
-        worker.sockets = [self._listeners.hand_out(worker.age, server.num_workers)]
+        worker.sockets = [self._listeners.assign(worker.age, server.num_workers)]
 
     def post_fork(self, server: Any, worker: Any) -> None:
-        """Let go of the other workers' sockets, in the worker."""
+        """Close the other workers' sockets, in the worker."""
         assert self._listeners is not None
         self._listeners.keep_only(worker.sockets[0])
 
@@ -201,23 +203,23 @@ class Master:
         assert self._block is not None
         assert self._listeners is not None
         self._block.release(worker.slot)
-        self._listeners.bury(worker.age)
+        self._listeners.release(worker.age)
 
     def nworkers_changed(self, server: Any, new: int, old: int | None) -> None:
-        """Let go of the sockets that no worker is to serve any more."""
+        """Close the sockets that no worker is to serve any more."""
         if self._listeners is not None:
             self._listeners.shrink(new)
 
     def on_exit(self, server: Any) -> None:
-        """Take the stats block away."""
+        """Remove shared state and stats block."""
         server.app.wsgi().state.remove()
         if self._block is not None:
             self._block.close()
             self._block.unlink()
 
 
-def _say(message: str) -> None:
-    """Tell the operator, whatever the log level is."""
+def _print_message(message: str) -> None:
+    """Print a message for the operator, whatever the log level."""
     print(f"llmsim: {message}", file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -237,25 +239,25 @@ def _raise_descriptor_limit() -> None:
 
 
 def worker_count(settings: Settings) -> int:
-    """Tell how many workers are meant: 0 is one for each available core, at most 4."""
+    """Return the number of workers; 0 in the settings is one for each available core, at most 4."""
     if settings.server.workers:
         return settings.server.workers
     return min(4, available_cores())
 
 
 def address(host: str, port: int) -> str:
-    """Write host and port as gunicorn takes them."""
+    """Return host and port as gunicorn expects them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-HOST = Master()
-"""This process's host."""
+MASTER = Master()
+"""This process's master."""
 
 
 def create_application() -> Application:
-    """Load the application as gunicorn does, by name; what keeps it from starting is told without a traceback."""
+    """Load the application for gunicorn, which names this function; a failure is printed without a traceback."""
     try:
-        return HOST.application()
+        return MASTER.application()
     except LlmsimError as error:
-        _say(str(error))
+        _print_message(str(error))
         sys.exit(2)

@@ -160,7 +160,7 @@ class PacedStream:
         self.due = instant
 
     def take(self, now: float) -> bytes:
-        """Take all frames that are due at `now`, for writing at once; empty when none is."""
+        """Return all frames that are due at `now`, for writing at once; empty when none is due."""
         parts: list[bytes] = []
         runs = self._batches
         while self._batch < len(runs):
@@ -183,7 +183,7 @@ class PacedStream:
         return b"".join(parts)
 
     def _ready(self, run: FrameBatch, start: int, now: float) -> int:
-        """Tell up to which frame (exclusive) `run` may leave; if each is due at its time, book how late it is."""
+        """Return up to which frame (exclusive) `run` may leave; if each is due at its time, book how late it is."""
         ends, tokens = run.required_tokens, run.tokens
         stop = min(len(ends), start + _MOST_FRAMES)
         late = self._recorder.late

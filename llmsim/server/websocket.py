@@ -18,13 +18,14 @@ import falcon
 from falcon.asgi import Request, WebSocket
 
 from llmsim.errors import BodyTooLargeError, InvalidJsonError, RefusedError
-from llmsim.providers.contract import Headers, IncomingRequest, Provider, Reply, WebSocketFormat
+from llmsim.providers.contract import IncomingRequest, Provider, Reply, WebSocketFormat
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.controls import read_controls
 from llmsim.server.generation import GenerationService
 from llmsim.server.http import RequestHeaders
 from llmsim.server.pacing import PacedStream, TimerWheel
+from llmsim.server.replies import EncodedReply
 from llmsim.stats import Block, Recorder
 
 _MAX_REMEMBERED = 32
@@ -235,11 +236,11 @@ class WebSocketChannel:
         except falcon.WebSocketDisconnected:
             self._connection.hang_up()
 
-    async def reply(self, reply: Reply) -> None:
+    async def reply(self, reply: EncodedReply) -> None:
         """Send a whole response as one message."""
         await self._send(reply.body)
 
-    async def stream(self, stream: PacedStream, headers: Headers) -> None:
+    async def stream(self, stream: PacedStream, reply: EncodedReply) -> None:
         """Send the events of a stream as they fall due; return when it has ended, or the client is gone."""
         while not stream.done:
             if self.disconnected:

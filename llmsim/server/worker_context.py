@@ -229,11 +229,10 @@ class WorkerContext:
         return [self._decode_record(storage, record) for record in records], more
 
     def _encode_response(self, stored: StoredResponse[Any]) -> bytes:
-        turn = self.planner.without_table(stored.turn)
         return _encode(
             _Envelope(
                 prompt=stored.prompt,
-                turn=turn,
+                turn=stored.turn,
                 options=msgspec.Raw(_encode(stored.options)),
                 arrived=stored.arrived,
                 background=stored.background,
@@ -245,7 +244,7 @@ class WorkerContext:
         envelope = _decode(record.data)
         return StoredResponse(
             prompt=envelope.prompt,
-            turn=self.planner.with_table(envelope.turn),
+            turn=envelope.turn,
             options=msgspec.msgpack.decode(envelope.options, type=storage.options),
             arrived=envelope.arrived,
             background=envelope.background,

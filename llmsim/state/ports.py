@@ -61,7 +61,7 @@ class RecordStore(Protocol):
         """Return a record, or None if there is no such record."""
 
     async def replace(self, record: Record, *, version: int) -> int | None:
-        """Replace the record of this id and kind if nobody has changed it since it was read.
+        """Replace the record of this id and kind if it has not changed since it was read.
 
         Args:
             record: The record to store; it keeps its place in the order of eviction.
@@ -255,7 +255,7 @@ class SessionStore(Protocol):
         """List the progress of one session, or of all, those used last first."""
 
     async def forget(self, session: str | None = None, *, script: str | None = None) -> int:
-        """Let one session, or all, begin one script, or all, anew; return how many entries there were."""
+        """Reset one session, or all, in one script, or all; return how many entries there were."""
 
 
 class JournalEntry(msgspec.Struct, frozen=True):

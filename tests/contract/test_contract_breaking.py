@@ -67,7 +67,7 @@ def text(events: bytes) -> str:
 
 
 def begins(turn: Turn, tokens: int) -> str:
-    """Give the text of so many tokens."""
+    """Return the text of so many tokens."""
     passages = [text for segment in turn.choices[0].segments if (text := shown_text(segment))]
     return "".join(
         piece
@@ -172,7 +172,7 @@ async def served(worker: Simulator) -> AsyncIterator[int]:
 
 
 async def fetched(port: int, streamer: Endpoint, body: bytes) -> bytes:
-    """Post over a connection of its own, and give all that came until it was closed."""
+    """Post over a connection of its own; return all that came until it was closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = (
         f"POST {streamer.path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
@@ -186,7 +186,7 @@ async def fetched(port: int, streamer: Endpoint, body: bytes) -> bytes:
 
 
 def unchunked(data: bytes) -> tuple[bytes, bool]:
-    """Give the body of a response in chunks, and whether it came to its end."""
+    """Return the body of a response in chunks, and whether it came to its end."""
     left = data.partition(b"\r\n\r\n")[2]
     parts = []
     while left:
@@ -299,7 +299,7 @@ class TestBooking:
 
 @pytest.fixture(params=["openai", "openresponses"])
 def responses(request: pytest.FixtureRequest) -> Endpoint:
-    """Give the endpoints that also speak over WebSocket."""
+    """Return the endpoints that also speak over WebSocket."""
     (found,) = [
         Endpoint(provider, generation)
         for provider, generation in ENDPOINTS

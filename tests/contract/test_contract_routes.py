@@ -12,7 +12,7 @@ from support.endpoints import Endpoint, signed
 from llmsim import __version__
 from llmsim.catalogue import load_catalogue
 from llmsim.errors import MethodError, UnknownModelError, UnknownRouteError
-from llmsim.providers.contract import Provider, ResponseFacts
+from llmsim.providers.contract import Provider
 from llmsim.providers.registry import PROVIDERS
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "SEARCH", "PURGE", "LOCK"]
@@ -20,7 +20,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 
 def routes(provider: Provider) -> dict[str, set[str]]:
-    """Give the methods of each of a provider's paths, with variables filled in."""
+    """Return the methods of each of a provider's paths, with variables filled in."""
     methods: dict[str, set[str]] = {}
     for generation in provider.generation_endpoints:
         methods.setdefault(generation.path, set()).add("POST")
@@ -85,15 +85,15 @@ async def test_other_methods_are_no_requests(provider: Provider) -> None:
 
 
 def named(provider: Provider) -> set[str]:
-    """Give the names of the headers that the provider puts on everything."""
-    return {name for name, _ in provider.response_headers(ResponseFacts("x", 0.0))}
+    """Return the names of the headers that every response of a provider has."""
+    return {name for name, _ in provider.response_headers}
 
 
 class TestHeaders:
     """What every response under a prefix carries."""
 
     async def responses(self, provider: Provider) -> Iterator[Exchange]:
-        """Give a response of every kind."""
+        """Return a response of every kind."""
         worker, limited = simulator(), simulator(server={"max_body_bytes": 10})
         failing = simulator(errors={"rate_limit_rate": 1.0})
         exchanges = [await worker.ask("GET", provider.prefix + "/v1/nothing")]
@@ -119,11 +119,7 @@ class TestHeaders:
 
     async def test_every_request_id_is_its_own(self, provider: Provider) -> None:
         """API-2.3: No two responses share a request id, of one worker or of several."""
-        names = {
-            name
-            for name, value in provider.response_headers(ResponseFacts("marker", 0.0))
-            if "marker" in value
-        }
+        names = {name for name, value in provider.response_headers if "{request_id}" in value}
         assert len(names) == 1
         ids = [exchange.headers[name] for name in names for exchange in await self.responses(provider)]
 
@@ -134,11 +130,7 @@ class TestHeaders:
         worker = simulator(seed=1)
         exchanges = [await worker.ask("GET", provider.prefix + "/v1/x") for _ in range(20)]
 
-        name = next(
-            name
-            for name, value in provider.response_headers(ResponseFacts("marker", 0.0))
-            if "marker" in value
-        )
+        name = next(name for name, value in provider.response_headers if "{request_id}" in value)
         assert len({exchange.headers[name] for exchange in exchanges}) == 20
 
 

@@ -20,9 +20,9 @@ CODE.append(ROOT / "scripts" / "update-catalogue")
 PAGES = [path for name in ("", "docs", "specs") for path in sorted((ROOT / name).glob("*.md"))]
 
 PRIVATE_PARTS = {"told", "said", "tell", "tells", "telling", "heard"}
-PRIVATE_OPENING = re.compile(r"(Tell|Say|Give|Take|Pour|Put out|Bury|Hand|Look|See|Let|Hear|Speak)\b")
+PRIVATE_OPENING = re.compile(r"(Tell|Say|Give|Take|Pour|Put out|Bury|Hand|Look|See(?! `)|Let|Hear|Speak)\b")
 PRIVATE_WORDS = re.compile(
-    r"\b(whoever|nobody|everybody|anybody|house|rooms?|dice|(?<!there )(?:is|are) none)\b", re.IGNORECASE
+    r"\b(whoever|nobody|everybody|anybody|house|rooms|(?:a|an|its own|this|that|the \w+) room|dice|(?<!there )(?:is|are) none)\b"
 )
 
 

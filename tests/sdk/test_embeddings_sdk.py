@@ -10,7 +10,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from support.servers import Server, serve
 
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 SMALL, LARGE, ADA = "text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"
 
@@ -41,7 +41,7 @@ def test_models(client: OpenAI, model: str, size: int) -> None:
 
 def test_token_ids(client: OpenAI) -> None:
     """EMBD-3.3: token ids, in one list or several, are embedded as their text."""
-    ids = tokenizer("cl100k_base")._encoding.encode_ordinary("Grüße aus Köln")
+    ids = load_tokenizer("cl100k_base")._encoding.encode_ordinary("Grüße aus Köln")
     by_text = client.embeddings.create(model=LARGE, input="Grüße aus Köln", dimensions=256)
     by_ids = client.embeddings.create(model=LARGE, input=ids, dimensions=256)
     by_lists = client.embeddings.create(model=LARGE, input=[ids, ids], dimensions=256)

@@ -10,7 +10,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from support.servers import Server, serve
 
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
@@ -92,7 +92,7 @@ async def test_async_streams_side_by_side(async_client: AsyncOpenAI) -> None:
         said = await asyncio.gather(*(say() for _ in range(50)))
 
     assert len(set(said)) == 1
-    assert tokenizer("o200k_base").count(said[0]) == 100
+    assert load_tokenizer("o200k_base").count(said[0]) == 100
 
 
 def test_choices_interleave(client: OpenAI) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmsim.errors import InvalidJsonError
-from llmsim.providers.contract import GenerationEndpoint, Provider, Reply, ResponseFacts
+from llmsim.providers.contract import GenerationEndpoint, Provider, Reply
 from llmsim.providers.registry import PROVIDERS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -45,9 +45,9 @@ class Endpoint:
 def id_header(provider: Provider) -> tuple[str, str]:
     """Return the name of the header that carries the request id, and the prefix of its value."""
     (found,) = [
-        (name, value.partition("marker")[0])
-        for name, value in provider.response_headers(ResponseFacts("marker", 0.0))
-        if "marker" in value
+        (name, value.partition("{request_id}")[0])
+        for name, value in provider.response_headers
+        if "{request_id}" in value
     ]
     return found
 

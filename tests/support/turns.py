@@ -16,6 +16,7 @@ from llmsim.domain import (
     Turn,
     Usage,
 )
+from llmsim.domain.schedule import DEVIATES
 
 
 def passage(*pieces: str, spans: Sequence[int] | None = None) -> TokenizedText:
@@ -52,3 +53,9 @@ def turn(*choices: Choice, schedule: Schedule | None = None, **overrides: Any) -
 def shown_text(segment: Segment) -> TokenizedText | None:
     """Return what the client sees of a segment: its text, or the arguments of a call."""
     return segment.arguments if isinstance(segment, ToolCallSegment) else segment.text
+
+
+def deviates(*values: float) -> str:
+    """Register a table of unit deviates, and return its name for `Schedule.table`."""
+    DEVIATES[name := repr(values)] = values
+    return name

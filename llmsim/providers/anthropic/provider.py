@@ -15,7 +15,7 @@ from llmsim.providers.anthropic.rendering import (
     render_response,
     render_stream_fault,
 )
-from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Headers, Provider, ResponseFacts
+from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Headers, Provider
 from llmsim.wire.frames import SSE_HEADERS
 
 
@@ -31,12 +31,11 @@ def check_headers(headers: Mapping[str, str]) -> None:
         raise InvalidFieldError(("anthropic-version",), "conflict", "anthropic-version: header is required")
 
 
-def response_headers(facts: ResponseFacts) -> Headers:
-    """Give the headers of every response.
+RESPONSE_HEADERS: Headers = (("anthropic-organization-id", "llmsim"), ("request-id", "req_{request_id}"))
+"""Headers of every response.
 
-    Source: anthropic SDK 2.12, _exceptions.py reads request-id; Anthropic docs, api/overview.
-    """
-    return (("anthropic-organization-id", "llmsim"), ("request-id", f"req_{facts.request_id}"))
+Source: anthropic SDK 2.12, _exceptions.py reads request-id; Anthropic docs, api/overview.
+"""
 
 
 @functools.cache
@@ -64,7 +63,7 @@ def anthropic(settings: AnthropicSettings) -> Provider:
         render_refusal=render_refusal,
         render_fault=render_fault,
         render_crash=render_crash,
-        response_headers=response_headers,
+        response_headers=RESPONSE_HEADERS,
         check_headers=check_headers,
         add_request_id=add_request_id,
     )

@@ -1,24 +1,22 @@
 """The OpenAI API behind `/openai`."""
 
-from llmsim.providers.contract import Headers, Provider, ResponseFacts
+from llmsim.providers.contract import Headers, Provider
 from llmsim.providers.openai.chat_store import CHAT_COMPLETIONS, CHAT_OPERATIONS
 from llmsim.providers.openai.embeddings import EMBEDDINGS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
 from llmsim.providers.openai.responses import RESPONSES, RESPONSES_OPERATIONS
 
+RESPONSE_HEADERS: Headers = (
+    ("openai-organization", "llmsim"),
+    ("openai-processing-ms", "{elapsed_ms}"),
+    ("openai-version", "2020-10-01"),
+    ("x-request-id", "req_{request_id}"),
+)
+"""Headers of every OpenAI response.
 
-def response_headers(facts: ResponseFacts) -> Headers:
-    """Give the headers of every OpenAI response.
-
-    Source: platform.openai.com/docs/api-reference/debugging-requests; openai SDK `_exceptions.py` reads x-request-id.
-    """
-    return (
-        ("openai-organization", "llmsim"),
-        ("openai-processing-ms", str(int(facts.elapsed * 1000))),
-        ("openai-version", "2020-10-01"),
-        ("x-request-id", f"req_{facts.request_id}"),
-    )
+Source: platform.openai.com/docs/api-reference/debugging-requests; openai SDK `_exceptions.py` reads x-request-id.
+"""
 
 
 OPENAI = Provider(
@@ -30,5 +28,5 @@ OPENAI = Provider(
     render_refusal=render_refusal,
     render_fault=render_fault,
     render_crash=render_crash,
-    response_headers=response_headers,
+    response_headers=RESPONSE_HEADERS,
 )

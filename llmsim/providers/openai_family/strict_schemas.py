@@ -12,7 +12,7 @@ from typing import Any, Literal
 from msgspec import Raw
 
 from llmsim.errors import InvalidFieldError, InvalidSchemaError, SchemaError
-from llmsim.json_schema.document import MOST_REMEMBERED_BYTES, read
+from llmsim.json_schema.document import MOST_CACHED_BYTES, read
 from llmsim.json_schema.strictness import check_items, check_object, check_strict
 from llmsim.wire.codec import decoder, encode
 
@@ -41,7 +41,7 @@ def checked_schema(sent: Raw, path: Path, subject: Subject, name: str, *, strict
         return b""
     if not schema.startswith(b"{"):
         raise InvalidFieldError(path, "type", "object", _value(schema))
-    check = _checked if len(schema) <= MOST_REMEMBERED_BYTES else _check
+    check = _checked if len(schema) <= MOST_CACHED_BYTES else _check
     try:
         check(schema, subject, strict=strict)
     except SchemaError as error:

@@ -1,13 +1,11 @@
 """The OpenResponses API behind `/openresponses`."""
 
-from llmsim.providers.contract import Headers, Provider, ResponseFacts
+from llmsim.providers.contract import Headers, Provider
 from llmsim.providers.openresponses.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openresponses.responses import RESPONSES
 
-
-def response_headers(facts: ResponseFacts) -> Headers:
-    """Give the headers of every response; the specification asks for none but its content type."""
-    return (("x-request-id", f"req_{facts.request_id}"),)
+RESPONSE_HEADERS: Headers = (("x-request-id", "req_{request_id}"),)
+"""Headers of every response; the specification requires none but the content type."""
 
 
 OPENRESPONSES = Provider(
@@ -19,5 +17,5 @@ OPENRESPONSES = Provider(
     render_refusal=render_refusal,
     render_fault=render_fault,
     render_crash=render_crash,
-    response_headers=response_headers,
+    response_headers=RESPONSE_HEADERS,
 )

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llmsim.cli import main
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config", "script", "sessions"]
 
@@ -90,7 +90,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("llmsim.cli.tokens.tokenizer", fail)
+    monkeypatch.setattr("llmsim.cli.tokens.load_tokenizer", fail)
 
     with pytest.raises(RuntimeError, match="boom"):
         run("tokens", "Hello")
@@ -122,7 +122,7 @@ class TestTokens:
     def test_a_text_is_counted_and_split(self) -> None:
         """CHAT-3.5: The pieces of a stream are shown, with the number of tokens."""
         result = run("tokens", "Hello wonderful 🦜 world")
-        passage = tokenizer("o200k_base").passage("Hello wonderful 🦜 world")
+        passage = load_tokenizer("o200k_base").tokenize("Hello wonderful 🦜 world")
 
         assert result.exit_code == 0
         lines = result.output.splitlines()
@@ -145,7 +145,7 @@ class TestTokens:
         text = "Antidisestablishmentarianism, naïvely: 日本語"
         printed = json.loads(run("tokens", "--json", "--model", model, text).output)
 
-        passage = tokenizer(name).passage(text)
+        passage = load_tokenizer(name).tokenize(text)
         assert printed == {
             "model": model,
             "tokenizer": name,

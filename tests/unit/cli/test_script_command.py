@@ -95,7 +95,7 @@ class TestValidate:
     def test_an_unknown_suffix_is_rejected(self, write: Any) -> None:
         """SCRIPT-6.3: Only the suffixes of the three formats are accepted."""
         assert (
-            "unknown form .txt. One of: .json, .toml, .yaml, .yml"
+            "unknown format .txt. One of: .json, .toml, .yaml, .yml"
             in run("validate", write("a.txt", "{}")).output
         )
 

@@ -1,4 +1,4 @@
-"""Instances: they conform, whatever is asked for, and they repeat."""
+"""Instances: they conform to any schema, and they are repeatable."""
 
 import json
 import random
@@ -16,7 +16,7 @@ from llmsim.json_schema.document import read
 from llmsim.json_schema.validation import conforms
 
 SEEDS = st.integers(0, 2**32)
-SAYINGS = st.sampled_from(
+MESSAGES = st.sampled_from(
     [
         "",
         "What's the weather in New York?",
@@ -31,51 +31,51 @@ LENIENT = settings(
 )
 
 
-def complaints(value: Any, schema: Any) -> list[str]:
-    """Ask jsonschema, formats included, what is wrong with a value."""
-    judge = jsonschema.Draft202012Validator(
+def problems_of(value: Any, schema: Any) -> list[str]:
+    """Return the problems that jsonschema finds in a value, formats included."""
+    validator = jsonschema.Draft202012Validator(
         schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
     )
-    return [error.message for error in judge.iter_errors(value)]
+    return [error.message for error in validator.iter_errors(value)]
 
 
 @LENIENT
-@given(SCHEMAS, SAYINGS, SEEDS)
-def test_the_text_is_an_instance(schema: Any, said: str, seed: int) -> None:
-    """FIT-2.1: What is written for a schema conforms to it, by the judgement of jsonschema."""
-    text = json_instance(encoded(schema), said, random.Random(seed))
+@given(SCHEMAS, MESSAGES, SEEDS)
+def test_the_text_is_an_instance(schema: Any, message: str, seed: int) -> None:
+    """FIT-2.1: A generated text conforms to its schema, according to jsonschema."""
+    text = json_instance(encoded(schema), message, random.Random(seed))
 
-    assert complaints(json.loads(text), schema) == []
+    assert problems_of(json.loads(text), schema) == []
 
 
 @LENIENT
-@given(TOOLS, SAYINGS, SEEDS)
-def test_arguments_are_an_instance(schema: Any, said: str, seed: int) -> None:
+@given(TOOLS, MESSAGES, SEEDS)
+def test_arguments_are_an_instance(schema: Any, message: str, seed: int) -> None:
     """FIT-1.6: Arguments conform to the schema of their tool."""
-    made = json.loads(json_instance(encoded(schema), said, random.Random(seed)))
+    made = json.loads(json_instance(encoded(schema), message, random.Random(seed)))
 
     assert isinstance(made, dict)
-    assert complaints(made, schema) == []
+    assert problems_of(made, schema) == []
 
 
 @pytest.mark.parametrize("name", REAL)
 @pytest.mark.parametrize(
-    "said", ["", "A paid invoice over 120 by transfer for bob@acme.com in Berlin, due 2025-03-04"]
+    "message", ["", "A paid invoice over 120 by transfer for bob@acme.com in Berlin, due 2025-03-04"]
 )
-def test_schemas_of_real_clients_are_served(name: str, said: str) -> None:
+def test_schemas_of_real_clients_have_instances(name: str, message: str) -> None:
     """FIT-2.1: Schemas as pydantic, zod and the guides write them have instances, under every seed."""
     for seed in range(60):
-        made = instance(read(encoded(REAL[name])), said, random.Random(seed))
+        made = instance(read(encoded(REAL[name])), message, random.Random(seed))
 
-        assert complaints(made, REAL[name]) == []
+        assert problems_of(made, REAL[name]) == []
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_patterns_are_matched(pattern: str) -> None:
-    """FIT-2.1: Classes, groups, alternatives, repeats, anchors and references back are written out."""
+    """FIT-2.1: Classes, groups, alternatives, repeats, anchors and back-references are supported."""
     schema = {"type": "string", "pattern": pattern}
     for seed in range(60):
-        assert complaints(instance(read(encoded(schema)), "", random.Random(seed)), schema) == []
+        assert problems_of(instance(read(encoded(schema)), "", random.Random(seed)), schema) == []
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ def test_patterns_are_matched(pattern: str) -> None:
         ("^(a|b)*$", 0, 1),
     ],
 )
-def test_patterns_go_with_lengths(pattern: str, least: int, most: int) -> None:
-    """FIT-2.1: A text has the pattern and the length that are both asked for."""
+def test_patterns_and_lengths_hold_together(pattern: str, least: int, most: int) -> None:
+    """FIT-2.1: A text has the required pattern and length."""
     schema = {"type": "string", "pattern": pattern, "minLength": least, "maxLength": most}
     for seed in range(30):
-        assert complaints(instance(read(encoded(schema)), "", random.Random(seed)), schema) == []
+        assert problems_of(instance(read(encoded(schema)), "", random.Random(seed)), schema) == []
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_patterns_go_with_lengths(pattern: str, least: int, most: int) -> None:
     ],
 )
 def test_numbers_keep_their_bounds(schema: Any) -> None:
-    """FIT-2.1: Bounds and multiples hold wherever they lie."""
+    """FIT-2.1: Bounds and multiples hold at any magnitude."""
     for seed in range(30):
-        assert complaints(instance(read(encoded(schema)), "5 of 7.5", random.Random(seed)), schema) == []
+        assert problems_of(instance(read(encoded(schema)), "5 of 7.5", random.Random(seed)), schema) == []
 
 
 @pytest.mark.parametrize(
@@ -185,40 +185,40 @@ def test_numbers_keep_their_bounds(schema: Any) -> None:
     ],
     ids=lambda schema: " ".join(schema),
 )
-def test_keywords_go_together(schema: Any) -> None:
-    """FIT-2.1: What several keywords ask for holds at once."""
+def test_keywords_hold_together(schema: Any) -> None:
+    """FIT-2.1: The requirements of several keywords hold at once."""
     for seed in range(40):
-        assert complaints(instance(read(encoded(schema)), "", random.Random(seed)), schema) == []
+        assert problems_of(instance(read(encoded(schema)), "", random.Random(seed)), schema) == []
 
 
-@pytest.mark.parametrize("said", ["", "hello", "Paris, 5"])
-def test_any_object_will_do(said: str) -> None:
+@pytest.mark.parametrize("message", ["", "hello", "Paris, 5"])
+def test_without_a_schema_it_is_an_object(message: str) -> None:
     """FIT-2.2: Without a schema the text is a JSON object."""
-    made = json.loads(json_instance(b"", said, random.Random(7)))
+    made = json.loads(json_instance(b"", message, random.Random(7)))
 
     assert isinstance(made, dict)
     assert made
 
 
 @LENIENT
-@given(SCHEMAS, SAYINGS, SEEDS)
-def test_a_seed_repeats_the_instance(schema: Any, said: str, seed: int) -> None:
-    """FIT-5.1: The same dice write the same text, whatever was written in between."""
-    first = json_instance(encoded(schema), said, random.Random(seed))
+@given(SCHEMAS, MESSAGES, SEEDS)
+def test_a_seed_repeats_the_instance(schema: Any, message: str, seed: int) -> None:
+    """FIT-5.1: The same seed gives the same text, whatever was generated in between."""
+    first = json_instance(encoded(schema), message, random.Random(seed))
     json_instance(encoded(schema), "another message", random.Random(seed + 1))
 
-    assert json_instance(encoded(schema), said, random.Random(seed)) == first
+    assert json_instance(encoded(schema), message, random.Random(seed)) == first
 
 
-def test_other_seeds_write_otherwise() -> None:
-    """FIT-5.1: What neither schema nor message decides is up to the dice."""
+def test_other_seeds_give_other_texts() -> None:
+    """FIT-5.1: Everything else than schema and message is drawn at random."""
     written = {json_instance(encoded(REAL["pydantic"]), "", random.Random(seed)) for seed in range(20)}
 
     assert len(written) > 15
 
 
-def test_members_stand_in_the_order_of_the_schema() -> None:
-    """FIT-2.1: Members are written in the order of the schema, the text compact and in plain characters."""
+def test_members_have_the_order_of_the_schema() -> None:
+    """FIT-2.1: Members have the order of the schema; the text is compact and not escaped."""
     schema = {
         "type": "object",
         "properties": {"z": {"const": "é"}, "a": {"const": 1.5}},
@@ -229,7 +229,7 @@ def test_members_stand_in_the_order_of_the_schema() -> None:
 
 
 def test_optional_members_are_mostly_given() -> None:
-    """FIT-2.1: A member that is not required is there more often than not, and not always."""
+    """FIT-2.1: An optional member is generated more often than not, and not always."""
     schema = read(encoded({"type": "object", "properties": {"note": {"type": "string"}}}))
     given_ = sum("note" in instance(schema, "", random.Random(seed)) for seed in range(400))
 
@@ -289,17 +289,17 @@ def test_optional_members_are_mostly_given() -> None:
     ],
     ids=lambda schema: str(schema)[:40],
 )
-def test_nothing_is_asked_in_vain_or_without_end(schema: Any) -> None:
-    """FIT-2.1: What cannot be, or has no end, gives something: JSON of a bounded size, in a bounded time."""
-    for said in ("Paris 5", "a" * 5000):
-        text = json_instance(encoded(schema), said, random.Random(3))
+def test_impossible_and_endless_schemas_are_bounded(schema: Any) -> None:
+    """FIT-2.1: The result is JSON of a bounded size, in a bounded time."""
+    for message in ("Paris 5", "a" * 5000):
+        text = json_instance(encoded(schema), message, random.Random(3))
 
         json.loads(text)
         assert len(text) < 2_000_000
 
 
 def test_a_number_is_preferred_to_its_text() -> None:
-    """FIT-2.1: Where a number may be written as a text, as in pydantic's decimals, it is a number."""
+    """FIT-2.1: A value that may be a number or a text, as pydantic's decimals, is a number."""
     schema = read(encoded({"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "null"}]}))
     made = [instance(schema, "a text", random.Random(seed)) for seed in range(100)]
 
@@ -308,7 +308,7 @@ def test_a_number_is_preferred_to_its_text() -> None:
 
 
 def test_deep_schemas_are_followed_to_their_end() -> None:
-    """FIT-2.1: Objects in objects are written as deep as the schema has them."""
+    """FIT-2.1: Nested objects are generated as deep as in the schema."""
     schema: dict[str, Any] = {"type": "integer"}
     for _ in range(45):
         schema = {"type": "object", "properties": {"in": schema}, "required": ["in"]}
@@ -328,23 +328,21 @@ def test_deep_schemas_are_followed_to_their_end() -> None:
     ],
 )
 @pytest.mark.parametrize("before", ["", "What it is.\n\n"])
-def test_bounds_told_in_a_description_hold(
-    member: dict[str, Any], bounds: dict[str, Any], before: str
-) -> None:
-    """FIT-2.5: As the Anthropic SDK appends them, whatever the message offers; other words beside them are let be."""
-    told = ", ".join(f"{key}: {value}" for key, value in {**bounds, "default": None, "x": "a: b"}.items())
+def test_bounds_in_a_description_hold(member: dict[str, Any], bounds: dict[str, Any], before: str) -> None:
+    """FIT-2.5: As appended by the Anthropic SDK, for any message; other keywords beside them are ignored."""
+    appended = ", ".join(f"{key}: {value}" for key, value in {**bounds, "default": None, "x": "a: b"}.items())
     schema = {
         "type": "object",
-        "properties": {"score": {**member, "description": before + "{" + told + "}"}},
+        "properties": {"score": {**member, "description": before + "{" + appended + "}"}},
         "required": ["score"],
     }
     for seed in range(20):
         made = json.loads(json_instance(encoded(schema), "I rate 12.5 and 7", random.Random(seed)))
-        assert complaints(made["score"], {**member, **bounds}) == []
+        assert problems_of(made["score"], {**member, **bounds}) == []
 
 
-def test_an_address_with_a_pattern_is_believable() -> None:
-    """FIT-2.1: Zod sends both for an email; it is not made of the pattern's letters."""
+def test_an_address_with_a_pattern_is_plausible() -> None:
+    """FIT-2.1: Zod sends both for an email; the address is not generated from the pattern."""
     pattern = (
         r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
     )
@@ -353,8 +351,8 @@ def test_an_address_with_a_pattern_is_believable() -> None:
     assert json.loads(json_instance(encoded(schema), "", random.Random(7))).endswith("@example.com")
 
 
-def test_bounds_told_in_words_hold() -> None:
-    """FIT-2.5: As the AI SDK appends them, one a line's end."""
+def test_bounds_in_words_hold() -> None:
+    """FIT-2.5: As appended by the AI SDK, at the end of a line."""
     schema = {
         "type": "object",
         "properties": {
@@ -369,16 +367,18 @@ def test_bounds_told_in_words_hold() -> None:
         assert re.fullmatch(r"[A-Z]{3}-\d+", made["id"])
 
 
-@pytest.mark.parametrize("told", ["{pattern: [a-}", "{minimum: many, minLength: -1}", "{see: below}", "{}"])
-def test_what_is_no_bound_is_prose(told: str) -> None:
-    """FIT-2.5: A description that only looks like it asks for nothing."""
-    schema = {"type": "string", "description": told}
+@pytest.mark.parametrize(
+    "description", ["{pattern: [a-}", "{minimum: many, minLength: -1}", "{see: below}", "{}"]
+)
+def test_other_descriptions_are_prose(description: str) -> None:
+    """FIT-2.5: A description that only looks like bounds has no effect."""
+    schema = {"type": "string", "description": description}
 
     assert isinstance(json.loads(json_instance(encoded(schema), "", random.Random(7))), str)
 
 
-def test_a_keyword_outweighs_what_is_told() -> None:
-    """FIT-2.5: The schema itself is judged by."""
+def test_a_keyword_has_precedence_over_a_description() -> None:
+    """FIT-2.5: The bounds of the schema itself hold."""
     schema = {"type": "integer", "minimum": 50, "maximum": 60, "description": "{maximum: 3}"}
 
     assert 50 <= json.loads(json_instance(encoded(schema), "", random.Random(7))) <= 60
@@ -387,10 +387,10 @@ def test_a_keyword_outweighs_what_is_told() -> None:
 @pytest.mark.parametrize("bounds", [{}, {"maximum": 20}, {"minimum": -7}, {"minimum": 1e308}])
 @pytest.mark.parametrize("step", [50, 0.5])
 def test_unique_multiples(bounds: dict[str, Any], step: float) -> None:
-    """FIT-2.1: There are more of them than lie near."""
+    """FIT-2.1: More of them are required than are near the bounds."""
     item = {"type": "number", "multipleOf": step, **bounds}
     schema = {"type": "array", "items": item, "uniqueItems": True, "minItems": 5}
     made = json.loads(json_instance(encoded(schema), "", random.Random(0)))
 
     assert len(made) >= 5
-    assert bounds.get("minimum") == 1e308 or complaints(made, schema) == []
+    assert bounds.get("minimum") == 1e308 or problems_of(made, schema) == []

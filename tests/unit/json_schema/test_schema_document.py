@@ -1,4 +1,4 @@
-"""Reading schemas: what is one, what is none, and what a reference stands for."""
+"""Parsing schemas: valid ones, invalid ones, and references."""
 
 import json
 from typing import Any
@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from support.schemas import DEFINITIONS, REAL, SCHEMAS, encoded
 
 from llmsim.errors import SchemaError
-from llmsim.json_schema.document import MOST_LEVELS, MOST_REMEMBERED_BYTES, read
-from llmsim.json_schema.keywords import ONE_SCHEMA, SCHEMA_LISTS, SCHEMA_NAMES, complaint
+from llmsim.json_schema.document import MOST_CACHED_BYTES, MOST_LEVELS, read
+from llmsim.json_schema.keywords import ONE_SCHEMA, SCHEMA_LISTS, SCHEMA_NAMES, keyword_problem
 from llmsim.json_schema.validation import conforms
 
 
 @given(SCHEMAS)
-def test_what_is_a_schema_is_read(schema: Any) -> None:
-    """FIT-2.1: Every schema of the usual keywords is taken."""
+def test_valid_schemas_are_accepted(schema: Any) -> None:
+    """FIT-2.1: Every schema of the usual keywords is accepted."""
     assert read(encoded(schema)).document == schema
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_schemas_of_real_clients_are_read(name: str) -> None:
-    """FIT-2.1: Schemas as pydantic, zod and the guides write them are taken."""
+def test_schemas_of_real_clients_are_accepted(name: str) -> None:
+    """FIT-2.1: Schemas of pydantic, zod and the guides are accepted."""
     assert read(encoded(REAL[name])).document == REAL[name]
 
 
@@ -71,8 +71,8 @@ def test_schemas_of_real_clients_are_read(name: str) -> None:
         ({"$ref": "#/examples/0", "examples": [{"type": 1}]}, ("$ref", "type"), "1 is not valid under any of the given schemas."),
     ],
 )  # fmt: skip
-def test_what_is_no_schema_is_refused(schema: Any, context: tuple[str, ...], message: str) -> None:
-    """FIT-2.3: What is no schema is refused in the words that OpenAI hands on, and its place is told."""
+def test_invalid_schemas_are_refused(schema: Any, context: tuple[str, ...], message: str) -> None:
+    """FIT-2.3: With OpenAI's message and the path of the problem."""
     with pytest.raises(SchemaError) as refused:
         read(encoded(schema))
 
@@ -83,8 +83,8 @@ def test_what_is_no_schema_is_refused(schema: Any, context: tuple[str, ...], mes
     "reference",
     ["#/$defs/none", "other.json", "#none", "#/type/0", "#/anyOf/7", "#/anyOf/x", "https://a.example/b"],
 )
-def test_references_into_nothing_are_refused(reference: str) -> None:
-    """FIT-2.3: A reference to what the schema does not hold is refused, and nothing is fetched."""
+def test_dangling_references_are_refused(reference: str) -> None:
+    """FIT-2.3: A reference without a target in the schema is refused, and nothing is fetched."""
     with pytest.raises(SchemaError) as refused:
         read(encoded({"type": "object", "anyOf": [{}], "properties": {"a": {"$ref": reference}}}))
 
@@ -96,15 +96,15 @@ def test_references_into_nothing_are_refused(reference: str) -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"{", b"nul", b"\xff", b'"\\ud800"', b"1e999", b"[" * 100_000 + b"]" * 100_000]
 )
-def test_what_is_no_json_is_refused(text: bytes) -> None:
-    """FIT-2.3: Bytes that are no JSON are no schema."""
+def test_invalid_json_is_refused(text: bytes) -> None:
+    """FIT-2.3: Bytes that are not JSON are not a schema."""
     with pytest.raises(SchemaError):
         read(text)
 
 
 @pytest.mark.parametrize("keyword", ["properties", "allOf", "items", "not"])
 def test_nesting_is_bounded(keyword: str) -> None:
-    """FIT-2.3: Schemas may stand in one another so deep, and not deeper."""
+    """FIT-2.3: Schemas may be nested up to a limit."""
     wrap = {
         "properties": lambda inner: {"properties": {"a": inner}},
         "allOf": lambda inner: {"allOf": [inner]},
@@ -144,9 +144,9 @@ def test_references_are_resolved(reference: str) -> None:
     assert not conforms({"it": "1"}, read(encoded(schema)))
 
 
-def test_schemas_are_remembered_unless_they_are_large() -> None:
-    """FIT-2.1: The same bytes are read once, but for large ones, which would fill the memory."""
-    small, large = encoded(REAL["zod"]), encoded({"description": "x" * MOST_REMEMBERED_BYTES})
+def test_schemas_are_cached_unless_they_are_large() -> None:
+    """FIT-2.1: The same bytes are parsed once, except for large ones, which would fill the memory."""
+    small, large = encoded(REAL["zod"]), encoded({"description": "x" * MOST_CACHED_BYTES})
 
     assert read(small) is read(small)
     assert read(large) is not read(large)
@@ -166,8 +166,8 @@ JUNK = st.recursive(
 
 
 @given(JUNK)
-def test_anything_is_read_or_refused(schema: Any) -> None:
-    """FIT-2.3: Whatever JSON comes as a schema is one or is refused as none; nothing else happens."""
+def test_any_json_is_accepted_or_refused(schema: Any) -> None:
+    """FIT-2.3: Any JSON is accepted as a schema or refused; nothing else happens."""
     refused = ""
     try:
         conforms({"a": [1, "a"]}, read(encoded(schema)))
@@ -178,8 +178,8 @@ def test_anything_is_read_or_refused(schema: Any) -> None:
 
 
 @given(st.sampled_from(KEYWORDS), JUNK)
-def test_keywords_are_judged_as_the_standard_judges_them(keyword: str, value: Any) -> None:
-    """FIT-2.3: A keyword's value that breaks the standard's own schema is refused, and no other."""
+def test_keywords_follow_the_standard(keyword: str, value: Any) -> None:
+    """FIT-2.3: Exactly those values of a keyword are refused that violate the standard's own schema."""
     schema = {keyword: value, "$defs": DEFINITIONS} if keyword != "$defs" else {keyword: value}
     ours = True
     try:
@@ -189,18 +189,18 @@ def test_keywords_are_judged_as_the_standard_judges_them(keyword: str, value: An
     theirs = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA).is_valid(schema)
 
     if ours:
-        # What drafts before 2020-12 had is taken, too; ids and anchors name things and judge nothing.
+        # Keywords of drafts before 2020-12 are accepted, too; ids and anchors are only names.
         assert theirs or any(
             word in json.dumps(value) or word == keyword
             for word in ("items", "dependencies", "$id", "$anchor", "$ref")
         )
     elif theirs:
-        # The standard knows no references into nothing, no empty lists of values and no regular expressions.
+        # The standard does not check dangling references, empty lists of values and regular expressions.
         assert any(
             word in json.dumps(schema)
             for word in ("$ref", "enum", "pattern", "definitions", "contentSchema", "additionalItems")
         )
-        assert complaint(keyword, value) is None or keyword in (
+        assert keyword_problem(keyword, value) is None or keyword in (
             "enum",
             "pattern",
             "patternProperties",

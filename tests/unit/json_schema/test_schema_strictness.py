@@ -1,4 +1,4 @@
-"""The strict subset: what OpenAI refuses, and in which words."""
+"""The strict subset: what OpenAI refuses, with its messages."""
 
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +44,7 @@ def test_strict_schemas_pass(schema: Any) -> None:
     ],
 )
 def test_the_root_is_an_object(schema: Any, message: str) -> None:
-    """FIT-2.3: What may be something else than an object is refused, strict or not."""
+    """FIT-2.3: A schema that allows anything but an object is refused, strict or not."""
     assert refusal(check_object, schema) == refusal(check_strict, schema) == message
 
 
@@ -100,8 +100,8 @@ def test_the_root_is_an_object(schema: Any, message: str) -> None:
         ),
     ],
 )
-def test_what_is_not_strict_is_refused(schema: Any, message: str) -> None:
-    """FIT-2.3: What breaks a rule of `strict` is refused in OpenAI's words, the first fault of the document."""
+def test_schemas_that_are_not_strict_are_refused(schema: Any, message: str) -> None:
+    """FIT-2.3: With OpenAI's message for the first problem in the document."""
     assert refusal(check_strict, schema) == message
 
 
@@ -109,7 +109,7 @@ def test_what_is_not_strict_is_refused(schema: Any, message: str) -> None:
     "keyword", ["oneOf", "not", "if", "patternProperties", "dependentRequired", "unevaluatedProperties"]
 )
 def test_keywords_outside_the_subset_are_refused(keyword: str) -> None:
-    """FIT-2.3: What the subset does not hold is named."""
+    """FIT-2.3: The message names the keyword."""
     value: Any = {"oneOf": [closed()], "patternProperties": {}, "dependentRequired": {}}.get(keyword, {})
 
     assert (
@@ -118,7 +118,7 @@ def test_keywords_outside_the_subset_are_refused(keyword: str) -> None:
 
 
 def test_levels_and_properties_are_counted() -> None:
-    """FIT-2.3: Ten levels are as deep, and 5000 properties as many, as a strict schema may have."""
+    """FIT-2.3: A strict schema may have ten levels and 5000 properties."""
     schema: dict[str, Any] = closed(a={"type": "string"})
     for _ in range(9):
         schema = closed(a=schema)
@@ -130,7 +130,7 @@ def test_levels_and_properties_are_counted() -> None:
     assert refusal(check_strict, closed(a=wide)) == "5001 properties exceeds limit of 5000."
 
 
-def test_arrays_of_tools_say_what_they_hold() -> None:
+def test_arrays_of_tools_need_items() -> None:
     """FIT-2.3: An array without items is refused in a tool that is not strict, too."""
     schema = {"type": "object", "properties": {"paths": {"type": "array"}}}
 

@@ -1,4 +1,4 @@
-"""Judging values by schemas, with jsonschema as the judge of the judge."""
+"""Validation of values, compared with jsonschema."""
 
 import random
 from typing import Any
@@ -18,15 +18,17 @@ LENIENT = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data
 
 @LENIENT
 @given(SCHEMAS, VALUES)
-def test_any_value_is_judged_as_jsonschema_does(schema: Any, value: Any) -> None:
-    """FIT-2.1: A value conforms or does not as jsonschema has it."""
+def test_any_value_is_validated_as_by_jsonschema(schema: Any, value: Any) -> None:
+    """FIT-2.1: The result is that of jsonschema."""
     assert conforms(value, read(encoded(schema))) == jsonschema.Draft202012Validator(schema).is_valid(value)
 
 
 @LENIENT
 @given(SCHEMAS, SCHEMAS, st.integers(0, 2**32))
-def test_instances_of_other_schemas_are_judged_as_jsonschema_does(schema: Any, other: Any, seed: int) -> None:
-    """FIT-2.1: So it is with values that nearly conform: those made for another schema."""
+def test_instances_of_other_schemas_are_validated_as_by_jsonschema(
+    schema: Any, other: Any, seed: int
+) -> None:
+    """FIT-2.1: Also for values that nearly conform: instances of another schema."""
     made = instance(read(encoded(other)), "", random.Random(seed))
 
     assert conforms(made, read(encoded(schema))) == jsonschema.Draft202012Validator(schema).is_valid(made)
@@ -65,8 +67,8 @@ def test_instances_of_other_schemas_are_judged_as_jsonschema_does(schema: Any, o
         (False, [], [None]),
     ],
 )  # fmt: skip
-def test_keywords_are_judged(schema: Any, good: list[Any], bad: list[Any]) -> None:
-    """FIT-2.1: Each keyword takes what it asks for and nothing else; equality is that of JSON."""
+def test_keywords_are_validated(schema: Any, good: list[Any], bad: list[Any]) -> None:
+    """FIT-2.1: Each keyword accepts conforming values only; equality is that of JSON."""
     assert [value for value in good if not conforms(value, read(encoded(schema)))] == []
     assert [value for value in bad if conforms(value, read(encoded(schema)))] == []
 
@@ -92,7 +94,7 @@ def test_keywords_are_judged(schema: Any, good: list[Any], bad: list[Any]) -> No
     ],
     ids=lambda schema: str(schema)[:40],
 )
-def test_judging_ends(schema: Any) -> None:
-    """FIT-2.1: Schemas that lead back to themselves, or to ever more, are judged within bounds."""
+def test_validation_is_bounded(schema: Any) -> None:
+    """FIT-2.1: Recursive and exponential schemas are validated within bounds."""
     for value in ({"a": 1}, "a" * 60 + "b", "a" * 9000, [1]):
         assert conforms(value, read(encoded(schema))) in (True, False)

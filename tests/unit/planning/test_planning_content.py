@@ -1,4 +1,4 @@
-"""What a choice says beside prose: calls, forms, refusals; and where it ends."""
+"""Content of choices: calls, response formats, refusals, limits."""
 
 import functools
 import json
@@ -29,10 +29,10 @@ from llmsim.domain import (
     Turn,
 )
 from llmsim.planning.planner import Planner, count_prompt
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 CATALOGUE = load_catalogue()
-WORDS = tokenizer("o200k_base")
+WORDS = load_tokenizer("o200k_base")
 SCHEMA = json.dumps(
     {
         "type": "object",
@@ -51,8 +51,8 @@ def planner(tools: ToolSettings | None = None, **response: Any) -> Planner:
     return Planner(settings, CATALOGUE, lambda: 1_750_000_000.9)
 
 
-def plan(plans: Planner | None = None, said: str = "Weather in Paris for 3 days?", **facts: Any) -> Turn:
-    wanted: dict[str, Any] = {"model": "gpt-4o", "messages": (Message("user", (said,)),)}
+def plan(plans: Planner | None = None, message: str = "Weather in Paris for 3 days?", **facts: Any) -> Turn:
+    wanted: dict[str, Any] = {"model": "gpt-4o", "messages": (Message("user", (message,)),)}
     return plan_turn(plans or planner(), Prompt(**(wanted | facts)))
 
 
@@ -69,7 +69,7 @@ def text(segment: Segment) -> str:
 
 
 class TestCalls:
-    """Tools that are called."""
+    """Tool calls."""
 
     def test_a_call_has_arguments_of_its_schema_from_the_message(self) -> None:
         """FIT-1.6: The city and the number of the message are the arguments."""
@@ -79,11 +79,11 @@ class TestCalls:
         assert json.loads(text(segment)) == {"city": "Paris", "days": 3}
 
     def test_a_function_without_parameters_gets_none(self) -> None:
-        """FIT-1.6: Its arguments are an empty object, not anything that might be one."""
+        """FIT-1.6: Its arguments are an empty object, not a random one."""
         assert text(only(plan(tools=(Tool("now"),), tool_choice=REQUIRED))) == "{}"
 
     def test_name_and_arguments_are_tokens(self) -> None:
-        """FIT-1.7: They are counted and the name is there before them."""
+        """FIT-1.7: Both are counted, and the tokens of the name come first."""
         turn = plan(tools=(WEATHER,))
         segment = only(turn)
 
@@ -106,17 +106,17 @@ class TestCalls:
         assert all(len(call_id) == 24 for call_id in ids)
 
     def test_a_custom_tool_gets_text(self) -> None:
-        """FIT-1.9: What the user said, or what the grammar allows."""
+        """FIT-1.9: The user's message, or what the grammar allows."""
         grammar = json.dumps({"type": "string", "pattern": "^(?:[ab]{3})$"}).encode()
         note, code = Tool("note", ToolKind.CUSTOM), Tool("code", ToolKind.CUSTOM, schema=grammar)
 
-        assert text(only(plan(said="Buy milk", tools=(note,), tool_choice=REQUIRED))) == "Buy milk"
+        assert text(only(plan(message="Buy milk", tools=(note,), tool_choice=REQUIRED))) == "Buy milk"
         assert set(text(only(plan(tools=(code,), tool_choice=REQUIRED)))) <= set("ab")
 
     def test_a_hosted_call_is_followed_by_text(self) -> None:
-        """FIT-1.10: The turn goes on when the provider has run it, and ends as any text does."""
+        """FIT-1.10: The turn continues after the provider has run it, and ends as any text does."""
         plans = planner(ToolSettings(hosted_calls=True), target_tokens=5)
-        choice = plan(plans, said="Cats", tools=(Tool("web_search", ToolKind.HOSTED),)).choices[0]
+        choice = plan(plans, message="Cats", tools=(Tool("web_search", ToolKind.HOSTED),)).choices[0]
 
         assert [type(segment) for segment in choice.segments] == [ToolCallSegment, TextSegment]
         assert text(choice.segments[0]) == "Cats"
@@ -124,7 +124,7 @@ class TestCalls:
 
     @pytest.mark.parametrize("limit", range(1, 20))
     def test_a_limit_cuts_a_call(self, limit: int) -> None:
-        """FIT-1.11: No more tokens than the limit, and `length`, wherever it falls; what is whole is not cut."""
+        """FIT-1.11: No more tokens than the limit, and `length`, wherever it falls; a complete call is not cut."""
         full = only(plan(tools=(WEATHER,), seed=1))
         turn = plan(tools=(WEATHER,), limit=limit, seed=1)
 
@@ -136,7 +136,7 @@ class TestCalls:
             assert turn.choices[0].finish is FinishReason.TOOL_CALLS
 
     def test_calls_and_results_are_counted(self) -> None:
-        """FIT-1.7: Sent back, a call costs what it said and its result what it says."""
+        """FIT-1.7: In a prompt, a call costs its name and arguments, and a result its text."""
         bare = Prompt(model="m", messages=(Message("assistant", ()), Message("tool", ())))
         full = Prompt(
             model="m",
@@ -150,11 +150,11 @@ class TestCalls:
         assert count_prompt(full, WORDS) == count_prompt(bare, WORDS) + more
 
 
-class TestForms:
-    """Text of a given form."""
+class TestResponseFormats:
+    """Text of a requested format."""
 
     def test_the_text_is_an_instance(self) -> None:
-        """FIT-2.1: Of the schema, with what the message says."""
+        """FIT-2.1: Of the schema, with the values of the message."""
         assert json.loads(text(only(plan(form=ResponseFormat(SCHEMA))))) == {"city": "Paris", "days": 3}
 
     def test_any_object_is_an_object(self) -> None:
@@ -164,8 +164,8 @@ class TestForms:
     @pytest.mark.parametrize(
         "around", ["{}", "Answer by this schema:\n```json\n{}\n```\nlike {{this}}.", "{{ {} }}"]
     )
-    def test_a_schema_in_words_is_kept_to(self, around: str) -> None:
-        """FIT-2.2: An object of the schema in a message is an object; a schema that is none is text."""
+    def test_a_schema_in_the_prompt_is_followed(self, around: str) -> None:
+        """FIT-2.2: A schema in a message is followed; an invalid one is ignored."""
         messages = (
             Message("system", (around.format(SCHEMA.decode()),)),
             Message("user", ("Rome for 4 days",)),
@@ -178,8 +178,8 @@ class TestForms:
         broken = (Message("user", ('{"properties": {"a": {"type": "banana"}}}',)),)
         assert isinstance(json.loads(text(only(plan(form=ResponseFormat(), messages=broken)))), dict)
 
-    def test_a_fixed_text_that_fits_stands(self) -> None:
-        """FIT-2.1: A text that is set has precedence if it is an instance, and only then."""
+    def test_a_fixed_text_that_conforms_is_kept(self) -> None:
+        """FIT-2.1: A configured text has precedence if it is an instance, and only then."""
         fits, other = '{"city": "Rome", "days": 1}', "Hello"
 
         assert text(only(plan(planner(generator=f"fixed:{fits}"), form=ResponseFormat(SCHEMA)))) == fits
@@ -187,7 +187,7 @@ class TestForms:
         assert text(only(plan(planner(generator=f"fixed:{fits}"), form=ResponseFormat()))) == fits
 
     def test_limits_and_stops_hold(self) -> None:
-        """FIT-2.4: A cut gives `length`, a stop text ends the text before it."""
+        """FIT-2.4: A limit gives `length`, a stop text ends the text before it."""
         cut = plan(form=ResponseFormat(SCHEMA), limit=3).choices[0]
         stopped = plan(form=ResponseFormat(SCHEMA), stop=("days",)).choices[0]
 
@@ -195,16 +195,16 @@ class TestForms:
         assert (stopped.finish, stopped.stopped_by) == (FinishReason.STOP, "days")
         assert "days" not in text(stopped.segments[0])
 
-    def test_calls_come_before_forms(self) -> None:
-        """FIT-2.1: With both asked for, the tool is called first, and the form is that of the last answer."""
+    def test_calls_come_before_response_formats(self) -> None:
+        """FIT-2.1: If both are requested, the tool is called first, and the last response has the format."""
         assert type(only(plan(tools=(WEATHER,), form=ResponseFormat(SCHEMA)))) is ToolCallSegment
 
 
 class TestRefusals:
-    """Answers that are none."""
+    """Refusals and filtered responses."""
 
-    def test_refusals_say_what_is_set(self) -> None:
-        """FIT-4.1: With rate 1 every answer is a refusal, also where a call or a form was asked for."""
+    def test_refusals_have_the_configured_text(self) -> None:
+        """FIT-4.1: With rate 1 every response is a refusal, also if a call or a format was requested."""
         plans = planner(refusal_rate=1.0, refusal_text="No.")
         for facts in ({}, {"tools": (WEATHER,)}, {"form": ResponseFormat(SCHEMA)}):
             turn = plan(plans, **facts)
@@ -212,8 +212,8 @@ class TestRefusals:
             assert (type(only(turn)), text(only(turn))) == (RefusalSegment, "No.")
             assert turn.choices[0].finish is FinishReason.STOP
 
-    def test_filtered_answers_break_off(self) -> None:
-        """FIT-4.2: Before half of the answer is said."""
+    def test_filtered_responses_are_truncated(self) -> None:
+        """FIT-4.2: In the first half of the response."""
         plans = planner(content_filter_rate=1.0, target_tokens=50)
         for _ in range(20):
             choice = plan(plans).choices[0]
@@ -222,7 +222,7 @@ class TestRefusals:
             assert 1 <= choice.tokens <= 26
 
     def test_rates_are_shares(self) -> None:
-        """FIT-4.1: A rate of a half refuses half of the answers, of one request, too."""
+        """FIT-4.1: A rate of a half refuses half of the choices, of one request, too."""
         plans = planner(refusal_rate=0.5, seed=4)
         kinds = [type(choice.segments[0]) for choice in plan(plans, choices=128).choices]
 
@@ -230,37 +230,37 @@ class TestRefusals:
 
 
 class TestTogether:
-    """All of it at once."""
+    """All features at once."""
 
     ALL = {"tools": (WEATHER,), "form": ResponseFormat(SCHEMA), "logprobs": 3, "choices": 4}
 
     def test_each_choice_fits(self) -> None:
-        """FIT-5.1: Several choices each have a form, and probabilities of their own text."""
+        """FIT-5.1: Each of several choices has the format, and the probabilities of its own text."""
         for choice in plan(form=ResponseFormat(SCHEMA), logprobs=2, choices=5).choices:
             (segment,) = choice.segments
-            shown = b"".join(token.token for piece in segment.logprobs for token in piece)
+            tokens = b"".join(token.token for piece in segment.logprobs for token in piece)
 
             assert json.loads(text(segment))["city"]
-            assert shown.decode() == text(segment)
+            assert tokens.decode() == text(segment)
 
-    @pytest.mark.parametrize("said", ["Weather in Oslo", "Tell me a joke"])
-    def test_a_seed_repeats_all_of_it(self, said: str) -> None:
-        """FIT-5.1: The same request with a seed says the same, refusals and probabilities included."""
+    @pytest.mark.parametrize("message", ["Weather in Oslo", "Tell me a joke"])
+    def test_a_seed_repeats_all_of_it(self, message: str) -> None:
+        """FIT-5.1: The same request with a seed has the same response, refusals and probabilities included."""
         plans = planner(ToolSettings(call_probability=0.5), refusal_rate=0.3, content_filter_rate=0.3)
 
-        def content(seed: int) -> list[tuple[type[Segment], str, object]]:
-            turn = plan(plans, said=said, seed=seed, **self.ALL)
+        def planned(seed: int) -> list[tuple[type[Segment], str, object]]:
+            turn = plan(plans, message=message, seed=seed, **self.ALL)
             return [
                 (type(segment), text(segment), getattr(segment, "logprobs", None))
                 for choice in turn.choices
                 for segment in choice.segments
             ]
 
-        assert all(content(seed) == content(seed) for seed in range(10))
-        assert len({str(content(seed)) for seed in range(10)}) > 1
+        assert all(planned(seed) == planned(seed) for seed in range(10))
+        assert len({str(planned(seed)) for seed in range(10)}) > 1
 
     def test_reasoning_comes_first(self) -> None:
-        """FIT-1.7: A model that reasons does so before it calls, in proportion to what it says."""
+        """FIT-1.7: A reasoning model reasons before it calls, in proportion to the call."""
         turn = plan(model="gpt-5", tools=(WEATHER,), effort="medium")
         thought, call = turn.choices[0].segments
 

@@ -1,4 +1,4 @@
-"""Embeddings: the vectors of texts, and what is refused before there are any."""
+"""Embeddings: vectors of texts, and refused requests."""
 
 import array
 import hashlib
@@ -25,10 +25,10 @@ from llmsim.errors import (
 from llmsim.planning import embeddings
 from llmsim.planning.embeddings import embed
 from llmsim.planning.planner import Planner, count_prompt
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 SMALL, LARGE, ADA = "text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"
-WORDS = tokenizer("cl100k_base")
+WORDS = load_tokenizer("cl100k_base")
 
 
 def planner(*, rate: float = 0.0, enforce: bool = True) -> Planner:
@@ -64,17 +64,17 @@ def numbers(vector: bytes) -> list[float]:
 
 
 def nearness(one: str, other: str, *, model: str = SMALL, dimensions: int = 1536) -> float:
-    """Tell the cosine of the angle between the vectors of two texts."""
+    """Return the cosine of the angle between the vectors of two texts."""
     vectors = [numbers(embed(text, model, 1536, dimensions)) for text in (one, other)]
     return math.sumprod(*vectors) if sys.version_info >= (3, 12) else sum(map(float.__mul__, *vectors))
 
 
 class TestVectors:
-    """What a vector is."""
+    """Properties of vectors."""
 
     @given(st.text(min_size=1, max_size=200), st.integers(1, 40))
     def test_every_text_has_a_vector_of_unit_length(self, text: str, dimensions: int) -> None:
-        """EMBD-3.1, EMBD-3.6: Whatever the text, and however few dimensions are wanted."""
+        """EMBD-3.1, EMBD-3.6: For any text, and any number of dimensions."""
         vector = numbers(embed(text, SMALL, 40, dimensions))
 
         assert len(vector) == dimensions
@@ -82,7 +82,7 @@ class TestVectors:
 
     @pytest.mark.parametrize("dimensions", [1, 2, 256, 1024, 3071])
     def test_fewer_dimensions_are_the_first_ones(self, dimensions: int) -> None:
-        """EMBD-3.1: A shorter vector points where the first part of the whole one does."""
+        """EMBD-3.1: A shorter vector has the direction of the first part of the whole one."""
         whole = numbers(embed("The quick brown fox", LARGE, 3072, 3072))[:dimensions]
         short = numbers(embed("The quick brown fox", LARGE, 3072, dimensions))
 
@@ -90,7 +90,7 @@ class TestVectors:
         assert short == pytest.approx([number / length for number in whole], abs=1e-6)
 
     def test_vectors_are_dense(self) -> None:
-        """EMBD-3.1: No part of a vector is empty, of one word either."""
+        """EMBD-3.1: No part of a vector is zero, not even for one word."""
         vector = numbers(embed("hello", SMALL, 1536, 1536))
 
         assert sum(number == 0 for number in vector) < 8
@@ -120,7 +120,7 @@ class TestVectors:
         assert outputs == {embed("a b c", "m", 99, 9)}
 
     @given(st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=4))
-    def test_a_vector_does_not_depend_on_what_else_is_embedded(self, texts: list[str]) -> None:
+    def test_a_vector_does_not_depend_on_other_texts(self, texts: list[str]) -> None:
         """EMBD-3.2: Many texts in one request have the vectors they have alone."""
         vectors = planned(asked(*texts, dimensions=8)).vectors
 
@@ -154,7 +154,7 @@ class TestVectors:
     def test_near_texts_are_nearer_than_far_ones(
         self, text: str, near: str, far: str, dimensions: int
     ) -> None:
-        """EMBD-3.4: Shared words, beginnings and letters bring texts together, also in the first dimensions."""
+        """EMBD-3.4: Texts with shared words, beginnings and letters are near, also in the first dimensions."""
         for model in (SMALL, ADA, "anything"):
             assert nearness(text, near, model=model, dimensions=dimensions) > 0.2 + nearness(
                 text, far, model=model, dimensions=dimensions
@@ -168,7 +168,7 @@ class TestVectors:
         """EMBD-3.4: The same words in another order are near, and not the same."""
         assert 0.85 < nearness("dog bites man", "man bites dog") < 0.999
 
-    def test_a_long_text_is_near_to_what_it_is_about(self) -> None:
+    def test_a_long_text_is_near_to_its_topic(self) -> None:
         """EMBD-3.4: A question is nearer to the paragraph that answers it than to another."""
         refunds = "A refund is paid within ten days. To ask for a refund, send us the number of your order. "
         travel = "The train leaves at noon from platform nine. Bicycles travel free of charge on all trains. "
@@ -185,8 +185,8 @@ class TestVectors:
         """EMBD-3.5: A vendor's prefix does not make another model."""
         assert planned(asked("hello", model=f"openai/{SMALL}")).vectors == planned(asked("hello")).vectors
 
-    def test_what_is_remembered_is_bounded(self) -> None:
-        """EMBD-5.2: Ever new words in ever new models leave no more behind than the memos take."""
+    def test_caches_are_bounded(self) -> None:
+        """EMBD-5.2: New words in new models fill the caches up to their size, no further."""
         for number in range(300):
             embed(f"word{number} other{number} {'x' * number}", f"model-{number}", 32, 32)
 
@@ -199,9 +199,9 @@ PINNED = "2802f05e6de9e7290c9aa0746bc3b8157d07c5c4ef701780c6c26b88d23d42be"
 
 
 class TestPlans:
-    """What is planned, and what is refused."""
+    """Planned turns and refusals."""
 
-    def test_a_turn_says_nothing(self) -> None:
+    def test_a_turn_has_no_content(self) -> None:
         """EMBD-2.4: One empty choice, due with its time to first token."""
         turn = planned(asked("hello", "world"))
 
@@ -219,23 +219,23 @@ class TestPlans:
         assert (turn.usage.prompt, turn.usage.completion, turn.usage.total) == (tokens, 0, tokens)
         assert count_prompt(asked(*inputs), WORDS) == tokens
 
-    def test_what_is_only_read_is_no_embedding_by_itself(self) -> None:
-        """EMBD-2.3: A silent prompt of which no vectors are wanted is a conversation, and counted as one."""
+    def test_a_silent_prompt_is_not_an_embedding(self) -> None:
+        """EMBD-2.3: A silent prompt without embeddings is a conversation, and counted as one."""
         messages = (Message("user", ("Hello",)),)
-        said, silent = (
+        spoken, silent = (
             planned(Prompt(model="gpt-4o", messages=messages, silent=one)) for one in (False, True)
         )
 
-        assert silent.usage.prompt == said.usage.prompt == 8
+        assert silent.usage.prompt == spoken.usage.prompt == 8
         assert (silent.choices, silent.vectors) == ((Choice((), FinishReason.STOP),), ())
 
     @pytest.mark.parametrize(("model", "size"), [(SMALL, 1536), (LARGE, 3072), (ADA, 1536), ("mine", 1536)])
     def test_a_vector_has_the_dimensions_of_its_model(self, model: str, size: int) -> None:
-        """EMBD-4.1, EMBD-4.4: As many as the catalogue says, or 1,536."""
+        """EMBD-4.1, EMBD-4.4: Those of the catalogue, or 1,536."""
         assert len(planned(asked("hello", model=model)).vectors[0]) == size * 4
 
     @pytest.mark.parametrize(("model", "size"), [(SMALL, 1536), (LARGE, 3072), ("mine", 1536)])
-    def test_fewer_dimensions_may_be_asked_for(self, model: str, size: int) -> None:
+    def test_fewer_dimensions_may_be_requested(self, model: str, size: int) -> None:
         """EMBD-1.5: Up to the model's own, and no more."""
         for dimensions in (1, 256, size):
             turn = planned(asked("hello", model=model, dimensions=dimensions))
@@ -250,11 +250,11 @@ class TestPlans:
         )
 
     def test_some_models_make_no_shorter_vectors(self) -> None:
-        """EMBD-1.5: They refuse to be asked, for all of their dimensions, too."""
+        """EMBD-1.5: They refuse any number of dimensions, even their own."""
         with pytest.raises(ShortenedError):
             planned(asked("hello", model=ADA, dimensions=1536))
 
-    def test_the_window_is_that_of_each_text(self) -> None:
+    def test_the_window_holds_for_each_text(self) -> None:
         """EMBD-1.3: Many texts may be longer together, but none by itself."""
         full = [15339] * 8192
         assert planned(asked(full, full)).usage.prompt == 2 * 8192
@@ -267,7 +267,7 @@ class TestPlans:
         assert second.value.index == 1
 
     def test_a_request_has_a_limit(self) -> None:
-        """EMBD-1.4: Up to the limit texts are taken, and not a token more."""
+        """EMBD-1.4: Texts are accepted up to the limit, and not a token more."""
         assert planned(asked("a", "b", limit=2)).usage.prompt == 2
         with pytest.raises(RequestTokensError) as refused:
             planned(asked("a", "b", "c", limit=2))
@@ -282,12 +282,12 @@ class TestPlans:
 
     @pytest.mark.parametrize("ids", [[100_256], [15339, 10**9], [-1], [2**80]])
     def test_unknown_tokens_are_refused(self, ids: list[int]) -> None:
-        """EMBD-1.2: A token that the vocabulary lacks is none."""
+        """EMBD-1.2: Token ids that the vocabulary lacks are invalid."""
         with pytest.raises(InputError):
             planned(asked(ids))
 
     @pytest.mark.parametrize("model", ["gpt-4o", "o3", "claude-sonnet-4-5", "openai/gpt-5"])
-    def test_models_that_answer_do_not_embed(self, model: str) -> None:
+    def test_chat_models_do_not_embed(self, model: str) -> None:
         """EMBD-4.2: A known model of another kind is refused."""
         with pytest.raises(ModelUseError) as refused:
             planned(asked("hello", model=model))
@@ -295,20 +295,20 @@ class TestPlans:
         assert (refused.value.model, refused.value.embeds) == (model, True)
 
     @pytest.mark.parametrize("model", [SMALL, LARGE, ADA])
-    def test_models_that_embed_do_not_answer(self, model: str) -> None:
-        """EMBD-4.3: A known model that makes embeddings is refused to whoever talks to it."""
+    def test_embedding_models_do_not_chat(self, model: str) -> None:
+        """EMBD-4.3: A known embedding model is refused for chat."""
         with pytest.raises(ModelUseError) as refused:
             planned(Prompt(model=model, messages=(Message("user", ("Hello",)),)))
 
         assert (refused.value.model, refused.value.embeds) == (model, False)
 
     def test_unknown_models_do_both(self) -> None:
-        """EMBD-4.4: What is not known may be anything."""
+        """EMBD-4.4: An unknown model may be of any kind."""
         assert planned(asked("hello", model="mine")).vectors
         assert planned(Prompt(model="mine", messages=(Message("user", ("Hello",)),))).length > 0
 
     def test_a_fault_makes_no_vectors(self) -> None:
-        """EMBD-2.5: Faults are those of every prompt, and come after refusals."""
+        """EMBD-2.5: Faults are drawn as for every prompt, after refusals."""
         failing = planner(rate=1.0)
 
         assert isinstance(plan(failing, asked("hello")), Fault)

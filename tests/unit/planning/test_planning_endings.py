@@ -1,11 +1,11 @@
-"""Endings: stop texts and limits, as laws."""
+"""Endings: properties of stop texts and limits."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from support.turns import passage
 
 from llmsim.domain import FinishReason, TokenizedText
-from llmsim.planning.endings import EMPTY, limited, stopped
+from llmsim.planning.endings import EMPTY, cut_at_limit, cut_at_stop
 
 PIECES = st.lists(
     st.tuples(st.text(st.sampled_from("abc \n"), min_size=1, max_size=4), st.integers(1, 3)), max_size=12
@@ -23,27 +23,27 @@ def made(pieces: list[tuple[str, int]]) -> TokenizedText:
 
 @given(PIECES, STOPS)
 def test_the_text_ends_before_the_first_stop_text(pieces: list[tuple[str, int]], stops: list[str]) -> None:
-    """CHAT-2.2: What is left is all of the text before the first occurrence of any stop text."""
+    """CHAT-2.2: All of the text before the first occurrence of any stop text is left."""
     passage = made(pieces)
     text = passage.text
     first = min((at for at in (text.find(stop) for stop in stops if stop) if at >= 0), default=len(text))
 
-    assert stopped(passage, stops)[0].text == text[:first]
+    assert cut_at_stop(passage, stops)[0].text == text[:first]
 
 
 @given(PIECES, STOPS)
 def test_no_stop_text_is_left(pieces: list[tuple[str, int]], stops: list[str]) -> None:
-    """CHAT-2.2: No stop text is ever seen, not even one that begins where another ends the text."""
-    left = stopped(made(pieces), stops)[0].text
+    """CHAT-2.2: The rest contains no stop text, not even one that begins where another ends the text."""
+    left = cut_at_stop(made(pieces), stops)[0].text
 
     assert not any(stop in left for stop in stops if stop)
 
 
 @given(PIECES, STOPS)
-def test_what_is_left_are_pieces_of_the_whole(pieces: list[tuple[str, int]], stops: list[str]) -> None:
-    """CHAT-3.5: A stop text shortens the last piece and leaves those before it, and their tokens, alone."""
+def test_the_rest_has_pieces_of_the_whole(pieces: list[tuple[str, int]], stops: list[str]) -> None:
+    """CHAT-3.5: A stop text shortens the last piece; those before it, and their tokens, stay the same."""
     passage = made(pieces)
-    left, _ = stopped(passage, stops)
+    left, _ = cut_at_stop(passage, stops)
     count = len(left.pieces)
 
     assert left.pieces[: max(0, count - 1)] == passage.pieces[: max(0, count - 1)]
@@ -52,17 +52,17 @@ def test_what_is_left_are_pieces_of_the_whole(pieces: list[tuple[str, int]], sto
 
 
 @given(PIECES)
-def test_without_stop_texts_nothing_is_touched(pieces: list[tuple[str, int]]) -> None:
-    """CHAT-2.2: Without a match the passage itself goes on, with all that was derived from it."""
+def test_without_a_match_the_text_is_unchanged(pieces: list[tuple[str, int]]) -> None:
+    """CHAT-2.2: Without a match the same object is returned, with all that was derived from it."""
     passage = made(pieces)
 
-    assert stopped(passage, ()) == (passage, None)
-    assert stopped(passage, ("absent", "")) == (passage, None)
+    assert cut_at_stop(passage, ()) == (passage, None)
+    assert cut_at_stop(passage, ("absent", "")) == (passage, None)
 
 
 def test_a_stop_text_may_span_pieces() -> None:
-    """CHAT-2.2: A match is found in the text, wherever the pieces are cut; its first token was made all the same."""
-    left, stop = stopped(TokenizedText(("one", " two", " three"), (1, 2, 3)), ["o thr"])
+    """CHAT-2.2: A match is found in the text, wherever the pieces are cut; its first token was generated all the same."""
+    left, stop = cut_at_stop(TokenizedText(("one", " two", " three"), (1, 2, 3)), ["o thr"])
 
     assert (left.pieces, stop) == (("one", " tw"), "o thr")
     assert left.tokens == 2
@@ -70,7 +70,7 @@ def test_a_stop_text_may_span_pieces() -> None:
 
 def test_a_stop_text_at_the_start_leaves_nothing() -> None:
     """CHAT-2.2: A text that begins with a stop text is empty and costs nothing."""
-    left, stop = stopped(TokenizedText(("one", " two"), (1, 2)), ["one"])
+    left, stop = cut_at_stop(TokenizedText(("one", " two"), (1, 2)), ["one"])
 
     assert (left.pieces, stop) == ((), "one")
     assert left.tokens == 0
@@ -78,9 +78,9 @@ def test_a_stop_text_at_the_start_leaves_nothing() -> None:
 
 @given(PIECES, st.integers(0, 40))
 def test_a_limit_is_never_exceeded(pieces: list[tuple[str, int]], limit: int) -> None:
-    """CHAT-2.1: At most so many tokens are made, and as many pieces as fit."""
+    """CHAT-2.1: At most `limit` tokens are left, and as many pieces as fit."""
     passage = made(pieces)
-    cut, finish = limited(passage, limit)
+    cut, finish = cut_at_limit(passage, limit)
     count = len(cut.pieces)
 
     assert cut.tokens <= limit
@@ -92,32 +92,32 @@ def test_a_limit_is_never_exceeded(pieces: list[tuple[str, int]], limit: int) ->
 
 
 def test_a_limit_that_is_just_met_cuts_nothing() -> None:
-    """CHAT-2.1: `length` is said only when something was cut."""
+    """CHAT-2.1: The finish reason is `length` only if something was cut."""
     passage = TokenizedText(("one", " two"), (1, 2))
 
-    assert limited(passage, 2) == (passage, FinishReason.STOP)
-    assert limited(passage, 1)[1] is FinishReason.LENGTH
+    assert cut_at_limit(passage, 2) == (passage, FinishReason.STOP)
+    assert cut_at_limit(passage, 1)[1] is FinishReason.LENGTH
 
 
 def test_a_piece_of_several_tokens_is_not_split() -> None:
-    """CHAT-3.5: A limit inside a piece that is whole only together leaves the piece out."""
-    cut, finish = limited(TokenizedText(("Hi", " 🦜", "!"), (1, 4, 5)), 3)
+    """CHAT-3.5: A limit inside a piece of several tokens omits the piece."""
+    cut, finish = cut_at_limit(TokenizedText(("Hi", " 🦜", "!"), (1, 4, 5)), 3)
 
     assert (cut.pieces, cut.tokens, finish) == (("Hi",), 1, FinishReason.LENGTH)
 
 
-def test_nothing_may_be_limited_to_nothing() -> None:
-    """CHAT-2.1: An empty text is whole under any limit."""
-    assert limited(EMPTY, 0) == (EMPTY, FinishReason.STOP)
+def test_an_empty_text_fits_any_limit() -> None:
+    """CHAT-2.1: An empty text is complete under any limit."""
+    assert cut_at_limit(EMPTY, 0) == (EMPTY, FinishReason.STOP)
 
 
-def test_a_cut_is_made_once_as_long_as_it_is_wanted() -> None:
-    """CHAT-2.1: The same cut of a text is the same passage; only the last few are remembered."""
+def test_recent_cuts_are_cached() -> None:
+    """CHAT-2.1: The same cut of a text is the same object; only the last few are cached."""
     text = passage(*(f" {number}" for number in range(40)))
-    first, _ = limited(text, 5)
+    first, _ = cut_at_limit(text, 5)
 
-    assert limited(text, 5)[0] is first
+    assert cut_at_limit(text, 5)[0] is first
     for limit in range(10, 30):
-        assert limited(text, limit)[0].tokens == limit
-    assert limited(text, 5)[0] is not first
-    assert limited(text, 5)[0].pieces == first.pieces
+        assert cut_at_limit(text, limit)[0].tokens == limit
+    assert cut_at_limit(text, 5)[0] is not first
+    assert cut_at_limit(text, 5)[0].pieces == first.pieces

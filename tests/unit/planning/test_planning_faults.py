@@ -9,23 +9,23 @@ from llmsim.config import ErrorSettings
 from llmsim.domain import Fault, FaultKind
 from llmsim.planning.faults import Faults
 
-THROWS = 20_000
+SAMPLES = 20_000
 
 
-class Throw:
-    """Dice that show one number."""
+class FixedRandom:
+    """A generator that always returns one number."""
 
     def __init__(self, number: float) -> None:
         self._number = number
 
     def random(self) -> float:
-        """Show it."""
+        """Return it."""
         return self._number
 
 
 def kinds(settings: ErrorSettings) -> Counter[FaultKind | None]:
-    faults, dice = Faults(settings), random.Random(7)
-    drawn = (faults.draw(dice) for _ in range(THROWS))
+    faults, rng = Faults(settings), random.Random(7)
+    drawn = (faults.draw(rng) for _ in range(SAMPLES))
     return Counter(fault.kind if fault else None for fault in drawn)
 
 
@@ -41,7 +41,7 @@ def test_rates_are_shares_of_the_requests() -> None:
         )
     )
 
-    shares = {kind: count / THROWS for kind, count in drawn.items()}
+    shares = {kind: count / SAMPLES for kind, count in drawn.items()}
     assert shares == pytest.approx(
         {
             FaultKind.RATE_LIMIT: 0.10,
@@ -56,7 +56,7 @@ def test_rates_are_shares_of_the_requests() -> None:
     )
 
 
-def test_rates_of_one_leave_no_answer() -> None:
+def test_rates_of_one_leave_no_response() -> None:
     """CHAT-4.1: Rates that add up to 1 make every request fail."""
     drawn = kinds(ErrorSettings(rate_limit_rate=0.5, timeout_rate=0.5))
 
@@ -64,16 +64,16 @@ def test_rates_of_one_leave_no_answer() -> None:
     assert set(drawn) == {FaultKind.RATE_LIMIT, FaultKind.TIMEOUT}
 
 
-def test_a_highest_throw_is_a_fault_at_rate_one() -> None:
+def test_the_highest_sample_is_a_fault_at_rate_one() -> None:
     """CHAT-4.1: Rates are added as they are written: ten times 0.1 leave no gap at the top."""
     settings = ErrorSettings(rate_limit_rate=1.0)
 
-    assert Faults(settings).draw(Throw(0.9999999999999999)) is not None  # type: ignore[arg-type]
-    assert Faults(ErrorSettings(rate_limit_rate=0.5)).draw(Throw(0.5)) is None  # type: ignore[arg-type]
+    assert Faults(settings).draw(FixedRandom(0.9999999999999999)) is not None  # type: ignore[arg-type]
+    assert Faults(ErrorSettings(rate_limit_rate=0.5)).draw(FixedRandom(0.5)) is None  # type: ignore[arg-type]
 
 
 def test_without_rates_nothing_fails() -> None:
-    """CHAT-4.1: By default no fault is even drawn for."""
+    """CHAT-4.1: By default nothing is drawn."""
     faults = Faults(ErrorSettings())
 
     assert not faults.active
@@ -94,8 +94,8 @@ def test_without_rates_nothing_fails() -> None:
     ],
 )
 def test_each_rate_has_its_fault(rate: str, wanted: set[Fault]) -> None:
-    """CHAT-4.2: A timeout hangs for its time; CHAT-4.3: a rate limit and an overload say when to come back."""
+    """CHAT-4.2: A timeout hangs for its time; CHAT-4.3: a rate limit and an overload have a retry delay."""
     faults = Faults(ErrorSettings(**{rate: 1.0}, timeout_after_ms=1500, retry_after_ms=250))
-    dice = random.Random(7)
+    rng = random.Random(7)
 
-    assert {faults.draw(dice) for _ in range(60)} == wanted
+    assert {faults.draw(rng) for _ in range(60)} == wanted

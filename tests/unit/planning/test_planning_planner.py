@@ -28,10 +28,10 @@ from llmsim.domain import (
 from llmsim.errors import ContextLengthError, VisionError
 from llmsim.planning.planner import Planner, count_prompt, image_tokens
 from llmsim.planning.reasoning import EFFORTS
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 CATALOGUE = load_catalogue()
-WORDS = tokenizer("o200k_base")
+WORDS = load_tokenizer("o200k_base")
 IMAGE = Image(("messages", 0, "content", 1))
 
 
@@ -94,7 +94,7 @@ class TestRefusals:
             plan(shared(), prompt)
 
         assert refused.value.window == window
-        assert refused.value.tokens == window + 7 == count_prompt(prompt, tokenizer("cl100k_base"))
+        assert refused.value.tokens == window + 7 == count_prompt(prompt, load_tokenizer("cl100k_base"))
 
     def test_a_prompt_that_fills_the_window_is_taken_and_gets_no_answer(self) -> None:
         """CHAT-1.8: A prompt of just the window is taken; CHAT-2.1: nothing is left for an answer."""
@@ -192,7 +192,7 @@ class TestCounting:
         )
         prompt = asked(messages=messages)
 
-        assert count_prompt(prompt, tokenizer("cl100k_base")) == 129
+        assert count_prompt(prompt, load_tokenizer("cl100k_base")) == 129
         assert count_prompt(prompt, WORDS) == 124
 
     def test_what_is_no_text_costs_what_the_provider_says(self) -> None:

@@ -1,4 +1,4 @@
-"""The dice and the ids."""
+"""Random number generators and ids."""
 
 import itertools
 import re
@@ -9,39 +9,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.domain import Message
-from llmsim.planning.rng import fresh, id_source, seeded, seeded_id
+from llmsim.planning.rng import fresh_rng, id_source, seeded_id, seeded_rng
 
 WHAT = st.tuples(st.integers(-(2**63), 2**63 - 1), st.text(max_size=10))
 
 
 @given(WHAT)
-def test_the_same_seed_rolls_the_same(what: tuple[int, str]) -> None:
-    """CHAT-2.4: Dice seeded by the same things roll the same."""
-    assert seeded("turn", *what).random() == seeded("turn", *what).random()
+def test_the_same_seed_gives_the_same_numbers(what: tuple[int, str]) -> None:
+    """CHAT-2.4: Generators with the same seed give the same numbers."""
+    assert seeded_rng("turn", *what).random() == seeded_rng("turn", *what).random()
 
 
 @given(WHAT, WHAT)
-def test_other_seeds_roll_otherwise(what: tuple[int, str], other: tuple[int, str]) -> None:
-    """CHAT-2.4: Dice seeded by other things, in whatever part, roll otherwise."""
+def test_other_seeds_give_other_numbers(what: tuple[int, str], other: tuple[int, str]) -> None:
+    """CHAT-2.4: Seeds that differ in any part give other numbers."""
     if what != other:
-        assert seeded(*what).random() != seeded(*other).random()
-    assert seeded("turn", *what).random() != seeded("request", *what).random()
+        assert seeded_rng(*what).random() != seeded_rng(*other).random()
+    assert seeded_rng("turn", *what).random() != seeded_rng("request", *what).random()
 
 
-def test_seeded_dice_roll_the_same_in_another_process() -> None:
-    """ARCH-3.7: What seeded dice roll depends on no process: not on its hash seed, nor its memory."""
+def test_seeded_numbers_are_the_same_in_another_process() -> None:
+    """ARCH-3.7: Seeded numbers do not depend on the process: not on its hash seed, nor its memory."""
     program = (
-        "from llmsim.domain import Message;from llmsim.planning.rng import seeded;"
-        "print(seeded('turn', 7, (Message('user', ('é',)),)).getrandbits(64))"
+        "from llmsim.domain import Message;from llmsim.planning.rng import seeded_rng;"
+        "print(seeded_rng('turn', 7, (Message('user', ('é',)),)).getrandbits(64))"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert int(told.stdout) == seeded("turn", 7, (Message("user", ("é",)),)).getrandbits(64)
+    assert int(output.stdout) == seeded_rng("turn", 7, (Message("user", ("é",)),)).getrandbits(64)
 
 
-def test_fresh_dice_differ() -> None:
-    """CHAT-2.4: Dice without a seed cannot be foretold."""
-    assert fresh().getrandbits(128) != fresh().getrandbits(128)
+def test_fresh_generators_differ() -> None:
+    """CHAT-2.4: Generators without a seed are unpredictable."""
+    assert fresh_rng().getrandbits(128) != fresh_rng().getrandbits(128)
 
 
 def test_ids_are_unique_over_sources() -> None:
@@ -54,8 +54,8 @@ def test_ids_are_unique_over_sources() -> None:
 
 
 def test_seeded_ids_have_the_same_form() -> None:
-    """CHAT-4.4: An id drawn from seeded dice looks like any other and repeats with them."""
-    drawn = [seeded_id(seeded("request", 1, number)) for number in itertools.chain(range(50), range(50))]
+    """CHAT-4.4: An id from a seeded generator has the usual form and repeats with it."""
+    drawn = [seeded_id(seeded_rng("request", 1, number)) for number in itertools.chain(range(50), range(50))]
 
     assert drawn[:50] == drawn[50:]
     assert len(set(drawn)) == 50

@@ -15,7 +15,7 @@ from llmsim.domain import (
     ToolMode,
     ToolResult,
 )
-from llmsim.planning.tools import Calls, conduct
+from llmsim.planning.tools import ToolPicker, conversation_state
 
 WEATHER = Tool("get_weather", description="Get the current weather in a given location")
 FLIGHTS = Tool("searchFlights", description="Search for flights between two airports")
@@ -30,7 +30,7 @@ def user(text: str) -> Message:
 
 
 def called(*names: str) -> tuple[Message, ...]:
-    """Give the messages that a call of each tool, and its result, leave behind."""
+    """Return the messages of a call of each tool and its result."""
     calls = tuple(PriorToolCall(f"call_{name}", name, "{}") for name in names)
     results = tuple(Message("tool", (), results=(ToolResult(call.id, "42"),)) for call in calls)
     return (Message("assistant", (), calls=calls), *results)
@@ -44,12 +44,12 @@ def picked(
     **settings: object,
 ) -> list[str]:
     prompt = Prompt(model="m", messages=messages, tools=tools, tool_choice=choice or ToolChoice())
-    pick = Calls(ToolSettings(**settings)).pick  # type: ignore[arg-type]
-    return [tool.name for tool in pick(prompt, conduct(prompt), random.Random(seed))]
+    pick = ToolPicker(ToolSettings(**settings)).pick  # type: ignore[arg-type]
+    return [tool.name for tool in pick(prompt, conversation_state(prompt), random.Random(seed))]
 
 
 @pytest.mark.parametrize(
-    ("said", "names"),
+    ("message", "names"),
     [
         ("What's the weather in Paris?", ["get_weather"]),
         ("WEATHER!", ["get_weather"]),
@@ -59,9 +59,9 @@ def picked(
         ("", []),
     ],
 )
-def test_a_shared_word_calls(said: str, names: list[str]) -> None:
-    """FIT-1.2: A word of name or description in the last user message calls the tool; words of grammar do not."""
-    assert picked(user("weather"), Message("assistant", ("Hm.",)), user(said)) == names
+def test_a_shared_word_calls(message: str, names: list[str]) -> None:
+    """FIT-1.2: A word of name or description in the last user message calls the tool; grammatical words do not."""
+    assert picked(user("weather"), Message("assistant", ("Hm.",)), user(message)) == names
 
 
 CALCULATOR = Tool("calculator", description="Evaluates a mathematical expression")
@@ -70,7 +70,7 @@ USER = Tool("get_user", description="Fetch a profile")
 
 
 @pytest.mark.parametrize(
-    ("said", "names"),
+    ("message", "names"),
     [
         ("Calculate 15% of 240", ["calculator"]),
         ("use the calculator to add 2 and 3", ["calculator"]),
@@ -78,12 +78,12 @@ USER = Tool("get_user", description="Fetch a profile")
         ("Get it for me", []),
     ],
 )
-def test_words_of_one_stem_are_shared(said: str, names: list[str]) -> None:
-    """FIT-1.2: Of a long word its beginning counts, and a name that is said whole counts most."""
-    assert picked(user(said), tools=(TODO, CALCULATOR, USER)) == names
+def test_words_of_one_stem_are_shared(message: str, names: list[str]) -> None:
+    """FIT-1.2: Of a long word its beginning counts, and a whole name in the message counts most."""
+    assert picked(user(message), tools=(TODO, CALCULATOR, USER)) == names
 
 
-def test_the_name_says_more_than_the_description() -> None:
+def test_the_name_weighs_more_than_the_description() -> None:
     """FIT-1.2: The tool that fits best is called."""
     both = (Tool("trips", description="Plans trips by weather"), WEATHER)
 
@@ -91,11 +91,11 @@ def test_the_name_says_more_than_the_description() -> None:
 
 
 def test_the_probability_replaces_the_rule() -> None:
-    """FIT-1.2: With 1 some tool is called whatever is said, with 0 none; in between, as the dice fall."""
+    """FIT-1.2: With 1 some tool is called for any message, with 0 none; in between, at random."""
     assert picked(user("Tell me a joke"), call_probability=1.0) != []
     assert picked(user("weather"), call_probability=0.0) == []
-    thrown = [bool(picked(user("weather"), call_probability=0.5, seed=seed)) for seed in range(200)]
-    assert 60 < sum(thrown) < 140
+    calls = [bool(picked(user("weather"), call_probability=0.5, seed=seed)) for seed in range(200)]
+    assert 60 < sum(calls) < 140
 
 
 def test_after_a_result_there_is_text() -> None:
@@ -106,8 +106,8 @@ def test_after_a_result_there_is_text() -> None:
     assert picked(*asked, Message("assistant", ("Sunny.",)), user("weather?")) == ["get_weather"]
 
 
-def test_results_in_a_message_of_the_users_are_results() -> None:
-    """FIT-1.3: Also where results come in a message of the user's, with or without words beside them."""
+def test_results_in_a_user_message_are_results() -> None:
+    """FIT-1.3: Also if results come in a user message, with or without text."""
     call = Message("assistant", (), calls=(PriorToolCall("1", "get_weather", "{}"),))
     result = (ToolResult("1", "42"),)
 
@@ -116,15 +116,15 @@ def test_results_in_a_message_of_the_users_are_results() -> None:
 
 
 def test_none_calls_nothing() -> None:
-    """FIT-1.1: `none` is none."""
+    """FIT-1.1: With `none` no tool is called."""
     assert picked(user("weather"), choice=ToolChoice(ToolMode.NONE), call_probability=1.0) == []
 
 
-@pytest.mark.parametrize("said", ["weather", "Tell me a joke", ""])
-def test_required_calls_something(said: str) -> None:
-    """FIT-1.1: `required` calls a tool, whatever is said and has been called."""
-    assert len(picked(user(said), choice=REQUIRED)) == 1
-    assert len(picked(user(said), *called("get_weather", "searchFlights"), choice=REQUIRED)) == 1
+@pytest.mark.parametrize("message", ["weather", "Tell me a joke", ""])
+def test_required_calls_something(message: str) -> None:
+    """FIT-1.1: `required` calls a tool, whatever the message and earlier calls."""
+    assert len(picked(user(message), choice=REQUIRED)) == 1
+    assert len(picked(user(message), *called("get_weather", "searchFlights"), choice=REQUIRED)) == 1
 
 
 def test_only_allowed_tools_are_called() -> None:
@@ -137,7 +137,7 @@ def test_only_allowed_tools_are_called() -> None:
 
 
 def test_a_forced_loop_ends_by_its_last_tool() -> None:
-    """FIT-1.4: First what fits, then what was not called and speaks of an end."""
+    """FIT-1.4: First the tool that fits, then one that was not called and whose name means an end."""
     tools = (*TOOLS, FINAL)
 
     assert picked(user("weather"), tools=tools, choice=REQUIRED) == ["get_weather"]
@@ -148,12 +148,12 @@ def test_a_forced_loop_ends_by_its_last_tool() -> None:
 
 def test_the_most_calls_of_a_turn_are_a_setting() -> None:
     """FIT-1.5: One by default, as many as fit up to `max_calls`, and one where calls may not be parallel."""
-    said = user("weather and flights")
+    message = user("weather and flights")
     alone = ToolChoice(parallel=False)
 
-    assert len(picked(said)) == 1
-    assert sorted(picked(said, max_calls=5)) == ["get_weather", "searchFlights"]
-    assert len(picked(said, max_calls=5, choice=alone)) == 1
+    assert len(picked(message)) == 1
+    assert sorted(picked(message, max_calls=5)) == ["get_weather", "searchFlights"]
+    assert len(picked(message, max_calls=5, choice=alone)) == 1
 
 
 def test_hosted_tools_are_called_only_when_set() -> None:

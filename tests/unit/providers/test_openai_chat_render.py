@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from support.turns import choice, passage, shown_text, turn
 
 from llmsim.domain import Choice, FinishReason, TokenizedText, Turn, Usage
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.tokens import load_tokenizer
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat_rendering import render_response, render_stream
 from llmsim.wire.frames import FrameBatch
@@ -35,7 +35,7 @@ NASTY = st.text(
 
 
 def cut(text: str) -> TokenizedText:
-    return tokenizer("o200k_base").passage(text)
+    return load_tokenizer("o200k_base").tokenize(text)
 
 
 @st.composite

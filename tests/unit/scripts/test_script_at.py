@@ -33,24 +33,24 @@ def unrolled(repeats: list[int], on_exhausted: OnExhausted, cursor: int) -> tupl
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.sampled_from(OnExhausted), st.integers(0, 120))
-def test_a_script_plays_as_if_it_were_written_out(
+def test_a_script_plays_like_its_expansion(
     repeats: list[int], on_exhausted: OnExhausted, cursor: int
 ) -> None:
     """SCRIPT-2.1, SCRIPT-2.2, SCRIPT-2.3: The turn at any cursor is that of a script played request by request."""
     made = script(repeats, on_exhausted)
 
-    scene = made.at(cursor)
+    step = made.at(cursor)
 
     expected = unrolled(repeats, on_exhausted, cursor)
-    assert (scene and (scene.number, scene.take)) == expected
-    assert scene is None or scene.turn is made.turns[scene.number]
+    assert (step and (step.number, step.repetition)) == expected
+    assert step is None or step.turn is made.turns[step.number]
 
 
 def test_turns_play_in_order() -> None:
-    """SCRIPT-2.1: A turn answers one request, or as many in a row as it says."""
+    """SCRIPT-2.1: A turn answers one request, or `repeat` in a row."""
     made = script([1, 2, 1])
 
-    assert [scene.number for scene in map(made.at, range(4)) if scene] == [0, 1, 1, 2]
+    assert [step.number for step in map(made.at, range(4)) if step] == [0, 1, 1, 2]
     assert made.length == 4
 
 
@@ -69,19 +69,19 @@ def test_an_exhausted_script_can_be_an_error() -> None:
     assert [made.at(cursor) is None for cursor in range(4)] == [False, False, True, True]
 
 
-def test_a_script_begins_anew() -> None:
-    """SCRIPT-2.3: With `loop`, the first turn follows the last, and takes go on being counted."""
+def test_a_script_can_loop() -> None:
+    """SCRIPT-2.3: With `loop`, the first turn follows the last, and repetitions are counted on."""
     made = script([1, 2], OnExhausted.LOOP)
 
-    scenes = [made.at(cursor) for cursor in range(6)]
+    steps = [made.at(cursor) for cursor in range(6)]
 
-    assert [(scene.number, scene.take) for scene in scenes if scene] == [
+    assert [(step.number, step.repetition) for step in steps if step] == [
         (0, 0), (1, 0), (1, 1), (0, 1), (1, 2), (1, 3),
     ]  # fmt: skip
 
 
-def test_a_script_can_be_kept() -> None:
-    """SCRIPT-1.1: A script comes back from bytes as it was, whether it has played or not."""
+def test_a_script_can_be_stored() -> None:
+    """SCRIPT-1.1: A decoded script is equal to the encoded one, whether it has played or not."""
     made = script([3, 1])
     made.at(0)
 

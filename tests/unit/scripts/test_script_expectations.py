@@ -1,4 +1,4 @@
-"""What a turn expects of its request, and how it is told that it is otherwise."""
+"""Expectations of a turn, and the messages of those that are not met."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ AGENT = Prompt(
     tools=(Tool("bash"), Tool("read")),
     stream=True,
 )
-"""A loop in the middle; its last message brings results as Anthropic's do."""
+"""The middle of an agent's loop; its last message has results as in Anthropic's API."""
 
 
 def result(call: str, **text: Any) -> tuple[ResultExpectation, ...]:
@@ -37,8 +37,10 @@ def result(call: str, **text: Any) -> tuple[ResultExpectation, ...]:
         Expectation(),
         Expectation(model="gpt-5-mini"),
         Expectation(model="gpt-*"),
-        Expectation(said=TextExpectation(contains=("List", "/tmp"), matches=r"files\nin")),
-        Expectation(said=TextExpectation(contains=("agent", "Sure", "ls", "a.txt")), anywhere=True),
+        Expectation(last_user_message=TextExpectation(contains=("List", "/tmp"), matches=r"files\nin")),
+        Expectation(
+            last_user_message=TextExpectation(contains=("agent", "Sure", "ls", "a.txt")), anywhere=True
+        ),
         Expectation(system_contains=("agent",)),
         Expectation(tool_results=result("call_1", equals="a.txt")),
         Expectation(tool_results=result("bash", contains=("b",), matches="^b")),
@@ -49,22 +51,22 @@ def result(call: str, **text: Any) -> tuple[ResultExpectation, ...]:
         Expectation(stream=True),
     ],
 )
-def test_what_is_so_is_not_complained_of(expect: Expectation) -> None:
-    """SCRIPT-4.1: Each kind of expectation can be met."""
+def test_expectations_can_be_met(expect: Expectation) -> None:
+    """SCRIPT-4.1: For each kind of expectation."""
     assert unmet(expect, AGENT) == ()
 
 
 @pytest.mark.parametrize(
-    ("expect", "told"),
+    ("expect", "sentence"),
     [
         (Expectation(model="gpt-4*"), 'expected model "gpt-4*", got "gpt-5-mini"'),
         (Expectation(model="GPT-5-mini"), 'expected model "GPT-5-mini", got "gpt-5-mini"'),
         (
-            Expectation(said=TextExpectation(contains=("Paris",))),
+            Expectation(last_user_message=TextExpectation(contains=("Paris",))),
             'expected the last user message to contain "Paris", got "List the files\\nin /tmp"',
         ),
         (
-            Expectation(said=TextExpectation(matches="^in")),
+            Expectation(last_user_message=TextExpectation(matches="^in")),
             'expected the last user message to match "^in", got "List the files\\nin /tmp"',
         ),
         (
@@ -87,25 +89,25 @@ def test_what_is_so_is_not_complained_of(expect: Expectation) -> None:
         (Expectation(stream=False), "expected a request for an unstreamed answer, got one for a stream"),
     ],
 )  # fmt: skip
-def test_what_is_not_so_is_told(expect: Expectation, told: str) -> None:
-    """SCRIPT-4.1, SCRIPT-4.2: A sentence says what was expected and what came."""
-    assert unmet(expect, AGENT) == (told,)
+def test_unmet_expectations_are_reported(expect: Expectation, sentence: str) -> None:
+    """SCRIPT-4.1, SCRIPT-4.2: A sentence has the expected and the actual value."""
+    assert unmet(expect, AGENT) == (sentence,)
 
 
 def test_each_expectation_has_a_sentence() -> None:
-    """SCRIPT-4.2: All that is not as expected is told at once."""
+    """SCRIPT-4.2: All unmet expectations are reported at once."""
     expect = Expectation(model="a", stream=False, tools_offered=("b",), tool_results=result("c"))
 
     assert len(unmet(expect, AGENT)) == 4
 
 
-def test_what_is_not_there_is_told() -> None:
-    """SCRIPT-4.2: A request without messages, tools and results is judged as any other."""
+def test_missing_parts_are_reported() -> None:
+    """SCRIPT-4.2: A request without messages, tools and results is checked as any other."""
     bare = Prompt(model="m", messages=(Message("user", (), results=()),))
 
-    told = unmet(
+    sentences = unmet(
         Expectation(
-            said=TextExpectation(contains=("x",)),
+            last_user_message=TextExpectation(contains=("x",)),
             system_contains=("y",),
             tools_offered=("t",),
             tool_results=result("t"),
@@ -113,7 +115,7 @@ def test_what_is_not_there_is_told() -> None:
         bare,
     )
 
-    assert told == (
+    assert sentences == (
         'expected the system messages to contain "y", got nothing',
         'expected the last user message to contain "x", got no such message',
         "expected the tool t to be offered, got none",
@@ -122,25 +124,25 @@ def test_what_is_not_there_is_told() -> None:
 
 
 def test_sentences_are_short() -> None:
-    """SCRIPT-4.2: Of long texts and many names little is repeated."""
+    """SCRIPT-4.2: Long texts and lists are truncated."""
     tools = tuple(Tool("n" * 500 + str(number)) for number in range(500))
     prompt = Prompt(model="m" * 5000, messages=(Message("user", ("u" * 5000,)),), tools=tools)
     expect = Expectation(
         model="x",
-        said=TextExpectation(contains=("e" * 5000,)),
+        last_user_message=TextExpectation(contains=("e" * 5000,)),
         tools_offered=tuple(str(n) for n in range(500)),
     )
 
-    told = unmet(expect, prompt)
+    sentences = unmet(expect, prompt)
 
-    assert len(told) == 3
-    assert all(len(sentence) < 1000 for sentence in told)
+    assert len(sentences) == 3
+    assert all(len(sentence) < 1000 for sentence in sentences)
 
 
-def test_a_pattern_that_runs_away_is_given_up() -> None:
-    """SCRIPT-4.3: What would take for ever is told, and nobody waits for it."""
+def test_a_slow_pattern_is_given_up() -> None:
+    """SCRIPT-4.3: An endless search is reported, and other requests do not wait for it."""
     prompt = Prompt(model="m", messages=(Message("user", ("a" * 5000 + "!",)),))
-    expect = Expectation(said=TextExpectation(matches=r"^(a|a)*b$|^(a+)+$"))
+    expect = Expectation(last_user_message=TextExpectation(matches=r"^(a|a)*b$|^(a+)+$"))
 
     (sentence,) = unmet(expect, prompt)
 

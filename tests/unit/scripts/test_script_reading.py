@@ -1,4 +1,4 @@
-"""Reading scripts: what is taken, and how mistakes are told."""
+"""The parser of scripts: valid scripts, and reports of mistakes."""
 
 import json
 from typing import Any
@@ -12,11 +12,11 @@ from llmsim.errors import ScriptError
 from llmsim.scripts import (
     FORMS,
     Expectation,
-    Failure,
     OnExhausted,
     ResultExpectation,
     Script,
     ScriptCall,
+    ScriptFailure,
     ScriptFormat,
     ScriptLatency,
     ScriptStreamFault,
@@ -63,22 +63,22 @@ def problems(text: str | bytes, form: ScriptFormat = "json") -> tuple[str, ...]:
 
 
 def problems_of(*turns: Any, **keys: Any) -> list[str]:
-    told = problems(json.dumps({"turns": list(turns)} | keys))
-    return [words.removeprefix("s.json:1: ") for words in told]
+    found = problems(json.dumps({"turns": list(turns)} | keys))
+    return [words.removeprefix("s.json:1: ") for words in found]
 
 
-def told_or_read(data: bytes, form: ScriptFormat) -> Script | tuple[str, ...]:
+def read_or_problems(data: bytes, form: ScriptFormat) -> Script | tuple[str, ...]:
     try:
         return read(data, form, "any")
     except ScriptError as error:
         return error.problems
 
 
-class TestWhatIsTaken:
-    """Sound scripts."""
+class TestValidScripts:
+    """Scripts that can be played."""
 
-    def test_scripts_of_the_rust_project_are_taken(self) -> None:
-        """SCRIPT-1.2: Each kind of turn and error it knows is read as it means it."""
+    def test_scripts_of_the_rust_project_are_valid(self) -> None:
+        """SCRIPT-1.2: Each of its kinds of turns and errors has the same meaning."""
         script = read(ORIGINAL.encode(), "json", "s.json")
 
         assert script == Script(
@@ -90,10 +90,10 @@ class TestWhatIsTaken:
                 ScriptTurn(
                     kind=TurnKind.MIXED, text="Running ls", calls=(ScriptCall("bash", "[1,null]", "call_42"),)
                 ),
-                ScriptTurn(kind=TurnKind.ERROR, failure=Failure(FaultKind.RATE_LIMIT)),
-                ScriptTurn(kind=TurnKind.ERROR, failure=Failure(FaultKind.TIMEOUT)),
-                ScriptTurn(kind=TurnKind.ERROR, failure=Failure(FaultKind.INVALID_REQUEST, "bad args")),
-                ScriptTurn(kind=TurnKind.ERROR, failure=Failure(None, "boom", 502)),
+                ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(FaultKind.RATE_LIMIT)),
+                ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(FaultKind.TIMEOUT)),
+                ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(FaultKind.INVALID_REQUEST, "bad args")),
+                ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(None, "boom", 502)),
             ),
         )
 
@@ -101,7 +101,7 @@ class TestWhatIsTaken:
         """SCRIPT-2.3: Without `on_exhausted` it is `repeat_last`."""
         assert reads({"turns": [{"type": "assistant", "text": ""}]}).on_exhausted is OnExhausted.REPEAT_LAST
 
-    def test_all_forms_say_the_same(self) -> None:
+    def test_all_formats_are_equivalent(self) -> None:
         """SCRIPT-1.1: JSON, TOML and YAML are read alike."""
         as_json = {
             "name": "three",
@@ -150,7 +150,7 @@ turns:
         assert read(as_toml.encode(), "toml", "x") == script
         assert read(as_yaml.encode(), "yaml", "y") == script
 
-    def test_a_text_as_arguments_is_sent_as_it_stands(self) -> None:
+    def test_arguments_as_text_are_sent_unchanged(self) -> None:
         """SCRIPT-1.3: Arguments are encoded compactly, unless they are a text; without any they are empty."""
         calls = [
             {"name": "a", "arguments": '{"city": "Par'},
@@ -162,7 +162,7 @@ turns:
 
         assert [call.arguments for call in made.calls] == ['{"city": "Par', "{}", '{"z":1,"a":"é\\n"}']
 
-    def test_what_a_turn_may_say_of_itself(self) -> None:
+    def test_a_turn_with_all_settings(self) -> None:
         """SCRIPT-1.4: Reasoning, finish reason, usage, latency, delay, a fault in the stream, repeats."""
         made = turn(
             reasoning="Hm.",
@@ -192,7 +192,7 @@ turns:
             StreamFaultKind.ERROR, 0, FaultKind.OVERLOADED, "Too much"
         )
 
-    def test_what_a_turn_may_expect(self) -> None:
+    def test_a_turn_with_all_expectations(self) -> None:
         """SCRIPT-1.4: Expectations, one or several of a kind."""
         made = turn(
             expect={
@@ -210,7 +210,7 @@ turns:
 
         assert made.expect == Expectation(
             model="gpt-*",
-            said=TextExpectation(contains=("Paris",), matches="(?i)weather"),
+            last_user_message=TextExpectation(contains=("Paris",), matches="(?i)weather"),
             anywhere=True,
             tool_results=(
                 ResultExpectation("bash", TextExpectation(contains=("a", "b"))),
@@ -227,7 +227,7 @@ turns:
         )
 
     def test_yaml_has_no_surprises(self) -> None:
-        """SCRIPT-1.5: Words and times stay texts, as in YAML 1.2; anchors may be used."""
+        """SCRIPT-1.5: Words and times remain texts, as in YAML 1.2; anchors may be used."""
         script = read(
             b"turns:\n"
             b"- &one {type: tool_calls, calls: [{name: no, arguments: {at: 12:30, on: 2024-01-01, n: 010, x: 0x10}}]}\n"
@@ -243,7 +243,7 @@ turns:
 class TestMistakes:
     """Scripts that cannot be played."""
 
-    def test_everything_is_told_at_once_with_line_and_path(self) -> None:
+    def test_all_mistakes_are_reported_with_line_and_path(self) -> None:
         """SCRIPT-3.1, SCRIPT-3.2: One line a problem: name, line, path, what was found, the nearest right word."""
         text = (
             '{"on_exhausted": "repeat-last",\n'
@@ -270,8 +270,8 @@ class TestMistakes:
             "s.json:10: titel: unknown key. One of: name, description, on_exhausted, turns",
         )
 
-    def test_lines_of_yaml_are_told_too(self) -> None:
-        """SCRIPT-3.1: In YAML as in JSON; TOML has its paths."""
+    def test_yaml_has_lines_too(self) -> None:
+        """SCRIPT-3.1: As in JSON; TOML has paths only."""
         assert problems("turns:\n- type: assistant\n  text:\n  - 1\n", "yaml") == (
             "s.yaml:4: turns[0].text: wanted a text, found a list of 1",
         )
@@ -281,39 +281,39 @@ class TestMistakes:
         )
 
     @pytest.mark.parametrize(
-        ("text", "form", "told"),
+        ("text", "form", "expected"),
         [
             ('{"turns": [\n{"type" "assistant"}]}', "json", "s.json:2: not JSON: Expecting ':' delimiter at column 9"),
             ("", "json", "s.json:1: not JSON: Expecting value at column 1"),
             ("[1]", "json", 's.json:1: wanted a table with "turns", found a list of 1'),
             ("", "yaml", 's.yaml: wanted a table with "turns", found null'),
             ("turns: [", "yaml", "s.yaml:1: not YAML: while parsing a flow node, expected the node content, but found '<stream end>'"),
-            ("turns: !!python/none x", "yaml", "s.yaml:1: turns: tag python/none is not taken"),
+            ("turns: !!python/none x", "yaml", "s.yaml:1: turns: tag python/none is not supported"),
             ("a: 1\na: 2\nturns: []", "yaml", "s.yaml:2: a: given twice"),
             ("turns = [", "toml", "s.toml: not TOML: Invalid value (at end of document)"),
             ("x = 1\nturns == 2", "toml", "s.toml:2: not TOML: Invalid value"),
-            ("on = 2024-01-01\nturns = []", "toml", "s.toml: on: wanted what JSON can say, found 2024-01-01; put it in quotes"),
+            ("on = 2024-01-01\nturns = []", "toml", "s.toml: on: wanted a JSON value, found 2024-01-01; put it in quotes"),
             ('{"turns": [],\n"turns": []}', "json", "s.json:2: turns: given twice"),
             ('{"turns":\n [{"x": NaN}]}', "json", "s.json:2: turns[0].x: wanted a finite number, found nan"),
             ('{"name": "\\ud800"}', "json", "s.json:1: name: half a character: a surrogate without its other half"),
         ],
     )  # fmt: skip
-    def test_what_is_not_of_its_form_is_told(self, text: str, form: ScriptFormat, told: str) -> None:
-        """SCRIPT-3.1, SCRIPT-1.5: With the line, and in words that say what is wrong."""
-        assert told in problems(text, form)
+    def test_malformed_scripts_are_reported(self, text: str, form: ScriptFormat, expected: str) -> None:
+        """SCRIPT-3.1, SCRIPT-1.5: With the line and the reason."""
+        assert expected in problems(text, form)
 
-    def test_bytes_that_are_no_text_are_told(self) -> None:
-        """SCRIPT-3.1: A script is UTF-8; a byte order mark before it is none of its business."""
+    def test_invalid_utf8_is_reported(self) -> None:
+        """SCRIPT-3.1: A script is UTF-8; a byte order mark is ignored."""
         assert problems(b'{\n"name": "\xff"}') == ("s.json:2: not UTF-8 text: invalid start byte",)
         assert read(b'\xef\xbb\xbf{"turns": [{"type": "assistant", "text": ""}]}', "json", "s").length == 1
 
     def test_a_script_has_turns(self) -> None:
-        """SCRIPT-1.1: One at least."""
+        """SCRIPT-1.1: At least one."""
         assert problems("{}") == ('s.json:1: "turns" is missing: wanted a list of turns',)
         assert problems_of() == ["turns: wanted a list of turns, at least one, found none"]
 
     @pytest.mark.parametrize(
-        ("keys", "told"),
+        ("keys", "expected"),
         [
             ({"text": None}, 'turns[0].text: wanted a text'),
             ({"refusal": "No"}, "turns[0].refusal: comes in place of a text; give one of them"),
@@ -331,7 +331,7 @@ class TestMistakes:
             ({"latency": 5}, "turns[0].latency: wanted the name of a profile, or a table with ttft_ms and itl_ms, found 5"),
             ({"stream_fault": {"kind": "stall", "after_tokens": 1}}, 'turns[0].stream_fault: "for_ms" is missing'),
             ({"stream_fault": {"kind": "disconnect", "after_tokens": 1, "message": "x"}}, 'turns[0].stream_fault.message: belongs to a stream_fault of kind "error"'),
-            ({"expect": {"matches": "("}}, "turns[0].expect.matches: no regular expression: missing )"),
+            ({"expect": {"matches": "("}}, "turns[0].expect.matches: not a regular expression: missing )"),
             ({"expect": {"contain": "x"}}, 'turns[0].expect.contain: unknown key; did you mean "contains"?'),
             ({"expect": {"message_count": {"min": 3, "max": 2}}}, "turns[0].expect.message_count.min: is more than max, 2; found 3"),
             ({"expect": {"message_count": {}}}, "turns[0].expect.message_count: wanted min, max, or both, found neither"),
@@ -340,24 +340,24 @@ class TestMistakes:
             ({"expect": {"tool_result": {"call": 1}}}, "turns[0].expect.tool_result.call: wanted a text that is not empty, found 1"),
         ],
     )  # fmt: skip
-    def test_what_a_turn_may_not_say(self, keys: dict[str, Any], told: str) -> None:
-        """SCRIPT-3.1, SCRIPT-3.2: Each mistake has its path, and says what would do."""
+    def test_invalid_values_of_a_turn(self, keys: dict[str, Any], expected: str) -> None:
+        """SCRIPT-3.1, SCRIPT-3.2: Each mistake has its path and the valid values."""
         found = problems_of({"type": "assistant", "text": "a"} | keys)
 
         assert len(found) == 1
-        assert found[0].startswith(told)
+        assert found[0].startswith(expected)
 
-    def test_errors_say_nothing(self) -> None:
-        """SCRIPT-3.2: What belongs to answers is refused of an error, by name."""
+    def test_errors_have_no_content(self) -> None:
+        """SCRIPT-3.2: Keys of responses are refused in an error, by name."""
         found = problems_of({"type": "error", "kind": "timeout", "text": "a", "retry_after_ms": 90_000})
 
         assert found == [
             "turns[0].retry_after_ms: wanted a number from 0 to 60,000, found 90000",
-            "turns[0].text: belongs to a turn that answers, not to an error",
+            "turns[0].text: belongs to a turn with a response, not to an error",
         ]
 
-    def test_a_turn_without_its_type_is_understood(self) -> None:
-        """SCRIPT-3.2: Who writes `kind` for `type` is told so, and nothing else."""
+    def test_kind_in_place_of_type_is_recognized(self) -> None:
+        """SCRIPT-3.2: Only that mistake is reported."""
         assert problems_of({"kind": "assistant", "text": "a"}) == [
             'turns[0].kind: the key for this is "type": "type": "assistant"'
         ]
@@ -365,27 +365,27 @@ class TestMistakes:
             'turns[0]: "type" is missing: wanted one of assistant, tool_calls, mixed, error'
         ]
 
-    def test_ids_of_calls_are_told_apart(self) -> None:
-        """SCRIPT-3.1: Two calls of a turn with the same id cannot be answered."""
+    def test_ids_of_calls_are_unique(self) -> None:
+        """SCRIPT-3.1: A client cannot answer two calls of a turn with the same id."""
         calls = [{"name": "f", "id": "a"}, {"name": "g", "id": "a"}]
 
         assert problems_of({"type": "tool_calls", "calls": calls}) == [
             "turns[0].calls[1].id: calls[0] has the same id"
         ]
 
-    def test_what_is_repeated_of_a_script_is_bounded(self) -> None:
+    def test_messages_are_bounded(self) -> None:
         """SCRIPT-3.3: Neither long values, nor control characters, nor a thousand problems flood a terminal."""
-        told = problems_of({"type": "\x1b[31m" + "x" * 10_000})
+        found = problems_of({"type": "\x1b[31m" + "x" * 10_000})
 
-        assert len(told[0]) < 200
-        assert "\x1b" not in told[0]
+        assert len(found[0]) < 200
+        assert "\x1b" not in found[0]
         many = problems_of(*({"type": number} for number in range(1000)))
         assert len(many) == 51
         assert many[-1] == "s.json: 950 problems more"
 
 
 class TestBounds:
-    """SCRIPT-1.5: Nothing costs more than its size."""
+    """SCRIPT-1.5: The cost of a script is bounded by its size."""
 
     @pytest.mark.parametrize("form", FORMS)
     def test_size_is_bounded(self, form: ScriptFormat) -> None:
@@ -397,12 +397,12 @@ class TestBounds:
         [('{"turns":' + "[" * 100_000, "json"), ("[" * 100_000, "yaml"), ("a = " + "[" * 100_000, "toml")],
     )
     def test_depth_is_bounded(self, opening: str, form: ScriptFormat) -> None:
-        """SCRIPT-1.5: Brackets without end are a problem, not a crash."""
+        """SCRIPT-1.5: Endless brackets are a problem, not a crash."""
         assert problems(opening, form) == (f"s.{form}: nested too deep; at most 64 levels",)
 
     @pytest.mark.parametrize("form", ["json", "yaml"])
-    def test_sound_depth_is_bounded(self, form: ScriptFormat) -> None:
-        """SCRIPT-1.5: Also where every bracket is closed."""
+    def test_depth_of_valid_scripts_is_bounded(self, form: ScriptFormat) -> None:
+        """SCRIPT-1.5: Also if every bracket is closed."""
         deep = "[" * 80 + "]" * 80
         text = '{"turns": [{"type": "tool_calls", "calls": [{"name": "f", "arguments": ' + deep + "}]}]}"
 
@@ -410,7 +410,7 @@ class TestBounds:
 
     @pytest.mark.parametrize("part", ["a", '"a"', "'a' ", r'"\""'])
     def test_dotted_keys_are_bounded(self, part: str) -> None:
-        """SCRIPT-1.5: A key of a hundred thousand parts is refused before anything is made of it."""
+        """SCRIPT-1.5: A key of a hundred thousand parts is refused before it is parsed."""
         key = ".".join([part] * 50_000)
 
         assert problems(f"name = 'x'\n{key} = 1", "toml") == ("s.toml:2: a key of more than 64 parts",)
@@ -420,7 +420,7 @@ class TestBounds:
         assert read(text.encode(), "toml", "s").length == 1
 
     def test_aliases_are_counted(self) -> None:
-        """SCRIPT-1.5: Aliases of aliases do not multiply beyond the limit; one that holds itself has no end."""
+        """SCRIPT-1.5: Aliases of aliases do not multiply beyond the limit; recursive ones are refused."""
         lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
         lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
 
@@ -443,8 +443,8 @@ SOUND = json.loads(ORIGINAL)
 @example(b"a = 0x" + b"f" * 10_000, "toml")
 @example(b"1" * 10_000, "json")
 def test_any_bytes_are_a_script_or_a_script_error(data: bytes, form: ScriptFormat) -> None:
-    """SCRIPT-3.4: No bytes make reading fail in another way."""
-    assert told_or_read(data, form)
+    """SCRIPT-3.4: No bytes make the parser fail in another way."""
+    assert read_or_problems(data, form)
 
 
 JSON = st.recursive(
@@ -466,15 +466,15 @@ ALMOST = st.recursive(
 
 @given(st.lists(st.dictionaries(KEYS, ALMOST) | ALMOST, max_size=3), st.sampled_from(["json", "yaml"]))
 def test_almost_scripts_are_a_script_or_a_script_error(turns: list[Any], form: ScriptFormat) -> None:
-    """SCRIPT-3.4: Right keys with wrong values are told, whatever they are."""
-    found = told_or_read(json.dumps({"turns": turns}).encode(), form)
+    """SCRIPT-3.4: Known keys with wrong values are reported, whatever they are."""
+    found = read_or_problems(json.dumps({"turns": turns}).encode(), form)
 
     assert found if isinstance(found, tuple) else len(found.turns) == len(turns)
 
 
 @given(st.data())
 def test_one_wrong_value_is_one_problem(data: st.DataObject) -> None:
-    """SCRIPT-3.1: A sound script with a number in place of one of its texts has one problem, at its path."""
+    """SCRIPT-3.1: A valid script with a number in place of one of its texts has one problem, at its path."""
     script = json.loads(ORIGINAL)
     number = data.draw(st.integers(0, len(script["turns"]) - 1))
     key = data.draw(st.sampled_from(sorted(set(script["turns"][number]) - {"type", "status_code"})))

@@ -9,30 +9,26 @@ from typing import Any, ClassVar
 
 import pytest
 from support.fakes import Counted, FakeClock, FakeLoop
-from support.turns import choice, passage, turn
-from uvicorn.protocols.http import httptools_impl
+from support.turns import choice, deviates, passage, turn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from llmsim.domain import Schedule, Turn
-from llmsim.providers.contract import Headers, Reply
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat_rendering import render_stream
+from llmsim.server import direct_channel
 from llmsim.server.active_request import ActiveRequest
-from llmsim.server.channels import (
-    AsgiChannel,
-    DirectChannel,
-    HttpChannel,
-    channel_opener,
-    direct_writes_problem,
-)
+from llmsim.server.channels import AsgiChannel, HttpChannel, channel_opener, direct_writes_problem
+from llmsim.server.direct_channel import DirectChannel
 from llmsim.server.pacing import PacedStream, TimerWheel
+from llmsim.server.replies import EncodedReply
 from llmsim.stats import Outcome
 from llmsim.wire.frames import single
 
 ARRIVED = 1000.0
 PLAIN = ChatOptions(include_obfuscation=False)
 STEADY = Schedule(ttft=0.5, itl=0.25)
+STREAM_HEAD = EncodedReply(200, b"content-type: text/event-stream\r\n")
 
 
 class FakeTransport:
@@ -117,9 +113,7 @@ class Driver:
             ends_abruptly=ends_abruptly,
         )
 
-    async def stream(
-        self, planned: Turn, headers: Headers = (), *, ends_abruptly: bool = False
-    ) -> Outcome | None:
+    async def stream(self, planned: Turn, *, ends_abruptly: bool = False) -> Outcome | None:
         """Answer with a stream, as `GenerationService` does."""
         active = self.active
         stream = self.paced(planned, ends_abruptly=ends_abruptly)
@@ -127,7 +121,7 @@ class Driver:
         active.outcome = Outcome.ABANDONED
         try:
             if await self.channel.wait_until(stream.due):
-                await self.channel.stream(stream, headers)
+                await self.channel.stream(stream, STREAM_HEAD)
             if stream.done:
                 active.outcome = Outcome.FINISHED
         except RuntimeError as failure:
@@ -169,21 +163,21 @@ class AsgiDriver(Driver):
 class DirectDriver(Driver):
     """A channel over uvicorn's own protocol, with a transport of the test's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, method: str = "POST", http_version: str = "1.1", keep_alive: bool = True) -> None:
         super().__init__()
         self.transport = FakeTransport(self.clock)
         self.flow = FlowControl(self.transport)  # type: ignore[arg-type]
         self.cycle = RequestResponseCycle(
-            scope={"method": "POST", "http_version": "1.1"},  # type: ignore[typeddict-item]
+            scope={"method": method, "http_version": http_version},  # type: ignore[typeddict-item]
             transport=self.transport,  # type: ignore[arg-type]
             flow=self.flow,
             logger=logging.getLogger("uvicorn"),
             access_logger=logging.getLogger("uvicorn"),
             access_log=False,
-            default_headers=[],
+            default_headers=[(b"date", b"today")],
             message_event=asyncio.Event(),
             expect_100_continue=False,
-            keep_alive=True,
+            keep_alive=keep_alive,
             on_response=lambda: None,
         )
         self.channel = DirectChannel(self.cycle, self.cycle.receive, self.wheel, self.active, self.clock)
@@ -327,7 +321,7 @@ class TestStreams:
 
     async def test_both_channels_send_the_same_bytes(self, driver: Driver) -> None:
         """LAT-3.5: What arrives is what was rendered, whichever channel it takes."""
-        answer = planned(*"Hello!", schedule=Schedule(0.1, 0.01, 0.01, (0.5, -2.0, 1.0, 0.0), 1, 3))
+        answer = planned(*"Hello!", schedule=Schedule(0.1, 0.01, 0.01, deviates(0.5, -2.0, 1.0, 0.0), 1, 3))
         streaming = asyncio.ensure_future(driver.stream(answer))
         await driver.run_to(ARRIVED + 1.0)
         await streaming
@@ -459,18 +453,21 @@ class TestDirect:
         await direct.settle()
         assert await streaming is Outcome.ABANDONED
 
-    async def test_without_chunks_the_server_writes(self, direct: DirectDriver) -> None:
-        """LAT-3.5: Where the response is not chunked, the events take the plain way, as punctually."""
-        length = sum(
-            len(run.data(0, len(run.required_tokens))) for run in render_stream(planned("a", "b"), PLAIN)
-        )
-        headers = (("content-length", str(length)),)
-        streaming = asyncio.ensure_future(direct.stream(planned("a", "b"), headers))
+    async def test_a_client_of_http_1_0_gets_no_chunks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """LAT-3.5: Where the response is not chunked, events leave as punctually; the end of the connection is their end."""
+        direct = DirectDriver(http_version="1.0", keep_alive=False)
+        hold_time(direct, monkeypatch)
+        streaming = asyncio.ensure_future(direct.stream(planned("a", "b")))
         await direct.run_to(ARRIVED + 2.0)
 
         assert await streaming is Outcome.FINISHED
         assert [round(at - ARRIVED, 2) for at, _ in direct.bodies()] == [0.5, 0.75]
-        assert sum(len(data) for _, data in direct.bodies()) == length
+        rendered = [
+            batch.data(0, len(batch.required_tokens)) for batch in render_stream(planned("a", "b"), PLAIN)
+        ]
+        assert b"".join(data for _, data in direct.bodies()) == b"".join(rendered)
+        assert b"transfer-encoding" not in direct.transport.writes[0][1]
+        assert direct.transport.closing
 
     async def test_a_closing_transport_is_a_disconnect(self, direct: DirectDriver) -> None:
         """LAT-3.4: A transport that is closing, for whatever reason, has no client any more."""
@@ -497,18 +494,16 @@ class TestFeatureTest:
         """LAT-3.5: With the uvicorn that is installed, direct writes work."""
         assert direct_writes_problem() is None
 
-    @pytest.mark.parametrize(
-        "name", ["transport", "disconnected", "message_event", "chunked_encoding", "flow"]
-    )
+    @pytest.mark.parametrize("name", direct_channel._REQUIRED)
     def test_a_missing_attribute_is_named(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """LAT-3.5: Where an attribute is gone, the problem names it."""
+        """LAT-3.5: Where an attribute is missing, the problem names it."""
 
         class Changed(RequestResponseCycle):
             def __init__(self, **arguments: Any) -> None:
                 super().__init__(**arguments)
                 delattr(self, name)
 
-        monkeypatch.setattr(httptools_impl, "RequestResponseCycle", Changed)
+        monkeypatch.setattr(direct_channel, "RequestResponseCycle", Changed)
         problem = direct_writes_problem()
 
         assert problem is not None
@@ -516,20 +511,19 @@ class TestFeatureTest:
 
     def test_a_changed_flow_control_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """LAT-3.5: So it does when the flow control has changed."""
-        from uvicorn.protocols.http import flow_control
-
-        monkeypatch.setattr(flow_control, "FlowControl", lambda transport: SimpleNamespace())
+        monkeypatch.setattr(direct_channel, "FlowControl", lambda transport: SimpleNamespace())
 
         assert "flow.write_paused" in (direct_writes_problem() or "")
 
     def test_a_changed_constructor_is_a_problem(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """LAT-3.5: So it does when a cycle is made in another way."""
-        monkeypatch.setattr(httptools_impl, "RequestResponseCycle", lambda scope: None)
+        """LAT-3.5: So it does when a cycle is built otherwise."""
+        monkeypatch.setattr(direct_channel, "RequestResponseCycle", lambda scope: None)
 
         assert "has changed" in (direct_writes_problem() or "")
 
     def test_a_missing_module_is_a_problem(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """LAT-3.5: And when there is no such protocol at all."""
+        monkeypatch.delitem(sys.modules, "llmsim.server.direct_channel")
         monkeypatch.setitem(sys.modules, "uvicorn.protocols.http.httptools_impl", None)
 
         assert "has changed" in (direct_writes_problem() or "")
@@ -538,7 +532,7 @@ class TestFeatureTest:
 class TestReplies:
     """Whole responses, and what Falcon sends in their place."""
 
-    REPLY = Reply(429, b'{"a":1}', (("content-type", "application/json"), ("x-a", "b")))
+    REPLY = EncodedReply(429, b"content-type: application/json\r\nx-a: b: c\r\n", b'{"a":1}')
 
     async def test_a_reply_has_its_length(self, driver: Driver) -> None:
         """LAT-3.3: Status, headers and body are those of the reply, with the length of the body."""
@@ -549,7 +543,7 @@ class TestReplies:
         if isinstance(driver, DirectDriver):
             [(_, data)] = driver.transport.writes
             assert data == (
-                b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\nx-a: b\r\n"
+                b"HTTP/1.1 429 Too Many Requests\r\ndate: today\r\ncontent-type: application/json\r\nx-a: b: c\r\n"
                 b'content-length: 7\r\n\r\n{"a":1}'
             )
         elif isinstance(driver, AsgiDriver):
@@ -559,7 +553,7 @@ class TestReplies:
                     "status": 429,
                     "headers": [
                         (b"content-type", b"application/json"),
-                        (b"x-a", b"b"),
+                        (b"x-a", b"b: c"),
                         (b"content-length", b"7"),
                     ],
                 },
@@ -610,31 +604,52 @@ def _all_written(driver: Driver) -> list[bytes]:
     return [message.get("body", b"") for _, message in driver.messages]
 
 
-class TestSending:
-    """What Falcon sends, and in how many writes it leaves."""
+class TestWrites:
+    """In how many writes responses leave, and how connections go on."""
 
-    HEAD: ClassVar[dict[str, Any]] = {"type": "http.response.start", "status": 200, "headers": []}
-
-    @staticmethod
-    def body(data: bytes, *, more: bool = False) -> dict[str, Any]:
-        """Return a part of the body, as Falcon sends it."""
-        return {"type": "http.response.body", "body": data, "more_body": more}
-
-    async def writes(self, direct: DirectDriver, *messages: dict[str, Any]) -> list[bytes]:
-        """Send messages; return all that was written so far."""
-        for message in messages:
-            await direct.channel.send(message)
-        return _all_written(direct)
+    REPLY = EncodedReply(200, b"content-type: application/json\r\n", b"abc")
+    MESSAGES: ClassVar[list[dict[str, Any]]] = [
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"application/json"), (b"content-length", b"3")],
+        },
+        {"type": "http.response.body", "body": b"abc", "more_body": False},
+    ]
+    """The same as `REPLY`, as Falcon sends it."""
 
     async def test_head_and_body_leave_together(self, direct: DirectDriver) -> None:
-        """LAT-3.3: A response that is whole leaves in one write, and its connection stays open."""
-        (data,) = await self.writes(direct, self.HEAD, self.body(b"abc"))
+        """LAT-3.3: A whole response leaves in one write, and its connection stays open."""
+        await direct.channel.reply(self.REPLY)
+        (data,) = _all_written(direct)
 
         assert data.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert data.endswith(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        assert data.endswith(b"\r\n\r\nabc")
         assert not direct.transport.closing
-        assert direct.cycle.transport is direct.transport
         assert direct.cycle.response_complete
+
+    @pytest.mark.parametrize("method", ["POST", "HEAD"])
+    @pytest.mark.parametrize("keep_alive", [True, False])
+    async def test_a_reply_has_the_bytes_of_uvicorn(self, method: str, keep_alive: bool) -> None:
+        """LAT-3.5: Written directly, a response has the bytes that uvicorn would write, and ends as it would."""
+        direct, other = (DirectDriver(method=method, keep_alive=keep_alive) for _ in range(2))
+        await direct.channel.reply(self.REPLY)
+        for message in self.MESSAGES:
+            await other.channel.send(message)
+
+        assert b"".join(_all_written(direct)) == b"".join(_all_written(other))
+        assert direct.transport.closing == other.transport.closing == (not keep_alive)
+        assert direct.cycle.response_complete
+        assert other.cycle.response_complete
+
+    async def test_falcons_response_leaves(self, driver: Driver) -> None:
+        """ARCH-1.6: Where the channel sends no response itself, Falcon's leaves."""
+        for message in self.MESSAGES:
+            await driver.channel.send(message)
+
+        assert b"".join(_all_written(driver)).endswith(b"abc")
+        assert driver.ended()
+        assert not driver.channel.responded
 
     async def test_a_stream_that_ends_at_once_leaves_together(self, direct: DirectDriver) -> None:
         """LAT-3.3: So does a stream of which everything is due."""
@@ -645,14 +660,6 @@ class TestSending:
         assert data.endswith(b"\r\n0\r\n\r\n")
         assert direct.sent()[0][1].endswith(b"data: [DONE]\n\n")
         assert direct.cycle.transport is direct.transport
-
-    async def test_a_stream_that_goes_on_does_not_wait(self, direct: DirectDriver) -> None:
-        """LAT-3.3: What is followed by something later leaves with the head, and does not wait for it."""
-        (data,) = await self.writes(direct, self.HEAD, self.body(b"abc", more=True))
-        assert data.endswith(b"\r\n\r\n3\r\nabc\r\n")
-
-        later = await self.writes(direct, self.body(b"d", more=True), self.body(b""))
-        assert later[1:] == [b"1\r\nd\r\n", b"0\r\n\r\n"]
 
     async def test_head_and_first_events_leave_together(self, direct: DirectDriver) -> None:
         """CHAT-3.6: The head of a paced stream leaves in one write with its first events."""
@@ -665,9 +672,21 @@ class TestSending:
         assert data.startswith(b"HTTP/1.1 200 OK\r\n")
         assert data.count(b"data: ") == 2
 
-    async def test_a_last_response_leaves_before_the_connection_closes(self, direct: DirectDriver) -> None:
+    async def test_a_stream_that_goes_on_does_not_wait(self, direct: DirectDriver) -> None:
+        """LAT-3.3: What is followed by something later leaves with the head, and does not wait for it."""
+        streaming = asyncio.ensure_future(direct.stream(planned("a", "b", schedule=Schedule(0.0, 60.0))))
+        await direct.run_to(ARRIVED + 0.002)
+        (data,) = _all_written(direct)
+        assert data.count(b'"content":"a"') == 1
+
+        await direct.run_to(ARRIVED + 61.0)
+        assert await streaming is Outcome.FINISHED
+        assert b'"content":"b"' in _all_written(direct)[1]
+        assert b"".join(_all_written(direct)).endswith(b"\r\n0\r\n\r\n")
+
+    async def test_a_last_response_leaves_before_the_connection_closes(self) -> None:
         """LAT-3.5: A connection that is not kept is closed, and the response is written before."""
-        direct.cycle.keep_alive = False
+        direct = DirectDriver(keep_alive=False)
         closed_at: list[int] = []
         close = direct.transport.close
 
@@ -676,31 +695,30 @@ class TestSending:
             close()
 
         direct.transport.close = note_close  # type: ignore[method-assign]
-        await self.writes(direct, self.HEAD, self.body(b"abc"))
+        await direct.channel.reply(self.REPLY)
 
         assert closed_at == [1]
 
     async def test_nothing_is_written_to_a_client_that_disconnected(self, direct: DirectDriver) -> None:
         """LAT-3.4: A client that disconnected before the response is sent nothing."""
         direct.disconnect()
+        await direct.channel.reply(self.REPLY)
 
-        assert await self.writes(direct, self.HEAD, self.body(b"abc")) == []
+        assert _all_written(direct) == []
 
     async def test_a_slow_reader_is_waited_for(self, direct: DirectDriver) -> None:
         """ARCH-4.5: A client that does not read is sent nothing until it does."""
         direct.flow.pause_writing()
-        sending = asyncio.ensure_future(self.writes(direct, self.HEAD, self.body(b"abc")))
+        sending = asyncio.ensure_future(direct.channel.reply(self.REPLY))
         await direct.settle()
-        assert direct.transport.writes == []
+        assert _all_written(direct) == []
 
         direct.flow.resume_writing()
-        assert b"".join(await sending).endswith(b"3\r\nabc\r\n0\r\n\r\n")
+        await sending
+        assert b"".join(_all_written(direct)).endswith(b"abc")
 
     async def test_a_head_without_a_body_leaves(self, direct: DirectDriver) -> None:
-        """LAT-3.5: A head that is held back leaves, also where nothing follows it."""
-        await self.writes(direct, self.HEAD)
-        assert direct.transport.writes == []
-
+        """SCRIPT-7.3: The head of a stream that fails before its first frame leaves, and then the connection is closed."""
         empty = PacedStream(
             planned("a"),
             (single(b"", 0),),
@@ -709,8 +727,9 @@ class TestSending:
             row=0,
             ends_abruptly=True,
         )
-        await direct.channel.stream(empty, ())
-        assert [data.startswith(b"HTTP/1.1 200 ") for _, data in direct.transport.writes] == [True]
+        await direct.channel.stream(empty, STREAM_HEAD)
+
+        assert [data.startswith(b"HTTP/1.1 200 ") for data in _all_written(direct)] == [True]
         assert direct.transport.closing
 
 

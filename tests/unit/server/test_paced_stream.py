@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.fakes import Counted, FakeClock
-from support.turns import choice, passage, turn
+from support.turns import choice, deviates, passage, turn
 
 from llmsim.domain import Schedule, Turn
 from llmsim.providers.openai.chat import ChatOptions
@@ -23,12 +23,12 @@ FRACTIONS = st.integers(0, 64).map(lambda number: number / 256)
 @st.composite
 def schedules(draw: st.DrawFn) -> Schedule:
     size = 2 ** draw(st.integers(0, 4))
-    deviates = st.lists(st.integers(-48, 48).map(lambda number: number / 16), min_size=size, max_size=size)
+    values = st.lists(st.integers(-48, 48).map(lambda number: number / 16), min_size=size, max_size=size)
     return Schedule(
         ttft=draw(FRACTIONS),
         itl=draw(FRACTIONS),
         spread=draw(st.just(0.0) | FRACTIONS),
-        deviates=tuple(draw(deviates)),
+        table=deviates(*draw(values)),
         start=draw(st.integers(0, size - 1)),
         stride=draw(st.integers(0, 7)) * 2 + 1,
         stall_after=draw(st.integers(0, 20)),
@@ -140,7 +140,7 @@ def test_the_counted_tokens_are_those_of_the_usage(planned: Turn, usage: bool) -
 
 def test_an_unstreamed_answer_is_due_when_the_stream_ends() -> None:
     """LAT-2.3: The last frame of a stream is due when the whole answer is."""
-    schedule = Schedule(ttft=0.5, itl=0.25, spread=0.125, deviates=(1.0, -1.0), start=0, stride=1)
+    schedule = Schedule(ttft=0.5, itl=0.25, spread=0.125, table=deviates(1.0, -1.0), start=0, stride=1)
     planned = turn(choice(passage("a", "b")), choice(passage("c", "d", "e"), hidden=2), schedule=schedule)
     paced = Paced(planned)
 

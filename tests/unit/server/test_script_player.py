@@ -140,7 +140,7 @@ async def test_a_deleted_script_is_not_cached(player: ScriptPlayer, scripts: Sql
         await scripts.put("x", PLAIN, "json", script(PLAIN))
         played = await player.play(PROMPT, selection())
         assert played is not None
-        assert (played.lease.cursor, played.step.take) == (0, 0), repetition
+        assert (played.lease.cursor, played.step.repetition) == (0, 0), repetition
         await scripts.delete("x")
         assert await player._load("x") is None
     assert player._cached == {}

@@ -1,11 +1,11 @@
-"""Bounds that a schema tells in the words of a description, for an API that does not take them as keywords.
+"""Bounds in the description of a schema, for an API that does not accept them as keywords.
 
 Decisions:
-* Clients take bounds out of schemas and append them to descriptions, "so that the model might follow them", and judge the
-  answer by them: the Anthropic SDK as `{minimum: 1, minLength: 2}`, the AI SDK as `minimum: 1; min length: 2.`. A
+* Clients move bounds from schemas to descriptions, "so that the model might follow them", and validate the response
+  with them: the Anthropic SDK as `{minimum: 1, minLength: 2}`, the AI SDK as `minimum: 1; min length: 2.`. A
   well-behaved model follows them.
   Source: anthropic SDK 2.12, lib/_parse/_transform.py; @ai-sdk/anthropic, sanitize-json-schema.ts.
-* A keyword of the schema itself outweighs what is told.
+* A keyword of the schema itself has precedence.
 """
 
 import functools
@@ -15,7 +15,7 @@ from typing import Any
 
 from llmsim.json_schema import keywords
 
-_TOLD = re.compile(r"(?:\A|\n\n)\{([^\n]{1,2000})\}\Z|(?:\A|\n)((?!\{)[a-z ]{3,20}: [^\n]{1,2000})\.\Z")
+_BOUNDS = re.compile(r"(?:\A|\n\n)\{([^\n]{1,2000})\}\Z|(?:\A|\n)((?!\{)[a-z ]{3,20}: [^\n]{1,2000})\.\Z")
 _NEXT = re.compile(r"[,;] (?=[A-Za-z][A-Za-z ]{1,30}: )")
 _TEXTS = frozenset({"pattern"})
 _NUMBERS = frozenset(
@@ -34,15 +34,15 @@ _NUMBERS = frozenset(
 
 
 @functools.lru_cache(maxsize=4096)
-def told_bounds(description: str) -> dict[str, Any]:
-    """Give the keywords that a description ends with; none for most. They are not to be changed."""
-    told = _TOLD.search(description)
-    pairs = (pair.partition(": ") for pair in _NEXT.split(told[1] or told[2])) if told else ()
+def parse_bounds(description: str) -> dict[str, Any]:
+    """Parse the keywords at the end of a description. The result is cached and must not be changed."""
+    found = _BOUNDS.search(description)
+    pairs = (pair.partition(": ") for pair in _NEXT.split(found[1] or found[2])) if found else ()
     bounds = {_keyword(named): _value(_keyword(named), text) for named, _, text in pairs}
     return {
         keyword: value
         for keyword, value in bounds.items()
-        if value is not None and not keywords.complaint(keyword, value)
+        if value is not None and not keywords.keyword_problem(keyword, value)
     }
 
 

@@ -1,4 +1,4 @@
-"""Scenes: what a turn of a script becomes."""
+"""Scripted turns: the turn or fault of a script's step."""
 
 from typing import Any
 
@@ -29,13 +29,13 @@ from llmsim.domain import (
     Usage,
 )
 from llmsim.errors import ScriptError
-from llmsim.planning.rng import seeded
-from llmsim.planning.scripted import play
-from llmsim.planning.timing import Latency
-from llmsim.planning.tokens import tokenizer
+from llmsim.planning.rng import seeded_rng
+from llmsim.planning.scripts import play
+from llmsim.planning.timing import LatencySampler
+from llmsim.planning.tokens import load_tokenizer
 from llmsim.scripts import (
-    Failure,
     ScriptCall,
+    ScriptFailure,
     ScriptLatency,
     ScriptStep,
     ScriptStreamFault,
@@ -45,10 +45,10 @@ from llmsim.scripts import (
     TurnKind,
 )
 
-WORDS = tokenizer("o200k_base")
+WORDS = load_tokenizer("o200k_base")
 PROFILES = load_catalogue().profiles
 TEXT = "The quick brown fox jumps over the lazy dog."
-THOUGHT = "Let me see what a fox would do."
+REASONING = "Let me see what a fox would do."
 CALL = ScriptCall("write_file", '{"path":"notes.txt"}')
 
 
@@ -56,7 +56,7 @@ def plays(
     turn: ScriptTurn,
     *,
     number: int = 2,
-    take: int = 0,
+    repetition: int = 0,
     settings: LatencySettings | None = None,
     **options: Any,
 ) -> Turn | Fault:
@@ -65,15 +65,15 @@ def plays(
     }
     prompt = Prompt(**({"model": "gpt-5", "messages": (Message("user", ("Hi",)),)} | options))
     return play(
-        ScriptStep(number, turn, take),
+        ScriptStep(number, turn, repetition),
         prompt,
         id="0" * 29,
         created=1_750_000_000,
-        words=WORDS,
-        latency=Latency(settings or LatencySettings(), PROFILES),
-        dice=seeded("scene"),
+        tokenizer=WORDS,
+        latency=LatencySampler(settings or LatencySettings(), PROFILES),
+        rng=seeded_rng("scene"),
         retry_after=1.0,
-        **({"prompt_tokens": 20, "limit": 1 << 40, "profile": "instant"} | facts),
+        **({"prompt_tokens": 20, "limit": 1 << 40, "profile": "instant", "use": CacheUse()} | facts),
     )
 
 
@@ -92,61 +92,61 @@ def only(turn: ScriptTurn, **options: Any) -> Choice:
     return choice
 
 
-def said(choice: Choice) -> list[tuple[type[Segment], str | None]]:
+def contents(choice: Choice) -> list[tuple[type[Segment], str | None]]:
     return [(type(segment), (text := shown_text(segment)) and text.text) for segment in choice.segments]
 
 
-class TestWhatIsSaid:
-    """Segments, and why they end."""
+class TestContent:
+    """Segments and finish reasons."""
 
-    def test_thought_text_and_calls_follow_each_other(self) -> None:
-        """SCRIPT-5.1: All in the tokens of the model, which are what is reported."""
-        turn = played(answer(reasoning=THOUGHT, calls=(CALL,)), summary="full")
+    def test_reasoning_text_and_calls_follow_each_other(self) -> None:
+        """SCRIPT-5.1: All in the tokens of the model, which are reported."""
+        turn = played(answer(reasoning=REASONING, calls=(CALL,)), summary="full")
 
         choice = turn.choices[0]
-        assert said(choice) == [
-            (ReasoningSegment, THOUGHT),
+        assert contents(choice) == [
+            (ReasoningSegment, REASONING),
             (TextSegment, TEXT),
             (ToolCallSegment, CALL.arguments),
         ]
         lead = WORDS.count(CALL.name)
         assert [segment.tokens for segment in choice.segments] == [
-            WORDS.count(THOUGHT), WORDS.count(TEXT), lead + WORDS.count(CALL.arguments),
+            WORDS.count(REASONING), WORDS.count(TEXT), lead + WORDS.count(CALL.arguments),
         ]  # fmt: skip
         assert choice.segments[2].header_tokens == lead
         assert len(choice.segments[1].text.pieces) == WORDS.count(TEXT)
-        assert turn.usage == Usage(prompt=20, completion=choice.tokens, reasoning=WORDS.count(THOUGHT))
+        assert turn.usage == Usage(prompt=20, completion=choice.tokens, reasoning=WORDS.count(REASONING))
 
-    def test_a_refusal_is_one(self) -> None:
+    def test_a_refusal_is_a_refusal_segment(self) -> None:
         """SCRIPT-5.1: It comes in place of a text, and ends by itself."""
         choice = only(ScriptTurn(kind=TurnKind.ASSISTANT, refusal="No."))
 
-        assert said(choice) == [(RefusalSegment, "No.")]
+        assert contents(choice) == [(RefusalSegment, "No.")]
         assert choice.finish is FinishReason.STOP
 
-    def test_thought_is_shown_where_it_is_asked_for(self) -> None:
-        """SCRIPT-5.6: Without that it is hidden, and costs the same."""
-        turn = played(answer(reasoning=THOUGHT))
+    def test_reasoning_is_shown_on_request(self) -> None:
+        """SCRIPT-5.6: Otherwise it is hidden, and costs the same."""
+        turn = played(answer(reasoning=REASONING))
 
-        assert said(turn.choices[0]) == [(ReasoningSegment, None), (TextSegment, TEXT)]
-        assert turn.usage.reasoning == WORDS.count(THOUGHT)
+        assert contents(turn.choices[0]) == [(ReasoningSegment, None), (TextSegment, TEXT)]
+        assert turn.usage.reasoning == WORDS.count(REASONING)
 
-    def test_the_finish_reason_follows_from_what_is_said(self) -> None:
-        """SCRIPT-5.2: Calls are called, text stops; a script may say otherwise."""
+    def test_the_finish_reason_follows_from_the_content(self) -> None:
+        """SCRIPT-5.2: `tool_calls` after calls, `stop` after text; a script may set another."""
         assert only(answer(calls=(CALL,))).finish is FinishReason.TOOL_CALLS
         assert only(answer()).finish is FinishReason.STOP
         for reason in FinishReason:
             assert only(answer(finish_reason=reason)).finish is reason
 
-    def test_an_empty_text_is_an_answer(self) -> None:
+    def test_an_empty_text_is_a_response(self) -> None:
         """SCRIPT-5.1: It has no tokens."""
         turn = played(answer(text=""))
 
-        assert said(turn.choices[0]) == [(TextSegment, "")]
+        assert contents(turn.choices[0]) == [(TextSegment, "")]
         assert turn.usage.completion == 0
 
     def test_tools_are_called_as_they_are_offered(self) -> None:
-        """SCRIPT-5.1: A custom tool is called as such; one that is not offered as a function."""
+        """SCRIPT-5.1: A custom tool is called as a custom tool; one that is not offered, as a function."""
         calls = (ScriptCall("draw"), ScriptCall("else"))
 
         choice = only(answer(calls=calls), tools=(Tool("draw", ToolKind.CUSTOM),))
@@ -159,7 +159,7 @@ class TestIds:
     """Ids of calls."""
 
     def ids(self, turn: ScriptTurn, **options: Any) -> list[str]:
-        """Give the ids of all calls, as OpenAI's clients see them."""
+        """Return the ids of all calls, as OpenAI's clients see them."""
         return [
             segment.call.public_id("call_")
             for choice in played(turn, **options).choices
@@ -167,32 +167,32 @@ class TestIds:
             if isinstance(segment, ToolCallSegment)
         ]
 
-    def test_ids_can_be_foretold(self) -> None:
+    def test_ids_are_predictable(self) -> None:
         """SCRIPT-5.4: They are made of the numbers of turn and call; a given one is the whole id."""
         calls = (CALL, ScriptCall("f", "{}", "my-id"), CALL)
 
         assert self.ids(answer(calls=calls)) == ["call_llmsim_2_0", "my-id", "call_llmsim_2_2"]
 
     def test_ids_are_never_the_same(self) -> None:
-        """SCRIPT-5.4: Not where a turn plays again, nor in further choices."""
+        """SCRIPT-5.4: Neither if a turn is repeated, nor in further choices."""
         ids = [
             name
             for number in range(3)
-            for take in range(3)
-            for name in self.ids(answer(calls=(CALL, CALL)), number=number, take=take, choices=3)
+            for repetition in range(3)
+            for name in self.ids(answer(calls=(CALL, CALL)), number=number, repetition=repetition, choices=3)
         ]
 
         assert len(ids) == len(set(ids)) == 3 * 3 * 3 * 2
-        assert self.ids(answer(calls=(CALL,)), take=4) == ["call_llmsim_2_0_4"]
+        assert self.ids(answer(calls=(CALL,)), repetition=4) == ["call_llmsim_2_0_4"]
 
 
 class TestLimits:
     """SCRIPT-5.3: The request's limits hold."""
 
     @given(st.integers(0, 60), st.booleans())
-    def test_no_answer_is_longer_than_its_limit(self, limit: int, summary: bool) -> None:
-        """SCRIPT-5.3: Wherever it is cut, what is left is a beginning, and says `length`."""
-        turn = answer(reasoning=THOUGHT, calls=(CALL, ScriptCall("f")), finish_reason=FinishReason.STOP)
+    def test_no_response_is_longer_than_its_limit(self, limit: int, summary: bool) -> None:
+        """SCRIPT-5.3: Wherever it is cut, a beginning is left, with `length`."""
+        turn = answer(reasoning=REASONING, calls=(CALL, ScriptCall("f")), finish_reason=FinishReason.STOP)
         whole = only(turn, summary="full")
 
         choice = only(turn, limit=limit, summary="full" if summary else None)
@@ -207,7 +207,7 @@ class TestLimits:
                 assert full[whole.segments.index(part)].startswith(text.text)
 
     def test_a_call_is_cut_where_the_tokens_end(self) -> None:
-        """SCRIPT-5.3: In its name or in its arguments; one of which nothing is left is left out."""
+        """SCRIPT-5.3: In its name or in its arguments; a call without tokens is omitted."""
         before = WORDS.count(TEXT)
         lead = WORDS.count(CALL.name)
 
@@ -220,40 +220,40 @@ class TestLimits:
         assert cut(1) == [(1, 1)]
         assert cut(lead + 1) == [(lead, lead + 1)]
 
-    def test_probabilities_are_told_of_what_is_said(self) -> None:
-        """SCRIPT-5.1: Where they are asked for, of each piece of the text."""
-        (said,) = only(answer(), logprobs=2).segments
+    def test_text_has_logprobs(self) -> None:
+        """SCRIPT-5.1: On request, for each piece of the text."""
+        (segment,) = only(answer(), logprobs=2).segments
 
-        assert len(said.logprobs) == len(said.text.pieces)
+        assert len(segment.logprobs) == len(segment.text.pieces)
         assert only(answer()).segments[0].logprobs == ()
 
     def test_a_stop_text_ends_the_turn(self) -> None:
-        """SCRIPT-5.3: With what would have followed."""
+        """SCRIPT-5.3: Nothing follows it."""
         choice = only(answer(calls=(CALL,)), stop=("fox",))
 
-        assert said(choice) == [(TextSegment, "The quick brown ")]
+        assert contents(choice) == [(TextSegment, "The quick brown ")]
         assert (choice.finish, choice.stopped_by) == (FinishReason.STOP, "fox")
 
-    def test_thought_is_limited_by_its_own_budget(self) -> None:
-        """SCRIPT-5.3: What is above it is not thought, and the text follows whole."""
-        choice = only(answer(reasoning=THOUGHT), reasoning_limit=3)
+    def test_reasoning_has_its_own_limit(self) -> None:
+        """SCRIPT-5.3: Reasoning is cut at the limit, and the whole text follows."""
+        choice = only(answer(reasoning=REASONING), reasoning_limit=3)
 
         assert [segment.tokens for segment in choice.segments] == [3, WORDS.count(TEXT)]
         assert choice.finish is FinishReason.STOP
 
 
 class TestUsage:
-    """What is reported."""
+    """Reported tokens."""
 
     def test_figures_of_the_script_replace_what_was_counted(self) -> None:
-        """SCRIPT-5.1: Each on its own."""
-        told = ScriptUsage(prompt_tokens=1000, completion_tokens=50, reasoning_tokens=40, cached_tokens=900)
+        """SCRIPT-5.1: Each figure independently."""
+        usage = ScriptUsage(prompt_tokens=1000, completion_tokens=50, reasoning_tokens=40, cached_tokens=900)
 
-        assert played(answer(usage=told)).usage == Usage(1000, 50, 40, 900)
+        assert played(answer(usage=usage)).usage == Usage(1000, 50, 40, 900)
         assert played(answer(usage=ScriptUsage(completion_tokens=3))).usage == Usage(20, 3)
 
     @given(*[st.none() | st.integers(0, 40)] * 4, st.integers(0, 20), st.integers(0, 20))
-    def test_what_is_reported_could_be_true(
+    def test_reported_usage_is_consistent(
         self,
         prompt: int | None,
         completion: int | None,
@@ -262,7 +262,7 @@ class TestUsage:
         read: int,
         written: int,
     ) -> None:
-        """SCRIPT-5.1: Parts are never more than their wholes, whatever is told and whatever was counted."""
+        """SCRIPT-5.1: Parts are never more than their totals, whatever the script has and whatever was counted."""
         if prompt is not None and cached is not None:
             cached = min(cached, prompt)
         if completion is not None and thought is not None:
@@ -270,20 +270,20 @@ class TestUsage:
         use = CacheUse(min(read, 20), {300: min(written, 20 - min(read, 20))})
 
         usage = played(
-            answer(reasoning=THOUGHT, usage=ScriptUsage(prompt, completion, thought, cached)), use=use
+            answer(reasoning=REASONING, usage=ScriptUsage(prompt, completion, thought, cached)), use=use
         ).usage
 
         assert usage.reasoning <= usage.completion
         assert usage.cached + sum(usage.cache_written.values()) <= usage.prompt
-        for told, reported in ((prompt, usage.prompt), (completion, usage.completion), (thought, usage.reasoning), (cached, usage.cached)):  # fmt: skip
-            assert told is None or reported == told
+        for scripted, reported in ((prompt, usage.prompt), (completion, usage.completion), (thought, usage.reasoning), (cached, usage.cached)):  # fmt: skip
+            assert scripted is None or reported == scripted
 
 
 class TestTime:
-    """When it is said."""
+    """Latency, delays and stalls."""
 
-    def test_a_profile_of_the_script_goes_before_that_of_the_settings(self) -> None:
-        """SCRIPT-5.5: By name or by figures."""
+    def test_a_profile_of_the_script_has_precedence(self) -> None:
+        """SCRIPT-5.5: Over that of the settings, by name or by figures."""
         settings = LatencySettings(profile="instant")
         figures = ScriptLatency(ttft_ms=30, itl_ms=2)
 
@@ -294,21 +294,21 @@ class TestTime:
         own = played(answer(latency=figures), settings=settings).schedule
         assert (own.ttft, own.itl, own.spread) == (0.030, 0.002, 0.0)
 
-    def test_a_profile_that_does_not_exist_cannot_be_played(self) -> None:
-        """SCRIPT-5.5: A script that was read without a look at the profiles fails by name."""
+    def test_an_unknown_profile_cannot_be_played(self) -> None:
+        """SCRIPT-5.5: The error names it, if the script was read without the list of profiles."""
         with pytest.raises(ScriptError, match="no profile 'warp'"):
             plays(answer(latency="warp"))
 
     def test_a_delay_comes_first(self) -> None:
         """SCRIPT-5.5: Before the first token, or before the failure."""
         assert played(answer(delay_ms=250)).schedule.due(1) == 0.25
-        fault = plays(ScriptTurn(kind=TurnKind.ERROR, failure=Failure(FaultKind.TIMEOUT), delay_ms=250))
+        fault = plays(ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(FaultKind.TIMEOUT), delay_ms=250))
         assert isinstance(fault, Fault)
         assert fault.delay == 0.25
 
     @given(st.integers(0, 20), st.integers(0, 20))
-    def test_a_stall_is_once(self, after: int, tokens: int) -> None:
-        """SCRIPT-7.1: What comes before the stall is on time, what comes behind it later by just as much."""
+    def test_a_stall_occurs_once(self, after: int, tokens: int) -> None:
+        """SCRIPT-7.1: Tokens before the stall are on time, those after it later by its duration."""
         latency = ScriptLatency(ttft_ms=30, itl_ms=2, itl_stddev_ms=1)
         fault = ScriptStreamFault(StreamFaultKind.STALL, after, for_ms=500)
         plain = played(answer(latency=latency)).schedule
@@ -320,13 +320,13 @@ class TestTime:
 
 
 class TestFailures:
-    """Errors, and streams that break."""
+    """Errors and truncated streams."""
 
     @pytest.mark.parametrize("kind", FaultKind)
     def test_an_error_is_a_fault_of_its_kind(self, kind: FaultKind) -> None:
-        """SCRIPT-5.7: What the client is told of retrying is the script's, or the settings' where the kind says it."""
-        turn = ScriptTurn(kind=TurnKind.ERROR, failure=Failure(kind, "boom", 418, 50))
-        bare = ScriptTurn(kind=TurnKind.ERROR, failure=Failure(kind))
+        """SCRIPT-5.7: The retry delay is the script's, or that of the settings for kinds that have one."""
+        turn = ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(kind, "boom", 418, 50))
+        bare = ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(kind))
 
         assert plays(turn) == Fault(kind, retry_after=0.05, message="boom", status=418)
         retried = kind in (FaultKind.RATE_LIMIT, FaultKind.OVERLOADED)
@@ -341,14 +341,14 @@ class TestFailures:
         ],
     )  # fmt: skip
     def test_any_other_error_counts_by_its_status(self, status: int | None, kind: FaultKind) -> None:
-        """SCRIPT-5.7: `other` is a server error unless its status says more."""
-        fault = plays(ScriptTurn(kind=TurnKind.ERROR, failure=Failure(None, "boom", status)))
+        """SCRIPT-5.7: The kind of `other` follows from its status; without one it is a server error."""
+        fault = plays(ScriptTurn(kind=TurnKind.ERROR, failure=ScriptFailure(None, "boom", status)))
 
         assert isinstance(fault, Fault)
         assert (fault.kind, fault.status, fault.message) == (kind, status, "boom")
 
-    def test_a_broken_stream_says_where_and_how(self) -> None:
-        """SCRIPT-7.2, SCRIPT-7.3: An error is told, a disconnect is not; a stall breaks nothing."""
+    def test_a_stream_fault_truncates_the_turn(self) -> None:
+        """SCRIPT-7.2, SCRIPT-7.3: An error is sent, a disconnect is not; a stall truncates nothing."""
         error = ScriptStreamFault(StreamFaultKind.ERROR, 4, FaultKind.OVERLOADED, "Too much")
         cut = ScriptStreamFault(StreamFaultKind.DISCONNECT, 4)
 
@@ -363,8 +363,8 @@ class TestFailures:
             is None
         )
 
-    def test_a_short_answer_breaks_before_its_end(self) -> None:
-        """SCRIPT-7.5: Where it would be whole before it breaks, its last token is left out."""
+    def test_a_short_response_is_truncated_before_its_end(self) -> None:
+        """SCRIPT-7.5: If it would be complete before the fault, its last token is omitted."""
         cut = ScriptStreamFault(StreamFaultKind.DISCONNECT, 10_000)
 
         turn = played(answer(stream_fault=cut), choices=2)

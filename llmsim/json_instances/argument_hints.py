@@ -1,8 +1,8 @@
-"""Values that the name of a member asks for: from the user's message, or believable ones.
+"""Values of the user's message that fit the name of a member.
 
 Decisions:
-* A value of the message is given once; a second member that asks for the same kind gets the next one, so `a` and `b`
-  of "add 2 and 3" are 2 and 3. What the message is as a whole may be given as often as it is asked for.
+* A value of the message is used once; a second member of the same kind gets the next one, so `a` and `b`
+  of "add 2 and 3" are 2 and 3. The message as a whole may be used any number of times.
 """
 
 import datetime
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from llmsim.json_instances import phrasing
 from llmsim.json_instances.kinds import BEHIND, CODES, SPLIT, coded
-from llmsim.json_instances.said import Name, Said
+from llmsim.json_instances.message_facts import MessageFacts, Name
 
 _Value = TypeVar("_Value")
 
@@ -27,31 +27,31 @@ _FOR_FORMATS = {
 }
 
 
-class Hints:
-    """What one message offers to one value, each thing once."""
+class ArgumentHints:
+    """The values of one message for one instance, each used once."""
 
-    def __init__(self, said: Said) -> None:
-        self.said = said
+    def __init__(self, facts: MessageFacts) -> None:
+        self.facts = facts
         self.used: set[tuple[str, int]] = set()
 
     def texts(self, kind: str, form: str, name: str = "") -> Iterator[str]:
-        """Give the texts that a member about `kind` may be, the best first. Whoever takes one goes no further.
+        """Yield the texts that fit a member about `kind`, the best first. The last one yielded counts as used.
 
         Args:
-            kind: As `kind_of` tells it.
-            form: The format its schema names; empty for none.
-            name: What it is called.
+            kind: As returned by `kind_of`.
+            form: The format of its schema; empty for none.
+            name: Its name.
         """
-        if not self.said.text:
+        if not self.facts.text:
             return
         if form:
             if found := _FOR_FORMATS.get(form):
-                yield from self._unused(found, getattr(self.said, found))
-                if form == "date" and self.said.iso_dates:
-                    yield _later(f"{self.said.iso_dates[-1]}T00:00:00Z", days=7)[:10]
-            elif form == "date-time" and self.said.moments:
-                yield from self._unused("moments", self.said.moments)
-                yield _later(self.said.moments[-1], hours=1)
+                yield from self._unused(found, getattr(self.facts, found))
+                if form == "date" and self.facts.iso_dates:
+                    yield _later(f"{self.facts.iso_dates[-1]}T00:00:00Z", days=7)[:10]
+            elif form == "date-time" and self.facts.moments:
+                yield from self._unused("moments", self.facts.moments)
+                yield _later(self.facts.moments[-1], hours=1)
             return
         if kind.rpartition(" ")[2] in CODES:
             yield from self._listed(kind)
@@ -62,22 +62,22 @@ class Hints:
             yield from source(self)
 
     def numbers(self) -> Iterator[float]:
-        """Give the numbers of the message."""
-        if self.said.text:
-            yield from self._unused("numbers", self.said.numbers)
+        """Yield the numbers of the message."""
+        if self.facts.text:
+            yield from self._unused("numbers", self.facts.numbers)
 
     def count(self, kind: str, *, is_number: bool) -> int:
-        """Tell how many values the message has left for items about `kind`."""
-        if not self.said.text:
+        """Return how many values the message has left for items about `kind`."""
+        if not self.facts.text:
             return 0
         if is_number:
-            return sum(("numbers", place) not in self.used for place in range(len(self.said.numbers)))
-        if kind in ("email", "recipient") and self.said.emails:
-            return sum(("emails", place) not in self.used for place in range(len(self.said.emails)))
+            return sum(("numbers", place) not in self.used for place in range(len(self.facts.numbers)))
+        if kind in ("email", "recipient") and self.facts.emails:
+            return sum(("emails", place) not in self.used for place in range(len(self.facts.emails)))
         if kind == "file":
-            return sum(("files", place) not in self.used for place in range(len(self.said.files)))
+            return sum(("files", place) not in self.used for place in range(len(self.facts.files)))
         if kind in ("person", "place", "name"):
-            return sum(("names", place) not in self.used for place in range(len(self.said.names)))
+            return sum(("names", place) not in self.used for place in range(len(self.facts.names)))
         return 0
 
     def _unused(self, kind: str, found: list[_Value]) -> Iterator[_Value]:
@@ -85,17 +85,17 @@ class Hints:
             if (kind, place) not in self.used:
                 self.used.add((kind, place))
                 yield value
-                # Asked for more: this one did not do.
+                # The caller continues, so this value did not fit.
                 self.used.discard((kind, place))
 
     def _field(self, kind: str) -> Iterator[str]:
-        return self._unused(kind, getattr(self.said, kind))
+        return self._unused(kind, getattr(self.facts, kind))
 
     def _listed(self, kind: str) -> Iterator[str]:
-        """Give listed words, those that stand the way it asks for first, and none that stand the other way; or their codes."""
+        """Yield listed words or their codes, those with the matching preposition first, and none with the opposite one."""
         way, _, base = kind.removeprefix("coded ").rpartition(" ")
         other = BEHIND["to" if way == "from" else "from"] if way else ()
-        found = self.said.listed(base)
+        found = self.facts.listed(base)
         ranks = [
             (behind not in BEHIND.get(way, ()), place)
             for place, (behind, _) in enumerate(found)
@@ -110,39 +110,39 @@ class Hints:
             self.used.discard((base, place))
 
     def _names(self, rank: Callable[[Name], int | None]) -> Iterator[str]:
-        """Give names of the message, those of the lowest rank first, and none without a rank."""
-        ranks = [(place, rank(name)) for place, name in enumerate(self.said.names)]
+        """Yield names of the message, those of the lowest rank first, and none without a rank."""
+        ranks = [(place, rank(name)) for place, name in enumerate(self.facts.names)]
         for _, place in sorted((found, place) for place, found in ranks if found is not None):
             if ("names", place) not in self.used:
                 self.used.add(("names", place))
-                yield self.said.names[place].text
+                yield self.facts.names[place].text
                 self.used.discard(("names", place))
 
     def _near(self, *words: str) -> Iterator[str]:
-        """Give names, those behind `words` first, and those that only open a sentence last."""
+        """Yield names, those behind `words` first, and those that only open a sentence last."""
         yield from self._names(
             lambda name: int(name.before not in words) if name.is_firm and not self._is_title(name) else None
         )
-        small = [place.text for place in self.said.places if place.before in words]
+        small = [place.text for place in self.facts.places if place.before in words]
         yield from self._unused(f"places {words[0]}", small)
         yield from self._names(lambda name: None if self._is_title(name) else 0)
 
     def _is_title(self, name: Name) -> bool:
-        """Tell whether a name is that of a thing: in quotes, or given to it."""
-        return name.text in self.said.called or any(
-            name.text in quote and name.text != quote for quote in self.said.quotes
+        """Return whether a name is that of a thing: in quotes, or given to it."""
+        return name.text in self.facts.called or any(
+            name.text in quote and name.text != quote for quote in self.facts.quotes
         )
 
     def _labelled(self, kind: str, name: str) -> Iterator[str]:
-        """Give the word behind the name of a member; that of an id has a figure."""
+        """Yield the word behind the name of a member; that of an id has a figure."""
         words = [word for word in SPLIT.findall(name) if word.lower() not in ("id", "ids", "code", "number")]
-        found = phrasing.labelled(self.said.read, words[-1]) if words else ""
+        found = phrasing.labelled(self.facts.read, words[-1]) if words else ""
         if found and (kind != "code" or any(letter.isdigit() for letter in found)):
             yield found
 
-    def _told(self, tell: Callable[[str], str]) -> Iterator[str]:
-        if told := tell(self.said.read):
-            yield told
+    def _extract(self, extract: Callable[[str], str]) -> Iterator[str]:
+        if found := extract(self.facts.read):
+            yield found
 
     def _people(self) -> Iterator[str]:
         return self._names(
@@ -150,28 +150,30 @@ class Hints:
         )
 
     def _given(self) -> Iterator[str]:
-        # The name stays there for the member that asks for the rest of it.
-        names = (name.text for place, name in enumerate(self.said.names) if ("names", place) not in self.used)
+        # The name remains unused for the member with the rest of it.
+        names = (
+            name.text for place, name in enumerate(self.facts.names) if ("names", place) not in self.used
+        )
         return (name.split(" ")[0] for name in names)
 
     def _family(self) -> Iterator[str]:
         return (name.split(" ")[-1] for name in self._people() if " " in name)
 
     def _selectors(self) -> Iterator[str]:
-        return self._unused("selectors", phrasing.selectors(self.said.read))
+        return self._unused("selectors", phrasing.selectors(self.facts.read))
 
     def _whole(self) -> Iterator[str]:
-        yield self.said.text[:_MOST_TEXT]
+        yield self.facts.text[:_MOST_TEXT]
 
     def _mentioned_codes(self) -> Iterator[str]:
         yield from self._field("codes")
         yield from (
-            str(number) for number in self._unused("numbers", self.said.numbers) if number == int(number)
+            str(number) for number in self._unused("numbers", self.facts.numbers) if number == int(number)
         )
 
 
 def _later(moment: str, **by: int) -> str:
-    """Give a moment that is later `by` so much, as far as the calendar goes."""
+    """Return a later moment, or the same at the end of the calendar."""
     try:
         later = datetime.datetime.fromisoformat(moment) + datetime.timedelta(**by)
     except OverflowError:
@@ -180,11 +182,11 @@ def _later(moment: str, **by: int) -> str:
 
 
 _LABELLED = frozenset(["", "branch", "table", "database", "status", "code"])
-"""Kinds of which the word behind their name may tell."""
+"""Kinds whose value may follow their name in the message."""
 
 _BEFORE_PLACES = ("in", "at", "near", "from", "to", "for", "around", "visit", "visiting")
 
-_SOURCES: dict[str, tuple[Callable[[Hints], Iterator[str]], ...]] = {
+_SOURCES: dict[str, tuple[Callable[[ArgumentHints], Iterator[str]], ...]] = {
     "email": (lambda hints: hints._field("emails"),),
     "link": (lambda hints: hints._field("links"),),
     "file": (lambda hints: hints._field("files"), lambda hints: hints._field("quotes")),
@@ -192,40 +194,48 @@ _SOURCES: dict[str, tuple[Callable[[Hints], Iterator[str]], ...]] = {
     "goal": (lambda hints: hints._near("to"),),
     "start": (lambda hints: hints._near("from"),),
     "end": (lambda hints: hints._field("emails"), lambda hints: hints._near("to")),
-    "recipient": (lambda hints: hints._field("emails"), lambda hints: hints._field("called"), Hints._people),
+    "recipient": (
+        lambda hints: hints._field("emails"),
+        lambda hints: hints._field("called"),
+        ArgumentHints._people,
+    ),
     "command": (
-        lambda hints: hints._told(phrasing.command),
+        lambda hints: hints._extract(phrasing.command),
         lambda hints: hints._field("quotes"),
     ),
-    "program": (lambda hints: hints._told(phrasing.program), lambda hints: hints._field("quotes")),
-    "sql": (lambda hints: hints._told(phrasing.statement),),
+    "program": (lambda hints: hints._extract(phrasing.program), lambda hints: hints._field("quotes")),
+    "sql": (lambda hints: hints._extract(phrasing.statement),),
     "selector": (lambda hints: hints._selectors(), lambda hints: hints._field("quotes")),
     "text": (
         lambda hints: hints._field("quotes"),
-        lambda hints: hints._told(phrasing.topic),
-        Hints._whole,
+        lambda hints: hints._extract(phrasing.topic),
+        ArgumentHints._whole,
     ),
-    "prompt": (lambda hints: hints._field("quotes"), Hints._whole),
-    "phrase": (lambda hints: hints._told(phrasing.topic),),
-    "given": (Hints._given,),
-    "family": (Hints._family,),
+    "prompt": (lambda hints: hints._field("quotes"), ArgumentHints._whole),
+    "phrase": (lambda hints: hints._extract(phrasing.topic),),
+    "given": (ArgumentHints._given,),
+    "family": (ArgumentHints._family,),
     "place": (lambda hints: hints._near(*_BEFORE_PLACES),),
     "date": (lambda hints: hints._field("dates"),),
     "time": (lambda hints: hints._field("times"),),
     "color": (lambda hints: hints._listed("color"),),
     "formula": (
         lambda hints: hints._field("formulas"),
-        lambda hints: hints._told(phrasing.sum_in_words),
-        Hints._whole,
+        lambda hints: hints._extract(phrasing.sum_in_words),
+        ArgumentHints._whole,
     ),
     "ticker": (lambda hints: hints._field("tickers"),),
-    "person": (lambda hints: hints._field("called"), Hints._people),
-    "name": (lambda hints: hints._field("quotes"), lambda hints: hints._field("called"), Hints._people),
+    "person": (lambda hints: hints._field("called"), ArgumentHints._people),
+    "name": (
+        lambda hints: hints._field("quotes"),
+        lambda hints: hints._field("called"),
+        ArgumentHints._people,
+    ),
     "title": (
         lambda hints: hints._field("quotes"),
         lambda hints: hints._field("called"),
-        lambda hints: hints._told(phrasing.headline),
+        lambda hints: hints._extract(phrasing.headline),
     ),
-    "code": (Hints._mentioned_codes, lambda hints: hints._told(phrasing.program)),
+    "code": (ArgumentHints._mentioned_codes, lambda hints: hints._extract(phrasing.program)),
     "": (lambda hints: hints._field("quotes"),),
 }

@@ -1,4 +1,4 @@
-"""A schema that is told in words: `json_object` with a JSON schema in the prompt, as libraries without `json_schema` ask.
+"""A JSON schema in a prompt's text: how libraries without `json_schema` use `json_object`.
 
 Decisions:
 * The last schema of the conversation counts: an object with `properties` that a message holds as JSON.
@@ -16,27 +16,27 @@ _MOST_CHARACTERS = 50_000
 """Characters of a text up to which it is searched."""
 
 _MOST_STARTS = 64
-"""Braces at which a schema is looked for."""
+"""Braces at which a schema is searched for."""
 
 _decode = json.JSONDecoder().raw_decode
 
 
-def told_schema(messages: Sequence[Message]) -> bytes:
-    """Find the schema that a conversation tells in words; empty if it tells none."""
+def find_schema(messages: Sequence[Message]) -> bytes:
+    """Find the last schema in the texts of a conversation; empty if there is none."""
     for message in reversed(messages):
         for text in reversed(message.texts):
-            if '"properties"' in text and len(text) <= _MOST_CHARACTERS and (found := _found(text)):
+            if '"properties"' in text and len(text) <= _MOST_CHARACTERS and (found := _find(text)):
                 return found
     return b""
 
 
 @functools.lru_cache(256)
-def _found(text: str) -> bytes:
+def _find(text: str) -> bytes:
     return next((schema for value in _objects(text) if (schema := _as_schema(value))), b"")
 
 
 def _objects(text: str) -> Iterator[object]:
-    """Give the JSON objects that a text holds, one inside another left out."""
+    """Yield the JSON objects of a text, without those nested in another."""
     at = 0
     for _ in range(_MOST_STARTS):
         at = text.find("{", at)

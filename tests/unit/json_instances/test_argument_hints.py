@@ -1,4 +1,4 @@
-"""Hints: what a message offers to the members of a tool."""
+"""Argument hints: values of a message for the arguments of a tool."""
 
 import json
 import random
@@ -9,7 +9,7 @@ from support.schemas import WEATHER, encoded
 
 from llmsim.json_instances.kinds import kind_of
 from llmsim.json_instances.making import json_instance
-from llmsim.json_instances.said import heard
+from llmsim.json_instances.message_facts import extract_facts
 from llmsim.json_schema.document import read
 from llmsim.json_schema.validation import conforms
 
@@ -23,14 +23,14 @@ NUMBERS = {"type": "array", "items": NUMBER}
 TEXTS = {"type": "array", "items": TEXT}
 
 
-def arguments(properties: dict[str, Any], said: str, seed: int = 7) -> dict[str, Any]:
+def arguments(properties: dict[str, Any], message: str, seed: int = 7) -> dict[str, Any]:
     schema = {"type": "object", "properties": properties, "required": list(properties)}
-    made: dict[str, Any] = json.loads(json_instance(encoded(schema), said, random.Random(seed)))
+    made: dict[str, Any] = json.loads(json_instance(encoded(schema), message, random.Random(seed)))
     return made
 
 
 @pytest.mark.parametrize(
-    ("said", "properties", "expected"),
+    ("message", "properties", "expected"),
     [
         ("What's the weather in New York?", {"city": TEXT}, {"city": "New York"}),
         ("Weather in paris please", {"location": TEXT}, {"location": "Paris"}),
@@ -98,26 +98,26 @@ def arguments(properties: dict[str, Any], said: str, seed: int = 7) -> dict[str,
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_values_are_taken_from_the_message(
-    said: str, properties: dict[str, Any], expected: dict[str, Any]
+    message: str, properties: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """FIT-1.6: Where name and type allow, a value is one that the last user message speaks of."""
+    """FIT-1.6: If name and type allow, a value is from the last user message."""
     for seed in range(10):
-        assert arguments(properties, said, seed) == expected
+        assert arguments(properties, message, seed) == expected
 
 
 def test_the_weather_of_new_york() -> None:
-    """FIT-1.6: The tool of every guide is called as its reader expects."""
-    said = "What's the weather in New York in fahrenheit for 3 days?"
+    """FIT-1.6: The usual example tool is called with the expected arguments."""
+    message = "What's the weather in New York in fahrenheit for 3 days?"
 
-    assert json.loads(json_instance(encoded(WEATHER), said, random.Random(1))) == {
+    assert json.loads(json_instance(encoded(WEATHER), message, random.Random(1))) == {
         "location": "New York",
         "unit": "fahrenheit",
         "days": 3,
     }
 
 
-def test_what_does_not_fit_is_not_taken() -> None:
-    """FIT-1.6: A value of the message that breaks the schema is left there."""
+def test_values_that_do_not_conform_are_not_used() -> None:
+    """FIT-1.6: A value of the message that violates the schema is ignored."""
     made = arguments(
         {"n": {"type": "integer", "maximum": 10}, "city": {"type": "string", "maxLength": 4}},
         "500.5 in New York",
@@ -128,8 +128,8 @@ def test_what_does_not_fit_is_not_taken() -> None:
     assert len(made["city"]) <= 4
 
 
-def test_a_believable_value_stands_in() -> None:
-    """FIT-1.6: Where the message has no value, it is an example of the schema, or one that the name suggests."""
+def test_a_plausible_value_is_the_default() -> None:
+    """FIT-1.6: If the message has no value, it is an example of the schema, or one that the name suggests."""
     described = {"type": "string", "description": "The city and state, e.g. San Francisco, CA"}
     made = arguments(
         {"location": described, "email": TEXT, "size": {"type": "string", "examples": ["huge"]}}, ""
@@ -157,31 +157,41 @@ def test_a_believable_value_stands_in() -> None:
         ("foo", "", ""),
     ],
 )
-def test_a_member_is_about_what_its_words_say(name: str, description: str, kind: str) -> None:
-    """FIT-1.6: The words of a name tell what it is about, or else those of its description."""
+def test_the_kind_of_a_member_follows_from_its_words(name: str, description: str, kind: str) -> None:
+    """FIT-1.6: From the words of its name, or else those of its description."""
     assert kind_of(name, description) == kind
 
 
 def test_long_messages_are_read_in_part() -> None:
-    """FIT-1.6: Of a long message the beginning is searched, in a time that does not grow with it."""
+    """FIT-1.6: Only the beginning of a long message is searched, in bounded time."""
     for piece in ("1+(", "a-", "A ", "a.", '"', "é' ", "-1,", "@a", "Ab. "):
-        said = heard("in Rome " + piece * 50_000)
+        message = extract_facts("in Rome " + piece * 50_000)
 
-        assert said.names[0].text.startswith("Rome")
-        assert len(said.numbers) <= 50
-        assert len(said.formulas + said.files + said.codes + said.emails + said.quotes + said.dates) < 400
+        assert message.names[0].text.startswith("Rome")
+        assert len(message.numbers) <= 50
+        assert (
+            len(
+                message.formulas
+                + message.files
+                + message.codes
+                + message.emails
+                + message.quotes
+                + message.dates
+            )
+            < 400
+        )
 
 
-def test_a_title_is_no_place() -> None:
-    """FIT-1.6: What something is called is not where it takes place."""
+def test_a_title_is_not_a_place() -> None:
+    """FIT-1.6: The name of a thing is not used as a place."""
     made = arguments({"title": TEXT, "location": TEXT}, 'Create "Design review" called Standup')
 
     assert made["title"] == "Design review"
     assert made["location"] not in ("Design", "Standup", "Design review")
 
 
-def test_what_is_made_up_is_of_its_kind() -> None:
-    """FIT-1.6: A command, code and SQL are such even if the message tells none."""
+def test_generated_values_are_of_their_kind() -> None:
+    """FIT-1.6: A command, code and SQL are valid even if the message has none."""
     sql = {"type": "string", "description": "SQL query"}
     made = arguments({"command": TEXT, "script": TEXT, "query": sql}, "Do what you think is best")
 
@@ -191,12 +201,12 @@ def test_what_is_made_up_is_of_its_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["May 99th, 2025", "2025-02-30", "9999-12-31 at 23:30", "at 77:99 on 2025-01-01"]
+    "message", ["May 99th, 2025", "2025-02-30", "9999-12-31 at 23:30", "at 77:99 on 2025-01-01"]
 )
-def test_days_that_do_not_exist_are_not_taken(said: str) -> None:
-    """FIT-1.6: What looks like a date or a time and is none breaks nothing."""
+def test_days_that_do_not_exist_are_not_used(message: str) -> None:
+    """FIT-1.6: Invalid dates and times are ignored."""
     schema = {"type": "object", "properties": {"a": MOMENT, "b": MOMENT, "c": DATE, "d": DATE}}
     schema["required"] = list("abcd")
-    made = json.loads(json_instance(encoded(schema), said, random.Random(1)))
+    made = json.loads(json_instance(encoded(schema), message, random.Random(1)))
 
     assert conforms(made, read(encoded(schema)))

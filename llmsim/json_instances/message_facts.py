@@ -1,18 +1,20 @@
-"""What a message speaks of: its names, numbers, dates, addresses and quotations.
+"""Facts in a message: its names, numbers, dates, addresses and quotations.
 
 Decisions:
-* Surface only: patterns and capitals, English first. A wrong guess is a plausible value still.
-* The first word of a sentence is written large anyway. It is taken for a name only where nothing else is one.
-* PERF: each kind is looked for when first asked for, in the first 4000 characters; a message is remembered, as several
-  choices and calls ask about the same one.
+* Only patterns and capitals, English first. A wrong guess is still a plausible value.
+* The first word of a sentence is always capitalized. It counts as a name only if nothing else does.
+* PERF: each kind is extracted on first use, from the first 4000 characters; messages are cached, as several
+  choices and calls use the same one.
 """
 
 import datetime
 import functools
 import re
 
+from llmsim.json_instances.kinds import SPOKEN_LANGUAGES
+
 MOST_READ = 4000
-"""Characters of a message that are looked at."""
+"""Characters of a message that are read."""
 
 _MOST_FOUND = 50
 _LONGEST_NAME = 60
@@ -88,9 +90,7 @@ _DETERMINERS = (
 _NO_PLACES = _NO_NAMES | frozenset(_DETERMINERS.split())
 
 _LISTS = {
-    "language": """english french german spanish italian portuguese dutch russian chinese mandarin japanese korean arabic
-        hindi turkish polish swedish danish norwegian finnish greek czech ukrainian vietnamese thai indonesian hebrew
-        python javascript typescript java rust go kotlin swift ruby""",
+    "language": f"{SPOKEN_LANGUAGES} python javascript typescript java rust go kotlin swift ruby",
     "currency": """usd eur gbp jpy chf cad aud cny inr krw brl mxn sek nok dkk pln dollars dollar euros euro pounds yen
         francs rupees bitcoin btc eth""",
     "unit": """celsius fahrenheit kelvin metric imperial km kilometers kilometres miles meters metres feet inches cm mm kg
@@ -125,7 +125,7 @@ class Name:
     Attributes:
         text: The noun.
         before: The word before it, in small letters; empty if there is none.
-        is_firm: Whether it is written large for what it is, not for where it stands.
+        is_firm: Whether it is capitalized as a name, not as the first word of a sentence.
     """
 
     __slots__ = ("before", "is_firm", "text")
@@ -136,12 +136,12 @@ class Name:
         self.is_firm = is_firm
 
 
-class Said:
-    """A message, and what it speaks of.
+class MessageFacts:
+    """A message, and its facts.
 
     Attributes:
-        text: All of it.
-        read: What is looked at of it.
+        text: The whole message.
+        read: The part that is read.
     """
 
     def __init__(self, text: str) -> None:
@@ -154,7 +154,7 @@ class Said:
         return f" {' '.join(_WORD.findall(self.read.lower().replace('_', ' ')))} "
 
     def mentions(self, value: str) -> bool:
-        """Tell whether `value` occurs in it as a word or as several; a single letter only as it is written."""
+        """Return whether `value` occurs in it as a word or as several; a single letter only as it is written."""
         if len(value) < 2:
             return value.isalnum() and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", self.read) is not None
         words = " ".join(_WORD.findall(value.lower().replace("_", " ")))
@@ -163,7 +163,7 @@ class Said:
         )
 
     def mentions_form_of(self, value: str) -> bool:
-        """Tell whether a word occurs in it that begins as `value` does: "divided" for `divide`."""
+        """Return whether a word occurs in it that begins as `value` does: "divided" for `divide`."""
         stem = value.lower()[: max(5, len(value) - 2)]
         return len(stem) > 4 and stem.isalpha() and f" {stem}" in self.lowered
 
@@ -196,7 +196,7 @@ class Said:
 
     @functools.cached_property
     def moments(self) -> list[str]:
-        """Days and times of day together, as ISO 8601 has them: nine o'clock where none is told."""
+        """Days and times of day together, as ISO 8601 has them: nine o'clock by default."""
         days, clocks = self.iso_dates, [clock for one in self.times if (clock := _clock(one))]
         if not days:
             return []
@@ -227,13 +227,13 @@ class Said:
 
     @functools.cached_property
     def tickers(self) -> list[str]:
-        """Words in capitals, and the symbols of companies that everybody knows."""
+        """Words in capitals, and the symbols of well-known companies."""
         known = [_TICKERS[name] for name in _WORD.findall(self.read.lower()) if name in _TICKERS]
         return [*_TICKER.findall(self.read), *known][:_MOST_FOUND]
 
     @functools.cached_property
     def called(self) -> list[str]:
-        """What something is said to be named."""
+        """Names given with "named", "called" or "titled"."""
         return _CALLED.findall(self.read)[:_MOST_FOUND]
 
     @functools.cached_property
@@ -276,16 +276,16 @@ class Said:
         ][:_MOST_FOUND]
 
     def listed(self, kind: str) -> list[tuple[str, str]]:
-        """Give the words that are a `language`, a `currency`, a `unit` or a `color`, as they are written, behind those before them."""
+        """Return the words that are a `language`, a `currency`, a `unit` or a `color`, as they are written, behind those before them."""
         known, words = _LISTED[kind], _WORD_OR_SIGN.findall(self.read)
         pairs = zip(["", *words], words, strict=False)
         return [(before.lower(), word) for before, word in pairs if word.lower() in known][:_MOST_FOUND]
 
 
 @functools.lru_cache(maxsize=64)
-def heard(text: str) -> Said:
-    """Give what is known of a message."""
-    return Said(text)
+def extract_facts(text: str) -> MessageFacts:
+    """Return the facts of a message."""
+    return MessageFacts(text)
 
 
 def _without(text: str, *patterns: re.Pattern[str]) -> str:
@@ -300,7 +300,7 @@ def _opens_sentence(text: str, start: int) -> bool:
 
 
 def _iso(text: str) -> str:
-    """Give a date as ISO 8601 has it; empty if it names no day of a month, or none that exists."""
+    """Return a date as ISO 8601 has it; empty if it names no day of a month, or none that exists."""
     if not _ISO_DATE.fullmatch(text):
         month = _A_MONTH.search(text)
         figures = _FIGURES.findall(text)
@@ -316,7 +316,7 @@ def _iso(text: str) -> str:
 
 
 def _clock(text: str) -> str:
-    """Give a time of day as ISO 8601 has it; empty if there is none such."""
+    """Return a time of day as ISO 8601 has it; empty if there is none."""
     if text.lower() in ("noon", "midnight"):
         return "12:00:00" if text.lower() == "noon" else "00:00:00"
     hour, *rest = (int(figures) for figures in _FIGURES.findall(text))

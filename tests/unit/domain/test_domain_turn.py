@@ -1,4 +1,4 @@
-"""Turns and passages: what they add up to."""
+"""Turns and texts: their totals."""
 
 import pytest
 from support.turns import choice, passage, turn
@@ -6,8 +6,8 @@ from support.turns import choice, passage, turn
 from llmsim.domain import TokenizedText, Usage
 
 
-def test_a_passage_is_as_long_as_its_last_piece_says() -> None:
-    """CHAT-2.6: The tokens of a passage are those that exist when its last piece is whole."""
+def test_the_last_piece_has_the_tokens_of_the_text() -> None:
+    """CHAT-2.6: A text has as many tokens as exist when its last piece is complete."""
     emoji = passage("Hi", " 🦜", "!", spans=[1, 3, 1])
 
     assert emoji.tokens == 5
@@ -15,19 +15,19 @@ def test_a_passage_is_as_long_as_its_last_piece_says() -> None:
     assert emoji.text == "Hi 🦜!"
 
 
-def test_an_empty_passage_costs_nothing() -> None:
-    """CHAT-2.6: Nothing said is no token."""
+def test_an_empty_text_has_no_tokens() -> None:
+    """CHAT-2.6: An empty text has no tokens."""
     assert TokenizedText((), ()).tokens == 0
     assert TokenizedText((), ()).text == ""
 
 
-def test_a_choice_costs_what_its_segments_cost() -> None:
+def test_a_choice_has_the_tokens_of_its_segments() -> None:
     """CHAT-2.5: Reasoning counts among the tokens of a choice."""
     assert choice(passage("a", "b"), hidden=7).tokens == 9
 
 
 def test_a_turn_is_as_long_as_its_longest_choice() -> None:
-    """LAT-2.3: Choices come into being side by side: the longest one decides when the turn is whole."""
+    """LAT-2.3: Choices are generated side by side: the longest one decides when the turn is complete."""
     answered = turn(choice(passage("a")), choice(passage("a", "b", "c"), hidden=2), choice(passage()))
 
     assert answered.length == 5
@@ -38,13 +38,13 @@ def test_total_is_prompt_and_completion() -> None:
     assert Usage(prompt=9, completion=12, reasoning=10).total == 21
 
 
-def test_passages_are_told_apart_by_identity() -> None:
-    """CHAT-3.7: Two passages of the same words are two: what was rendered of one is never taken for the other."""
+def test_texts_are_compared_by_identity() -> None:
+    """CHAT-3.7: Two equal texts are distinct objects: what was rendered of one is never used for the other."""
     assert passage("a") != passage("a")
     assert len({passage("a"), passage("a")}) == 2
 
 
 def test_values_do_not_change() -> None:
-    """ARCH-1.2: Nobody on the way of a request can change what was planned."""
+    """ARCH-1.2: A planned turn cannot be changed."""
     with pytest.raises(AttributeError):
         turn().model = "other"  # type: ignore[misc]

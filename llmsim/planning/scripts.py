@@ -1,0 +1,178 @@
+"""Scripted turns: a step of a script becomes a turn in the model's tokens, or a fault.
+
+Decisions:
+* The request's limits and stop texts hold: a script says what a model would say, and every model can be cut short.
+* Ids of calls are made of the numbers of turn and call, as in the Rust project, so that they can be foretold. Clients
+  distinguish calls by id, so a repetition, and every further choice, gets a number more.
+* Usage that a script reports in place of what was counted leaves out figures that would contradict it.
+"""
+
+from llmsim.domain import (
+    CacheUse,
+    Choice,
+    Fault,
+    FinishReason,
+    Prompt,
+    ReasoningSegment,
+    RefusalSegment,
+    Schedule,
+    Segment,
+    TextSegment,
+    ToolCall,
+    ToolKind,
+    Turn,
+    Usage,
+)
+from llmsim.errors import ScriptError
+from llmsim.planning.content import Content, call_segment, truncate
+from llmsim.planning.endings import cut_at_limit, cut_at_stop
+from llmsim.planning.faults import scripted_fault, scripted_stream_fault, with_delays
+from llmsim.planning.logprobs import with_logprobs
+from llmsim.planning.rng import Random
+from llmsim.planning.timing import Distribution, LatencyProfile, LatencySampler
+from llmsim.planning.tokens import Tokenizer
+from llmsim.scripts import ScriptCall, ScriptStep, ScriptTurn
+
+
+def play(
+    step: ScriptStep,
+    prompt: Prompt,
+    *,
+    id: str,  # noqa: A002 - the turn's own word
+    created: int,
+    tokenizer: Tokenizer,
+    prompt_tokens: int,
+    limit: int,
+    latency: LatencySampler,
+    profile: str,
+    rng: Random,
+    retry_after: float,
+    use: CacheUse,
+) -> Turn | Fault:
+    """Play a step of a script.
+
+    Args:
+        step: The turn to play.
+        prompt: The request.
+        id: The turn's id.
+        created: Unix time in seconds.
+        tokenizer: The model's vocabulary.
+        prompt_tokens: Tokens of the prompt, as counted.
+        limit: Most tokens of a choice.
+        latency: Samples schedules.
+        profile: The model's own latency profile.
+        rng: Draws the latencies.
+        retry_after: Retry delay in seconds where the script has none.
+        use: What was read from the prompt cache, and written to it.
+
+    Raises:
+        ScriptError: The turn has a latency profile that does not exist.
+    """
+    turn = step.turn
+    if turn.failure is not None:
+        return scripted_fault(turn.failure, turn.delay_ms / 1000, retry_after)
+    choices = tuple(_choice(step, prompt, tokenizer, limit, rng, index) for index in range(prompt.choices))
+    return Turn(
+        id=id,
+        created=created,
+        model=prompt.model,
+        choices=choices,
+        usage=_usage(turn, prompt_tokens, choices, use),
+        schedule=_schedule(turn, latency, profile, rng, cached=use.read / prompt_tokens),
+        stream_fault=scripted_stream_fault(turn.stream_fault),
+    )
+
+
+def _choice(
+    step: ScriptStep, prompt: Prompt, tokenizer: Tokenizer, limit: int, rng: Random, index: int
+) -> Choice:
+    content = truncate(_content(step, prompt, tokenizer, index), limit)
+    segments = content.segments
+    if prompt.logprobs is not None:
+        segments = with_logprobs(segments, prompt.logprobs, tokenizer, rng)
+    return Choice(segments, content.finish, content.stopped_by)
+
+
+def _content(step: ScriptStep, prompt: Prompt, tokenizer: Tokenizer, index: int) -> Content:
+    """Return the content of one choice, however long."""
+    turn = step.turn
+    segments: list[Segment] = [*_reasoning(turn.reasoning, prompt, tokenizer)]
+    if turn.refusal is not None:
+        refusal = tokenizer.tokenize(turn.refusal)
+        segments.append(RefusalSegment(refusal.tokens, refusal))
+    if turn.text is not None:
+        text, stop = cut_at_stop(tokenizer.tokenize(turn.text), prompt.stop)
+        segments.append(TextSegment(text.tokens, text))
+        if stop is not None:
+            return Content(tuple(segments), FinishReason.STOP, stop)
+    for number, call in enumerate(turn.calls):
+        segments.append(call_segment(_call(step, prompt, call, number, index), call.arguments, tokenizer))
+    own = FinishReason.TOOL_CALLS if turn.calls else FinishReason.STOP
+    return Content(tuple(segments), turn.finish_reason or own)
+
+
+def _reasoning(reasoning: str | None, prompt: Prompt, tokenizer: Tokenizer) -> list[ReasoningSegment]:
+    if reasoning is None:
+        return []
+    text = tokenizer.tokenize(reasoning)
+    if prompt.reasoning_limit is not None:
+        text, _ = cut_at_limit(text, prompt.reasoning_limit)
+    shown = text if prompt.summary else None
+    return [ReasoningSegment(text.tokens, shown)] if text.tokens else []
+
+
+def _call(step: ScriptStep, prompt: Prompt, call: ScriptCall, number: int, index: int) -> ToolCall:
+    numbers = [step.number, number]
+    if step.repetition or index:
+        numbers.append(step.repetition)
+    if index:
+        numbers.append(index)
+    # A tool that is not offered is called as a function.
+    kinds = (tool.kind for tool in prompt.tools if tool.name == call.name)
+    own = "llmsim_" + "_".join(map(str, numbers))
+    return ToolCall(own, call.name, next(kinds, ToolKind.FUNCTION), call.id)
+
+
+def _usage(turn: ScriptTurn, prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Usage:
+    scripted = turn.usage
+    reasoning = sum(
+        segment.tokens
+        for choice in choices
+        for segment in choice.segments
+        if isinstance(segment, ReasoningSegment)
+    )
+    prompt = prompt_tokens if scripted.prompt_tokens is None else scripted.prompt_tokens
+    completion = scripted.completion_tokens
+    if completion is None:
+        completion = max(sum(choice.tokens for choice in choices), scripted.reasoning_tokens or 0)
+    if scripted.cached_tokens is not None:
+        prompt = max(prompt, scripted.cached_tokens)
+    as_counted = scripted.prompt_tokens is None and scripted.cached_tokens is None
+    return Usage(
+        prompt=prompt,
+        completion=completion,
+        reasoning=min(reasoning, completion)
+        if scripted.reasoning_tokens is None
+        else scripted.reasoning_tokens,
+        cached=min(use.read, prompt) if scripted.cached_tokens is None else scripted.cached_tokens,
+        cache_written=use.written if as_counted else {},
+    )
+
+
+def _schedule(
+    turn: ScriptTurn, latency: LatencySampler, profile: str, rng: Random, *, cached: float
+) -> Schedule:
+    match turn.latency:
+        case None:
+            schedule = latency.schedule(profile, rng, cached=cached)
+        case str():
+            named = latency.find(turn.latency)
+            if named is None:
+                raise ScriptError((f"latency: no profile {turn.latency!r}",))
+            schedule = latency.sample(named, rng, cached=cached)
+        case own:
+            figures = LatencyProfile(
+                Distribution(own.ttft_ms, own.ttft_stddev_ms), Distribution(own.itl_ms, own.itl_stddev_ms)
+            )
+            schedule = latency.sample(figures, rng)
+    return with_delays(schedule, turn)
