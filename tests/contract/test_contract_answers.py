@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from support.asgi import Exchange, Simulator, settings_of, simulator, twin
 from support.endpoints import Endpoint
-from support.fakes import counting_tickets
 from support.incoming import incoming
+from support.planning import plan_turn
 
 from llmsim.domain import Turn
 from llmsim.providers.contract import ParsedRequest
@@ -20,9 +20,7 @@ STEPPED = {"profile": "instant", "ttft_mean_ms": 12, "tbt_mean_ms": 3}
 def planned(endpoint: Endpoint, body: bytes, **tables: Any) -> tuple[ParsedRequest, Turn]:
     """Plan what a worker of these settings answers first, after a restart of its numbers."""
     ask = endpoint.generation.http.parse(incoming(body))
-    turn = twin(settings_of(**tables), counting_tickets()).plan(ask.prompt)
-    assert isinstance(turn, Turn)
-    return ask, turn
+    return ask, plan_turn(twin(settings_of(**tables)), ask.prompt)
 
 
 def restarted(**tables: Any) -> Simulator:
@@ -82,7 +80,7 @@ class TestBytes:
         assert large.body == small.body
 
     async def test_the_same_seed_gives_the_same_text_on_any_worker(self, endpoint: Endpoint) -> None:
-        """ARCH-3.7: Two workers of one server, whatever they answered before, say the same."""
+        """ARCH-3.7: Two workers of one server, whatever they answered before, give the same text."""
         tables: dict[str, Any] = {"seed": 7, "generator": "random"}
         bodies = []
         for before in (0, 3):
@@ -193,9 +191,7 @@ class TestCounts:
         assert stats.completion_tokens == (30 if endpoint.streams else 0)
         assert list(stats.models) == [endpoint.request["model"]]
         ask = endpoint.generation.http.parse(incoming(endpoint.body()))
-        assert (
-            stats.prompt_tokens == 3 * twin(settings_of(), counting_tickets()).plan(ask.prompt).usage.prompt
-        )  # type: ignore[union-attr]
+        assert stats.prompt_tokens == 3 * plan_turn(twin(settings_of()), ask.prompt).usage.prompt
 
     async def test_ever_new_models_are_counted_in_bounds(self, endpoint: Endpoint) -> None:
         """ARCH-4.3: Requests for ever new model names take no more rows than there are."""

@@ -68,7 +68,7 @@ class TestThinking:
         ],
     )
     async def test_tokens_by_effort(self, thinking: Any, effort: str | None, tokens: int) -> None:
-        """ANTH-4.1: So many tokens are thought, told and counted."""
+        """ANTH-4.1: So many tokens of reasoning are made, shown and counted."""
         answer = await self.ask(thinking=thinking, output_config={"effort": effort})
 
         assert answer["usage"]["output_tokens_details"]["thinking_tokens"] == tokens

@@ -22,7 +22,7 @@ from support.turns import shown_text
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 
-from llmsim.domain import Fault, FaultKind, Prompt, StreamFault, Turn
+from llmsim.domain import Fault, FaultKind, StreamFault, Turn
 from llmsim.providers.contract import Reply
 
 OVERLOADED = Fault(FaultKind.OVERLOADED, message="Too much")
@@ -33,13 +33,13 @@ TOKENS = 40
 
 @contextlib.contextmanager
 def breaking(worker: Simulator, breakage: StreamFault | None) -> Iterator[list[Turn]]:
-    """Have every turn of a worker break off; give the turns that it plans."""
+    """Make every turn of a worker break off; yield the turns that it plans."""
     planner = worker.planner
     plan = planner.plan
     planned: list[Turn] = []
 
-    def break_off(prompt: Prompt) -> Turn | Fault:
-        turn = plan(prompt)
+    def break_off(*arguments: Any, **options: Any) -> Turn:
+        turn = plan(*arguments, **options)
         assert isinstance(turn, Turn)
         planned.append(replace(turn, stream_fault=breakage))
         return planned[-1]
@@ -52,22 +52,22 @@ def breaking(worker: Simulator, breakage: StreamFault | None) -> Iterator[list[T
 
 
 def text(events: bytes) -> str:
-    """Put together what a stream of any API says."""
-    said = []
+    """Join the text of a stream of any API."""
+    parts = []
     for line in events.splitlines():
         if not line.startswith(b"data: {"):
             continue
         event = json.loads(line[6:])
-        said += [choice["delta"].get("content") or "" for choice in event.get("choices", ())]
+        parts += [choice["delta"].get("content") or "" for choice in event.get("choices", ())]
         if event.get("type") == "response.output_text.delta":
-            said.append(event["delta"])
+            parts.append(event["delta"])
         if event.get("type") == "content_block_delta":
-            said.append(event["delta"].get("text", ""))
-    return "".join(said)
+            parts.append(event["delta"].get("text", ""))
+    return "".join(parts)
 
 
 def begins(turn: Turn, tokens: int) -> str:
-    """Give the text of so many tokens."""
+    """Return the text of so many tokens."""
     passages = [text for segment in turn.choices[0].segments if (text := shown_text(segment))]
     return "".join(
         piece
@@ -90,9 +90,7 @@ class TestErrors:
     """Answers that end in an error."""
 
     @pytest.mark.parametrize("after", [0, 1, 5, TOKENS - 1, TOKENS, 10_000])
-    async def test_a_stream_tells_what_exists_and_then_the_error(
-        self, streamer: Endpoint, after: int
-    ) -> None:
+    async def test_a_stream_has_what_exists_and_then_the_error(self, streamer: Endpoint, after: int) -> None:
         """SCRIPT-7.2, SCRIPT-7.5: The text of just so many tokens, the API's own event for the error, and the end."""
         worker = worker_of()
         with breaking(worker, replace(ERROR, after=after)) as planned:
@@ -106,8 +104,10 @@ class TestErrors:
             assert end not in exchange.body
 
     def test_what_streams_can_break(self, streamer: Endpoint) -> None:
-        """SCRIPT-7.2: Every endpoint that streams has a way to say that it goes wrong, over WebSocket too."""
+        """SCRIPT-7.2: Every endpoint that streams has an end for a stream that fails, over WebSocket too."""
         assert streamer.generation.http.render_stream_fault is not None
+        if (websocket := streamer.generation.websocket) is not None:
+            assert websocket.messages.render_stream_fault is not None
 
     async def test_an_error_has_the_form_of_its_api(self, streamer: Endpoint) -> None:
         """SCRIPT-7.2: As an SDK of the API expects it: with numbers that go on, where events have any."""
@@ -172,7 +172,7 @@ async def served(worker: Simulator) -> AsyncIterator[int]:
 
 
 async def fetched(port: int, streamer: Endpoint, body: bytes) -> bytes:
-    """Post over a connection of its own, and give all that came until it was closed."""
+    """Post over a connection of its own; return all that came until it was closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = (
         f"POST {streamer.path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
@@ -186,7 +186,7 @@ async def fetched(port: int, streamer: Endpoint, body: bytes) -> bytes:
 
 
 def unchunked(data: bytes) -> tuple[bytes, bool]:
-    """Give the body of a response in chunks, and whether it came to its end."""
+    """Return the body of a response in chunks, and whether it came to its end."""
     left = data.partition(b"\r\n\r\n")[2]
     parts = []
     while left:
@@ -299,7 +299,7 @@ class TestBooking:
 
 @pytest.fixture(params=["openai", "openresponses"])
 def responses(request: pytest.FixtureRequest) -> Endpoint:
-    """Give the endpoints that also speak over WebSocket."""
+    """Return the endpoints that also speak over WebSocket."""
     (found,) = [
         Endpoint(provider, generation)
         for provider, generation in ENDPOINTS
@@ -316,15 +316,15 @@ class TestSockets:
     async def test_an_error_leaves_the_connection_open(self, responses: Endpoint) -> None:
         """SCRIPT-7.2, SCRIPT-7.6: Events up to the break, then the error, numbered on; the next turn is whole."""
         worker = worker_of()
-        async with served(worker) as port, connect(f"ws://127.0.0.1:{port}{responses.path}") as line:
+        async with served(worker) as port, connect(f"ws://127.0.0.1:{port}{responses.path}") as websocket:
             with breaking(worker, ERROR) as planned:
-                await line.send(self.MESSAGE)
-                broken = await self._events(line, "response.failed")
-            await line.send(self.MESSAGE)
-            whole = await self._events(line, "response.completed")
+                await websocket.send(self.MESSAGE)
+                broken = await self._events(websocket, "response.failed")
+            await websocket.send(self.MESSAGE)
+            whole = await self._events(websocket, "response.completed")
 
-        said = "".join(event["delta"] for event in broken if event["type"] == "response.output_text.delta")
-        assert said == begins(planned[0], 5)
+        shown = "".join(event["delta"] for event in broken if event["type"] == "response.output_text.delta")
+        assert shown == begins(planned[0], 5)
         assert [event["sequence_number"] for event in broken] == list(range(len(broken)))
         assert broken[-2]["type"] == "error"
         assert len(whole) > len(broken)
@@ -335,26 +335,26 @@ class TestSockets:
         """SCRIPT-7.3, SCRIPT-7.6: Events up to the break, and then the line is gone."""
         worker = worker_of()
         events = []
-        async with served(worker) as port, connect(f"ws://127.0.0.1:{port}{responses.path}") as line:
+        async with served(worker) as port, connect(f"ws://127.0.0.1:{port}{responses.path}") as websocket:
             with breaking(worker, CUT) as planned:
-                await line.send(self.MESSAGE)
+                await websocket.send(self.MESSAGE)
                 with pytest.raises(ConnectionClosedError):
-                    await self._read(line, events, "never")
+                    await self._read(websocket, events, "never")
 
-        said = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
-        assert said == begins(planned[0], 5)
+        shown = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
+        assert shown == begins(planned[0], 5)
         stats = worker.stats()
         assert (stats.server_errors, stats.total_requests, stats.active_requests) == (1, 1, 0)
         assert stats.completion_tokens == 5
 
-    async def _events(self, line: ClientConnection, last: str) -> list[dict[str, Any]]:
+    async def _events(self, websocket: ClientConnection, last: str) -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = []
-        await self._read(line, events, last)
+        await self._read(websocket, events, last)
         return events
 
-    async def _read(self, line: ClientConnection, events: list[dict[str, Any]], last: str) -> None:
+    async def _read(self, websocket: ClientConnection, events: list[dict[str, Any]], last: str) -> None:
         while not events or events[-1]["type"] != last:
-            events.append(json.loads(await asyncio.wait_for(line.recv(), 20)))
+            events.append(json.loads(await asyncio.wait_for(websocket.recv(), 20)))
 
 
 class TestClients:
@@ -363,19 +363,21 @@ class TestClients:
     async def test_clients_raise_what_the_stream_says(self) -> None:
         """SCRIPT-7.2: Each with the message, after what came before."""
         worker = worker_of()
-        said = [{"role": "user", "content": "Hello"}]
+        messages = [{"role": "user", "content": "Hello"}]
         with breaking(worker, ERROR):
             async with served(worker) as port:
                 address = f"http://127.0.0.1:{port}"
                 async with AsyncOpenAI(base_url=f"{address}/openai/v1", api_key="x", max_retries=0) as client:
-                    chunks = await client.chat.completions.create(model="gpt-4o", messages=said, stream=True)  # type: ignore[call-overload]
+                    chunks = await client.chat.completions.create(
+                        model="gpt-4o", messages=messages, stream=True
+                    )  # type: ignore[call-overload]
                     with pytest.raises(openai.APIError, match="Too much"):
                         _ = [chunk async for chunk in chunks]
                 async with AsyncAnthropic(
                     base_url=f"{address}/anthropic", api_key="x", max_retries=0
                 ) as other:
                     events = await other.messages.create(
-                        model="claude-haiku-4-5", messages=said, max_tokens=99, stream=True
+                        model="claude-haiku-4-5", messages=messages, max_tokens=99, stream=True
                     )  # type: ignore[call-overload]
                     with pytest.raises(anthropic.APIStatusError, match="Too much"):
                         _ = [event async for event in events]
@@ -383,14 +385,14 @@ class TestClients:
     async def test_clients_raise_where_a_stream_is_cut(self) -> None:
         """SCRIPT-7.3, SCRIPT-7.4: A body without its end is an error of the connection, and so is no answer."""
         worker = worker_of()
-        said = [{"role": "user", "content": "Hello"}]
+        messages = [{"role": "user", "content": "Hello"}]
         client = AsyncOpenAI(base_url="http://127.0.0.1/openai/v1", api_key="x", max_retries=0)
         with breaking(worker, CUT):
             async with served(worker) as port, client:
                 client.base_url = f"http://127.0.0.1:{port}/openai/v1"
-                chunks = await client.chat.completions.create(model="gpt-4o", messages=said, stream=True)  # type: ignore[call-overload]
+                chunks = await client.chat.completions.create(model="gpt-4o", messages=messages, stream=True)  # type: ignore[call-overload]
                 # Which of the two depends on the client's version.
                 with pytest.raises((httpx.RemoteProtocolError, openai.APIConnectionError)):
                     _ = [chunk async for chunk in chunks]
                 with pytest.raises(openai.APIConnectionError):
-                    await client.chat.completions.create(model="gpt-4o", messages=said)  # type: ignore[call-overload]
+                    await client.chat.completions.create(model="gpt-4o", messages=messages)  # type: ignore[call-overload]

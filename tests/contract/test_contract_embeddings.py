@@ -1,4 +1,4 @@
-"""Embeddings through the whole server: where the work is done, and what a model of another kind is told."""
+"""Embeddings through the whole server: where the work is done, and how a model of another kind refuses."""
 
 import threading
 from typing import Any
@@ -31,9 +31,9 @@ async def test_much_work_is_done_off_the_loop(
     threads: list[int] = []
 
     def watched(work: Any) -> Any:
-        def run(*what: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
             threads.append(threading.get_ident())
-            return work(*what)
+            return work(*arguments, **options)
 
         return run
 

@@ -72,16 +72,18 @@ class TestRefusals:
         assert (await asyncio.wait_for(worker.ask("POST", endpoint.path, b"{}"), 10)).status == 400
 
     @pytest.mark.parametrize(
-        ("path", "param", "said"),
+        ("path", "param", "fields"),
         [
             ("/openai/v1/chat/completions", "messages", {"messages": [{"role": "user", "content": "x"}]}),
             ("/openai/v1/responses", "input", {"input": "x"}),
             ("/openresponses/v1/responses", "input", {"input": "x"}),
         ],
     )
-    async def test_an_endpoint_names_its_own_field(self, path: str, param: str, said: dict[str, Any]) -> None:
+    async def test_an_endpoint_names_its_own_field(
+        self, path: str, param: str, fields: dict[str, Any]
+    ) -> None:
         """RESP-6.7: A prompt that is too long is refused by the name that it has at the endpoint."""
-        body = json.dumps({"model": "gpt-4", **said}).replace('"x"', json.dumps("word " * 10_000)).encode()
+        body = json.dumps({"model": "gpt-4", **fields}).replace('"x"', json.dumps("word " * 10_000)).encode()
         exchange = await simulator().ask("POST", path, body)
 
         error = exchange.json["error"]
@@ -218,7 +220,8 @@ class TestBugs:
     ) -> None:
         """ARCH-1.5: A bug is answered 500 in the provider's envelope, logged with its traceback and counted."""
         worker = simulator()
-        with broken(endpoint.generation, name, RuntimeError("boom")):
+        owner = endpoint.generation.http if name == "parse" else endpoint.generation
+        with broken(owner, name, RuntimeError("boom")):
             await self._crash(worker, endpoint, caplog)
 
         assert (await worker.ask("POST", endpoint.path, endpoint.body())).status == 200
@@ -228,7 +231,7 @@ class TestBugs:
     ) -> None:
         """ARCH-1.5: So is one in rendering a stream."""
         worker = simulator()
-        with broken(streamer.generation, "render_stream", RuntimeError("boom")):
+        with broken(streamer.generation.http, "render_stream", RuntimeError("boom")):
             await self._crash(worker, streamer, caplog, stream=True)
 
         assert (await worker.ask("POST", streamer.path, streamer.body(stream=True))).status == 200
@@ -248,10 +251,10 @@ class TestBugs:
         """ARCH-1.5: A bug after the head left is handed to the server, and counted as failed, once."""
         take = PacedStream.take
 
-        def fail_later(flight: PacedStream, now: float) -> bytes:
-            if flight._index:
+        def fail_later(stream: PacedStream, now: float) -> bytes:
+            if stream._index:
                 raise RuntimeError("boom")
-            return take(flight, now)
+            return take(stream, now)
 
         monkeypatch.setattr(PacedStream, "take", fail_later)
         worker = simulator(latency={"profile": "instant", "tbt_mean_ms": 2})
@@ -425,10 +428,10 @@ RICH: dict[str, dict[str, Any]] = {
         "user": "u",
     },
 }
-"""Requests that say all they can, by endpoint, to be spoiled in one place or another."""
+"""Requests with all the fields that there are, by endpoint, to be spoiled in one place or another."""
 
 
-async def test_a_request_that_says_all_it_can_is_taken(endpoint: Endpoint) -> None:
+async def test_a_request_with_all_fields_is_answered(endpoint: Endpoint) -> None:
     """CHAT-1.1: The request that is spoiled below is one that is answered."""
     body = endpoint.body(**RICH[endpoint.generation.label])
     exchange = await simulator().ask("POST", endpoint.path, body)

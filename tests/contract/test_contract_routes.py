@@ -20,7 +20,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 
 def routes(provider: Provider) -> dict[str, set[str]]:
-    """Give the methods of each of a provider's paths, with variables filled in."""
+    """Return the methods of each of a provider's paths, with variables filled in."""
     methods: dict[str, set[str]] = {}
     for generation in provider.generation_endpoints:
         methods.setdefault(generation.path, set()).add("POST")
@@ -85,15 +85,15 @@ async def test_other_methods_are_no_requests(provider: Provider) -> None:
 
 
 def named(provider: Provider) -> set[str]:
-    """Give the names of the headers that the provider puts on everything."""
-    return {name for name, _ in provider.headers("x", 0.0)}
+    """Return the names of the headers that every response of a provider has."""
+    return {name for name, _ in provider.response_headers}
 
 
 class TestHeaders:
     """What every response under a prefix carries."""
 
     async def responses(self, provider: Provider) -> Iterator[Exchange]:
-        """Give a response of every kind."""
+        """Return a response of every kind."""
         worker, limited = simulator(), simulator(server={"max_body_bytes": 10})
         failing = simulator(errors={"rate_limit_rate": 1.0})
         exchanges = [await worker.ask("GET", provider.prefix + "/v1/nothing")]
@@ -105,7 +105,7 @@ class TestHeaders:
             for one in (worker, limited, failing):
                 for streamed in (True, False):
                     exchanges.append(await one.ask("POST", endpoint.path, endpoint.body(stream=streamed)))
-            with broken(generation, "parse", RuntimeError("boom")):
+            with broken(generation.http, "parse", RuntimeError("boom")):
                 exchanges.append(await worker.ask("POST", endpoint.path, endpoint.body()))
         return iter(exchanges)
 
@@ -230,7 +230,7 @@ class TestOwn:
     ) -> None:
         """ARCH-1.5: A bug outside every prefix is a 500, and logged."""
         worker: Simulator = simulator()
-        monkeypatch.setattr("llmsim.server.system.snapshot", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr("llmsim.server.app.snapshot", lambda *_, **__: 1 / 0)
         with caplog.at_level(logging.ERROR):
             exchange = await worker.ask("GET", "/llmsim/stats")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.replies import AGENT, AGENT_TOLD, Told, told
+from support.replies import AGENT, AGENT_CONTENT, ResponseContent, parse_response
 from support.servers import Server, eventually, free_port, serve
 
 ROOT = Path(__file__).parents[2]
@@ -51,25 +51,27 @@ def control(server: Server, method: str, path: str, body: Any = None) -> Any:
     return json.loads(answer)
 
 
-def ask(server: Server, session: str, script: str = "x", path: str = CHAT, *, stream: bool = False) -> Told:
+def ask(
+    server: Server, session: str, script: str = "x", path: str = CHAT, *, stream: bool = False
+) -> ResponseContent:
     """Ask for a turn."""
     headers = {"x-llmsim-session": session, "x-llmsim-script": script, "anthropic-version": "2023-06-01"}
-    return told(*call(server, "POST", path, APIS[path] | {"stream": stream}, headers))
+    return parse_response(*call(server, "POST", path, APIS[path] | {"stream": stream}, headers))
 
 
 def counting(turns: int, word: str = "", **turn: Any) -> dict[str, Any]:
-    """Write a script whose turns say their numbers."""
-    said = [{"type": "assistant", "text": f"{word}{number}", **turn} for number in range(turns)]
-    return {"on_exhausted": "error", "turns": said}
+    """Return a script whose turns have their numbers as texts."""
+    answers = [{"type": "assistant", "text": f"{word}{number}", **turn} for number in range(turns)]
+    return {"on_exhausted": "error", "turns": answers}
 
 
-def run_of(server: Server, number: int) -> tuple[list[Told], Any]:
-    """Play a whole run of an agent in a session of its own; give what it heard, and what the journal says of it."""
+def run_of(server: Server, number: int) -> tuple[list[ResponseContent], Any]:
+    """Play a whole run of an agent in a session of its own; return the contents of the responses and the journal's entries."""
     paths = list(APIS)
     session = f"run/{number}"
-    heard = [
+    contents = [
         ask(server, session, path=paths[number % len(paths)], stream=number % 3 == 0)
-        for _ in range(len(AGENT_TOLD) + 1)
+        for _ in range(len(AGENT_CONTENT) + 1)
     ]
     # A connection may end before its end was booked.
     eventually(
@@ -82,10 +84,10 @@ def run_of(server: Server, number: int) -> tuple[list[Told], Any]:
     kept = [{name: value for name, value in entry.items() if name not in own} for entry in entries]
     for entry in kept:
         (entry.get("answer") or {}).pop("id", None)
-    return heard, kept
+    return contents, kept
 
 
-def runs(directory: Path, workers: int) -> list[tuple[list[Told], Any]]:
+def runs(directory: Path, workers: int) -> list[tuple[list[ResponseContent], Any]]:
     with serve(directory, "--workers", str(workers), LLMSIM_LATENCY="instant") as server:
         control(server, "PUT", "scripts/x", AGENT)
         with ThreadPoolExecutor(10) as pool:
@@ -102,7 +104,9 @@ def test_sessions_at_once_are_as_with_one_worker(tmp_path: Path) -> None:
     """SESS-5.3, SESS-1.2, SESS-4.1: 50 agents at once over four workers hear, and are written down, as over one."""
     several = runs(tmp_path, 4)
 
-    assert all(tuple(heard[:-1]) == AGENT_TOLD and heard[-1].status == 422 for heard, _ in several)
+    assert all(
+        tuple(contents[:-1]) == AGENT_CONTENT and contents[-1].status == 422 for contents, _ in several
+    )
     assert several == runs(tmp_path, 1)
 
 
@@ -111,7 +115,7 @@ def test_a_shared_session_plays_each_turn_once(tmp_path: Path) -> None:
     with serve(tmp_path, "--workers", "4", LLMSIM_LATENCY="instant") as server:
         control(server, "PUT", "scripts/x", counting(320))
         with ThreadPoolExecutor(8) as pool:
-            heard = list(pool.map(lambda number: ask(server, "s", stream=number % 2 == 0), range(320)))
+            contents = list(pool.map(lambda number: ask(server, "s", stream=number % 2 == 0), range(320)))
         assert ask(server, "s").status == 422
         (standing,) = control(server, "GET", "sessions/s")["scripts"]
         shown = subprocess.run(
@@ -125,7 +129,7 @@ def test_a_shared_session_plays_each_turn_once(tmp_path: Path) -> None:
 
     assert "320/320" in shown
     assert "is exhausted" in shown
-    assert sorted(int(one.text) for one in heard) == list(range(320))
+    assert sorted(int(one.text) for one in contents) == list(range(320))
     assert standing["cursor"] == 320
 
 
@@ -144,16 +148,16 @@ def test_turns_of_killed_workers_are_played(tmp_path: Path) -> None:
         while len(played) < turns:
             assert time.monotonic() < deadline, (sorted(played), lost)
             try:
-                said = ask(server, "s", stream=True)
+                content = ask(server, "s", stream=True)
             except (OSError, http.client.HTTPException) as error:
                 lost.append(repr(error))
                 continue
-            if said.status == 422:
+            if content.status == 422:
                 # Others are still busy with the last ones; a worker that is killed gives them back.
                 time.sleep(0.02)
                 continue
-            assert said.text.endswith(words), said
-            played.append(int(said.text.removesuffix(words)))
+            assert content.text.endswith(words), content
+            played.append(int(content.text.removesuffix(words)))
 
     with serve(tmp_path, "--workers", "4", LLMSIM_LATENCY="instant") as server:
         control(server, "PUT", "scripts/x", script)
@@ -197,7 +201,7 @@ def test_a_killed_workers_turn_is_the_very_next(tmp_path: Path) -> None:
             assert ask(server, "s").text == f"a b c d e f {number + 1}"
 
 
-def again(server: Server) -> Told | None:
+def again(server: Server) -> ResponseContent | None:
     """Ask once more; the answer is None from a worker that has just been killed, too."""
     try:
         return ask(server, "s")
@@ -214,8 +218,8 @@ def test_scripts_are_loaded_for_all_workers(tmp_path: Path) -> None:
 
         def everybody() -> bool:
             nonlocal asked
-            said = ask(server, "s")
-            assert said.text == str(asked)
+            content = ask(server, "s")
+            assert content.text == str(asked)
             asked += 1
             return all(worker["requests"] for worker in server.stats()["workers"] if worker["alive"])
 
@@ -254,9 +258,11 @@ def test_a_reload_takes_the_files_as_they_are(tmp_path: Path) -> None:
         write("fresh", counting(9, "fresh"))
         (scripts / "gone.json").unlink()
         reload(server)
-        heard = [ask(server, "s", name) for name in ("default", "same", "changed", "fresh", "sent", "gone")]
-        assert [one.text for one in heard[:5]] == ["1", "1", "new0", "fresh0", "1"]
-        assert heard[5].status == 404
+        contents = [
+            ask(server, "s", name) for name in ("default", "same", "changed", "fresh", "sent", "gone")
+        ]
+        assert [one.text for one in contents[:5]] == ["1", "1", "new0", "fresh0", "1"]
+        assert contents[5].status == 404
 
         write("same", {"turns": []})
         reload(server)
@@ -274,7 +280,7 @@ def test_a_reload_takes_the_files_as_they_are(tmp_path: Path) -> None:
     ids=["llmsim", "gunicorn"],
 )
 def test_broken_scripts_keep_the_server_from_starting(tmp_path: Path, command: tuple[str, ...]) -> None:
-    """SESS-2.3: All mistakes of all files are told, a line each, and the exit code is 2."""
+    """SESS-2.3: All mistakes of all files are reported, a line each, and the exit code is 2."""
     scripts = tmp_path / "scripts"
     scripts.mkdir()
     (scripts / "a.json").write_text('{"turns": [{"type": "assistnt"}, {"type": "assistant"}]}')

@@ -15,12 +15,12 @@ import msgspec
 import pytest
 import tiktoken_ext.openai_public
 from click.testing import CliRunner
-from llmsim.server.connections import direct_writes_problem
 
 import llmsim
 from llmsim.catalogue import CatalogueFile, load_catalogue
 from llmsim.cli import main
 from llmsim.config import CONFIG_VARIABLE, setting_specs
+from llmsim.server.channels import direct_writes_problem
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

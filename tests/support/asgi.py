@@ -30,8 +30,8 @@ from llmsim.stats import Block, Snapshot, snapshot
 CREATED = 1_750_000_000
 """Unix time, in seconds, at which all turns are planned."""
 
-WANTED = {"anthropic-version": "2023-06-01"}
-"""Headers that some provider requires; the others ignore them."""
+WANTED = {"host": "127.0.0.1:8080", "anthropic-version": "2023-06-01"}
+"""Headers that HTTP or a provider requires; the others ignore them."""
 
 
 class Exchange:
@@ -213,9 +213,9 @@ def simulator(**tables: Any) -> Simulator:
     return Simulator(_application(settings_of(**tables)))
 
 
-def twin(settings: Settings, tickets: Any) -> Planner:
+def twin(settings: Settings) -> Planner:
     """Build a planner that plans the same turns as a worker of these settings."""
-    return Planner(settings, load_catalogue(), tickets, lambda: CREATED + 0.5)
+    return Planner(settings, load_catalogue(), lambda: CREATED + 0.5)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """Fakes that a test controls: clock, event loop, shared counters and stats."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from llmsim.stats import Block, Recorder, Snapshot, snapshot
@@ -62,18 +61,6 @@ class FakeLoop:
             self._clock.now = max(self._clock.now, timer.when)
             timer.callback()
         self._clock.now = max(self._clock.now, instant)
-
-
-def counting_tickets() -> Callable[[str], int]:
-    """Build counters of one process: each name counts from 0."""
-    taken: Counter[str] = Counter()
-
-    def take(name: str) -> int:
-        number = taken[name]
-        taken[name] += 1
-        return number
-
-    return take
 
 
 class Counted:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 
-class Told(NamedTuple):
+class ResponseContent(NamedTuple):
     """The content of a response, whatever the API.
 
     Attributes:
@@ -19,17 +19,17 @@ class Told(NamedTuple):
     calls: tuple[tuple[str, Any], ...] = ()
 
 
-def told(status: int, body: bytes) -> Told:
+def parse_response(status: int, body: bytes) -> ResponseContent:
     """Parse a response, streamed or not."""
     if body.startswith((b"data:", b"event:")):
-        return streamed(json.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: {"))
+        return parse_events(json.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: {"))
     answer = json.loads(body)
     if status != 200:
-        return Told(status, answer["error"]["message"])
+        return ResponseContent(status, answer["error"]["message"])
     return _whole(answer)
 
 
-def _whole(answer: Any) -> Told:
+def _whole(answer: Any) -> ResponseContent:
     if "choices" in answer:
         message = answer["choices"][0]["message"]
         functions = [call["function"] for call in message.get("tool_calls") or ()]
@@ -46,7 +46,7 @@ def _whole(answer: Any) -> Told:
     )
 
 
-def streamed(events: Iterable[Any]) -> Told:
+def parse_events(events: Iterable[Any]) -> ResponseContent:
     """Parse the events of a stream."""
     text, calls = "", {}
     for event in events:
@@ -76,16 +76,16 @@ def streamed(events: Iterable[Any]) -> Told:
             name, arguments = calls[event["index"]]
             calls[event["index"]] = (name, arguments + event["delta"]["partial_json"])
         elif kind == "error":
-            return Told(event.get("status", 0), event["error"]["message"])
+            return ResponseContent(event.get("status", 0), event["error"]["message"])
     return _reply(text, calls.values())
 
 
-def _reply(text: str | None, calls: Iterable[tuple[str, Any]]) -> Told:
+def _reply(text: str | None, calls: Iterable[tuple[str, Any]]) -> ResponseContent:
     read = (
         (name, json.loads(arguments or "{}") if isinstance(arguments, str) else arguments)
         for name, arguments in calls
     )
-    return Told(200, text or "", tuple(read))
+    return ResponseContent(200, text or "", tuple(read))
 
 
 AGENT: dict[str, Any] = {
@@ -104,13 +104,13 @@ AGENT: dict[str, Any] = {
 }
 """A complete run of an agent: text, tool calls, errors, text with a call, the end."""
 
-AGENT_TOLD = (
-    Told(200, "Let me look."),
-    Told(200, "Let me look."),
-    Told(200, "", (("bash", {"command": "ls -l"}), ("look", {}))),
-    Told(429, "Slower"),
-    Told(200, "I write.", (("write", {"text": "Höhe"}),)),
-    Told(400, "Not so"),
-    Told(200, "Done."),
+AGENT_CONTENT = (
+    ResponseContent(200, "Let me look."),
+    ResponseContent(200, "Let me look."),
+    ResponseContent(200, "", (("bash", {"command": "ls -l"}), ("look", {}))),
+    ResponseContent(429, "Slower"),
+    ResponseContent(200, "I write.", (("write", {"text": "Höhe"}),)),
+    ResponseContent(400, "Not so"),
+    ResponseContent(200, "Done."),
 )
 """The responses of `AGENT`, over every API."""

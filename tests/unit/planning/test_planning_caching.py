@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from support.driving import drive
-from support.fakes import FakeClock, counting_tickets
+from support.fakes import FakeClock
+from support.planning import plan_turn
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import LatencySettings, Settings, StoreSettings
@@ -22,17 +22,11 @@ def planned(tmp_path: Any, model: str, words: int) -> list[Turn]:
     )
     clock = FakeClock()
     cache = SqlitePrefixCache(tmp_path / "prefixes", StoreSettings(), clock)
-    planner = Planner(
-        settings,
-        CATALOGUE,
-        counting_tickets(),
-        clock,
-        lambda marks, minimum: drive(cache.use(marks, minimum)),
-    )
+    planner = Planner(settings, CATALOGUE, clock)
     marked, rest = Message("system", (" play" * words,)), Message("user", ("Hello",))
     mark = CacheMark(key="k", messages=1, lifetime=300)
     prompt = Prompt(model=model, messages=(marked, rest), cache_marks=(mark,))
-    return [turn for turn in (planner.plan(prompt), planner.plan(prompt)) if isinstance(turn, Turn)]
+    return [plan_turn(planner, prompt, cache=cache) for _ in range(2)]
 
 
 def test_usage_tells_what_the_cache_did(tmp_path: Any) -> None:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from support.fakes import counting_tickets
+from support.planning import plan_turn
 from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
@@ -48,14 +48,12 @@ REQUIRED = ToolChoice(ToolMode.REQUIRED)
 @functools.cache
 def planner(tools: ToolSettings | None = None, **response: Any) -> Planner:
     settings = Settings(response=ResponseSettings(**response), tools=tools or ToolSettings())
-    return Planner(settings, CATALOGUE, counting_tickets(), lambda: 1_750_000_000.9)
+    return Planner(settings, CATALOGUE, lambda: 1_750_000_000.9)
 
 
 def plan(plans: Planner | None = None, message: str = "Weather in Paris for 3 days?", **facts: Any) -> Turn:
     wanted: dict[str, Any] = {"model": "gpt-4o", "messages": (Message("user", (message,)),)}
-    turn = (plans or planner()).plan(Prompt(**(wanted | facts)))
-    assert isinstance(turn, Turn)
-    return turn
+    return plan_turn(plans or planner(), Prompt(**(wanted | facts)))
 
 
 def only(turn: Turn) -> Segment:

@@ -9,7 +9,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import counting_tickets
+from support.planning import plan, plan_turn
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import ErrorSettings, ResponseSettings, Settings
@@ -36,7 +36,7 @@ def planner(*, rate: float = 0.0, enforce: bool = True) -> Planner:
         response=ResponseSettings(enforce_context_window=enforce),
         errors=ErrorSettings(server_error_rate=rate),
     )
-    return Planner(settings, load_catalogue(), counting_tickets(), lambda: 1_750_000_000.9)
+    return Planner(settings, load_catalogue(), lambda: 1_750_000_000.9)
 
 
 PLANNER = planner()
@@ -53,9 +53,7 @@ def asked(
 
 
 def planned(prompt: Prompt, plans: Planner = PLANNER) -> Turn:
-    turn = plans.plan(prompt)
-    assert isinstance(turn, Turn)
-    return turn
+    return plan_turn(plans, prompt)
 
 
 def numbers(vector: bytes) -> list[float]:
@@ -313,6 +311,6 @@ class TestPlans:
         """EMBD-2.5: Faults are drawn as for every prompt, after refusals."""
         failing = planner(rate=1.0)
 
-        assert isinstance(failing.plan(asked("hello")), Fault)
+        assert isinstance(plan(failing, asked("hello")), Fault)
         with pytest.raises(ModelUseError):
-            failing.plan(asked("hello", model="gpt-4o"))
+            plan(failing, asked("hello", model="gpt-4o"))

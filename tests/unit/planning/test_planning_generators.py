@@ -2,16 +2,21 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import counting_tickets
+from support.planning import FakeCounters, plan_turn
+from support.turns import shown_text
 
-from llmsim.config import ResponseSettings
-from llmsim.domain import Message, Prompt, TokenizedText
+from llmsim.catalogue import load_catalogue
+from llmsim.config import ResponseSettings, Settings
+from llmsim.domain import Message, Prompt, TokenizedText, Turn
 from llmsim.errors import ConfigError
-from llmsim.planning.generators import Generator, build_generator
+from llmsim.planning.generators import Generator, LineNumbers, build_generator
+from llmsim.planning.planner import Planner
 from llmsim.planning.tokens import Tokenizer, load_tokenizer
 
 NAMES = ["cl100k_base", "o200k_base"]
@@ -23,7 +28,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 
 
 def built(name: str, tokens: int = 100) -> Generator:
-    return build_generator(ResponseSettings(generator=name, target_tokens=tokens), counting_tickets())
+    return build_generator(ResponseSettings(generator=name, target_tokens=tokens))
 
 
 def asked(*messages: Message) -> Prompt:
@@ -31,6 +36,16 @@ def asked(*messages: Message) -> Prompt:
 
 
 HELLO = asked(Message("user", ("Hello",)))
+
+
+def generate(
+    by: Generator,
+    tokenizer: Tokenizer,
+    rng: random.Random,
+    prompt: Prompt = HELLO,
+    lines: LineNumbers | None = None,
+) -> TokenizedText:
+    return by(prompt, tokenizer, rng, lines or LineNumbers(None))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +56,7 @@ def test_generated_texts_are_exact(tokenizer: Tokenizer, name: str, targets: lis
     rng = random.Random(7)
     lengths = {}
     for tokens in targets:
-        text = built(name, tokens)(HELLO, tokenizer, rng)
+        text = generate(built(name, tokens), tokenizer, rng)
         lengths[tokens] = (text.tokens, tokenizer.count(text.text))
 
     assert lengths == {tokens: (tokens, tokens) for tokens in lengths}
@@ -51,7 +66,7 @@ def test_generated_texts_are_exact(tokenizer: Tokenizer, name: str, targets: lis
 def test_random_words_have_the_pieces_of_the_tokenizer(tokens: int, seed: int, name: str) -> None:
     """CHAT-3.5: Texts concatenated from words have the pieces of the whole text."""
     tokenizer = load_tokenizer(name)
-    text = built("random", tokens)(HELLO, tokenizer, random.Random(seed))
+    text = generate(built("random", tokens), tokenizer, random.Random(seed))
     again = tokenizer.tokenize(text.text)
 
     assert (text.pieces, text.cumulative_tokens) == (again.pieces, again.cumulative_tokens)
@@ -60,7 +75,7 @@ def test_random_words_have_the_pieces_of_the_tokenizer(tokens: int, seed: int, n
 def test_lorem_has_the_pieces_of_the_tokenizer(tokenizer: Tokenizer) -> None:
     """CHAT-3.5: All texts of the pool have the pieces of the tokenizer."""
     lorem, rng = built("lorem", 120), random.Random(7)
-    texts = {lorem(HELLO, tokenizer, rng) for _ in range(1000)}
+    texts = {generate(lorem, tokenizer, rng) for _ in range(1000)}
 
     assert len(texts) == 64
     for text in texts:
@@ -72,7 +87,7 @@ def test_generated_texts_are_sentences(tokenizer: Tokenizer) -> None:
     """CHAT-2.6: A text of more than one token begins with a capital and ends with a full stop."""
     for name in ("lorem", "random"):
         for tokens in (2, 3, 10, 50):
-            text = built(name, tokens)(HELLO, tokenizer, random.Random(tokens)).text
+            text = generate(built(name, tokens), tokenizer, random.Random(tokens)).text
             assert text[0].isupper()
             assert text.endswith(".")
             assert ".." not in text
@@ -83,12 +98,12 @@ def test_lorem_is_shared(tokenizer: Tokenizer) -> None:
     lorem = built("lorem")
     lorem.prepare(tokenizer)
 
-    assert lorem(HELLO, tokenizer, random.Random(5)) is lorem(HELLO, tokenizer, random.Random(5))
+    assert generate(lorem, tokenizer, random.Random(5)) is generate(lorem, tokenizer, random.Random(5))
 
 
 def test_lorem_is_the_same_in_every_process(tokenizer: Tokenizer) -> None:
     """ARCH-3.7: Two servers with the same settings have the same pool."""
-    texts = [built("lorem")(HELLO, tokenizer, random.Random(5)).text for _ in range(2)]
+    texts = [generate(built("lorem"), tokenizer, random.Random(5)).text for _ in range(2)]
 
     assert texts[0] == texts[1]
 
@@ -96,7 +111,7 @@ def test_lorem_is_the_same_in_every_process(tokenizer: Tokenizer) -> None:
 def test_a_pool_of_long_texts_is_small(tokenizer: Tokenizer) -> None:
     """ARCH-4.3: However long the texts, the pool takes bounded memory."""
     lorem, rng = built("lorem", 100_000), random.Random(7)
-    texts = {lorem(HELLO, tokenizer, rng) for _ in range(50)}
+    texts = {generate(lorem, tokenizer, rng) for _ in range(50)}
 
     assert len(texts) <= 2
     assert {text.tokens for text in texts} == {100_000}
@@ -105,9 +120,9 @@ def test_a_pool_of_long_texts_is_small(tokenizer: Tokenizer) -> None:
 def test_random_words_vary(tokenizer: Tokenizer) -> None:
     """CHAT-2.4: Without a seed, texts vary."""
     rng = random.Random(7)
-    generate = built("random", 30)
+    made = built("random", 30)
 
-    assert len({generate(HELLO, tokenizer, rng).text for _ in range(20)}) == 20
+    assert len({generate(made, tokenizer, rng).text for _ in range(20)}) == 20
 
 
 @pytest.mark.parametrize(
@@ -124,7 +139,7 @@ def test_echo_returns_the_last_user_message(
     tokenizer: Tokenizer, messages: list[Message], echoed: str
 ) -> None:
     """CHAT-2.6: `echo` returns the last user message; without one, the last message."""
-    text = built("echo")(asked(*messages), tokenizer, random.Random(7))
+    text = generate(built("echo"), tokenizer, random.Random(7), asked(*messages))
 
     assert text.text == echoed
     assert text.tokens == tokenizer.count(echoed)
@@ -134,10 +149,10 @@ def test_fixed_always_returns_its_text(tokenizer: Tokenizer) -> None:
     """CHAT-2.4: `fixed:TEXT` returns TEXT with its colons, tokenized once."""
     fixed = built("fixed:It is: 5 o'clock")
     fixed.prepare(tokenizer)
-    first = fixed(HELLO, tokenizer, random.Random(1))
+    first = generate(fixed, tokenizer, random.Random(1))
 
     assert first.text == "It is: 5 o'clock"
-    assert first is fixed(HELLO, tokenizer, random.Random(2))
+    assert first is generate(fixed, tokenizer, random.Random(2))
 
 
 def test_sequence_returns_the_lines_in_turn(tmp_path: Path, tokenizer: Tokenizer) -> None:
@@ -147,21 +162,48 @@ def test_sequence_returns_the_lines_in_turn(tmp_path: Path, tokenizer: Tokenizer
     sequence = built(f"sequence:{path}")
     sequence.prepare(tokenizer)
 
-    texts = [sequence(HELLO, tokenizer, random.Random(1)).text for _ in range(7)]
+    lines = LineNumbers(None)
+    texts = [generate(sequence, tokenizer, random.Random(1), lines=lines).text for _ in range(7)]
 
+    assert lines.taken == 7
     assert texts == ["one", "  two: 🦜", "three", "one", "  two: 🦜", "three", "one"]
 
 
-def test_sequences_share_their_counters(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    """ARCH-3.8: Two workers that share counters return each line once."""
+def sequence_planner(tmp_path: Path, **response: Any) -> Planner:
+    """Build a planner that returns the lines one to four."""
     path = tmp_path / "lines.txt"
     path.write_text("one\ntwo\nthree\nfour", encoding="utf-8")
-    settings, counters = ResponseSettings(generator=f"sequence:{path}"), counting_tickets()
-    workers = [build_generator(settings, counters) for _ in range(2)]
+    settings = Settings(response=ResponseSettings(generator=f"sequence:{path}", **response))
+    return Planner(settings, load_catalogue(), lambda: 0.0)
 
-    texts = [workers[turn % 2](HELLO, tokenizer, random.Random(turn)).text for turn in range(4)]
 
-    assert texts == ["one", "two", "three", "four"]
+def texts_of(turn: Turn) -> list[str]:
+    return [text.text for choice in turn.choices for one in choice.segments if (text := shown_text(one))]
+
+
+def test_workers_share_the_lines_of_a_sequence(tmp_path: Path) -> None:
+    """ARCH-3.8: Two workers that share counters return each line once; several choices take several lines."""
+    workers, counters = [sequence_planner(tmp_path) for _ in range(2)], FakeCounters()
+    prompts = [msgspec.structs.replace(HELLO, choices=choices) for choices in (1, 2, 1)]
+
+    turns = [plan_turn(workers[turn % 2], prompt, counters) for turn, prompt in enumerate(prompts)]
+
+    assert [texts_of(turn) for turn in turns] == [["one"], ["two", "three"], ["four"]]
+
+
+def test_a_choice_without_text_takes_no_line(tmp_path: Path) -> None:
+    """ARCH-3.8: A refusal takes no line; a plan that waits for its lines draws the same refusals again."""
+    planner, counters = sequence_planner(tmp_path, refusal_rate=0.5, refusal_text="no"), FakeCounters()
+    texts = [
+        text
+        for _ in range(20)
+        for text in texts_of(plan_turn(planner, msgspec.structs.replace(HELLO, choices=3), counters))
+    ]
+
+    lines = [text for text in texts if text != "no"]
+    assert lines == [("one", "two", "three", "four")[number % 4] for number in range(len(lines))]
+    assert counters.taken["sequence"] == len(lines)
+    assert 0 < len(lines) < 60
 
 
 def test_the_cache_of_lines_is_bounded(tmp_path: Path, tokenizer: Tokenizer) -> None:
@@ -170,7 +212,8 @@ def test_the_cache_of_lines_is_bounded(tmp_path: Path, tokenizer: Tokenizer) -> 
     path.write_text("\n".join(f"line {number}" for number in range(3000)), encoding="utf-8")
     sequence = built(f"sequence:{path}")
 
-    texts = [sequence(HELLO, tokenizer, random.Random(1)).text for _ in range(3000)]
+    lines = LineNumbers(None)
+    texts = [generate(sequence, tokenizer, random.Random(1), lines=lines).text for _ in range(3000)]
 
     assert texts == [f"line {number}" for number in range(3000)]
     assert sequence._tokenize.cache_info().maxsize == 1024  # type: ignore[attr-defined]
@@ -209,6 +252,6 @@ def test_a_generator_that_does_not_exist_is_refused() -> None:
 def test_the_pieces_of_all_generators_join(tokenizer: Tokenizer) -> None:
     """CHAT-3.5: The pieces of every generator join to its text."""
     for name in ("lorem", "random", "echo", "fixed:A 👩‍👧 b"):
-        text: TokenizedText = built(name)(HELLO, tokenizer, random.Random(1))
+        text: TokenizedText = generate(built(name), tokenizer, random.Random(1))
         assert text.text == "".join(text.pieces)
         assert len(text.pieces) == len(text.cumulative_tokens)

@@ -4,13 +4,12 @@ import functools
 import math
 import pickle
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import counting_tickets
+from support.planning import FakeCounters, plan, plan_turn
 from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
@@ -36,11 +35,9 @@ WORDS = load_tokenizer("o200k_base")
 IMAGE = Image(("messages", 0, "content", 1))
 
 
-def planner(
-    tickets: Callable[[str], int] | None = None, *, errors: dict[str, Any] | None = None, **response: Any
-) -> Planner:
+def planner(*, errors: dict[str, Any] | None = None, **response: Any) -> Planner:
     settings = Settings(response=ResponseSettings(**response), errors=ErrorSettings(**(errors or {})))
-    return Planner(settings, CATALOGUE, tickets or counting_tickets(), lambda: 1_750_000_000.9)
+    return Planner(settings, CATALOGUE, lambda: 1_750_000_000.9)
 
 
 # Building one takes some 40 ms; those without a memory of their own are shared.
@@ -49,12 +46,6 @@ shared = functools.cache(planner)
 
 def asked(text: str = "Hello", **facts: Any) -> Prompt:
     return Prompt(**({"model": "gpt-4o", "messages": (Message("user", (text,)),)} | facts))
-
-
-def answered(plans: Planner, prompt: Prompt) -> Turn:
-    turn = plans.plan(prompt)
-    assert isinstance(turn, Turn)
-    return turn
 
 
 def texts(turn: Turn) -> list[str]:
@@ -73,7 +64,7 @@ class TestRefusals:
     def test_an_image_for_a_known_model_without_vision_is_refused(self) -> None:
         """CHAT-1.4: The refusal names the model and the first image."""
         with pytest.raises(VisionError) as refused:
-            shared().plan(asked(model="gpt-4", images=(IMAGE, Image(("messages", 3)))))
+            plan(shared(), asked(model="gpt-4", images=(IMAGE, Image(("messages", 3)))))
 
         assert (refused.value.model, refused.value.path) == ("gpt-4", IMAGE.path)
 
@@ -82,8 +73,8 @@ class TestRefusals:
     )
     def test_an_image_for_any_other_model_costs_tokens(self, model: str) -> None:
         """CHAT-1.4: A model that sees, or that nobody knows, takes images."""
-        without = answered(shared(), asked(model=model))
-        with_one = answered(shared(), asked(model=model, images=(IMAGE,)))
+        without = plan_turn(shared(), asked(model=model))
+        with_one = plan_turn(shared(), asked(model=model, images=(IMAGE,)))
 
         assert with_one.usage.prompt == without.usage.prompt + 765
 
@@ -100,7 +91,7 @@ class TestRefusals:
         prompt = asked(" four" * window, model="gpt-4")
 
         with pytest.raises(ContextLengthError) as refused:
-            shared().plan(prompt)
+            plan(shared(), prompt)
 
         assert refused.value.window == window
         assert refused.value.tokens == window + 7 == count_prompt(prompt, load_tokenizer("cl100k_base"))
@@ -108,7 +99,7 @@ class TestRefusals:
     def test_a_prompt_that_fills_the_window_is_taken_and_gets_no_answer(self) -> None:
         """CHAT-1.8: A prompt of just the window is taken; CHAT-2.1: nothing is left for an answer."""
         window = CATALOGUE.facts("gpt-4").context_window
-        turn = answered(shared(), asked(" four" * (window - 7), model="gpt-4"))
+        turn = plan_turn(shared(), asked(" four" * (window - 7), model="gpt-4"))
 
         assert turn.usage.prompt == window
         assert turn.usage.completion == 0
@@ -117,7 +108,7 @@ class TestRefusals:
     def test_an_answer_ends_where_the_window_ends(self) -> None:
         """CHAT-2.1: Prompt and answer together fit the window."""
         window = CATALOGUE.facts("gpt-4").context_window
-        turn = answered(shared(), asked(" four" * (window - 17), model="gpt-4"))
+        turn = plan_turn(shared(), asked(" four" * (window - 17), model="gpt-4"))
 
         assert turn.usage.total == window
         assert turn.choices[0].finish is FinishReason.LENGTH
@@ -125,7 +116,7 @@ class TestRefusals:
     def test_an_answer_ends_at_the_models_own_maximum(self) -> None:
         """CHAT-2.1: A known model makes no more than its maximum output."""
         most = CATALOGUE.facts("gpt-4").max_output_tokens
-        turn = answered(shared(generator="random", target_tokens=most + 50), asked(model="gpt-4"))
+        turn = plan_turn(shared(generator="random", target_tokens=most + 50), asked(model="gpt-4"))
 
         assert turn.usage.completion <= most
         assert turn.choices[0].finish is FinishReason.LENGTH
@@ -134,22 +125,22 @@ class TestRefusals:
         """CHAT-1.8: With `response.enforce_context_window` off, any prompt gets its whole answer."""
         lenient = shared(enforce_context_window=False)
         window = CATALOGUE.facts("gpt-4").context_window
-        turn = answered(lenient, asked(" four" * (window + 10), model="gpt-4"))
+        turn = plan_turn(lenient, asked(" four" * (window + 10), model="gpt-4"))
 
         assert turn.usage.prompt > window
         assert turn.usage.completion == 100
         assert turn.choices[0].finish is FinishReason.STOP
 
     def test_refusals_go_before_faults(self) -> None:
-        """CHAT-4.1: A request that would be refused anyway is never a simulated failure, and takes no ticket."""
-        tickets = counting_tickets()
-        failing = planner(tickets, errors={"rate_limit_rate": 1.0}, seed=1)
+        """CHAT-4.1: A request that would be refused anyway is never a simulated failure, and takes no number."""
+        counters = FakeCounters()
+        failing = planner(errors={"rate_limit_rate": 1.0}, seed=1)
 
         for _ in range(3):
             with pytest.raises(VisionError):
-                failing.plan(asked(model="gpt-4", images=(IMAGE,)))
-        assert isinstance(failing.plan(asked()), Fault)
-        assert tickets("request") == 1
+                plan(failing, asked(model="gpt-4", images=(IMAGE,)), counters)
+        assert isinstance(plan(failing, asked(), counters), Fault)
+        assert counters.taken["request"] == 1
 
 
 class TestCounting:
@@ -217,19 +208,19 @@ class TestAnswers:
 
     def test_a_turn_names_its_model_and_time(self) -> None:
         """CHAT-2.7: The model as requested, and whole seconds of unix time."""
-        turn = answered(shared(), asked(model="openai/gpt-4o-2024-08-06"))
+        turn = plan_turn(shared(), asked(model="openai/gpt-4o-2024-08-06"))
 
         assert turn.model == "openai/gpt-4o-2024-08-06"
         assert turn.created == 1_750_000_000
 
     def test_ids_never_recur(self) -> None:
         """CHAT-2.7: Every turn has an id of its own."""
-        ids = [answered(shared(), asked()).id for _ in range(200)]
+        ids = [plan_turn(shared(), asked()).id for _ in range(200)]
 
         assert len(set(ids)) == 200
 
-    def test_each_process_has_ids_and_dice_of_its_own(self) -> None:
-        """ARCH-3.2: After a fork, a process draws a new prefix and new dice."""
+    def test_each_process_has_ids_of_its_own(self) -> None:
+        """ARCH-3.2: After a fork, a process draws a new prefix."""
         parent = planner(generator="random")
         before = parent.new_id()
         parent.start_process()
@@ -240,7 +231,7 @@ class TestAnswers:
     @pytest.mark.parametrize("choices", [1, 2, 7])
     def test_every_choice_is_answered(self, choices: int) -> None:
         """CHAT-2.3: `n` choices come, and usage is their sum."""
-        turn = answered(shared(generator="random", target_tokens=20), asked(choices=choices))
+        turn = plan_turn(shared(generator="random", target_tokens=20), asked(choices=choices))
 
         assert len(turn.choices) == choices
         assert len(set(texts(turn))) == choices
@@ -250,7 +241,7 @@ class TestAnswers:
     @given(st.integers(1, 130), st.integers(1, 3))
     def test_a_limit_holds_for_each_choice(self, limit: int, choices: int) -> None:
         """CHAT-2.1: At most so many tokens a choice, and `length` when something was cut."""
-        turn = answered(shared(), asked(limit=limit, choices=choices))
+        turn = plan_turn(shared(), asked(limit=limit, choices=choices))
 
         assert [choice.tokens for choice in turn.choices] == [min(limit, 100)] * choices
         finish = FinishReason.LENGTH if limit < 100 else FinishReason.STOP
@@ -258,11 +249,11 @@ class TestAnswers:
 
     def test_a_huge_limit_is_no_limit(self) -> None:
         """CHAT-2.1: A limit beyond any answer changes nothing."""
-        assert answered(shared(), asked(limit=10**400)).usage.completion == 100
+        assert plan_turn(shared(), asked(limit=10**400)).usage.completion == 100
 
     def test_a_stop_text_ends_the_answer(self) -> None:
         """CHAT-2.2: The text ends before the stop text with `stop`, and only its tokens are counted."""
-        turn = answered(shared(generator="fixed:one two three four"), asked(stop=("zzz", " three", "four")))
+        turn = plan_turn(shared(generator="fixed:one two three four"), asked(stop=("zzz", " three", "four")))
 
         assert texts(turn) == ["one two"]
         assert turn.usage.completion == 2
@@ -272,12 +263,12 @@ class TestAnswers:
         """CHAT-2.1: Where the limit comes first, the reason is `length`; CHAT-2.2: where not, `stop`."""
         fixed = shared(generator="fixed:one two three four")
 
-        assert answered(fixed, asked(stop=(" four",), limit=2)).choices[0].finish is FinishReason.LENGTH
-        assert answered(fixed, asked(stop=(" two",), limit=2)).choices[0].finish is FinishReason.STOP
+        assert plan_turn(fixed, asked(stop=(" four",), limit=2)).choices[0].finish is FinishReason.LENGTH
+        assert plan_turn(fixed, asked(stop=(" two",), limit=2)).choices[0].finish is FinishReason.STOP
 
     def test_an_empty_answer_is_an_answer(self) -> None:
         """CHAT-2.6: An empty text costs nothing and ends by itself."""
-        turn = answered(shared(generator="echo"), asked(""))
+        turn = plan_turn(shared(generator="echo"), asked(""))
 
         assert texts(turn) == [""]
         assert turn.usage.completion == 0
@@ -286,7 +277,7 @@ class TestAnswers:
     @pytest.mark.parametrize("generator", ["lorem", "random", "echo", "fixed:x 🦜 y"])
     def test_usage_is_the_sum_of_what_is_said(self, generator: str) -> None:
         """CHAT-2.6: `completion_tokens` is the tokens of all segments of all choices."""
-        turn = answered(shared(generator=generator), asked("Say 👩‍👧 it", model="gpt-5", choices=3))
+        turn = plan_turn(shared(generator=generator), asked("Say 👩‍👧 it", model="gpt-5", choices=3))
 
         said = [
             shown.tokens
@@ -308,7 +299,7 @@ class TestReasoning:
     )
     def test_effort_is_a_multiple_of_what_is_visible(self, effort: str, factor: float) -> None:
         """CHAT-2.5: Each effort adds its multiple of the visible tokens, before the text."""
-        turn = answered(shared(), asked(model="gpt-5", effort=effort))
+        turn = plan_turn(shared(), asked(model="gpt-5", effort=effort))
 
         thought = round(100 * factor)
         wanted = [(ReasoningSegment, thought)] * bool(thought) + [(TextSegment, 100)]
@@ -322,14 +313,14 @@ class TestReasoning:
     @pytest.mark.parametrize("model", ["gpt-5", "gpt-5.1", "gpt-5-pro", "o3", "deepseek-reasoner"])
     def test_without_an_effort_it_is_the_models_own(self, model: str) -> None:
         """CHAT-2.5: A request that says nothing gets the model's default."""
-        turn = answered(shared(), asked(model=model))
+        turn = plan_turn(shared(), asked(model=model))
 
         assert turn.usage.reasoning == round(100 * EFFORTS[CATALOGUE.facts(model).default_effort])
 
     @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4", "somebody-elses-model"])
     def test_a_model_that_does_not_reason_does_not(self, model: str) -> None:
         """CHAT-2.5: An effort has no effect on a model that does not reason."""
-        assert answered(shared(), asked(model=model, effort="xhigh")).usage.reasoning == 0
+        assert plan_turn(shared(), asked(model=model, effort="xhigh")).usage.reasoning == 0
 
     @pytest.mark.parametrize(
         ("limit", "thought", "visible"),
@@ -337,7 +328,7 @@ class TestReasoning:
     )
     def test_reasoning_counts_against_the_limit_first(self, limit: int, thought: int, visible: int) -> None:
         """CHAT-2.1: Reasoning eats the limit first; a text cut short or to nothing finishes with `length`."""
-        turn = answered(shared(), asked(model="gpt-5", effort="medium", limit=limit))
+        turn = plan_turn(shared(), asked(model="gpt-5", effort="medium", limit=limit))
 
         assert segments(turn) == [(ReasoningSegment, thought), (TextSegment, visible)]
         assert (turn.usage.completion, turn.usage.reasoning) == (limit, thought)
@@ -345,7 +336,7 @@ class TestReasoning:
 
     def test_reasoning_follows_the_text_that_a_stop_text_leaves(self) -> None:
         """CHAT-2.5: The visible tokens are those after the stop text took its share."""
-        turn = answered(
+        turn = plan_turn(
             shared(generator="fixed:one two three four"),
             asked(model="gpt-5", effort="medium", stop=(" three",)),
         )
@@ -354,13 +345,13 @@ class TestReasoning:
 
     def test_reasoning_is_hidden(self) -> None:
         """CHAT-2.5: Reasoning has tokens and no text."""
-        turn = answered(shared(), asked(model="gpt-5", effort="low"))
+        turn = plan_turn(shared(), asked(model="gpt-5", effort="low"))
 
         assert turn.choices[0].segments[0] == ReasoningSegment(150, None)
 
     def test_reasoning_takes_its_time(self) -> None:
         """LAT-2.4: The schedule of a turn counts its reasoning: it is as long as both."""
-        turn = answered(shared(), asked(model="gpt-5", effort="medium"))
+        turn = plan_turn(shared(), asked(model="gpt-5", effort="medium"))
 
         assert turn.length == 400
 
@@ -371,18 +362,18 @@ class TestTiming:
     def test_each_model_has_a_profile_of_its_own(self) -> None:
         """LAT-1.2: Without a setting a turn's schedule is that of its model's profile."""
         for model, itl in (("gpt-4o", 0.025), ("gpt-5", 0.040), ("o3", 0.030), ("claude-haiku-4-5", 0.015)):
-            assert answered(shared(), asked(model=model)).schedule.itl == pytest.approx(itl)
+            assert plan_turn(shared(), asked(model=model)).schedule.itl == pytest.approx(itl)
 
     def test_a_setting_puts_another_in_its_place(self) -> None:
         """LAT-1.3: `latency.profile` holds for every model."""
         settings = Settings(latency=LatencySettings(profile="instant"))
-        instant = Planner(settings, CATALOGUE, counting_tickets(), lambda: 0.0)
+        instant = Planner(settings, CATALOGUE, lambda: 0.0)
 
-        assert answered(instant, asked(model="gpt-5", effort="max")).schedule.due(1000) == 0.0
+        assert plan_turn(instant, asked(model="gpt-5", effort="max")).schedule.due(1000) == 0.0
 
     def test_time_to_first_token_is_distributed_as_the_profile_says(self) -> None:
         """LAT-1.4: Over many turns of one model the mean is that of the profile."""
-        ttfts = [answered(shared(), asked()).schedule.ttft for _ in range(2000)]
+        ttfts = [plan_turn(shared(), asked()).schedule.ttft for _ in range(2000)]
 
         assert math.fsum(ttfts) / len(ttfts) == pytest.approx(0.4, rel=0.05)
 
@@ -396,9 +387,9 @@ class TestSeeds:
         """CHAT-2.4: Whichever worker answers, and whatever it answered before, streamed or not."""
         one, other = shared(generator=generator), planner(generator=generator)
         for _ in range(3):
-            one.plan(asked("something else"))
-        first = answered(one, asked(seed=seed, choices=2))
-        second = answered(other, asked(seed=seed, choices=2, stream=True))
+            plan(one, asked("something else"))
+        first = plan_turn(one, asked(seed=seed, choices=2))
+        second = plan_turn(other, asked(seed=seed, choices=2, stream=True))
 
         assert texts(first) == texts(second)
         assert first.schedule == second.schedule
@@ -415,54 +406,57 @@ class TestSeeds:
             asked(seed=1, images=(IMAGE,)),
         ]
 
-        assert len({texts(answered(random, prompt))[0] for prompt in prompts}) == len(prompts)
+        assert len({texts(plan_turn(random, prompt))[0] for prompt in prompts}) == len(prompts)
 
     def test_a_limit_cuts_the_same_text(self) -> None:
         """CHAT-2.4: What only ends an answer earlier does not change its beginning."""
         random = shared(generator="random")
-        whole, cut = (texts(answered(random, asked(seed=1, limit=limit)))[0] for limit in (None, 10))
+        whole, cut = (texts(plan_turn(random, asked(seed=1, limit=limit)))[0] for limit in (None, 10))
 
         assert whole.startswith(cut)
 
     def test_without_a_seed_texts_and_times_vary(self) -> None:
         """CHAT-2.4: The same request twice gets two answers."""
         random = shared(generator="random")
-        turns = [answered(random, asked()) for _ in range(10)]
+        turns = [plan_turn(random, asked()) for _ in range(10)]
 
         assert len({texts(turn)[0] for turn in turns}) == 10
         assert len({turn.schedule.ttft for turn in turns}) == 10
 
-    def test_unseeded_workers_roll_dice_of_their_own(self) -> None:
+    def test_unseeded_workers_have_random_states_of_their_own(self) -> None:
         """ARCH-3.2: Workers that share a planner before the fork do not answer alike after it."""
         parent = planner(generator="random")
-        workers = [pickle.loads(pickle.dumps(parent._dice.getstate())) for _ in range(2)]
-        rolled = []
+        workers = [pickle.loads(pickle.dumps(parent._rng.getstate())) for _ in range(2)]
+        answers = []
         for state in workers:
-            parent._dice.setstate(state)
+            parent._rng.setstate(state)
             parent.start_process()
-            rolled.append(texts(answered(parent, asked()))[0])
+            answers.append(texts(plan_turn(parent, asked()))[0])
 
-        assert rolled[0] != rolled[1]
+        assert answers[0] != answers[1]
 
     def test_a_server_seed_makes_texts_a_matter_of_the_request(self) -> None:
         """ARCH-3.7: With a server seed the same request has the same text, in whatever order requests come."""
         first = planner(generator="random", seed=7)
         second = planner(generator="random", seed=7)
         prompts = [asked(f"question {number}", choices=2) for number in range(5)]
-        forwards = {prompt.messages: texts(answered(first, prompt)) for prompt in prompts}
-        backwards = {prompt.messages: texts(answered(second, prompt)) for prompt in reversed(prompts)}
+        counters, others = FakeCounters(), FakeCounters()
+        forwards = {prompt.messages: texts(plan_turn(first, prompt, counters)) for prompt in prompts}
+        backwards = {
+            prompt.messages: texts(plan_turn(second, prompt, others)) for prompt in reversed(prompts)
+        }
 
         assert forwards == backwards
 
     def test_a_requests_own_seed_goes_before_the_servers(self) -> None:
         """CHAT-2.4: A seeded request gets the same text from a seeded server as from any other."""
-        assert texts(answered(planner(generator="random", seed=7), asked(seed=1))) == texts(
-            answered(shared(generator="random"), asked(seed=1))
+        assert texts(plan_turn(planner(generator="random", seed=7), asked(seed=1))) == texts(
+            plan_turn(shared(generator="random"), asked(seed=1))
         )
 
     def test_another_server_seed_gives_other_texts(self) -> None:
         """ARCH-3.7: Server seeds, zero among them, make a difference."""
-        said = {texts(answered(planner(generator="random", seed=seed), asked()))[0] for seed in (0, 1, 2)}
+        said = {texts(plan_turn(planner(generator="random", seed=seed), asked()))[0] for seed in (0, 1, 2)}
 
         assert len(said) == 3
 
@@ -473,9 +467,12 @@ class TestSeeds:
         prompts = [asked(f"question {number % 7}") for number in range(60)]
 
         def run(count: int) -> list[Any]:
-            tickets = counting_tickets()
-            plans = [planner(tickets, errors=rates, generator="random", seed=7) for _ in range(count)]
-            outcomes = [plans[number * number % count].plan(prompt) for number, prompt in enumerate(prompts)]
+            counters = FakeCounters()
+            workers = [planner(errors=rates, generator="random", seed=7) for _ in range(count)]
+            outcomes = [
+                plan(workers[number * number % count], prompt, counters)
+                for number, prompt in enumerate(prompts)
+            ]
             return [
                 (outcome.id, texts(outcome), outcome.schedule) if isinstance(outcome, Turn) else outcome
                 for outcome in outcomes
@@ -488,9 +485,9 @@ class TestSeeds:
         assert kinds[tuple] > 10
 
     def test_faults_come_at_their_rate_under_a_server_seed(self) -> None:
-        """CHAT-4.1: Numbered dice are fair: over many requests the rates come out."""
-        failing = planner(errors={"rate_limit_rate": 0.25}, seed=11)
-        outcomes = [failing.plan(asked()) for _ in range(4000)]
+        """CHAT-4.1: Over many numbered requests the rates come out."""
+        failing, counters = planner(errors={"rate_limit_rate": 0.25}, seed=11), FakeCounters()
+        outcomes = [plan(failing, asked(), counters) for _ in range(4000)]
 
         share = sum(isinstance(outcome, Fault) for outcome in outcomes) / len(outcomes)
         assert share == pytest.approx(0.25, abs=0.025)
@@ -498,6 +495,6 @@ class TestSeeds:
     def test_a_requests_seed_does_not_decide_its_fault(self) -> None:
         """CHAT-4.1: Requests that all carry one seed do not all fail, or all succeed, together."""
         failing = planner(errors={"rate_limit_rate": 0.5})
-        outcomes = [failing.plan(asked(seed=1)) for _ in range(100)]
+        outcomes = [plan(failing, asked(seed=1)) for _ in range(100)]
 
         assert 20 < sum(isinstance(outcome, Fault) for outcome in outcomes) < 80

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fakes import shown_text
+from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import LatencySettings
@@ -73,7 +73,7 @@ def plays(
         latency=LatencySampler(settings or LatencySettings(), PROFILES),
         rng=seeded_rng("scene"),
         retry_after=1.0,
-        **({"prompt_tokens": 20, "limit": 1 << 40, "profile": "instant"} | facts),
+        **({"prompt_tokens": 20, "limit": 1 << 40, "profile": "instant", "use": CacheUse()} | facts),
     )
 
 

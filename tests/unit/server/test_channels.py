@@ -1,38 +1,34 @@
-"""Connections: the direct writer and plain ASGI, under the same tests, on a clock held by hand."""
+"""Channels: the direct writer and plain ASGI, under the same tests, on a clock of the test's."""
 
 import asyncio
 import logging
-import re
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from llmsim.server.connections import (
-    AsgiConnection,
-    Connection,
-    DirectConnection,
-    connector,
-    direct_writes_problem,
-)
-from llmsim.server.turns import Stream
 from support.fakes import Counted, FakeClock, FakeLoop
 from support.turns import choice, deviates, passage, turn
-from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from llmsim.domain import Schedule, Turn
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat_chunks import render_stream
+from llmsim.server import direct_channel
 from llmsim.server.active_request import ActiveRequest
+from llmsim.server.channels import AsgiChannel, HttpChannel, channel_opener, direct_writes_problem
+from llmsim.server.direct_channel import DirectChannel
 from llmsim.server.pacing import PacedStream, TimerWheel
+from llmsim.server.replies import EncodedReply
 from llmsim.stats import Outcome
+from llmsim.wire.frames import single
 
 ARRIVED = 1000.0
 PLAIN = ChatOptions(include_obfuscation=False)
 STEADY = Schedule(ttft=0.5, itl=0.25)
+STREAM_HEAD = EncodedReply(200, b"content-type: text/event-stream\r\n")
 
 
 class FakeTransport:
@@ -62,34 +58,32 @@ class FakeTransport:
         """Nothing is read anyway."""
 
 
-class Line:
-    """One request's line, with clock, wheel and counters; the base of both kinds."""
+class Driver:
+    """One request's channel, with clock, wheel and counters; the base of both kinds."""
 
-    connection: Connection
+    channel: HttpChannel
 
     def __init__(self) -> None:
         self.clock = FakeClock(ARRIVED)
         self.loop = FakeLoop(self.clock)
         self.wheel = TimerWheel(self.loop, self.clock)  # type: ignore[arg-type]
         self.counted = Counted(self.clock)
+        self.active = ActiveRequest(self.clock.now, self.counted.recorder, 0)
 
-    def hang_up(self) -> None:
-        """Let the client go."""
+    def disconnect(self) -> None:
+        """Disconnect the client."""
         raise NotImplementedError
 
-    def nudge(self) -> None:
-        """Wake whoever waits, for no reason of theirs."""
-        raise NotImplementedError
-
-    async def begin(self) -> None:
-        """Send the head of the response."""
-
-    async def send(self, data: bytes) -> None:
-        """Send a part of the body."""
+    def wake(self) -> None:
+        """Wake what waits, without a reason."""
         raise NotImplementedError
 
     def sent(self) -> list[tuple[float, bytes]]:
-        """Give the parts of the body that left, and when."""
+        """Return the parts of the body that were sent, and when."""
+        raise NotImplementedError
+
+    def ended(self) -> bool:
+        """Return whether the response has come to its end."""
         raise NotImplementedError
 
     async def settle(self) -> None:
@@ -106,263 +100,291 @@ class Line:
         self.clock.now = max(self.clock.now, instant)
         await self.settle()
 
-    async def stream(self, planned: Turn) -> Outcome | None:
-        """Serve a streamed answer as the endpoint and Falcon do together."""
+    def paced(self, planned: Turn, *, ends_abruptly: bool = False) -> PacedStream:
+        """Return the stream of a turn."""
         recorder = self.counted.recorder
-        visit = ActiveRequest(self.clock.now, self.connection, recorder, 0)
         row = recorder.accepted(planned.model, streaming=True, prompt_tokens=planned.usage.prompt)
-        runs = render_stream(planned, PLAIN)
-        flight = PacedStream(planned, runs, arrived=visit.arrived, recorder=recorder, row=row)
+        return PacedStream(
+            planned,
+            render_stream(planned, PLAIN),
+            arrival=self.active.arrival,
+            recorder=recorder,
+            row=row,
+            ends_abruptly=ends_abruptly,
+        )
+
+    async def stream(self, planned: Turn, *, ends_abruptly: bool = False) -> Outcome | None:
+        """Answer with a stream, as `GenerationService` does."""
+        active = self.active
+        stream = self.paced(planned, ends_abruptly=ends_abruptly)
         error = None
+        active.outcome = Outcome.ABANDONED
         try:
-            if await self.connection.until(flight.due):
-                await self.begin()
-                async for data in Stream(visit, flight):
-                    await self.send(data)
-            else:
-                visit.outcome = Outcome.ABANDONED
+            if await self.channel.wait_until(stream.due):
+                await self.channel.stream(stream, STREAM_HEAD)
+            if stream.done:
+                active.outcome = Outcome.FINISHED
         except RuntimeError as failure:
-            error = failure
-        visit.close(error)
-        return visit.outcome
+            active.outcome, error = None, failure
+        active.finish(error)
+        return active.outcome
 
 
-class AsgiLine(Line):
-    """A line over plain ASGI."""
+class AsgiDriver(Driver):
+    """A channel over plain ASGI."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._sent: list[tuple[float, bytes]] = []
-        self.connection = AsgiConnection(self._events.get, self.wheel, self.clock)
+        self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.messages: list[tuple[float, dict[str, Any]]] = []
+        self.channel = AsgiChannel(self.events.get, self.send, self.wheel, self.active, self.clock)
 
-    def hang_up(self) -> None:
-        """See `Line`."""
-        self._events.put_nowait({"type": "http.disconnect"})
+    async def send(self, message: dict[str, Any]) -> None:
+        """Receive a message of the application."""
+        self.messages.append((self.clock.now, message))
 
-    def nudge(self) -> None:
-        """See `Line`."""
-        self._events.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+    def disconnect(self) -> None:
+        """See `Driver`."""
+        self.events.put_nowait({"type": "http.disconnect"})
 
-    async def send(self, data: bytes) -> None:
-        """See `Line`."""
-        self._sent.append((self.clock.now, data))
+    def wake(self) -> None:
+        """See `Driver`."""
+        self.events.put_nowait({"type": "http.request", "body": b"", "more_body": False})
 
     def sent(self) -> list[tuple[float, bytes]]:
-        """See `Line`."""
-        return self._sent
+        """See `Driver`."""
+        return [(at, message["body"]) for at, message in self.messages if message.get("body")]
+
+    def ended(self) -> bool:
+        """See `Driver`."""
+        return bool(self.messages) and self.messages[-1][1].get("more_body") is False
 
 
-class DirectLine(Line):
-    """A line over uvicorn's own protocol, with a transport of ours."""
+class DirectDriver(Driver):
+    """A channel over uvicorn's own protocol, with a transport of the test's."""
 
-    def __init__(self, http_version: str = "1.1") -> None:
+    def __init__(self, *, method: str = "POST", http_version: str = "1.1", keep_alive: bool = True) -> None:
         super().__init__()
         self.transport = FakeTransport(self.clock)
         self.flow = FlowControl(self.transport)  # type: ignore[arg-type]
         self.cycle = RequestResponseCycle(
-            scope={"method": "POST", "http_version": http_version},  # type: ignore[typeddict-item]
+            scope={"method": method, "http_version": http_version},  # type: ignore[typeddict-item]
             transport=self.transport,  # type: ignore[arg-type]
             flow=self.flow,
             logger=logging.getLogger("uvicorn"),
             access_logger=logging.getLogger("uvicorn"),
             access_log=False,
-            default_headers=[],
+            default_headers=[(b"date", b"today")],
             message_event=asyncio.Event(),
             expect_100_continue=False,
-            keep_alive=True,
+            keep_alive=keep_alive,
             on_response=lambda: None,
         )
-        self.connection = DirectConnection(self.cycle, self.cycle.receive, self.wheel, self.clock)
+        self.channel = DirectChannel(self.cycle, self.cycle.receive, self.wheel, self.active, self.clock)
 
-    def hang_up(self) -> None:
-        """See `Line`."""
+    def disconnect(self) -> None:
+        """See `Driver`."""
         self.cycle.disconnected = True
         self.cycle.message_event.set()
 
-    def nudge(self) -> None:
-        """See `Line`."""
+    def wake(self) -> None:
+        """See `Driver`."""
         self.cycle.message_event.set()
 
-    async def begin(self) -> None:
-        """See `Line`."""
-        await self.cycle.send({"type": "http.response.start", "status": 200, "headers": []})
-
-    async def send(self, data: bytes) -> None:
-        """See `Line`."""
-        await self.cycle.send({"type": "http.response.body", "body": data, "more_body": True})
+    def bodies(self) -> list[tuple[float, bytes]]:
+        """Return what was written of the body, as it was written, and when."""
+        bodies = [
+            (at, data.partition(b"\r\n\r\n")[2] if data.startswith(b"HTTP/") else data)
+            for at, data in self.transport.writes
+        ]
+        return [(at, body) for at, body in bodies if body]
 
     def sent(self) -> list[tuple[float, bytes]]:
-        """See `Line`."""
-        parts = [(at, data) for at, data in self.transport.writes if not data.startswith(b"HTTP/")]
-        return [(at, _unchunked(data)) for at, data in parts]
+        """See `Driver`."""
+        parts = [(at, _unchunked(body)) for at, body in self.bodies()]
+        return [(at, data) for at, data in parts if data]
+
+    def ended(self) -> bool:
+        """See `Driver`."""
+        return bool(self.cycle.response_complete)
 
 
 def _unchunked(data: bytes) -> bytes:
-    match = re.fullmatch(rb"([0-9a-f]+)\r\n(.*)\r\n", data, re.DOTALL)
-    assert match is not None
-    assert int(match[1], 16) == len(match[2])
-    return match[2]
+    """Return the content of the chunks of one write."""
+    parts = []
+    while data:
+        size, _, rest = data.partition(b"\r\n")
+        length = int(size, 16)
+        assert rest[length : length + 2] == b"\r\n"
+        parts.append(rest[:length])
+        data = rest[length + 2 :]
+    return b"".join(parts)
 
 
-@pytest.fixture(params=[AsgiLine, DirectLine], ids=["asgi", "direct"])
-async def line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Line:
-    made: Line = request.param()
+@pytest.fixture(params=[AsgiDriver, DirectDriver], ids=["asgi", "direct"])
+async def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    made: Driver = request.param()
     hold_time(made, monkeypatch)
     return made
 
 
-def hold_time(made: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in ("turns", "active_request"):
-        monkeypatch.setattr(f"llmsim.server.{room}.time", SimpleNamespace(monotonic=made.clock))
+@pytest.fixture
+async def direct(monkeypatch: pytest.MonkeyPatch) -> DirectDriver:
+    made = DirectDriver()
+    hold_time(made, monkeypatch)
+    return made
+
+
+def hold_time(made: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmsim.server.active_request.time", SimpleNamespace(monotonic=made.clock))
 
 
 def planned(*pieces: str, schedule: Schedule = STEADY) -> Turn:
     return turn(choice(passage(*pieces)), schedule=schedule)
 
 
-class TestUntil:
+class TestWaitUntil:
     """Waiting for an instant."""
 
-    async def test_the_instant_is_waited_for(self, line: Line) -> None:
+    async def test_the_instant_is_waited_for(self, driver: Driver) -> None:
         """LAT-3.1: Waiting ends at the instant, not before, with the client still there."""
-        waiting = asyncio.ensure_future(line.connection.until(ARRIVED + 0.5))
-        await line.run_to(ARRIVED + 0.499)
+        waiting = asyncio.ensure_future(driver.channel.wait_until(ARRIVED + 0.5))
+        await driver.run_to(ARRIVED + 0.499)
         assert not waiting.done()
 
-        await line.run_to(ARRIVED + 0.502)
+        await driver.run_to(ARRIVED + 0.502)
         assert await waiting is True
-        line.connection.close()
+        driver.channel.close()
 
-    async def test_a_past_instant_is_not_waited_for(self, line: Line) -> None:
+    async def test_a_past_instant_is_not_waited_for(self, driver: Driver) -> None:
         """LAT-3.1: What is due already is not waited for."""
-        assert await line.connection.until(ARRIVED) is True
-        assert await line.connection.until(ARRIVED - 1) is True
+        assert await driver.channel.wait_until(ARRIVED) is True
+        assert await driver.channel.wait_until(ARRIVED - 1) is True
 
-    async def test_a_hang_up_ends_the_wait_at_once(self, line: Line) -> None:
-        """LAT-3.4: A hang-up before the instant is told when it happens, without waiting on."""
-        waiting = asyncio.ensure_future(line.connection.until(ARRIVED + 600))
-        await line.run_to(ARRIVED + 0.01)
-        line.hang_up()
-        await line.settle()
+    async def test_a_disconnect_ends_the_wait_at_once(self, driver: Driver) -> None:
+        """LAT-3.4: A disconnect before the instant is noticed when it happens, without waiting on."""
+        waiting = asyncio.ensure_future(driver.channel.wait_until(ARRIVED + 600))
+        await driver.run_to(ARRIVED + 0.01)
+        driver.disconnect()
+        await driver.settle()
 
         assert waiting.done()
         assert await waiting is False
-        assert line.connection.gone
-        line.connection.close()
+        assert driver.channel.disconnected
+        driver.channel.close()
 
-    async def test_who_was_gone_before_is_not_waited_for(self, line: Line) -> None:
-        """LAT-3.4: A client that hung up before anyone waited is noticed all the same."""
-        line.hang_up()
-        waiting = asyncio.ensure_future(line.connection.until(ARRIVED + 600))
-        await line.settle()
+    async def test_an_earlier_disconnect_is_noticed(self, driver: Driver) -> None:
+        """LAT-3.4: A client that disconnected before the wait began is noticed all the same."""
+        driver.disconnect()
+        waiting = asyncio.ensure_future(driver.channel.wait_until(ARRIVED + 600))
+        await driver.settle()
 
         assert await waiting is False
-        line.connection.close()
+        driver.channel.close()
 
-    async def test_other_events_do_not_end_the_wait(self, line: Line) -> None:
+    async def test_other_events_do_not_end_the_wait(self, driver: Driver) -> None:
         """LAT-3.1: Whatever else wakes the waiting, it goes on until the instant."""
-        waiting = asyncio.ensure_future(line.connection.until(ARRIVED + 0.5))
+        waiting = asyncio.ensure_future(driver.channel.wait_until(ARRIVED + 0.5))
         for _ in range(3):
-            await line.settle()
-            line.nudge()
-        await line.settle()
+            await driver.settle()
+            driver.wake()
+        await driver.settle()
         assert not waiting.done()
 
-        await line.run_to(ARRIVED + 0.502)
+        await driver.run_to(ARRIVED + 0.502)
         assert await waiting is True
-        line.connection.close()
+        driver.channel.close()
 
-    async def test_waits_may_follow_each_other(self, line: Line) -> None:
-        """LAT-3.2: One line waits for many instants, and none is mistaken for another."""
+    async def test_waits_may_follow_each_other(self, driver: Driver) -> None:
+        """LAT-3.2: One channel waits for many instants, and none is mistaken for another."""
         for millis in (100, 250, 300, 700):
-            waiting = asyncio.ensure_future(line.connection.until(ARRIVED + millis / 1000))
-            await line.run_to(ARRIVED + millis / 1000 - 0.001)
+            waiting = asyncio.ensure_future(driver.channel.wait_until(ARRIVED + millis / 1000))
+            await driver.run_to(ARRIVED + millis / 1000 - 0.001)
             assert not waiting.done()
-            await line.run_to(ARRIVED + millis / 1000 + 0.001)
+            await driver.run_to(ARRIVED + millis / 1000 + 0.001)
             assert await waiting is True
-        line.connection.close()
+        driver.channel.close()
 
 
 class TestStreams:
     """Streams from end to end."""
 
-    async def test_every_event_leaves_when_it_is_due(self, line: Line) -> None:
-        """LAT-3.5: Over either line, events leave at their instants, each in one write with its neighbours."""
-        streaming = asyncio.ensure_future(line.stream(planned("a", "b", "c")))
-        await line.run_to(ARRIVED + 2.0)
+    async def test_every_event_leaves_when_it_is_due(self, driver: Driver) -> None:
+        """LAT-3.5: Over either channel, events leave at their instants, each in one write with its neighbours."""
+        streaming = asyncio.ensure_future(driver.stream(planned("a", "b", "c")))
+        await driver.run_to(ARRIVED + 2.0)
 
         assert await streaming is Outcome.FINISHED
-        assert [round(at - ARRIVED, 2) for at, _ in line.sent()] == [0.5, 0.75, 1.0]
-        assert all(at >= ARRIVED + due for (at, _), due in zip(line.sent(), (0.5, 0.75, 1.0), strict=True))
-        assert [data.count(b"data: ") for _, data in line.sent()] == [2, 1, 3]
+        assert [round(at - ARRIVED, 2) for at, _ in driver.sent()] == [0.5, 0.75, 1.0]
+        assert all(at >= ARRIVED + due for (at, _), due in zip(driver.sent(), (0.5, 0.75, 1.0), strict=True))
+        assert [data.count(b"data: ") for _, data in driver.sent()] == [2, 1, 3]
 
-    async def test_both_lines_send_the_same_bytes(self, line: Line) -> None:
-        """LAT-3.5: What arrives is what was rendered, whichever line it takes."""
-        spoken = planned(*"Hello!", schedule=Schedule(0.1, 0.01, 0.01, deviates(0.5, -2.0, 1.0, 0.0), 1, 3))
-        streaming = asyncio.ensure_future(line.stream(spoken))
-        await line.run_to(ARRIVED + 1.0)
+    async def test_both_channels_send_the_same_bytes(self, driver: Driver) -> None:
+        """LAT-3.5: What arrives is what was rendered, whichever channel it takes."""
+        answer = planned(*"Hello!", schedule=Schedule(0.1, 0.01, 0.01, deviates(0.5, -2.0, 1.0, 0.0), 1, 3))
+        streaming = asyncio.ensure_future(driver.stream(answer))
+        await driver.run_to(ARRIVED + 1.0)
         await streaming
 
-        rendered = b"".join(run.data(0, len(run.required_tokens)) for run in render_stream(spoken, PLAIN))
-        assert b"".join(data for _, data in line.sent()) == rendered
+        rendered = b"".join(run.data(0, len(run.required_tokens)) for run in render_stream(answer, PLAIN))
+        assert b"".join(data for _, data in driver.sent()) == rendered
 
-    async def test_what_exists_at_once_leaves_at_once(self, line: Line) -> None:
+    async def test_what_exists_at_once_leaves_at_once(self, driver: Driver) -> None:
         """LAT-3.3: Without latency the whole answer leaves without any timer, in writes of at most 256 frames."""
-        streaming = asyncio.ensure_future(line.stream(planned(*["w"] * 1000, schedule=Schedule(0.0, 0.0))))
-        await line.run_to(ARRIVED + 0.01)
+        streaming = asyncio.ensure_future(driver.stream(planned(*["w"] * 1000, schedule=Schedule(0.0, 0.0))))
+        await driver.run_to(ARRIVED + 0.01)
 
         assert await streaming is Outcome.FINISHED
-        assert [data.count(b'"content":"w"') for _, data in line.sent()] == [256, 256, 256, 232]
+        assert [data.count(b'"content":"w"') for _, data in driver.sent()] == [256, 256, 256, 232]
 
-    async def test_a_stall_sends_everything_due_together(self, line: Line) -> None:
+    async def test_a_stall_sends_everything_due_together(self, driver: Driver) -> None:
         """LAT-3.2: After a stall of the worker everything due leaves in one write, and the rest on time."""
-        streaming = asyncio.ensure_future(line.stream(planned("a", "b", "c", "d", "e")))
-        await line.run_to(ARRIVED + 0.51)
-        line.clock.now = ARRIVED + 1.3
-        await line.run_to(ARRIVED + 3.0)
+        streaming = asyncio.ensure_future(driver.stream(planned("a", "b", "c", "d", "e")))
+        await driver.run_to(ARRIVED + 0.51)
+        driver.clock.now = ARRIVED + 1.3
+        await driver.run_to(ARRIVED + 3.0)
 
         assert await streaming is Outcome.FINISHED
-        assert [(round(at - ARRIVED, 2), data.count(b'"content":"')) for at, data in line.sent()] == [
+        assert [(round(at - ARRIVED, 2), data.count(b'"content":"')) for at, data in driver.sent()] == [
             (0.5, 2),
             (1.3, 3),
             (1.5, 1),
         ]
 
-    async def test_a_hang_up_before_the_first_token_sends_nothing(self, line: Line) -> None:
+    async def test_a_disconnect_before_the_first_token_sends_nothing(self, driver: Driver) -> None:
         """LAT-3.4: The request ends at once, abandoned, and nothing is left in flight."""
-        streaming = asyncio.ensure_future(line.stream(planned("a", "b")))
-        await line.run_to(ARRIVED + 0.2)
-        line.hang_up()
-        await line.settle()
+        streaming = asyncio.ensure_future(driver.stream(planned("a", "b")))
+        await driver.run_to(ARRIVED + 0.2)
+        driver.disconnect()
+        await driver.settle()
 
         assert streaming.done()
         assert await streaming is Outcome.ABANDONED
-        stats = line.counted.read()
+        stats = driver.counted.read()
         assert (stats.abandoned_requests, stats.active_requests, stats.completion_tokens) == (1, 0, 0)
-        assert line.sent() == []
+        assert driver.sent() == []
 
-    async def test_a_hang_up_in_mid_stream_ends_it(self, line: Line) -> None:
+    async def test_a_disconnect_in_mid_stream_ends_it(self, driver: Driver) -> None:
         """LAT-3.4: So it does between two tokens; what had left is counted and nothing more is sent."""
-        streaming = asyncio.ensure_future(line.stream(planned("a", "b", "c", "d")))
-        await line.run_to(ARRIVED + 0.8)
-        line.hang_up()
-        await line.settle()
+        streaming = asyncio.ensure_future(driver.stream(planned("a", "b", "c", "d")))
+        await driver.run_to(ARRIVED + 0.8)
+        driver.disconnect()
+        await driver.settle()
         assert streaming.done()
         assert await streaming is Outcome.ABANDONED
 
-        await line.run_to(ARRIVED + 5.0)
-        stats = line.counted.read()
+        await driver.run_to(ARRIVED + 5.0)
+        stats = driver.counted.read()
         assert (stats.abandoned_requests, stats.active_requests, stats.completion_tokens) == (1, 0, 2)
-        assert len(line.sent()) == 2
+        assert len(driver.sent()) == 2
 
-    async def test_a_finished_stream_is_counted_as_sent(self, line: Line) -> None:
-        """LAT-3.7: TTFT, gaps and lateness are counted over either line."""
-        streaming = asyncio.ensure_future(line.stream(planned("a", "b", "c")))
-        await line.run_to(ARRIVED + 2.0)
+    async def test_a_finished_stream_is_counted_as_sent(self, driver: Driver) -> None:
+        """LAT-3.7: TTFT, gaps and lateness are counted over either channel."""
+        streaming = asyncio.ensure_future(driver.stream(planned("a", "b", "c")))
+        await driver.run_to(ARRIVED + 2.0)
         await streaming
 
-        stats = line.counted.read()
+        stats = driver.counted.read()
         assert (stats.finished_requests, stats.active_requests, stats.completion_tokens) == (1, 0, 3)
         assert stats.latency.ttft_ms.mean == pytest.approx(500, abs=2.1)
         assert stats.latency.inter_token_ms.count == 2
@@ -370,115 +392,99 @@ class TestStreams:
         assert stats.latency.end_to_end_ms.mean == pytest.approx(1000, abs=2.1)
 
     async def test_a_bug_in_mid_stream_ends_the_stream(
-        self, line: Line, monkeypatch: pytest.MonkeyPatch
+        self, driver: Driver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """ARCH-1.5: A bug while a token is due costs the stream its end, once, and no other stream anything."""
         take = PacedStream.take
 
-        def failing(flight: PacedStream, now: float) -> bytes:
+        def failing(stream: PacedStream, now: float) -> bytes:
             if now > ARRIVED + 0.6:
                 raise RuntimeError("boom")
-            return take(flight, now)
+            return take(stream, now)
 
         monkeypatch.setattr(PacedStream, "take", failing)
-        streaming = asyncio.ensure_future(line.stream(planned("a", "b", "c")))
-        await line.run_to(ARRIVED + 2.0)
+        streaming = asyncio.ensure_future(driver.stream(planned("a", "b", "c")))
+        await driver.run_to(ARRIVED + 2.0)
         if not streaming.done():
             streaming.cancel()
             pytest.fail("the stream hangs")
 
-        stats = line.counted.read()
+        stats = driver.counted.read()
         assert (stats.failed_requests, stats.active_requests) == (1, 0)
 
-    async def test_a_closed_line_is_left_alone(self, line: Line) -> None:
+    async def test_a_closed_channel_is_left_alone(self, driver: Driver) -> None:
         """ARCH-1.4: What the wheel still holds for a request that has ended does nothing."""
-        waiting = asyncio.ensure_future(line.connection.until(ARRIVED + 0.5))
-        await line.run_to(ARRIVED + 0.1)
+        waiting = asyncio.ensure_future(driver.channel.wait_until(ARRIVED + 0.5))
+        await driver.run_to(ARRIVED + 0.1)
         waiting.cancel()
-        line.connection.close()
-        await line.run_to(ARRIVED + 1.0)
+        driver.channel.close()
+        await driver.run_to(ARRIVED + 1.0)
 
-        assert line.sent() == []
-        assert line.loop.armed() == []
+        assert driver.sent() == []
+        assert driver.loop.armed() == []
 
 
 class TestDirect:
     """What only the direct writer does."""
 
-    async def test_a_slow_reader_is_sent_what_fell_due_together(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_slow_reader_is_sent_what_fell_due_together(self, direct: DirectDriver) -> None:
         """LAT-3.6: While the reader does not read nothing is written; then all that fell due, together."""
-        line = DirectLine()
-        hold_time(line, monkeypatch)
-        streaming = asyncio.ensure_future(line.stream(planned("a", "b", "c", "d", "e", "f")))
-        await line.run_to(ARRIVED + 0.8)
-        line.flow.pause_writing()
-        await line.run_to(ARRIVED + 1.6)
-        assert len(line.sent()) == 2
+        streaming = asyncio.ensure_future(direct.stream(planned("a", "b", "c", "d", "e", "f")))
+        await direct.run_to(ARRIVED + 0.8)
+        direct.flow.pause_writing()
+        await direct.run_to(ARRIVED + 1.6)
+        assert len(direct.sent()) == 2
 
-        line.flow.resume_writing()
-        await line.run_to(ARRIVED + 3.0)
+        direct.flow.resume_writing()
+        await direct.run_to(ARRIVED + 3.0)
         assert await streaming is Outcome.FINISHED
-        assert [data.count(b'"content":"') for _, data in line.sent()] == [2, 1, 3, 1]
-        assert line.sent()[2][0] <= ARRIVED + 1.6 + 0.022
+        assert [data.count(b'"content":"') for _, data in direct.sent()] == [2, 1, 3, 1]
+        assert direct.sent()[2][0] <= ARRIVED + 1.6 + 0.022
 
-    async def test_a_reader_that_never_reads_is_never_buffered_for(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_reader_that_never_reads_is_never_buffered_for(self, direct: DirectDriver) -> None:
         """ARCH-4.5: However long it does not read, the server holds no further write for it."""
-        line = DirectLine()
-        hold_time(line, monkeypatch)
-        streaming = asyncio.ensure_future(line.stream(planned(*["w"] * 50)))
-        await line.run_to(ARRIVED + 0.51)
-        line.flow.pause_writing()
-        await line.run_to(ARRIVED + 60.0)
-        assert len(line.sent()) == 1
+        streaming = asyncio.ensure_future(direct.stream(planned(*["w"] * 50)))
+        await direct.run_to(ARRIVED + 0.51)
+        direct.flow.pause_writing()
+        await direct.run_to(ARRIVED + 60.0)
+        assert len(direct.sent()) == 1
 
-        line.hang_up()
-        await line.settle()
+        direct.disconnect()
+        await direct.settle()
         assert await streaming is Outcome.ABANDONED
 
-    async def test_without_chunks_the_server_writes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """LAT-3.5: Where the response is not chunked, the events take the plain way, as punctually."""
-        line = DirectLine()
-        hold_time(line, monkeypatch)
-        length = sum(
-            len(run.data(0, len(run.required_tokens))) for run in render_stream(planned("a", "b"), PLAIN)
-        )
-
-        async def begin() -> None:
-            headers = [(b"content-length", b"%d" % length)]
-            await line.cycle.send({"type": "http.response.start", "status": 200, "headers": headers})
-
-        monkeypatch.setattr(line, "begin", begin)
-        streaming = asyncio.ensure_future(line.stream(planned("a", "b")))
-        await line.run_to(ARRIVED + 2.0)
+    async def test_a_client_of_http_1_0_gets_no_chunks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """LAT-3.5: Where the response is not chunked, events leave as punctually; the end of the connection is their end."""
+        direct = DirectDriver(http_version="1.0", keep_alive=False)
+        hold_time(direct, monkeypatch)
+        streaming = asyncio.ensure_future(direct.stream(planned("a", "b")))
+        await direct.run_to(ARRIVED + 2.0)
 
         assert await streaming is Outcome.FINISHED
-        body = [(at, data) for at, data in line.transport.writes if not data.startswith(b"HTTP/")]
-        assert [round(at - ARRIVED, 2) for at, _ in body] == [0.5, 0.75]
-        assert sum(len(data) for _, data in body) == length
+        assert [round(at - ARRIVED, 2) for at, _ in direct.bodies()] == [0.5, 0.75]
+        rendered = [
+            batch.data(0, len(batch.required_tokens)) for batch in render_stream(planned("a", "b"), PLAIN)
+        ]
+        assert b"".join(data for _, data in direct.bodies()) == b"".join(rendered)
+        assert b"transfer-encoding" not in direct.transport.writes[0][1]
+        assert direct.transport.closing
 
-    async def test_a_closing_transport_is_a_hang_up(self) -> None:
+    async def test_a_closing_transport_is_a_disconnect(self, direct: DirectDriver) -> None:
         """LAT-3.4: A transport that is closing, for whatever reason, has no client any more."""
-        line = DirectLine()
-        line.transport.close()
+        direct.transport.close()
 
-        assert line.connection.gone
-        assert await line.connection.until(ARRIVED) is False
+        assert direct.channel.disconnected
+        assert await direct.channel.wait_until(ARRIVED) is False
 
-    async def test_dropping_hangs_up(self) -> None:
-        """ARCH-3.4: When the drain runs out, the line is cut, and uvicorn is told that it is."""
-        line = DirectLine()
+    async def test_the_server_disconnects(self, direct: DirectDriver) -> None:
+        """ARCH-3.4: When the drain runs out, the connection is closed, and uvicorn expects nothing more."""
+        assert direct.channel.disconnect() is True
+        assert direct.transport.closing
+        assert direct.channel.disconnected
 
-        assert line.connection.drop() is True
-        assert line.transport.closing
-        assert line.connection.gone
-
-    async def test_plain_asgi_leaves_dropping_to_the_server(self) -> None:
-        """ARCH-3.4: Plain ASGI has no way to hang up but to raise."""
-        assert AsgiLine().connection.drop() is False
+    async def test_plain_asgi_leaves_disconnecting_to_the_server(self) -> None:
+        """ARCH-3.4: Plain ASGI can disconnect a client only by raising."""
+        assert AsgiDriver().channel.disconnect() is False
 
 
 class TestFeatureTest:
@@ -488,18 +494,16 @@ class TestFeatureTest:
         """LAT-3.5: With the uvicorn that is installed, direct writes work."""
         assert direct_writes_problem() is None
 
-    @pytest.mark.parametrize(
-        "name", ["transport", "disconnected", "message_event", "chunked_encoding", "flow"]
-    )
+    @pytest.mark.parametrize("name", direct_channel._REQUIRED)
     def test_a_missing_attribute_is_named(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """LAT-3.5: Where an attribute is gone, the problem names it."""
+        """LAT-3.5: Where an attribute is missing, the problem names it."""
 
         class Changed(RequestResponseCycle):
             def __init__(self, **arguments: Any) -> None:
                 super().__init__(**arguments)
                 delattr(self, name)
 
-        monkeypatch.setattr(httptools_impl, "RequestResponseCycle", Changed)
+        monkeypatch.setattr(direct_channel, "RequestResponseCycle", Changed)
         problem = direct_writes_problem()
 
         assert problem is not None
@@ -507,141 +511,256 @@ class TestFeatureTest:
 
     def test_a_changed_flow_control_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """LAT-3.5: So it does when the flow control has changed."""
-        from uvicorn.protocols.http import flow_control
-
-        monkeypatch.setattr(flow_control, "FlowControl", lambda transport: SimpleNamespace())
+        monkeypatch.setattr(direct_channel, "FlowControl", lambda transport: SimpleNamespace())
 
         assert "flow.write_paused" in (direct_writes_problem() or "")
 
     def test_a_changed_constructor_is_a_problem(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """LAT-3.5: So it does when a cycle is made in another way."""
-        monkeypatch.setattr(httptools_impl, "RequestResponseCycle", lambda scope: None)
+        """LAT-3.5: So it does when a cycle is built otherwise."""
+        monkeypatch.setattr(direct_channel, "RequestResponseCycle", lambda scope: None)
 
         assert "has changed" in (direct_writes_problem() or "")
 
     def test_a_missing_module_is_a_problem(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """LAT-3.5: And when there is no such protocol at all."""
+        monkeypatch.delitem(sys.modules, "llmsim.server.direct_channel")
         monkeypatch.setitem(sys.modules, "uvicorn.protocols.http.httptools_impl", None)
 
         assert "has changed" in (direct_writes_problem() or "")
 
 
-class TestSending:
-    """What Falcon sends, and in how many writes it leaves."""
+class TestReplies:
+    """Whole responses, and what Falcon sends in their place."""
 
-    HEAD: ClassVar[dict[str, Any]] = {"type": "http.response.start", "status": 200, "headers": []}
+    REPLY = EncodedReply(429, b"content-type: application/json\r\nx-a: b: c\r\n", b'{"a":1}')
 
-    @staticmethod
-    def body(data: bytes, *, more: bool = False) -> dict[str, Any]:
-        """Give a part of the body, as Falcon sends it."""
-        return {"type": "http.response.body", "body": data, "more_body": more}
+    async def test_a_reply_has_its_length(self, driver: Driver) -> None:
+        """LAT-3.3: Status, headers and body are those of the reply, with the length of the body."""
+        await driver.channel.reply(self.REPLY)
 
-    async def writes(self, line: DirectLine, *messages: dict[str, Any]) -> list[bytes]:
-        """Send, and give all that was written so far."""
-        send = line.connection.sender(line.cycle.send)
-        for message in messages:
-            await send(message)
-        return [data for _, data in line.transport.writes]
+        assert driver.channel.responded
+        assert driver.ended()
+        if isinstance(driver, DirectDriver):
+            [(_, data)] = driver.transport.writes
+            assert data == (
+                b"HTTP/1.1 429 Too Many Requests\r\ndate: today\r\ncontent-type: application/json\r\nx-a: b: c\r\n"
+                b'content-length: 7\r\n\r\n{"a":1}'
+            )
+        elif isinstance(driver, AsgiDriver):
+            assert [message for _, message in driver.messages] == [
+                {
+                    "type": "http.response.start",
+                    "status": 429,
+                    "headers": [
+                        (b"content-type", b"application/json"),
+                        (b"x-a", b"b: c"),
+                        (b"content-length", b"7"),
+                    ],
+                },
+                {"type": "http.response.body", "body": b'{"a":1}', "more_body": False},
+            ]
 
-    async def test_head_and_body_leave_together(self) -> None:
-        """LAT-3.3: An answer that is whole leaves in one write, and its connection stays open."""
-        line = DirectLine()
-        (data,) = await self.writes(line, self.HEAD, self.body(b"abc"))
+    async def test_what_follows_a_response_is_dropped(self, driver: Driver) -> None:
+        """ARCH-1.6: Once the channel has sent a response, Falcon's own does not leave."""
+        await driver.channel.reply(self.REPLY)
+        before = _all_written(driver)
+        await driver.channel.send({"type": "http.response.start", "status": 200, "headers": []})
+        await driver.channel.send({"type": "http.response.body", "body": b"falcon", "more_body": False})
+
+        assert _all_written(driver) == before
+        assert driver.ended()
+
+    async def test_a_stream_that_ends_abruptly_has_no_end(self, driver: Driver) -> None:
+        """SCRIPT-7.3: What exists is sent, and then no end of the response."""
+        streaming = asyncio.ensure_future(driver.stream(planned("a", "b"), ends_abruptly=True))
+        await driver.run_to(ARRIVED + 2.0)
+        await streaming
+
+        assert b"".join(data for _, data in driver.sent()).count(b'"content":"') == 3
+        assert not driver.ended()
+        if isinstance(driver, DirectDriver):
+            assert driver.transport.closing
+
+    async def test_an_aborted_response_has_no_end(self, driver: Driver) -> None:
+        """SCRIPT-7.4: The client is disconnected, or, where only the server can do that, given a response without a body."""
+        await driver.channel.abort()
+        await driver.channel.send({"type": "http.response.start", "status": 200, "headers": []})
+
+        assert (driver.sent(), driver.ended(), driver.channel.responded) == ([], False, True)
+        if isinstance(driver, DirectDriver):
+            assert (driver.transport.writes, driver.transport.closing) == ([], True)
+
+    async def test_http_remembers_no_responses(self, driver: Driver) -> None:
+        """SOCK-1.3: Only a WebSocket connection remembers what is not stored."""
+        driver.channel.remember("resp_1", object())  # type: ignore[arg-type]
+
+        assert driver.channel.recall("resp_1") is None
+
+
+def _all_written(driver: Driver) -> list[bytes]:
+    if isinstance(driver, DirectDriver):
+        return [data for _, data in driver.transport.writes]
+    assert isinstance(driver, AsgiDriver)
+    return [message.get("body", b"") for _, message in driver.messages]
+
+
+class TestWrites:
+    """In how many writes responses leave, and how connections go on."""
+
+    REPLY = EncodedReply(200, b"content-type: application/json\r\n", b"abc")
+    MESSAGES: ClassVar[list[dict[str, Any]]] = [
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"application/json"), (b"content-length", b"3")],
+        },
+        {"type": "http.response.body", "body": b"abc", "more_body": False},
+    ]
+    """The same as `REPLY`, as Falcon sends it."""
+
+    async def test_head_and_body_leave_together(self, direct: DirectDriver) -> None:
+        """LAT-3.3: A whole response leaves in one write, and its connection stays open."""
+        await direct.channel.reply(self.REPLY)
+        (data,) = _all_written(direct)
 
         assert data.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert data.endswith(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
-        assert not line.transport.closing
-        assert line.cycle.transport is line.transport
-        assert line.cycle.response_complete
+        assert data.endswith(b"\r\n\r\nabc")
+        assert not direct.transport.closing
+        assert direct.cycle.response_complete
 
-    async def test_a_stream_that_ends_at_once_leaves_together(self) -> None:
+    @pytest.mark.parametrize("method", ["POST", "HEAD"])
+    @pytest.mark.parametrize("keep_alive", [True, False])
+    async def test_a_reply_has_the_bytes_of_uvicorn(self, method: str, keep_alive: bool) -> None:
+        """LAT-3.5: Written directly, a response has the bytes that uvicorn would write, and ends as it would."""
+        direct, other = (DirectDriver(method=method, keep_alive=keep_alive) for _ in range(2))
+        await direct.channel.reply(self.REPLY)
+        for message in self.MESSAGES:
+            await other.channel.send(message)
+
+        assert b"".join(_all_written(direct)) == b"".join(_all_written(other))
+        assert direct.transport.closing == other.transport.closing == (not keep_alive)
+        assert direct.cycle.response_complete
+        assert other.cycle.response_complete
+
+    async def test_falcons_response_leaves(self, driver: Driver) -> None:
+        """ARCH-1.6: Where the channel sends no response itself, Falcon's leaves."""
+        for message in self.MESSAGES:
+            await driver.channel.send(message)
+
+        assert b"".join(_all_written(driver)).endswith(b"abc")
+        assert driver.ended()
+        assert not driver.channel.responded
+
+    async def test_a_stream_that_ends_at_once_leaves_together(self, direct: DirectDriver) -> None:
         """LAT-3.3: So does a stream of which everything is due."""
-        line = DirectLine()
-        line.connection.ending()
-        (data,) = await self.writes(line, self.HEAD, self.body(b"abc", more=True), self.body(b""))
+        await direct.stream(planned("a", "b", schedule=Schedule(0.0, 0.0)))
+        (data,) = _all_written(direct)
 
-        assert data.endswith(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        assert data.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert data.endswith(b"\r\n0\r\n\r\n")
+        assert direct.sent()[0][1].endswith(b"data: [DONE]\n\n")
+        assert direct.cycle.transport is direct.transport
 
-    async def test_a_stream_that_goes_on_does_not_wait(self) -> None:
+    async def test_head_and_first_events_leave_together(self, direct: DirectDriver) -> None:
+        """CHAT-3.6: The head of a paced stream leaves in one write with its first events."""
+        streaming = asyncio.ensure_future(direct.stream(planned("a", "b")))
+        await direct.run_to(ARRIVED + 0.502)
+        (data,) = _all_written(direct)
+        await direct.run_to(ARRIVED + 2.0)
+        await streaming
+
+        assert data.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert data.count(b"data: ") == 2
+
+    async def test_a_stream_that_goes_on_does_not_wait(self, direct: DirectDriver) -> None:
         """LAT-3.3: What is followed by something later leaves with the head, and does not wait for it."""
-        line = DirectLine()
-        (data,) = await self.writes(line, self.HEAD, self.body(b"abc", more=True))
-        assert data.endswith(b"\r\n\r\n3\r\nabc\r\n")
+        streaming = asyncio.ensure_future(direct.stream(planned("a", "b", schedule=Schedule(0.0, 60.0))))
+        await direct.run_to(ARRIVED + 0.002)
+        (data,) = _all_written(direct)
+        assert data.count(b'"content":"a"') == 1
 
-        later = await self.writes(line, self.body(b"d", more=True), self.body(b""))
-        assert later[1:] == [b"1\r\nd\r\n", b"0\r\n\r\n"]
+        await direct.run_to(ARRIVED + 61.0)
+        assert await streaming is Outcome.FINISHED
+        assert b'"content":"b"' in _all_written(direct)[1]
+        assert b"".join(_all_written(direct)).endswith(b"\r\n0\r\n\r\n")
 
-    async def test_a_last_answer_leaves_before_the_connection_closes(self) -> None:
-        """LAT-3.5: A connection that is not kept is closed, and the answer is written before."""
-        line = DirectLine()
-        line.cycle.keep_alive = False
+    async def test_a_last_response_leaves_before_the_connection_closes(self) -> None:
+        """LAT-3.5: A connection that is not kept is closed, and the response is written before."""
+        direct = DirectDriver(keep_alive=False)
         closed_at: list[int] = []
-        close = line.transport.close
+        close = direct.transport.close
 
-        def closes() -> None:
-            closed_at.append(len(line.transport.writes))
+        def note_close() -> None:
+            closed_at.append(len(direct.transport.writes))
             close()
 
-        line.transport.close = closes  # type: ignore[method-assign]
-        await self.writes(line, self.HEAD, self.body(b"abc"))
+        direct.transport.close = note_close  # type: ignore[method-assign]
+        await direct.channel.reply(self.REPLY)
 
         assert closed_at == [1]
 
-    async def test_nothing_is_written_to_who_is_gone(self) -> None:
-        """LAT-3.4: Who hung up before the answer gets none."""
-        line = DirectLine()
-        line.hang_up()
+    async def test_nothing_is_written_to_a_client_that_disconnected(self, direct: DirectDriver) -> None:
+        """LAT-3.4: A client that disconnected before the response is sent nothing."""
+        direct.disconnect()
+        await direct.channel.reply(self.REPLY)
 
-        assert await self.writes(line, self.HEAD, self.body(b"abc")) == []
+        assert _all_written(direct) == []
 
-    async def test_a_slow_reader_is_waited_for(self) -> None:
-        """ARCH-4.5: Who does not read is sent nothing until the reader goes on."""
-        line = DirectLine()
-        line.flow.pause_writing()
-        sending = asyncio.ensure_future(self.writes(line, self.HEAD, self.body(b"abc")))
-        await line.settle()
-        assert line.transport.writes == []
+    async def test_a_slow_reader_is_waited_for(self, direct: DirectDriver) -> None:
+        """ARCH-4.5: A client that does not read is sent nothing until it does."""
+        direct.flow.pause_writing()
+        sending = asyncio.ensure_future(direct.channel.reply(self.REPLY))
+        await direct.settle()
+        assert _all_written(direct) == []
 
-        line.flow.resume_writing()
-        assert b"".join(await sending).endswith(b"3\r\nabc\r\n0\r\n\r\n")
+        direct.flow.resume_writing()
+        await sending
+        assert b"".join(_all_written(direct)).endswith(b"abc")
 
-    async def test_what_is_held_back_can_be_let_go(self) -> None:
-        """LAT-3.5: A head that was sent leaves, also where nothing is to follow it."""
-        line = DirectLine()
-        await self.writes(line, self.HEAD)
-        assert line.transport.writes == []
+    async def test_a_head_without_a_body_leaves(self, direct: DirectDriver) -> None:
+        """SCRIPT-7.3: The head of a stream that fails before its first frame leaves, and then the connection is closed."""
+        empty = PacedStream(
+            planned("a"),
+            (single(b"", 0),),
+            arrival=ARRIVED,
+            recorder=direct.counted.recorder,
+            row=0,
+            ends_abruptly=True,
+        )
+        await direct.channel.stream(empty, STREAM_HEAD)
 
-        await line.connection.flush()
-        assert [data.startswith(b"HTTP/1.1 200 ") for _, data in line.transport.writes] == [True]
+        assert [data.startswith(b"HTTP/1.1 200 ") for data in _all_written(direct)] == [True]
+        assert direct.transport.closing
 
 
-class TestConnector:
-    """Which line a request gets."""
+class TestOpener:
+    """Which channel a request gets."""
 
-    async def test_requests_of_uvicorn_are_written_to_directly(self) -> None:
+    async def test_requests_of_uvicorn_are_written_to_directly(self, direct: DirectDriver) -> None:
         """LAT-3.5: Where the request came by uvicorn's httptools protocol, it gets the direct writer."""
-        line = DirectLine()
-
-        assert isinstance(
-            connector(line.wheel, direct=True)(line.cycle.receive, line.cycle.send), DirectConnection
+        opened = channel_opener(direct.wheel, direct=True)(
+            direct.cycle.receive, direct.cycle.send, direct.active
         )
 
-    async def test_switched_off_everything_is_plain(self) -> None:
-        """LAT-3.5: With direct writes off, requests of uvicorn take the plain way, too."""
-        line = DirectLine()
+        assert isinstance(opened, DirectChannel)
 
-        assert isinstance(
-            connector(line.wheel, direct=False)(line.cycle.receive, line.cycle.send), AsgiConnection
+    async def test_switched_off_everything_is_plain(self, direct: DirectDriver) -> None:
+        """LAT-3.5: With direct writes off, requests of uvicorn get plain ASGI, too."""
+        opened = channel_opener(direct.wheel, direct=False)(
+            direct.cycle.receive, direct.cycle.send, direct.active
         )
+
+        assert isinstance(opened, AsgiChannel)
 
     @pytest.mark.parametrize("bound", [True, False])
     async def test_other_servers_are_plain(self, bound: bool) -> None:
-        """LAT-3.5: Any other server's requests take the plain way."""
-        line = AsgiLine()
+        """LAT-3.5: Requests of any other server get plain ASGI."""
+        driver = AsgiDriver()
 
         async def send(message: Any) -> None:
             """Be no method of anything."""
 
-        way: Callable[[Any], Any] = line.send if bound else send
+        way: Callable[[Any], Any] = driver.send if bound else send
+        opened = channel_opener(driver.wheel, direct=True)(driver.events.get, way, driver.active)
 
-        assert isinstance(connector(line.wheel, direct=True)(line._events.get, way), AsgiConnection)
+        assert isinstance(opened, AsgiChannel)

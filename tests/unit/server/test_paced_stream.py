@@ -1,4 +1,4 @@
-"""The flight of one stream: what is due leaves at once, nothing early, and everything is counted."""
+"""A paced stream: what is due leaves at once, nothing early, and everything is counted."""
 
 import pytest
 from hypothesis import assume, given
@@ -48,8 +48,8 @@ def turns(draw: st.DrawFn) -> Turn:
     return turn(*answers, schedule=draw(schedules()))
 
 
-class Flown:
-    """A flight under a clock and counters of its own."""
+class Paced:
+    """A stream with a clock and counters of its own."""
 
     def __init__(self, planned: Turn, options: ChatOptions = PLAIN) -> None:
         self.clock = FakeClock(ARRIVED)
@@ -57,10 +57,10 @@ class Flown:
         recorder = self.counted.recorder
         row = recorder.accepted(planned.model, streaming=True, prompt_tokens=0)
         self.runs = render_stream(planned, options)
-        self.flight = PacedStream(planned, self.runs, arrived=ARRIVED, recorder=recorder, row=row)
+        self.stream = PacedStream(planned, self.runs, arrival=ARRIVED, recorder=recorder, row=row)
 
     def frames(self, schedule: Schedule) -> list[tuple[float, bytes]]:
-        """Give each frame's due instant and bytes, by the book."""
+        """Return each frame's due instant and bytes, as its schedule has them."""
         return [
             (ARRIVED + schedule.due(end), run.data(index, index + 1))
             for run in self.runs
@@ -70,99 +70,99 @@ class Flown:
     def take(self, now: float) -> bytes:
         """Take what is due at `now`."""
         self.clock.now = now
-        return self.flight.take(now)
+        return self.stream.take(now)
 
     def take_all(self, now: float) -> list[bytes]:
         """Take all that is due at `now`, write by write."""
         writes = []
-        while not self.flight.done and (data := self.take(now)):
+        while not self.stream.done and (data := self.take(now)):
             writes.append(data)
         return writes
 
     def stats(self) -> Snapshot:
-        """Tell what was counted."""
+        """Return what was counted."""
         return self.counted.read()
 
 
 @given(turns(), st.lists(st.integers(0, 1024).map(lambda number: ARRIVED + number / 128), max_size=12))
 def test_each_frame_leaves_at_the_first_look_after_it_is_due(planned: Turn, looks: list[float]) -> None:
     """LAT-3.1: For any schedule and any looks, a frame leaves with the first look at or after its instant."""
-    flown = Flown(planned)
-    waiting = flown.frames(planned.schedule)
+    paced = Paced(planned)
+    waiting = paced.frames(planned.schedule)
     last = max(due for due, _ in waiting)
 
     for look in [*sorted(looks), max([last, *looks])]:
         due = [data for instant, data in waiting if instant <= look]
-        assert flown.take(look) == b"".join(due)
+        assert paced.take(look) == b"".join(due)
         waiting = waiting[len(due) :]
-        assert flown.flight.done == (not waiting)
+        assert paced.stream.done == (not waiting)
         if waiting:
-            assert flown.flight.due == waiting[0][0]
+            assert paced.stream.due == waiting[0][0]
 
 
 @given(turns())
-def test_a_flight_that_is_followed_leaves_every_frame_on_time(planned: Turn) -> None:
-    """LAT-2.1: Who looks whenever the flight says sees each frame at its very instant."""
-    flown = Flown(planned)
+def test_a_stream_that_is_followed_leaves_every_frame_on_time(planned: Turn) -> None:
+    """LAT-2.1: Taken whenever the stream is due, each frame leaves at its very instant."""
+    paced = Paced(planned)
     seen = b""
     looked = []
-    while not flown.flight.done:
-        looked.append(flown.flight.due)
-        data = flown.take(flown.flight.due)
+    while not paced.stream.done:
+        looked.append(paced.stream.due)
+        data = paced.take(paced.stream.due)
         assert data
         seen += data
 
-    frames = flown.frames(planned.schedule)
+    frames = paced.frames(planned.schedule)
     assert looked == sorted({due for due, _ in frames})
     assert seen == b"".join(data for _, data in frames)
 
 
 @given(turns())
 def test_nothing_leaves_a_moment_before_it_is_due(planned: Turn) -> None:
-    """LAT-3.1: A 128th of a second early, a flight has nothing to give."""
-    flown = Flown(planned)
-    while not flown.flight.done:
-        due = flown.flight.due
-        assert flown.take(due - 1 / 128) == b""
-        assert flown.flight.due == due
-        flown.take(due)
+    """LAT-3.1: A 128th of a second early, a stream has nothing to send."""
+    paced = Paced(planned)
+    while not paced.stream.done:
+        due = paced.stream.due
+        assert paced.take(due - 1 / 128) == b""
+        assert paced.stream.due == due
+        paced.take(due)
 
 
 @given(turns(), st.booleans())
 def test_the_counted_tokens_are_those_of_the_usage(planned: Turn, usage: bool) -> None:
     """CHAT-2.6: When everything has left, as many completion tokens are counted as the usage says."""
-    flown = Flown(planned, ChatOptions(include_usage=usage))
-    while not flown.flight.done:
-        flown.take(flown.flight.due)
+    paced = Paced(planned, ChatOptions(include_usage=usage))
+    while not paced.stream.done:
+        paced.take(paced.stream.due)
 
-    assert flown.stats().completion_tokens == planned.usage.completion
+    assert paced.stats().completion_tokens == planned.usage.completion
 
 
 def test_an_unstreamed_answer_is_due_when_the_stream_ends() -> None:
     """LAT-2.3: The last frame of a stream is due when the whole answer is."""
     schedule = Schedule(ttft=0.5, itl=0.25, spread=0.125, table=deviates(1.0, -1.0), start=0, stride=1)
     planned = turn(choice(passage("a", "b")), choice(passage("c", "d", "e"), hidden=2), schedule=schedule)
-    flown = Flown(planned)
+    paced = Paced(planned)
 
-    assert flown.frames(schedule)[-1][0] == ARRIVED + schedule.due(planned.length)
+    assert paced.frames(schedule)[-1][0] == ARRIVED + schedule.due(planned.length)
 
 
 def test_hidden_reasoning_takes_its_time() -> None:
     """LAT-2.4: After r reasoning tokens, the first visible one and the head leave at due(r + 1)."""
     schedule = Schedule(ttft=0.5, itl=0.25)
-    flown = Flown(turn(choice(passage("a", "b"), hidden=4), schedule=schedule))
+    paced = Paced(turn(choice(passage("a", "b"), hidden=4), schedule=schedule))
 
-    assert flown.flight.due == ARRIVED + schedule.due(5) == ARRIVED + 1.5
+    assert paced.stream.due == ARRIVED + schedule.due(5) == ARRIVED + 1.5
 
 
 def test_a_late_frame_does_not_delay_those_behind_it() -> None:
     """LAT-3.2: Deadlines are absolute: after a look that came late, the next frame is due when it always was."""
-    flown = Flown(turn(choice(passage("a", "b", "c", "d")), schedule=Schedule(ttft=1.0, itl=1.0)))
-    flown.take(ARRIVED + 1.75)
+    paced = Paced(turn(choice(passage("a", "b", "c", "d")), schedule=Schedule(ttft=1.0, itl=1.0)))
+    paced.take(ARRIVED + 1.75)
 
-    assert flown.flight.due == ARRIVED + 2.0
-    flown.take(ARRIVED + 3.5)
-    assert flown.flight.due == ARRIVED + 4.0
+    assert paced.stream.due == ARRIVED + 2.0
+    paced.take(ARRIVED + 3.5)
+    assert paced.stream.due == ARRIVED + 4.0
 
 
 @pytest.mark.parametrize("itl", [0.0, 0.001])
@@ -170,33 +170,33 @@ def test_a_late_frame_does_not_delay_those_behind_it() -> None:
 def test_a_write_is_bounded_and_splits_no_event(tokens: int, itl: float) -> None:
     """LAT-3.3: However much is due, a write has at most 256 text frames, and whole events only."""
     planned = turn(choice(passage(*(f"w{at}" for at in range(tokens)))), schedule=Schedule(ttft=0.0, itl=itl))
-    flown = Flown(planned)
-    writes = flown.take_all(ARRIVED + 100.0)
+    paced = Paced(planned)
+    writes = paced.take_all(ARRIVED + 100.0)
 
-    assert b"".join(writes) == b"".join(data for _, data in flown.frames(planned.schedule))
+    assert b"".join(writes) == b"".join(data for _, data in paced.frames(planned.schedule))
     assert all(write.count(b'"content":"w') <= 256 for write in writes)
     assert all(write.startswith(b"data: ") and write.endswith(b"\n\n") for write in writes)
     assert len(writes) == -(-tokens // 256)
-    assert flown.flight.done
+    assert paced.stream.done
 
 
 @pytest.mark.parametrize("itl", [0.0, 0.001])
 def test_the_rest_of_a_bounded_write_is_due_at_once(itl: float) -> None:
     """LAT-3.3: What did not fit into one write is still due, not due again a gap later."""
-    flown = Flown(turn(choice(passage(*["w"] * 600)), schedule=Schedule(ttft=0.0, itl=itl)))
-    flown.take(ARRIVED + 100.0)
+    paced = Paced(turn(choice(passage(*["w"] * 600)), schedule=Schedule(ttft=0.0, itl=itl)))
+    paced.take(ARRIVED + 100.0)
 
-    assert not flown.flight.done
-    assert flown.flight.due <= ARRIVED + 100.0
+    assert not paced.stream.done
+    assert paced.stream.due <= ARRIVED + 100.0
 
 
 def test_what_is_observed_is_when_tokens_left() -> None:
     """LAT-3.7: Observed TTFT, gaps and lateness are those of the writes, not of the plan."""
-    flown = Flown(turn(choice(passage("a", "b", "c", "d")), schedule=Schedule(ttft=0.100, itl=0.020)))
+    paced = Paced(turn(choice(passage("a", "b", "c", "d")), schedule=Schedule(ttft=0.100, itl=0.020)))
     for look in (0.103, 0.121, 0.165):
-        flown.take(ARRIVED + look)
+        paced.take(ARRIVED + look)
 
-    latency = flown.stats().latency
+    latency = paced.stats().latency
     assert (latency.ttft_ms.count, latency.ttft_ms.mean) == (1, 103.0)
     # b left 18 ms behind a, c 44 ms behind b, and d together with c.
     assert (latency.inter_token_ms.count, latency.inter_token_ms.min, latency.inter_token_ms.max) == (
@@ -211,10 +211,10 @@ def test_what_is_observed_is_when_tokens_left() -> None:
 
 def test_lateness_of_what_exists_at_once_is_measured_too() -> None:
     """LAT-3.7: Without any latency, each token is as late as the write that carried it."""
-    flown = Flown(turn(choice(passage("a", "b", "c")), schedule=Schedule(ttft=0.0, itl=0.0)))
-    flown.take(ARRIVED + 0.005)
+    paced = Paced(turn(choice(passage("a", "b", "c")), schedule=Schedule(ttft=0.0, itl=0.0)))
+    paced.take(ARRIVED + 0.005)
 
-    latency = flown.stats().latency
+    latency = paced.stats().latency
     assert (latency.lateness_ms.count, latency.lateness_ms.min, latency.lateness_ms.max) == (3, 5.0, 5.0)
     assert (latency.ttft_ms.mean, latency.inter_token_ms.count) == (5.0, 2)
 
@@ -222,39 +222,39 @@ def test_lateness_of_what_exists_at_once_is_measured_too() -> None:
 @pytest.mark.parametrize("itl", [0.0, 0.020])
 def test_only_what_carries_tokens_is_late(itl: float) -> None:
     """STATS-5.8: Head and finish of several choices travel among their tokens, and are not counted for lateness."""
-    flown = Flown(
+    paced = Paced(
         turn(choice(passage("a", "b", "c")), choice(passage("d", "e")), schedule=Schedule(ttft=0.1, itl=itl))
     )
-    flown.take_all(ARRIVED + 0.2)
+    paced.take_all(ARRIVED + 0.2)
 
-    assert flown.flight.done
-    assert flown.stats().latency.lateness_ms.count == 5
+    assert paced.stream.done
+    assert paced.stats().latency.lateness_ms.count == 5
 
 
 def test_reasoning_is_no_first_token() -> None:
     """LAT-3.7: TTFT is observed at the first visible token; hidden ones are counted with it."""
-    flown = Flown(turn(choice(passage("a"), hidden=3), schedule=Schedule(ttft=0.5, itl=0.25)))
-    flown.take(ARRIVED + 0.5)
-    assert flown.stats().completion_tokens == 0
+    paced = Paced(turn(choice(passage("a"), hidden=3), schedule=Schedule(ttft=0.5, itl=0.25)))
+    paced.take(ARRIVED + 0.5)
+    assert paced.stats().completion_tokens == 0
 
-    flown.take(ARRIVED + 1.25)
-    assert flown.stats().latency.ttft_ms.mean == 1250.0
-    assert flown.stats().completion_tokens == 4
+    paced.take(ARRIVED + 1.25)
+    assert paced.stats().latency.ttft_ms.mean == 1250.0
+    assert paced.stats().completion_tokens == 4
 
 
 def test_an_answer_that_shows_nothing_has_no_first_token() -> None:
     """CHAT-2.1: Where reasoning ate the limit, its tokens are counted at the end, and no TTFT is observed."""
-    flown = Flown(turn(choice(passage(), hidden=8), schedule=Schedule(ttft=0.5, itl=0.25)))
-    flown.take(ARRIVED + 2.25)
+    paced = Paced(turn(choice(passage(), hidden=8), schedule=Schedule(ttft=0.5, itl=0.25)))
+    paced.take(ARRIVED + 2.25)
 
-    assert flown.flight.done
-    assert flown.stats().completion_tokens == 8
-    assert flown.stats().latency.ttft_ms.count == 0
+    assert paced.stream.done
+    assert paced.stats().completion_tokens == 8
+    assert paced.stats().latency.ttft_ms.count == 0
 
 
-def test_an_abandoned_flight_counts_what_left() -> None:
+def test_an_abandoned_stream_counts_what_left() -> None:
     """CHAT-2.6: Only tokens that were sent are counted."""
-    flown = Flown(turn(choice(passage("a", "b", "c", "d")), schedule=Schedule(ttft=1.0, itl=1.0)))
-    flown.take(ARRIVED + 2.0)
+    paced = Paced(turn(choice(passage("a", "b", "c", "d")), schedule=Schedule(ttft=1.0, itl=1.0)))
+    paced.take(ARRIVED + 2.0)
 
-    assert flown.stats().completion_tokens == 2
+    assert paced.stats().completion_tokens == 2

@@ -10,7 +10,7 @@ from llmsim.domain import Prompt
 from llmsim.errors import ExhaustedError, ExpectationError
 from llmsim.scripts import Script, read
 from llmsim.server import script_player
-from llmsim.server.script_player import RequestControls, ScriptPlayer
+from llmsim.server.script_player import ScriptPlayer, ScriptSelection
 from llmsim.state.script_registry import SqliteScriptRegistry
 from llmsim.state.session_store import SqliteSessionStore
 
@@ -41,17 +41,17 @@ def player(scripts: SqliteScriptRegistry, sessions: SqliteSessionStore) -> Scrip
     return ScriptPlayer(scripts, sessions, has_default=False)
 
 
-def controls(script: str = "x") -> RequestControls:
-    return RequestControls("s", script, chosen=True)
+def selection(script: str = "x") -> ScriptSelection:
+    return ScriptSelection("s", script)
 
 
-@pytest.mark.parametrize("off_loop", [False, True])
+@pytest.mark.parametrize("in_thread", [False, True])
 async def test_expectations_are_checked_once_outside_of_a_transaction(
     player: ScriptPlayer,
     scripts: SqliteScriptRegistry,
     sessions: SqliteSessionStore,
     monkeypatch: pytest.MonkeyPatch,
-    off_loop: bool,
+    in_thread: bool,
 ) -> None:
     """SESS-1.6: A check that takes long blocks no other session, over all workers."""
     await scripts.put("x", SOURCE, "json", script(SOURCE))
@@ -66,7 +66,7 @@ async def test_expectations_are_checked_once_outside_of_a_transaction(
     monkeypatch.setattr(script_player, "unmet", unmet)
 
     with pytest.raises(ExpectationError, match="never"):
-        await player.play(PROMPT, controls(), off_loop=off_loop)
+        await player.play(PROMPT, selection(), in_thread=in_thread)
     assert checked == [False]
 
 
@@ -90,7 +90,7 @@ async def test_the_turn_that_is_leased_was_checked(
     monkeypatch.setattr(sessions, "lease_turn", contend)
 
     with pytest.raises(ExpectationError):
-        await player.play(PROMPT, controls())
+        await player.play(PROMPT, selection())
     (progress,) = await sessions.list_progress()
     assert (progress.cursor, progress.met, progress.failed) == (1, 0, 1)
 
@@ -101,13 +101,13 @@ async def test_an_exhausted_script_takes_no_turn(
     """SESS-1.7: The session stays where it is, and counts as used."""
     source = PLAIN[:-1] + b', "on_exhausted": "error"}'
     await scripts.put("x", source, "json", script(source))
-    played = await player.play(PROMPT, controls())
+    played = await player.play(PROMPT, selection())
     assert played is not None
     await player.commit(played)
     (before,) = await sessions.list_progress()
 
     with pytest.raises(ExhaustedError):
-        await player.play(PROMPT, controls())
+        await player.play(PROMPT, selection())
     (progress,) = await sessions.list_progress()
     assert (progress.cursor, progress.played) == (1, 1)
     assert progress.used > before.used
@@ -129,7 +129,7 @@ async def test_cached_scripts_are_bounded(
 
     monkeypatch.setattr(scripts, "script", counted)
     for name in "abacab":
-        await player.play(PROMPT, controls(name))
+        await player.play(PROMPT, selection(name))
 
     assert fetched == ["a", "b", "c", "b"]
 
@@ -138,7 +138,7 @@ async def test_a_deleted_script_is_not_cached(player: ScriptPlayer, scripts: Sql
     """SESS-3.2: A script that is sent again under its name is played from its beginning."""
     for repetition in range(2):
         await scripts.put("x", PLAIN, "json", script(PLAIN))
-        played = await player.play(PROMPT, controls())
+        played = await player.play(PROMPT, selection())
         assert played is not None
         assert (played.lease.cursor, played.step.repetition) == (0, 0), repetition
         await scripts.delete("x")

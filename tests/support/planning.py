@@ -1,0 +1,53 @@
+"""Plan responses as a worker does, in this process."""
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+from llmsim.domain import Fault, Prompt, Turn
+from llmsim.planning.planner import Planner
+from llmsim.providers.contract import IncomingRequest
+from llmsim.server.worker_context import WorkerContext
+from support.driving import drive
+
+
+class FakeCounters:
+    """The counters that workers share, of one process: each name counts from 0.
+
+    Attributes:
+        taken: How many numbers of each name were taken.
+    """
+
+    def __init__(self) -> None:
+        self.taken: Counter[str] = Counter()
+
+    async def next(self, name: str, count: int = 1) -> int:
+        """Take the next `count` numbers; return the first."""
+        number = self.taken[name]
+        self.taken[name] += count
+        return number
+
+
+def plan(
+    planner: Planner, prompt: Prompt, counters: FakeCounters | None = None, cache: Any = None
+) -> Turn | Fault:
+    """Plan the response to a prompt.
+
+    Args:
+        planner: The planner of the worker.
+        prompt: The prompt.
+        counters: Those of all workers; new ones by default, as if it were the first request.
+        cache: The prompt cache of all workers; only needed by prompts with cache marks.
+    """
+    state: Any = SimpleNamespace(counters=counters or FakeCounters(), prefix_cache=cache)
+    context = WorkerContext({}, planner, state, recorder=None)  # type: ignore[arg-type]
+    return drive(context.plan(IncomingRequest(), prompt))
+
+
+def plan_turn(
+    planner: Planner, prompt: Prompt, counters: FakeCounters | None = None, cache: Any = None
+) -> Turn:
+    """Plan the response to a prompt; fail if it is a fault. See `plan`."""
+    turn = plan(planner, prompt, counters, cache)
+    assert isinstance(turn, Turn)
+    return turn
