@@ -26,6 +26,8 @@ Parts:
   pacing       open streams at a constant pace: how late tokens arrive, how much
                later than planned replies end, memory of a stream
   start-up     from the start of the process to its first reply
+  cost         CPU time of a request and a token event without sockets, beside Falcon's
+               own; not among "all parts", and with its own: scripts/bench cost --help
 
 \b
 Examples:
@@ -208,7 +210,7 @@ def _measure(
     parts = named or PARTS
     taken_at = datetime.now(UTC).isoformat(timespec="seconds")
     names = f"wrk (throughput), {client.name}" if plan.wrk else client.name
-    described = machine.describe_machine(version=_read_version(), client=names)
+    described = machine.describe_machine(version=machine.read_version(), client=names)
     sweep, stolen = Sweep(plan, client, on_progress), read_stolen_ticks()
     sweep.check_peers(streamed="streams" in parts or "pacing" in named)
 
@@ -260,11 +262,15 @@ def _format_command(words: list[str]) -> str:
     return shlex.join(kept)
 
 
-def _read_version() -> str:
-    """Return the version of the checkout that is measured."""
-    text = (machine.ROOT / "llmsim" / "__init__.py").read_text(encoding="utf-8")
-    return text.partition('__version__ = "')[2].partition('"')[0]
+def run() -> None:
+    """Run the part `cost`, which has options of its own, or the other parts."""
+    if sys.argv[1:2] == ["cost"]:
+        # Imported here: the other parts use nothing of llmsim.
+        from . import cost
+
+        cost.main(sys.argv[2:], prog_name="scripts/bench cost")
+    main(prog_name="scripts/bench")
 
 
 if __name__ == "__main__":
-    main(prog_name="scripts/bench")
+    run()

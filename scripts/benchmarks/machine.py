@@ -95,6 +95,12 @@ def read_cpu_model() -> str:
     return platform.machine()
 
 
+def read_version() -> str:
+    """Return the version of the checkout that is measured."""
+    text = (ROOT / "llmsim" / "__init__.py").read_text(encoding="utf-8")
+    return text.partition('__version__ = "')[2].partition('"')[0]
+
+
 def read_commit() -> str | None:
     """Return the commit that is checked out; None if there is none."""
 

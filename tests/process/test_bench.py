@@ -150,14 +150,80 @@ def test_cpu_time_of_other_programs_is_found() -> None:
 
 
 def test_nothing_of_the_server_is_imported() -> None:
-    """BENCH-1.2: The program uses llmsim's command line and HTTP API only."""
+    """BENCH-1.2: The program uses llmsim's command line and HTTP API only, but for `cost`, which is imported when it runs."""
     imported = [
         name
         for path in PROGRAM.glob("*.py")
+        if path.name != "cost_driver.py"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
     ]
+    script = "import sys, benchmarks.__main__; print('llmsim' in sys.modules)"
+    path = os.pathsep.join([str(ROOT), str(ROOT / "scripts")])
+    started = subprocess.run(
+        (sys.executable, "-c", script), env=os.environ | {"PYTHONPATH": path}, capture_output=True, check=True
+    )
 
     assert imported
     assert not [name for name in imported if name.split(".")[0] == "llmsim"]
+    assert started.stdout == b"False\n"
+
+
+def test_cost_measures_all_rows(tmp_path: Path) -> None:
+    """BENCH-5.1, BENCH-5.5, BENCH-5.8: Every row is checked, measured, compared with Falcon, printed and written."""
+    file = tmp_path / "cost.json"
+    done = bench("cost", "--seconds", "0.1", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_bytes())
+    rows = {row["name"]: row for row in found["rows"]}
+
+    assert list(rows) == [
+        *("raw", "falcon", "chat", "chat-new", "chat-stream", "responses", "messages", "embeddings"),
+        *("event-200", "event-1000"),
+    ]
+    assert all(row["us"] >= row["least_us"] > 0 and row["laps"] >= 1 for row in rows.values())
+    assert rows["falcon"]["ratio"] == 1
+    assert rows["messages"]["of"] == "chat"
+    assert [count["name"] for count in found["calls"]] == ["chat", "chat-new"]
+    assert found["machine"]["packages"]["falcon"]
+    for name in rows:
+        assert f"\n{name} " in done.stdout
+
+
+def test_calls_are_printed_in_order(tmp_path: Path) -> None:
+    """BENCH-5.6: The calls of a plain chat are printed from its route to the end of its response, and counted."""
+    file = tmp_path / "cost.json"
+    done = bench("cost", "--calls", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(file.read_bytes())
+    calls = done.stdout.partition("\n\n")[0].splitlines()
+
+    assert calls[0] == "server.http HttpGeneration.on_post"
+    assert all(call.startswith("  ") for call in calls[1:])
+    assert any("providers.openai.chat" in call for call in calls)
+    assert found["rows"] == []
+    assert found["calls"][0]["calls"] == len(calls)
+    assert found["calls"][0]["modules"] == len({call.split()[0] for call in calls})
+
+
+def test_profile_names_functions() -> None:
+    """BENCH-5.7: A profile has the functions of llmsim that a row spends its time in."""
+    done = bench("cost", "--profile", "chat", "--seconds", "0.1")
+
+    assert done.returncode == 0, done.stderr
+    assert "Ordered by: internal time" in done.stdout
+    assert "llmsim/server/" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--only", "chat,caht"], ["--profile", "caht"], ["--seconds", "0"], ["--profile", "chat", "--calls"]],
+)
+def test_mistakes_in_arguments_of_cost_are_reported(words: list[str]) -> None:
+    """BENCH-3.5, BENCH-5.4: Unknown rows, and options that exclude each other, end with exit code 2."""
+    done = bench("cost", *words)
+
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+    assert "Traceback" not in done.stderr
