@@ -57,6 +57,10 @@ class LineNumbers:
         return number
 
 
+NO_LINES = LineNumbers(None)
+"""For generators that take no lines."""
+
+
 class Generator(Protocol):
     """Generates the text of one choice.
 

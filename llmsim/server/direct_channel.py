@@ -120,7 +120,9 @@ class DirectChannel:
         head = self._begin(reply, b"content-length: %d\r\n" % len(body))
         if self._cycle.scope["method"] == "HEAD":
             body = b""
-        await self._end(head + body)
+        if self._cycle.flow.write_paused:
+            await self._drain()
+        self._end(head + body)
 
     async def stream(self, stream: PacedStream, reply: EncodedReply) -> None:
         """Send a streamed response as it falls due, from the wheel; return when it has ended, or the client is gone."""
@@ -147,7 +149,9 @@ class DirectChannel:
             await self._write(pending)
             self.disconnect()
         else:
-            await self._end(pending + b"0\r\n\r\n" if chunked else pending)
+            if self._cycle.flow.write_paused:
+                await self._drain()
+            self._end(pending + b"0\r\n\r\n" if chunked else pending)
 
     def _begin(self, reply: EncodedReply, framing: bytes) -> bytes:
         """Begin a response; return its head.
@@ -178,20 +182,23 @@ class DirectChannel:
     def _frame(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data
 
+    async def _drain(self) -> None:
+        """Wait until the client has read what was written before."""
+        if not self._cycle.disconnected:
+            await self._cycle.flow.drain()
+
     async def _write(self, data: bytes) -> None:
         """Write once the client has read what was written before."""
-        cycle = self._cycle
-        if cycle.flow.write_paused and not cycle.disconnected:
-            await cycle.flow.drain()
-        if data and not cycle.disconnected:
+        await self._drain()
+        if data and not self._cycle.disconnected:
             self._transport.write(data)
 
-    async def _end(self, data: bytes) -> None:
+    def _end(self, data: bytes) -> None:
         """Write the end of a response; the connection then goes on to its next request, or is closed."""
-        await self._write(data)
         cycle = self._cycle
         if cycle.disconnected:
             return
+        self._transport.write(data)
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:

@@ -25,7 +25,7 @@ from llmsim.providers.contract import (
     Provider,
     Reply,
 )
-from llmsim.providers.storage import StoredResponse
+from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.channels import Channel
 from llmsim.server.controls import read_controls
@@ -34,7 +34,7 @@ from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_memo import RequestMemo
 from llmsim.server.script_player import PlayedTurn, ScriptPlayer
-from llmsim.server.worker_context import OFF_LOOP, WorkerContext, compute
+from llmsim.server.worker_context import OFF_LOOP, WorkerContext, compute_in_thread
 from llmsim.stats import Outcome
 
 _LOST = (Outcome.ABANDONED, Outcome.ABORTED, Outcome.FAILED)
@@ -64,6 +64,11 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True):
     stored: StoredResponse[O] | None = None
     played: PlayedTurn | None = None
     on_finished: OnFinished | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the shared state has to know how it ends."""
+        return self.stored is not None or self.played is not None or self.on_finished is not None
 
 
 class GenerationService(Generic[O]):
@@ -113,7 +118,7 @@ class GenerationService(Generic[O]):
             raise
         finally:
             seconds = active.finish(failure)
-            if planned is not None and active.outcome is not None:
+            if planned is not None and planned.is_shared and active.outcome is not None:
                 await self._settle(planned, active.outcome, seconds)
 
     async def refuse(self, error: RefusedError, channel: Channel) -> None:
@@ -144,7 +149,9 @@ class GenerationService(Generic[O]):
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)
                 raise
-            stored = await self._store(parsed, outcome, channel.active)
+            stored = None
+            if self._endpoint.storage is not None and not isinstance(outcome, Fault):
+                stored = await self._store(self._endpoint.storage, parsed, outcome, channel.active)
             on_finished = None
             if journal_key is not None:
                 on_finished = await self._journal.write_planned(journal_key, request.body, outcome, played)
@@ -162,29 +169,34 @@ class GenerationService(Generic[O]):
         if remembered is not None:
             return *remembered, False
         heavy = len(request.body) >= OFF_LOOP
-        parsed = await compute(self._format.parse, request, in_thread=heavy)
+        parse, analyze = self._format.parse, self._context.planner.analyze
+        parsed = await compute_in_thread(parse, request) if heavy else parse(request)
         is_heavy, storage = self._endpoint.is_heavy, self._endpoint.storage
         if is_heavy is not None and is_heavy(parsed.prompt):
             heavy = True
-        analyze = self._context.planner.analyze
-        if storage is None or (previous := storage.previous_id(parsed.options)) is None:
-            facts = await compute(analyze, parsed.prompt, in_thread=heavy)
-            if not heavy:
-                self._memo.put(request, (parsed, facts))
-            return parsed, facts, heavy
+        previous = storage.previous_id(parsed.options) if storage is not None else None
+        if storage is None or previous is None:
+            if heavy:
+                return parsed, await compute_in_thread(analyze, parsed.prompt), True
+            facts = analyze(parsed.prompt)
+            self._memo.put(request, (parsed, facts))
+            return parsed, facts, False
         earlier = channel.recall(previous) or await self._context.find(storage, previous)
         if earlier is None:
             raise UnknownResponseError(previous, "previous_response_id")
-        parsed = await compute(storage.with_history, parsed, earlier, in_thread=heavy)
-        return parsed, await compute(analyze, parsed.prompt, in_thread=heavy), heavy
+        with_history = storage.with_history
+        if not heavy:
+            parsed = with_history(parsed, earlier)
+            return parsed, analyze(parsed.prompt), False
+        parsed = await compute_in_thread(with_history, parsed, earlier)
+        return parsed, await compute_in_thread(analyze, parsed.prompt), True
 
     async def _store(
-        self, parsed: ParsedRequest[O], outcome: Turn | Fault, active: ActiveRequest
+        self, storage: ResponseStorage[O], parsed: ParsedRequest[O], turn: Turn, active: ActiveRequest
     ) -> StoredResponse[O] | None:
-        storage = self._endpoint.storage
-        if isinstance(outcome, Fault) or storage is None or not storage.should_store(parsed.options):
+        if not storage.should_store(parsed.options):
             return None
-        return await self._context.store(storage, parsed, outcome, active.arrival)
+        return await self._context.store(storage, parsed, turn, active.arrival)
 
     async def _respond(self, planned: PlannedResponse[O], channel: Channel) -> None:
         outcome, stored = planned.outcome, planned.stored
@@ -212,9 +224,11 @@ class GenerationService(Generic[O]):
         active = channel.active
         recorder = active.recorder
         row = recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
-        body = await compute(
-            self._endpoint.render_response, turn, planned.request.options, in_thread=planned.heavy
-        )
+        render = self._endpoint.render_response
+        if planned.heavy:
+            body = await compute_in_thread(render, turn, planned.request.options)
+        else:
+            body = render(turn, planned.request.options)
         due = active.arrival + turn.due
         if not await channel.wait_until(due):
             active.outcome = Outcome.ABANDONED

@@ -2,10 +2,11 @@
 
 Decisions:
 * The head of every response of a provider is made here, from the facts of the response, whatever it answers.
-* PERF: a head is a prepared format with a place for each fact: 0.6 us, against 9 us for a list of headers that Falcon and uvicorn
+* PERF: a head is a prepared template with a place for each fact: 0.6 us, against 9 us for a list of headers that Falcon and uvicorn
   walk through, check and join for each response.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -32,6 +33,7 @@ class EncodedReply(msgspec.Struct, frozen=True, gc=False):
     body: bytes = b""
 
 
+@functools.cache
 def status_line(status: int) -> bytes:
     """Return the first line of a response, with its end of line."""
     try:
@@ -64,9 +66,9 @@ class ReplyBuilder:
     def __init__(self, provider: Provider, new_id: Callable[[], str]) -> None:
         self._provider = provider
         self._new_id = new_id
-        self._common = _format(provider.response_headers)
-        self._json = _format((_JSON, *provider.response_headers))
-        self._streams: dict[Headers, str] = {}
+        self._common = _template(provider.response_headers)
+        self._json = _template((_JSON, *provider.response_headers))
+        self._streams: dict[Headers, bytes] = {}
 
     def build(self, body: bytes, active: ActiveRequest) -> EncodedReply:
         """Build a successful response of JSON."""
@@ -88,10 +90,10 @@ class ReplyBuilder:
             headers: The endpoint's own.
             active: The request.
         """
-        form = self._streams.get(headers)
-        if form is None:
-            form = self._streams[headers] = _format((*headers, *self._provider.response_headers))
-        return EncodedReply(200, self._fill(form, self._new_id(), active))
+        template = self._streams.get(headers)
+        if template is None:
+            template = self._streams[headers] = _template((*headers, *self._provider.response_headers))
+        return EncodedReply(200, self._fill(template, self._new_id(), active))
 
     def _build(self, reply: Reply, request_id: str, active: ActiveRequest) -> EncodedReply:
         # A reply that is not JSON has its content type as the first of its headers.
@@ -101,11 +103,12 @@ class ReplyBuilder:
         common = self._fill(self._common, request_id, active)
         return EncodedReply(reply.status, header_lines(own[:1]) + common + header_lines(own[1:]), reply.body)
 
-    def _fill(self, form: str, request_id: str, active: ActiveRequest) -> bytes:
+    def _fill(self, template: bytes, request_id: str, active: ActiveRequest) -> bytes:
         elapsed_ms = int((time.monotonic() - active.arrival) * 1000)
-        return form.format(request_id=request_id, elapsed_ms=elapsed_ms).encode("latin-1")
+        return template % {b"request_id": request_id.encode(), b"elapsed_ms": elapsed_ms}
 
 
-def _format(headers: Headers) -> str:
-    """Return header lines as a format, in which providers have written places for `{request_id}` and `{elapsed_ms}`."""
-    return header_lines(headers).decode("latin-1")
+def _template(headers: Headers) -> bytes:
+    """Return header lines as a `%` template, with the facts where providers have written `{request_id}` and `{elapsed_ms}`."""
+    lines = header_lines(headers).replace(b"%", b"%%")
+    return lines.replace(b"{request_id}", b"%(request_id)b").replace(b"{elapsed_ms}", b"%(elapsed_ms)d")

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from llmsim.catalogue import Model
-from llmsim.domain import CacheUse, Fault, Prompt, Turn
-from llmsim.planning.planner import LinesNeeded, Planner, PromptFacts
+from llmsim.domain import Fault, Prompt, Turn
+from llmsim.planning.planner import UNCACHED, LinesNeeded, Planner, PromptFacts
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
 from llmsim.server.script_player import PlayedTurn
@@ -27,10 +27,8 @@ O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 R = TypeVar("R")
 
 
-async def compute(work: Callable[..., R], *args: Any, in_thread: bool) -> R:
-    """Return `work(*args)`, computed in a thread if it is laborious, so that other requests go on."""
-    if not in_thread:
-        return work(*args)
+async def compute_in_thread(work: Callable[..., R], *args: Any) -> R:
+    """Return `work(*args)`, computed in a thread, so that other requests go on."""
     return await asyncio.get_running_loop().run_in_executor(None, work, *args)
 
 
@@ -82,7 +80,9 @@ class WorkerContext:
 
     async def compute(self, request: IncomingRequest, work: Callable[..., R], *args: Any) -> R:
         """Return `work(*args)`, computed in a thread if the request is large, so that other requests go on."""
-        return await compute(work, *args, in_thread=len(request.body) >= OFF_LOOP)
+        if len(request.body) < OFF_LOOP:
+            return work(*args)
+        return await compute_in_thread(work, *args)
 
     async def count(self, request: IncomingRequest, prompt: Prompt) -> int:
         """Count the tokens of a prompt that comes with a request."""
@@ -94,9 +94,8 @@ class WorkerContext:
         Raises:
             RefusedError: The model would not accept it.
         """
-        in_thread = len(request.body) >= OFF_LOOP
-        facts = await compute(self.planner.analyze, prompt, in_thread=in_thread)
-        return await self.plan_turn(prompt, facts, None, in_thread=in_thread)
+        facts = await self.compute(request, self.planner.analyze, prompt)
+        return await self.plan_turn(prompt, facts, None, in_thread=len(request.body) >= OFF_LOOP)
 
     async def plan_turn(
         self, prompt: Prompt, facts: PromptFacts, played: PlayedTurn | None, *, in_thread: bool
@@ -110,27 +109,28 @@ class WorkerContext:
             in_thread: Whether planning is laborious.
         """
         planner = self.planner
-        if played is not None:
-            use = await self._use_cache(facts)
-            play = partial(planner.play, prompt, facts, played.step, cache_use=use)
-            return await compute(play, in_thread=in_thread)
-        number = await self._state.counters.next("request") if planner.numbers_requests else None
-        outcome_rng = planner.outcome_rng(number)
-        fault = planner.draw_fault(outcome_rng)
-        if fault is not None:
-            return fault
-        plan = partial(planner.plan, prompt, facts, outcome_rng, cache_use=await self._use_cache(facts))
-        planned = await compute(plan, in_thread=in_thread)
+        outcome_rng = None
+        if played is None:
+            number = await self._state.counters.next("request") if planner.numbers_requests else None
+            outcome_rng = planner.outcome_rng(number)
+            if (fault := planner.draw_fault(outcome_rng)) is not None:
+                return fault
+        use = UNCACHED
+        if facts.prefixes:
+            use = await self._state.prefix_cache.use(facts.prefixes, facts.model.cache_minimum)
+        if outcome_rng is not None:
+            plan: Callable[..., Turn | Fault | LinesNeeded] = partial(
+                planner.plan, prompt, facts, outcome_rng, use
+            )
+        else:
+            assert played is not None
+            plan = partial(planner.play, prompt, facts, played.step, use)
+        planned = await compute_in_thread(plan) if in_thread else plan()
         if isinstance(planned, LinesNeeded):
-            first = await self._state.counters.next("sequence", planned.count)
-            planned = await compute(partial(plan, first_line=first), in_thread=in_thread)
+            plan = partial(plan, await self._state.counters.next("sequence", planned.count))
+            planned = await compute_in_thread(plan) if in_thread else plan()
         assert not isinstance(planned, LinesNeeded), "the lines were reserved"
         return planned
-
-    async def _use_cache(self, facts: PromptFacts) -> CacheUse:
-        if not facts.prefixes:
-            return CacheUse()
-        return await self._state.prefix_cache.use(facts.prefixes, facts.model.cache_minimum)
 
     def documents(self, kind: str) -> "StoredDocuments":
         """Return the stored documents of a kind."""

@@ -19,10 +19,10 @@ from llmsim.providers.openai.chat_completion import (
     INPUT_MEMBERS,
     TEXT_MEMBERS,
     Message,
-    build_usage,
     fingerprint,
     finish_reason,
     render_choice_logprobs,
+    render_usage,
     visible_segments,
 )
 from llmsim.providers.openai.errors import render_fault
@@ -78,7 +78,7 @@ class _ChunkRenderer:
             turn.created,
             encode(turn.model),
             options.service_tier.encode(),
-            fingerprint(turn.model).encode(),
+            fingerprint(turn.model),
         )
         self._usage = _NO_USAGE if options.include_usage else b""
 
@@ -199,7 +199,7 @@ class _ChunkRenderer:
 
     def render_usage(self) -> bytes:
         """Render the chunk that carries the usage."""
-        usage = encode(build_usage(self._turn.usage))
+        usage = render_usage(self._turn.usage)
         return self._envelope + b'],"usage":%b%b}\n\n' % (usage, self._obfuscation(b""))
 
 

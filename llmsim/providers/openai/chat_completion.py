@@ -12,8 +12,6 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from llmsim.domain import (
     Choice,
     FinishReason,
@@ -27,58 +25,63 @@ from llmsim.domain import (
 )
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai_family.logprobs import render_logprobs
-from llmsim.wire.codec import encode
+from llmsim.wire.codec import encode, escaped_text
 
 
 def render_response(turn: Turn, options: ChatOptions) -> bytes:
-    """Render the whole completion."""
-    return encode(build_completion(turn, options))
+    """Render the whole completion.
+
+    PERF: 2.3 us, around texts that were escaped once; 5 us by a dictionary.
+    """
+    choices = turn.choices
+    if len(choices) == 1:
+        rendered = _render_choice(choices[0], 0, options)
+    else:
+        rendered = b",".join([_render_choice(choice, index, options) for index, choice in enumerate(choices)])
+    return (
+        b'{"id":"chatcmpl-%b","object":"chat.completion","created":%d,"model":%b,"choices":[%b],"usage":%b,'
+        b'"service_tier":"%b","system_fingerprint":"%b"}'
+    ) % (
+        turn.id.encode(),
+        turn.created,
+        encode(turn.model),
+        rendered,
+        render_usage(turn.usage),
+        options.service_tier.encode(),
+        fingerprint(turn.model),
+    )
 
 
-def build_completion(turn: Turn, options: ChatOptions) -> dict[str, Any]:
-    """Build the whole completion, as builtins."""
-    return {
-        "id": f"chatcmpl-{turn.id}",
-        "object": "chat.completion",
-        "created": turn.created,
-        "model": turn.model,
-        "choices": [_build_choice(choice, index, options) for index, choice in enumerate(turn.choices)],
-        "usage": build_usage(turn.usage),
-        "service_tier": options.service_tier,
-        "system_fingerprint": fingerprint(turn.model),
-    }
-
-
-def _build_choice(choice: Choice, index: int, options: ChatOptions) -> dict[str, Any]:
+def _render_choice(choice: Choice, index: int, options: ChatOptions) -> bytes:
     visible = visible_segments(choice)
-    return {
-        "index": index,
-        "message": _build_message(visible, options),
-        "logprobs": _build_logprobs(visible),
-        "finish_reason": finish_reason(choice, options),
-    }
+    return b'{"index":%d,"message":%b,"logprobs":%b,"finish_reason":"%b"}' % (
+        index,
+        _render_message(visible, options),
+        _render_logprobs(visible),
+        finish_reason(choice, options).encode(),
+    )
 
 
-def build_usage(usage: Usage) -> dict[str, Any]:
-    """Build the usage, as builtins."""
-    return {
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.completion,
-        "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
+def render_usage(usage: Usage) -> bytes:
+    """Render the usage."""
+    return (
+        b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
+        b'"prompt_tokens_details":{"cached_tokens":%d,"audio_tokens":0},'
+        b'"completion_tokens_details":{"reasoning_tokens":%d,"audio_tokens":0,'
+        b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
+    ) % (
+        usage.prompt,
+        usage.completion,
+        usage.prompt + usage.completion,
+        usage.cached,
+        usage.reasoning,
+    )
 
 
 @functools.lru_cache(maxsize=1024)
-def fingerprint(model: str) -> str:
+def fingerprint(model: str) -> bytes:
     """Return the `system_fingerprint` of a model."""
-    return f"fp_{zlib.crc32(model.encode()):010x}"
+    return b"fp_%010x" % zlib.crc32(model.encode())
 
 
 Message = TextSegment | RefusalSegment
@@ -90,9 +93,12 @@ VisibleSegments = list[tuple[Message | ToolCallSegment, int]]
 
 def visible_segments(choice: Choice) -> VisibleSegments:
     """List the segments that chat completions show."""
+    segments = choice.segments
+    if len(segments) == 1 and isinstance(segments[0], TextSegment):
+        return [(segments[0], 0)]
     visible: VisibleSegments = []
     start = 0
-    for segment in choice.segments:
+    for segment in segments:
         hosted = isinstance(segment, ToolCallSegment) and segment.call.kind is ToolKind.HOSTED
         if not hosted and not isinstance(segment, ReasoningSegment):
             visible.append((segment, start))
@@ -107,29 +113,28 @@ def finish_reason(choice: Choice, options: ChatOptions) -> str:
     return choice.finish.value
 
 
-def _build_message(visible: VisibleSegments, options: ChatOptions) -> dict[str, Any]:
-    content: str | None = None
-    refusal: str | None = None
+def _render_message(visible: VisibleSegments, options: ChatOptions) -> bytes:
+    content: bytes | None = None
+    refusal: bytes | None = None
     calls = []
     for segment, _ in visible:
         match segment:
             case TextSegment():
-                content = (content or "") + segment.text.text
+                content = (content or b"") + escaped_text(segment.text)
             case ToolCallSegment():
                 calls.append(segment)
             case RefusalSegment():
-                refusal = (refusal or "") + segment.text.text
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": content,
-        "refusal": refusal,
-        "annotations": [],
-    }
+                refusal = (refusal or b"") + escaped_text(segment.text)
+    called = b""
     if calls and options.uses_functions:
-        message["function_call"] = _build_function(calls[0], "arguments")
+        called = b',"function_call":%b' % encode(_build_function(calls[0], "arguments"))
     elif calls:
-        message["tool_calls"] = [_build_call(segment) for segment in calls]
-    return message
+        called = b',"tool_calls":%b' % encode([_build_call(segment) for segment in calls])
+    return b'{"role":"assistant","content":%b,"refusal":%b,"annotations":[]%b}' % (
+        b"null" if content is None else b'"%b"' % content,
+        b"null" if refusal is None else b'"%b"' % refusal,
+        called,
+    )
 
 
 INPUT_MEMBERS = {ToolKind.FUNCTION: "arguments", ToolKind.CUSTOM: "input"}
@@ -147,20 +152,20 @@ def _build_call(segment: ToolCallSegment) -> dict[str, Any]:
     return {"id": call.public_id("call_"), "type": kind, kind: function}
 
 
-def _build_logprobs(visible: VisibleSegments) -> orjson.Fragment | None:
-    """Build the logprobs of a choice; None if they were not requested."""
+def _render_logprobs(visible: VisibleSegments) -> bytes:
+    """Render the logprobs of a choice; null if they were not requested."""
     logprobs = {
         type(segment): segment.logprobs
         for segment, _ in visible
         if not isinstance(segment, ToolCallSegment) and segment.logprobs
     }
     if not logprobs:
-        return None
+        return b"null"
     rendered = {
         kind: render_logprobs([token for piece in pieces for token in piece])
         for kind, pieces in logprobs.items()
     }
-    return orjson.Fragment(render_choice_logprobs(rendered))
+    return render_choice_logprobs(rendered)
 
 
 def render_choice_logprobs(logprobs: Mapping[type[Message], bytes]) -> bytes:

@@ -24,7 +24,7 @@ from llmsim.providers.contract import (
 )
 from llmsim.providers.openai.chat import ChatOptions, parse
 from llmsim.providers.openai.chat_chunks import render_stream, render_stream_fault
-from llmsim.providers.openai.chat_completion import build_completion, render_response
+from llmsim.providers.openai.chat_completion import render_response
 from llmsim.providers.openai.chat_request import Metadata
 from llmsim.providers.openai.errors import render_fault, render_refusal
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
@@ -47,9 +47,9 @@ def _with_history(
     return request
 
 
-def _build_stored(stored: StoredResponse[ChatOptions]) -> dict[str, Any]:
-    options: ChatOptions = stored.options
-    return build_completion(stored.turn, options) | {"metadata": options.metadata}
+def _render_stored(stored: StoredResponse[ChatOptions]) -> bytes:
+    options = stored.options
+    return render_response(stored.turn, options)[:-1] + b',"metadata":%b}' % encode(options.metadata)
 
 
 CHAT_STORAGE = ResponseStorage(
@@ -61,7 +61,7 @@ CHAT_STORAGE = ResponseStorage(
     metadata=lambda options: options.metadata,
     previous_id=lambda options: None,  # noqa: ARG005 - likewise
     with_history=_with_history,
-    render=lambda stored, now: encode(_build_stored(stored)),  # noqa: ARG005 - likewise
+    render=lambda stored, now: _render_stored(stored),  # noqa: ARG005 - likewise
 )
 
 
@@ -74,7 +74,7 @@ async def _find(context: EndpointContext, completion_id: str) -> StoredResponse[
 
 async def retrieve(context: EndpointContext, request: IncomingRequest) -> Reply:
     """Return one completion."""
-    return Reply(200, encode(_build_stored(await _find(context, request.params["completion_id"]))))
+    return Reply(200, _render_stored(await _find(context, request.params["completion_id"])))
 
 
 class _Update(msgspec.Struct):
@@ -98,7 +98,7 @@ async def update(context: EndpointContext, request: IncomingRequest) -> Reply:
     stored = await context.change(CHAT_STORAGE, completion_id, relabel)
     if stored is None:
         raise UnknownResponseError(completion_id, noun=_NOUN)
-    return Reply(200, encode(_build_stored(stored)))
+    return Reply(200, _render_stored(stored))
 
 
 async def delete(context: EndpointContext, request: IncomingRequest) -> Reply:
@@ -125,7 +125,8 @@ async def list_completions(context: EndpointContext, request: IncomingRequest) -
         raise _unknown_after(page.after) from None
     now = context.now()
     return _list_reply(
-        [_build_stored(one) for one in stored if one.state(now) is State.DONE], has_more=has_more
+        [(_public_id(one.turn), _render_stored(one)) for one in stored if one.state(now) is State.DONE],
+        has_more=has_more,
     )
 
 
@@ -135,12 +136,13 @@ async def list_messages(context: EndpointContext, request: IncomingRequest) -> R
     stored = await _find(context, completion_id)
     page = _Page.parse(request.params)
     messages = [
-        _build_message(f"{completion_id}-{number}", message)
+        (message_id, encode(_build_message(message_id, message)))
         for number, message in enumerate(stored.prompt.messages)
+        if (message_id := f"{completion_id}-{number}")
     ]
     if not page.ascending:
         messages.reverse()
-    ids = [message["id"] for message in messages]
+    ids = [message_id for message_id, _ in messages]
     if page.after is not None and page.after not in ids:
         raise _unknown_after(page.after)
     start = ids.index(page.after) + 1 if page.after is not None else 0
@@ -158,17 +160,17 @@ def _build_message(message_id: str, message: Message) -> dict[str, Any]:
     }
 
 
-def _list_reply(data: Sequence[dict[str, Any]], *, has_more: bool) -> Reply:
+def _list_reply(data: Sequence[tuple[str, bytes]], *, has_more: bool) -> Reply:
+    """Return a page of objects, each with its id."""
+    ids = [object_id for object_id, _ in data]
     return Reply(
         200,
-        encode(
-            {
-                "object": "list",
-                "data": data,
-                "first_id": data[0]["id"] if data else None,
-                "last_id": data[-1]["id"] if data else None,
-                "has_more": has_more,
-            }
+        b'{"object":"list","data":[%b],"first_id":%b,"last_id":%b,"has_more":%b}'
+        % (
+            b",".join([rendered for _, rendered in data]),
+            encode(ids[0] if ids else None),
+            encode(ids[-1] if ids else None),
+            encode(has_more),
         ),
     )
 
