@@ -7,32 +7,32 @@
   + StatsError         the stats block is absent or of another layout  -> exit code 1
   + ControlApiError    the control API is unreachable, or reports an error -> exit code 1
   + StoreError         the file of the shared store cannot be used     -> exit code 1, or HTTP 500
-  + SchemaError        a JSON schema is none, or not a strict one      -> a refusal by who was given it
+  + SchemaError        a JSON schema is invalid, or not strict         -> InvalidSchemaError, ScriptError
   + RefusedError       the request is not one the provider would take  -> HTTP 4xx
     - InvalidJsonError     the body is not JSON, or not UTF-8
     - InvalidFieldError    a field is missing, of a wrong type or out of range
-    - InvalidSchemaError   a JSON schema is none, or none that can be kept to strictly
-    - ToolChoiceError      a tool is to be called that is not offered
-    - UnsupportedError     a feature of the API is asked for that is not simulated
+    - InvalidSchemaError   a JSON schema is invalid, or violates the strict-mode rules
+    - ToolChoiceError      the tool choice names a tool that is not offered
+    - UnsupportedError     the request asks for a feature that is not simulated
     - BodyTooLargeError    the body is over the configured limit
-    - VisionError          an image for a model known to see none
+    - VisionError          an image for a model that takes no images
     - ContextLengthError   the prompt is longer than the model's window
-    - ModelUseError        the model is made for another endpoint
-    - InputError           what is to be embedded is empty, of a wrong kind or too much
-    - InputLengthError     one of the texts to be embedded is longer than the model's window
-    - RequestTokensError   the texts to be embedded are too long together
-    - ShortenedError       shorter embeddings are asked of a model that makes none
-    - UnknownModelError    a model id that is not served is looked up
-    - UnknownResponseError a stored response that does not exist is looked up or continued
+    - ModelUseError        the model belongs to another endpoint
+    - InputError           the embedding input is empty, of a wrong kind or too large
+    - InputLengthError     one text to embed is longer than the model's window
+    - RequestTokensError   the texts to embed are too long together
+    - ShortenedError       `dimensions` for a model that does not support it
+    - UnknownModelError    the model id is not served
+    - UnknownResponseError the stored response does not exist
     - UnknownRouteError    no such path under the provider's prefix
     - MethodError          the path exists, but not for this method
-    - UnknownScriptError   a script that nobody has loaded is to play
+    - UnknownScriptError   the script is not loaded
     - ExhaustedError       a script has no turn left
-    - ExpectationError     the request is not what the script's turn expects
+    - ExpectationError     the request does not meet the script turn's expectations
 
 Decisions:
-* A refusal says what is wrong in the house's own terms; the provider renders it in its
-  own envelope and words. So `planning` may refuse without knowing any wire.
+* A refusal is stated in llmsim's own terms; each provider renders it in its own envelope and
+  wording. So `planning` may refuse without knowing any wire format.
 """
 
 from typing import Any, Literal
@@ -51,7 +51,7 @@ Rule = Literal[
 
 
 class LlmsimError(Exception):
-    """The root of all errors that are meant for a person or a client to read."""
+    """The root of all errors whose message a person or a client reads."""
 
 
 class ConfigError(LlmsimError):
@@ -62,8 +62,8 @@ class ScriptError(LlmsimError):
     """A script cannot be played.
 
     Attributes:
-        problems: Everything that is wrong with it, a line each: the script's name, the line where it is known, the
-            path, what was found, and what would do.
+        problems: All problems, one line each: the script's name, the line if known, the path, what was found, and
+            what would be valid.
     """
 
     def __init__(self, problems: tuple[str, ...]) -> None:
@@ -88,11 +88,11 @@ class StoreError(LlmsimError):
 
 
 class SchemaError(LlmsimError):
-    """A JSON schema is none, or breaks the rules it is to keep. The message is what OpenAI says after `Invalid schema for ...:`.
+    """The JSON schema is invalid, or violates the strict-mode rules. The message is the one that OpenAI puts after `Invalid schema for ...:`.
 
     Attributes:
-        context: Keys inside the schema, from the root to where the fault stands; indices as text, as OpenAI shows them.
-        problem: What is wrong there; it ends with a full stop.
+        context: Keys from the root of the schema to the problem; indices as text, as OpenAI shows them.
+        problem: The problem there, with a full stop.
     """
 
     def __init__(self, context: tuple[str, ...], problem: str, *, is_placed: bool = False) -> None:
@@ -103,7 +103,7 @@ class SchemaError(LlmsimError):
 
 
 class RefusedError(LlmsimError):
-    """The request is not one the provider would take; nothing was simulated."""
+    """The provider would not take this request; nothing was simulated."""
 
 
 class InvalidJsonError(RefusedError):
@@ -115,9 +115,9 @@ class InvalidFieldError(RefusedError):
 
     Attributes:
         path: Keys and indices from the root to the field, e.g. `("messages", 1, "role")`; empty for the body.
-        rule: Which kind of rule was broken.
-        wanted: What the rule asks for: a type name, a bound, the choices, or a sentence for `conflict`.
-        found: The offending value as decoded from JSON; None for `missing`.
+        rule: The kind of rule that it breaks.
+        wanted: What the rule requires: a type name, a bound, the choices, or a sentence for `conflict`.
+        found: The value as decoded from JSON; None for `missing`.
     """
 
     def __init__(self, path: tuple[str | int, ...], rule: Rule, wanted: Any, found: Any = None) -> None:
@@ -129,14 +129,14 @@ class InvalidFieldError(RefusedError):
 
 
 class InvalidSchemaError(RefusedError):
-    """A JSON schema of the request is none, or breaks the rules of strict ones.
+    """A JSON schema of the request is invalid, or violates the strict-mode rules.
 
     Attributes:
-        path: Where the schema stands in the request, e.g. `("tools", 0, "parameters")`.
-        subject: What it is the schema of: `function`, or `response_format` for the text.
-        name: What the client calls that.
-        context: Keys from the schema's root to what is wrong in it; None if it is wrong as a whole, or `problem` tells it.
-        problem: What is wrong, as a sentence.
+        path: The schema's path in the request, e.g. `("tools", 0, "parameters")`.
+        subject: What it describes: a `function`, or the text (`response_format`).
+        name: The client's name for that.
+        context: Keys from the schema's root to the problem; None if it concerns the whole, or `problem` names the place.
+        problem: The problem, as a sentence.
     """
 
     def __init__(
@@ -156,10 +156,10 @@ class InvalidSchemaError(RefusedError):
 
 
 class ToolChoiceError(RefusedError):
-    """A tool is to be called that is not offered.
+    """The tool choice names a tool that is not offered.
 
     Attributes:
-        choice: The tool, in the word that the refusal names it by; `required` where any tool would do.
+        choice: The tool as the refusal names it; `required` if any tool would do.
     """
 
     def __init__(self, choice: str) -> None:
@@ -168,11 +168,11 @@ class ToolChoiceError(RefusedError):
 
 
 class UnsupportedError(RefusedError):
-    """A feature of the API is asked for that is not simulated, and that clients can do without.
+    """The request asks for an optional feature of the API that is not simulated.
 
     Attributes:
         path: The field that asks for it.
-        code: By which clients know that they can.
+        code: The code that lets clients go on without the feature.
     """
 
     def __init__(self, path: tuple[str | int, ...], code: str) -> None:
@@ -194,11 +194,11 @@ class BodyTooLargeError(RefusedError):
 
 
 class VisionError(RefusedError):
-    """The prompt holds an image, and the model is known to see none.
+    """The prompt holds an image, and the model takes no images.
 
     Attributes:
         model: The model id as requested.
-        path: Where the first image stands in the request.
+        path: Path of the first image in the request.
     """
 
     def __init__(self, model: str, path: tuple[str | int, ...]) -> None:
@@ -208,7 +208,7 @@ class VisionError(RefusedError):
 
 
 class ContextLengthError(RefusedError):
-    """The prompt, or prompt and answer together, are longer than the model's context window.
+    """The prompt, or prompt and output together, exceed the model's context window.
 
     Attributes:
         window: The model's context window, in tokens.
@@ -222,11 +222,11 @@ class ContextLengthError(RefusedError):
 
 
 class ModelUseError(RefusedError):
-    """The model is made for another endpoint.
+    """The model belongs to another endpoint.
 
     Attributes:
         model: The model id as requested.
-        embeds: Whether embeddings were asked of a model that answers, or answers of one that makes embeddings.
+        embeds: True if a chat model was asked for embeddings, false if an embedding model was asked to chat.
     """
 
     def __init__(self, model: str, *, embeds: bool) -> None:
@@ -236,16 +236,16 @@ class ModelUseError(RefusedError):
 
 
 class InputError(RefusedError):
-    """What is to be embedded is empty, of a wrong kind, or too many texts."""
+    """The embedding input is empty, of a wrong kind, or has too many texts."""
 
 
 class InputLengthError(RefusedError):
-    """One of the texts to be embedded is longer than the model's context window.
+    """One text to embed is longer than the model's context window.
 
     Attributes:
         window: The model's context window, in tokens.
         tokens: The text's length, in tokens.
-        index: Which text it is; None if it is the only one.
+        index: Index of the text; None if it is the only one.
     """
 
     def __init__(self, window: int, tokens: int, index: int | None = None) -> None:
@@ -256,11 +256,11 @@ class InputLengthError(RefusedError):
 
 
 class RequestTokensError(RefusedError):
-    """The texts to be embedded are too long together.
+    """The texts to embed are too long together.
 
     Attributes:
-        limit: Most tokens of a request.
-        tokens: Its length, in tokens.
+        limit: Most tokens per request.
+        tokens: Tokens of this request.
     """
 
     def __init__(self, limit: int, tokens: int) -> None:
@@ -270,7 +270,7 @@ class RequestTokensError(RefusedError):
 
 
 class ShortenedError(RefusedError):
-    """Shorter embeddings are asked of a model that makes none.
+    """`dimensions` is set for a model that does not support it.
 
     Attributes:
         model: The model id as requested.
@@ -282,7 +282,7 @@ class ShortenedError(RefusedError):
 
 
 class UnknownModelError(RefusedError):
-    """A model id that is not served was looked up.
+    """The model id is not served.
 
     Attributes:
         model: The id as requested.
@@ -294,15 +294,15 @@ class UnknownModelError(RefusedError):
 
 
 class UnknownResponseError(RefusedError):
-    """A stored response that does not exist, or not any more, was looked up or continued.
+    """The stored response does not exist, or no longer.
 
     Attributes:
-        noun: What it is called where it was looked up.
+        noun: What the API calls it.
         id: As requested.
-        param: The field that names it, `previous_response_id`; None if the path does.
+        param: The field that names it, e.g. `previous_response_id`; None if the path does.
     """
 
-    def __init__(self, id: str, param: str | None = None, noun: str = "Response") -> None:  # noqa: A002 - the wire's own word
+    def __init__(self, id: str, param: str | None = None, noun: str = "Response") -> None:  # noqa: A002 - the API's name
         super().__init__(f"no {noun} {id!r}")
         self.noun = noun
         self.id = id
@@ -340,11 +340,11 @@ class MethodError(RefusedError):
 
 
 class UnknownScriptError(RefusedError):
-    """A script that nobody has loaded is to play.
+    """The script is not loaded.
 
     Attributes:
         script: Its name, as requested.
-        meant: The name that was probably meant; None if there is none like it.
+        meant: The name that was probably meant; None if no name is like it.
     """
 
     def __init__(self, script: str, meant: str | None = None) -> None:
@@ -360,7 +360,7 @@ class ExhaustedError(RefusedError):
     Attributes:
         script: The script's name.
         session: The session's name.
-        turns: How many requests the script answers.
+        turns: Number of requests that the script answers.
     """
 
     def __init__(self, script: str, session: str, turns: int) -> None:
@@ -374,12 +374,12 @@ class ExhaustedError(RefusedError):
 
 
 class ExpectationError(RefusedError):
-    """The request is not what the script's turn expects.
+    """The request does not meet the expectations of the script's turn.
 
     Attributes:
         script: The script's name.
-        number: Where the turn stands in the script, from 0.
-        unmet: What was expected and what came, a sentence each.
+        number: Index of the turn in the script.
+        unmet: Unmet expectations: what was expected and what was found, a sentence each.
     """
 
     def __init__(self, script: str, number: int, unmet: tuple[str, ...]) -> None:

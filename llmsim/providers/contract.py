@@ -37,6 +37,7 @@ class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
         headers: By name in lower case.
         body: As sent, or the message over WebSocket; empty if there is none.
         scheme: `http` or `https`.
+        server: Host and port of the server, for clients that send no `host`; None if unknown.
         prefix: The provider's prefix, behind that of a proxy if there is one.
         arrival: Instant of arrival on the monotonic clock, in seconds.
     """
@@ -48,6 +49,7 @@ class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: bytes = b""
     scheme: str = "http"
+    server: tuple[str, int | None] | None = None
     prefix: str = ""
     arrival: float = 0.0
 
@@ -59,7 +61,11 @@ class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def base_url(self) -> str:
         """Address of the provider as the client reached it, e.g. `http://localhost:8080/openai`."""
-        return f"{self.scheme}://{self.headers.get('host', 'localhost')}{self.prefix}"
+        host = self.headers.get("host")
+        if host is None:
+            name, port = self.server or ("localhost", None)
+            host = name if port is None else f"{name}:{port}"
+        return f"{self.scheme}://{host}{self.prefix}"
 
 
 class ParsedRequest(msgspec.Struct, Generic[O], frozen=True):

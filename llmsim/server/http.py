@@ -155,6 +155,7 @@ async def read_request(
         headers=headers,
         body=body,
         scheme=scope.get("scheme", "http"),
+        server=scope.get("server"),
         prefix=scope.get("root_path", "") + provider.prefix,
         arrival=active.arrival,
     )

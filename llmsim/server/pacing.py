@@ -21,7 +21,7 @@ from math import ceil
 
 from llmsim.domain import Fault, StreamFault, Turn
 from llmsim.stats import Recorder
-from llmsim.wire.frames import FrameBatch, broken_off, single
+from llmsim.wire.frames import FrameBatch, single, truncate
 
 _MOST_FRAMES = 256
 """Frames of one run that are put into one write: some 64 KB, so that no reply is copied whole."""
@@ -241,7 +241,7 @@ def truncated_frames(
         render: Renders the end, given the fault and the number of frames that have left.
     """
     end = turn.truncated_after or 0
-    kept = broken_off(frames, end)
+    kept = truncate(frames, end)
     sent = sum(len(batch.required_tokens) for batch in kept)
     data = b"" if stream_fault.disconnect else render(stream_fault.fault, sent)
     return (*kept, single(data, end))

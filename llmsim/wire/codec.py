@@ -1,11 +1,10 @@
-"""JSON in and out: typed decoding with errors that name the field, and text escaped once.
+"""JSON decoding with errors that name the field, and text that is escaped once.
 
 Decisions:
-* msgspec says what is wrong in a sentence; here it becomes an `InvalidFieldError` with path,
-  rule and the value found, which each provider puts in its own words. The sentence forms
-  are msgspec's own and are pinned by tests.
-* What is derived from a passage is kept for as long as the passage lives and no longer, so
-  pooled replies are escaped once and memory stays flat under ever new texts.
+* msgspec reports an error as a sentence. It is parsed into an `InvalidFieldError` with path, rule
+  and the value found, which each provider words in its own way. Tests pin msgspec's sentences.
+* What is derived from a text lives exactly as long as the text, so pooled replies are escaped
+  once and memory stays flat under ever new texts.
 """
 
 import re
@@ -26,7 +25,7 @@ T = TypeVar("T")
 encode = orjson.dumps
 """Encode builtins as JSON bytes."""
 
-_AT = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
+_SENTENCE = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+|\.\.\.)\]")
 _MISSING = re.compile(r"^Object missing required field `(.+)`$")
 _LENGTH = re.compile(r"^Expected `[^`]+` of length (>=|<=|==) (\d+)$")
@@ -46,39 +45,39 @@ _GOT = {
 
 
 def decoder(kind: type[T]) -> Callable[[bytes], T]:
-    """Build a decoder of JSON bodies into `kind`, once, at module level.
+    """Build a decoder of JSON bodies into `kind`; to be called once, at module level.
 
     Returns:
-        A function from bytes to `kind`; it raises `InvalidJsonError` when the bytes are not JSON
-        and `InvalidFieldError` when they are JSON of another shape.
+        A function from bytes to `kind`. It raises `InvalidJsonError` if the bytes are not JSON,
+        and `InvalidFieldError` if the JSON has another shape.
     """
     decode = msgspec.json.Decoder(kind).decode
 
-    def typed(body: bytes) -> T:
+    def decode_body(body: bytes) -> T:
         try:
             value = decode(body)
-            # NOTE: msgspec skips unknown fields unread; bytes that are no UTF-8 are refused in them, too.
+            # NOTE: msgspec skips unknown fields unread; bytes that are not UTF-8 are refused there, too.
             if not body.isascii():
                 body.decode()
             return value
         except msgspec.ValidationError as error:
-            raise _explain(str(error), body, kind) from None
+            raise _parse_sentence(str(error), body, kind) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidJsonError(str(error)) from None
 
-    return typed
+    return decode_body
 
 
-def _explain(sentence: str, body: bytes, kind: Any) -> InvalidFieldError | InvalidJsonError:
-    """Turn msgspec's sentence into the field, the rule and the value found."""
-    match = _AT.match(sentence)
+def _parse_sentence(sentence: str, body: bytes, kind: Any) -> InvalidFieldError | InvalidJsonError:
+    """Parse msgspec's sentence into the field, the rule and the value found."""
+    match = _SENTENCE.match(sentence)
     what, where = (match["what"], match["path"] or "") if match else (sentence, "")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        # NOTE: msgspec accepted the syntax up to the wrong field; what follows it is broken.
+        # NOTE: msgspec stops at the wrong field; the syntax after it may be broken.
         return InvalidJsonError(str(error))
-    rule, wanted, breaks = _rule(what)
+    rule, wanted, breaks = _parse_rule(what)
     path, found = _find(where, document, breaks, in_key=bool(match and match["key"]))
     if rule == "missing":
         return InvalidFieldError((*path, wanted), rule, None)
@@ -89,8 +88,8 @@ def _explain(sentence: str, body: bytes, kind: Any) -> InvalidFieldError | Inval
     return InvalidFieldError(path, rule, wanted, found)
 
 
-def _rule(what: str) -> tuple[Rule, Any, Callable[[Any], bool]]:
-    """Tell which rule was broken, what it wants, and how to know a value that breaks it."""
+def _parse_rule(what: str) -> tuple[Rule, Any, Callable[[Any], bool]]:
+    """Return the broken rule, what it requires, and a predicate for the values that break it."""
     if missing := _MISSING.match(what):
         return "missing", missing[1], lambda _: False
     if length := _LENGTH.match(what):
@@ -99,8 +98,8 @@ def _rule(what: str) -> tuple[Rule, Any, Callable[[Any], bool]]:
             return "too_short", size, lambda value: isinstance(value, str | list | dict) and len(value) < size
         return "too_long", size, lambda value: isinstance(value, str | list | dict) and len(value) > size
     if limit := _BOUND.match(what):
-        # A field of decimals has decimal bounds, also where they are whole.
-        number = float(limit[3]) if limit[1] == "float" else _number(limit[3])
+        # A field of floats has float bounds, even if they are whole.
+        number = float(limit[3]) if limit[1] == "float" else _parse_number(limit[3])
         if ">" in limit[2]:
             return "minimum", number, lambda value: isinstance(value, int | float) and value < number
         return "maximum", number, lambda value: isinstance(value, int | float) and value > number
@@ -111,7 +110,7 @@ def _rule(what: str) -> tuple[Rule, Any, Callable[[Any], bool]]:
     return "type", what, lambda _: False
 
 
-def _number(digits: str) -> int | float:
+def _parse_number(digits: str) -> int | float:
     try:
         return int(digits)
     except ValueError:
@@ -124,7 +123,8 @@ def _find(
 ) -> tuple[tuple[str | int, ...], Any]:
     """Follow msgspec's path to the value found.
 
-    `[...]` is some value of an object: the first that breaks the rule. Where none does, the path ends at the object.
+    `[...]` means some value of an object: take the first that breaks the rule. If no value does, the path ends at the
+    object.
     """
     path: list[str | int] = []
     for step in _STEP.finditer(where):
@@ -133,25 +133,25 @@ def _find(
                 if breaks(value):
                     return (*path, key), value
             return tuple(path), document
-        place = step["key"] if step["key"] is not None else int(step["index"])
-        path.append(place)
-        document = _child(document, place)
+        key = step["key"] if step["key"] is not None else int(step["index"])
+        path.append(key)
+        document = _child(document, key)
     if in_key:
         keys = document if isinstance(document, dict) else ()
         return tuple(path), next(filter(breaks, keys), None)
     return tuple(path), document
 
 
-def _child(node: Any, place: str | int) -> Any:
-    """Step down; None where the document has no such place: msgspec saw a key that occurs twice, with another value."""
+def _child(node: Any, key: str | int) -> Any:
+    """Return the value at `key`, or None if there is no such key: msgspec saw another value of a repeated key."""
     try:
-        return node[place]
+        return node[key]
     except (KeyError, IndexError, TypeError):
         return None
 
 
 def _choices(info: inspect.Type, path: Sequence[str | int], node: Any) -> Iterator[Any]:
-    """Find the values that a Literal or a struct's tag allows at `path` below `node`, a value of type `info`."""
+    """List the values that a Literal or a struct's tag allows at `path` below `node`, a value of type `info`."""
     match info:
         case inspect.UnionType(types=types):
             for member in types:
@@ -177,30 +177,33 @@ D = TypeVar("D")
 
 
 class TokenizedTextMemo(Generic[D]):
-    """What a function derives from a passage, kept for as long as the passage lives."""
+    """A function of a text whose results are cached for as long as the text lives."""
 
     def __init__(self, derive: Callable[[TokenizedText], D]) -> None:
         self._derive = derive
-        self._known: weakref.WeakKeyDictionary[TokenizedText, D] = weakref.WeakKeyDictionary()
+        self._cache: weakref.WeakKeyDictionary[TokenizedText, D] = weakref.WeakKeyDictionary()
 
-    def __call__(self, passage: TokenizedText) -> D:
-        """Give what is derived from `passage`."""
-        found = self._known.get(passage)
-        if found is None:
-            found = self._known[passage] = self._derive(passage)
-        return found
-
-
-def _escape(passage: TokenizedText) -> tuple[bytes, ...]:
-    return tuple(encode(piece)[1:-1] for piece in passage.pieces)
+    def __call__(self, text: TokenizedText) -> D:
+        """Return the result for `text`."""
+        result = self._cache.get(text)
+        if result is None:
+            result = self._cache[text] = self._derive(text)
+        return result
 
 
-def _spans(passage: TokenizedText) -> tuple[int, ...]:
-    return tuple(end - start for start, end in pairwise((0, *passage.cumulative_tokens)))
+def _escape_pieces(text: TokenizedText) -> tuple[bytes, ...]:
+    return tuple(encode(piece)[1:-1] for piece in text.pieces)
 
 
-escaped = TokenizedTextMemo(_escape)
-"""Each piece as it stands between the quotes of a JSON string."""
+def _count_tokens(text: TokenizedText) -> tuple[int, ...]:
+    return tuple(end - start for start, end in pairwise((0, *text.cumulative_tokens)))
 
-spans = TokenizedTextMemo(_spans)
-"""How many tokens each piece carries."""
+
+escaped_pieces = TokenizedTextMemo(_escape_pieces)
+"""Each piece, escaped for a JSON string, without quotes."""
+
+escaped_text = TokenizedTextMemo(lambda text: b"".join(escaped_pieces(text)))
+"""The whole text, escaped likewise."""
+
+piece_tokens = TokenizedTextMemo(_count_tokens)
+"""The number of tokens of each piece."""

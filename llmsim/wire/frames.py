@@ -1,10 +1,10 @@
-"""Frames: bytes ready for the wire, and how many output tokens must exist before each may leave.
+"""Frames: bytes ready for the wire, and how many output tokens must exist before each is sent.
 
 Decisions:
-* Frames come in runs that share their head and tail, so that a renderer builds both once a
-  request and the pacer puts any number of neighbouring frames together in one join.
+* Frames come in batches with a common head and tail, so that a renderer builds both once per
+  request and the pacer joins any number of neighbouring frames at once.
   PERF: 100 events cost 1.5 us as one join, 67 ns each when joined one by one, 600 ns each as a dict.
-* A run never sleeps and never reads JSON; when a frame is due is the schedule's matter.
+* Frames know nothing of time: the schedule says when a token exists.
 """
 
 from bisect import bisect_right
@@ -27,12 +27,12 @@ class FrameBatch(msgspec.Struct, frozen=True, gc=False):
     """Consecutive frames that differ in their bodies only.
 
     Attributes:
-        head: What stands before each body.
-        bodies: One a frame, in the order in which they leave.
-        tail: What stands behind each body.
-        required_tokens: `required_tokens[i]` tokens of each choice must exist before frame `i` may leave; never falling,
-            neither within a run nor from one run to the next.
-        tokens: Completion tokens that leave with each frame; empty when the run carries none.
+        head: Bytes before each body.
+        bodies: One per frame, in the order in which they are sent.
+        tail: Bytes after each body.
+        required_tokens: `required_tokens[i]` tokens of each choice must exist before frame `i` is sent; never falling,
+            neither within a batch nor from one batch to the next.
+        tokens: Completion tokens that each frame carries; empty if the batch carries no tokens.
     """
 
     head: bytes
@@ -42,38 +42,54 @@ class FrameBatch(msgspec.Struct, frozen=True, gc=False):
     tokens: Sequence[int] = ()
 
     def data(self, start: int, stop: int) -> bytes:
-        """Put frames `start` to `stop` (exclusive, at least one) together."""
+        """Return frames `start` to `stop` (exclusive, at least one) as one piece."""
         head, tail = self.head, self.tail
         if stop - start == 1:
             return b"%b%b%b" % (head, self.bodies[start], tail)
         return b"%b%b%b" % (head, (tail + head).join(self.bodies[start:stop]), tail)
 
+    def part(self, start: int, stop: int) -> "FrameBatch":
+        """Return the batch of frames `start` to `stop` (exclusive)."""
+        frames = slice(start, stop)
+        return FrameBatch(
+            self.head, self.bodies[frames], self.tail, self.required_tokens[frames], self.tokens[frames]
+        )
 
-def broken_off(runs: Sequence[FrameBatch], after: int) -> tuple[FrameBatch, ...]:
-    """Leave out of a stream what waits for more than `after` tokens."""
+
+def truncate(batches: Sequence[FrameBatch], tokens: int) -> tuple[FrameBatch, ...]:
+    """Return the frames of a stream that require at most `tokens` tokens."""
     kept = []
-    for run in runs:
-        left = bisect_right(run.required_tokens, after)
-        if left == len(run.required_tokens):
-            kept.append(run)
+    for batch in batches:
+        stop = bisect_right(batch.required_tokens, tokens)
+        if stop == len(batch.required_tokens):
+            kept.append(batch)
             continue
-        if left:
-            kept.append(
-                FrameBatch(
-                    run.head, run.bodies[:left], run.tail, run.required_tokens[:left], run.tokens[:left]
-                )
-            )
+        if stop:
+            kept.append(batch.part(0, stop))
         break
     return tuple(kept)
 
 
+def skip(batches: Sequence[FrameBatch], frames: int) -> tuple[FrameBatch, ...]:
+    """Return a stream without its first `frames` frames; nothing if it has no more."""
+    kept: list[FrameBatch] = []
+    for batch in batches:
+        length = len(batch.required_tokens)
+        if frames <= 0:
+            kept.append(batch)
+        elif frames < length:
+            kept.append(batch.part(frames, length))
+        frames -= length
+    return tuple(kept)
+
+
 def single(data: bytes, after: int) -> FrameBatch:
-    """Make a run of the one frame `data`, which carries no token and waits for `after` of them."""
+    """Build a batch of one frame that carries no tokens and requires `after` of them."""
     return FrameBatch(b"", (data,), b"", (after,))
 
 
 def sse(data: bytes, event: str | None = None) -> bytes:
-    """Frame `data` (one line) as a server-sent event, named `event` if the API names its events."""
+    """Encode `data` (one line) as a server-sent event; `event` is its name, None if the API names no events."""
     if event is None:
         return b"data: %b\n\n" % data
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data)

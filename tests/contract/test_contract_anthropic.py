@@ -10,7 +10,7 @@ from anthropic.types.messages import MessageBatch, MessageBatchIndividualRespons
 from support.anthropic_request import MESSAGES
 from support.asgi import Exchange, Simulator, simulator
 
-from llmsim.providers.anthropic.instants import rfc3339
+from llmsim.providers.anthropic.resources import rfc3339
 
 ROOT = "/anthropic/v1"
 BATCHES = f"{ROOT}/messages/batches"

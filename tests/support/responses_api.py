@@ -28,25 +28,25 @@ from support.turns import passage, turn
 
 
 def body(**fields: Any) -> bytes:
-    """Encode a valid request, with `fields` added."""
+    """Return the body of a valid request with `fields` replaced."""
     return json.dumps({"model": "gpt-5", "input": "Hello"} | fields).encode()
 
 
 def ask(generation: GenerationEndpoint, **fields: Any) -> ParsedRequest:
-    """Parse a valid request, with `fields` added."""
+    """Parse a request with `fields`."""
     return generation.http.parse(incoming(body(**fields)))
 
 
 def thinking(
     *pieces: str,
     thought: int = 0,
-    told: TokenizedText | None = None,
+    shown: TokenizedText | None = None,
     finish: FinishReason = FinishReason.STOP,
     **overrides: Any,
 ) -> Turn:
-    """Build a turn of `thought` reasoning tokens, with `told` as their text, and a text of `pieces`."""
+    """Build a turn with a text of `pieces` after `thought` tokens of reasoning, of which `shown` is visible."""
     text = passage(*pieces)
-    segments = (ReasoningSegment(thought, told),) if thought else ()
+    segments = (ReasoningSegment(thought, shown),) if thought else ()
     choice = Choice((*segments, TextSegment(text.tokens, text)), finish)
     usage = Usage(prompt=9, completion=choice.tokens, reasoning=thought)
     return turn(choice, model="gpt-5", usage=usage, **overrides)
@@ -68,11 +68,11 @@ def calling(
     name: str,
     *pieces: str,
     kind: ToolKind = ToolKind.FUNCTION,
-    id: str = "1",  # noqa: A002 - the value's own word
+    id: str = "1",  # noqa: A002 - the attribute's name
     lead: int = 2,
     fixed_id: str | None = None,
 ) -> Segment:
-    """Build a tool call whose name costs `lead` tokens and whose arguments are `pieces`, a token each."""
+    """Build a call whose name has `lead` tokens and whose arguments are `pieces`, a token each."""
     arguments = passage(*pieces)
     return ToolCallSegment(
         lead + arguments.tokens,
@@ -110,12 +110,12 @@ _UNKNOWN = {
 
 
 def check_item(item: dict[str, Any]) -> None:
-    """Check that an item fits the SDK's type: no required field is missing and none is unknown."""
+    """Check that an item fits the SDK's type, with all required fields and no unknown one."""
     _check(item, _ITEMS)
 
 
 def check_event(event: dict[str, Any]) -> None:
-    """Check that an event fits the SDK's type, and so do the items in it."""
+    """Check that an event fits the SDK's type, and the items in it, too."""
     _check(event, _EVENTS, "obfuscation")
     if "item" in event:
         check_item(event["item"])
@@ -131,7 +131,7 @@ def _check(value: dict[str, Any], types: dict[str, Any], *more: str) -> None:
 
 
 def frames(runs: Sequence[FrameBatch]) -> list[tuple[int, int, bytes]]:
-    """Return the frames of a stream: tokens required before each, tokens in it, and its bytes."""
+    """Return each frame's required tokens, carried tokens and bytes."""
     return [
         (end, run.tokens[at] if run.tokens else 0, run.data(at, at + 1))
         for run in runs
@@ -140,7 +140,7 @@ def frames(runs: Sequence[FrameBatch]) -> list[tuple[int, int, bytes]]:
 
 
 def events(runs: Sequence[FrameBatch]) -> list[dict[str, Any]]:
-    """Parse the events of a stream, and check the framing of each."""
+    """Return the events of a stream, and check the framing of each."""
     found: list[dict[str, Any]] = []
     for _, _, data in frames(runs):
         if data == b"data: [DONE]\n\n":
@@ -155,7 +155,7 @@ def events(runs: Sequence[FrameBatch]) -> list[dict[str, Any]]:
 
 
 def kinds(runs: Sequence[FrameBatch]) -> list[str]:
-    """List the event types of a stream, repetitions in a row only once."""
+    """Return the names of a stream's events, without repetitions in a row."""
     names = [event["type"].removeprefix("response.") for event in events(runs)]
     return [name for at, name in enumerate(names) if names[at - 1 : at] != [name]]
 
@@ -166,7 +166,7 @@ def stream(generation: GenerationEndpoint, answered: Turn, **fields: Any) -> tup
 
 
 def answer(generation: GenerationEndpoint, answered: Turn, **fields: Any) -> dict[str, Any]:
-    """Render `answered` unstreamed, for a request with `fields`."""
+    """Render the whole response of `answered`."""
     found: dict[str, Any] = json.loads(
         generation.render_response(answered, ask(generation, **fields).options)
     )

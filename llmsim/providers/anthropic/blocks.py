@@ -1,18 +1,22 @@
-"""The blocks that a message's content is made of.
+"""The content blocks of a message.
 
 Decisions:
-* Thinking that is not shown opens and closes its block all the same: its signature is there to be sent back.
-* Nothing is rendered of a text that is empty: such a message has no content.
-* A refusal is text; that it is one is said by the stop reason.
-* What a hosted tool answers is a block that costs nothing and comes with the end of its call; a call that was cut off
-  has none. A hosted tool of another API, which only a script can call, shows nothing; its tokens count.
+* Thinking that is hidden has a block all the same: the client sends its signature back.
+* An empty text has no block: such a message has no content.
+* A refusal is a text block; the stop reason says that it is a refusal.
+* The result of a hosted tool is a block without tokens that is sent at the end of the call; a truncated call has no
+  result. A call of another API's hosted tool, which only a script can make, has no block; its tokens count.
+* The input of a truncated call is what the SDK makes of its stream: complete members and items, and no part of a
+  truncated string. Source: anthropic SDK 2.12, lib/streaming/_messages.py, `partial_mode=True`.
 
 Source: anthropic SDK 2.12, types/content_block.py, tool_use_block.py, server_tool_use_block.py.
 """
 
+import re
 from typing import Any
 
 import msgspec
+import orjson
 
 from llmsim.domain import (
     Choice,
@@ -26,141 +30,177 @@ from llmsim.domain import (
     ToolKind,
     Turn,
 )
-from llmsim.providers.anthropic.hosted import DIRECT, Service, container, service_of
+from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
 from llmsim.providers.anthropic.messages import MessageOptions
-from llmsim.providers.anthropic.partial import arguments, member
+from llmsim.wire.codec import encode
 
-EMPTY = TokenizedText((), ())
+_NO_TEXT = TokenizedText((), ())
 
-_CUT = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
+_TRUNCATING = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 
 
-class Block(msgspec.Struct, frozen=True):
-    """One block of content.
+class ContentBlock(msgspec.Struct, frozen=True):
+    """A content block.
 
     Attributes:
-        kind: What it is; None for what a hosted tool has answered.
-        passage: What is streamed of it; of a call its input as JSON.
-        before: Tokens that exist before it begins.
-        tokens: Tokens it takes.
-        lead: The part of them that comes before the passage.
-        content: How it begins, of a call; all of it, of an answer; None of what is text.
-        service: The hosted tool that is called; None if none is.
+        kind: The segment that it renders; None for the result of a hosted tool.
+        text: The text that is streamed; of a call its input as JSON.
+        tokens_before: Tokens that exist before it starts.
+        tokens: Its tokens.
+        header_tokens: Its tokens before those of the text.
+        fields: A call as it is when the block starts, or the result of a hosted tool; None for text and thinking.
+        hosted_tool: The hosted tool that is called; None for other blocks.
     """
 
     kind: type[Segment] | None
-    passage: TokenizedText
-    before: int
+    text: TokenizedText
+    tokens_before: int
     tokens: int
-    lead: int = 0
-    content: dict[str, Any] | None = None
-    service: Service | None = None
-
-    def whole(self) -> dict[str, Any]:
-        """Give all of a call or an answer."""
-        assert self.content is not None
-        if self.kind is ToolCallSegment:
-            return self.content | {"input": arguments(self.passage.text)}
-        return self.content
+    header_tokens: int = 0
+    fields: dict[str, Any] | None = None
+    hosted_tool: HostedTool | None = None
 
 
-def blocks_of(turn: Turn, options: MessageOptions) -> list[Block]:
-    """Give the content of a turn. Thought that nobody asked for, as a script may have it, costs tokens and is not told."""
-    blocks: list[Block] = []
+def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
+    """Return the content of a turn. Reasoning that was not requested, which a script may have, counts and has no block."""
+    blocks: list[ContentBlock] = []
     before = 0
     for segment in turn.choices[0].segments:
         match segment:
             case ToolCallSegment():
-                blocks += _called(turn, segment, before, options)
+                blocks += _call_blocks(turn, segment, before, options)
             case ReasoningSegment():
                 if options.thinks:
-                    blocks.append(Block(ReasoningSegment, segment.text or EMPTY, before, segment.tokens))
+                    text = segment.text or _NO_TEXT
+                    blocks.append(ContentBlock(ReasoningSegment, text, before, segment.tokens))
             case TextSegment() | RefusalSegment():
                 if segment.text.pieces:
-                    blocks.append(Block(type(segment), segment.text, before, segment.tokens))
+                    blocks.append(ContentBlock(type(segment), segment.text, before, segment.tokens))
         before += segment.tokens
     return blocks
 
 
-def _called(turn: Turn, segment: ToolCallSegment, before: int, options: MessageOptions) -> list[Block]:
-    """Give the block of a call, and what was answered to it if the API has run the tool itself."""
-    call, passage = segment.call, segment.arguments
+def _call_blocks(
+    turn: Turn, segment: ToolCallSegment, before: int, options: MessageOptions
+) -> list[ContentBlock]:
+    """Return the block of a call, followed by that of the result if the API runs the tool."""
+    call, text = segment.call, segment.arguments
+    truncated = _is_truncated(turn.choices[0], segment)
+    hosted_tool = None
     if call.kind is ToolKind.HOSTED:
-        return _hosted(turn, segment, before, python=options.python)
-    if call.kind is ToolKind.CUSTOM:
-        # No tool of this API takes free text; a script may call one all the same.
-        passage = member("input", passage, cut=_is_cut(turn.choices[0], segment))
-    content = {"type": "tool_use", "id": call.public_id("toolu_"), "name": call.name, "input": {}}
-    content["caller"] = DIRECT
+        hosted_tool = find_hosted_tool(call.name, python=options.python)
+        if hosted_tool is None:
+            return []
+        text = wrap_in_object(hosted_tool.input_field, hosted_tool.input_value(text), truncated=truncated)
+        type_, call_id, name = "server_tool_use", call.public_id("srvtoolu_"), hosted_tool.name
+    else:
+        if call.kind is ToolKind.CUSTOM:
+            # No tool of this API takes free text; a script may call one all the same.
+            text = wrap_in_object("input", text, truncated=truncated)
+        type_, call_id, name = "tool_use", call.public_id("toolu_"), call.name
+    fields = {"type": type_, "id": call_id, "name": name, "input": {}, "caller": DIRECT}
     if call.name in options.toolsets:
-        content["toolset_name"] = options.toolsets[call.name]
-    return [_call(segment, passage, before, content)]
-
-
-def _hosted(turn: Turn, segment: ToolCallSegment, before: int, *, python: bool) -> list[Block]:
-    call = segment.call
-    service = service_of(call.name, python=python)
-    if service is None:
-        return []
-    cut = _is_cut(turn.choices[0], segment)
-    passage = service.asked(segment.arguments, cut=cut)
-    called = call.public_id("srvtoolu_")
-    content = {"type": "server_tool_use", "id": called, "name": service.name, "input": {}, "caller": DIRECT}
-    block = _call(segment, passage, before, content, service)
-    if cut:
-        return [block]
-    value = arguments(passage.text).get(service.field, "")
-    answer = service.answered(value, turn, called)
-    return [block, Block(None, EMPTY, before + segment.tokens, 0, content=answer)]
-
-
-def _call(
-    segment: ToolCallSegment,
-    passage: TokenizedText,
-    before: int,
-    content: dict[str, Any],
-    service: Service | None = None,
-) -> Block:
-    return Block(
-        ToolCallSegment,
-        passage,
-        before,
-        segment.tokens,
-        lead=segment.header_tokens,
-        content=content,
-        service=service,
+        fields["toolset_name"] = options.toolsets[call.name]
+    block = ContentBlock(
+        ToolCallSegment, text, before, segment.tokens, segment.header_tokens, fields, hosted_tool
     )
+    if hosted_tool is None or truncated:
+        return [block]
+    value = parse_partial_object(text.text).get(hosted_tool.input_field, "")
+    result = hosted_tool.result_block(value, turn, call_id)
+    return [block, ContentBlock(None, _NO_TEXT, before + segment.tokens, 0, fields=result)]
 
 
-def _is_cut(choice: Choice, segment: ToolCallSegment) -> bool:
-    return segment is choice.segments[-1] and choice.finish in _CUT
+def _is_truncated(choice: Choice, segment: ToolCallSegment) -> bool:
+    return segment is choice.segments[-1] and choice.finish in _TRUNCATING
 
 
-class Served(msgspec.Struct, frozen=True):
-    """What hosted tools have cost.
+class HostedUsage(msgspec.Struct, frozen=True):
+    """What a turn used of hosted tools.
 
     Attributes:
-        usage: How often each was called; None if none was.
-        container: Where code was run; None if none was.
+        counts: How often each was called; None if none was called.
+        container: The container in which code ran; None if no code ran.
     """
 
-    usage: dict[str, int] | None = None
+    counts: dict[str, int] | None = None
     container: dict[str, Any] | None = None
 
 
-_NOTHING = Served()
+_UNUSED = HostedUsage()
 
 
-def served(turn: Turn, blocks: list[Block]) -> Served:
-    """Tell what the hosted tools of a turn have cost."""
-    if len(blocks) == 1 and blocks[0].service is None:
-        return _NOTHING
-    services = [block.service for block in blocks if block.service is not None]
-    if not services:
-        return _NOTHING
+def hosted_usage(turn: Turn, blocks: list[ContentBlock]) -> HostedUsage:
+    """Return what a turn used of hosted tools."""
+    if len(blocks) == 1 and blocks[0].hosted_tool is None:
+        return _UNUSED
+    tools = [block.hosted_tool for block in blocks if block.hosted_tool is not None]
+    if not tools:
+        return _UNUSED
     counts = {"web_search_requests": 0, "web_fetch_requests": 0}
-    for service in services:
-        if service.counted:
-            counts[service.counted] += 1
-    contained = any(service.contained for service in services)
-    return Served(counts, container(turn) if contained else None)
+    for tool in tools:
+        if tool.usage_counter:
+            counts[tool.usage_counter] += 1
+    return HostedUsage(
+        counts, render_container(turn) if any(tool.runs_in_container for tool in tools) else None
+    )
+
+
+def wrap_in_object(name: str, text: TokenizedText, *, truncated: bool) -> TokenizedText:
+    """Return an object of one member as JSON, in the pieces of the member's text.
+
+    Args:
+        name: Name of the member.
+        text: Its text; an empty one has no pieces that could hold the object.
+        truncated: Whether the text is truncated, and the object with it.
+    """
+    if not text.pieces:
+        return text
+    pieces = [encode(piece).decode()[1:-1] for piece in text.pieces]
+    pieces[0] = f'{{"{name}": "{pieces[0]}'
+    if not truncated:
+        pieces[-1] += '"}'
+    return TokenizedText(tuple(pieces), text.cumulative_tokens)
+
+
+def parse_partial_object(text: str) -> dict[str, Any]:
+    """Return the object of a JSON text, or the complete part of it if the text is truncated; empty if it is not an object."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = _parse_complete_part(text)
+    return value if isinstance(value, dict) else {}
+
+
+_JSON_TOKEN = re.compile(
+    r"""\s*(?:(?P<open>[{\[]) | (?P<close>[}\]]) | (?P<mark>[,:]) | (?P<text>"(?:[^"\\]|\\.)*")
+    | (?P<scalar>-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\d.eE+-]) | true | false | null))""",
+    re.VERBOSE | re.DOTALL,
+)
+
+_CLOSERS = {"{": "}", "[": "]"}
+
+
+def _parse_complete_part(text: str) -> Any:
+    closers: list[str] = []
+    previous = ""
+    kept, ending = 0, ""
+    position = 0
+    while (match := _JSON_TOKEN.match(text, position)) is not None:
+        position = match.end()
+        kind = str(match.lastgroup)
+        token = match[kind]
+        if kind == "open":
+            closers.append(_CLOSERS[token])
+        elif kind == "close" and (not closers or closers.pop() != token):
+            break
+        is_key = kind == "text" and previous != ":" and closers[-1:] == ["}"]
+        if kind != "mark" and not is_key:
+            kept, ending = position, "".join(reversed(closers))
+        previous = token
+        if not closers:
+            break
+    try:
+        return orjson.loads(text[:kept] + ending)
+    except orjson.JSONDecodeError:
+        return None

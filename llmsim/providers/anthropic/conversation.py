@@ -1,22 +1,22 @@
-"""From the wire's conversation to the house's: what is said, shown and called, and where prefixes end.
+"""Parsing of a conversation: tools, system prompt and messages, and the cacheable prefixes of them.
 
 Decisions:
-* The order is the API's: tools, system, messages; so a prefix is what comes before a mark in that order.
-* A prefix is known by a digest of all blocks up to its end. Marks are left out of the digest: a conversation
-  whose mark moves on from turn to turn meets the prefixes of its earlier turns.
+* The order is the API's: tools, system, messages. A prefix is all that precedes a mark in that order.
+* The key of a prefix is a digest of all blocks up to its end. Marks are not part of the digest, so a conversation
+  whose mark moves on from turn to turn finds the prefixes of its earlier turns.
 * Besides the marks, up to 20 earlier ends of blocks are looked up for each mark, as the API does.
   Source: Anthropic docs, build-with-claude/prompt-caching, automatic prefix checking.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 import msgspec
 
 from llmsim.domain import CacheMark, Image, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
-from llmsim.providers.anthropic.messages_wire import (
+from llmsim.providers.anthropic.messages_request import (
     Block,
     BrowserStateBlock,
     CacheControl,
@@ -24,13 +24,14 @@ from llmsim.providers.anthropic.messages_wire import (
     DocumentBlock,
     HostedBlock,
     ImageBlock,
+    RawTools,
     RedactedThinkingBlock,
+    ResultPart,
     SearchResultBlock,
-    SentTools,
     Source,
     TextBlock,
     ThinkingBlock,
-    Tool,
+    ToolParam,
     ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
@@ -38,29 +39,33 @@ from llmsim.providers.anthropic.messages_wire import (
 from llmsim.wire.codec import decoder
 
 _DOCUMENT_TOKENS = 2_000
-"""What a document costs that is not text: about a page. Source: Anthropic docs, PDF support: 1,500 to 3,000 a page."""
+"""Tokens of a document that is not text, about a page. Source: Anthropic docs, PDF support: 1,500 to 3,000 a page."""
 
-_MARKS = 4
+_MAX_MARKS = 4
 _LOOKBACK = 20
 
-_SECONDS = {"5m": 300, "1h": 3600, None: 300}
+_LIFETIMES = {"5m": 300, "1h": 3600, None: 300}
+"""Seconds by `ttl`."""
 
-_sent_tools = decoder(SentTools)
+_decode_tools = decoder(RawTools)
 _pack = msgspec.msgpack.encode
-_json = msgspec.json.encode
+_encode = msgspec.json.encode
 
 _Path = tuple[str | int, ...]
 
 _Size = tuple[int, int, int, int, int]
+"""Length of a message: texts, notes, extra tokens, calls, results."""
+
+_EMPTY: _Size = (0, 0, 0, 0, 0)
 
 
 class Conversation(msgspec.Struct, frozen=True):
-    """What a request says.
+    """The conversation of a request.
 
     Attributes:
         messages: Tools, system prompt and messages.
-        images: All pictures.
-        marks: Where prefixes end that may be cached.
+        images: All images.
+        marks: The ends of prefixes that may be cached.
     """
 
     messages: tuple[Message, ...]
@@ -68,55 +73,54 @@ class Conversation(msgspec.Struct, frozen=True):
     marks: tuple[CacheMark, ...]
 
 
-def read(request: CountRequest, body: bytes) -> Conversation:
-    """Read what a request says.
+def parse_conversation(request: CountRequest, body: bytes) -> Conversation:
+    """Parse the conversation of a request.
 
     Args:
-        request: As decoded.
-        body: As sent.
+        request: The request as decoded.
+        body: The request as sent.
 
     Raises:
-        InvalidFieldError: Something in it makes no sense.
+        InvalidFieldError: A block is invalid in its place, or the marks are.
     """
-    reader = _Reader(request)
+    parser = _ConversationParser(request)
     if request.tools:
-        # Counted as sent: what a tool takes is in fields that are of no further interest here.
-        texts = [bytes(tool).decode() for tool in _sent_tools(body).tools or ()]
-        reader.tools(request.tools, texts)
+        # Tools are counted as sent, with fields that are not declared here.
+        parser.add_tools(request.tools, [bytes(tool).decode() for tool in _decode_tools(body).tools or ()])
     if request.system is not None:
-        reader.said("system", request.system, ("system",))
+        parser.add_message("system", request.system, ("system",))
     for index, message in enumerate(request.messages):
-        reader.said(message.role, message.content, ("messages", index, "content"))
-    return reader.done()
+        parser.add_message(message.role, message.content, ("messages", index, "content"))
+    return parser.finish()
 
 
-class _End(msgspec.Struct):
+class _BlockEnd(msgspec.Struct):
     """The end of a block.
 
     Attributes:
-        key: Digest of all up to here.
-        messages: Whole messages up to here.
-        said: The message that the block is in the middle of; None if it is the last of its message.
-        size: How much of that message there is up to here.
-        images: Pictures up to here.
-        lifetime: Seconds for which the prefix is to be kept; None if the block has no mark.
+        key: Digest of all blocks up to here.
+        messages: Number of whole messages up to here.
+        builder: The message that the block is part of; None if the block is the last of its message.
+        size: Length of that message up to here.
+        images: Number of images up to here.
+        lifetime: Seconds for which the prefix is to be cached; None if the block has no mark.
     """
 
     key: str
     messages: int
-    said: "_Said | None"
+    builder: "_MessageBuilder | None"
     size: _Size
     images: int
     lifetime: int | None
 
     def mark(self) -> CacheMark:
-        """Give it as a mark."""
-        partial = self.said.message(self.size) if self.said is not None else None
+        """Return the mark of the prefix that ends here."""
+        partial = self.builder.message(self.size) if self.builder is not None else None
         return CacheMark(self.key, self.messages, partial, self.images, self.lifetime)
 
 
-class _Reader:
-    """Reads block by block; knows at any time which prefix it has read."""
+class _ConversationParser:
+    """Parses a conversation block by block, and keeps the prefix up to each block."""
 
     def __init__(self, request: CountRequest) -> None:
         self._messages: list[Message] = []
@@ -124,61 +128,67 @@ class _Reader:
         self._digest = hashlib.blake2b(request.model.encode("utf-8", "surrogatepass"), digest_size=16)
         self._automatic = request.cache_control
         self._marked = request.cache_control is not None or _has_marks(request)
-        self._ends: list[_End] = []
+        self._ends: list[_BlockEnd] = []
 
-    def tools(self, tools: Sequence[Tool], texts: Sequence[str]) -> None:
-        """Read the definitions of tools: they are a message of their own, before all else."""
-        said = _Said("tools")
-        for place, tool in enumerate(tools):
-            said.note(texts[place])
-            self._end(said, tool.cache_control, texts[place], last=place == len(tools) - 1)
-        self._messages.append(said.message())
+    def add_tools(self, tools: Sequence[ToolParam], texts: Sequence[str]) -> None:
+        """Add the definitions of tools, as a message before all others."""
+        builder = _MessageBuilder("tools")
+        for index, (tool, text) in enumerate(zip(tools, texts, strict=True)):
+            builder.add_note(text)
+            self._end_block(builder, tool.cache_control, text, last=index == len(tools) - 1)
+        self._messages.append(builder.message())
 
-    def said(self, role: str, content: str | Sequence[Block], path: _Path) -> None:
-        """Read one message."""
+    def add_message(self, role: str, content: str | Sequence[Block], path: _Path) -> None:
+        """Add a message."""
         if isinstance(content, str):
-            self._end(None, None, (role, content), last=True)
+            self._end_block(None, None, (role, content), last=True)
             self._messages.append(Message(role, (content,)))
             return
-        said = _Said(role)
-        for place, block in enumerate(content):
-            said.add(block, (*path, place), self._images)
+        builder = _MessageBuilder(role)
+        for index, block in enumerate(content):
+            builder.add_block(block, (*path, index), self._images)
             if self._marked:
-                mark, bare = _bare(block)
-                self._end(said, mark, (role, bare), last=place == len(content) - 1)
-        self._messages.append(said.message())
+                mark, unmarked = _without_mark(block)
+                self._end_block(builder, mark, (role, unmarked), last=index == len(content) - 1)
+        self._messages.append(builder.message())
 
-    def _end(self, said: "_Said | None", mark: CacheControl | None, block: Any, *, last: bool) -> None:
-        """Take note of the end of a block."""
+    def _end_block(
+        self,
+        builder: "_MessageBuilder | None",
+        mark: CacheControl | None,
+        block: str | tuple[str, str | Block],
+        *,
+        last: bool,
+    ) -> None:
         if not self._marked:
             return
         self._digest.update(_pack(block))
-        end = _End(
+        end = _BlockEnd(
             key=self._digest.hexdigest(),
             messages=len(self._messages) + last,
-            said=None if last else said,
-            size=said.size if said is not None else (0, 0, 0, 0, 0),
+            builder=None if last else builder,
+            size=_EMPTY if builder is None else builder.size,
             images=len(self._images),
-            lifetime=None if mark is None else _SECONDS[mark.ttl],
+            lifetime=None if mark is None else _LIFETIMES[mark.ttl],
         )
         self._ends.append(end)
 
-    def done(self) -> Conversation:
-        """Give what was read."""
+    def finish(self) -> Conversation:
+        """Return the conversation."""
         return Conversation(tuple(self._messages), tuple(self._images), self._marks())
 
     def _marks(self) -> tuple[CacheMark, ...]:
         ends = self._ends
         if self._automatic is not None and ends and ends[-1].lifetime is None:
-            ends[-1].lifetime = _SECONDS[self._automatic.ttl]
-        marked = [place for place, end in enumerate(ends) if end.lifetime is not None]
-        if len(marked) > _MARKS:
+            ends[-1].lifetime = _LIFETIMES[self._automatic.ttl]
+        marked = [index for index, end in enumerate(ends) if end.lifetime is not None]
+        if len(marked) > _MAX_MARKS:
             raise InvalidFieldError(
                 ("cache_control",),
                 "conflict",
-                f"A maximum of {_MARKS} blocks with cache_control may be provided. Found {len(marked)}.",
+                f"A maximum of {_MAX_MARKS} blocks with cache_control may be provided. Found {len(marked)}.",
             )
-        lifetimes = [ends[place].lifetime or 0 for place in marked]
+        lifetimes = [ends[index].lifetime or 0 for index in marked]
         if lifetimes != sorted(lifetimes, reverse=True):
             raise InvalidFieldError(
                 ("cache_control",),
@@ -186,66 +196,69 @@ class _Reader:
                 "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. Note that blocks "
                 "are processed in the following order: `tools`, `system`, `messages`.",
             )
-        wanted = {place for last in marked for place in range(max(0, last - _LOOKBACK), last + 1)}
-        return tuple(ends[place].mark() for place in sorted(wanted))
+        looked_up = {index for last in marked for index in range(max(0, last - _LOOKBACK), last + 1)}
+        return tuple(ends[index].mark() for index in sorted(looked_up))
 
 
 def _has_marks(request: CountRequest) -> bool:
-    return any(block.cache_control is not None for block in _markable(request))
+    if any(tool.cache_control is not None for tool in request.tools or ()):
+        return True
+    contents = [request.system, *(message.content for message in request.messages)]
+    return any(
+        _without_mark(block)[0] is not None
+        for content in contents
+        if isinstance(content, list)
+        for block in content
+    )
 
 
-def _markable(request: CountRequest) -> Iterator[Any]:
-    yield from request.tools or ()
-    if isinstance(request.system, list):
-        yield from request.system
-    for message in request.messages:
-        if isinstance(message.content, list):
-            for block in message.content:
-                if not isinstance(block, ThinkingBlock | RedactedThinkingBlock):
-                    yield block
-
-
-def _bare(block: Block) -> tuple[CacheControl | None, Block]:
-    """Give a block's mark, and the block without it."""
+def _without_mark(block: Block) -> tuple[CacheControl | None, Block]:
+    """Return a block's mark, and the block without it."""
     if isinstance(block, ThinkingBlock | RedactedThinkingBlock) or block.cache_control is None:
         return None, block
     return block.cache_control, msgspec.structs.replace(block, cache_control=None)
 
 
-class _Said:
-    """One message in the making."""
+class _MessageBuilder:
+    """Builds a message block by block."""
 
     def __init__(self, role: str) -> None:
         self._role = role
         self._texts: list[str] = []
         self._notes: list[str] = []
-        self._extra = 0
+        self._extra_tokens = 0
         self._calls: list[PriorToolCall] = []
         self._results: list[ToolResult] = []
 
     @property
     def size(self) -> _Size:
-        """How much was added so far: texts, notes, tokens of other things, calls, results."""
-        return len(self._texts), len(self._notes), self._extra, len(self._calls), len(self._results)
+        """The length of the message so far."""
+        return (
+            len(self._texts),
+            len(self._notes),
+            self._extra_tokens,
+            len(self._calls),
+            len(self._results),
+        )
 
     def message(self, size: _Size | None = None) -> Message:
-        """Give what was added, up to an earlier size if one is given."""
-        texts, notes, extra, calls, results = size or self.size
+        """Return the message, or its beginning of an earlier length."""
+        texts, notes, extra_tokens, calls, results = size or self.size
         return Message(
             self._role,
             tuple(self._texts[:texts]),
             notes=tuple(self._notes[:notes]),
-            extra_tokens=extra,
+            extra_tokens=extra_tokens,
             calls=tuple(self._calls[:calls]),
             results=tuple(self._results[:results]),
         )
 
-    def note(self, text: str) -> None:
-        """Add text that is counted only."""
+    def add_note(self, text: str) -> None:
+        """Add text that is only counted."""
         self._notes.append(text)
 
-    def add(self, block: Block, path: _Path, images: list[Image]) -> None:
-        """Add a block; pictures found in it are added to `images`."""
+    def add_block(self, block: Block, path: _Path, images: list[Image]) -> None:
+        """Add a block; its images are appended to `images`."""
         if self._role == "system" and not isinstance(block, TextBlock):
             raise InvalidFieldError((*path, "type"), "choice", ("text",), type(block).__struct_config__.tag)
         match block:
@@ -256,85 +269,79 @@ class _Said:
                     )
                 self._texts.append(block.text)
             case ImageBlock():
-                _check_image(block.source, path)
-                images.append(Image(path))
+                images.append(_image(block, path))
             case DocumentBlock():
-                self._notes += self._document(block, path)
+                self._notes += self._document_texts(block, path)
             case SearchResultBlock():
-                self._notes += _found(block)
+                self._notes += _search_result_texts(block)
             case ThinkingBlock() | RedactedThinkingBlock():
                 # Source: Anthropic docs, extended thinking: thinking of earlier turns is left out of the prompt.
                 pass
             case ToolUseBlock():
-                self._calls.append(PriorToolCall(block.id, block.name, _json(block.input).decode()))
+                self._calls.append(PriorToolCall(block.id, block.name, _encode(block.input).decode()))
             case ToolResultBlock():
-                self._result(block, path, images)
+                text = self._result_text(block.content, path, images)
+                self._results.append(ToolResult(block.tool_use_id, text))
             case HostedBlock():
                 self._notes += (
-                    bytes(held).decode() for held in (block.input, block.content) if held is not msgspec.UNSET
+                    bytes(json).decode() for json in (block.input, block.content) if json is not msgspec.UNSET
                 )
             case _:
                 assert_never(block)
 
-    def _document(self, block: DocumentBlock, path: _Path) -> list[str]:
-        """Give the text of a document; what it has instead of text is added as tokens."""
-        source = block.source
+    def _document_texts(self, block: DocumentBlock, path: _Path) -> list[str]:
+        """Return the texts of a document; a document that is not text adds tokens instead."""
         texts = [text for text in (block.title, block.context) if text]
-        match source.type:
-            case "text" if source.data is not None:
-                texts.append(source.data)
-            case "content" if isinstance(source.content, str):
-                texts.append(source.content)
-            case "content" if source.content is not None:
-                texts.append(_json(source.content).decode())
-            case "base64" if source.data is not None:
-                self._extra += _DOCUMENT_TOKENS
-            case "url" if source.url is not None:
-                self._extra += _DOCUMENT_TOKENS
-            case "file" if source.file_id is not None:
-                self._extra += _DOCUMENT_TOKENS
-            case _:
-                raise _no_source(source, path)
+        value = _source_value(block.source, path)
+        if block.source.type in ("text", "content"):
+            texts.append(value if isinstance(value, str) else _encode(value).decode())
+        else:
+            self._extra_tokens += _DOCUMENT_TOKENS
         return texts
 
-    def _result(self, block: ToolResultBlock, path: _Path, images: list[Image]) -> None:
+    def _result_text(self, content: str | list[ResultPart] | None, path: _Path, images: list[Image]) -> str:
+        """Return the text of a result; its images are appended to `images`."""
+        if isinstance(content, str):
+            return content
         texts: list[str] = []
-        parts = [] if isinstance(block.content, str) else block.content or []
-        for place, part in enumerate(parts):
+        for index, part in enumerate(content or ()):
             match part:
                 case TextBlock():
                     texts.append(part.text)
                 case ImageBlock():
-                    _check_image(part.source, (*path, "content", place))
-                    images.append(Image((*path, "content", place)))
+                    images.append(_image(part, (*path, "content", index)))
                 case DocumentBlock():
-                    texts += self._document(part, (*path, "content", place))
+                    texts += self._document_texts(part, (*path, "content", index))
                 case SearchResultBlock():
-                    texts += _found(part)
+                    texts += _search_result_texts(part)
                 case ToolReferenceBlock():
                     texts.append(part.tool_name)
                 case BrowserStateBlock():
                     pass
                 case _:
                     assert_never(part)
-        text = block.content if isinstance(block.content, str) else "\n".join(texts)
-        self._results.append(ToolResult(block.tool_use_id, text))
+        return "\n".join(texts)
 
 
-def _found(block: SearchResultBlock) -> tuple[str, ...]:
-    """Give the text of something that was found."""
+def _search_result_texts(block: SearchResultBlock) -> tuple[str, ...]:
     return block.title, block.source, *(part.text for part in block.content)
 
 
-_SOURCES = {"base64": "data", "text": "data", "url": "url", "file": "file_id", "content": "content"}
+def _image(block: ImageBlock, path: _Path) -> Image:
+    allowed = ("base64", "url", "file")
+    if block.source.type not in allowed:
+        raise InvalidFieldError((*path, "source", "type"), "choice", allowed, block.source.type)
+    _source_value(block.source, path)
+    return Image(path)
 
 
-def _no_source(source: Source, path: _Path) -> InvalidFieldError:
-    return InvalidFieldError((*path, "source", source.type, _SOURCES[source.type]), "missing", None)
+_SOURCE_FIELDS = {"base64": "data", "text": "data", "url": "url", "file": "file_id", "content": "content"}
 
 
-def _check_image(source: Source, path: _Path) -> None:
-    if source.type not in ("base64", "url", "file"):
-        raise InvalidFieldError((*path, "source", "type"), "choice", ("base64", "url", "file"), source.type)
-    if getattr(source, _SOURCES[source.type]) is None:
-        raise _no_source(source, path)
+def _source_value(source: Source, path: _Path) -> str | list[dict[str, Any]]:
+    """Return the field of a source that its type requires."""
+    field = _SOURCE_FIELDS[source.type]
+    value: str | list[dict[str, Any]] | None = getattr(source, field)
+    if value is None:
+        raise InvalidFieldError((*path, "source", source.type, field), "missing", None)
+    return value

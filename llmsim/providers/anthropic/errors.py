@@ -1,12 +1,12 @@
-"""Refusals and faults in Anthropic's envelope and words.
+"""Error bodies of the Anthropic API: refusals, faults and crashes.
 
 Decisions:
-* `{"type": "error", "error": {"type", "message"}, "request_id"}`: rendering leaves the id out, and `sign` puts it
-  in when the response gets its own. Source: anthropic SDK 2.12, types/shared/error_response.py.
+* `{"type": "error", "error": {"type", "message"}, "request_id"}`: rendering leaves the id out, and `add_request_id` adds it
+  once the response has its id. Source: anthropic SDK 2.12, types/shared/error_response.py.
 * Messages are written as the API's validator does: `messages.0.role: Input should be 'user' or 'assistant'`.
 """
 
-from typing import Any, assert_never
+from typing import assert_never
 
 from llmsim.domain import Fault, FaultKind
 from llmsim.errors import (
@@ -28,14 +28,14 @@ from llmsim.errors import (
     VisionError,
 )
 from llmsim.providers.contract import Reply
+from llmsim.providers.error_messages import CRASH_MESSAGE, fault_message, retry_headers, script_error
 from llmsim.wire.codec import encode
-from llmsim.wire.complaints import failed, refused, told
 
-_SHOWN = 100
-"""Characters of a value or key found in a request that are repeated."""
+_MAX_VALUE = 100
+"""Characters after which a value or key of the request is truncated in a message."""
 
-_TOLD = 1000
-"""Characters of a problem that are told: it repeats keys of a request."""
+_MAX_PROBLEM = 1000
+"""Characters after which the problem of a schema is truncated, as it repeats keys of the request."""
 
 _TYPES = {
     400: "invalid_request_error",
@@ -75,24 +75,24 @@ def _type(status: int) -> str:
 
 
 def add_request_id(reply: Reply, request_id: str) -> Reply:
-    """Put the request id into an error."""
-    return Reply(reply.status, signed(reply.body, request_id), reply.headers)
+    """Add the request id to an error."""
+    return Reply(reply.status, with_request_id(reply.body, request_id), reply.headers)
 
 
-def signed(error: bytes, request_id: str) -> bytes:
-    """Put the request id into the body of an error."""
+def with_request_id(error: bytes, request_id: str) -> bytes:
+    """Return the body of an error with the request id."""
     return b'%b,"request_id":"req_%b"}' % (error[:-1], request_id.encode())
 
 
 def render_refusal(error: RefusedError) -> Reply:
-    """Render a request that the API would not take."""
+    """Render a refused request."""
     match error:
         case InvalidJsonError():
             return _reply(400, f"The request body is not valid JSON: {error}")
         case InvalidFieldError():
-            return _reply(400, _sentence(error))
+            return _reply(400, _field_message(error))
         case InvalidSchemaError():
-            return _reply(400, _unfit_schema(error))
+            return _reply(400, _schema_message(error))
         case UnsupportedError():
             return _unsupported(error)
         case BodyTooLargeError():
@@ -101,14 +101,13 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(400, f"{_place(error.path)}: {_shown(error.model)} does not support image input")
         case ContextLengthError():
             return _reply(400, f"prompt is too long: {error.tokens} tokens > {error.window} maximum")
-        # A model that makes embeddings is none of Anthropic's.
+        # No model of Anthropic makes embeddings.
         case UnknownModelError() | ModelUseError():
             return _reply(404, f"model: {_shown(error.model)}")
         case UnknownResponseError():
             return _reply(404, f"Not found: {_shown(error.id)}")
         case UnknownScriptError() | ExhaustedError() | ExpectationError():
-            complaint = refused(error)
-            return _reply(complaint.status, complaint.message)
+            return _reply(*script_error(error))
         case UnknownRouteError():
             return _reply(404, f"Not Found: {error.method} {error.path}")
         case MethodError():
@@ -120,31 +119,31 @@ def render_refusal(error: RefusedError) -> Reply:
 
 
 def _unsupported(error: UnsupportedError) -> Reply:
-    """Refuse a feature in the way by which the SDK knows to go on without it.
+    """Refuse a feature in the form in which the SDK recognizes that it can continue without it.
 
     Source: anthropic SDK 2.12, lib/threads/_thread_state.py, `_unsupported_features`.
     """
     details = {"error_code": error.code, "unsupported": [str(step) for step in error.path]}
-    told = {"type": _TYPES[400], "message": str(error), "details": details}
-    return Reply(400, encode({"type": "error", "error": told}))
+    body = {"type": _TYPES[400], "message": str(error), "details": details}
+    return Reply(400, encode({"type": "error", "error": body}))
 
 
 def render_fault(fault: Fault) -> Reply:
     """Render a simulated failure."""
     status, message = _FAULTS[fault.kind]
-    return _reply(fault.status or status, told(fault, message), failed(fault).headers)
+    return _reply(fault.status or status, fault_message(fault, message), retry_headers(fault))
 
 
-def broken(fault: Fault) -> bytes:
-    """Render a simulated failure in mid-stream; it has the words of the same failure as an answer."""
+def render_stream_error(fault: Fault) -> bytes:
+    """Render a simulated failure within a stream; its message is that of the same failure before the stream."""
     status, message = _FAULTS[fault.kind]
-    error = {"details": None, "type": _type(fault.status or status), "message": told(fault, message)}
+    error = {"details": None, "type": _type(fault.status or status), "message": fault_message(fault, message)}
     return encode({"type": "error", "error": error})
 
 
 def render_crash() -> Reply:
-    """Render a bug of llmsim's own."""
-    return _reply(500, "llmsim failed while it answered this request; its log says why.")
+    """Render a bug of llmsim."""
+    return _reply(500, CRASH_MESSAGE)
 
 
 _NAMES = {
@@ -157,19 +156,17 @@ _NAMES = {
 }
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = value if isinstance(value, str) else encode(value, default=str).decode()
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}..."
 
 
 def _place(path: tuple[str | int, ...]) -> str:
     return ".".join(_shown(str(step)) for step in path)
 
 
-def _sentence(error: InvalidFieldError) -> str:
-    """Say what is wrong with a field; a conflict brings its own sentence."""
-    if error.rule == "conflict":
-        return str(error.wanted)
+def _field_message(error: InvalidFieldError) -> str:
+    """Return the message for an invalid field; that of a conflict comes with the error."""
     path = error.path
     if error.rule == "choice" and path[-1:] == ("type",) and len(path) > 1:
         expected = ", ".join(f"'{choice}'" for choice in error.wanted)
@@ -177,21 +174,22 @@ def _sentence(error: InvalidFieldError) -> str:
             f"{_place(path[:-1])}: Input tag '{_shown(error.found)}' found using 'type' does not match any of the "
             f"expected tags: {expected}"
         )
-    place = _place(path)
-    return f"{place}: {_fault_of(error)}" if place else _fault_of(error)
+    place = "" if error.rule == "conflict" else _place(path)
+    message = _rule_message(error)
+    return f"{place}: {message}" if place else message
 
 
-def _unfit_schema(error: InvalidSchemaError) -> str:
-    """Say what is wrong with a schema; that of a tool is no schema, that of a text one that cannot be kept to."""
+def _schema_message(error: InvalidSchemaError) -> str:
+    """Return the message for an invalid schema of a tool or of the text."""
     if error.subject == "function":
         return (
             f"{_place(error.path)}: JSON schema is invalid. It must match JSON Schema draft 2020-12 "
-            f"(https://json-schema.org/draft/2020-12). [{error.problem[:_TOLD]}]"
+            f"(https://json-schema.org/draft/2020-12). [{error.problem[:_MAX_PROBLEM]}]"
         )
-    return f"{_place(error.path)}: {error.problem[:_TOLD]}"
+    return f"{_place(error.path)}: {error.problem[:_MAX_PROBLEM]}"
 
 
-def _fault_of(error: InvalidFieldError) -> str:
+def _rule_message(error: InvalidFieldError) -> str:
     wanted = error.wanted
     match error.rule:
         case "missing":
@@ -206,9 +204,9 @@ def _fault_of(error: InvalidFieldError) -> str:
         case "maximum":
             return f"Input should be less than or equal to {wanted}"
         case "too_short":
-            return f"{_thing(error.found)} should have at least {wanted} {_unit(error.found)}"
+            return f"{_kind(error.found)} should have at least {wanted} {_unit(error.found)}"
         case "too_long":
-            return f"{_thing(error.found)} should have at most {wanted} {_unit(error.found)}"
+            return f"{_kind(error.found)} should have at most {wanted} {_unit(error.found)}"
         case "pattern":
             return f"String should match pattern '{wanted}'"
         case "conflict":
@@ -217,14 +215,14 @@ def _fault_of(error: InvalidFieldError) -> str:
             assert_never(error.rule)
 
 
-def _alternatives(choices: tuple[Any, ...]) -> str:
+def _alternatives(choices: tuple[object, ...]) -> str:
     quoted = [f"'{choice}'" for choice in choices]
     return " or ".join(filter(None, (", ".join(quoted[:-1]), *quoted[-1:])))
 
 
-def _thing(found: Any) -> str:
+def _kind(found: object) -> str:
     return "List" if isinstance(found, list) else "Dictionary" if isinstance(found, dict) else "String"
 
 
-def _unit(found: Any) -> str:
+def _unit(found: object) -> str:
     return "items" if isinstance(found, list | dict) else "characters"

@@ -1,8 +1,8 @@
-"""What the tools of the API's own are asked, and what they make up in answer.
+"""Tools that the API runs itself: their input, and the results that are made up for them.
 
 Decisions:
-* Nothing is looked up and nothing is run: addresses are of `example.com`, and texts say that they are made up.
-* What is made up follows from turn and call, so that rendering stays pure.
+* Nothing is looked up or run: addresses are below `example.com`, and texts say that they are made up.
+* A made-up result is derived from turn and call only, so that rendering stays pure.
 
 Source: anthropic SDK 2.12, types/server_tool_use_block.py, web_search_tool_result_block.py,
 web_fetch_tool_result_block.py, *code_execution_tool_result_block.py, tool_search_tool_result_block.py.
@@ -17,89 +17,92 @@ from typing import Any
 import msgspec
 
 from llmsim.domain import TokenizedText, Turn
-from llmsim.providers.anthropic.instants import rfc3339
-from llmsim.providers.anthropic.partial import member
+from llmsim.providers.anthropic.resources import DAY, rfc3339
 
 DIRECT = {"type": "direct"}
-"""Who calls: the model itself, and no code that it has run."""
+"""The caller of a tool: the model itself, not code that it runs."""
 
-_ENCRYPTED = 240
-"""Bytes of what is called encrypted. Source: recorded streams, where they are some hundred characters and more."""
+_ENCRYPTED_BYTES = 240
+"""Length of what is called encrypted. Source: recorded streams, where it is some hundred characters or more."""
 
-_RESULTS = (("{}: an overview", "2 days ago"), ("All about {}", "April 30, 2025"), ("{} in numbers", None))
-"""Titles and ages of the pages that a search finds."""
+_SEARCH_RESULTS = (
+    ("{}: an overview", "2 days ago"),
+    ("All about {}", "April 30, 2025"),
+    ("{} in numbers", None),
+)
+"""Title and age of each page that a search finds."""
 
-_CONTAINER_DAYS = 30
-"""How long a container is kept. Source: Anthropic docs, agents-and-tools/tool-use/code-execution-tool."""
+_CONTAINER_SECONDS = 30 * DAY
+"""Lifetime of a container. Source: Anthropic docs, agents-and-tools/tool-use/code-execution-tool."""
 
 _ADDRESS = "https://example.com/"
-_NO_PATH = re.compile(r"[^A-Za-z0-9._~-]")
+_NOT_IN_PATHS = re.compile(r"[^A-Za-z0-9._~-]")
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """How a tool of the API's own is called, and how it answers.
+class HostedTool(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls of a hosted tool and their results are rendered.
 
     Attributes:
-        name: What its calls are called.
-        field: The member of its input.
-        result: The type of the block that it answers with.
-        answer: What that block holds, made up from the input's value, the turn, and an id.
-        told: Whether the result tells who called.
-        counted: Its count in the usage; empty if it has none.
-        url: Whether its input is an address.
-        contained: Whether it runs in a container.
+        name: Name of the tool in its calls.
+        input_field: The only field of its input.
+        result_type: Type of the block that holds its result.
+        render_result: Renders the content of that block from the value of the input field, the turn and the id of the call.
+        names_caller: Whether the block of the result names the caller.
+        usage_counter: Its counter in the usage; empty if there is none.
+        takes_url: Whether its input is an address.
+        runs_in_container: Whether it runs in a container.
     """
 
     name: str
-    field: str
-    result: str
-    answer: Callable[[str, Turn, str], Any]
-    told: bool = False
-    counted: str = ""
-    url: bool = False
-    contained: bool = False
+    input_field: str
+    result_type: str
+    render_result: Callable[[str, Turn, str], list[dict[str, Any]] | dict[str, Any]]
+    names_caller: bool = False
+    usage_counter: str = ""
+    takes_url: bool = False
+    runs_in_container: bool = False
 
-    def asked(self, query: TokenizedText, *, cut: bool) -> TokenizedText:
-        """Give its input as JSON, in the pieces of `query`; without its end if it was cut off."""
-        if self.url and query.pieces and not query.text.startswith(("http://", "https://")):
-            first, *rest = (_NO_PATH.sub("-", piece) for piece in query.pieces)
-            query = TokenizedText((_ADDRESS + first, *rest), query.cumulative_tokens)
-        return member(self.field, query, cut=cut)
+    def input_value(self, query: TokenizedText) -> TokenizedText:
+        """Return the value of the input field: the query, made an address if the tool takes one."""
+        if self.takes_url and query.pieces and not query.text.startswith(("http://", "https://")):
+            first, *rest = (_NOT_IN_PATHS.sub("-", piece) for piece in query.pieces)
+            return TokenizedText((_ADDRESS + first, *rest), query.cumulative_tokens)
+        return query
 
-    def answered(self, value: str, turn: Turn, call: str) -> dict[str, Any]:
-        """Give the block that answers the call of id `call`, which has asked for `value`."""
-        block = {"type": self.result, "tool_use_id": call, "content": self.answer(value, turn, call)}
-        return block | {"caller": DIRECT} if self.told else block
+    def result_block(self, value: str, turn: Turn, call_id: str) -> dict[str, Any]:
+        """Render the result of a call whose input field has this value."""
+        content = self.render_result(value, turn, call_id)
+        block = {"type": self.result_type, "tool_use_id": call_id, "content": content}
+        return block | {"caller": DIRECT} if self.names_caller else block
 
 
-def container(turn: Turn) -> dict[str, Any]:
-    """Tell where code was run."""
+def render_container(turn: Turn) -> dict[str, Any]:
+    """Render the container in which the code of a turn runs."""
     digest = hashlib.blake2b(turn.id.encode(), digest_size=12).hexdigest()
-    expires = rfc3339(turn.created + _CONTAINER_DAYS * 86_400)
+    expires = rfc3339(turn.created + _CONTAINER_SECONDS)
     return {"id": f"container_{digest}", "expires_at": expires, "skills": None}
 
 
-def _search(value: str, turn: Turn, call: str) -> list[dict[str, Any]]:
-    slug = _NO_PATH.sub("-", value.lower())
+def _search(value: str, turn: Turn, call_id: str) -> list[dict[str, Any]]:
+    slug = _NOT_IN_PATHS.sub("-", value.lower())
     return [
         {
             "type": "web_search_result",
             "url": f"{_ADDRESS}{slug}/{number}",
             "title": title.format(value),
-            "encrypted_content": _encrypted(f"{turn.id}/{call}/{number}"),
+            "encrypted_content": _encrypted(f"{turn.id}/{call_id}/{number}"),
             "page_age": age,
         }
-        for number, (title, age) in enumerate(_RESULTS, 1)
+        for number, (title, age) in enumerate(_SEARCH_RESULTS, 1)
     ]
 
 
 def _encrypted(seed: str) -> str:
-    return base64.b64encode(
-        hashlib.shake_128(seed.encode("utf-8", "surrogatepass")).digest(_ENCRYPTED)
-    ).decode()
+    digest = hashlib.shake_128(seed.encode("utf-8", "surrogatepass")).digest(_ENCRYPTED_BYTES)
+    return base64.b64encode(digest).decode()
 
 
-def _fetch(value: str, turn: Turn, _call: str) -> dict[str, Any]:
+def _fetch(value: str, turn: Turn, _call_id: str) -> dict[str, Any]:
     return {
         "type": "web_fetch_result",
         "url": value,
@@ -117,67 +120,71 @@ def _fetch(value: str, turn: Turn, _call: str) -> dict[str, Any]:
     }
 
 
-def _ran(type_: str) -> Callable[[str, Turn, str], dict[str, Any]]:
-    def ran(_value: str, _turn: Turn, _call: str) -> dict[str, Any]:
+def _code_output(result_type: str) -> Callable[[str, Turn, str], dict[str, Any]]:
+    def render(_value: str, _turn: Turn, _call_id: str) -> dict[str, Any]:
         stdout = "This output was made up by llmsim; nothing was run.\n"
-        return {"type": type_, "stdout": stdout, "stderr": "", "return_code": 0, "content": []}
+        return {"type": result_type, "stdout": stdout, "stderr": "", "return_code": 0, "content": []}
 
-    return ran
+    return render
 
 
-def _no_tools(_value: str, _turn: Turn, _call: str) -> dict[str, Any]:
+def _search_tools(_value: str, _turn: Turn, _call_id: str) -> dict[str, Any]:
     return {"type": "tool_search_tool_search_result", "tool_references": []}
 
 
-_SEARCHED = "tool_search_tool_result"
-
-_SERVICES = {
-    "web_search": Service(
+_HOSTED_TOOLS = {
+    "web_search": HostedTool(
         name="web_search",
-        field="query",
-        result="web_search_tool_result",
-        answer=_search,
-        told=True,
-        counted="web_search_requests",
+        input_field="query",
+        result_type="web_search_tool_result",
+        render_result=_search,
+        names_caller=True,
+        usage_counter="web_search_requests",
     ),
-    "web_fetch": Service(
+    "web_fetch": HostedTool(
         name="web_fetch",
-        field="url",
-        result="web_fetch_tool_result",
-        answer=_fetch,
-        told=True,
-        counted="web_fetch_requests",
-        url=True,
+        input_field="url",
+        result_type="web_fetch_tool_result",
+        render_result=_fetch,
+        names_caller=True,
+        usage_counter="web_fetch_requests",
+        takes_url=True,
     ),
-    "code_execution": Service(
+    "code_execution": HostedTool(
         name="bash_code_execution",
-        field="command",
-        result="bash_code_execution_tool_result",
-        answer=_ran("bash_code_execution_result"),
-        contained=True,
+        input_field="command",
+        result_type="bash_code_execution_tool_result",
+        render_result=_code_output("bash_code_execution_result"),
+        runs_in_container=True,
     ),
-    "tool_search_tool_bm25": Service(
-        name="tool_search_tool_bm25", field="query", result=_SEARCHED, answer=_no_tools
+    "tool_search_tool_bm25": HostedTool(
+        name="tool_search_tool_bm25",
+        input_field="query",
+        result_type="tool_search_tool_result",
+        render_result=_search_tools,
     ),
-    "tool_search_tool_regex": Service(
-        name="tool_search_tool_regex", field="pattern", result=_SEARCHED, answer=_no_tools
+    "tool_search_tool_regex": HostedTool(
+        name="tool_search_tool_regex",
+        input_field="pattern",
+        result_type="tool_search_tool_result",
+        render_result=_search_tools,
     ),
 }
 
-_PYTHON = Service(
+_PYTHON = HostedTool(
     name="code_execution",
-    field="code",
-    result="code_execution_tool_result",
-    answer=_ran("code_execution_result"),
-    contained=True,
+    input_field="code",
+    result_type="code_execution_tool_result",
+    render_result=_code_output("code_execution_result"),
+    runs_in_container=True,
 )
 
 
-def service_of(name: str, *, python: bool) -> Service | None:
-    """Give how a tool of the API's own is called.
+def find_hosted_tool(name: str, *, python: bool) -> HostedTool | None:
+    """Return a hosted tool, or None if this API has no such tool.
 
     Args:
-        name: Its kind; another API's gives None.
+        name: The tool's name in the prompt.
         python: Whether code is run in Python; in a shell otherwise.
     """
-    return _PYTHON if python and name == "code_execution" else _SERVICES.get(name)
+    return _PYTHON if python and name == "code_execution" else _HOSTED_TOOLS.get(name)

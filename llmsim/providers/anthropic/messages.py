@@ -1,17 +1,16 @@
-"""`POST /v1/messages`: a request becomes a prompt.
+"""`POST /v1/messages` and `/v1/messages/count_tokens`: parsing of requests.
 
 Source: anthropic SDK 2.12, types/message_create_params.py, thinking_config_*_param.py, output_config_param.py.
 """
 
 import msgspec
 
-from llmsim.domain import Prompt
+from llmsim.domain import Prompt, ResponseFormat
 from llmsim.errors import UnsupportedError
-from llmsim.providers.anthropic.conversation import read
-from llmsim.providers.anthropic.kinds import PYTHON
-from llmsim.providers.anthropic.messages_wire import CountRequest, MessageRequest
-from llmsim.providers.anthropic.rules import check_conversation, check_generation
-from llmsim.providers.anthropic.tools import chosen, offered, toolsets, wanted_form
+from llmsim.providers.anthropic.conversation import parse_conversation
+from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, raw_json
+from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
+from llmsim.providers.anthropic.validation import check_conversation, check_generation
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import decoder, encode
 
@@ -20,16 +19,16 @@ _decode_count = decoder(CountRequest)
 
 
 class MessageOptions(msgspec.Struct, frozen=True):
-    """What only the renderers of this endpoint understand.
+    """Options of a request that its renderers need besides the turn.
 
     Attributes:
-        thinks: Whether thinking was asked for.
-        manages_context: Whether the answer tells what was done to the context.
-        geo: The region reported.
-        speed: The speed reported.
-        tier: The service tier reported.
-        python: Whether code is run in Python; in a shell otherwise.
-        toolsets: The toolset of each tool that is of one, by the tool's name.
+        thinks: Whether thinking was requested, and is rendered.
+        manages_context: Whether the response has `context_management`.
+        geo: The region that the usage reports.
+        speed: The speed that the usage reports.
+        tier: The service tier that the usage reports.
+        python: Whether hosted code runs in Python; in a shell otherwise.
+        toolsets: For each tool of a toolset, the toolset by the tool's name.
     """
 
     thinks: bool = False
@@ -41,76 +40,78 @@ class MessageOptions(msgspec.Struct, frozen=True):
     toolsets: dict[str, str] = {}
 
 
-def parse(incoming: IncomingRequest) -> ParsedRequest[MessageOptions]:
+def parse(request: IncomingRequest) -> ParsedRequest[MessageOptions]:
     """Parse a request.
 
     Raises:
-        InvalidJsonError: It is not JSON.
+        InvalidJsonError: The body is not JSON.
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
-        UnsupportedError: The conversation is to be kept as a thread.
+        UnsupportedError: The request asks for a thread.
     """
-    request = _decode(incoming.body)
-    if request.thread is not None:
+    body = _decode(request.body)
+    if body.thread is not None:
         raise UnsupportedError(("thread",), "thread_unsupported_request")
-    thinks = _thinks(request)
-    check_conversation(request)
-    check_generation(request, thinks=thinks)
-    said = read(request, incoming.body)
-    tools = offered(request)
-    thinking = request.thinking
+    thinks = _thinks(body)
+    check_conversation(body)
+    check_generation(body, thinks=thinks)
+    conversation = parse_conversation(body, request.body)
+    tools = parse_tools(body)
+    thinking = body.thinking if thinks else None
+    output_format = body.format()
     prompt = Prompt(
-        model=request.model,
-        messages=said.messages,
-        images=said.images,
-        limit=request.max_tokens,
-        stop=tuple(request.stop_sequences or ()),
-        effort=_effort(request),
-        reasoning_limit=thinking.budget_tokens if thinks and thinking is not None else None,
-        summary="full" if thinks and thinking is not None and thinking.display != "omitted" else None,
-        cache_marks=said.marks,
-        stream=bool(request.stream),
+        model=body.model,
+        messages=conversation.messages,
+        images=conversation.images,
+        limit=body.max_tokens,
+        stop=tuple(body.stop_sequences or ()),
+        effort=_effort(body),
+        reasoning_limit=thinking.budget_tokens if thinking is not None else None,
+        summary="full" if thinking is not None and thinking.display != "omitted" else None,
+        cache_marks=conversation.marks,
+        stream=bool(body.stream),
         tools=tools,
-        tool_choice=chosen(request, tools),
-        form=wanted_form(request),
+        tool_choice=parse_tool_choice(body, tools),
+        form=ResponseFormat(raw_json(output_format[0].schema)) if output_format is not None else None,
     )
     options = MessageOptions(
         thinks=thinks,
-        manages_context=request.context_management is not None,
-        geo=request.inference_geo or "global",
-        speed=request.speed or "standard",
-        python=any(tool.type == PYTHON for tool in request.tools or ()),
-        toolsets=toolsets(request),
+        manages_context=body.context_management is not None,
+        geo=body.inference_geo or "global",
+        speed=body.speed or "standard",
+        python=any(tool.type == PYTHON for tool in body.tools or ()),
+        toolsets=parse_toolsets(body),
     )
     return ParsedRequest(prompt, options)
 
 
-def _thinks(request: CountRequest) -> bool:
-    return request.thinking is not None and request.thinking.type in ("enabled", "adaptive")
+def _thinks(body: CountRequest) -> bool:
+    return body.thinking is not None and body.thinking.type in ("enabled", "adaptive")
 
 
-def _effort(request: CountRequest) -> str:
-    """Tell how much a model thinks: as the effort says that was asked for, `medium` within a budget."""
-    if request.thinking is None or not _thinks(request):
+def _effort(body: CountRequest) -> str:
+    """Return how much the model reasons: the requested effort, else `medium` with a budget and `high` without."""
+    if body.thinking is None or not _thinks(body):
         return "none"
-    default = "medium" if request.thinking.type == "enabled" else "high"
-    return (request.output_config and request.output_config.effort) or default
+    default = "medium" if body.thinking.type == "enabled" else "high"
+    return (body.output_config and body.output_config.effort) or default
 
 
-async def count_tokens(desk: EndpointContext, call: IncomingRequest) -> Reply:
-    """Return how many tokens a prompt has."""
-    prompt, manages_context = await desk.compute(call, _parse_count, call.body)
-    answer: dict[str, object] = {"input_tokens": await desk.count(call, prompt)}
+async def count_tokens(context: EndpointContext, request: IncomingRequest) -> Reply:
+    """Count the tokens of a prompt."""
+    prompt, manages_context = await context.compute(request, _parse_count, request.body)
+    tokens = await context.count(request, prompt)
+    count: dict[str, object] = {"input_tokens": tokens}
     if manages_context:
-        answer["context_management"] = {"original_input_tokens": answer["input_tokens"]}
-    return Reply(200, encode(answer))
+        count["context_management"] = {"original_input_tokens": tokens}
+    return Reply(200, encode(count))
 
 
-def _parse_count(body: bytes) -> tuple[Prompt, bool]:
-    request = _decode_count(body)
-    check_conversation(request)
-    said = read(request, body)
-    prompt = Prompt(model=request.model, messages=said.messages, images=said.images)
-    return prompt, request.context_management is not None
+def _parse_count(raw: bytes) -> tuple[Prompt, bool]:
+    body = _decode_count(raw)
+    check_conversation(body)
+    conversation = parse_conversation(body, raw)
+    prompt = Prompt(model=body.model, messages=conversation.messages, images=conversation.images)
+    return prompt, body.context_management is not None
 
 
 COUNT_TOKENS = ResourceEndpoint(method="POST", path="/v1/messages/count_tokens", run=count_tokens)

@@ -1,4 +1,4 @@
-"""The models that are served, as Anthropic lists them: its own only, the newest first.
+"""`GET /v1/models`: the served models of Anthropic, the newest first.
 
 Source: anthropic SDK 2.12, types/model_info.py, model_capabilities.py and what they name.
 """
@@ -7,8 +7,7 @@ from typing import Any
 
 from llmsim.catalogue import Model
 from llmsim.errors import UnknownModelError
-from llmsim.providers.anthropic.instants import rfc3339
-from llmsim.providers.anthropic.paging import Page, render_page
+from llmsim.providers.anthropic.resources import parse_page, render_page, rfc3339
 from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import encode
 
@@ -18,7 +17,7 @@ _LINES = ("opus", "sonnet", "haiku", "fable", "mythos")
 """Source: types/model_line.py; the catalogue's names are `Claude Opus 5`, `Claude Haiku 3.5`."""
 
 
-def _can(supported: bool) -> dict[str, Any]:
+def _support(supported: bool) -> dict[str, Any]:
     return {"supported": supported}
 
 
@@ -36,38 +35,39 @@ def _entry(model: Model) -> dict[str, Any]:
         "max_input_tokens": model.context_window,
         "max_tokens": model.max_output_tokens,
         "capabilities": {
-            "batch": _can(True),
-            "citations": _can(False),
-            "code_execution": _can(False),
-            "context_management": _can(False)
+            "batch": _support(True),
+            "citations": _support(False),
+            "code_execution": _support(False),
+            "context_management": _support(False)
             | {
-                "clear_thinking_20251015": _can(False),
-                "clear_tool_uses_20250919": _can(False),
-                "compact_20260112": _can(False),
+                "clear_thinking_20251015": _support(False),
+                "clear_tool_uses_20250919": _support(False),
+                "compact_20260112": _support(False),
             },
-            "effort": _can(model.reasoning)
-            | dict.fromkeys(("low", "medium", "high", "xhigh", "max"), _can(model.reasoning)),
-            "image_input": _can(model.vision),
-            "pdf_input": _can(model.vision),
-            "server_tools": _can(False) | {"code_execution": _can(False), "web_search": _can(False)},
-            "structured_outputs": _can(model.json),
-            "thinking": _can(model.reasoning)
+            "effort": _support(model.reasoning)
+            | dict.fromkeys(("low", "medium", "high", "xhigh", "max"), _support(model.reasoning)),
+            "image_input": _support(model.vision),
+            "pdf_input": _support(model.vision),
+            "server_tools": _support(False)
+            | {"code_execution": _support(False), "web_search": _support(False)},
+            "structured_outputs": _support(model.json),
+            "thinking": _support(model.reasoning)
             | {
                 "types": {
-                    "adaptive": _can(model.reasoning),
-                    "between_tools": _can(model.reasoning),
-                    "disabled": _can(True),
-                    "enabled": _can(model.reasoning),
+                    "adaptive": _support(model.reasoning),
+                    "between_tools": _support(model.reasoning),
+                    "disabled": _support(True),
+                    "enabled": _support(model.reasoning),
                 }
             },
         },
     }
 
 
-async def list_models(desk: EndpointContext, call: IncomingRequest) -> Reply:
+async def list_models(context: EndpointContext, request: IncomingRequest) -> Reply:
     """List the served models of Anthropic."""
-    page = Page.read(call.params)
-    models = [model for model in desk.models.values() if model.owner == _OWNER]
+    page = parse_page(request.params)
+    models = [model for model in context.models.values() if model.owner == _OWNER]
     ids = [model.id for model in models]
     first, last = 0, len(models)
     try:
@@ -76,23 +76,23 @@ async def list_models(desk: EndpointContext, call: IncomingRequest) -> Reply:
         if page.before is not None:
             last = ids.index(page.before)
     except ValueError:
-        raise page.unknown() from None
+        raise page.unknown_cursor() from None
     if page.before is not None and page.after is None:
-        # The page right before that entry; more are those before the page.
+        # The page ends right before that entry; `has_more` is about entries before the page.
         start = max(first, last - page.limit)
         return render_page([_entry(model) for model in models[start:last]], more=start > 0)
     stop = min(last, first + page.limit)
     return render_page([_entry(model) for model in models[first:stop]], more=stop < last)
 
 
-async def retrieve_model(desk: EndpointContext, call: IncomingRequest) -> Reply:
-    """Give the model that the path names by its id, an alias or a snapshot.
+async def retrieve_model(context: EndpointContext, request: IncomingRequest) -> Reply:
+    """Return the model that the path names by id, alias or snapshot.
 
     Raises:
-        UnknownModelError: It is not served, or not Anthropic's.
+        UnknownModelError: The model is not served, or not Anthropic's.
     """
-    name = call.params["model_id"]
-    model = desk.model(name)
+    name = request.params["model_id"]
+    model = context.model(name)
     if model is None or model.owner != _OWNER:
         raise UnknownModelError(name)
     return Reply(200, encode(_entry(model)))

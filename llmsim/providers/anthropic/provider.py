@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from llmsim.config import AnthropicSettings
 from llmsim.errors import InvalidFieldError
-from llmsim.providers.anthropic.batches import BATCH_OPERATIONS
+from llmsim.providers.anthropic.batches import BATCH_ENDPOINTS
 from llmsim.providers.anthropic.errors import add_request_id, render_crash, render_fault, render_refusal
 from llmsim.providers.anthropic.messages import COUNT_TOKENS, parse
 from llmsim.providers.anthropic.models import LIST_MODELS, RETRIEVE_MODEL
@@ -20,12 +20,12 @@ from llmsim.wire.frames import SSE_HEADERS
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Ask for a version, whichever it is; and for no key.
+    """Check that a version is given; any version is accepted, and no key is needed.
 
     Source: Anthropic docs, api/versioning; anthropic SDK 2.12 sends 2026-10-21, older ones 2023-06-01.
 
     Raises:
-        InvalidFieldError: There is none.
+        InvalidFieldError: There is no version.
     """
     if not headers.get("anthropic-version"):
         raise InvalidFieldError(("anthropic-version",), "conflict", "anthropic-version: header is required")
@@ -40,7 +40,7 @@ Source: anthropic SDK 2.12, _exceptions.py reads request-id; Anthropic docs, api
 
 @functools.cache
 def anthropic(settings: AnthropicSettings) -> Provider:
-    """Give the provider as `settings` have it."""
+    """Return the provider as configured; the same settings give the same one."""
     messages = GenerationEndpoint(
         path="/v1/messages",
         label="messages",
@@ -59,7 +59,7 @@ def anthropic(settings: AnthropicSettings) -> Provider:
         prefix="/anthropic",
         base_path="/anthropic/v1",
         generation_endpoints=(messages,),
-        resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *BATCH_OPERATIONS),
+        resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *BATCH_ENDPOINTS),
         render_refusal=render_refusal,
         render_fault=render_fault,
         render_crash=render_crash,

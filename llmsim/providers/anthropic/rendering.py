@@ -1,10 +1,10 @@
-"""A turn becomes a message, whole or as a stream of events.
+"""Rendering of a turn as a message, whole or as a stream of events.
 
 Decisions:
-* Events that announce (`message_start`, the first `content_block_start`, `ping`) carry no token. They leave with the
-  first token, so that clients which time the first event and clients which time the first text measure the same.
-* The block of a call begins with the first token of its name; tokens of names leave with the next delta.
-* The padding of an event is a function of its bytes and its place, so that rendering stays pure.
+* `message_start`, the first `content_block_start` and `ping` carry no token. They are sent with the first token, so that
+  clients that time the first event and clients that time the first text measure the same.
+* The block of a call starts with the first token of its name; the tokens of the name are counted with the next delta.
+* The padding of an event is a function of its length and its position, so that rendering stays pure.
 
 Source of fields and order: anthropic SDK 2.12, types/message.py, usage.py, raw_*.py, refusal_stop_details.py, and the
 recorded streams in its tests and in those of vercel/ai, packages/anthropic/src/__fixtures__.
@@ -27,10 +27,15 @@ from llmsim.domain import (
     Turn,
     Usage,
 )
-from llmsim.providers.anthropic.blocks import Block, blocks_of, served
-from llmsim.providers.anthropic.errors import broken
+from llmsim.providers.anthropic.blocks import (
+    ContentBlock,
+    content_blocks,
+    hosted_usage,
+    parse_partial_object,
+)
+from llmsim.providers.anthropic.errors import render_stream_error
 from llmsim.providers.anthropic.messages import MessageOptions
-from llmsim.wire.codec import TokenizedTextMemo, encode, escaped, spans
+from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
 from llmsim.wire.frames import FrameBatch, single, sse
 
 _STOP_REASONS = {
@@ -40,12 +45,14 @@ _STOP_REASONS = {
     FinishReason.CONTENT_FILTER: "refusal",
 }
 
-_DECLINED = {
+_REFUSAL_DETAILS = {
     "type": "refusal",
     "category": None,
     "explanation": "This request was declined (simulated by llmsim).",
 }
-_FILTERED = _DECLINED | {"explanation": "This answer was stopped by a filter (simulated by llmsim)."}
+_FILTER_DETAILS = _REFUSAL_DETAILS | {
+    "explanation": "This answer was stopped by a filter (simulated by llmsim)."
+}
 
 _DELTAS = {
     ReasoningSegment: b'thinking_delta","thinking',
@@ -54,20 +61,22 @@ _DELTAS = {
     ToolCallSegment: b'input_json_delta","partial_json',
 }
 
-_FIRST = {"type": "input_json_delta", "partial_json": ""}
+_EMPTY_INPUT = {"type": "input_json_delta", "partial_json": ""}
 """The first delta of a call. Source: recorded streams."""
 
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
-_SIGNATURE = 192
-"""Bytes of a signature. Source: recorded streams, where they are some hundred characters of base64."""
+_SIGNATURE_BYTES = 192
+"""Length of a signature. Source: recorded streams, where it is some hundred characters of base64."""
 
 
 def _signature(turn: Turn) -> str:
-    return base64.b64encode(hashlib.shake_128(turn.id.encode()).digest(_SIGNATURE)).decode()
+    return base64.b64encode(hashlib.shake_128(turn.id.encode()).digest(_SIGNATURE_BYTES)).decode()
 
 
-def _usage(usage: Usage, options: MessageOptions, hosted: dict[str, int] | None = None) -> dict[str, Any]:
+def _usage(
+    usage: Usage, options: MessageOptions, hosted_counts: dict[str, int] | None = None
+) -> dict[str, Any]:
     written = usage.cache_written
     return {
         "input_tokens": usage.prompt - usage.cached - sum(written.values()),
@@ -79,144 +88,146 @@ def _usage(usage: Usage, options: MessageOptions, hosted: dict[str, int] | None 
         },
         "output_tokens": usage.completion,
         "output_tokens_details": {"thinking_tokens": usage.reasoning},
-        "server_tool_use": hosted,
+        "server_tool_use": hosted_counts,
         "service_tier": options.tier,
         "inference_geo": options.geo,
         "speed": options.speed,
     }
 
 
-def _ending(choice: Choice) -> dict[str, Any]:
+def _stop_fields(choice: Choice) -> dict[str, Any]:
     reason, details = _STOP_REASONS[choice.finish], None
     if choice.stopped_by is not None:
         reason = "stop_sequence"
     elif choice.finish is FinishReason.CONTENT_FILTER:
-        details = _FILTERED
+        details = _FILTER_DETAILS
     elif (
         choice.finish is FinishReason.STOP
         and choice.segments
         and isinstance(choice.segments[-1], RefusalSegment)
     ):
-        reason, details = "refusal", _DECLINED
+        reason, details = "refusal", _REFUSAL_DETAILS
     return {"stop_reason": reason, "stop_sequence": choice.stopped_by, "stop_details": details}
 
 
-def _head(turn: Turn) -> dict[str, Any]:
+def _identity(turn: Turn) -> dict[str, Any]:
     return {"id": f"msg_{turn.id}", "type": "message", "role": "assistant", "model": turn.model}
 
 
-def message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
-    """Give the whole message as builtins."""
-    blocks = blocks_of(turn, options)
-    hosted = served(turn, blocks)
+def render_message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
+    """Render the whole message, as builtins."""
+    blocks = content_blocks(turn, options)
+    hosted = hosted_usage(turn, blocks)
     content: list[dict[str, Any]] = []
     for block in blocks:
-        if block.content is not None:
-            content.append(block.whole())
-        elif block.kind is ReasoningSegment:
+        text = block.text.text
+        if block.fields is None:
             content.append(
-                {"type": "thinking", "thinking": block.passage.text, "signature": _signature(turn)}
+                {"type": "thinking", "thinking": text, "signature": _signature(turn)}
+                if block.kind is ReasoningSegment
+                else {"type": "text", "text": text}
             )
+        elif block.kind is ToolCallSegment:
+            content.append(block.fields | {"input": parse_partial_object(text)})
         else:
-            content.append({"type": "text", "text": block.passage.text})
+            content.append(block.fields)
     return {
-        **_head(turn),
+        **_identity(turn),
         "content": content,
-        **_ending(turn.choices[0]),
+        **_stop_fields(turn.choices[0]),
         "container": hosted.container,
         "diagnostics": None,
-        **_context(options),
-        "usage": _usage(turn.usage, options, hosted.usage),
+        **_context_management(options),
+        "usage": _usage(turn.usage, options, hosted.counts),
     }
 
 
-def _context(options: MessageOptions) -> dict[str, Any]:
+def _context_management(options: MessageOptions) -> dict[str, Any]:
     return {"context_management": {"applied_edits": []}} if options.manages_context else {}
 
 
 def render_response(turn: Turn, options: MessageOptions) -> bytes:
-    """Render the whole answer."""
-    return encode(message(turn, options))
+    """Render the body of the whole response."""
+    return encode(render_message(turn, options))
 
 
 def render_plain(turn: Turn, options: MessageOptions) -> tuple[FrameBatch, ...]:
-    """Render the streamed answer without padding."""
-    return _Stream(turn, options, padded=False).runs()
+    """Render a streamed response without padding."""
+    return _StreamRenderer(turn, options, padded=False).render()
 
 
 def render_padded(turn: Turn, options: MessageOptions) -> tuple[FrameBatch, ...]:
-    """Render the streamed answer as the API does: with spaces before the last brace of its events."""
-    return _Stream(turn, options, padded=True).runs()
+    """Render a streamed response as the API does: with spaces before the last brace of its events."""
+    return _StreamRenderer(turn, options, padded=True).render()
 
 
-def render_stream_fault(turn: Turn, options: MessageOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - one shape for all
-    """Render the event with which a stream breaks off.
+def render_stream_fault(turn: Turn, options: MessageOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - the shape of `ChannelFormat.render_stream_fault`
+    """Render the event with which a failing stream ends.
 
-    It has no request id, which is the response's own and unknown here. Source: messages of the API as quoted in
+    It has no request id, which belongs to the response and is unknown here. Source: messages of the API as quoted in
     public issues (anthropics/anthropic-sdk-go#200), some with an id, some without.
     """
-    return sse(broken(fault), "error")
+    return sse(render_stream_error(fault), "error")
 
 
 _SPACES = b" " * 16
 
 
-def _padding(length: int, place: int) -> bytes:
-    return _SPACES[: (length * 5 + place * 7) % 16]
+def _padding(length: int, position: int) -> bytes:
+    return _SPACES[: (length * 5 + position * 7) % 16]
 
 
-def _pad(passage: TokenizedText) -> tuple[bytes, ...]:
-    pieces = enumerate(escaped(passage))
-    return tuple(b'%b"}%b' % (piece, _padding(len(piece), place)) for place, piece in pieces)
+def _pad(text: TokenizedText) -> tuple[bytes, ...]:
+    pieces = enumerate(escaped_pieces(text))
+    return tuple(b'%b"}%b' % (piece, _padding(len(piece), position)) for position, piece in pieces)
 
 
 _PADDED = TokenizedTextMemo(_pad)
 
 
-class _Stream:
-    """The events of one turn."""
+class _StreamRenderer:
+    """Renders the events of one turn."""
 
     def __init__(self, turn: Turn, options: MessageOptions, *, padded: bool) -> None:
         self._turn = turn
         self._options = options
         self._padded = padded
-        self._place = 0
+        self._events = 0
+        self._counted = 0  # tokens that the frames so far carry
         self._usage = _usage(turn.usage, options)
 
-    def runs(self) -> tuple[FrameBatch, ...]:
-        """Give all events, in their order."""
+    def render(self) -> tuple[FrameBatch, ...]:
+        """Render all events, in order."""
         turn = self._turn
-        blocks = blocks_of(turn, self._options)
-        runs: list[FrameBatch] = []
+        blocks = content_blocks(turn, self._options)
+        batches: list[FrameBatch] = []
         opening = self._start()
-        carried = 0
         for index, block in enumerate(blocks):
             opening += self._block_start(index, block)
             if index == 0:
                 opening += _PING
-            passage = block.passage
+            text = block.text
             first = min(1, block.tokens)
             if block.kind is ToolCallSegment:
-                opening += self._event("content_block_delta", {"index": index, "delta": _FIRST})
-            elif passage.pieces:
-                first = passage.cumulative_tokens[0]
-            runs.append(single(opening, block.before + first))
-            if passage.pieces:
-                runs.append(self._deltas(index, block, carried))
-                carried = block.before + block.lead + passage.tokens
-            runs.append(single(self._block_stop(index, block), block.before + block.tokens))
+                opening += self._event("content_block_delta", {"index": index, "delta": _EMPTY_INPUT})
+            elif text.pieces:
+                first = text.cumulative_tokens[0]
+            batches.append(single(opening, block.tokens_before + first))
+            if text.pieces:
+                batches.append(self._deltas(index, block))
+            batches.append(single(self._block_stop(index, block), block.tokens_before + block.tokens))
             opening = b""
         if opening:
-            runs.append(single(opening, turn.length))
-        runs.append(self._end(blocks, carried))
-        return tuple(runs)
+            batches.append(single(opening, turn.length))
+        batches.append(self._end(blocks))
+        return tuple(batches)
 
     def _start(self) -> bytes:
         usage = self._usage | {
             "output_tokens": min(1, self._turn.usage.completion),
             "output_tokens_details": {"thinking_tokens": 0},
         }
-        begun = _head(self._turn) | {
+        message = _identity(self._turn) | {
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
@@ -225,56 +236,58 @@ class _Stream:
             "diagnostics": None,
             "usage": usage,
         }
-        return self._event("message_start", {"message": begun})
+        return self._event("message_start", {"message": message})
 
-    def _block_start(self, index: int, block: Block) -> bytes:
-        content = block.content
-        if content is None:
-            content = {"type": "text", "text": ""}
+    def _block_start(self, index: int, block: ContentBlock) -> bytes:
+        fields = block.fields
+        if fields is None:
+            fields = {"type": "text", "text": ""}
             if block.kind is ReasoningSegment:
-                content = {"type": "thinking", "thinking": "", "signature": ""}
-        return self._event("content_block_start", {"index": index, "content_block": content})
+                fields = {"type": "thinking", "thinking": "", "signature": ""}
+        return self._event("content_block_start", {"index": index, "content_block": fields})
 
-    def _deltas(self, index: int, block: Block, carried: int) -> FrameBatch:
-        """Give the deltas of a block; its first one brings all tokens that exist then and were not `carried` yet."""
+    def _deltas(self, index: int, block: ContentBlock) -> FrameBatch:
+        """Render the deltas of a block; the first one also carries the tokens before it that no frame has carried."""
         assert block.kind is not None
         head = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b":"'
             % (index, _DELTAS[block.kind])
         )
-        passage = block.passage
-        ends: Sequence[int] = passage.cumulative_tokens
-        tokens: Sequence[int] = spans(passage)
-        if before := block.before + block.lead:
-            ends = tuple(before + end for end in ends)
-        if ends[0] - carried != tokens[0]:
-            tokens = (ends[0] - carried, *tokens[1:])
+        text = block.text
+        required: Sequence[int] = text.cumulative_tokens
+        tokens: Sequence[int] = piece_tokens(text)
+        before = block.tokens_before + block.header_tokens
+        if before:
+            required = tuple(before + end for end in required)
+        if required[0] - self._counted != tokens[0]:
+            tokens = (required[0] - self._counted, *tokens[1:])
+        self._counted = before + text.tokens
         if self._padded:
-            return FrameBatch(head, _PADDED(passage), b"}\n\n", ends, tokens)
-        return FrameBatch(head, escaped(passage), b'"}}\n\n', ends, tokens)
+            return FrameBatch(head, _PADDED(text), b"}\n\n", required, tokens)
+        return FrameBatch(head, escaped_pieces(text), b'"}}\n\n', required, tokens)
 
-    def _block_stop(self, index: int, block: Block) -> bytes:
-        signed = b""
+    def _block_stop(self, index: int, block: ContentBlock) -> bytes:
+        signature = b""
         if block.kind is ReasoningSegment:
             delta = {"type": "signature_delta", "signature": _signature(self._turn)}
-            signed = self._event("content_block_delta", {"index": index, "delta": delta})
-        return signed + self._event("content_block_stop", {"index": index})
+            signature = self._event("content_block_delta", {"index": index, "delta": delta})
+        return signature + self._event("content_block_stop", {"index": index})
 
-    def _end(self, blocks: list[Block], carried: int) -> FrameBatch:
+    def _end(self, blocks: list[ContentBlock]) -> FrameBatch:
         turn = self._turn
-        hosted = served(turn, blocks)
-        usage = self._usage | {"server_tool_use": hosted.usage}
+        hosted = hosted_usage(turn, blocks)
+        usage = self._usage | {"server_tool_use": hosted.counts}
         for only_at_the_start in ("cache_creation", "service_tier", "inference_geo", "speed"):
             del usage[only_at_the_start]
-        delta = _ending(turn.choices[0]) | {"container": hosted.container}
-        event = {"delta": delta, "usage": usage} | _context(self._options)
+        delta = _stop_fields(turn.choices[0]) | {"container": hosted.container}
+        event = {"delta": delta, "usage": usage} | _context_management(self._options)
         data = self._event("message_delta", event) + self._event("message_stop", {})
-        hidden = turn.length - carried
-        return FrameBatch(b"", (data,), b"", (turn.length,), (hidden,) if hidden else ())
+        uncounted = turn.length - self._counted
+        return FrameBatch(b"", (data,), b"", (turn.length,), (uncounted,) if uncounted else ())
 
     def _event(self, name: str, fields: dict[str, Any]) -> bytes:
         data = encode({"type": name} | fields)
         if self._padded:
-            self._place += 1
-            data = b"%b%b}" % (data[:-1], _padding(len(data), self._place))
+            self._events += 1
+            data = b"%b%b}" % (data[:-1], _padding(len(data), self._events))
         return sse(data, name)

@@ -1,19 +1,32 @@
-"""What a request offers to be called, and the form it asks for, in the house's words.
+"""The tools of a request: those of the client, and those that Anthropic defines.
 
 Decisions:
-* The least `max_uses` of all tools bounds the hosted calls of a turn, so that none of them is overrun.
-* Where nothing can be called, nothing is to be called, whatever `tool_choice` says.
+* A tool that Anthropic defines is known by its `type` without the date: newer versions do not differ in what matters here.
+* Tools that the client runs are really run. So of all that these tools can do, a simulated call only reads: a file is
+  viewed, not written, and commands are harmless.
+* `mcp_toolset` and `advisor` are never called: only its server knows what the former offers, and the latter is another model.
+* The least `max_uses` of all tools bounds the hosted calls of a turn, so that none of them is exceeded.
+* Without tools to call, the mode is `NONE`, whatever `tool_choice` is.
 
-Source: anthropic SDK 2.12, types/tool_param.py, tool_choice_*_param.py, json_output_format_param.py.
+Source: anthropic SDK 2.12, types/tool_param.py, tool_choice_*_param.py, types/tool_union_param.py and types/beta; inputs:
+types/beta/beta_memory_tool_20250818_*.py, types/computer_*_input.py, browser_*_input.py; Anthropic docs,
+agents-and-tools/tool-use/bash-tool, text-editor-tool, computer-use-tool.
 """
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
-from llmsim.domain import ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode
-from llmsim.providers.anthropic import messages_wire as wire
-from llmsim.providers.anthropic.kinds import KINDS, kind_of
+from llmsim.domain import Tool, ToolChoice, ToolKind, ToolMode
+from llmsim.providers.anthropic.messages_request import CountRequest, ToolParam
+from llmsim.wire.codec import encode
+
+_DATE = re.compile(r"_\d{8}$")
+
+PYTHON = "code_execution_20250522"
+"""The only version of code execution that runs Python instead of a shell."""
 
 _MODES = {
     "auto": ToolMode.AUTO,
@@ -23,39 +36,61 @@ _MODES = {
 }
 
 
-def offered(request: wire.CountRequest) -> tuple[Tool, ...]:
-    """Give what may be called; the request was checked."""
-    return tuple(tool for sent in request.tools or () for tool in _tools(sent))
+class AnthropicTool(msgspec.Struct, frozen=True):
+    """A tool, or a toolset, that Anthropic defines.
+
+    Attributes:
+        names: The names that a request may use for it; empty if it has no name.
+        tools: What the model may call; a tool with a name is called by the name in the request.
+        toolset: The name of the toolset; empty for a single tool.
+    """
+
+    names: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    toolset: str = ""
 
 
-def _tools(sent: wire.Tool) -> Iterator[Tool]:
-    if sent.type in (None, "custom"):
-        assert sent.name is not None
-        yield Tool(sent.name, ToolKind.FUNCTION, sent.description or "", sent.schema())
+def undated_type(type_: str) -> str:
+    """Return the type of a tool without its date."""
+    return _DATE.sub("", type_)
+
+
+def parse_tools(request: CountRequest) -> tuple[Tool, ...]:
+    """Parse the tools that may be called, of a request that was validated."""
+    return tuple(tool for param in request.tools or () for tool in _parse_tool(param))
+
+
+def _parse_tool(param: ToolParam) -> Iterator[Tool]:
+    if param.is_custom:
+        assert param.name is not None
+        yield Tool(param.name, ToolKind.FUNCTION, param.description or "", param.schema())
         return
-    kind = KINDS[kind_of(sent.type or "")]
-    disabled = {name for name, member in (sent.configs or {}).items() if member and member.enabled is False}
-    for tool in kind.tools:
-        if kind.toolset:
+    defined = _defined_tool(param)
+    disabled = {name for name, config in (param.configs or {}).items() if config and config.enabled is False}
+    for tool in defined.tools:
+        if defined.toolset:
             if tool.name not in disabled:
                 yield tool
-        elif sent.name is not None:
-            yield msgspec.structs.replace(tool, name=sent.name)
+        elif param.name is not None:
+            yield msgspec.structs.replace(tool, name=param.name)
 
 
-def toolsets(request: wire.CountRequest) -> dict[str, str]:
-    """Give the toolset of each tool that is of one, by the tool's name."""
-    kinds = [KINDS[kind_of(sent.type)] for sent in request.tools or () if sent.type not in (None, "custom")]
-    return {tool.name: kind.toolset for kind in kinds if kind.toolset for tool in kind.tools}
+def parse_toolsets(request: CountRequest) -> dict[str, str]:
+    """Parse the toolsets of a request: for each tool of one, the toolset by the tool's name."""
+    defined = [_defined_tool(param) for param in request.tools or () if not param.is_custom]
+    return {tool.name: one.toolset for one in defined if one.toolset for tool in one.tools}
 
 
-def chosen(request: wire.CountRequest, tools: tuple[Tool, ...]) -> ToolChoice:
-    """Tell whether `tools` are to be called, and which."""
+def _defined_tool(param: ToolParam) -> AnthropicTool:
+    return ANTHROPIC_TOOLS[undated_type(param.type or "")]
+
+
+def parse_tool_choice(request: CountRequest, tools: tuple[Tool, ...]) -> ToolChoice:
+    """Parse whether `tools` are to be called, and which."""
     choice = request.tool_choice
     if not tools:
         return ToolChoice(ToolMode.NONE)
-    uses = [sent.max_uses for sent in request.tools or () if sent.max_uses is not None]
-    limit = min(uses, default=None)
+    limit = min((tool.max_uses for tool in request.tools or () if tool.max_uses is not None), default=None)
     if choice is None:
         return ToolChoice(limit=limit)
     return ToolChoice(
@@ -66,16 +101,86 @@ def chosen(request: wire.CountRequest, tools: tuple[Tool, ...]) -> ToolChoice:
     )
 
 
-def wanted_format(request: wire.CountRequest) -> tuple[wire.OutputFormat, tuple[str, ...]] | None:
-    """Give the format that is asked for, and where; the older field is still taken."""
-    if request.output_config is not None and request.output_config.format is not None:
-        return request.output_config.format, ("output_config", "format")
-    if request.output_format is not None:
-        return request.output_format, ("output_format",)
-    return None
+def _hosted_tool(name: str) -> AnthropicTool:
+    return AnthropicTool((name,), (Tool(name, ToolKind.HOSTED),))
 
 
-def wanted_form(request: wire.CountRequest) -> ResponseFormat | None:
-    """Give the form of the text; None for prose. The request was checked."""
-    wanted = wanted_format(request)
-    return ResponseFormat(wire.sent(wanted[0].schema)) if wanted is not None else None
+def _object_schema(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _client_tool(*names: str, description: str, schema: dict[str, Any]) -> AnthropicTool:
+    return AnthropicTool(names, (Tool(names[0], ToolKind.FUNCTION, description, encode(schema)),))
+
+
+def _toolset(toolset: str, **members: tuple[str, dict[str, Any]]) -> AnthropicTool:
+    tools = tuple(
+        Tool(name, ToolKind.FUNCTION, description, encode(schema))
+        for name, (description, schema) in members.items()
+    )
+    return AnthropicTool(tools=tools, toolset=toolset)
+
+
+_POINT = {
+    "type": "array",
+    "items": {"type": "integer", "minimum": 0, "maximum": 700},
+    "minItems": 2,
+    "maxItems": 2,
+}
+_PATH = {"type": "string", "enum": ["/tmp", "/tmp/notes.txt"]}  # noqa: S108 - a path in a response, not a file
+
+ANTHROPIC_TOOLS = {
+    "web_search": _hosted_tool("web_search"),
+    "web_fetch": _hosted_tool("web_fetch"),
+    "code_execution": _hosted_tool("code_execution"),
+    "tool_search_tool_bm25": _hosted_tool("tool_search_tool_bm25"),
+    "tool_search_tool_regex": _hosted_tool("tool_search_tool_regex"),
+    "advisor": AnthropicTool(("advisor",)),
+    "mcp_toolset": AnthropicTool(),
+    "bash": _client_tool(
+        "bash",
+        description="Run a command in a shell",
+        schema=_object_schema(command={"type": "string", "enum": ["pwd", "ls -la", "date", "uname -a"]}),
+    ),
+    "text_editor": _client_tool(
+        "str_replace_based_edit_tool",
+        "str_replace_editor",
+        description="View a file",
+        schema=_object_schema(command={"const": "view"}, path=_PATH),
+    ),
+    "memory": _client_tool(
+        "memory",
+        description="View what was remembered",
+        schema=_object_schema(command={"const": "view"}, path={"const": "/memories"}),
+    ),
+    "computer": _client_tool(
+        "computer",
+        description="Look at the screen and move the mouse",
+        schema={
+            "type": "object",
+            "anyOf": [
+                _object_schema(action={"const": "screenshot"}),
+                _object_schema(action={"const": "cursor_position"}),
+                _object_schema(action={"const": "mouse_move"}, coordinate=_POINT),
+            ],
+        },
+    ),
+    "computer_toolset": _toolset(
+        "computer",
+        screenshot=("Take a screenshot of the screen", _object_schema()),
+        cursor_position=("Tell where the cursor is", _object_schema()),
+        mouse_move=("Move the mouse", _object_schema(coordinate=_POINT)),
+    ),
+    "browser_toolset": _toolset(
+        "browser",
+        screenshot=("Take a screenshot of the page", _object_schema()),
+        get_page_text=("Read the text of the page", _object_schema()),
+        list_tabs=("List the open tabs", _object_schema()),
+        navigate=("Open a page of the web", _object_schema(url={"const": "https://example.com/"})),
+    ),
+}

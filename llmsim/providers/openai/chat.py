@@ -1,7 +1,7 @@
-"""Chat completions: a request becomes a prompt.
+"""Chat completion requests: parsed to a prompt, and options for the renderers.
 
 Decisions:
-* A conversation must make sense as the API has it: each call is followed by its result, each result follows its call.
+* A conversation must be consistent, as in the API: each call is followed by its result, each result follows its call.
 """
 
 from collections.abc import Sequence, Set
@@ -12,8 +12,7 @@ import msgspec
 from llmsim.domain import Image, Message, PriorToolCall, Prompt, ToolResult
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
-from llmsim.providers.openai.chat_tools import form, tool_choice, tools
-from llmsim.providers.openai.chat_wire import (
+from llmsim.providers.openai.chat_request import (
     AnyMessage,
     AssistantMessage,
     AudioPart,
@@ -29,10 +28,11 @@ from llmsim.providers.openai.chat_wire import (
     ToolMessage,
     UserMessage,
 )
+from llmsim.providers.openai.chat_tools import parse_response_format, parse_tool_choice, parse_tools
 from llmsim.wire.codec import decoder
 
 _FILE_TOKENS = 765
-"""What a file costs: as much as an image in full detail; its content is never opened."""
+"""Tokens of a file: those of an image in full detail; its content is never opened."""
 
 _AUDIO_BYTES_PER_TOKEN = 4_800
 """10 tokens a second of 24 kHz 16-bit mono. Source: OpenAI audio guide, tokens per second of input."""
@@ -46,15 +46,15 @@ _decode = decoder(ChatRequest)
 
 
 class ChatOptions(msgspec.Struct, frozen=True):
-    """What only the renderers of this endpoint understand.
+    """Options for the renderers of chat completions.
 
     Attributes:
-        include_usage: Whether a last chunk carries the usage.
+        include_usage: Whether the last chunk carries the usage.
         include_obfuscation: Whether chunks carry padding.
-        service_tier: The tier reported.
-        store: Whether the completion is kept.
-        metadata: What it is labelled with.
-        old_words: Whether a call is told in the words of `functions`, not of `tools`.
+        service_tier: The tier that is reported.
+        store: Whether the completion is stored.
+        metadata: The client's own labels.
+        uses_functions: Whether a call is rendered as a deprecated `function_call`, not in `tool_calls`.
     """
 
     include_usage: bool = False
@@ -62,16 +62,16 @@ class ChatOptions(msgspec.Struct, frozen=True):
     service_tier: str = "default"
     store: bool = False
     metadata: dict[str, str] = {}
-    old_words: bool = False
+    uses_functions: bool = False
 
 
 def parse(incoming: IncomingRequest) -> ParsedRequest[ChatOptions]:
-    """Read a request body.
+    """Parse a request body.
 
     Raises:
         InvalidJsonError: It is not JSON.
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
-        InvalidSchemaError: A schema is none.
+        InvalidSchemaError: A schema is invalid.
     """
     request = _decode(incoming.body)
     if request.stream_options is not None and not request.stream:
@@ -93,9 +93,9 @@ def parse(incoming: IncomingRequest) -> ParsedRequest[ChatOptions]:
             "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
         )
     images: list[Image] = []
-    messages = tuple([_message(message, index, images) for index, message in enumerate(request.messages)])
+    messages = tuple([_to_message(message, index, images) for index, message in enumerate(request.messages)])
     _check_calls(request.messages)
-    offered = tools(request)
+    tools = parse_tools(request)
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     prompt = Prompt(
         model=request.model,
@@ -107,9 +107,9 @@ def parse(incoming: IncomingRequest) -> ParsedRequest[ChatOptions]:
         seed=request.seed,
         effort=request.reasoning_effort,
         stream=bool(request.stream),
-        tools=offered,
-        tool_choice=tool_choice(request, offered),
-        form=form(request, messages),
+        tools=tools,
+        tool_choice=parse_tool_choice(request, tools),
+        form=parse_response_format(request, messages),
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
     )
     streaming = request.stream_options
@@ -119,21 +119,21 @@ def parse(incoming: IncomingRequest) -> ParsedRequest[ChatOptions]:
         service_tier=_TIERS.get(request.service_tier or "", "default"),
         store=bool(request.store),
         metadata=request.metadata or {},
-        old_words=request.functions is not None,
+        uses_functions=request.functions is not None,
     )
     return ParsedRequest(prompt, options)
 
 
-def _message(message: AnyMessage, index: int, images: list[Image]) -> Message:
-    """Read one message; images found on the way are added to `images`."""
-    # PERF: what there is most of comes first; each pattern that does not fit takes 0.05 us.
+def _to_message(message: AnyMessage, index: int, images: list[Image]) -> Message:
+    """Build one message of the prompt; add its images to `images`."""
+    # PERF: the most frequent kinds come first; each pattern that does not match takes 0.05 us.
     match message:
         case UserMessage():
-            return _said("user", message.content, message.name, index, images)
+            return _with_content("user", message.content, message.name, index, images)
         case AssistantMessage():
-            return _assistant(message, index)
+            return _from_assistant(message, index)
         case SystemMessage():
-            return _said("system", message.content, message.name, index, images)
+            return _with_content("system", message.content, message.name, index, images)
         case FunctionMessage():
             result = ToolResult(message.name, message.content or "")
             return Message("function", (), name=message.name, results=(result,))
@@ -141,12 +141,12 @@ def _message(message: AnyMessage, index: int, images: list[Image]) -> Message:
             text = content if isinstance(content, str) else "".join(part.text for part in content)
             return Message("tool", (), results=(ToolResult(message.tool_call_id, text),))
         case DeveloperMessage():
-            return _said("developer", message.content, message.name, index, images)
+            return _with_content("developer", message.content, message.name, index, images)
         case _:
             assert_never(message)
 
 
-def _said(
+def _with_content(
     role: str, content: str | Sequence[Any], name: str | None, index: int, images: list[Image]
 ) -> Message:
     if isinstance(content, str):
@@ -167,7 +167,7 @@ def _said(
     return Message(role, tuple(texts), name=name, extra_tokens=extra)
 
 
-def _assistant(message: AssistantMessage, index: int) -> Message:
+def _from_assistant(message: AssistantMessage, index: int) -> Message:
     content = message.content
     if (
         content is None
@@ -191,14 +191,14 @@ def _assistant(message: AssistantMessage, index: int) -> Message:
         notes.append(message.refusal)
     calls: list[PriorToolCall] = []
     if message.function_call is not None:
-        called = message.function_call
-        calls.append(PriorToolCall(called.name, called.name, called.arguments))
+        function = message.function_call
+        calls.append(PriorToolCall(function.name, function.name, function.arguments))
     for position, call in enumerate(message.tool_calls or ()):
-        calls.append(_call(call, ("messages", index, "tool_calls", position)))
+        calls.append(_prior_call(call, ("messages", index, "tool_calls", position)))
     return Message("assistant", tuple(texts), notes=tuple(notes), name=message.name, calls=tuple(calls))
 
 
-def _call(call: ToolCallParam, path: tuple[str | int, ...]) -> PriorToolCall:
+def _prior_call(call: ToolCallParam, path: tuple[str | int, ...]) -> PriorToolCall:
     if call.type == "function" and call.function is not None:
         return PriorToolCall(call.id, call.function.name, call.function.arguments)
     if call.type == "custom" and call.custom is not None:
@@ -207,26 +207,26 @@ def _call(call: ToolCallParam, path: tuple[str | int, ...]) -> PriorToolCall:
 
 
 def _check_calls(messages: Sequence[AnyMessage]) -> None:
-    """See that every call has its result before the conversation goes on, and every result its call."""
-    called: Set[str] = _NO_CALLS
+    """Check that every call has its result before the next message, and every result its call."""
+    calls: Set[str] = _NO_CALLS
     unanswered: set[str] = set()
     for index, message in enumerate(messages):
         if isinstance(message, ToolMessage):
-            if message.tool_call_id not in called:
-                raise _stray(message, index, called)
+            if message.tool_call_id not in calls:
+                raise _unexpected_result(message, index, calls)
             unanswered.discard(message.tool_call_id)
             continue
         if unanswered:
-            raise _open(unanswered)
-        calls = message.tool_calls if isinstance(message, AssistantMessage) else None
-        called = {call.id for call in calls} if calls else _NO_CALLS
-        unanswered.update(called)
+            raise _missing_results(unanswered)
+        tool_calls = message.tool_calls if isinstance(message, AssistantMessage) else None
+        calls = {call.id for call in tool_calls} if tool_calls else _NO_CALLS
+        unanswered.update(calls)
     if unanswered:
-        raise _open(unanswered)
+        raise _missing_results(unanswered)
 
 
-def _stray(message: ToolMessage, index: int, called: Set[str]) -> InvalidFieldError:
-    if not called:
+def _unexpected_result(message: ToolMessage, index: int, calls: Set[str]) -> InvalidFieldError:
+    if not calls:
         return InvalidFieldError(
             ("messages", index, "role"),
             "conflict",
@@ -240,7 +240,7 @@ def _stray(message: ToolMessage, index: int, called: Set[str]) -> InvalidFieldEr
     )
 
 
-def _open(unanswered: Set[str]) -> InvalidFieldError:
+def _missing_results(unanswered: Set[str]) -> InvalidFieldError:
     ids = ", ".join(call_id[:100] for call_id in sorted(unanswered)[:20])
     return InvalidFieldError(
         ("messages",),

@@ -1,7 +1,7 @@
-"""Chat completions that are kept: asked with `store: true`, then listed, shown, labelled and deleted.
+"""The chat completions endpoint, and the endpoints for completions stored with `store: true`.
 
 Decisions:
-* A completion is visible once it is whole; one whose client hung up is not kept.
+* A completion is visible once it is done; one whose client disconnected is not stored.
 
 Source: openai SDK 3.54, resources/chat/completions/completions.py and messages.py.
 """
@@ -23,9 +23,10 @@ from llmsim.providers.contract import (
     ResourceEndpoint,
 )
 from llmsim.providers.openai.chat import ChatOptions, parse
-from llmsim.providers.openai.chat_rendering import completion, render_response, render_stream
-from llmsim.providers.openai.chat_wire import Metadata
-from llmsim.providers.openai.errors import render_fault, render_refusal, render_stream_fault
+from llmsim.providers.openai.chat_chunks import render_stream, render_stream_fault
+from llmsim.providers.openai.chat_completion import build_completion, render_response
+from llmsim.providers.openai.chat_request import Metadata
+from llmsim.providers.openai.errors import render_fault, render_refusal
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import decoder, encode
 from llmsim.wire.frames import SSE_HEADERS
@@ -39,14 +40,16 @@ def _public_id(turn: Turn) -> str:
     return f"chatcmpl-{turn.id}"
 
 
-def _continued(
-    ask: ParsedRequest[ChatOptions], earlier: StoredResponse[ChatOptions]
+def _with_history(
+    request: ParsedRequest[ChatOptions],
+    earlier: StoredResponse[ChatOptions],  # noqa: ARG001 - chat requests carry their whole conversation
 ) -> ParsedRequest[ChatOptions]:
-    return ask
+    return request
 
 
-def _shown(stored: StoredResponse[ChatOptions]) -> dict[str, Any]:
-    return completion(stored.turn, stored.options) | {"metadata": stored.options.metadata}
+def _build_stored(stored: StoredResponse[ChatOptions]) -> dict[str, Any]:
+    options: ChatOptions = stored.options
+    return build_completion(stored.turn, options) | {"metadata": options.metadata}
 
 
 CHAT_STORAGE = ResponseStorage(
@@ -54,24 +57,24 @@ CHAT_STORAGE = ResponseStorage(
     options=ChatOptions,
     public_id=_public_id,
     should_store=lambda options: options.store,
-    is_background=lambda options: False,  # noqa: ARG005 - the shape of a storage
+    is_background=lambda options: False,  # noqa: ARG005 - the signature of all storages
     metadata=lambda options: options.metadata,
     previous_id=lambda options: None,  # noqa: ARG005 - likewise
-    with_history=_continued,
-    render=lambda stored, now: encode(_shown(stored)),  # noqa: ARG005 - likewise
+    with_history=_with_history,
+    render=lambda stored, now: encode(_build_stored(stored)),  # noqa: ARG005 - likewise
 )
 
 
-async def _found(desk: EndpointContext, completion_id: str) -> StoredResponse[ChatOptions]:
-    stored = await desk.find(CHAT_STORAGE, completion_id)
-    if stored is None or stored.state(desk.now()) is not State.DONE:
+async def _find(context: EndpointContext, completion_id: str) -> StoredResponse[ChatOptions]:
+    stored = await context.find(CHAT_STORAGE, completion_id)
+    if stored is None or stored.state(context.now()) is not State.DONE:
         raise UnknownResponseError(completion_id, noun=_NOUN)
     return stored
 
 
-async def retrieve(desk: EndpointContext, call: IncomingRequest) -> Reply:
-    """Show one completion."""
-    return Reply(200, encode(_shown(await _found(desk, call.params["completion_id"]))))
+async def retrieve(context: EndpointContext, request: IncomingRequest) -> Reply:
+    """Return one completion."""
+    return Reply(200, encode(_build_stored(await _find(context, request.params["completion_id"]))))
 
 
 class _Update(msgspec.Struct):
@@ -81,56 +84,58 @@ class _Update(msgspec.Struct):
 _decode_update = decoder(_Update)
 
 
-async def update(desk: EndpointContext, call: IncomingRequest) -> Reply:
-    """Put other metadata on a completion."""
-    metadata = _decode_update(call.body).metadata or {}
+async def update(context: EndpointContext, request: IncomingRequest) -> Reply:
+    """Replace the metadata of a completion."""
+    metadata = _decode_update(request.body).metadata or {}
 
-    def labelled(stored: StoredResponse[ChatOptions]) -> StoredResponse[ChatOptions]:
+    def relabel(stored: StoredResponse[ChatOptions]) -> StoredResponse[ChatOptions]:
         return msgspec.structs.replace(
             stored, options=msgspec.structs.replace(stored.options, metadata=metadata)
         )
 
-    completion_id = call.params["completion_id"]
-    await _found(desk, completion_id)
-    stored = await desk.change(CHAT_STORAGE, completion_id, labelled)
+    completion_id = request.params["completion_id"]
+    await _find(context, completion_id)
+    stored = await context.change(CHAT_STORAGE, completion_id, relabel)
     if stored is None:
         raise UnknownResponseError(completion_id, noun=_NOUN)
-    return Reply(200, encode(_shown(stored)))
+    return Reply(200, encode(_build_stored(stored)))
 
 
-async def delete(desk: EndpointContext, call: IncomingRequest) -> Reply:
+async def delete(context: EndpointContext, request: IncomingRequest) -> Reply:
     """Delete a completion."""
-    completion_id = call.params["completion_id"]
-    await _found(desk, completion_id)
-    deleted = await desk.delete(CHAT_STORAGE, completion_id)
+    completion_id = request.params["completion_id"]
+    await _find(context, completion_id)
+    deleted = await context.delete(CHAT_STORAGE, completion_id)
     return Reply(200, encode({"object": "chat.completion.deleted", "id": completion_id, "deleted": deleted}))
 
 
-async def list_completions(desk: EndpointContext, call: IncomingRequest) -> Reply:
-    """List completions, oldest first unless asked otherwise."""
-    page = _Page.read(call.params)
+async def list_completions(context: EndpointContext, request: IncomingRequest) -> Reply:
+    """List completions, the oldest first by default."""
+    page = _Page.parse(request.params)
     try:
-        stored, more = await desk.page(
+        stored, has_more = await context.page(
             CHAT_STORAGE,
             limit=page.limit,
             after=page.after,
             ascending=page.ascending,
-            model=call.params.get("model"),
-            metadata=_filter(call.params),
+            model=request.params.get("model"),
+            metadata=_parse_metadata_filter(request.params),
         )
     except KeyError:
         raise _unknown_after(page.after) from None
-    now = desk.now()
-    return _list([_shown(one) for one in stored if one.state(now) is State.DONE], more=more)
+    now = context.now()
+    return _list_reply(
+        [_build_stored(one) for one in stored if one.state(now) is State.DONE], has_more=has_more
+    )
 
 
-async def list_messages(desk: EndpointContext, call: IncomingRequest) -> Reply:
-    """List the messages that a completion answered."""
-    completion_id = call.params["completion_id"]
-    stored = await _found(desk, completion_id)
-    page = _Page.read(call.params)
+async def list_messages(context: EndpointContext, request: IncomingRequest) -> Reply:
+    """List the input messages of a completion."""
+    completion_id = request.params["completion_id"]
+    stored = await _find(context, completion_id)
+    page = _Page.parse(request.params)
     messages = [
-        _message(f"{completion_id}-{number}", message)
+        _build_message(f"{completion_id}-{number}", message)
         for number, message in enumerate(stored.prompt.messages)
     ]
     if not page.ascending:
@@ -140,10 +145,10 @@ async def list_messages(desk: EndpointContext, call: IncomingRequest) -> Reply:
         raise _unknown_after(page.after)
     start = ids.index(page.after) + 1 if page.after is not None else 0
     chosen = messages[start : start + page.limit]
-    return _list(chosen, more=start + page.limit < len(messages))
+    return _list_reply(chosen, has_more=start + page.limit < len(messages))
 
 
-def _message(message_id: str, message: Message) -> dict[str, Any]:
+def _build_message(message_id: str, message: Message) -> dict[str, Any]:
     return {
         "id": message_id,
         "role": message.role,
@@ -153,7 +158,7 @@ def _message(message_id: str, message: Message) -> dict[str, Any]:
     }
 
 
-def _list(data: Sequence[dict[str, Any]], *, more: bool) -> Reply:
+def _list_reply(data: Sequence[dict[str, Any]], *, has_more: bool) -> Reply:
     return Reply(
         200,
         encode(
@@ -162,30 +167,30 @@ def _list(data: Sequence[dict[str, Any]], *, more: bool) -> Reply:
                 "data": data,
                 "first_id": data[0]["id"] if data else None,
                 "last_id": data[-1]["id"] if data else None,
-                "has_more": more,
+                "has_more": has_more,
             }
         ),
     )
 
 
 class _Page(msgspec.Struct, frozen=True):
-    """Which part of a list is asked for."""
+    """The part of a list that a query asks for."""
 
     limit: int
     after: str | None
     ascending: bool
 
     @classmethod
-    def read(cls, params: Mapping[str, str]) -> "_Page":
-        """Read the query.
+    def parse(cls, params: Mapping[str, str]) -> "_Page":
+        """Parse the query.
 
         Raises:
-            InvalidFieldError: It asks for what cannot be.
+            InvalidFieldError: A parameter is invalid.
         """
         order = params.get("order", "asc")
         if order not in ("asc", "desc"):
             raise InvalidFieldError(("order",), "choice", ("asc", "desc"), order)
-        return cls(_limit(params.get("limit", str(_PAGE))), params.get("after"), order == "asc")
+        return cls(_parse_limit(params.get("limit", str(_PAGE))), params.get("after"), order == "asc")
 
 
 def _unknown_after(after: str | None) -> InvalidFieldError:
@@ -194,7 +199,7 @@ def _unknown_after(after: str | None) -> InvalidFieldError:
     )
 
 
-def _limit(text: str) -> int:
+def _parse_limit(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise InvalidFieldError(("limit",), "type", "int", text)
     limit = int(text[:9])
@@ -205,8 +210,8 @@ def _limit(text: str) -> int:
     return limit
 
 
-def _filter(params: Mapping[str, str]) -> dict[str, str]:
-    """Read `metadata[key]=value`."""
+def _parse_metadata_filter(params: Mapping[str, str]) -> dict[str, str]:
+    """Parse `metadata[key]=value`."""
     return {
         name.removeprefix("metadata[").removesuffix("]"): value
         for name, value in params.items()
@@ -229,12 +234,12 @@ CHAT_COMPLETIONS = GenerationEndpoint(
     storage=CHAT_STORAGE,
 )
 
-_ONE = "/v1/chat/completions/{completion_id}"
+_COMPLETION = "/v1/chat/completions/{completion_id}"
 
 CHAT_OPERATIONS = (
     ResourceEndpoint(method="GET", path="/v1/chat/completions", run=list_completions),
-    ResourceEndpoint(method="GET", path=_ONE, run=retrieve),
-    ResourceEndpoint(method="POST", path=_ONE, run=update),
-    ResourceEndpoint(method="DELETE", path=_ONE, run=delete),
-    ResourceEndpoint(method="GET", path=f"{_ONE}/messages", run=list_messages),
+    ResourceEndpoint(method="GET", path=_COMPLETION, run=retrieve),
+    ResourceEndpoint(method="POST", path=_COMPLETION, run=update),
+    ResourceEndpoint(method="DELETE", path=_COMPLETION, run=delete),
+    ResourceEndpoint(method="GET", path=f"{_COMPLETION}/messages", run=list_messages),
 )

@@ -1,9 +1,9 @@
-"""Embeddings: texts become a prompt that is only read, and a turn's vectors a list.
+"""Embeddings: texts are parsed to a prompt without an answer, and a turn's vectors are rendered as a list.
 
 Decisions:
-* Whatever is wrong with `input` is refused in the API's one sentence for it, which does not say what.
+* Every problem of `input` is refused with the API's one sentence for it, which does not name the problem.
   Source: embeddings-benchmark/mteb#1200 (over 2,048 texts), openai/openai-python#576 (an empty one).
-* A list is of one kind: texts, token ids, or lists of token ids.
+* A list has elements of one kind: texts, token ids, or lists of token ids.
 
 Source of fields: openai SDK 3.54, types/embedding_create_params.py and create_embedding_response.py; the bounds of
 lists are those of openai/openai-openapi `CreateEmbeddingRequest`.
@@ -29,7 +29,7 @@ _MOST_TOKENS = 300_000
 
 _FEW_TEXTS = 2
 _FEW_CHARACTERS = 2_000
-"""PERF: what is read and rendered in some 2 ms; a thread would cost the other requests more than that."""
+"""PERF: so much is parsed and rendered in some 2 ms; a thread would cost other requests more than that."""
 
 _Tokens = list[int]
 
@@ -45,10 +45,10 @@ class EmbeddingsRequest(msgspec.Struct):
 
 
 class EmbeddingOptions(msgspec.Struct, frozen=True):
-    """What only the renderer of this endpoint understands.
+    """Options for the renderer of embeddings.
 
     Attributes:
-        base64: Whether vectors are rendered as bytes in base64, and not as lists of numbers.
+        base64: Whether vectors are rendered in base64, and not as lists of numbers.
     """
 
     base64: bool = False
@@ -58,7 +58,7 @@ _decode = decoder(EmbeddingsRequest)
 
 
 def parse(incoming: IncomingRequest) -> ParsedRequest[EmbeddingOptions]:
-    """Read a request body.
+    """Parse a request body.
 
     Raises:
         InvalidJsonError: It is not JSON.
@@ -73,14 +73,14 @@ def parse(incoming: IncomingRequest) -> ParsedRequest[EmbeddingOptions]:
         raise
     prompt = Prompt(
         model=request.model,
-        messages=_messages(request.input),
+        messages=_parse_input(request.input),
         silent=True,
         embedding=Embedding(request.dimensions, _MOST_TOKENS),
     )
     return ParsedRequest(prompt, EmbeddingOptions(base64=request.encoding_format == "base64"))
 
 
-def _messages(given: str | list[str | int | _Tokens]) -> tuple[Message, ...]:
+def _parse_input(given: str | list[str | int | _Tokens]) -> tuple[Message, ...]:
     if isinstance(given, str):
         given = [given]
     if len(given) > _MOST_TEXTS:
@@ -100,21 +100,21 @@ def _messages(given: str | list[str | int | _Tokens]) -> tuple[Message, ...]:
 
 
 def is_heavy(prompt: Prompt) -> bool:
-    """Tell whether so many or so long texts are read that they would hold up other requests."""
+    """Return whether the texts are so many or so long that they would delay other requests."""
     if len(prompt.messages) > _FEW_TEXTS:
         return True
-    said = sum(len(text) for message in prompt.messages for text in (*message.texts, message.token_ids))
-    return said > _FEW_CHARACTERS
+    length = sum(len(text) for message in prompt.messages for text in (*message.texts, message.token_ids))
+    return length > _FEW_CHARACTERS
 
 
 def render_response(turn: Turn, options: EmbeddingOptions) -> bytes:
     """Render the whole answer."""
-    write = _as_base64 if options.base64 else _as_numbers
-    # NOTE: one vector at a time, and put together once: an encoder or a copy holds the interpreter until it is done.
+    render = _as_base64 if options.base64 else _as_numbers
+    # NOTE: one vector at a time, and one join at the end: an encoder or a copy holds the interpreter lock throughout.
     parts = [b'{"object":"list","data":[']
     for index, vector in enumerate(turn.vectors):
         head = b'%b{"object":"embedding","index":%d,"embedding":' % (b"," if index else b"", index)
-        parts += (head, write(vector), b"}")
+        parts += (head, render(vector), b"}")
     usage = {"prompt_tokens": turn.usage.prompt, "total_tokens": turn.usage.total}
     parts.append(b'],"model":%b,"usage":%b}' % (encode(turn.model), encode(usage)))
     return b"".join(parts)

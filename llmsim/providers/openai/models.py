@@ -8,10 +8,10 @@ from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, R
 from llmsim.wire.codec import encode
 
 
-def _entry(model: Model) -> dict[str, Any]:
-    """Render one model.
+def _build_model(model: Model) -> dict[str, Any]:
+    """Build one model.
 
-    `context_window` and `max_output_tokens` are llmsim's; clients of the API ignore fields they do not know.
+    `context_window` and `max_output_tokens` are llmsim's own; clients ignore fields that they do not know.
     Source: openai SDK, types/model.py.
     """
     return {
@@ -24,21 +24,23 @@ def _entry(model: Model) -> dict[str, Any]:
     }
 
 
-async def list_models(desk: EndpointContext, call: IncomingRequest) -> Reply:  # noqa: ARG001 - the shape of an operation
+async def list_models(context: EndpointContext, request: IncomingRequest) -> Reply:  # noqa: ARG001 - the signature of all endpoints
     """List all served models."""
-    return Reply(200, encode({"object": "list", "data": [_entry(model) for model in desk.models.values()]}))
+    return Reply(
+        200, encode({"object": "list", "data": [_build_model(model) for model in context.models.values()]})
+    )
 
 
-async def retrieve_model(desk: EndpointContext, call: IncomingRequest) -> Reply:
-    """Give the model named by the path.
+async def retrieve_model(context: EndpointContext, request: IncomingRequest) -> Reply:
+    """Return the model that the path names.
 
     Raises:
         UnknownModelError: It is not served.
     """
-    model = desk.models.get(call.params["model"])
+    model = context.models.get(request.params["model"])
     if model is None:
-        raise UnknownModelError(call.params["model"])
-    return Reply(200, encode(_entry(model)))
+        raise UnknownModelError(request.params["model"])
+    return Reply(200, encode(_build_model(model)))
 
 
 LIST_MODELS = ResourceEndpoint(method="GET", path="/v1/models", run=list_models)

@@ -1,18 +1,18 @@
-"""The Responses API as OpenAI speaks it.
+"""The Responses API in OpenAI's dialect.
 
 Source: openai SDK 3.54, types/responses/; recorded streams of the API: no `[DONE]`, encrypted reasoning unasked,
 reasoning items without a status.
 """
 
-from llmsim.providers.openai.errors import render_complaint, render_fault, render_refusal
-from llmsim.providers.openai_family.responses.dialect import Dialect, in_full
+from llmsim.providers.openai.errors import render_error, render_fault, render_refusal
+from llmsim.providers.openai_family.responses.dialect import Dialect, full_reasoning
 from llmsim.providers.openai_family.responses.endpoint import endpoint
 from llmsim.providers.openai_family.responses.operations import operations
 
 DIALECT = Dialect(
-    reasoning=in_full(b"response.reasoning_text.delta", b"response.reasoning_text.done"),
+    reasoning=full_reasoning(b"response.reasoning_text.delta", b"response.reasoning_text.done"),
     always_status=False,
-    seals_reasoning=True,
+    encrypts_reasoning=True,
     nested_errors=False,
     constants=(
         b'"moderation":null,"tool_usage":{"image_gen":{"input_tokens":0,"input_tokens_details":{"image_tokens":0,'
@@ -24,7 +24,7 @@ DIALECT = Dialect(
 RESPONSES = endpoint(
     DIALECT,
     "responses",
-    render_complaint=render_complaint,
+    render_error=render_error,
     render_refusal=render_refusal,
     render_fault=render_fault,
 )

@@ -1,1 +1,1 @@
-"""What the OpenAI-shaped APIs share: error bodies, Responses, obfuscation, logprobs and strict schemas."""
+"""Code that the OpenAI-shaped APIs share: error bodies, Responses, obfuscation, logprobs and strict schemas."""

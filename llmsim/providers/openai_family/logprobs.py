@@ -1,7 +1,7 @@
-r"""Log probabilities of tokens as the OpenAI family tells them.
+r"""Log probabilities of tokens, as the OpenAI family renders them.
 
 Decisions:
-* What is not whole UTF-8 in a token is written by its bytes, as in `\xf0\x9f`; they are told beside it, too.
+* Bytes of a token that are not whole UTF-8 are escaped in its text, as in `\xf0\x9f`; `bytes` has them all.
 
 Source: openai SDK 3.54, types/responses/response_output_text.py and types/chat/chat_completion_token_logprob.py;
 OpenAI cookbook, "Using logprobs".
@@ -13,16 +13,16 @@ from llmsim.domain import TokenLogprob
 from llmsim.wire.codec import encode
 
 
-def listed_odds(odds: Sequence[TokenLogprob]) -> bytes:
-    """Give the elements of a JSON array that tells of each token how probable it was."""
-    return b",".join(_told(one) for one in odds)
+def render_logprobs(tokens: Sequence[TokenLogprob]) -> bytes:
+    """Render the log probabilities of `tokens` as the elements of a JSON array, without brackets."""
+    return b",".join(_render_token(token) for token in tokens)
 
 
-def _told(odds: TokenLogprob) -> bytes:
-    top = b",".join(b"{%b}" % _members(token, logprob) for token, logprob in odds.top)
-    return b'{%b,"top_logprobs":[%b]}' % (_members(odds.token, odds.logprob), top)
+def _render_token(token: TokenLogprob) -> bytes:
+    top = b",".join(b"{%b}" % _render_members(text, logprob) for text, logprob in token.top)
+    return b'{%b,"top_logprobs":[%b]}' % (_render_members(token.token, token.logprob), top)
 
 
-def _members(token: bytes, logprob: float) -> bytes:
+def _render_members(token: bytes, logprob: float) -> bytes:
     text = token.decode(errors="backslashreplace")
     return encode({"token": text, "bytes": list(token), "logprob": logprob})[1:-1]

@@ -1,7 +1,7 @@
-"""Padding that hides from an eavesdropper how long each piece of a stream is.
+"""Padding that hides the length of each piece of a stream from an eavesdropper.
 
 Decisions:
-* Characters come from a fixed table: padding is a function of the piece and its position, so that
+* Characters come from a fixed table: padding is a function of the piece's length and position, so that
   rendering stays pure.
 
 Source: openai SDK, docstring of `stream_options.include_obfuscation`; recorded streams pad to multiples of 16.
@@ -12,6 +12,6 @@ _BLOCK = 16
 
 
 def padding(length: int, position: int) -> bytes:
-    """Give the padding for a piece of `length` bytes at `position`: at least one byte, up to a multiple of 16."""
+    """Return the padding for a piece of `length` bytes at `position`: at least one byte, up to a multiple of 16."""
     start = position * 7 % 62
     return _NOISE[start : start + _BLOCK - length % _BLOCK]

@@ -1,9 +1,9 @@
-"""JSON schemas in requests of the OpenAI family: of what a function takes, and of the text.
+"""JSON schemas in requests of the OpenAI family: of a function's parameters, and of the text.
 
 Decisions:
-* Both must be schemas of objects, and a function's arrays must say what is in them; the rest of the rules is for those
-  who ask for `strict`.
-* Agents send the same tools with every request: a schema that was found good is not looked at again.
+* Both must be schemas of objects, and a function's arrays must define their items; the other rules apply to `strict`
+  schemas only.
+* Agents send the same tools with every request: a valid schema is not checked again.
 """
 
 import functools
@@ -19,29 +19,32 @@ from llmsim.wire.codec import decoder, encode
 Path = tuple[str | int, ...]
 Subject = Literal["function", "response_format"]
 
-_value = decoder(Any)
+_decode = decoder(Any)
 
 
-def checked_schema(sent: Raw, path: Path, subject: Subject, name: str, *, strict: bool) -> bytes:
-    """Give a schema as it was sent; empty if none was.
+def parse_schema(sent: Raw, path: Path, subject: Subject, name: str, *, strict: bool) -> bytes:
+    """Check a schema.
 
     Args:
-        sent: What stands at `path`.
-        path: Where it stands.
-        subject: What it is the schema of.
-        name: What the client calls that.
-        strict: Whether it must keep to the rules of strict schemas.
+        sent: The schema as it was sent; empty or `null` if there is no schema.
+        path: Its path in the request.
+        subject: What it describes.
+        name: The client's name for that.
+        strict: Whether the strict-mode rules apply.
+
+    Returns:
+        The schema as it was sent; empty if there is no schema.
 
     Raises:
-        InvalidFieldError: It is no object.
-        InvalidSchemaError: It is no schema, or none that can be kept to strictly.
+        InvalidFieldError: It is not an object.
+        InvalidSchemaError: It is invalid, or violates the strict-mode rules.
     """
     schema = bytes(sent)
     if schema in (b"", b"null"):
         return b""
     if not schema.startswith(b"{"):
-        raise InvalidFieldError(path, "type", "object", _value(schema))
-    check = _checked if len(schema) <= MOST_CACHED_BYTES else _check
+        raise InvalidFieldError(path, "type", "object", _decode(schema))
+    check = _check_once if len(schema) <= MOST_CACHED_BYTES else _check
     try:
         check(schema, subject, strict=strict)
     except SchemaError as error:
@@ -58,14 +61,14 @@ def _check(schema: bytes, subject: Subject, *, strict: bool) -> None:
         check_strict(document)
 
 
-_checked = functools.lru_cache(maxsize=256)(_check)
+_check_once = functools.lru_cache(maxsize=256)(_check)
 
 
-def checked_pattern(pattern: str, path: Path, name: str) -> bytes:
-    """Give the schema of the texts that match a regular expression, as a custom tool's grammar has it.
+def parse_pattern(pattern: str, path: Path, name: str) -> bytes:
+    """Return the schema of the texts that match the regular expression of a custom tool's grammar.
 
     Raises:
-        InvalidSchemaError: It is no regular expression.
+        InvalidSchemaError: It is not a valid regular expression.
     """
     schema = encode({"type": "string", "pattern": f"^(?:{pattern})$"})
     try:

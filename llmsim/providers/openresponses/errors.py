@@ -1,8 +1,8 @@
 """Refusals and faults in the envelope of OpenResponses.
 
 Decisions:
-* The words are those the OpenAI family shares; the types are the specification's own, and `code` and `param` are
-  there also when they are null.
+* The messages are those of the OpenAI family; the types are the specification's own. `code` and `param` are there
+  even if they are null.
 
 Source: openresponses/openresponses, src/pages/specification.mdx, "Error Types".
 """
@@ -10,8 +10,8 @@ Source: openresponses/openresponses, src/pages/specification.mdx, "Error Types".
 from llmsim.domain import Fault, FaultKind
 from llmsim.errors import RefusedError
 from llmsim.providers.contract import Reply
+from llmsim.providers.openai_family.error_bodies import CRASHED, ErrorBody, error_for_fault, error_for_refusal
 from llmsim.wire.codec import encode
-from llmsim.wire.complaints import CRASHED, ErrorBody, failed, refused
 
 _TYPES = {
     FaultKind.RATE_LIMIT: "too_many_requests",
@@ -23,29 +23,24 @@ _TYPES = {
 }
 
 
-def _reply(complaint: ErrorBody, kind: str) -> Reply:
-    error = {
-        "type": kind,
-        "code": complaint.code,
-        "message": complaint.message,
-        "param": complaint.param,
-    }
-    return Reply(complaint.status, encode({"error": error}), complaint.headers)
+def _reply(error: ErrorBody, error_type: str) -> Reply:
+    members = {"type": error_type, "code": error.code, "message": error.message, "param": error.param}
+    return Reply(error.status, encode({"error": members}), error.headers)
 
 
-def render_complaint(complaint: ErrorBody) -> Reply:
-    """Render what a client did wrong."""
-    return _reply(complaint, "not_found" if complaint.status == 404 else "invalid_request")
+def render_error(error: ErrorBody) -> Reply:
+    """Render a client's error."""
+    return _reply(error, "not_found" if error.status == 404 else "invalid_request")
 
 
 def render_refusal(error: RefusedError) -> Reply:
-    """Render a request that the API would not take."""
-    return render_complaint(refused(error))
+    """Render a refused request."""
+    return render_error(error_for_refusal(error))
 
 
 def render_fault(fault: Fault) -> Reply:
     """Render a simulated failure."""
-    return _reply(failed(fault), _TYPES[fault.kind])
+    return _reply(error_for_fault(fault), _TYPES[fault.kind])
 
 
 def render_crash() -> Reply:

@@ -18,8 +18,8 @@ from llmsim.errors import (
     UnknownRouteError,
     VisionError,
 )
-from llmsim.providers.anthropic.errors import render_crash, render_fault, render_refusal, sign
-from llmsim.providers.anthropic.provider import admit
+from llmsim.providers.anthropic.errors import add_request_id, render_crash, render_fault, render_refusal
+from llmsim.providers.anthropic.provider import check_headers
 from llmsim.providers.contract import Reply
 
 REFUSALS: list[tuple[RefusedError, int, str]] = [
@@ -36,14 +36,14 @@ REFUSALS: list[tuple[RefusedError, int, str]] = [
 
 
 def read(reply: Reply) -> tuple[str, str]:
-    body = json.loads(sign(reply, "7").body)
+    body = json.loads(add_request_id(reply, "7").body)
     assert (body["type"], body["request_id"]) == ("error", "req_7")
     return body["error"]["type"], body["error"]["message"]
 
 
 @pytest.mark.parametrize(("error", "status", "kind"), REFUSALS, ids=lambda value: type(value).__name__)
 def test_refusals(error: RefusedError, status: int, kind: str) -> None:
-    """ANTH-9.1: Every refusal is in the envelope, with the request id, and says something."""
+    """ANTH-9.1: Every refusal has the envelope, the request id, a type and a message."""
     reply = render_refusal(error)
 
     assert (reply.status, read(reply)[0]) == (status, kind)
@@ -51,7 +51,7 @@ def test_refusals(error: RefusedError, status: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "named"),
+    ("kind", "status", "error_type"),
     [
         (FaultKind.INVALID_REQUEST, 400, "invalid_request_error"),
         (FaultKind.AUTHENTICATION, 401, "authentication_error"),
@@ -61,17 +61,17 @@ def test_refusals(error: RefusedError, status: int, kind: str) -> None:
         (FaultKind.OVERLOADED, 529, "overloaded_error"),
     ],
 )
-def test_faults(kind: FaultKind, status: int, named: str) -> None:
-    """ANTH-9.2: Status and type of each failure on purpose; the SDK's type takes it."""
+def test_faults(kind: FaultKind, status: int, error_type: str) -> None:
+    """ANTH-9.2: Each simulated failure has its status and type, and is valid for the SDK."""
     reply = render_fault(Fault(kind, retry_after=0.25))
 
-    assert (reply.status, read(reply)[0]) == (status, named)
+    assert (reply.status, read(reply)[0]) == (status, error_type)
     assert dict(reply.headers)["retry-after-ms"] == "250"
-    ErrorResponse.model_validate_json(sign(reply, "x").body)
+    ErrorResponse.model_validate_json(add_request_id(reply, "x").body)
 
 
 @pytest.mark.parametrize(
-    ("status", "named"),
+    ("status", "error_type"),
     [
         (400, "invalid_request_error"),
         (418, "invalid_request_error"),
@@ -79,12 +79,12 @@ def test_faults(kind: FaultKind, status: int, named: str) -> None:
         (502, "api_error"),
     ],
 )
-def test_a_fault_may_have_words_and_a_status_of_its_own(status: int, named: str) -> None:
-    """SCRIPT-5.7: The words are said as they are, and the type is that of the status, as the API's own are."""
+def test_a_fault_may_have_its_own_message_and_status(status: int, error_type: str) -> None:
+    """SCRIPT-5.7: The message is rendered unchanged, and the type is that of the status, as in the API."""
     reply = render_fault(Fault(FaultKind.TIMEOUT, message="boom", status=status))
 
     assert reply.status == status
-    assert json.loads(reply.body)["error"] == {"type": named, "message": "boom"}
+    assert json.loads(reply.body)["error"] == {"type": error_type, "message": "boom"}
 
 
 def test_a_crash() -> None:
@@ -92,17 +92,17 @@ def test_a_crash() -> None:
     assert (render_crash().status, read(render_crash())[0]) == (500, "api_error")
 
 
-def test_what_is_repeated_is_bounded() -> None:
-    """ANTH-9.1: A value of megabytes is not sent back."""
+def test_repeated_values_are_truncated() -> None:
+    """ANTH-9.1: A message does not repeat a value of megabytes."""
     error = InvalidFieldError(("x" * 10_000, "type"), "choice", ("a",), "y" * 10_000)
 
     assert len(render_refusal(error).body) < 1000
 
 
-def test_a_version_is_asked_for() -> None:
-    """ANTH-1.2: A request without a version is refused; any version is taken."""
+def test_a_version_is_required() -> None:
+    """ANTH-1.2: A request without a version is refused; any version is accepted."""
     for headers in ({}, {"anthropic-version": ""}):
         with pytest.raises(InvalidFieldError) as caught:
-            admit(headers)
+            check_headers(headers)
         assert read(render_refusal(caught.value))[1] == "anthropic-version: header is required"
-    admit({"anthropic-version": "yesterday"})
+    check_headers({"anthropic-version": "yesterday"})

@@ -1,4 +1,4 @@
-"""Requests of the Anthropic API: what they say, and what is refused in which words."""
+"""Parsing of requests of the Anthropic API, and the messages of refusals."""
 
 import json
 from typing import Any
@@ -12,9 +12,10 @@ from llmsim.errors import InvalidFieldError, UnsupportedError
 from llmsim.providers.anthropic.errors import render_refusal
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.messages import parse as parse_request
+from llmsim.providers.contract import ParsedRequest
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes) -> ParsedRequest[MessageOptions]:
     """Parse a body."""
     return parse_request(incoming(body))
 
@@ -40,11 +41,11 @@ def refusal_of(**fields: Any) -> str:
     return str(json.loads(reply.body)["error"]["message"])
 
 
-class TestTaken:
-    """What is read."""
+class TestAccepted:
+    """Requests that are accepted."""
 
     def test_all_kinds_of_blocks(self) -> None:
-        """ANTH-1.1: Texts are said, everything else is counted, pictures are found."""
+        """ANTH-1.1: Texts are parsed, all other blocks are counted, images are found."""
         prompt = prompt_of(**MESSAGES)
 
         tools, system, user, assistant, result = prompt.messages
@@ -55,29 +56,29 @@ class TestTaken:
         assert [image.path for image in prompt.images] == [("messages", 0, "content", 1)]
 
     def test_limits_reach_the_planner(self) -> None:
-        """ANTH-1.4: Limit, stop texts and stream are the prompt's."""
+        """ANTH-1.4: Limit, stop sequences and `stream` are part of the prompt."""
         prompt = prompt_of(max_tokens=7, stop_sequences=["a", "b"], stream=True)
 
         assert (prompt.limit, prompt.stop, prompt.stream) == (7, ("a", "b"), True)
 
-    def test_null_is_taken_for_what_is_optional(self) -> None:
-        """ANTH-1.6: `null` is as if left out, and unknown fields are ignored."""
+    def test_optional_fields_accept_null(self) -> None:
+        """ANTH-1.6: `null` is the same as no field, and unknown fields are ignored."""
         optional = [
             *("system", "temperature", "top_p", "top_k", "stop_sequences", "stream", "thinking", "tools"),
             *("tool_choice", "metadata", "service_tier", "container", "context_management", "output_config"),
             *("cache_control", "speed", "inference_geo", "mcp_servers"),
         ]
 
-        assert prompt_of(**dict.fromkeys(optional), unheard_of={"x": 1}) == prompt_of()
+        assert prompt_of(**dict.fromkeys(optional), unknown_field={"x": 1}) == prompt_of()
 
     def test_any_order_of_roles(self) -> None:
-        """ANTH-1.5: Consecutive messages of one role, an assistant first, and a system message in between are taken."""
+        """ANTH-1.5: Consecutive messages of one role, an assistant first, and a system message in between are accepted."""
         roles = ("assistant", "user", "user", "system", "assistant")
 
         prompt = prompt_of(messages=[{"role": role, "content": "x"} for role in roles])
         assert tuple(message.role for message in prompt.messages) == roles
 
-    def test_tools_count_as_they_were_sent(self) -> None:
+    def test_tools_are_counted_as_sent(self) -> None:
         """ANTH-1.8: A tool is counted as its JSON; earlier thinking is not counted."""
         prompt = prompt_of(
             tools=[TOOL | {"description": "é"}],
@@ -91,14 +92,14 @@ class TestTaken:
         assert (prompt.messages[2].texts, prompt.messages[2].notes) == ((), ())
 
     def test_options_are_reported(self) -> None:
-        """ANTH-2.3: Region and speed are reported as asked."""
+        """ANTH-2.3: Region and speed are reported as requested."""
         body = json.dumps(BASIC | {"inference_geo": "us", "speed": "fast", "service_tier": "auto"}).encode()
 
         assert parse(body).options == MessageOptions(geo="us", speed="fast")
 
 
 class TestThinking:
-    """How much is thought."""
+    """Parsing of thinking."""
 
     @pytest.mark.parametrize(
         ("thinking", "config", "effort", "limit", "summary"),
@@ -116,13 +117,13 @@ class TestThinking:
     def test_effort_budget_and_display(
         self, thinking: Any, config: Any, effort: str, limit: int | None, summary: str | None
     ) -> None:
-        """ANTH-4.3: The effort decides how much is thought, the budget bounds it, `display` says whether it is shown."""
+        """ANTH-4.3: Effort, budget and `display` are parsed, and have their defaults."""
         prompt = prompt_of(thinking=thinking, output_config=config)
 
         assert (prompt.effort, prompt.reasoning_limit, prompt.summary) == (effort, limit, summary)
 
     @pytest.mark.parametrize(
-        ("fields", "words"),
+        ("fields", "expected"),
         [
             ({"thinking": {"type": "enabled"}}, "thinking.enabled.budget_tokens: Field required"),
             (
@@ -144,16 +145,16 @@ class TestThinking:
             ),
         ],
     )
-    def test_contradictions(self, fields: dict[str, Any], words: str) -> None:
-        """ANTH-4.4: What cannot go with thinking is refused in the API's words."""
-        assert refusal_of(**fields).startswith(words)
+    def test_contradictions(self, fields: dict[str, Any], expected: str) -> None:
+        """ANTH-4.4: Fields that contradict thinking are refused with the API's message."""
+        assert refusal_of(**fields).startswith(expected)
 
 
 class TestRefused:
-    """What is not taken, and how that is said."""
+    """Requests that are refused, and the message."""
 
     @pytest.mark.parametrize(
-        ("fields", "words"),
+        ("fields", "expected"),
         [
             ({"max_tokens": ...}, "max_tokens: Field required"),
             ({"model": ...}, "model: Field required"),
@@ -183,12 +184,12 @@ class TestRefused:
             ),
         ],
     )
-    def test_fields(self, fields: dict[str, Any], words: str) -> None:
-        """ANTH-1.4: A field that is missing, of a wrong type or out of range is named, with what would do."""
-        assert refusal_of(**fields).startswith(words)
+    def test_fields(self, fields: dict[str, Any], expected: str) -> None:
+        """ANTH-1.4: The message names the field that is missing, of a wrong type or out of range, and what is accepted."""
+        assert refusal_of(**fields).startswith(expected)
 
     @pytest.mark.parametrize(
-        ("messages", "words"),
+        ("messages", "expected"),
         [
             ([], "messages: at least one message is required"),
             (
@@ -228,12 +229,12 @@ class TestRefused:
             ),
         ],
     )
-    def test_conversations(self, messages: list[Any], words: str) -> None:
-        """ANTH-1.5: A conversation that makes no sense is refused in the API's words."""
-        assert refusal_of(messages=messages).startswith(words)
+    def test_conversations(self, messages: list[Any], expected: str) -> None:
+        """ANTH-1.5: An inconsistent conversation is refused with the API's message."""
+        assert refusal_of(messages=messages).startswith(expected)
 
     @pytest.mark.parametrize(
-        ("fields", "words"),
+        ("fields", "expected"),
         [
             ({"tools": [{"input_schema": {"type": "object"}}]}, "tools.0.name: Field required"),
             ({"tools": [{"name": "f"}]}, "tools.0.input_schema: Field required"),
@@ -251,30 +252,30 @@ class TestRefused:
             ({"tool_choice": {"type": "auto"}}, "tool_choice may only be specified while providing tools."),
         ],
     )
-    def test_tools(self, fields: dict[str, Any], words: str) -> None:
-        """ANTH-1.7: Tools and the choice among them must fit together."""
-        assert refusal_of(**fields).startswith(words)
+    def test_tools(self, fields: dict[str, Any], expected: str) -> None:
+        """ANTH-1.7: Invalid tools, and a choice that does not match them, are refused."""
+        assert refusal_of(**fields).startswith(expected)
 
     def test_tools_of_the_api_need_no_schema(self) -> None:
-        """ANTH-1.7: A tool with a type of its own is taken as it is."""
+        """ANTH-1.7: A tool that Anthropic defines is accepted without a schema."""
         assert prompt_of(
             tools=[{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]
         ).messages
 
 
-class TestMarks:
-    """Where prefixes end that may be cached."""
+class TestCacheMarks:
+    """Ends of prefixes that may be cached."""
 
     def text(self, text: str, **fields: Any) -> dict[str, Any]:
-        """Make a block of text."""
+        """Build a text block."""
         return {"type": "text", "text": text} | fields
 
-    def test_without_marks_there_is_nothing_to_look_up(self) -> None:
-        """ANTH-7.1: Caching is asked for by marks."""
+    def test_nothing_is_looked_up_without_marks(self) -> None:
+        """ANTH-7.1: A request without marks has no cacheable prefix."""
         assert prompt_of().cache_marks == ()
 
-    def test_a_mark_and_what_stands_before_it(self) -> None:
-        """ANTH-7.2: A mark is to be kept; earlier ends of blocks are only looked up."""
+    def test_a_mark_and_the_blocks_before_it(self) -> None:
+        """ANTH-7.2: The prefix up to a mark has a lifetime; prefixes up to earlier blocks are only looked up."""
         content = [self.text("a"), self.text("b", cache_control=MARK | {"ttl": "1h"}), self.text("c")]
         marks = prompt_of(system="S", messages=[{"role": "user", "content": content}]).cache_marks
 
@@ -282,8 +283,8 @@ class TestMarks:
         assert [mark.messages for mark in marks] == [1, 1, 1]
         assert [mark.partial and mark.partial.texts for mark in marks] == [None, ("a",), ("a", "b")]
 
-    def test_a_mark_that_moves_on_leaves_its_prefix_the_same(self) -> None:
-        """ANTH-7.2: The prefix of an earlier turn is among those that the next turn looks up."""
+    def test_a_prefix_keeps_its_key_when_its_mark_moves_on(self) -> None:
+        """ANTH-7.2: The next turn looks up the prefix of the turn before."""
         first = [{"role": "user", "content": [self.text("a", cache_control=MARK)]}]
         second = [
             {"role": "user", "content": [self.text("a")]},
@@ -313,25 +314,25 @@ class TestMarks:
 
         assert prompt_of(**one).cache_marks[-1].key != prompt_of(**(one | fields)).cache_marks[-1].key
 
-    def test_no_more_than_twenty_blocks_are_looked_back(self) -> None:
-        """ANTH-7.2: However long a conversation, so many places are looked up for a mark."""
+    def test_twenty_blocks_before_a_mark_are_looked_up(self) -> None:
+        """ANTH-7.2: However long the conversation is, 20 blocks before a mark are looked up."""
         content = [self.text(str(number)) for number in range(60)] + [self.text("end", cache_control=MARK)]
 
         assert len(prompt_of(messages=[{"role": "user", "content": content}]).cache_marks) == 21
 
-    def test_the_request_itself_marks_its_last_block(self) -> None:
-        """ANTH-7.5: `cache_control` at the top marks all that was sent."""
+    def test_cache_control_of_the_request_marks_its_last_block(self) -> None:
+        """ANTH-7.5: `cache_control` of the request marks the whole prompt."""
         marks = prompt_of(cache_control=MARK).cache_marks
 
         assert [(mark.messages, mark.partial, mark.lifetime) for mark in marks] == [(1, None, 300)]
 
     def test_too_many_marks(self) -> None:
-        """ANTH-7.6: Four marks are taken, a fifth is refused."""
+        """ANTH-7.6: Four marks are accepted, a fifth is refused."""
         content = [self.text("x", cache_control=MARK)] * 5
 
         assert prompt_of(messages=[{"role": "user", "content": content[:4]}]).cache_marks
-        words = refusal_of(messages=[{"role": "user", "content": content}])
-        assert words == "A maximum of 4 blocks with cache_control may be provided. Found 5."
+        message = refusal_of(messages=[{"role": "user", "content": content}])
+        assert message == "A maximum of 4 blocks with cache_control may be provided. Found 5."
 
     def test_long_lifetimes_come_first(self) -> None:
         """ANTH-7.6: An hour's mark after one of five minutes is refused."""
@@ -341,8 +342,8 @@ class TestMarks:
 
 
 @pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}])
-def test_threads_are_refused_so_that_clients_do_without(thread: dict[str, Any]) -> None:
-    """ANTH-1.9: The error has the code that the SDK looks for, and names the field."""
+def test_threads_are_refused_with_the_code_that_the_sdk_knows(thread: dict[str, Any]) -> None:
+    """ANTH-1.9: The error has the code on which the SDK continues without threads, and names the field."""
     with pytest.raises(UnsupportedError) as refused:
         parse(json.dumps(BASIC | {"thread": thread}).encode())
     reply = render_refusal(refused.value)

@@ -1,4 +1,4 @@
-"""Tools, forms, and calls of earlier turns, as requests have them."""
+"""Parsing of tools, output formats, and calls of earlier turns."""
 
 import json
 import random
@@ -14,13 +14,14 @@ from test_anthropic_parse import BASIC, CALL, HELLO, MARK, RESULT, TOOL, prompt_
 
 from llmsim.domain import PriorToolCall, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
 from llmsim.json_instances.making import json_instance
-from llmsim.providers.anthropic.kinds import KINDS
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.messages import parse as parse_request
-from llmsim.providers.anthropic.schemas import format_problem, tool_problem
+from llmsim.providers.anthropic.tools import ANTHROPIC_TOOLS
+from llmsim.providers.anthropic.validation import format_problem, tool_problem
+from llmsim.providers.contract import ParsedRequest
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes) -> ParsedRequest[MessageOptions]:
     """Parse a body."""
     return parse_request(incoming(body))
 
@@ -32,16 +33,15 @@ DRAFT = (
 
 
 def options_of(*tools: dict[str, Any]) -> MessageOptions:
-    options: MessageOptions = parse(json.dumps(BASIC | {"tools": tools}).encode()).options
-    return options
+    return parse(json.dumps(BASIC | {"tools": tools}).encode()).options
 
 
-class TestOffered:
-    """What the model may call."""
+class TestTools:
+    """Tools that the model may call."""
 
     @pytest.mark.parametrize("type_", [..., None, "custom"])
-    def test_a_tool_of_the_clients_own(self, type_: Any) -> None:
-        """ANTH-10.1: It is offered with its description, and its schema as it was sent, byte by byte."""
+    def test_a_tool_of_the_client(self, type_: Any) -> None:
+        """ANTH-10.1: It has its description, and its schema as sent, byte by byte."""
         tool = {"name": "f", "description": "é", "type": type_}
         sent = json.dumps({name: value for name, value in tool.items() if value is not ...})
         body = (
@@ -64,7 +64,7 @@ class TestOffered:
         ],
     )
     def test_a_tool_that_the_api_runs(self, type_: str, name: str) -> None:
-        """ANTH-10.1: It is a hosted one, whatever its date."""
+        """ANTH-10.1: It is a hosted tool, whatever its date."""
         (offered,) = prompt_of(tools=[{"type": type_, "name": name}]).tools
 
         assert (offered.name, offered.kind, offered.schema) == (name, ToolKind.HOSTED, b"")
@@ -80,10 +80,10 @@ class TestOffered:
             ("computer_20251124", "computer", {"action": "mouse_move", "coordinate": [1, 2]}),
         ],
     )
-    def test_a_tool_of_the_api_that_the_client_runs(
+    def test_a_tool_that_anthropic_defines_and_the_client_runs(
         self, type_: str, name: str, example: dict[str, Any]
     ) -> None:
-        """ANTH-10.1: It is offered with a schema of its input, which allows what looks and touches nothing."""
+        """ANTH-10.1: It has a schema of its input, which allows only calls that read."""
         (offered,) = prompt_of(tools=[{"type": type_, "name": name}]).tools
         validator = Draft202012Validator(json.loads(offered.schema))
 
@@ -95,8 +95,8 @@ class TestOffered:
     @pytest.mark.parametrize(
         ("toolset", "union"), [("computer", ComputerToolUseBlock), ("browser", BrowserToolUseBlock)]
     )
-    def test_a_toolset_is_its_tools(self, toolset: str, union: Any) -> None:
-        """ANTH-10.1: Its members are offered but for the disabled ones, and are ones of the SDK."""
+    def test_a_toolset_is_parsed_as_its_tools(self, toolset: str, union: Any) -> None:
+        """ANTH-10.1: Its members are parsed except the disabled ones, and are members in the SDK."""
         sent = {
             "type": f"{toolset}_toolset_20260801",
             "configs": {"screenshot": {"enabled": False}, "zoom": None},
@@ -106,7 +106,7 @@ class TestOffered:
         assert "screenshot" not in {tool.name for tool in offered}
         assert {tool.name for tool in offered} < set(options_of(sent).toolsets)
         assert set(options_of(sent).toolsets.values()) == {toolset}
-        for tool in KINDS[f"{toolset}_toolset"].tools:
+        for tool in ANTHROPIC_TOOLS[f"{toolset}_toolset"].tools:
             members = json.loads(tool.schema)["properties"]
             values = {name: schema.get("const", [1, 2]) for name, schema in members.items()}
             block = {
@@ -121,16 +121,16 @@ class TestOffered:
 
     @pytest.mark.parametrize(
         "tool",
-        [tool for kind in KINDS.values() for tool in kind.tools if tool.schema],
+        [tool for defined in ANTHROPIC_TOOLS.values() for tool in defined.tools if tool.schema],
         ids=lambda tool: tool.name,
     )
-    def test_their_inputs_can_be_made_up(self, tool: Tool) -> None:
-        """ANTH-10.1: Whatever the dice show, a call of such a tool has an input that its schema allows."""
+    def test_inputs_are_valid(self, tool: Tool) -> None:
+        """ANTH-10.1: With any random numbers, the input of a call is valid for the schema of the tool."""
         validator = Draft202012Validator(json.loads(tool.schema))
 
         for seed in range(20):
-            made = json_instance(tool.schema, "Please view 3 files in Paris", random.Random(seed))
-            assert validator.is_valid(json.loads(made)), made
+            instance = json_instance(tool.schema, "Please view 3 files in Paris", random.Random(seed))
+            assert validator.is_valid(json.loads(instance)), instance
 
     @pytest.mark.parametrize(
         "sent",
@@ -139,15 +139,15 @@ class TestOffered:
             {"type": "advisor_20260301", "name": "advisor", "model": "m"},
         ],
     )
-    def test_what_nothing_calls(self, sent: dict[str, Any]) -> None:
-        """ANTH-10.1: A tool whose calls cannot be made up is taken and counted, and not offered."""
+    def test_tools_that_are_never_called(self, sent: dict[str, Any]) -> None:
+        """ANTH-10.1: A tool whose calls are not simulated is accepted and counted, and is not called."""
         prompt = prompt_of(tools=[sent], tool_choice={"type": "any"})
 
         assert json.loads(prompt.messages[0].notes[0]) == sent
         assert (prompt.tools, prompt.tool_choice.mode) == ((), ToolMode.NONE)
 
     def test_only_the_first_code_execution_runs_python(self) -> None:
-        """ANTH-10.9: The answer knows by the date which of the two is meant."""
+        """ANTH-10.9: The date of the tool decides between Python and a shell."""
         named = {"name": "code_execution"}
 
         assert options_of(named | {"type": "code_execution_20250522"}).python
@@ -165,8 +165,8 @@ class TestOffered:
         ({"type": "none"}, ToolChoice(ToolMode.NONE)),
     ],
 )
-def test_what_is_to_be_called(sent: Any, choice: ToolChoice) -> None:
-    """ANTH-10.2: `tool_choice` in the house's words."""
+def test_tool_choice(sent: Any, choice: ToolChoice) -> None:
+    """ANTH-10.2: Each form of `tool_choice` is parsed."""
     assert prompt_of(tools=[TOOL], tool_choice=sent).tool_choice == choice
 
 
@@ -178,34 +178,34 @@ def test_uses_of_hosted_tools_are_bounded() -> None:
     assert prompt_of(tools=[SEARCH | {"max_uses": 5}, fetch, TOOL]).tool_choice.limit == 2
 
 
-class TestForms:
-    """What form the text is to have."""
+class TestOutputFormats:
+    """The format of the text."""
 
     SCHEMA = '{"type":"object", "additionalProperties":false}'
 
     @pytest.mark.parametrize("field", ["output_format", "output_config"])
     def test_a_schema(self, field: str) -> None:
-        """ANTH-10.11: The form is the schema as it was sent, by the field of today or by that of the beta."""
+        """ANTH-10.11: The format is the schema as sent, in `output_config` or in the field of the beta."""
         output = f'{{"type": "json_schema", "schema": {self.SCHEMA}}}'
         wanted = output if field == "output_format" else f'{{"effort": "low", "format": {output}}}'
         body = f'{json.dumps(BASIC)[:-1]}, "{field}": {wanted}}}'
 
         assert parse(body.encode()).prompt.form == ResponseFormat(self.SCHEMA.encode())
 
-    def test_none(self) -> None:
+    def test_no_format_is_prose(self) -> None:
         """ANTH-10.11: Without a format, or with `null`, the text is prose."""
         assert prompt_of().form is None
         assert prompt_of(output_config={"format": None}, output_format=None).form is None
 
-    def test_what_the_sdk_sends_is_taken(self) -> None:
-        """ANTH-10.4: The SDK rewrites a model's schema so that it keeps the rules."""
+    def test_schemas_of_the_sdk_are_accepted(self) -> None:
+        """ANTH-10.4: The SDK rewrites a model's schema so that it follows the rules."""
 
-        class PlayedTurn(BaseModel):
+        class Part(BaseModel):
             size: int | None
             tags: list[str]
 
         class Whole(BaseModel):
-            parts: dict[str, PlayedTurn] | list[PlayedTurn]
+            parts: dict[str, Part] | list[Part]
             name: str
 
         schema = transform_schema(Whole)
@@ -215,11 +215,11 @@ class TestForms:
 OBJECT = {"type": "object", "additionalProperties": False}
 
 
-class TestRefusedSchemas:
-    """Schemas that the API does not take."""
+class TestRefused:
+    """Tools and schemas that the API refuses."""
 
     @pytest.mark.parametrize(
-        ("schema", "words"),
+        ("schema", "expected"),
         [
             ({}, "tools.0.custom.input_schema.type: Field required"),
             ({"anyOf": [OBJECT]}, "tools.0.custom.input_schema.type: Field required"),
@@ -228,25 +228,25 @@ class TestRefusedSchemas:
             (None, "tools.0.input_schema: Field required"),
         ],
     )
-    def test_of_tools(self, schema: Any, words: str) -> None:
-        """ANTH-10.4: A tool takes an object."""
-        assert refusal_of(tools=[{"name": "f", "input_schema": schema}]) == words
+    def test_schemas_of_tools(self, schema: Any, expected: str) -> None:
+        """ANTH-10.4: The schema of a tool is that of an object."""
+        assert refusal_of(tools=[{"name": "f", "input_schema": schema}]) == expected
 
     @pytest.mark.parametrize("strict", [True, False])
-    def test_that_are_none(self, strict: bool) -> None:
-        """ANTH-10.4, FIT-2.3: What cannot be read as a schema is refused, and costs nothing but itself."""
+    def test_invalid_schemas(self, strict: bool) -> None:
+        """ANTH-10.4, FIT-2.3: JSON that is not a schema is refused, however deep or large it is."""
         deep = b'{"type": "object", "items": ' + b'{"items": ' * 9000 + b"{}" + b"}" * 9001
         large = b'{"type": "object", "maxProperties": 1e999}'
         wrong = b'{"type": "object", "properties": {"a": {"type": "text"}}}'
 
         for schema in (deep, large, wrong):
-            said = tool_problem(schema, "tools.0.custom", strict=strict)
-            assert (said or "").startswith(f"tools.0.custom.input_schema: {DRAFT}")
-            said = format_problem(schema, "output_config.format")
-            assert (said or "").startswith("output_config.format.schema: Invalid schema: ")
+            message = tool_problem(schema, "tools.0.custom", strict=strict)
+            assert (message or "").startswith(f"tools.0.custom.input_schema: {DRAFT}")
+            message = format_problem(schema, "output_config.format")
+            assert (message or "").startswith("output_config.format.schema: Invalid schema: ")
 
     @pytest.mark.parametrize(
-        ("inner", "words"),
+        ("inner", "expected"),
         [
             ({"type": "object"}, "For 'object' type, 'additionalProperties' must be explicitly set to false"),
             (
@@ -278,20 +278,20 @@ class TestRefusedSchemas:
         ],
     )
     @pytest.mark.parametrize("wrap", ["properties", "items", "anyOf", "$defs"])
-    def test_that_break_the_rules_of_strict_ones(self, inner: Any, words: str, wrap: str) -> None:
-        """ANTH-10.4, FIT-2.3: Anywhere in the schema of a format or of a strict tool; other tools may have it."""
+    def test_violations_of_strict_rules(self, inner: Any, expected: str, wrap: str) -> None:
+        """ANTH-10.4, FIT-2.3: They are refused anywhere in the schema of a format or strict tool, and accepted in other tools."""
         held: Any = {"x": inner} if wrap in ("properties", "$defs") else [inner] if wrap == "anyOf" else inner
         schema = OBJECT | {wrap: held}
         tool = {"name": "f", "input_schema": schema}
         output = {"type": "json_schema", "schema": schema}
 
-        assert refusal_of(tools=[tool | {"strict": True}]) == f"tools.0.custom: {words}"
-        assert refusal_of(output_config={"format": output}) == f"output_config.format.schema: {words}"
-        assert refusal_of(output_format=output) == f"output_format.schema: {words}"
+        assert refusal_of(tools=[tool | {"strict": True}]) == f"tools.0.custom: {expected}"
+        assert refusal_of(output_config={"format": output}) == f"output_config.format.schema: {expected}"
+        assert refusal_of(output_format=output) == f"output_format.schema: {expected}"
         assert prompt_of(tools=[tool | {"strict": False}]).tools
 
     @pytest.mark.parametrize(
-        ("output", "words"),
+        ("output", "expected"),
         [
             ({"type": "json_schema"}, "output_config.format.schema: Field required"),
             ({"type": "json_schema", "schema": None}, "output_config.format.schema: Field required"),
@@ -305,12 +305,12 @@ class TestRefusedSchemas:
             ),
         ],
     )
-    def test_of_formats(self, output: Any, words: str) -> None:
-        """ANTH-10.4: A format has a schema, and that has a type."""
-        assert refusal_of(output_config={"format": output}) == words
+    def test_schemas_of_formats(self, output: Any, expected: str) -> None:
+        """ANTH-10.4: A format has a schema, and the schema has a type."""
+        assert refusal_of(output_config={"format": output}) == expected
 
     def test_two_formats(self) -> None:
-        """ANTH-10.4: The two fields of a format are one too many."""
+        """ANTH-10.4: A request that has both fields of a format is refused."""
         output = {"type": "json_schema", "schema": OBJECT}
 
         assert refusal_of(output_config={"format": output}, output_format=output).startswith(
@@ -318,7 +318,7 @@ class TestRefusedSchemas:
         )
 
     @pytest.mark.parametrize(
-        ("tool", "words"),
+        ("tool", "expected"),
         [
             (
                 {"type": "song_20250101", "name": "song"},
@@ -335,16 +335,16 @@ class TestRefusedSchemas:
             (SEARCH | {"max_uses": 0}, "tools.0.max_uses: Input should be greater than or equal to 1"),
         ],
     )
-    def test_of_kinds_and_names(self, tool: dict[str, Any], words: str) -> None:
-        """ANTH-10.1: A tool of the API's own has a type that there is, and its own name."""
-        assert refusal_of(tools=[tool]).startswith(words)
+    def test_unknown_types_and_names(self, tool: dict[str, Any], expected: str) -> None:
+        """ANTH-10.1: A tool that Anthropic defines has a known type, and the name of that type."""
+        assert refusal_of(tools=[tool]).startswith(expected)
 
 
-class TestPast:
-    """Calls of earlier turns, and what they have given."""
+class TestPriorCalls:
+    """Calls of earlier turns, and their results."""
 
     def test_calls_and_results(self) -> None:
-        """ANTH-10.3: They are known by their ids; text beside a result is said, and not the result's."""
+        """ANTH-10.3: They have their ids; text beside a result is not part of the result."""
         parts = [
             {"type": "text", "text": "a"},
             {
@@ -382,7 +382,7 @@ class TestPast:
         assert (user.texts, user.notes, user.extra_tokens) == (("and now?",), (), 2000)
         assert [image.path for image in prompt.images] == [("messages", 2, "content", 0, "content", 4)]
 
-    def test_prefixes_hold_them(self) -> None:
+    def test_prefixes_contain_calls_and_results(self) -> None:
         """ANTH-10.3: A prefix that ends between two blocks has the calls and results before its end, and no others."""
         second = CALL | {"id": "toolu_2"}
         marks = prompt_of(

@@ -1,4 +1,4 @@
-"""Chat completions: what a request may say, and what is read from it."""
+"""Chat completions: parsing of requests."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ USER = {"role": "user", "content": "Hello"}
 
 
 def body(**fields: Any) -> bytes:
-    """Write a valid request, with `fields` on top; one that is `...` is left out."""
+    """Return the body of a valid request with `fields` replaced; a field that is `...` is omitted."""
     request = {"model": "gpt-4o", "messages": [USER]} | fields
     return json.dumps({name: value for name, value in request.items() if value is not ...}).encode()
 
@@ -46,14 +46,14 @@ CALLING = {
 }
 
 
-def answer(content: Any) -> Message:
-    """Give what is read of a tool's answer."""
-    said = {"role": "tool", "content": content, "tool_call_id": "call_1"}
-    return prompt(messages=[USER, CALLING, said]).messages[2]
+def tool_result(content: Any) -> Message:
+    """Return the message of a tool result."""
+    result = {"role": "tool", "content": content, "tool_call_id": "call_1"}
+    return prompt(messages=[USER, CALLING, result]).messages[2]
 
 
 def error(**fields: Any) -> dict[str, Any]:
-    """Have a request refused, and give the error as a client reads it."""
+    """Return the error of a refused request, as the client gets it."""
     with pytest.raises(RefusedError) as refused:
         parse(body(**fields))
     reply = render_refusal(refused.value)
@@ -69,7 +69,7 @@ class TestMessages:
     """Roles and contents."""
 
     def test_the_shortest_request_has_every_default(self) -> None:
-        """CHAT-1.7: What is not said has its default."""
+        """CHAT-1.7: Omitted fields have their defaults."""
         assert ask() == ParsedRequest(
             Prompt(model="gpt-4o", messages=(Message("user", ("Hello",)),)),
             ChatOptions(include_usage=False, include_obfuscation=True, service_tier="default"),
@@ -77,19 +77,19 @@ class TestMessages:
 
     @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
     def test_roles_with_a_name(self, role: str) -> None:
-        """CHAT-1.1: The roles that speak take a string and a name."""
+        """CHAT-1.1: Messages take a string and a name."""
         assert message(role=role, content="Hi", name="ann") == Message(role, ("Hi",), name="ann")
 
-    def test_tool_answers(self) -> None:
-        """CHAT-1.1: A tool answers a call by its id."""
-        assert answer("42") == Message("tool", (), results=(ToolResult("call_1", "42"),))
+    def test_tool_results(self) -> None:
+        """CHAT-1.1: A tool result names its call by id."""
+        assert tool_result("42") == Message("tool", (), results=(ToolResult("call_1", "42"),))
 
-    def test_function_answers(self) -> None:
-        """CHAT-1.1: A function answers by its name, with a string or nothing."""
+    def test_function_results(self) -> None:
+        """CHAT-1.1: A function result has the function's name, and a string or null."""
         for content, text in (("42", "42"), (None, "")):
-            said = message(role="function", name="f", content=content)
+            parsed = message(role="function", name="f", content=content)
 
-            assert said == Message("function", (), name="f", results=(ToolResult("f", text),))
+            assert parsed == Message("function", (), name="f", results=(ToolResult("f", text),))
 
     @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
     def test_content_may_be_text_parts(self, role: str) -> None:
@@ -98,14 +98,14 @@ class TestMessages:
 
         assert message(role=role, content=parts).texts == ("one", "two")
 
-    def test_a_tool_may_answer_in_text_parts(self) -> None:
-        """CHAT-1.1: So does a tool's answer, which is one text."""
+    def test_a_tool_result_may_have_text_parts(self) -> None:
+        """CHAT-1.1: A tool result takes text parts, too, and joins them."""
         parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
 
-        assert answer(parts).results == (ToolResult("call_1", "onetwo"),)
+        assert tool_result(parts).results == (ToolResult("call_1", "onetwo"),)
 
-    def test_a_user_may_show_images(self) -> None:
-        """CHAT-1.4: Images are found with their place and detail; nothing said or null is `auto`."""
+    def test_user_messages_take_images(self) -> None:
+        """CHAT-1.4: Images are parsed with their path and detail; an omitted or null detail is `auto`."""
         urls: list[dict[str, Any]] = [
             {"url": "https://example.com/cat.png"},
             {"url": "data:image/png;base64,iVBOR", "detail": "low"},
@@ -123,27 +123,27 @@ class TestMessages:
         )
 
     @pytest.mark.parametrize(("size", "tokens"), [(0, 0), (1, 1), (6400, 1), (6401, 2), (64_000, 10)])
-    def test_a_user_may_speak(self, size: int, tokens: int) -> None:
-        """CHAT-1.1: Audio costs by its length: 4,800 bytes, a tenth of a second, are a token."""
+    def test_user_messages_take_audio(self, size: int, tokens: int) -> None:
+        """CHAT-1.1: Audio counts by its length: 4,800 bytes, a tenth of a second, are one token."""
         audio = {"type": "input_audio", "input_audio": {"data": "A" * size, "format": "wav"}}
 
         assert message(role="user", content=[audio]).extra_tokens == tokens
 
-    def test_a_user_may_send_files(self) -> None:
-        """CHAT-1.1: A file, by content or id, costs as much as an image in full detail."""
+    def test_user_messages_take_files(self) -> None:
+        """CHAT-1.1: A file, by content or id, counts like an image in full detail."""
         files = [{"file_id": "file-1"}, {"file_data": "data:application/pdf;base64,AA", "filename": "a.pdf"}]
         parts = [{"type": "file", "file": file} for file in files]
 
         assert message(role="user", content=parts).extra_tokens == 2 * 765
 
-    def test_an_assistant_may_have_refused(self) -> None:
+    def test_assistant_messages_take_refusals(self) -> None:
         """CHAT-1.1: A refusal, as part or field, is counted and never echoed."""
         parts = [{"type": "text", "text": "Well"}, {"type": "refusal", "refusal": "No."}]
 
         assert message(role="assistant", content=parts) == Message("assistant", ("Well",), ("No.",))
         assert message(role="assistant", refusal="Never.") == Message("assistant", (), ("Never.",))
 
-    def test_an_assistant_may_have_called(self) -> None:
+    def test_assistant_messages_take_calls(self) -> None:
         """CHAT-1.1: Calls of tools and functions are counted by their names and arguments."""
         calls = [
             {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
@@ -162,7 +162,7 @@ class TestMessages:
     @pytest.mark.parametrize(
         "fields", [{}, {"content": None}, {"tool_calls": []}, {"tool_calls": None, "refusal": None}]
     )
-    def test_an_assistant_that_said_and_did_nothing_is_refused(self, fields: dict[str, Any]) -> None:
+    def test_an_empty_assistant_message_is_refused(self, fields: dict[str, Any]) -> None:
         """CHAT-1.1: Without calls and refusal an assistant message needs content."""
         assert error(messages=[USER, {"role": "assistant", **fields}]) == {
             "message": "Invalid type for 'messages[1].content': expected a string or an array, but got null instead.",
@@ -171,8 +171,8 @@ class TestMessages:
         }
 
     @pytest.mark.parametrize("kind", ["function", "custom"])
-    def test_a_call_without_its_body_is_refused(self, kind: str) -> None:
-        """CHAT-1.2: A call says what was called."""
+    def test_a_call_without_its_member_is_refused(self, kind: str) -> None:
+        """CHAT-1.2: A call must have the member that its type names."""
         calls = [{"id": "call_1", "type": kind}]
 
         assert error(messages=[{"role": "assistant", "tool_calls": calls}]) == {
@@ -192,11 +192,11 @@ class TestMessages:
             ("assistant", "image_url", "'text' and 'refusal'"),
         ],
     )
-    def test_a_part_that_the_role_does_not_take_is_refused(self, role: str, kind: str, kinds: str) -> None:
+    def test_a_part_of_another_role_is_refused(self, role: str, kind: str, kinds: str) -> None:
         """CHAT-1.2: The refusal names the part, and the types that this role takes."""
-        said = {"role": role, "content": [{"type": kind}], "tool_call_id": "call_1"}
+        sent = {"role": role, "content": [{"type": kind}], "tool_call_id": "call_1"}
 
-        assert error(messages=[USER, said]) == {
+        assert error(messages=[USER, sent]) == {
             "message": f"Invalid value: '{kind}'. Supported values are: {kinds}.",
             "param": "messages[1].content[0].type",
             "code": "invalid_value",
@@ -410,10 +410,10 @@ REFUSALS: list[tuple[dict[str, Any], str, str | None, str | None]] = [
 @pytest.mark.parametrize(
     ("fields", "text", "param", "code"), REFUSALS, ids=[str(fields)[:60] for fields, *_ in REFUSALS]
 )
-def test_refusals_are_worded_as_the_api_words_them(
+def test_refusals_have_the_wording_of_the_api(
     fields: dict[str, Any], text: str, param: str | None, code: str | None
 ) -> None:
-    """CHAT-1.2: Each refusal has its message, names the field in `param` and says its kind in `code`."""
+    """CHAT-1.2: Each refusal has its message, with the field in `param` and the kind in `code`."""
     assert error(**fields) == {"message": text, "param": param, "code": code}
 
 
@@ -425,8 +425,8 @@ def test_refusals_are_worded_as_the_api_words_them(
         {"max_tokens": 1, "max_completion_tokens": 1},
     ],
 )
-def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any]) -> None:
-    """CHAT-1.6: Options of a stream without a stream, and two limits at once, are refused by name."""
+def test_conflicting_fields_are_refused(fields: dict[str, Any]) -> None:
+    """CHAT-1.6: Stream options without a stream, and two limits at once, are refused by name."""
     assert error(**fields)["param"] in fields
 
 
@@ -434,7 +434,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "top_logprobs": {"logprobs": True},
     "parallel_tool_calls": {"tools": [{"type": "function", "function": {"name": "f"}}]},
 }
-"""What must be there for a field to be taken."""
+"""Fields that another field requires."""
 
 
 @pytest.mark.parametrize(
@@ -450,7 +450,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     ],
 )
 def test_ranges_are_checked_at_both_ends(field: str, least: float, most: float, step: float) -> None:
-    """CHAT-1.5: The bounds themselves are taken, what lies beyond them is refused by name."""
+    """CHAT-1.5: The bounds are inclusive; a value beyond them is refused by name."""
     for value in (least, most):
         ask(**{field: value}, **NEEDED.get(field, {}))
     for value, rule in ((least - step, "below_min_value"), (most + step, "above_max_value")):
@@ -462,7 +462,7 @@ def test_ranges_are_checked_at_both_ends(field: str, least: float, most: float, 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
 def test_a_limit_is_at_least_one(field: str) -> None:
-    """CHAT-2.1: Either limit is taken, from 1 on."""
+    """CHAT-2.1: Either limit is accepted from 1 on."""
     assert prompt(**{field: 1}).limit == 1
     assert error(**{field: 0})["code"] == "integer_below_min_value"
 
@@ -475,8 +475,8 @@ def test_a_limit_is_at_least_one(field: str) -> None:
         ("service_tier", ["auto", "default", "flex", "scale", "priority", "fast"]),
     ],
 )
-def test_words_are_taken(field: str, words: list[str]) -> None:
-    """CHAT-1.5: All words of the newest SDK are taken, and no number or list in their place."""
+def test_choices_are_accepted(field: str, words: list[str]) -> None:
+    """CHAT-1.5: All values of the newest SDK are accepted; a number or list is refused."""
     for word in words:
         ask(**{field: word})
     for other in (5, True, ["low"], {}):
@@ -484,14 +484,14 @@ def test_words_are_taken(field: str, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("modalities", [["text"], ["text", "audio"], []])
-def test_modalities_are_taken(modalities: list[str]) -> None:
-    """CHAT-1.5: The output types of the SDK are taken."""
+def test_modalities_are_accepted(modalities: list[str]) -> None:
+    """CHAT-1.5: The output types of the SDK are accepted."""
     ask(modalities=modalities)
 
 
 @pytest.mark.parametrize("field", ["logprobs", "parallel_tool_calls", "store", "stream"])
 def test_booleans_are_booleans(field: str) -> None:
-    """CHAT-1.2: A word or number in place of a boolean is refused by name."""
+    """CHAT-1.2: A string or number instead of a boolean is refused by name."""
     ask(**{field: True}, **NEEDED.get(field, {}))
     for other in ("true", 1, [], {}):
         assert error(**{field: other}) | {"message": ""} == {
@@ -501,8 +501,8 @@ def test_booleans_are_booleans(field: str) -> None:
         }
 
 
-def test_bounded_texts_are_taken_up_to_their_bounds() -> None:
-    """CHAT-1.5: 16 pairs of 64 and 512 characters, counted as characters, and 4 stop texts are taken."""
+def test_texts_are_accepted_up_to_their_bounds() -> None:
+    """CHAT-1.5: 16 pairs of 64 and 512 characters, counted as characters, and 4 stop texts are accepted."""
     ask(metadata={"🦜" * 62 + f"{number:02}": "é" * 512 for number in range(16)}, stop=["a", "b", "c", "d"])
     ask(logit_bias={"50256": -100, "1": 100}, user="u", model="m" * 256)
 
@@ -527,26 +527,26 @@ OPTIONAL = [
 ]
 
 
-def test_null_is_taken_for_every_optional_field() -> None:
-    """CHAT-1.7: `null` is as good as nothing said."""
+def test_null_is_accepted_for_every_optional_field() -> None:
+    """CHAT-1.7: `null` means the same as an omitted field."""
     assert ask(**dict.fromkeys(OPTIONAL)) == ask()
 
 
 @pytest.mark.parametrize(
-    "said",
+    "fields",
     [
         {"role": "user", "content": "Hello", "name": None},
         {"role": "assistant", "content": "Hello", "refusal": None, "tool_calls": None, "function_call": None},
         {"role": "assistant", "content": "Hello", "name": None, "audio": None},
     ],
 )
-def test_null_is_taken_inside_messages(said: dict[str, Any]) -> None:
-    """CHAT-1.7: So it is in messages: SDKs send back what they were given, nulls and all."""
-    assert message(**said) == Message(said["role"], ("Hello",))
+def test_null_is_accepted_in_messages(fields: dict[str, Any]) -> None:
+    """CHAT-1.7: Messages take null, too: SDKs send back what they received, nulls included."""
+    assert message(**fields) == Message(fields["role"], ("Hello",))
 
 
-def test_null_is_taken_inside_options() -> None:
-    """CHAT-1.7: And in the options of a stream."""
+def test_null_is_accepted_in_stream_options() -> None:
+    """CHAT-1.7: Stream options take null, too."""
     options = {"include_usage": None, "include_obfuscation": None}
 
     assert ask(stream=True, stream_options=options).options == ChatOptions()
@@ -562,7 +562,7 @@ def test_null_is_taken_inside_options() -> None:
     ],
 )
 def test_unknown_fields_are_ignored(fields: dict[str, Any]) -> None:
-    """CHAT-1.7: Fields that nobody knows, at any depth, are no reason to refuse."""
+    """CHAT-1.7: Unknown fields are ignored at any depth."""
     assert ask(**fields) == ask()
 
 
@@ -578,13 +578,13 @@ def test_unknown_fields_are_ignored(fields: dict[str, Any]) -> None:
         {"store": True, "user": "u", "verbosity": "low"},
     ],
 )
-def test_checked_fields_are_without_further_effect(fields: dict[str, Any]) -> None:
-    """CHAT-1.5: What is only checked does not reach the planner."""
+def test_checked_fields_have_no_other_effect(fields: dict[str, Any]) -> None:
+    """CHAT-1.5: Fields that are only checked do not reach the planner."""
     assert prompt(**fields) == prompt()
 
 
-class TestFacts:
-    """What is obeyed."""
+class TestEffects:
+    """Fields with an effect."""
 
     def test_limits_stops_and_choices_reach_the_prompt(self) -> None:
         """CHAT-2.1: The limit; CHAT-2.2: the stop texts; CHAT-2.3: the number of choices."""
@@ -619,16 +619,16 @@ class TestFacts:
         ],
     )
     def test_the_tier_is_reported_as_served(self, asked: str | None, served: str) -> None:
-        """CHAT-2.7: The answer says which tier it was served by."""
+        """CHAT-2.7: The response reports the tier that served it."""
         assert ask(service_tier=asked).options.service_tier == served
 
-    def test_any_model_name_is_taken(self) -> None:
-        """API-3.4: On generation the name is the client's own."""
+    def test_any_model_name_is_accepted(self) -> None:
+        """API-3.4: A generating endpoint accepts any model name."""
         assert prompt(model="日本/模型 \x00\n:v1").model == "日本/模型 \x00\n:v1"
 
 
-def test_a_body_that_is_no_object_is_refused() -> None:
-    """CHAT-1.2: JSON of another kind is refused as a wrong type."""
+def test_a_body_that_is_not_an_object_is_refused() -> None:
+    """CHAT-1.2: JSON of another type is refused as a wrong type."""
     for other in (b"[]", b"5", b'"x"', b"null", b"true"):
         with pytest.raises(InvalidFieldError) as refused:
             parse(other)

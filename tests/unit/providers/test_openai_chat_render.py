@@ -1,4 +1,4 @@
-"""Chat completions: what an answer looks like, whole and streamed, to the official SDK's types."""
+"""Chat completions: rendering, whole and streamed, checked with the types of the official SDK."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ from support.turns import choice, passage, shown_text, turn
 from llmsim.domain import Choice, FinishReason, TokenizedText, Turn, Usage
 from llmsim.planning.tokens import load_tokenizer
 from llmsim.providers.openai.chat import ChatOptions
-from llmsim.providers.openai.chat_rendering import render_response, render_stream
+from llmsim.providers.openai.chat_chunks import render_stream
+from llmsim.providers.openai.chat_completion import render_response
 from llmsim.wire.frames import FrameBatch
 
 PLAIN = ChatOptions(include_obfuscation=False)
@@ -50,7 +51,7 @@ def turns(draw: st.DrawFn) -> Turn:
 
 
 def frames(runs: Sequence[FrameBatch]) -> list[tuple[int, int, bytes]]:
-    """Give each frame's end, tokens and bytes."""
+    """Return each frame's required tokens, carried tokens and bytes."""
     return [
         (end, run.tokens[index] if run.tokens else 0, run.data(index, index + 1))
         for run in runs
@@ -63,7 +64,7 @@ def body(runs: Sequence[FrameBatch]) -> bytes:
 
 
 def chunks(answered: Turn, options: ChatOptions) -> list[dict[str, Any]]:
-    """Give the chunks as the official SDK cuts them out of the stream, without `[DONE]`."""
+    """Return the chunks as the official SDK parses them from the stream, without `[DONE]`."""
     events = list(SSEDecoder().iter_bytes(iter([body(render_stream(answered, options))])))
     assert events[-1].data == "[DONE]"
     assert all(event.event is None for event in events)
@@ -86,7 +87,7 @@ def _models(node: Any) -> list[pydantic.BaseModel]:
 
 @given(turns(), OPTIONS)
 def test_answers_conform_to_the_sdks_types(answered: Turn, options: ChatOptions) -> None:
-    """CHAT-2.7: The body has all fields that the newest SDK requires, of its types, and none it does not know."""
+    """CHAT-2.7: The body has all fields that the newest SDK requires, of its types, and no unknown field."""
     answer = json.loads(render_response(answered, options))
 
     conforms(answer, ChatCompletion)
@@ -101,7 +102,7 @@ def test_answers_conform_to_the_sdks_types(answered: Turn, options: ChatOptions)
 
 @given(turns(), OPTIONS)
 def test_chunks_conform_to_the_sdks_types(answered: Turn, options: ChatOptions) -> None:
-    """CHAT-2.7: Every chunk has all fields that the newest SDK requires, of its types, and none it does not know."""
+    """CHAT-2.7: Every chunk has all fields that the newest SDK requires, of its types, and no unknown field."""
     for chunk in chunks(answered, options):
         conforms(chunk, ChatCompletionChunk)
         assert chunk["object"] == "chat.completion.chunk"
@@ -109,24 +110,24 @@ def test_chunks_conform_to_the_sdks_types(answered: Turn, options: ChatOptions) 
 
 
 @given(turns(), OPTIONS)
-def test_a_stream_says_what_the_answer_says(answered: Turn, options: ChatOptions) -> None:
+def test_a_stream_adds_up_to_the_answer(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.5: The pieces join to the text of the unstreamed answer, choice by choice, whatever the text."""
     answer = json.loads(render_response(answered, options))
-    said = dict.fromkeys(range(len(answered.choices)), "")
+    streamed = dict.fromkeys(range(len(answered.choices)), "")
     finished = {}
     for chunk in chunks(answered, options):
         for one in chunk["choices"]:
             assert one["index"] not in finished
-            said[one["index"]] += one["delta"].get("content", "")
+            streamed[one["index"]] += one["delta"].get("content", "")
             if one["finish_reason"] is not None:
                 finished[one["index"]] = one["finish_reason"]
 
-    assert list(said.values()) == [one["message"]["content"] for one in answer["choices"]]
-    assert [finished[index] for index in said] == [one["finish_reason"] for one in answer["choices"]]
+    assert list(streamed.values()) == [one["message"]["content"] for one in answer["choices"]]
+    assert [finished[index] for index in streamed] == [one["finish_reason"] for one in answer["choices"]]
 
 
 @given(turns(), OPTIONS)
-def test_every_frame_is_made_of_whole_events(answered: Turn, options: ChatOptions) -> None:
+def test_every_frame_holds_whole_events(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.1: Events are `data: {json}` and an empty line, without an event name; the last is `[DONE]`."""
     events: list[bytes] = []
     for _, _, data in frames(render_stream(answered, options)):
@@ -141,8 +142,8 @@ def test_every_frame_is_made_of_whole_events(answered: Turn, options: ChatOption
 
 
 @given(turns(), OPTIONS)
-def test_frames_come_in_the_order_in_which_they_fall_due(answered: Turn, options: ChatOptions) -> None:
-    """LAT-2.1: From frame to frame, the tokens that must exist never become fewer; the last waits for all."""
+def test_frames_are_in_the_order_in_which_they_are_due(answered: Turn, options: ChatOptions) -> None:
+    """LAT-2.1: The required tokens never fall from frame to frame; the last frame requires all."""
     ends = [end for end, _, _ in frames(render_stream(answered, options))]
 
     assert all(before <= after for before, after in pairwise(ends))
@@ -151,7 +152,7 @@ def test_frames_come_in_the_order_in_which_they_fall_due(answered: Turn, options
 
 @given(turns(), OPTIONS)
 def test_frames_carry_the_tokens_of_their_choice(answered: Turn, options: ChatOptions) -> None:
-    """CHAT-2.6: All frames together carry the completion tokens, but those of choices that show nothing."""
+    """CHAT-2.6: All frames together carry the completion tokens, except those of choices without visible text."""
     carried = sum(tokens for _, tokens, _ in frames(render_stream(answered, options)))
     silent = sum(one.tokens for one in answered.choices if not shown(one))
 
@@ -164,7 +165,7 @@ def shown(one: Choice) -> str:
 
 @given(turns(), OPTIONS)
 def test_rendering_is_pure(answered: Turn, options: ChatOptions) -> None:
-    """CHAT-3.7: The same turn gives the same bytes, however often and in whatever company it is rendered."""
+    """CHAT-3.7: The same turn gives the same bytes, however often and in whatever order it is rendered."""
     first = body(render_stream(answered, options)), render_response(answered, options)
     render_stream(answered, COUNTED)
 
@@ -183,7 +184,7 @@ def test_ids_times_and_models_are_the_same_in_all_chunks(answered: Turn, options
 
 @given(turns(), OPTIONS)
 def test_usage_is_in_the_last_chunk_and_null_before(answered: Turn, options: ChatOptions) -> None:
-    """CHAT-3.3: With `include_usage` all other chunks carry `"usage": null`; without it none has `usage`."""
+    """CHAT-3.3: With `include_usage` all other chunks carry `"usage": null`; without it no chunk has `usage`."""
     sent = chunks(answered, options)
     answer = json.loads(render_response(answered, options))
 
@@ -197,7 +198,7 @@ def test_usage_is_in_the_last_chunk_and_null_before(answered: Turn, options: Cha
 
 
 @given(turns(), OPTIONS)
-def test_obfuscation_is_in_every_chunk_or_in_none(answered: Turn, options: ChatOptions) -> None:
+def test_obfuscation_is_in_all_chunks_or_in_no_chunk(answered: Turn, options: ChatOptions) -> None:
     """CHAT-3.4: Chunks carry `obfuscation` unless it is off; it is empty on finish and usage chunks only."""
     sent = chunks(answered, options)
 
@@ -236,8 +237,8 @@ def test_chunks_come_in_order() -> None:
     ]
 
 
-def test_the_role_leaves_with_the_first_visible_token() -> None:
-    """CHAT-3.6: The role chunk carries no token and waits for the first visible one, reasoning or not."""
+def test_the_role_is_sent_with_the_first_visible_token() -> None:
+    """CHAT-3.6: The role chunk carries no token and requires the first visible one, with or without reasoning."""
     plain = frames(render_stream(turn(), PLAIN))
     reasoned = frames(render_stream(turn(choice(passage("Hi", "!"), hidden=5)), PLAIN))
 
@@ -246,7 +247,7 @@ def test_the_role_leaves_with_the_first_visible_token() -> None:
 
 
 def test_reasoning_is_hidden_and_counted() -> None:
-    """CHAT-2.5: No chunk and no message shows reasoning; the usage tells how much there was."""
+    """CHAT-2.5: No chunk and no message shows reasoning; the usage counts it."""
     answered = turn(choice(passage("Hi"), hidden=5))
     answer = json.loads(render_response(answered, PLAIN))
 
@@ -257,7 +258,7 @@ def test_reasoning_is_hidden_and_counted() -> None:
 
 
 def test_pieces_of_several_tokens_count_as_many() -> None:
-    """CHAT-3.5: A piece joined of several tokens waits for, and counts, all of them."""
+    """CHAT-3.5: A piece of several tokens requires and carries all of them."""
     answered = turn(choice(passage("Hi", " 🦜", "!", spans=[1, 3, 1])))
 
     carried = [(end, tokens) for end, tokens, _ in frames(render_stream(answered, PLAIN))]
@@ -266,7 +267,7 @@ def test_pieces_of_several_tokens_count_as_many() -> None:
 
 @pytest.mark.parametrize("hidden", [0, 7])
 def test_an_empty_text_has_a_role_and_an_end(hidden: int) -> None:
-    """CHAT-3.2: Without any text, role and finish chunks come all the same, when all tokens exist."""
+    """CHAT-3.2: Without text, the role and finish chunks are sent when all tokens exist."""
     answered = turn(choice(passage(), hidden=hidden, finish=FinishReason.LENGTH))
     sent = chunks(answered, PLAIN)
 
@@ -277,7 +278,7 @@ def test_an_empty_text_has_a_role_and_an_end(hidden: int) -> None:
 
 
 def test_choices_interleave_token_by_token() -> None:
-    """CHAT-2.3: Streamed choices take turns, each with its own role and finish chunk, and end each by itself."""
+    """CHAT-2.3: Streamed choices interleave, each with its own role and finish chunk, and its own end."""
     answered = turn(
         choice(passage("a", "b", "c")),
         choice(passage("x"), finish=FinishReason.LENGTH),
@@ -307,7 +308,7 @@ def test_choices_interleave_token_by_token() -> None:
 
 @given(turns())
 def test_no_choice_runs_ahead(answered: Turn) -> None:
-    """CHAT-2.3: At any frame, every choice has shown what its tokens allow and not more."""
+    """CHAT-2.3: At any frame, every choice has sent the pieces that its tokens allow, and no more."""
     seen: dict[int, int] = {}
     for end, tokens, data in frames(render_stream(answered, PLAIN)):
         if tokens:
@@ -325,8 +326,8 @@ def test_no_choice_runs_ahead(answered: Turn) -> None:
         (FinishReason.CONTENT_FILTER, "content_filter"),
     ],
 )
-def test_finish_reasons_have_the_apis_words(finish: FinishReason, word: str) -> None:
-    """CHAT-2.1: Why a choice ended is said in the API's word, whole and streamed."""
+def test_finish_reasons_have_the_names_of_the_api(finish: FinishReason, word: str) -> None:
+    """CHAT-2.1: The finish reason has the API's name, whole and streamed."""
     answered = turn(choice(passage("Hi"), finish=finish))
 
     assert json.loads(render_response(answered, PLAIN))["choices"][0]["finish_reason"] == word
@@ -334,7 +335,7 @@ def test_finish_reasons_have_the_apis_words(finish: FinishReason, word: str) -> 
 
 
 def test_usage_has_all_its_details() -> None:
-    """CHAT-2.6: Usage sums up, and details what it is made of."""
+    """CHAT-2.6: Usage has the total and its details."""
     answered = turn(usage=Usage(prompt=11, completion=7, reasoning=3))
 
     assert json.loads(render_response(answered, PLAIN))["usage"] == {
@@ -352,8 +353,8 @@ def test_usage_has_all_its_details() -> None:
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
-def test_fingerprints_tell_models_apart(model: str, other: str) -> None:
-    """CHAT-2.7: `system_fingerprint` is the model's own and stays the same."""
+def test_fingerprints_differ_by_model(model: str, other: str) -> None:
+    """CHAT-2.7: `system_fingerprint` depends on the model only."""
     prints = [
         json.loads(render_response(turn(model=name), PLAIN))["system_fingerprint"] for name in (model, other)
     ]

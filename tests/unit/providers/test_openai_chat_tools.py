@@ -1,4 +1,4 @@
-"""Chat completions: tools, forms, probabilities and refusals, as they are asked for and as they are answered."""
+"""Chat completions: tools, response formats, logprobs and refusals, parsed and rendered."""
 
 import json
 from typing import Any
@@ -28,7 +28,8 @@ from llmsim.domain import (
 from llmsim.errors import InvalidFieldError, RefusedError
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat import parse as parse_request
-from llmsim.providers.openai.chat_rendering import render_response, render_stream
+from llmsim.providers.openai.chat_chunks import render_stream
+from llmsim.providers.openai.chat_completion import render_response
 from llmsim.providers.openai.errors import render_refusal
 
 
@@ -57,9 +58,9 @@ def refusal(**fields: Any) -> dict[str, Any]:
 
 
 class TestTools:
-    """What is offered, and whether it is to be called."""
+    """Tools and tool choice."""
 
-    def test_functions_and_custom_tools_are_read(self) -> None:
+    def test_functions_and_custom_tools_are_parsed(self) -> None:
         """FIT-1.9: A function has its schema as it was sent, a custom tool takes free text."""
         assert prompt(tools=[WEATHER, NOTE]).tools == (
             Tool("weather", ToolKind.FUNCTION, "", json.dumps(json.loads(SCHEMA)).encode()),
@@ -67,7 +68,7 @@ class TestTools:
         )
 
     def test_a_regular_expression_is_a_schema_of_texts(self) -> None:
-        """FIT-1.9: A custom tool's grammar that is a regular expression is held by its input."""
+        """FIT-1.9: A custom tool's input matches its grammar if that is a regular expression."""
         grammar = {"type": "grammar", "grammar": {"syntax": "regex", "definition": "[a-z]+"}}
         tool = prompt(tools=[{"type": "custom", "custom": {"name": "g", "format": grammar}}]).tools[0]
 
@@ -97,16 +98,16 @@ class TestTools:
             ),
         ],
     )
-    def test_choices_of_tools_are_read(self, choice: Any, wanted: ToolChoice) -> None:
-        """FIT-1.1: Every form of `tool_choice` is understood."""
+    def test_tool_choices_are_parsed(self, choice: Any, wanted: ToolChoice) -> None:
+        """FIT-1.1: Every form of `tool_choice` is parsed."""
         assert prompt(tools=[WEATHER, NOTE], tool_choice=choice).tool_choice == wanted
 
     def test_parallel_calls_can_be_forbidden(self) -> None:
-        """FIT-1.5: `parallel_tool_calls: false` is understood."""
+        """FIT-1.5: `parallel_tool_calls: false` is parsed."""
         assert prompt(tools=[WEATHER], parallel_tool_calls=False).tool_choice == ToolChoice(parallel=False)
 
-    def test_functions_are_the_old_word_for_tools(self) -> None:
-        """FIT-1.9: `functions` and `function_call` are read as tools of which one is called."""
+    def test_functions_are_the_deprecated_name_of_tools(self) -> None:
+        """FIT-1.9: `functions` and `function_call` are parsed as tools of which one is called."""
         old = prompt(functions=[WEATHER["function"]], function_call={"name": "weather"})
 
         assert [tool.name for tool in old.tools] == ["weather"]
@@ -129,7 +130,7 @@ class TestTools:
             ({"tools": [{"type": "function", "function": {"name": "no spaces"}}]}, "tools[0].function.name"),
         ],
     )
-    def test_what_makes_no_sense_is_refused(self, fields: dict[str, Any], param: str) -> None:
+    def test_conflicts_are_refused(self, fields: dict[str, Any], param: str) -> None:
         """CHAT-1.9: A choice without tools, a tool that is not offered, and the like are refused by name."""
         assert refusal(**fields)["param"] == param
 
@@ -140,28 +141,28 @@ class TestTools:
         """CHAT-1.10: A call without its result, and a result without its call are refused."""
         calls = [{"id": name, "function": {"name": "weather", "arguments": "{}"}} for name in ids]
         results = [{"role": "tool", "tool_call_id": name, "content": ""} for name in answered]
-        said = {"role": "assistant", "content": "", "tool_calls": calls}
+        calling = {"role": "assistant", "content": "", "tool_calls": calls}
 
         with pytest.raises(InvalidFieldError):
-            prompt(messages=[{"role": "user", "content": "Hi"}, said, *results])
+            prompt(messages=[{"role": "user", "content": "Hi"}, calling, *results])
 
 
-class TestForms:
-    """The form of the text."""
+class TestResponseFormats:
+    """The format of the text."""
 
-    def test_forms_are_read(self) -> None:
-        """FIT-2.1: A JSON schema, any object, and prose."""
+    def test_response_formats_are_parsed(self) -> None:
+        """FIT-2.1: A JSON schema, any object, and plain text."""
         named = {"name": "s", "schema": json.loads(SCHEMA), "strict": False}
-        said = [{"role": "system", "content": "Answer in JSON"}]
+        messages = [{"role": "system", "content": "Answer in JSON"}]
 
         assert prompt(response_format={"type": "json_schema", "json_schema": named}).form == ResponseFormat(
             SCHEMA, "s"
         )
-        assert prompt(response_format={"type": "json_object"}, messages=said).form == ResponseFormat()
+        assert prompt(response_format={"type": "json_object"}, messages=messages).form == ResponseFormat()
         assert prompt(response_format={"type": "text"}).form is None
 
-    def test_a_schema_that_is_none_is_refused(self) -> None:
-        """FIT-2.3: In the API's words, with its param."""
+    def test_an_invalid_schema_is_refused(self) -> None:
+        """FIT-2.3: The refusal has the API's wording and param."""
         named = {"name": "s", "schema": {"type": "banana"}}
         error = refusal(response_format={"type": "json_schema", "json_schema": named})
 
@@ -175,8 +176,8 @@ class TestForms:
         assert error["param"] == "tools[0].function.parameters"
         assert error["code"] == "invalid_function_parameters"
 
-    def test_strict_schemas_keep_to_the_rules(self) -> None:
-        """FIT-2.3: What strict mode does not allow is refused."""
+    def test_strict_schemas_follow_the_rules(self) -> None:
+        """FIT-2.3: A schema that violates the strict-mode rules is refused."""
         named = {"name": "s", "schema": json.loads(SCHEMA), "strict": True}
         error = refusal(response_format={"type": "json_schema", "json_schema": named})
 
@@ -221,9 +222,9 @@ def chunks(answer: Turn, options: ChatOptions | None = None) -> list[dict[str, A
 
 
 class TestCalls:
-    """Calls on the wire."""
+    """Rendering of calls."""
 
-    def test_a_call_is_told_whole(self) -> None:
+    def test_a_call_is_rendered_whole(self) -> None:
         """FIT-1.8: Id, type, name and arguments; no content; the reason is `tool_calls`."""
         choice = whole(answered(called('{"a"', ":1}")))
 
@@ -254,7 +255,7 @@ class TestCalls:
         assert deltas[6:] == [{}]
 
     def test_a_call_is_announced_with_its_first_token(self) -> None:
-        """FIT-1.7: The rest of its name leaves with the first piece; all tokens of the turn leave."""
+        """FIT-1.7: The first piece carries the rest of its name; the frames carry all tokens of the turn."""
         answer = answered(called('{"a"', ":1}"), called("{}"))
         frames = [
             (end, run.tokens[place] if run.tokens else 0)
@@ -264,8 +265,8 @@ class TestCalls:
 
         assert frames == [(1, 0), (1, 1), (3, 2), (4, 1), (5, 1), (7, 2), (7, 0), (7, 0)]
 
-    def test_ids_of_a_script_stand_as_they_are(self) -> None:
-        """FIT-1.8: An id that was given is the id."""
+    def test_ids_of_a_script_are_kept(self) -> None:
+        """FIT-1.8: A fixed id has no prefix."""
         assert whole(answered(called("{}", fixed_id="mine")))["message"]["tool_calls"][0]["id"] == "mine"
 
     def test_custom_tools_are_called_with_text(self) -> None:
@@ -281,9 +282,9 @@ class TestCalls:
         assert pieces[0]["custom"] == {"name": "weather", "input": ""}
         assert [piece["custom"]["input"] for piece in pieces[1:]] == ["free ", "text"]
 
-    def test_old_words_are_answered_in_old_words(self) -> None:
-        """FIT-1.9: `functions` get a `function_call`, and that reason."""
-        old = ChatOptions(old_words=True)
+    def test_functions_get_the_deprecated_names(self) -> None:
+        """FIT-1.9: `functions` get a `function_call`, and that finish reason."""
+        old = ChatOptions(uses_functions=True)
         answer = answered(called('{"a"', ":1}"))
         deltas = [choice["delta"] for choice in chunks(answer, old)]
 
@@ -295,10 +296,10 @@ class TestCalls:
             {"arguments": ":1}"},
         ]
 
-    def test_text_may_stand_before_a_call(self) -> None:
+    def test_text_may_precede_a_call(self) -> None:
         """FIT-1.8: A mixed turn has its text, then its calls."""
-        said = TextSegment(2, passage("I'll ", "look."))
-        answer = answered(said, called("{}"))
+        segment = TextSegment(2, passage("I'll ", "look."))
+        answer = answered(segment, called("{}"))
         choice = whole(answer)
         deltas = [choice["delta"] for choice in chunks(answer)]
 
@@ -306,45 +307,47 @@ class TestCalls:
         assert [delta["content"] for delta in deltas[:3]] == ["", "I'll ", "look."]
 
     def test_hosted_calls_are_hidden(self) -> None:
-        """FIT-1.10: Chat completions tell nothing of a hosted call but its tokens."""
-        said = TextSegment(1, passage("Found."))
-        answer = answered(called("q", kind=ToolKind.HOSTED), said, finish=FinishReason.STOP)
+        """FIT-1.10: Chat completions show nothing of a hosted call but its tokens."""
+        segment = TextSegment(1, passage("Found."))
+        answer = answered(called("q", kind=ToolKind.HOSTED), segment, finish=FinishReason.STOP)
 
         assert "tool_calls" not in whole(answer)["message"]
         assert [choice["delta"].get("content") for choice in chunks(answer)] == ["", "Found.", None]
 
 
 class TestRefusals:
-    """Refusals on the wire."""
+    """Rendering of refusals."""
 
-    def test_a_refusal_is_told_in_its_own_field(self) -> None:
-        """FIT-4.1: No content, a refusal, whole and in pieces."""
-        said = RefusalSegment(2, passage("Sorry", ", no."))
-        answer = answered(said, finish=FinishReason.STOP)
+    def test_a_refusal_has_its_own_field(self) -> None:
+        """FIT-4.1: There is no content but a refusal, whole and in pieces."""
+        segment = RefusalSegment(2, passage("Sorry", ", no."))
+        answer = answered(segment, finish=FinishReason.STOP)
 
         message = whole(answer)["message"]
         assert (message["content"], message["refusal"]) == (None, "Sorry, no.")
         assert [choice["delta"].get("refusal") for choice in chunks(answer)[1:-1]] == ["Sorry", ", no."]
 
-    def test_filtered_content_is_told(self) -> None:
+    def test_filtered_content_has_its_finish_reason(self) -> None:
         """FIT-4.2: The reason is `content_filter`."""
-        said = TextSegment(1, passage("Once"))
+        segment = TextSegment(1, passage("Once"))
 
-        assert whole(answered(said, finish=FinishReason.CONTENT_FILTER))["finish_reason"] == "content_filter"
+        assert (
+            whole(answered(segment, finish=FinishReason.CONTENT_FILTER))["finish_reason"] == "content_filter"
+        )
 
 
 class TestLogprobs:
-    """Probabilities on the wire."""
+    """Rendering of logprobs."""
 
-    ODDS = (
+    LOGPROBS = (
         (TokenLogprob(b" a", -0.25, ((b" a", -0.25), (b" b", -2.0))),),
         (TokenLogprob(b"\xf0\x9f", -0.5), TokenLogprob(b"\xa6\x9c", -0.0)),
     )
 
-    def test_probabilities_are_told_token_by_token(self) -> None:
-        """FIT-3.1: Token, bytes, logarithm and alternatives; what is not whole UTF-8 is escaped."""
-        said = TextSegment(3, passage(" a", "🦜"), logprobs=self.ODDS)
-        answer = answered(said, finish=FinishReason.STOP)
+    def test_logprobs_are_rendered_token_by_token(self) -> None:
+        """FIT-3.1: Token, bytes, logarithm and alternatives; bytes that are not whole UTF-8 are escaped."""
+        segment = TextSegment(3, passage(" a", "🦜"), logprobs=self.LOGPROBS)
+        answer = answered(segment, finish=FinishReason.STOP)
         content = whole(answer)["logprobs"]["content"]
 
         assert content[0] == {
@@ -360,10 +363,10 @@ class TestLogprobs:
         assert bytes(byte for token in content for byte in token["bytes"]).decode() == " a🦜"
         streamed = [choice["logprobs"] for choice in chunks(answer)]
         assert streamed[0] is streamed[-1] is None
-        assert [token for told in streamed[1:-1] for token in told["content"]] == content
+        assert [token for logprobs in streamed[1:-1] for token in logprobs["content"]] == content
 
-    def test_nobody_asked_nothing_told(self) -> None:
-        """FIT-3.2: Without the question `logprobs` is null."""
-        said = TextSegment(1, passage("Hi"))
+    def test_logprobs_that_were_not_requested_are_null(self) -> None:
+        """FIT-3.2: `logprobs` is null unless requested."""
+        segment = TextSegment(1, passage("Hi"))
 
-        assert whole(answered(said, finish=FinishReason.STOP))["logprobs"] is None
+        assert whole(answered(segment, finish=FinishReason.STOP))["logprobs"] is None

@@ -1,4 +1,4 @@
-"""Embeddings: what a request may look like, and what an answer is to the official SDK."""
+"""Embeddings: parsing of requests, and rendering for the official SDK."""
 
 import base64
 import json
@@ -53,8 +53,8 @@ class TestParse:
         ],
         ids=repr,
     )
-    def test_inputs_of_four_kinds_are_taken(self, given: Any, messages: tuple[Message, ...]) -> None:
-        """EMBD-1.1: Each text is a message of a prompt that is only read."""
+    def test_inputs_of_four_kinds_are_accepted(self, given: Any, messages: tuple[Message, ...]) -> None:
+        """EMBD-1.1: Each text is a message of a prompt without an answer."""
         prompt = parsed(given).prompt
 
         assert prompt.messages == messages
@@ -73,17 +73,17 @@ class TestParse:
         ids=lambda given: repr(given)[:20],
     )
     def test_any_other_input_is_refused(self, given: Any) -> None:
-        """EMBD-1.2: Empty, of another kind, mixed, or too many."""
+        """EMBD-1.2: It is empty, of another kind, mixed, or too long."""
         with pytest.raises(InputError):
             parsed(given)
 
-    def test_as_many_texts_as_the_api_takes(self) -> None:
-        """EMBD-1.2: 2,048 entries are taken, and a list of token ids inside may be longer."""
+    def test_the_largest_number_of_texts(self) -> None:
+        """EMBD-1.2: 2,048 entries are accepted, and a list of token ids inside may be longer."""
         assert len(parsed(["a"] * 2048).prompt.messages) == 2048
         assert len(parsed([[1] * 8192]).prompt.messages[0].token_ids) == 8192
 
-    def test_an_input_must_be_there(self) -> None:
-        """EMBD-1.2: What is missing is said to be missing."""
+    def test_an_input_is_required(self) -> None:
+        """EMBD-1.2: A missing input is refused as missing."""
         with pytest.raises(InvalidFieldError) as refused:
             parse(b'{"model": "m"}')
 
@@ -120,7 +120,7 @@ class TestParse:
         ],
     )
     def test_options(self, fields: dict[str, Any], options: EmbeddingOptions, dimensions: int | None) -> None:
-        """EMBD-2.2: Numbers unless base64 is asked for."""
+        """EMBD-2.2: Vectors are numbers unless base64 is requested."""
         ask = parsed("a", **fields)
 
         assert ask.options == options
@@ -138,8 +138,8 @@ class TestParse:
         ],
         ids=lambda given: repr(given)[:20],
     )
-    def test_many_or_long_texts_are_much_work(self, given: Any, heavy: bool) -> None:
-        """EMBD-5.1: However few bytes they come in."""
+    def test_many_or_long_texts_are_heavy(self, given: Any, heavy: bool) -> None:
+        """EMBD-5.1: They are heavy even if the body is small."""
         assert is_heavy(parsed(given).prompt) is heavy
 
 
@@ -154,7 +154,7 @@ class TestRender:
     )
 
     def test_an_answer_has_the_apis_fields(self) -> None:
-        """EMBD-2.1: List, entries in order, model and usage, and nothing the SDK does not know."""
+        """EMBD-2.1: List, entries in order, model and usage, and no field that the SDK does not know."""
         answer = json.loads(render_response(self.TURN, EmbeddingOptions()))
 
         assert list(answer) == ["object", "data", "model", "usage"]
@@ -173,9 +173,9 @@ class TestRender:
             entry["embedding"] for entry in plain
         ]
 
-    def test_an_endpoint_of_embeddings_does_not_stream(self) -> None:
-        """EMBD-2.4: There is nothing to be streamed, whatever the request says."""
-        assert EMBEDDINGS.render_stream is None
+    def test_the_embeddings_endpoint_does_not_stream(self) -> None:
+        """EMBD-2.4: There is no stream, whatever the request says."""
+        assert EMBEDDINGS.http.render_stream is None
         assert not parsed("a", stream=True).prompt.stream
 
 
@@ -257,15 +257,15 @@ REFUSALS: list[tuple[RefusedError, int, dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("error", "status", "body"), REFUSALS, ids=[type(error).__name__ for error, _, _ in REFUSALS]
 )
-def test_refusals_are_in_the_apis_words(error: RefusedError, status: int, body: dict[str, Any]) -> None:
+def test_refusals_have_the_wording_of_the_api(error: RefusedError, status: int, body: dict[str, Any]) -> None:
     """EMBD-1.2, EMBD-1.3, EMBD-1.4, EMBD-1.5, EMBD-4.2, EMBD-4.3: Status, message, type, param and code are OpenAI's."""
     reply = render_refusal(error)
 
     assert (reply.status, json.loads(reply.body)) == (status, {"error": body})
 
 
-def test_anthropic_knows_no_such_model() -> None:
-    """EMBD-4.3: A model that makes embeddings is none of another provider's."""
+def test_anthropic_has_no_embedding_models() -> None:
+    """EMBD-4.3: An embedding model is unknown to another provider."""
     reply = render_anthropic_refusal(ModelUseError(SMALL, embeds=False))
 
     assert reply.status == 404

@@ -22,7 +22,7 @@ from llmsim.errors import (
 )
 from llmsim.providers.contract import Reply
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
-from llmsim.providers.openai.provider import headers
+from llmsim.providers.openai.provider import RESPONSE_HEADERS
 
 JSON_VALUES = st.recursive(
     st.none()
@@ -48,7 +48,7 @@ WANTED = {
 
 
 def error_of(reply: Reply) -> dict[str, Any]:
-    """Read an envelope, and check its shape."""
+    """Return the error in an envelope, and check its members."""
     envelope = json.loads(reply.body)
     assert list(envelope) == ["error"]
     error: dict[str, Any] = envelope["error"]
@@ -74,15 +74,15 @@ def test_every_wrong_field_is_rendered(data: st.DataObject) -> None:
     assert len(error["message"]) < 2000
 
 
-def test_a_rule_cannot_be_forgotten() -> None:
-    """ARCH-1.2: The fuzz above draws every rule there is."""
+def test_the_fuzz_covers_every_rule() -> None:
+    """ARCH-1.2: The test above draws from all rules."""
     assert set(WANTED) == set(get_args(Rule))
 
 
 @pytest.mark.parametrize("rule", ["type", "choice", "minimum", "too_long", "too_short"])
 @pytest.mark.parametrize("huge", ["x" * 10**6, ["x" * 10**6], {"x" * 10**6: 1}, list(range(10**5))])
-def test_huge_values_are_not_sent_back(rule: Rule, huge: Any) -> None:
-    """ARCH-4.2: A client's megabytes, as value or as key, never come back as an error."""
+def test_huge_values_are_not_quoted(rule: Rule, huge: Any) -> None:
+    """ARCH-4.2: An error never quotes a client's megabytes, as value or as key."""
     wanted = ("a",) if rule == "choice" else 5
     reply = render_refusal(InvalidFieldError(("metadata", "k" * 10**6, 3), rule, wanted, huge))
 
@@ -99,7 +99,7 @@ def test_huge_values_are_not_sent_back(rule: Rule, huge: Any) -> None:
     ],
 )
 def test_param_names_the_field_as_the_api_does(path: tuple[str | int, ...], param: str | None) -> None:
-    """CHAT-1.2: `param` is written as in `messages[1].role`; the body itself has none."""
+    """CHAT-1.2: `param` has the form `messages[1].role`; it is null for the body itself."""
     assert error_of(render_refusal(InvalidFieldError(path, "missing", None)))["param"] == param
 
 
@@ -141,7 +141,7 @@ def test_param_names_the_field_as_the_api_does(path: tuple[str | int, ...], para
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, RefusedError) else "",
 )
-def test_each_refusal_has_its_status_and_words(
+def test_each_refusal_has_its_status_and_message(
     refused: RefusedError, status: int, words: str, param: str | None, code: str | None
 ) -> None:
     """CHAT-1.3: Too large is 413; CHAT-1.8: a long prompt names both counts; and so on for each refusal."""
@@ -153,8 +153,8 @@ def test_each_refusal_has_its_status_and_words(
     assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", param, code)
 
 
-def test_a_wrong_method_says_which_would_do() -> None:
-    """API-2.2: 405 comes with `allow`."""
+def test_a_wrong_method_lists_the_allowed_ones() -> None:
+    """API-2.2: 405 has the header `allow`."""
     reply = render_refusal(MethodError("PUT", "/v1/models", ("GET", "DELETE")))
 
     assert reply.headers == (("allow", "GET, DELETE"),)
@@ -171,8 +171,8 @@ def test_a_wrong_method_says_which_would_do() -> None:
         (FaultKind.AUTHENTICATION, 401, "authentication_error", "invalid_api_key"),
     ],
 )
-def test_each_fault_has_its_status_and_words(kind: FaultKind, status: int, type_: str, code: str) -> None:
-    """CHAT-4.1: Each simulated failure has its status and OpenAI's words for it, and says that it is simulated."""
+def test_each_fault_has_its_status_and_message(kind: FaultKind, status: int, type_: str, code: str) -> None:
+    """CHAT-4.1: Each simulated failure has OpenAI's status and message, which says that it is simulated."""
     reply = render_fault(Fault(kind))
     error = error_of(reply)
 
@@ -187,7 +187,7 @@ def test_each_fault_has_its_status_and_words(kind: FaultKind, status: int, type_
     ("seconds", "whole", "millis"),
     [(1.0, "1", "1000"), (0.25, "1", "250"), (1.001, "2", "1001"), (0.0, "0", "0"), (60.0, "60", "60000")],
 )
-def test_retry_after_is_told_in_seconds_and_milliseconds(
+def test_retry_after_is_in_seconds_and_milliseconds(
     kind: FaultKind, seconds: float, whole: str, millis: str
 ) -> None:
     """CHAT-4.3: `retry-after` in whole seconds, rounded up, and `retry-after-ms`."""
@@ -197,8 +197,8 @@ def test_retry_after_is_told_in_seconds_and_milliseconds(
 
 
 @pytest.mark.parametrize("kind", FaultKind)
-def test_a_fault_may_have_words_and_a_status_of_its_own(kind: FaultKind) -> None:
-    """SCRIPT-5.7: They are said as they are; type and code stay those of its kind."""
+def test_a_fault_may_have_its_own_message_and_status(kind: FaultKind) -> None:
+    """SCRIPT-5.7: They are sent unchanged; type and code are those of its kind."""
     plain = json.loads(render_fault(Fault(kind)).body)["error"]
 
     reply = render_fault(Fault(kind, message="boom", status=599))
@@ -208,7 +208,7 @@ def test_a_fault_may_have_words_and_a_status_of_its_own(kind: FaultKind) -> None
 
 
 def test_a_bug_is_a_server_error_in_the_envelope() -> None:
-    """ARCH-1.5: A bug of llmsim's own answers 500 and says that it is not simulated."""
+    """ARCH-1.5: A bug of llmsim gets status 500 and a message that does not call it simulated."""
     reply = render_crash()
     error = error_of(reply)
 
@@ -219,9 +219,9 @@ def test_a_bug_is_a_server_error_in_the_envelope() -> None:
 
 def test_every_response_has_the_apis_headers() -> None:
     """API-2.3: Request id, processing time in whole milliseconds, version and organization."""
-    assert dict(headers("0abc", 0.0129)) == {
-        "x-request-id": "req_0abc",
-        "openai-processing-ms": "12",
+    assert dict(RESPONSE_HEADERS) == {
+        "x-request-id": "req_{request_id}",
+        "openai-processing-ms": "{elapsed_ms}",
         "openai-version": "2020-10-01",
         "openai-organization": "llmsim",
     }

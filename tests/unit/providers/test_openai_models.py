@@ -1,4 +1,4 @@
-"""The list of models, and one of them."""
+"""The list of models, and the look-up of one."""
 
 import json
 from collections.abc import Mapping
@@ -6,24 +6,25 @@ from typing import Any
 
 import pytest
 from openai.types import Model as SdkModel
+from support.driving import drive
 
 from llmsim.catalogue import Model, load_catalogue
 from llmsim.errors import UnknownModelError
-from llmsim.providers.contract import ResourceRequest
+from llmsim.providers.contract import IncomingRequest
 from llmsim.providers.openai.models import list_models, retrieve_model
 
 MODELS = load_catalogue().models
 
 
 class Served:
-    """A desk that serves some models."""
+    """An endpoint context that serves some models."""
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         self.models = models
 
 
 def listed(models: Mapping[str, Model]) -> Any:
-    reply = list_models(Served(models), ResourceRequest({}))
+    reply = drive(list_models(Served(models), IncomingRequest()))
     assert reply.status == 200
     return json.loads(reply.body)
 
@@ -44,9 +45,9 @@ def test_an_entry_has_the_apis_fields_and_ours() -> None:
         assert entry["context_window"] >= entry["max_output_tokens"] >= least
 
 
-def test_one_model_is_its_entry() -> None:
+def test_a_model_is_its_entry_in_the_list() -> None:
     """API-1.3: A listed id gives the entry of the list."""
-    reply = retrieve_model(Served(MODELS), ResourceRequest({"model": "gpt-4o"}))
+    reply = drive(retrieve_model(Served(MODELS), IncomingRequest(path_params={"model": "gpt-4o"})))
 
     assert json.loads(reply.body)["id"] == "gpt-4o"
     assert json.loads(reply.body) in listed(MODELS)["data"]
@@ -54,13 +55,17 @@ def test_one_model_is_its_entry() -> None:
 
 @pytest.mark.parametrize("model", ["gpt-5", "", "gpt-4o ", "日本"])
 def test_a_model_that_is_not_served_is_unknown(model: str) -> None:
-    """API-1.3: An id that is not served is refused by name, be it in the catalogue or not."""
+    """API-1.3: An id that is not served is refused by name, whether or not the catalogue has it."""
     with pytest.raises(UnknownModelError) as refused:
-        retrieve_model(Served({"gpt-4o": MODELS["gpt-4o"]}), ResourceRequest({"model": model}))
+        drive(
+            retrieve_model(
+                Served({"gpt-4o": MODELS["gpt-4o"]}), IncomingRequest(path_params={"model": model})
+            )
+        )
 
     assert refused.value.model == model
 
 
 def test_an_empty_list_is_a_list() -> None:
-    """API-1.2: No model is an empty list."""
+    """API-1.2: Without models the list is empty."""
     assert listed({}) == {"object": "list", "data": []}

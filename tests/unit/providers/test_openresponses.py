@@ -1,4 +1,4 @@
-"""OpenResponses: what it does otherwise than OpenAI."""
+"""OpenResponses: the differences from OpenAI."""
 
 import json
 from typing import Any
@@ -22,15 +22,15 @@ from llmsim.errors import (
     VisionError,
 )
 from llmsim.providers.contract import Reply
-from llmsim.providers.openai_family.responses.events import render_failure
+from llmsim.providers.openai_family.responses.endpoint import render_failure
 from llmsim.providers.openresponses.errors import render_crash, render_fault, render_refusal
-from llmsim.providers.openresponses.provider import OPENRESPONSES, headers
+from llmsim.providers.openresponses.provider import OPENRESPONSES, RESPONSE_HEADERS
 from llmsim.providers.openresponses.responses import DIALECT, RESPONSES
 
 # Source: openresponses/openresponses, schema/components/schemas/ResponseResource.json, `required`.
 TYPES = {"server_error", "invalid_request", "not_found", "model_error", "too_many_requests"}
-TOLD = passage("First", ", second.", spans=[3, 4])
-TURN = thinking("Hello", " world", thought=9, told=TOLD)
+REASONING = passage("First", ", second.", spans=[3, 4])
+TURN = thinking("Hello", " world", thought=9, shown=REASONING)
 
 
 class TestResponse:
@@ -38,14 +38,14 @@ class TestResponse:
 
     @pytest.mark.parametrize("finish", [FinishReason.STOP, FinishReason.LENGTH])
     def test_all_required_fields_are_there(self, finish: FinishReason) -> None:
-        """OPRE-1.1: What the specification requires is there, what is OpenAI's own is not."""
+        """OPRE-1.1: All fields that the specification requires are there, and no field of OpenAI's own."""
         answered = answer(RESPONSES, thinking("Hi", thought=3, finish=finish))
 
         check_resource(answered)
         assert not {"moderation", "tool_usage"} & set(answered)
 
-    def test_reasoning_tells_its_status(self) -> None:
-        """OPRE-1.2: Every item has a status, also one that the limit has cut."""
+    def test_reasoning_has_a_status(self) -> None:
+        """OPRE-1.2: Every item has a status, also one that the limit truncates."""
         whole = answer(RESPONSES, TURN)["output"]
         eaten = answer(RESPONSES, thinking(thought=9, finish=FinishReason.LENGTH))["output"]
 
@@ -57,13 +57,13 @@ class TestResponse:
 
     @pytest.mark.parametrize("included", [True, False])
     def test_reasoning_is_encrypted_on_request(self, included: bool) -> None:
-        """OPRE-1.3: Encrypted content comes only if it is included."""
+        """OPRE-1.3: There is encrypted content only if it is included."""
         fields = {"include": ["reasoning.encrypted_content"]} if included else {}
 
         assert ("encrypted_content" in answer(RESPONSES, TURN, **fields)["output"][0]) == included
 
     def test_tools_and_their_choice_are_whole(self) -> None:
-        """OPRE-1.4: Functions and allowed tools are repeated with all their fields."""
+        """OPRE-1.4: Functions and allowed tools are echoed with all their fields."""
         function = {"type": "function", "name": "f"}
         answered = answer(
             RESPONSES, TURN, tools=[function], tool_choice={"type": "allowed_tools", "tools": [function]}
@@ -74,7 +74,7 @@ class TestResponse:
 
     @pytest.mark.parametrize("case", COMPLIANCE)
     def test_the_compliance_runners_requests(self, case: str) -> None:
-        """OPRE-1.5: What the runner asks is answered, streamed or not, as its schemas want it."""
+        """OPRE-1.5: Responses to the runner's requests fit its schemas, streamed or not."""
         answered = answer(RESPONSES, TURN, input=COMPLIANCE[case])
         check_resource(answered)
         assert (answered["status"], bool(answered["output"])) == ("completed", True)
@@ -87,7 +87,7 @@ class TestResponse:
         assert (final[-1]["type"], final[-1]["response"]) == ("response.completed", answered)
 
     def test_the_compliance_runners_tool_calls(self) -> None:
-        """OPRE-1.5: A call is answered and streamed as the runner's schemas want it."""
+        """OPRE-1.5: A call fits the runner's schemas, streamed or not."""
         call = calling("get_weather", '{"location":', '"San', ' Francisco"}')
         turn = answering(call, finish=FinishReason.TOOL_CALLS)
         asked = ask(RESPONSES, **TOOL_CALLING).prompt
@@ -102,14 +102,14 @@ class TestStream:
     """The events."""
 
     def test_it_ends_with_the_sentinel(self) -> None:
-        """OPRE-2.1: The last frame is `[DONE]`; it leaves with the last event; no event has an id."""
+        """OPRE-2.1: The last frame is `[DONE]`; it is sent with the last event; no event has an id."""
         found = frames(stream(RESPONSES, TURN))
 
         assert found[-1] == (TURN.length, 0, b"data: [DONE]\n\n")
         assert all(data.startswith(b"event: ") and b"\nid:" not in data for _, _, data in found[:-1])
 
     def test_reasoning_in_full(self) -> None:
-        """OPRE-2.2: Its events have the specification's names and stand in a content part."""
+        """OPRE-2.2: Its events have the specification's names, and belong to a content part."""
         found = events(stream(RESPONSES, TURN))
 
         assert kinds(stream(RESPONSES, TURN))[2:8] == [
@@ -124,7 +124,7 @@ class TestStream:
         assert (found[4]["content_index"], found[4]["delta"]) == (0, "First")
         assert found[2]["item"]["status"] == "in_progress"
 
-    def test_summaries_are_told_as_openai_tells_them(self) -> None:
+    def test_summaries_are_the_same_as_openais(self) -> None:
         """RESP-3.4: A summary's events are the same in both dialects."""
         assert "reasoning_summary_text.delta" in kinds(stream(RESPONSES, TURN, reasoning={"summary": "auto"}))
 
@@ -149,7 +149,7 @@ class TestStream:
 
 
 def error_of(reply: Reply) -> dict[str, Any]:
-    """Read an envelope, and check its shape."""
+    """Return the error in an envelope, and check its members."""
     envelope = json.loads(reply.body)
     assert list(envelope) == ["error"]
     error: dict[str, Any] = envelope["error"]
@@ -160,7 +160,7 @@ def error_of(reply: Reply) -> dict[str, Any]:
 
 
 class TestErrors:
-    """What is refused, and what fails."""
+    """Refusals and faults."""
 
     @pytest.mark.parametrize(
         ("refused", "status", "type_"),
@@ -196,7 +196,7 @@ class TestErrors:
         ],
     )
     def test_faults(self, kind: FaultKind, status: int, type_: str) -> None:
-        """OPRE-3.2: A simulated failure has its status and type, says that it is simulated, and when to come again."""
+        """OPRE-3.2: A simulated failure has its status, type, a message that calls it simulated, and retry headers."""
         reply = render_fault(Fault(kind, retry_after=2.5))
 
         assert (reply.status, error_of(reply)["type"]) == (status, type_)
@@ -204,10 +204,10 @@ class TestErrors:
         assert dict(reply.headers) == {"retry-after": "3", "retry-after-ms": "2500"}
 
     def test_a_bug(self) -> None:
-        """OPRE-3.2: A bug of llmsim's own is a server's error."""
+        """OPRE-3.2: A bug of llmsim is a server error."""
         assert (render_crash().status, error_of(render_crash())["type"]) == (500, "server_error")
 
-    def test_an_unknown_response_to_be_continued(self) -> None:
+    def test_an_unknown_previous_response(self) -> None:
         """OPRE-3.3: It is refused as OpenAI refuses it, over WebSocket, too."""
         refused = UnknownResponseError("resp_1", "previous_response_id")
         reply = render_refusal(refused)
@@ -216,7 +216,7 @@ class TestErrors:
         assert (reply.status, error["type"]) == (400, "invalid_request")
         assert (error["code"], error["param"]) == ("previous_response_not_found", "previous_response_id")
         assert RESPONSES.websocket is not None
-        assert json.loads(RESPONSES.websocket.messages.render_refusal(refused)) == {
+        assert json.loads(RESPONSES.websocket.messages.render_refusal(refused).body) == {
             "type": "error",
             "status": 400,
             "error": error,
@@ -224,6 +224,6 @@ class TestErrors:
 
 
 def test_the_provider() -> None:
-    """OPRE-1.1: The endpoint stands behind `/openresponses`, and every response has its request's id."""
+    """OPRE-1.1: The endpoint is under `/openresponses`, and every response has a request id."""
     assert OPENRESPONSES.prefix + RESPONSES.path == "/openresponses/v1/responses"
-    assert dict(headers("0abc", 0.1)) == {"x-request-id": "req_0abc"}
+    assert dict(RESPONSE_HEADERS) == {"x-request-id": "req_{request_id}"}

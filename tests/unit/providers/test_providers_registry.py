@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from itertools import combinations
 
-from llmsim.providers.registry import PROVIDERS, endpoint_labels, endpoint_numbers
+from llmsim.providers.registry import PROVIDERS, endpoint_labels, endpoint_paths, find_endpoint
 from llmsim.stats import Block
 
 
@@ -18,14 +18,15 @@ def test_labels_are_unique_and_will_do_for_stats() -> None:
 
 def test_numbers_are_the_places_of_the_labels() -> None:
     """ARCH-2.3: Every generating endpoint counts under its own label."""
-    numbers = endpoint_numbers()
     labels = {
         provider.prefix + generation.path: generation.label
         for provider in PROVIDERS
         for generation in provider.generation_endpoints
     }
 
-    assert {path: endpoint_labels()[number] for path, number in numbers.items()} == labels
+    assert dict(zip(endpoint_paths(), endpoint_labels(), strict=True)) == labels
+    assert [find_endpoint(path) for path in labels] == list(range(len(labels)))
+    assert find_endpoint("/openai/v1/models") is None
 
 
 def test_prefixes_are_unique_and_none_begins_another() -> None:

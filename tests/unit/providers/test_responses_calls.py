@@ -1,4 +1,4 @@
-"""Responses: calls of the client's tools, refusals and probabilities, whole and streamed."""
+"""Responses: calls of the client's tools, refusals and logprobs, whole and streamed."""
 
 import json
 from collections.abc import Sequence
@@ -41,11 +41,11 @@ from llmsim.domain import (
 )
 from llmsim.providers.contract import GenerationEndpoint
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.openai_family.responses.events import resumed
-from llmsim.providers.openai_family.responses.hosted import KINDS
-from llmsim.providers.openai_family.responses.stored import continued
+from llmsim.providers.openai_family.responses.history import with_history
+from llmsim.providers.openai_family.responses.hosted_items import HOSTED_TOOLS
 from llmsim.providers.openresponses.responses import RESPONSES as OPENRESPONSES
 from llmsim.providers.storage import StoredResponse
+from llmsim.wire.frames import skip
 
 NAMESPACE = {
     "type": "namespace",
@@ -81,7 +81,7 @@ def turn(request: pytest.FixtureRequest) -> Turn:
 
 
 def after(turn: Turn, **fields: Any) -> list[tuple[str, int, int]]:
-    """Tell of each event after how many tokens it leaves, and how many leave with it."""
+    """Return each event with the tokens that it requires and those that it carries."""
     runs = stream(RESPONSES, turn, **fields)
     return [
         (event["type"].removeprefix("response."), end, tokens)
@@ -90,7 +90,7 @@ def after(turn: Turn, **fields: Any) -> list[tuple[str, int, int]]:
 
 
 class TestItems:
-    """What stands in the output."""
+    """Items of the output."""
 
     def test_a_function(self) -> None:
         """FIT-1.8: A call of a function has an id of its own and one for its result."""
@@ -119,14 +119,14 @@ class TestItems:
         ]
 
     def test_a_refusal(self) -> None:
-        """FIT-4.1: A refusal is a part of the message, in the place of a text."""
+        """FIT-4.1: A refusal is a part of the message, instead of a text."""
         answered = answer(RESPONSES, TURNS["refusal"])
 
         assert answered["output"][0]["content"] == [{"type": "refusal", "refusal": "I can't"}]
         assert (answered["status"], Response.model_validate(answered).output_text) == ("completed", "")
 
     def test_a_fixed_id(self) -> None:
-        """FIT-1.8: An id that a script gives is told as it is, whatever is in it."""
+        """FIT-1.8: An id from a script is used unchanged, whatever its characters."""
         call = calling("f", "{}", fixed_id='call_"mine"')
 
         assert answer(RESPONSES, answering(call))["output"][0]["call_id"] == 'call_"mine"'
@@ -149,16 +149,16 @@ class TestItems:
             ("nothing but thought", ["incomplete"]),
         ],
     )
-    def test_the_last_item_is_the_one_that_is_cut(self, name: str, states: list[str]) -> None:
-        """FIT-1.11, RESP-2.3: Only what was broken off is incomplete; what the limit left nothing of is not there."""
+    def test_only_the_last_item_is_truncated(self, name: str, states: list[str]) -> None:
+        """FIT-1.11, RESP-2.3: Only the truncated item is incomplete; one without any token under the limit does not exist."""
         answered = answer(OPENRESPONSES, TURNS[name])
         whole = set(states) == {"completed"}
 
         assert [item["status"] for item in answered["output"]] == states
         assert answered["status"] == ("completed" if whole else "incomplete")
 
-    def test_what_was_filtered(self) -> None:
-        """FIT-4.2: A turn that a filter broke off says so."""
+    def test_filtered_content(self) -> None:
+        """FIT-4.2: A turn that a filter truncates has that reason."""
         answered = answer(RESPONSES, TURNS["filtered"])
 
         assert answered["incomplete_details"] == {"reason": "content_filter"}
@@ -172,15 +172,15 @@ class TestItems:
 
 
 class TestStream:
-    """What is told of them by and by."""
+    """Their events."""
 
     def test_every_event_is_the_sdks(self, turn: Turn) -> None:
-        """FIT-1.8, RESP-3.2: Each event has all that the SDK's class of it has, and nothing else."""
+        """FIT-1.8, RESP-3.2: Each event has all fields of its SDK class, and no other."""
         for event in events(stream(RESPONSES, turn)):
             check_event(event)
 
     def test_the_order_of_a_call(self) -> None:
-        """RESP-3.14: The call is announced, its arguments come, it is done."""
+        """RESP-3.14: The call is announced, then come its arguments, then its end."""
         found = events(stream(RESPONSES, TURNS["call"]))
 
         assert kinds(stream(RESPONSES, TURNS["call"]))[2:-1] == [
@@ -193,7 +193,7 @@ class TestStream:
         assert found[-3]["name"] == "get_weather"
 
     def test_the_order_of_a_custom_call(self) -> None:
-        """RESP-3.14: So is that of a custom tool, with its input."""
+        """RESP-3.14: A custom tool call has the same order, with its input."""
         assert kinds(stream(RESPONSES, TURNS["custom"]))[2:-1] == [
             "output_item.added",
             "custom_tool_call_input.delta",
@@ -202,7 +202,7 @@ class TestStream:
         ]
 
     def test_the_order_of_a_refusal(self) -> None:
-        """RESP-3.15: A refusal is told in a part of its own kind, without probabilities."""
+        """RESP-3.15: A refusal is a part of its own kind, without logprobs."""
         found = events(stream(RESPONSES, TURNS["refusal"]))
 
         assert kinds(stream(RESPONSES, TURNS["refusal"]))[2:-1] == [
@@ -216,8 +216,8 @@ class TestStream:
         assert found[3]["part"] == {"type": "refusal", "refusal": ""}
         assert not any("logprobs" in event for event in found)
 
-    def test_when_a_call_leaves(self) -> None:
-        """RESP-3.14, FIT-1.7: A call is announced with its first token; its name leaves with the first of its arguments."""
+    def test_when_a_call_is_sent(self) -> None:
+        """RESP-3.14, FIT-1.7: A call is announced with its first token; the first piece of its arguments carries its name."""
         assert after(TURNS["call"])[2:] == [
             ("output_item.added", 1, 0),
             ("function_call_arguments.delta", 3, 3),
@@ -228,11 +228,11 @@ class TestStream:
             ("completed", 5, 0),
         ]
 
-    def test_when_several_items_leave(self) -> None:
-        """RESP-3.9: Each item waits for all that comes before it."""
-        told = after(TURNS["mixed"])
+    def test_when_several_items_are_sent(self) -> None:
+        """RESP-3.9: Each item requires the tokens of all items before it."""
+        sent = after(TURNS["mixed"])
 
-        assert [(name, end) for name, end, _ in told if name.startswith("output_item")] == [
+        assert [(name, end) for name, end, _ in sent if name.startswith("output_item")] == [
             ("output_item.added", 1),
             ("output_item.done", 5),
             ("output_item.added", 6),
@@ -240,17 +240,17 @@ class TestStream:
             ("output_item.added", 8),
             ("output_item.done", 12),
         ]
-        assert [tokens for _, _, tokens in told if tokens] == [6, 1, 3, 1, 1]
+        assert [tokens for _, _, tokens in sent if tokens] == [6, 1, 3, 1, 1]
 
     @pytest.mark.parametrize(
         ("name", "carriers"),
         [("cut name", ["output_item.done"]), ("nothing but thought", ["incomplete"])],
     )
     def test_tokens_without_a_delta(self, name: str, carriers: list[str]) -> None:
-        """RESP-3.10: What no delta could carry leaves with the end of the call, or of the response."""
-        told = [name for name, _, tokens in after(TURNS[name]) if tokens and "delta" not in name]
+        """RESP-3.10: Tokens that no delta carries are carried by the end of the call, or of the response."""
+        carrying = [name for name, _, tokens in after(TURNS[name]) if tokens and "delta" not in name]
 
-        assert told == carriers
+        assert carrying == carriers
 
     def test_arguments_are_padded(self) -> None:
         """RESP-3.8: Pieces of arguments carry padding like those of a text."""
@@ -269,7 +269,7 @@ class TestStream:
         assert found[2]["item"]["namespace"] == "crm"
 
 
-def odds(token: bytes, *top: tuple[bytes, float]) -> TokenLogprob:
+def token_logprob(token: bytes, *top: tuple[bytes, float]) -> TokenLogprob:
     return TokenLogprob(token, -0.25, top)
 
 
@@ -277,8 +277,11 @@ SURE = saying(
     "Hi",
     " 🦜",
     logprobs=(
-        (odds(b"Hi", (b"Hi", -0.25), (b"Yo", -1.5)),),
-        (odds(b" \xf0\x9f", (b" \xf0\x9f", -0.25)), odds(b"\xa6\x9c", (b"\xa6\x9c", -0.25))),
+        (token_logprob(b"Hi", (b"Hi", -0.25), (b"Yo", -1.5)),),
+        (
+            token_logprob(b" \xf0\x9f", (b" \xf0\x9f", -0.25)),
+            token_logprob(b"\xa6\x9c", (b"\xa6\x9c", -0.25)),
+        ),
     ),
 )
 LOGPROBS = [
@@ -306,18 +309,18 @@ LOGPROBS = [
 ]
 
 
-class TestOdds:
-    """How probable each token was."""
+class TestLogprobs:
+    """Logprobs of the text."""
 
     def test_in_the_answer(self) -> None:
-        """FIT-3.1: The part tells token, bytes, logarithm and alternatives; what is no text is told by its bytes."""
+        """FIT-3.1: The part has token, bytes, logarithm and alternatives; bytes that are not text are escaped."""
         part = answer(RESPONSES, answering(SURE))["output"][0]["content"][0]
 
         assert part == {"type": "output_text", "annotations": [], "logprobs": LOGPROBS, "text": "Hi 🦜"}
 
     @pytest.mark.parametrize("padded", [True, False])
     def test_in_the_stream(self, padded: bool) -> None:
-        """FIT-3.1, RESP-3.16: Each piece tells its own tokens, the end all of them."""
+        """FIT-3.1, RESP-3.16: Each delta has the logprobs of its own tokens, the end those of all."""
         asked = {"stream_options": {"include_obfuscation": padded}}
         found = events(stream(RESPONSES, answering(SURE), **asked))
         deltas = [event for event in found if event["type"] == "response.output_text.delta"]
@@ -329,8 +332,8 @@ class TestOdds:
         for event in found:
             check_event(event)
 
-    def test_not_asked(self) -> None:
-        """FIT-3.2: Lists are there and empty where nothing is told."""
+    def test_not_requested(self) -> None:
+        """FIT-3.2: The lists are there, and empty."""
         found = events(stream(RESPONSES, answering(saying("Hi"))))
 
         assert [event["logprobs"] for event in found if "logprobs" in event] == [[], []]
@@ -342,24 +345,36 @@ SPANS = st.integers(1, 3)
 
 @st.composite
 def segments(draw: st.DrawFn) -> list[Segment]:
-    """Draw what a turn may consist of, in any order."""
+    """Draw the segments of a turn, in any order."""
     found: list[Segment] = []
     for number in range(draw(st.integers(0, 5))):
         pieces = draw(PIECES)
         text = passage(*pieces, spans=[draw(SPANS) for _ in pieces])
         match draw(
-            st.sampled_from(["think", "tell", "say", "odds", "refuse", "call", "custom", *KINDS, "other"])
+            st.sampled_from(
+                [
+                    "think",
+                    "show reasoning",
+                    "say",
+                    "logprobs",
+                    "refuse",
+                    "call",
+                    "custom",
+                    *HOSTED_TOOLS,
+                    "other",
+                ]
+            )
         ):
             case "think":
                 found.append(ReasoningSegment(draw(st.integers(0, 9))))
-            case "tell":
+            case "show reasoning":
                 tokens = text.tokens + draw(st.integers(0, 2))
                 found.append(ReasoningSegment(tokens, text))
             case "say":
                 found.append(TextSegment(text.tokens, text))
-            case "odds":
-                told = tuple((odds(piece.encode()),) for piece in pieces)
-                found.append(TextSegment(text.tokens, text, logprobs=told))
+            case "logprobs":
+                logprobs = tuple((token_logprob(piece.encode()),) for piece in pieces)
+                found.append(TextSegment(text.tokens, text, logprobs=logprobs))
             case "refuse":
                 found.append(RefusalSegment(text.tokens, text))
             case "call":
@@ -371,14 +386,14 @@ def segments(draw: st.DrawFn) -> list[Segment]:
     return found
 
 
-def told_of(found: Sequence[dict[str, Any]], item: dict[str, Any]) -> dict[str, str]:
-    """Put the deltas of an item together, by what they are deltas of."""
-    told: dict[str, str] = {}
+def joined_deltas(found: Sequence[dict[str, Any]], item: dict[str, Any]) -> dict[str, str]:
+    """Join the deltas of an item, by the member that they belong to."""
+    joined: dict[str, str] = {}
     for event in found:
         if event.get("item_id") == item["id"] and "delta" in event:
             kind = event["type"].removeprefix("openai:").removesuffix(".delta")
-            told[kind] = told.get(kind, "") + event["delta"]
-    return told
+            joined[kind] = joined.get(kind, "") + event["delta"]
+    return joined
 
 
 WHOLE = {
@@ -430,7 +445,7 @@ def test_a_stream_adds_up(
     assert [item["id"] for item in added] == [item["id"] for item in done]
     assert len({item["id"] for item in done}) == len(done)
     for item in done:
-        for kind, text in told_of(found, item).items():
+        for kind, text in joined_deltas(found, item).items():
             assert text == WHOLE[kind](item)
     for event in found:
         for name in set(event) & {"text", "refusal", "arguments", "input", "code"}:
@@ -445,16 +460,16 @@ def test_a_stream_adds_up(
 
 
 class TestContinued:
-    """What a turn leaves to the next."""
+    """A request that continues a turn."""
 
     def test_calls_are_part_of_the_conversation(self) -> None:
-        """RESP-5.1: Calls of an earlier response come before the results that are sent, and each counts once."""
+        """RESP-5.1: Calls of an earlier response come before their results, and each counts once."""
         first = ask(RESPONSES, input="Weather?")
         stored = StoredResponse(
             prompt=first.prompt, turn=TURNS["parallel"], options=first.options, arrived=1.0
         )
         result = {"type": "function_call_output", "call_id": "call_1", "output": "Sunny"}
-        second = continued(ask(RESPONSES, input=[result]), stored, DIALECT)
+        second = with_history(ask(RESPONSES, input=[result]), stored, DIALECT)
 
         assert [message.calls for message in second.prompt.messages[1:3]] == [
             (PriorToolCall("call_1", "get_weather", '{"city": "Paris"}'),),
@@ -462,28 +477,28 @@ class TestContinued:
         ]
         assert [one.call for one in second.prompt.messages[3].results] == ["call_1"]
 
-    def test_it_is_as_if_the_items_were_sent_back(self, turn: Turn) -> None:
-        """RESP-5.1: A response that is continued counts as its items do that a client sends back."""
+    def test_it_counts_like_items_that_are_sent_back(self, turn: Turn) -> None:
+        """RESP-5.1: A continued response counts as much as its items when a client sends them back."""
         first = ask(RESPONSES, input="One?")
         stored = StoredResponse(prompt=first.prompt, turn=turn, options=first.options, arrived=1.0)
-        chained = continued(ask(RESPONSES, input="Two?"), stored, DIALECT)
+        chained = with_history(ask(RESPONSES, input="Two?"), stored, DIALECT)
         output = answer(RESPONSES, turn)["output"]
-        said = {"role": "user", "content": "One?"}
-        whole = {"model": "gpt-5", "input": [said, *output, {"role": "user", "content": "Two?"}]}
+        message = {"role": "user", "content": "One?"}
+        whole = {"model": "gpt-5", "input": [message, *output, {"role": "user", "content": "Two?"}]}
         # NOTE: without spaces, as it was put out: an item of a hosted tool counts byte for byte.
         sent = RESPONSES.http.parse(incoming(msgspec.json.encode(whole)))
 
         assert chained.prompt.messages == sent.prompt.messages
 
     def test_refusals_count(self) -> None:
-        """RESP-5.1: So does a refusal."""
+        """RESP-5.1: A refusal counts, too."""
         sent = ask(RESPONSES, input=answer(RESPONSES, TURNS["refusal"])["output"])
 
         assert sent.prompt.messages == (Message("assistant", (), ("I can't",)),)
 
 
 class TestOpenResponses:
-    """How the other dialect tells the same."""
+    """The other dialect."""
 
     def test_functions_are_the_specifications(self) -> None:
         """OPRE-2.4: Events of functions have the specification's names and fields."""
@@ -492,8 +507,8 @@ class TestOpenResponses:
 
         assert set(done) == {"type", "sequence_number", "item_id", "output_index", "arguments"}
 
-    def test_what_the_specification_does_not_know_is_prefixed(self) -> None:
-        """OPRE-1.6, OPRE-2.4: Items and events that are OpenAI's own say so, and come back as what they are."""
+    def test_extensions_are_prefixed(self) -> None:
+        """OPRE-1.6, OPRE-2.4: Items and events of OpenAI's own have a prefix, and are accepted as input."""
         runs = stream(OPENRESPONSES, TURNS["custom"])
         item = answer(OPENRESPONSES, TURNS["custom"])["output"][0]
 
@@ -506,10 +521,10 @@ class TestOpenResponses:
 
 
 class TestElsewhere:
-    """The same over WebSocket, from somewhere on, and kept."""
+    """The same over WebSocket, resumed, and stored."""
 
     def test_a_line_is_an_event(self, turn: Turn) -> None:
-        """RESP-4.2: Over WebSocket the events are those of the stream, one a line."""
+        """RESP-4.2: Over WebSocket the events are those of the stream, one per line."""
         assert RESPONSES.websocket is not None
         options = ask(RESPONSES).options
         lines = [data for _, _, data in frames(RESPONSES.websocket.messages.render_stream(turn, options))]
@@ -518,14 +533,14 @@ class TestElsewhere:
         assert all(line.count(b"\n") == 1 for line in lines)
 
     def test_a_resumed_stream_is_the_rest(self, turn: Turn) -> None:
-        """RESP-3.11: After each event, the frames that are left are those of the whole stream, tokens included."""
+        """RESP-3.11: After each event, the remaining frames are those of the whole stream, tokens included."""
         runs = stream(RESPONSES, turn)
         whole = frames(runs)
         for number in range(-1, len(whole) + 1):
-            assert frames(resumed(runs, number)) == whole[number + 1 :]
+            assert frames(skip(runs, number + 1)) == whole[number + 1 :]
 
     def test_turns_survive_being_stored(self, turn: Turn) -> None:
-        """RESP-5.5: A turn and its options that were packed and unpacked render the same."""
+        """RESP-5.5: A stored turn and its options render the same."""
         asked = ask(RESPONSES, tools=[NAMESPACE, {"type": "mcp", "server_label": "s"}]).options
         again = msgspec.msgpack.decode(msgspec.msgpack.encode(turn), type=Turn)
         options = msgspec.msgpack.decode(msgspec.msgpack.encode(asked), type=type(asked))
@@ -536,12 +551,12 @@ class TestElsewhere:
 
 
 def test_the_same_turn_gives_the_same_bytes(turn: Turn) -> None:
-    """RESP-3.13: Rendering twice is rendering once."""
+    """RESP-3.13: Rendering is deterministic."""
     assert frames(stream(RESPONSES, turn)) == frames(stream(RESPONSES, turn))
 
 
 def test_ids_differ() -> None:
-    """RESP-2.9: Many items of a turn each have an id of their own."""
+    """RESP-2.9: Each of many items in a turn has its own id."""
     turn = answering(*(calling("f", "{}", id=str(number)) for number in range(300)))
     ids = [item["id"] for item in answer(RESPONSES, turn)["output"]]
 

@@ -1,4 +1,4 @@
-"""Responses: what hosted tools tell."""
+"""Responses: items and events of hosted tools."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ from support.responses_api import (
 
 from llmsim.domain import FinishReason, Message, Turn
 from llmsim.providers.openai.responses import RESPONSES
-from llmsim.providers.openai_family.responses.hosted import KINDS
+from llmsim.providers.openai_family.responses.hosted_items import HOSTED_TOOLS
 from llmsim.providers.openresponses.responses import RESPONSES as OPENRESPONSES
 
 INCLUDED = {
@@ -44,7 +44,7 @@ CUT_IN_PROGRESS = {"image_generation", "apply_patch"}
 
 
 def used(name: str, *pieces: str, finish: FinishReason = FinishReason.STOP) -> Turn:
-    """Make a turn that calls a hosted tool and then says something, or is cut in the call."""
+    """Build a turn that calls a hosted tool and then has a text, or is truncated in the call."""
     call = searching(name, *(pieces or ("rain", ' "in" Paris')))
     return answering(call, *(() if finish is FinishReason.LENGTH else (saying("So"),)), finish=finish)
 
@@ -55,10 +55,10 @@ def item(name: str, **fields: Any) -> dict[str, Any]:
 
 
 class TestItems:
-    """What stands in the output."""
+    """Items of the output."""
 
     def test_a_web_search(self) -> None:
-        """RESP-6.5: It tells its query, and where it looked if that is included."""
+        """RESP-6.5: It has its query, and its sources if they are included."""
         action = {"type": "search", "query": 'rain "in" Paris', "queries": ['rain "in" Paris']}
         found = item("web_search", **INCLUDED)
 
@@ -71,14 +71,14 @@ class TestItems:
         assert [source["type"] for source in found["action"]["sources"]] == ["url"]
 
     def test_a_file_search(self) -> None:
-        """RESP-6.5: It tells its queries, and what it found if that is included."""
+        """RESP-6.5: It has its queries, and its results if they are included."""
         results = item("file_search", **INCLUDED)["results"]
 
         assert (item("file_search")["queries"], item("file_search")["results"]) == (['rain "in" Paris'], None)
         assert [result["text"] for result in results] == ['rain "in" Paris']
 
     def test_code(self) -> None:
-        """RESP-6.5: Code is code, and what it puts out is what it would."""
+        """RESP-6.5: The code is valid, and its output is what it would print."""
         found = item("code_interpreter", **INCLUDED)
 
         assert found["code"] == 'print("rain \\"in\\" Paris")'
@@ -87,15 +87,15 @@ class TestItems:
         assert item("code_interpreter")["outputs"] is None
         assert found["container_id"].startswith("cntr_")
 
-    def test_a_picture(self) -> None:
-        """RESP-6.5: A picture is one that can be opened."""
+    def test_an_image(self) -> None:
+        """RESP-6.5: The image can be decoded."""
         found = item("image_generation")
 
         assert base64.b64decode(found["result"], validate=True).startswith(b"\x89PNG\r\n\x1a\n")
         assert found["revised_prompt"] == 'rain "in" Paris'
 
-    def test_a_shell_says_and_does_no_more(self) -> None:
-        """RESP-6.5: What is said is one word of the command that a client runs."""
+    def test_a_shell_command_only_echoes(self) -> None:
+        """RESP-6.5: The query is one argument of the command that a client runs."""
         turn = answering(searching("shell", "it's; rm -rf ~ $(date)"), saying("So"))
         (command,) = answer(RESPONSES, turn)["output"][0]["action"]["commands"]
 
@@ -115,7 +115,7 @@ class TestItems:
         assert [json.loads(one["arguments"]) for one in (call, other)] == [{"query": "a"}, {"query": "b"}]
         assert (call["output"], call["error"]) == ("a", None)
 
-    @pytest.mark.parametrize("name", sorted(KINDS))
+    @pytest.mark.parametrize("name", sorted(HOSTED_TOOLS))
     @pytest.mark.parametrize("fields", [{}, INCLUDED])
     def test_every_kind_is_the_sdks(self, name: str, fields: dict[str, Any]) -> None:
         """RESP-6.5: Every hosted tool has an item that the SDK knows."""
@@ -124,17 +124,17 @@ class TestItems:
         assert Response.model_validate(answered).output_text == "So"
         assert answered["output"][-2]["type"] == f"{name}_call"
 
-    @pytest.mark.parametrize("name", sorted(KINDS))
-    def test_one_that_is_cut(self, name: str) -> None:
-        """FIT-1.11: A call that the limit breaks off is not completed, and has found nothing out that is not there."""
+    @pytest.mark.parametrize("name", sorted(HOSTED_TOOLS))
+    def test_a_truncated_call(self, name: str) -> None:
+        """FIT-1.11: A call that the limit truncates is not completed, and has results of the known input only."""
         turn = used(name, "rain", finish=FinishReason.LENGTH)
         cut = answer(RESPONSES, turn, tools=[SERVER])["output"][-1]
 
         assert cut["status"] == ("in_progress" if name in CUT_IN_PROGRESS else "incomplete")
         assert not any("completed" in one for one in kinds(stream(RESPONSES, turn))[-3:])
 
-    def test_a_tool_of_tomorrow(self) -> None:
-        """RESP-6.5: A call of an unknown tool is told by its item alone."""
+    def test_an_unknown_tool(self) -> None:
+        """RESP-6.5: A call of an unknown tool has an item, and no events of its own."""
         turn = answering(searching("no_such", "q"), saying("So"))
 
         assert answer(RESPONSES, turn)["output"][0] == {
@@ -153,7 +153,7 @@ class TestItems:
         ],
     )
     def test_searches_are_counted(self, turn: Turn, searches: int) -> None:
-        """RESP-6.6: The response counts the web searches that were made, and none before it is done."""
+        """RESP-6.6: The response counts the complete web searches, and 0 before it is done."""
         runs = events(stream(RESPONSES, turn))
 
         assert answer(RESPONSES, turn)["tool_usage"]["web_search"] == {"num_requests": searches}
@@ -161,29 +161,29 @@ class TestItems:
 
 
 class TestStream:
-    """What is told of them by and by."""
+    """Their events."""
 
-    @pytest.mark.parametrize("name", sorted(KINDS))
+    @pytest.mark.parametrize("name", sorted(HOSTED_TOOLS))
     @pytest.mark.parametrize("finish", [FinishReason.STOP, FinishReason.LENGTH])
     def test_every_event_is_the_sdks(self, name: str, finish: FinishReason) -> None:
-        """RESP-3.2: Each event has all that the SDK's class of it has, and nothing else."""
+        """RESP-3.2: Each event has all fields of its SDK class, and no other."""
         tools = [SERVER, {"type": "image_generation", "partial_images": 2}]
         for event in events(stream(RESPONSES, used(name, finish=finish), tools=tools)):
             check_event(event)
 
     @pytest.mark.parametrize("name", STAGES)
-    def test_the_order_of_stages(self, name: str) -> None:
-        """RESP-3.17: Each kind has its own stages, between its announcement and its end."""
-        told = [
+    def test_the_order_of_states(self, name: str) -> None:
+        """RESP-3.17: Each kind has its own states, between its announcement and its end."""
+        sent = [
             kind.removeprefix(f"{name}_call").lstrip("._")
             for kind in kinds(stream(RESPONSES, used(name)))
             if kind.startswith(f"{name}_call")
         ]
 
-        assert told == STAGES[name]
+        assert sent == STAGES[name]
 
     def test_a_servers_list_comes_first(self) -> None:
-        """RESP-3.17: The list of tools comes and goes before the call."""
+        """RESP-3.17: The list of tools begins and ends before the call."""
         assert kinds(stream(RESPONSES, used("mcp"), tools=[SERVER]))[2:8] == [
             "output_item.added",
             "mcp_list_tools.in_progress",
@@ -194,23 +194,23 @@ class TestStream:
         ]
 
     @pytest.mark.parametrize("partial", [0, 1, 3])
-    def test_pictures_in_the_making(self, partial: int) -> None:
-        """RESP-3.17: As many pictures in the making are told as were asked for."""
+    def test_partial_images(self, partial: int) -> None:
+        """RESP-3.17: There are as many partial images as requested."""
         tools = [{"type": "image_generation", "partial_images": partial}]
         found = events(stream(RESPONSES, used("image_generation"), tools=tools))
         indices = [one["partial_image_index"] for one in found if "partial_image_index" in one]
 
         assert indices == list(range(partial))
 
-    def test_when_a_search_leaves(self) -> None:
-        """RESP-3.10, RESP-3.17: A search opens with its first token; its tokens leave with its end, before the text."""
+    def test_when_a_search_is_sent(self) -> None:
+        """RESP-3.10, RESP-3.17: A search is announced with its first token; its end carries its tokens, before the text."""
         runs = stream(RESPONSES, used("web_search"))
-        told = [
+        sent = [
             (event["type"].removeprefix("response."), end, tokens)
             for event, (end, tokens, _) in zip(events(runs), frames(runs), strict=True)
         ]
 
-        assert told[2:8] == [
+        assert sent[2:8] == [
             ("output_item.added", 1, 0),
             ("web_search_call.in_progress", 1, 0),
             ("web_search_call.searching", 4, 0),
@@ -219,10 +219,10 @@ class TestStream:
             ("output_item.added", 5, 0),
         ]
 
-    def test_what_is_announced_has_found_nothing(self) -> None:
-        """RESP-3.17: An item is announced without what is not known yet."""
+    def test_an_announced_item_has_no_results(self) -> None:
+        """RESP-3.17: An item is announced without its later members."""
         found = {name: events(stream(RESPONSES, used(name), **INCLUDED)) for name in STAGES}
-        begun = {name: told[2]["item"] for name, told in found.items()}
+        begun = {name: sent[2]["item"] for name, sent in found.items()}
 
         assert begun["web_search"]["action"] == {"type": "search", "query": ""}
         assert (begun["file_search"]["queries"], begun["file_search"]["results"]) == ([], None)
@@ -231,11 +231,11 @@ class TestStream:
 
 
 class TestSentBack:
-    """What was put out, as input."""
+    """Output items as input."""
 
-    @pytest.mark.parametrize("name", sorted(KINDS))
-    def test_items_are_taken_again(self, name: str) -> None:
-        """RESP-1.2: Every item of a hosted tool that is put out is taken, and counts as its JSON."""
+    @pytest.mark.parametrize("name", sorted(HOSTED_TOOLS))
+    def test_items_are_accepted_as_input(self, name: str) -> None:
+        """RESP-1.2: Every output item of a hosted tool is accepted as input, and counts as its JSON."""
         for generation in (RESPONSES, OPENRESPONSES):
             output = answer(generation, used(name), tools=[SERVER])["output"]
             messages = ask(generation, input=output).prompt.messages
@@ -246,9 +246,9 @@ class TestSentBack:
 
 
 class TestOpenResponses:
-    """How the other dialect tells the same."""
+    """The other dialect."""
 
-    @pytest.mark.parametrize("name", sorted(KINDS))
+    @pytest.mark.parametrize("name", sorted(HOSTED_TOOLS))
     def test_items_have_all_that_is_required(self, name: str) -> None:
         """OPRE-1.2, OPRE-1.6: Every item has id, type and status; its type is the specification's or has a prefix."""
         output = answer(OPENRESPONSES, used(name), tools=[SERVER])["output"]
@@ -260,7 +260,7 @@ class TestOpenResponses:
 
     @pytest.mark.parametrize("name", STAGES)
     def test_events_of_openais_own_are_prefixed(self, name: str) -> None:
-        """OPRE-2.4: Events that the specification does not know have a prefix; without it they are OpenAI's."""
+        """OPRE-2.4: Events that are not in the specification have a prefix; without it they are OpenAI's."""
         mine = events(stream(OPENRESPONSES, used(name), tools=[SERVER]))
         theirs = events(stream(RESPONSES, used(name), tools=[SERVER]))
         stages = [one["type"] for one in mine if one["type"].startswith("openai:")]

@@ -1,4 +1,4 @@
-"""Responses: what a request may say, and what is read from it."""
+"""Responses: parsing of requests."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ from llmsim.providers.openai_family.responses.request import Request
 
 
 def body(**fields: Any) -> bytes:
-    """Write a valid request, with `fields` on top; one that is `...` is left out."""
+    """Return the body of a valid request with `fields` replaced; a field that is `...` is omitted."""
     request = {"model": "gpt-4o", "input": "Hello"} | fields
     return json.dumps({name: value for name, value in request.items() if value is not ...}).encode()
 
@@ -34,7 +34,7 @@ def message(item: dict[str, Any]) -> Message:
     return prompt(input=[item]).messages[0]
 
 
-def said(*parts: dict[str, Any], role: str = "user") -> Message:
+def user_message(*parts: dict[str, Any], role: str = "user") -> Message:
     return message({"role": role, "content": list(parts)})
 
 
@@ -47,7 +47,7 @@ def error_of(refused: RefusedError) -> dict[str, Any]:
 
 
 def error(**fields: Any) -> dict[str, Any]:
-    """Have a request refused, and give the error as a client reads it."""
+    """Return the error of a refused request, as the client gets it."""
     with pytest.raises(RefusedError) as refused:
         ask(**fields)
     return error_of(refused.value)
@@ -63,12 +63,12 @@ class TestInput:
     @pytest.mark.parametrize("role", ["user", "system", "developer", "assistant"])
     @pytest.mark.parametrize("type_", [{}, {"type": "message"}, {"type": None}])
     def test_messages(self, role: str, type_: dict[str, Any]) -> None:
-        """RESP-1.1: Messages of all roles take a string, their type left out or not."""
+        """RESP-1.1: Messages of all roles take a string, with or without a type."""
         assert message({"role": role, "content": "Hi", **type_}) == Message(role, ("Hi",))
 
     def test_parts(self) -> None:
-        """RESP-1.1: Texts are said in their order; summaries and refusals are counted only."""
-        assert said(
+        """RESP-1.1: Texts keep their order; summaries and refusals are only counted."""
+        assert user_message(
             {"type": "input_text", "text": "one"},
             {"type": "output_text", "text": "two"},
             {"type": "summary_text", "text": "three"},
@@ -76,7 +76,7 @@ class TestInput:
         ) == Message("user", ("one", "two"), ("three", "four"))
 
     def test_parts_of_the_assistant(self) -> None:
-        """RESP-1.1: What the model put out earlier is taken as it was, unknown fields and all."""
+        """RESP-1.1: Earlier output of the model is accepted unchanged, unknown fields included."""
         item = {
             "id": "msg_1",
             "type": "message",
@@ -92,7 +92,7 @@ class TestInput:
         assert message(item) == Message("assistant", ("Yes",), ("No",))
 
     def test_images(self) -> None:
-        """RESP-1.7: Images are found with place and detail, by address, file or as a screenshot."""
+        """RESP-1.7: Images are parsed with path and detail, by address, file or as a screenshot."""
         parts = [
             {"type": "input_image", "image_url": "https://example.com/a.png"},
             {"type": "input_image", "file_id": "file-1", "detail": "low"},
@@ -108,10 +108,10 @@ class TestInput:
         )
 
     def test_files(self) -> None:
-        """RESP-1.7: A file costs as much as an image in full detail, whichever way it is named."""
+        """RESP-1.7: A file counts like an image in full detail, by content, address or id."""
         files = [{"file_id": "f"}, {"file_url": "https://x/y.pdf"}, {"file_data": "AA", "filename": "a.pdf"}]
 
-        assert said(*({"type": "input_file", **file} for file in files)) == Message(
+        assert user_message(*({"type": "input_file", **file} for file in files)) == Message(
             "user", (), extra_tokens=3 * 765
         )
 
@@ -129,16 +129,16 @@ class TestInput:
         "type_",
         ["shell_call_output", "local_shell_call_output", "apply_patch_call_output", "computer_call_output"],
     )
-    def test_what_the_clients_own_machines_answer(self, type_: str) -> None:
-        """FIT-1.3: It is the result of a call, so that the loop ends."""
+    def test_results_of_calls_that_the_client_ran(self, type_: str) -> None:
+        """FIT-1.3: They are results of a call, so that an agent's loop ends."""
         item = {"type": type_, "call_id": "call_1", "output": []}
 
         assert message(item).role == "tool"
         assert len(message(item).results) == 1
 
     @pytest.mark.parametrize("type_", ["function_call_output", "custom_tool_call_output"])
-    def test_what_tools_answer(self, type_: str) -> None:
-        """RESP-1.1, RESP-1.7: A tool answers with a string or parts; its text is the result of the call, and nothing else."""
+    def test_tool_results(self, type_: str) -> None:
+        """RESP-1.1, RESP-1.7: A tool result is a string or parts; only its text is the result of the call."""
         parts = [
             {"type": "input_text", "text": "42"},
             {"type": "input_image", "image_url": "x"},
@@ -154,8 +154,8 @@ class TestInput:
         )
         assert asked.images == (Image(("input", 0, "output", 1)),)
 
-    def test_reasoning_and_references_count_nothing(self) -> None:
-        """RESP-1.7: What the model thought earlier is dropped; a reference stands for what is known."""
+    def test_reasoning_and_references_do_not_count(self) -> None:
+        """RESP-1.7: Earlier reasoning and references are dropped."""
         items = [
             {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "long"}]},
             {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "x"}]},
@@ -167,31 +167,31 @@ class TestInput:
         assert prompt(input=items).messages == ()
 
     def test_a_compaction_counts_by_its_length(self) -> None:
-        """RESP-1.7: Earlier turns made smaller weigh a token for 8 characters."""
+        """RESP-1.7: A compaction has a token for 8 characters."""
         item = {"type": "compaction", "encrypted_content": "x" * 80}
 
         assert message(item) == Message("assistant", (), extra_tokens=10)
 
     @pytest.mark.parametrize("type_", ["web_search_call", "mcp_list_tools", "shell_call", "acme:receipt"])
     def test_items_of_hosted_tools(self, type_: str) -> None:
-        """RESP-1.2: They are taken unread, whatever is in them, and count as they are."""
+        """RESP-1.2: They are accepted whatever their content, and count as their JSON."""
         item = {"type": type_, "id": "x_1", "status": "completed", "action": {"output": [1, {"content": 3}]}}
 
         assert message(item) == Message("assistant", (), (json.dumps(item),))
 
     def test_instructions_come_first(self) -> None:
-        """RESP-1.7: Instructions are the developer's, before all else."""
+        """RESP-1.7: Instructions are a developer message, before all others."""
         asked = ask(instructions="Be brief.", input=[{"role": "system", "content": "Hi"}])
 
         assert asked.prompt.messages == (Message("developer", ("Be brief.",)), Message("system", ("Hi",)))
-        assert asked.options.instructed
+        assert asked.options.has_instructions
 
 
 class TestParameters:
-    """What else is asked."""
+    """The other parameters."""
 
     def test_what_reaches_the_planner(self) -> None:
-        """RESP-1.8: Limit, effort, summary and stream are obeyed."""
+        """RESP-1.8: Limit, effort, summary and stream reach the prompt."""
         asked = prompt(max_output_tokens=16, reasoning={"effort": "high", "summary": "concise"}, stream=True)
 
         assert (asked.limit, asked.effort, asked.summary, asked.stream) == (16, "high", "concise", True)
@@ -206,14 +206,14 @@ class TestParameters:
             (None, None),
         ],
     )
-    def test_a_summary_goes_by_two_names(self, reasoning: dict[str, Any] | None, summary: str | None) -> None:
-        """RESP-1.8: The old name of the summary is taken; the new one wins."""
+    def test_a_summary_has_two_names(self, reasoning: dict[str, Any] | None, summary: str | None) -> None:
+        """RESP-1.8: The old name of the summary is accepted; the new one takes precedence."""
         asked = ask(reasoning=reasoning)
 
         assert (asked.prompt.summary, asked.options.summary) == (summary, summary)
 
     def test_options(self) -> None:
-        """RESP-1.5: What is kept, how it is streamed and what it continues."""
+        """RESP-1.5: Options of storing, streaming and continuing are parsed."""
         options = ask(
             stream=True,
             stream_options={"include_obfuscation": False},
@@ -224,19 +224,23 @@ class TestParameters:
         ).options
 
         assert not options.obfuscation
-        assert (options.store, options.background, options.generate) == (True, True, True)
-        assert (options.metadata, options.previous, options.service_tier) == ({"a": "b"}, "resp_1", "flex")
+        assert (options.store, options.background) == (True, True)
+        assert (options.metadata, options.previous_response_id, options.service_tier) == (
+            {"a": "b"},
+            "resp_1",
+            "flex",
+        )
         assert not ask(store=False).options.store
         assert ask(store=None).options.store
 
-    def test_null_is_nothing_said(self) -> None:
-        """RESP-1.6: Every optional field takes null, and then is as if it had been left out."""
+    def test_null_is_an_omitted_field(self) -> None:
+        """RESP-1.6: Every optional field takes null, which means the same as an omitted field."""
         optional = set(Request.__struct_fields__) - {"model", "input"}
 
         assert ask(**dict.fromkeys(optional)) == ask()
 
     def test_unknown_fields_are_ignored(self) -> None:
-        """RESP-1.6: Fields of tomorrow do no harm, at the top and in items."""
+        """RESP-1.6: Unknown fields are ignored, at the top and in items."""
         assert ask(moderation={"model": "x"}, no_such=1) == ask()
         assert message({"role": "user", "content": "Hi", "no_such": 1}) == Message("user", ("Hi",))
 
@@ -251,7 +255,7 @@ class TestParameters:
         ],
     )
     def test_input_may_be_elsewhere(self, fields: dict[str, Any]) -> None:
-        """RESP-1.5: There need be no input where something else says what to answer."""
+        """RESP-1.5: The input may be omitted if another field replaces it."""
         assert ask(**{"input": ..., **fields}).prompt.messages == ()
 
 
@@ -312,24 +316,24 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 
 
 class TestRefusals:
-    """What is not taken."""
+    """Refusals."""
 
     @pytest.mark.parametrize(("fields", "param"), CONFLICTS)
-    def test_contradictions(self, fields: dict[str, Any], param: str) -> None:
-        """RESP-1.5: What cannot be together is refused, and named."""
+    def test_conflicts(self, fields: dict[str, Any], param: str) -> None:
+        """RESP-1.5: Fields that exclude each other are refused by name."""
         refused = error(**fields)
 
         assert (refused["param"], refused["code"]) == (param, "invalid_value")
 
     @pytest.mark.parametrize(("fields", "param", "code"), WRONG)
     def test_wrong_fields(self, fields: dict[str, Any], param: str, code: str) -> None:
-        """RESP-1.4, RESP-1.3: Bounds, words and types are checked; the error names the field."""
+        """RESP-1.4, RESP-1.3: Bounds, choices and types are checked; the error names the field."""
         refused = error(**fields)
 
         assert (refused["param"], refused["code"]) == (param, code)
 
-    def test_the_words_are_the_apis(self) -> None:
-        """RESP-1.4: A limit that is too small is refused word for word as the API refuses it."""
+    def test_the_wording_is_the_apis(self) -> None:
+        """RESP-1.4: The refusal of a limit that is too small has the API's exact wording."""
         assert error(max_output_tokens=8)["message"] == (
             "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got 8 instead."
         )
@@ -342,7 +346,7 @@ class TestRefusals:
         ],
     )
     def test_parts_are_those_of_the_role(self, role: str, part: str, choices: str) -> None:
-        """RESP-1.1: Who speaks decides which parts are taken; the error lists them."""
+        """RESP-1.1: The role decides which parts are accepted; the error lists them."""
         content = [{"type": "input_text" if role == "user" else "output_text", "text": "x"}, {"type": part}]
         refused = error(input=[{"role": "user", "content": "x"}, {"role": role, "content": content}])
 
@@ -354,7 +358,7 @@ class TestRefusals:
         [("input_image", "image_url"), ("computer_screenshot", "image_url"), ("input_file", "file_id")],
     )
     def test_images_and_files_have_a_source(self, part: str, name: str) -> None:
-        """RESP-1.3: A picture or file that is nowhere is refused."""
+        """RESP-1.3: An image or file without a source is refused."""
         refused = error(input=[{"role": "user", "content": [{"type": part}]}])
 
         assert (refused["param"], refused["code"]) == (
@@ -363,14 +367,14 @@ class TestRefusals:
         )
 
     @pytest.mark.parametrize("sent", [b"", b"{", b"[]", b'{"model": "gpt-4o", "input": "\xff"}', b"nul"])
-    def test_bodies_that_are_no_request(self, sent: bytes) -> None:
-        """RESP-1.3: What is not JSON, not UTF-8 or no object is refused."""
+    def test_bodies_that_are_not_a_request(self, sent: bytes) -> None:
+        """RESP-1.3: A body that is not JSON, not UTF-8 or not an object is refused."""
         with pytest.raises((InvalidJsonError, InvalidFieldError)):
             parse(sent, DIALECT)
 
     @given(depth=st.integers(1, 3000), where=st.sampled_from(["tools", "input", "no_such"]))
-    def test_deep_bodies_are_taken_or_refused(self, depth: int, where: str) -> None:
-        """RESP-1.3: However deep a value is, it is answered or refused, and never a crash."""
+    def test_deep_bodies_are_accepted_or_refused(self, depth: int, where: str) -> None:
+        """RESP-1.3: A value of any depth is accepted or refused, and never crashes."""
         deep = "[\n" * depth + "]" * depth
         item = f'{{"type": "web_search", "name": "x", "deep": {deep}}}'.replace(
             "web_search", "web_search_call" if where == "input" else "web_search"
@@ -387,18 +391,18 @@ class TestWebSocket:
     """Messages over a WebSocket."""
 
     def event(self, **fields: Any) -> ParsedRequest:
-        """Read a message that asks for a response."""
+        """Parse a message that creates a response."""
         return parse_event(json.dumps({"type": "response.create"} | fields).encode(), DIALECT)
 
     def test_flat_or_nested(self) -> None:
-        """RESP-4.1: The request stands beside the type, or in `response`, and is streamed."""
+        """RESP-4.1: The request is beside the type, or in `response`, and is streamed."""
         flat = self.event(model="gpt-4o", input="Hello", store=False)
         nested = self.event(response={"model": "gpt-4o", "input": "Hello", "store": False})
 
         assert flat == nested == ask(stream=True, store=False)
 
-    def test_stream_need_not_be_said(self) -> None:
-        """RESP-4.1: How to stream may be said without saying that."""
+    def test_stream_options_do_not_require_stream(self) -> None:
+        """RESP-4.1: Stream options are accepted without `stream`."""
         asked = self.event(
             model="gpt-4o", input="Hi", stream=False, stream_options={"include_obfuscation": False}
         )
@@ -408,12 +412,12 @@ class TestWebSocket:
 
     @pytest.mark.parametrize("nested", [True, False])
     def test_warming_up(self, nested: bool) -> None:
-        """RESP-4.1: `generate: false` asks for nothing to be said."""
+        """RESP-4.1: `generate: false` generates nothing."""
         request = {"model": "gpt-4o", "input": [], "generate": False}
         asked = self.event(response=request) if nested else self.event(**request)
 
-        assert not asked.options.generate
-        assert self.event(model="gpt-4o", input="Hi").options.generate
+        assert asked.is_warm_up
+        assert not self.event(model="gpt-4o", input="Hi").is_warm_up
 
     @pytest.mark.parametrize(
         ("message", "param"),
@@ -427,16 +431,16 @@ class TestWebSocket:
             ({"type": "response.create", "model": "m", "input": "x", "generate": "no"}, "generate"),
         ],
     )
-    def test_what_is_refused(self, message: dict[str, Any], param: str | None) -> None:
-        """RESP-4.1: Other types, and what the HTTP endpoint would refuse, and requests in the background."""
+    def test_refusals(self, message: dict[str, Any], param: str | None) -> None:
+        """RESP-4.1: Other types, background requests, and all that the HTTP endpoint refuses are refused."""
         with pytest.raises(RefusedError) as refused:
             parse_event(json.dumps(message).encode(), DIALECT)
 
         assert error_of(refused.value)["param"] == param
 
 
-def test_counting_needs_nothing() -> None:
-    """RESP-5.6: A request to count tokens may leave out everything; the words are counted that are there."""
+def test_counting_requires_no_field() -> None:
+    """RESP-5.6: A request to count tokens may omit every field."""
     assert parse_count(b"{}", DIALECT).prompt == Prompt(model="", messages=())
     asked = parse_count(json.dumps({"model": "gpt-5", "input": "Hi", "instructions": "Be"}).encode(), DIALECT)
     assert asked.prompt.messages == (Message("developer", ("Be",)), Message("user", ("Hi",)))
@@ -445,11 +449,11 @@ def test_counting_needs_nothing() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"), [({"model": None}, "model"), ({"model": "gpt-5", "input": None}, "input")]
 )
-def test_compacting_needs_a_model_and_something_to_compact(fields: dict[str, Any], param: str) -> None:
+def test_compacting_requires_a_model_and_a_conversation(fields: dict[str, Any], param: str) -> None:
     """RESP-5.6: Without a model, an input or a response to continue there is nothing to compact."""
     with pytest.raises(RefusedError) as refused:
         parse_compact(json.dumps(fields).encode(), DIALECT)
 
     assert error_of(refused.value)["param"] == param
     asked = parse_compact(json.dumps({"model": "gpt-5", "previous_response_id": "resp_1"}).encode(), DIALECT)
-    assert asked.options.previous == "resp_1"
+    assert asked.options.previous_response_id == "resp_1"

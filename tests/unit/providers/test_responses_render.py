@@ -1,4 +1,4 @@
-"""Responses: the response object and the items it puts out."""
+"""Responses: the response object and its output items."""
 
 import json
 from itertools import combinations
@@ -14,8 +14,8 @@ from support.turns import passage, turn
 
 from llmsim.domain import Choice, FinishReason, Schedule
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.openai_family.responses.resource import Failure, Status, resource
-from llmsim.providers.openai_family.responses.thought import sealed
+from llmsim.providers.openai_family.responses.output_items import encrypted_content
+from llmsim.providers.openai_family.responses.response import Failure, UnfinishedStatus, render_unfinished
 
 FIELDS = """id object created_at status background completed_at error frequency_penalty incomplete_details instructions
     max_output_tokens max_tool_calls metadata model moderation output parallel_tool_calls presence_penalty
@@ -24,11 +24,10 @@ FIELDS = """id object created_at status background completed_at error frequency_
 SUMMARY = passage("First", ", second.", spans=[3, 4])
 
 
-def shown(status: Status, failure: Failure | None = None, **fields: Any) -> dict[str, Any]:
+def unfinished(status: UnfinishedStatus, failure: Failure | None = None, **fields: Any) -> dict[str, Any]:
+    options = ask(RESPONSES, **fields).options
     found: dict[str, Any] = json.loads(
-        resource(
-            thinking("Hi", thought=3), ask(RESPONSES, **fields).options, DIALECT, status, failure=failure
-        )
+        render_unfinished(thinking("Hi", thought=3), options, DIALECT, status, failure=failure)
     )
     return found
 
@@ -56,12 +55,12 @@ class TestResponse:
     )
     @pytest.mark.parametrize("finish", [FinishReason.STOP, FinishReason.LENGTH, FinishReason.CONTENT_FILTER])
     def test_it_is_the_sdks(self, fields: dict[str, Any], finish: FinishReason) -> None:
-        """RESP-2.1: It is a `Response` of the newest SDK, whatever was asked and however it ended."""
-        answered = answer(RESPONSES, thinking("Hi", thought=7, told=SUMMARY, finish=finish), **fields)
+        """RESP-2.1: It is a `Response` of the newest SDK, for all requests and finish reasons."""
+        answered = answer(RESPONSES, thinking("Hi", thought=7, shown=SUMMARY, finish=finish), **fields)
 
         assert Response.model_validate(answered).output_text == "Hi"
 
-    def test_what_was_not_asked_has_its_default(self) -> None:
+    def test_omitted_fields_have_their_defaults(self) -> None:
         """RESP-2.2: Defaults are the API's."""
         answered = answer(RESPONSES, thinking("Hi"))
         defaults = {
@@ -92,8 +91,8 @@ class TestResponse:
         assert {name: answered[name] for name in defaults} == defaults
         assert not {"conversation", "prompt"} & set(answered)
 
-    def test_what_was_asked_is_repeated(self) -> None:
-        """RESP-2.2: Everything comes back as it was sent."""
+    def test_the_request_is_echoed(self) -> None:
+        """RESP-2.2: All fields are echoed as they were sent."""
         asked = {
             "background": True,
             "frequency_penalty": 1.5,
@@ -150,14 +149,14 @@ class TestResponse:
         ],
     )
     def test_a_function_has_all_its_fields(self, sent: dict[str, Any], repeated: dict[str, Any]) -> None:
-        """RESP-2.2: What was left out of a function is filled in."""
+        """RESP-2.2: Omitted fields of a function are filled in."""
         function = {"type": "function", "name": "f"}
 
         assert answer(RESPONSES, thinking("Hi"), tools=[function | sent])["tools"] == [function | repeated]
 
     @pytest.mark.parametrize(("strict", "repeated"), [(None, False), (False, False), (True, True)])
     def test_a_schema_has_all_its_fields(self, strict: bool | None, repeated: bool) -> None:
-        """RESP-2.2: What was left out of a format is filled in."""
+        """RESP-2.2: Omitted fields of a format are filled in."""
         schema = {
             "type": "object",
             "properties": {"a": {"type": "number", "enum": [1.5, 2]}},
@@ -187,22 +186,22 @@ class TestResponse:
         ),
         st.sampled_from([None, 0, 3, "\t", "\r\n"]),
     )
-    def test_any_tool_is_repeated_on_one_line(self, tool: dict[str, Any], indent: int | str | None) -> None:
-        """RESP-2.2: However a tool was written, its values come back, without a raw newline."""
+    def test_any_tool_is_echoed_on_one_line(self, tool: dict[str, Any], indent: int | str | None) -> None:
+        """RESP-2.2: A tool is echoed with all its values, without a raw newline."""
         sent = json.dumps(
-            {"model": "m", "input": "x", "tools": [tool | {"type": "mcp"}]}, indent=indent
+            {"model": "m", "input": "x", "tools": [tool | {"type": "web_search"}]}, indent=indent
         ).encode()
         echo = RESPONSES.http.parse(incoming(sent)).options.echo
 
-        assert json.loads(b"{%b}" % echo)["tools"] == [tool | {"type": "mcp"}]
+        assert json.loads(b"{%b}" % echo)["tools"] == [tool | {"type": "web_search"}]
         assert not {b"\n", b"\r"} & {bytes([byte]) for byte in echo}
 
 
-class TestEnds:
-    """How it ends."""
+class TestStatus:
+    """The status, and what depends on it."""
 
     def test_completed(self) -> None:
-        """RESP-2.3: A turn that says all is completed, at the time its schedule ends."""
+        """RESP-2.3: A turn that is not truncated is completed, at the time its schedule ends."""
         answered = answer(RESPONSES, thinking("a", "b", "c", schedule=Schedule(ttft=0.8, itl=1.5)))
 
         assert (answered["status"], answered["incomplete_details"]) == ("completed", None)
@@ -214,14 +213,14 @@ class TestEnds:
         [(FinishReason.LENGTH, "max_output_tokens"), (FinishReason.CONTENT_FILTER, "content_filter")],
     )
     def test_incomplete(self, finish: FinishReason, reason: str) -> None:
-        """RESP-2.3: A turn that was cut says why, and its last item is incomplete, too."""
+        """RESP-2.3: A truncated turn has a reason, and its last item is incomplete, too."""
         answered = answer(RESPONSES, thinking("a", thought=5, finish=finish))
 
         assert (answered["status"], answered["completed_at"]) == ("incomplete", None)
         assert answered["incomplete_details"] == {"reason": reason}
         assert answered["output"][-1]["status"] == "incomplete"
 
-    def test_reasoning_can_eat_the_limit(self) -> None:
+    def test_reasoning_can_use_up_the_limit(self) -> None:
         """RESP-2.4: If the limit leaves no text, there is a reasoning item and no message."""
         answered = answer(RESPONSES, thinking(thought=16, finish=FinishReason.LENGTH))
 
@@ -229,21 +228,21 @@ class TestEnds:
         assert answered["status"] == "incomplete"
 
     def test_an_empty_text_is_a_message(self) -> None:
-        """RESP-2.4: A model that chose to say nothing has said so."""
+        """RESP-2.4: An empty text still has a message."""
         output = answer(RESPONSES, thinking())["output"]
 
         assert [part["text"] for part in output[0]["content"]] == [""]
 
-    def test_nothing_at_all(self) -> None:
-        """RESP-4.1: A turn without segments, to be continued later, puts out nothing."""
+    def test_a_turn_without_segments(self) -> None:
+        """RESP-4.1: A turn without segments, to be continued later, has no output."""
         answered = answer(RESPONSES, turn(Choice((), FinishReason.STOP)))
 
         assert (answered["status"], answered["output"]) == ("completed", [])
 
     @pytest.mark.parametrize("status", ["queued", "in_progress", "cancelled", "failed"])
-    def test_before_and_beside_the_end(self, status: Status) -> None:
-        """RESP-2.10: What is not done has neither output nor usage."""
-        answered = shown(status)
+    def test_unfinished(self, status: UnfinishedStatus) -> None:
+        """RESP-2.10: An unfinished response has neither output nor usage."""
+        answered = unfinished(status)
 
         assert (answered["status"], answered["output"], answered["usage"]) == (status, [], None)
         assert (answered["completed_at"], answered["incomplete_details"], answered["error"]) == (
@@ -254,19 +253,19 @@ class TestEnds:
         assert Response.model_validate(answered).status == status
 
     @pytest.mark.parametrize(
-        ("code", "told"),
+        ("code", "reported"),
         [
             ("rate_limit_exceeded", "rate_limit_exceeded"),
             ("server_overloaded", "server_error"),
             (None, "server_error"),
         ],
     )
-    def test_failed(self, code: str | None, told: str) -> None:
-        """RESP-2.10: A failed response says why, with a code that the SDK knows."""
-        answered = shown("failed", Failure(message="why", code=code))
+    def test_failed(self, code: str | None, reported: str) -> None:
+        """RESP-2.10: A failed response has an error, with a code that the SDK knows."""
+        answered = unfinished("failed", Failure(message="why", code=code))
 
-        assert answered["error"] == {"code": told, "message": "why"}
-        assert told in get_args(ResponseError.model_fields["code"].annotation)
+        assert answered["error"] == {"code": reported, "message": "why"}
+        assert reported in get_args(ResponseError.model_fields["code"].annotation)
 
     @pytest.mark.parametrize(
         ("asked", "before", "after"),
@@ -280,11 +279,12 @@ class TestEnds:
         ],
     )
     def test_service_tier(self, asked: str | None, before: str, after: str) -> None:
-        """RESP-2.8: The tier is as asked until the response is done, then as served."""
-        for status in ("queued", "in_progress"):
-            assert shown(status, service_tier=asked)["service_tier"] == before  # type: ignore[arg-type]
-        for status in ("completed", "cancelled", "failed"):
-            assert shown(status, service_tier=asked)["service_tier"] == after  # type: ignore[arg-type]
+        """RESP-2.8: The tier is the requested one until the response is done, then the one that served it."""
+        assert unfinished("queued", service_tier=asked)["service_tier"] == before
+        assert unfinished("in_progress", service_tier=asked)["service_tier"] == before
+        assert unfinished("cancelled", service_tier=asked)["service_tier"] == after
+        assert unfinished("failed", service_tier=asked)["service_tier"] == after
+        assert answer(RESPONSES, thinking("Hi"), service_tier=asked)["service_tier"] == after
 
     def test_usage(self) -> None:
         """RESP-2.7: Reasoning is part of the output; nothing is cached."""
@@ -301,32 +301,32 @@ class TestReasoning:
     """The reasoning item."""
 
     def test_it_comes_first(self) -> None:
-        """RESP-2.4: Who reasons says so before the message."""
+        """RESP-2.4: Reasoning comes before the message."""
         output = answer(RESPONSES, thinking("Hi", thought=5))["output"]
 
         assert [item["type"] for item in output] == ["reasoning", "message"]
         assert (output[0]["summary"], output[0]["content"]) == ([], [])
         assert "status" not in output[0]
 
-    def test_a_summary_is_told(self) -> None:
-        """RESP-2.5: With a summary asked for, what is told is the summary."""
-        item = answer(RESPONSES, thinking("Hi", thought=7, told=SUMMARY), reasoning={"summary": "auto"})[
+    def test_a_summary(self) -> None:
+        """RESP-2.5: If a summary is requested, the item has the summary."""
+        item = answer(RESPONSES, thinking("Hi", thought=7, shown=SUMMARY), reasoning={"summary": "auto"})[
             "output"
         ][0]
 
         assert item["summary"] == [{"type": "summary_text", "text": "First, second."}]
         assert item["content"] == []
 
-    def test_reasoning_may_be_told_in_full(self) -> None:
-        """RESP-2.5: Without one, what is told is the reasoning itself."""
-        item = answer(RESPONSES, thinking("Hi", thought=7, told=SUMMARY))["output"][0]
+    def test_reasoning_in_full(self) -> None:
+        """RESP-2.5: Otherwise it has the reasoning itself."""
+        item = answer(RESPONSES, thinking("Hi", thought=7, shown=SUMMARY))["output"][0]
 
         assert item["content"] == [{"type": "reasoning_text", "text": "First, second."}]
         assert item["summary"] == []
 
     @pytest.mark.parametrize("fields", [{}, {"include": ["reasoning.encrypted_content"]}])
     def test_it_is_encrypted(self, fields: dict[str, Any]) -> None:
-        """RESP-2.6: Encrypted content is there, asked for or not, and the same for the same turn."""
+        """RESP-2.6: There is always encrypted content, the same for the same turn."""
         one, same = (
             answer(RESPONSES, thinking("Hi", thought=5), **fields)["output"][0]["encrypted_content"]
             for _ in range(2)
@@ -345,9 +345,9 @@ class TestReasoning:
             unique=True,
         )
     )
-    def test_what_is_encrypted_weighs(self, seeds: list[tuple[str, int]]) -> None:
-        """RESP-2.6: It weighs a token for 8 characters, from 12 to 2,048, and is never another's."""
-        contents = [sealed(seed, tokens).decode() for seed, tokens in seeds]
+    def test_encrypted_content_has_a_length(self, seeds: list[tuple[str, int]]) -> None:
+        """RESP-2.6: It has 8 characters for each of 12 to 2,048 tokens, and differs for each seed."""
+        contents = [encrypted_content(seed, tokens).decode() for seed, tokens in seeds]
 
         for content, (_, tokens) in zip(contents, seeds, strict=True):
             assert len(content) // 8 == min(max(tokens, 12), 2048)
@@ -356,7 +356,7 @@ class TestReasoning:
 
 
 def test_ids_do_not_change() -> None:
-    """RESP-2.9: Items are known by the same ids in every rendering, and no two by one."""
+    """RESP-2.9: Ids of items are the same in every rendering, and unique."""
     answers = [answer(RESPONSES, thinking("Hi", thought=5), temperature=heat) for heat in (0, 1)]
     ids = [[item["id"] for item in answered["output"]] for answered in answers]
 

@@ -1,4 +1,4 @@
-"""Responses: what a kept response gives, and what continues it."""
+"""Responses: stored responses, and requests that continue them."""
 
 import json
 from typing import Any
@@ -19,17 +19,19 @@ from llmsim.errors import InvalidFieldError, UnknownResponseError
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai.errors import render_refusal
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.openai_family.responses.compaction import render_compaction, render_count
-from llmsim.providers.openai_family.responses.listing import page
+from llmsim.providers.openai_family.responses.endpoint import render_stored
+from llmsim.providers.openai_family.responses.history import with_history
+from llmsim.providers.openai_family.responses.input_item_list import list_input_items, render_page
+from llmsim.providers.openai_family.responses.operations import render_compaction, render_count
+from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.parse import parse_compact
-from llmsim.providers.openai_family.responses.stored import continued, input_items, shown
 from llmsim.providers.storage import StoredResponse
 
 ITEM: TypeAdapter[Any] = TypeAdapter(ResponseItem)
 SOON = Schedule(ttft=2.0, itl=1.0)
 
 
-def kept(asked: ParsedRequest, turn: Turn | None = None, **state: Any) -> StoredResponse:
+def stored_response(asked: ParsedRequest, turn: Turn | None = None, **state: Any) -> StoredResponse:
     return StoredResponse(
         prompt=asked.prompt,
         turn=turn or thinking("Yes", ".", thought=3),
@@ -40,16 +42,17 @@ def kept(asked: ParsedRequest, turn: Turn | None = None, **state: Any) -> Stored
 
 
 def listed(stored: StoredResponse) -> list[dict[str, Any]]:
-    return [json.loads(item) for item in input_items(stored)]
+    options: ResponseOptions = stored.options
+    return [json.loads(item) for item in list_input_items(options.input_items, stored.turn.id)]
 
 
 class TestContinued:
-    """A request with a conversation before it."""
+    """A request that continues a response."""
 
     def test_input_and_output_come_before(self) -> None:
-        """RESP-5.1: What was asked and answered stands before what is asked now."""
-        first = kept(ask(RESPONSES, input="One?"))
-        second = continued(ask(RESPONSES, input="Two?", previous_response_id="resp_1"), first, DIALECT)
+        """RESP-5.1: Earlier input and output come before the request's own input."""
+        first = stored_response(ask(RESPONSES, input="One?"))
+        second = with_history(ask(RESPONSES, input="Two?", previous_response_id="resp_1"), first, DIALECT)
 
         assert second.prompt.messages == (
             Message("user", ("One?",)),
@@ -57,12 +60,12 @@ class TestContinued:
             Message("user", ("Two?",)),
         )
 
-    def test_all_of_a_chain_comes_before(self) -> None:
-        """RESP-5.1: A chain is continued with all its links, in their order."""
+    def test_a_whole_chain_comes_before(self) -> None:
+        """RESP-5.1: A chain of responses is continued with all of them, in their order."""
         asked = ask(RESPONSES, input="1")
         for number in range(2, 5):
             turn = thinking(f"to {number - 1}", id=f"{number:029x}")
-            asked = continued(ask(RESPONSES, input=str(number)), kept(asked, turn), DIALECT)
+            asked = with_history(ask(RESPONSES, input=str(number)), stored_response(asked, turn), DIALECT)
 
         assert [text for message in asked.prompt.messages for text in message.texts] == [
             *("1", "to 1", "2", "to 2", "3", "to 3", "4"),
@@ -72,27 +75,29 @@ class TestContinued:
     @pytest.mark.parametrize("theirs", [None, "Old."])
     def test_instructions_are_not_carried_over(self, mine: str | None, theirs: str | None) -> None:
         """RESP-5.1: Only the request's own instructions count, and they come first."""
-        first = kept(ask(RESPONSES, input="One?", instructions=theirs))
-        second = continued(ask(RESPONSES, input="Two?", instructions=mine), first, DIALECT)
-        third = continued(ask(RESPONSES, input="Three?"), kept(second), DIALECT)
+        first = stored_response(ask(RESPONSES, input="One?", instructions=theirs))
+        second = with_history(ask(RESPONSES, input="Two?", instructions=mine), first, DIALECT)
+        third = with_history(ask(RESPONSES, input="Three?"), stored_response(second), DIALECT)
 
-        said = [text for message in second.prompt.messages for text in message.texts]
-        assert said == [*([mine] if mine else []), "One?", "Yes.", "Two?"]
+        texts = [text for message in second.prompt.messages for text in message.texts]
+        assert texts == [*([mine] if mine else []), "One?", "Yes.", "Two?"]
         assert third.prompt.messages[0].texts == ("One?",)
 
     def test_a_cancelled_response_has_no_output(self) -> None:
-        """RESP-5.1: What was cancelled has said nothing."""
-        first = kept(ask(RESPONSES, input="One?", background=True), background=True, cancelled=101.0)
-        second = continued(ask(RESPONSES, input="Two?"), first, DIALECT)
+        """RESP-5.1: A cancelled response adds no output."""
+        first = stored_response(
+            ask(RESPONSES, input="One?", background=True), background=True, cancelled=101.0
+        )
+        second = with_history(ask(RESPONSES, input="Two?"), first, DIALECT)
 
         assert [message.texts for message in second.prompt.messages] == [("One?",), ("Two?",)]
-        assert len(second.options.items) == 2
+        assert len(second.options.input_items) == 2
 
     def test_images_still_count(self) -> None:
-        """RESP-5.1: Earlier images count again; a refusal would name the request's own."""
+        """RESP-5.1: Earlier images count again; the request's own come first."""
         picture = [{"role": "user", "content": [{"type": "input_image", "image_url": "x", "detail": "low"}]}]
-        first = kept(ask(RESPONSES, input=picture))
-        second = continued(ask(RESPONSES, input=picture * 2), first, DIALECT)
+        first = stored_response(ask(RESPONSES, input=picture))
+        second = with_history(ask(RESPONSES, input=picture * 2), first, DIALECT)
 
         assert [image.path for image in second.prompt.images] == [
             ("input", 0, "content", 0),
@@ -100,10 +105,12 @@ class TestContinued:
             ("input", 0, "content", 0),
         ]
 
-    def test_what_is_asked_is_the_requests_own(self) -> None:
-        """RESP-5.1: Model, limits and what is repeated are those of the request."""
+    def test_parameters_are_the_requests_own(self) -> None:
+        """RESP-5.1: Model, limits and echo are those of the request."""
         asked = ask(RESPONSES, input="Two?", model="gpt-4o", max_output_tokens=20, metadata={"a": "b"})
-        second = continued(asked, kept(ask(RESPONSES, input="One?", metadata={"c": "d"})), DIALECT)
+        second = with_history(
+            asked, stored_response(ask(RESPONSES, input="One?", metadata={"c": "d"})), DIALECT
+        )
 
         assert (second.prompt.model, second.prompt.limit) == ("gpt-4o", 20)
         assert (second.options.echo, second.options.metadata) == (asked.options.echo, {"a": "b"})
@@ -114,7 +121,7 @@ class TestItems:
 
     def test_a_string(self) -> None:
         """RESP-5.2: A string is a message of the user with one part."""
-        assert listed(kept(ask(RESPONSES, input="Hello"))) == [
+        assert listed(stored_response(ask(RESPONSES, input="Hello"))) == [
             {
                 "id": "msg_0123456789abcdef0123456789abc0000",
                 "type": "message",
@@ -164,16 +171,16 @@ class TestItems:
         ],
     )
     def test_each_kind(self, sent: dict[str, Any], shown: dict[str, Any]) -> None:
-        """RESP-5.2: Each item is one the SDK knows, with an id, and says what was sent."""
-        item = listed(kept(ask(RESPONSES, input=[sent])))[0]
+        """RESP-5.2: Each item is of an SDK type, with an id and all that was sent."""
+        item = listed(stored_response(ask(RESPONSES, input=[sent])))[0]
 
         assert {name: item[name] for name in shown} == shown
         assert item["id"]
         assert ITEM.validate_python(item).type == item["type"] == sent.get("type", "message")
 
-    def test_ids_that_were_sent_are_kept(self) -> None:
-        """RESP-5.2: Ids come from the client or from the place, and do not change."""
-        stored = kept(
+    def test_ids_of_the_client_are_kept(self) -> None:
+        """RESP-5.2: Ids come from the client or from the index, and do not change."""
+        stored = stored_response(
             ask(
                 RESPONSES,
                 input=[{"role": "user", "content": "a", "id": "mine"}, {"role": "user", "content": "b"}],
@@ -185,16 +192,16 @@ class TestItems:
         assert ids == [item["id"] for item in listed(stored)]
 
     def test_a_reference_is_listed_as_sent(self) -> None:
-        """RESP-5.2: A reference keeps its id and says what it is."""
-        assert listed(kept(ask(RESPONSES, input=[{"id": "msg_1"}]))) == [
+        """RESP-5.2: A reference keeps its id, and has a type."""
+        assert listed(stored_response(ask(RESPONSES, input=[{"id": "msg_1"}]))) == [
             {"id": "msg_1", "type": "item_reference"}
         ]
 
     def test_earlier_turns_come_first(self) -> None:
-        """RESP-5.2: Input and output of earlier turns are listed, and keep the ids they had."""
-        first = kept(ask(RESPONSES, input="One?"))
+        """RESP-5.2: Input and output of earlier turns are listed with their ids."""
+        first = stored_response(ask(RESPONSES, input="One?"))
         turn = thinking("No", id="f" * 29)
-        second = kept(continued(ask(RESPONSES, input="Two?"), first, DIALECT), turn)
+        second = stored_response(with_history(ask(RESPONSES, input="Two?"), first, DIALECT), turn)
         output = answer(RESPONSES, first.turn)["output"]
 
         items = listed(second)
@@ -202,8 +209,8 @@ class TestItems:
         assert items[1:3] == output
         assert items[3]["content"] == [{"type": "input_text", "text": "Two?"}]
         assert len({item["id"] for item in items}) == 4
-        third = continued(ask(RESPONSES, input="Three?"), second, DIALECT)
-        assert [json.loads(item) for item in third.options.items[:4]] == items
+        third = with_history(ask(RESPONSES, input="Three?"), second, DIALECT)
+        assert [json.loads(item) for item in third.options.input_items[:4]] == items
 
 
 class TestPages:
@@ -212,14 +219,14 @@ class TestPages:
     items = tuple(b'{"id":"i%d"}' % number for number in range(45))
 
     def page(self, **params: str) -> dict[str, Any]:
-        """Read a page."""
-        found: dict[str, Any] = json.loads(page(self.items, params))
+        """Return a page."""
+        found: dict[str, Any] = json.loads(render_page(self.items, params))
         assert found["object"] == "list"
         assert (found["first_id"], found["last_id"]) == (found["data"][0]["id"], found["data"][-1]["id"])
         return found
 
     def test_the_newest_come_first(self) -> None:
-        """RESP-5.3: Without a word, 20 come, the newest first."""
+        """RESP-5.3: By default a page has 20 items, the newest first."""
         found = self.page()
 
         assert [item["id"] for item in found["data"]] == [f"i{number}" for number in range(44, 24, -1)]
@@ -228,7 +235,7 @@ class TestPages:
     @pytest.mark.parametrize("order", ["asc", "desc"])
     @pytest.mark.parametrize("limit", ["1", "7", "44", "45", "100"])
     def test_pages_make_the_list(self, order: str, limit: str) -> None:
-        """RESP-5.3: From page to page every item comes once, in order."""
+        """RESP-5.3: The pages have every item once, in order."""
         ids: list[str] = []
         after: dict[str, str] = {}
         while True:
@@ -242,11 +249,11 @@ class TestPages:
         assert ids == [f"i{number}" for number in range(45)][:: 1 if order == "asc" else -1]
 
     def test_an_empty_page(self) -> None:
-        """RESP-5.3: Behind the last item there is nothing."""
+        """RESP-5.3: After the last item the page is empty."""
         empty = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
 
-        assert json.loads(page((), {})) == empty
-        assert json.loads(page(self.items, {"after": "i0"})) == empty
+        assert json.loads(render_page((), {})) == empty
+        assert json.loads(render_page(self.items, {"after": "i0"})) == empty
 
     @pytest.mark.parametrize(
         "params",
@@ -261,16 +268,16 @@ class TestPages:
             {"after": "no"},
         ],
     )
-    def test_what_is_refused(self, params: dict[str, str]) -> None:
-        """RESP-5.3: A limit, order or item that cannot be is refused, and named."""
+    def test_refusals(self, params: dict[str, str]) -> None:
+        """RESP-5.3: An invalid limit, order or item is refused by name."""
         with pytest.raises(InvalidFieldError) as refused:
-            page(self.items, params)
+            render_page(self.items, params)
 
         assert refused.value.path == tuple(params)
 
 
-class TestShown:
-    """A kept response at a moment."""
+class TestStored:
+    """A stored response at a moment."""
 
     @pytest.mark.parametrize(
         ("now", "background", "cancelled", "status"),
@@ -287,23 +294,27 @@ class TestShown:
     def test_its_state_follows_from_its_schedule(
         self, now: float, background: bool, cancelled: float | None, status: str
     ) -> None:
-        """RESP-2.10: As time goes by a response is queued, in progress, and done, unless it is cancelled."""
+        """RESP-2.10: A response is first queued, then in progress, then done, unless it is cancelled."""
         turn = thinking("a", "b", thought=3, schedule=SOON)
-        stored = kept(ask(RESPONSES, background=background), turn, background=background, cancelled=cancelled)
-        found = json.loads(shown(stored, now, DIALECT))
+        stored = stored_response(
+            ask(RESPONSES, background=background), turn, background=background, cancelled=cancelled
+        )
+        found = json.loads(render_stored(stored, now, DIALECT))
 
         assert found["status"] == status
         assert bool(found["output"]) == (status == "completed")
 
     def test_it_is_the_answer(self) -> None:
-        """RESP-3.6: What is shown of a response that is done is what was answered."""
+        """RESP-3.6: A stored response that is done is the one that was sent."""
         turn = thinking("a", "b", thought=3)
 
-        assert json.loads(shown(kept(ask(RESPONSES), turn), 200.0, DIALECT)) == answer(RESPONSES, turn)
+        assert json.loads(render_stored(stored_response(ask(RESPONSES), turn), 200.0, DIALECT)) == answer(
+            RESPONSES, turn
+        )
 
 
 def test_options_survive_being_stored() -> None:
-    """RESP-5.5: Options that were packed and unpacked render the same."""
+    """RESP-5.5: Stored options render the same."""
     assert RESPONSES.storage is not None
     asked = ask(
         RESPONSES,
@@ -326,16 +337,16 @@ def test_options_survive_being_stored() -> None:
     )
 
 
-def test_how_turns_are_kept() -> None:
-    """RESP-5.4: A response is found by its public id, which is the one its client was told."""
+def test_how_responses_are_stored() -> None:
+    """RESP-5.4: A response is found by its public id, the one that its client got."""
     storage = RESPONSES.storage
     assert storage is not None
     turn = thinking("Hi")
     options = ask(RESPONSES, store=False, metadata={"a": "b"}, previous_response_id="resp_1").options
 
     assert storage.public_id(turn) == answer(RESPONSES, turn)["id"]
-    assert (storage.keeps(options), storage.background(options)) == (False, False)
-    assert (storage.metadata(options), storage.previous(options)) == ({"a": "b"}, "resp_1")
+    assert (storage.should_store(options), storage.is_background(options)) == (False, False)
+    assert (storage.metadata(options), storage.previous_id(options)) == ({"a": "b"}, "resp_1")
 
 
 @pytest.mark.parametrize(
@@ -351,10 +362,10 @@ def test_how_turns_are_kept() -> None:
         ),
     ],
 )
-def test_what_is_not_kept(
+def test_unknown_responses(
     refused: UnknownResponseError, status: int, param: str | None, code: str | None, words: str
 ) -> None:
-    """RESP-5.4: What does not exist is refused in the API's words."""
+    """RESP-5.4: An unknown response is refused with the API's wording."""
     reply = render_refusal(refused)
 
     assert reply.status == status
@@ -367,12 +378,12 @@ def test_what_is_not_kept(
 
 
 def test_counting() -> None:
-    """RESP-5.6: A count is the SDK's."""
+    """RESP-5.6: A count is of the SDK's type."""
     assert InputTokenCountResponse.model_validate_json(render_count(42)).input_tokens == 42
 
 
 def test_compacting() -> None:
-    """RESP-5.6: The user's messages stay; what weighs on is a compaction, by as many tokens as it says."""
+    """RESP-5.6: User messages are kept; the rest becomes a compaction, of as many tokens as its usage says."""
     items = [
         {"role": "user", "content": "One?"},
         {"role": "assistant", "content": "Yes."},
@@ -395,8 +406,8 @@ def test_compacting() -> None:
 
 
 @pytest.mark.parametrize(("tokens", "made"), [(0, 12), (47, 12), (48, 12), (10**6, 2048)])
-def test_a_compaction_weighs_within_bounds(tokens: int, made: int) -> None:
-    """RESP-5.6: However long a conversation is, its compaction is told and sent in bounds."""
+def test_the_length_of_a_compaction_is_bounded(tokens: int, made: int) -> None:
+    """RESP-5.6: The tokens of a compaction are bounded, whatever the length of the conversation."""
     sent = render_compaction(
         parse_compact(body(), DIALECT), turn_id="a" * 29, created=1_750_000_000, tokens=tokens
     )

@@ -1,4 +1,4 @@
-"""Responses: the stream of events, what is in it and when it may leave."""
+"""Responses: the stream of events, and when each is sent."""
 
 import json
 from typing import Any
@@ -14,10 +14,11 @@ from support.turns import turn as turn_of
 
 from llmsim.domain import Choice, Fault, FaultKind, FinishReason, TokenizedText, Turn
 from llmsim.errors import InvalidJsonError
-from llmsim.providers.openai.errors import render_complaint, render_fault, render_refusal
+from llmsim.providers.openai.errors import render_error, render_fault, render_refusal
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
-from llmsim.providers.openai_family.responses.events import render_failure, resumed
-from llmsim.wire.complaints import ErrorBody
+from llmsim.providers.openai_family.error_bodies import ErrorBody
+from llmsim.providers.openai_family.responses.endpoint import render_failure
+from llmsim.wire.frames import skip
 
 UNION: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 TEXT = [
@@ -28,15 +29,15 @@ TEXT = [
     "content_part.done",
 ]
 SUMMARY = passage("First", ", second.", spans=[3, 4])
-TELL = {"reasoning": {"summary": "auto"}}
+SUMMARIZED = {"reasoning": {"summary": "auto"}}
 
 TURNS = {
     "plain": thinking("Hello", " world"),
     "empty": thinking(),
     "cut": thinking("Hello", finish=FinishReason.LENGTH),
     "hidden": thinking("Hello", " world", thought=9),
-    "told": thinking("Hello", " world", thought=9, told=SUMMARY),
-    "eaten": thinking(thought=9, told=SUMMARY, finish=FinishReason.LENGTH),
+    "reasoning": thinking("Hello", " world", thought=9, shown=SUMMARY),
+    "only_reasoning": thinking(thought=9, shown=SUMMARY, finish=FinishReason.LENGTH),
     "unicode": thinking("Zoë", " 🦜\u2028", '"\\\n', thought=2),
 }
 
@@ -46,13 +47,13 @@ def turn(request: pytest.FixtureRequest) -> Turn:
     return TURNS[request.param]
 
 
-@pytest.fixture(params=[{}, TELL, {"background": True}, TELL | {"background": True}])
+@pytest.fixture(params=[{}, SUMMARIZED, {"background": True}, SUMMARIZED | {"background": True}])
 def fields(request: pytest.FixtureRequest) -> dict[str, Any]:
     return request.param  # type: ignore[no-any-return]
 
 
 class TestEvents:
-    """What comes, in which order."""
+    """The events and their order."""
 
     def test_every_event_is_the_sdks(self, turn: Turn, fields: dict[str, Any]) -> None:
         """RESP-3.1, RESP-3.2: Each event is framed with its name, and is one of the SDK's union."""
@@ -72,7 +73,7 @@ class TestEvents:
         assert [event["sequence_number"] for event in found] == list(range(5008))
 
     def test_there_is_no_sentinel(self, turn: Turn) -> None:
-        """RESP-3.1: The last event ends the stream."""
+        """RESP-3.1: Nothing follows the last event."""
         assert b"[DONE]" not in frames(stream(RESPONSES, turn))[-1][2]
 
     def test_the_order_of_a_text(self) -> None:
@@ -85,14 +86,14 @@ class TestEvents:
             "completed",
         ]
 
-    def test_the_order_of_no_text(self) -> None:
+    def test_the_order_without_text(self) -> None:
         """RESP-3.3: A message without text has no deltas."""
         expected = [name for name in TEXT if name != "output_text.delta"]
 
         assert kinds(stream(RESPONSES, TURNS["empty"]))[2:-2] == expected
 
     def test_the_order_in_the_background(self) -> None:
-        """RESP-3.3: In the background a response is queued first, and says so."""
+        """RESP-3.3: A background response is queued first, with an event."""
         found = events(stream(RESPONSES, TURNS["plain"], background=True))
 
         assert [event["type"] for event in found[:3]] == [
@@ -103,7 +104,7 @@ class TestEvents:
         assert [event["response"]["status"] for event in found[:3]] == ["queued", "queued", "in_progress"]
 
     def test_the_order_of_reasoning(self) -> None:
-        """RESP-3.4: Reasoning that is not told is an item that comes and goes before the message."""
+        """RESP-3.4: Hidden reasoning is an item that begins and ends before the message."""
         assert kinds(stream(RESPONSES, TURNS["hidden"]))[2:5] == [
             "output_item.added",
             "output_item.done",
@@ -111,8 +112,8 @@ class TestEvents:
         ]
 
     def test_the_order_of_a_summary(self) -> None:
-        """RESP-3.4: A summary is told between the item's announcement and its end."""
-        assert kinds(stream(RESPONSES, TURNS["told"], **TELL))[2:9] == [
+        """RESP-3.4: The summary is between the item's announcement and its end."""
+        assert kinds(stream(RESPONSES, TURNS["reasoning"], **SUMMARIZED))[2:9] == [
             "output_item.added",
             "reasoning_summary_part.added",
             "reasoning_summary_text.delta",
@@ -123,10 +124,10 @@ class TestEvents:
         ]
 
     def test_the_order_of_reasoning_in_full(self) -> None:
-        """RESP-2.5: Reasoning told in full is a content part of its own kind."""
-        found = events(stream(RESPONSES, TURNS["told"]))
+        """RESP-2.5: Reasoning in full is a content part of its own kind."""
+        found = events(stream(RESPONSES, TURNS["reasoning"]))
 
-        assert kinds(stream(RESPONSES, TURNS["told"]))[3:7] == [
+        assert kinds(stream(RESPONSES, TURNS["reasoning"]))[3:7] == [
             "content_part.added",
             "reasoning_text.delta",
             "reasoning_text.done",
@@ -136,9 +137,9 @@ class TestEvents:
 
     def test_reasoning_without_text(self) -> None:
         """RESP-3.3: If the limit leaves no text, the stream ends after the reasoning, incomplete."""
-        assert kinds(stream(RESPONSES, TURNS["eaten"]))[-2:] == ["output_item.done", "incomplete"]
+        assert kinds(stream(RESPONSES, TURNS["only_reasoning"]))[-2:] == ["output_item.done", "incomplete"]
 
-    def test_nothing_at_all(self) -> None:
+    def test_a_turn_without_segments(self) -> None:
         """RESP-4.1: A turn without segments is created and completed."""
         assert kinds(stream(RESPONSES, turn_of(Choice((), FinishReason.STOP)))) == [
             "created",
@@ -148,7 +149,7 @@ class TestEvents:
 
     def test_indices_are_always_there(self) -> None:
         """RESP-3.5: Indices are there when they are 0; lists are there when they are empty."""
-        found = events(stream(RESPONSES, TURNS["told"], **TELL))
+        found = events(stream(RESPONSES, TURNS["reasoning"], **SUMMARIZED))
         of_items = [event for event in found if "response" not in event]
         of_parts = [event for event in of_items if "item_id" in event]
 
@@ -162,10 +163,10 @@ class TestEvents:
         ]
 
     def test_items_are_announced_empty(self) -> None:
-        """RESP-3.3: An item is announced in progress, with nothing in it yet."""
+        """RESP-3.3: An item is announced in progress and empty."""
         added = [
             event["item"]
-            for event in events(stream(RESPONSES, TURNS["told"], **TELL))
+            for event in events(stream(RESPONSES, TURNS["reasoning"], **SUMMARIZED))
             if event["type"] == "response.output_item.added"
         ]
 
@@ -177,7 +178,7 @@ class TestWhole:
     """The parts and the whole."""
 
     def test_the_end_is_the_answer(self, turn: Turn, fields: dict[str, Any]) -> None:
-        """RESP-3.6: The last event holds the unstreamed answer, and the items that were told to be done."""
+        """RESP-3.6: The last event holds the unstreamed response, and the items of the events before it."""
         found = events(stream(RESPONSES, turn, **fields))
         done = [event for event in found if event["type"] == "response.output_item.done"]
 
@@ -189,7 +190,7 @@ class TestWhole:
         )
 
     def test_parts_are_the_items(self, turn: Turn, fields: dict[str, Any]) -> None:
-        """RESP-3.6: What is told of a part when it is done stands in its item."""
+        """RESP-3.6: A finished part is in its item."""
         found = events(stream(RESPONSES, turn, **fields))
         items = {item["id"]: item for item in found[-1]["response"]["output"]}
         for event in found:
@@ -201,21 +202,21 @@ class TestWhole:
                 assert items[event["item_id"]][kind][0]["text"] == event["text"]
 
     def test_deltas_are_the_pieces(self) -> None:
-        """RESP-3.7: Each delta is one piece of the passage."""
+        """RESP-3.7: Each delta is one piece of the text."""
         found = events(stream(RESPONSES, TURNS["unicode"]))
         deltas = [event["delta"] for event in found if event["type"] == "response.output_text.delta"]
 
         assert deltas == ["Zoë", " 🦜\u2028", '"\\\n']
 
     def test_deltas_are_padded(self) -> None:
-        """RESP-3.8: Every delta, and nothing else, carries padding; it makes pieces 16 bytes or a multiple."""
-        for event in events(stream(RESPONSES, TURNS["told"], **TELL)):
+        """RESP-3.8: Only deltas carry padding, up to a multiple of 16 bytes."""
+        for event in events(stream(RESPONSES, TURNS["reasoning"], **SUMMARIZED)):
             assert ("obfuscation" in event) == event["type"].endswith(".delta")
             if "obfuscation" in event:
                 assert (len(event["delta"]) + len(event["obfuscation"])) % 16 == 0
 
     def test_padding_can_be_turned_off(self, turn: Turn, fields: dict[str, Any]) -> None:
-        """RESP-3.8: Without obfuscation the events are the same but for it."""
+        """RESP-3.8: Without obfuscation the events have no padding, and are otherwise the same."""
         padded = events(stream(RESPONSES, turn, **fields))
         bare = events(stream(RESPONSES, turn, stream_options={"include_obfuscation": False}, **fields))
 
@@ -224,15 +225,15 @@ class TestWhole:
         ]
 
     def test_the_same_turn_gives_the_same_bytes(self, turn: Turn, fields: dict[str, Any]) -> None:
-        """RESP-3.13: Rendering twice is rendering once."""
+        """RESP-3.13: Rendering is deterministic."""
         assert frames(stream(RESPONSES, turn, **fields)) == frames(stream(RESPONSES, turn, **fields))
 
 
 class TestTimes:
-    """After how many tokens a frame may leave, and how many leave with it."""
+    """The tokens that a frame requires, and those that it carries."""
 
     def after(self, turn: Turn, **fields: Any) -> list[tuple[str, int, int]]:
-        """Tell of each event after how many tokens it leaves, and how many leave with it."""
+        """Return each event with the tokens that it requires and those that it carries."""
         runs = stream(RESPONSES, turn, **fields)
         return [
             (event["type"].removeprefix("response."), end, tokens)
@@ -240,7 +241,7 @@ class TestTimes:
         ]
 
     def test_a_text(self) -> None:
-        """RESP-3.9, RESP-3.10: What opens the response leaves at once, the rest with its tokens."""
+        """RESP-3.9, RESP-3.10: The first events require no token; the others carry theirs."""
         assert self.after(thinking("a", "b", "c")) == [
             ("created", 0, 0),
             ("in_progress", 0, 0),
@@ -256,8 +257,8 @@ class TestTimes:
         ]
 
     def test_a_summary(self) -> None:
-        """RESP-3.9, RESP-3.10: Pieces of a summary wait for the reasoning and carry no token of it."""
-        assert self.after(TURNS["told"], background=True, **TELL)[:13] == [
+        """RESP-3.9, RESP-3.10: Pieces of a summary require tokens of the reasoning, and carry no token."""
+        assert self.after(TURNS["reasoning"], background=True, **SUMMARIZED)[:13] == [
             ("created", 0, 0),
             ("queued", 0, 0),
             ("in_progress", 0, 0),
@@ -274,8 +275,8 @@ class TestTimes:
         ]
 
     def test_reasoning_in_full(self) -> None:
-        """RESP-3.10: Reasoning that is told carries its own tokens; those that are not told come with the text."""
-        assert [tokens for _, _, tokens in self.after(TURNS["told"]) if tokens] == [3, 4, 3, 1]
+        """RESP-3.10: Visible reasoning carries its own tokens; the text carries those that are hidden."""
+        assert [tokens for _, _, tokens in self.after(TURNS["reasoning"]) if tokens] == [3, 4, 3, 1]
 
     @given(
         st.lists(st.tuples(st.text(min_size=1, max_size=8), st.integers(1, 4)), max_size=30),
@@ -284,24 +285,24 @@ class TestTimes:
         st.booleans(),
         st.booleans(),
     )
-    def test_all_tokens_leave_in_their_order(
+    def test_all_tokens_are_carried_in_order(
         self,
-        said: list[tuple[str, int]],
+        text_pieces: list[tuple[str, int]],
         thought: int,
-        told: list[tuple[str, int]],
+        reasoning_pieces: list[tuple[str, int]],
         summed_up: bool,
         cut: bool,
     ) -> None:
-        """RESP-3.9, RESP-3.10: Frames never wait for less than the one before, and carry every token once."""
-        text = _passage(said)
-        telling = _passage(told)
+        """RESP-3.9, RESP-3.10: Required tokens never fall, and the frames carry every token once."""
+        text = _passage(text_pieces)
+        visible = _passage(reasoning_pieces)
         turn = thinking(
             *text.pieces,
             thought=thought,
-            told=telling if 0 < telling.tokens <= thought else None,
+            shown=visible if 0 < visible.tokens <= thought else None,
             finish=FinishReason.LENGTH if cut else FinishReason.STOP,
         )
-        found = frames(stream(RESPONSES, turn, **(TELL if summed_up else {})))
+        found = frames(stream(RESPONSES, turn, **(SUMMARIZED if summed_up else {})))
         ends = [end for end, _, _ in found]
         carried = sum(tokens for _, tokens, _ in found)
 
@@ -316,24 +317,24 @@ def _passage(pieces: list[tuple[str, int]]) -> TokenizedText:
 
 
 class TestResumed:
-    """A stream from somewhere on."""
+    """A resumed stream."""
 
     @pytest.mark.parametrize(
         "framed", [RESPONSES.http.render_stream, RESPONSES.websocket.messages.render_stream]
     )  # type: ignore[union-attr]
-    def test_what_is_left_is_the_same(self, turn: Turn, fields: dict[str, Any], framed: Any) -> None:
-        """RESP-3.11: After each event, the frames that are left are those of the whole stream."""
+    def test_the_rest_is_the_same(self, turn: Turn, fields: dict[str, Any], framed: Any) -> None:
+        """RESP-3.11: After each event, the remaining frames are those of the whole stream."""
         runs = framed(turn, ask(RESPONSES, **fields).options)
         whole = frames(runs)
         for number in range(-1, len(whole) + 2):
-            assert frames(resumed(runs, number)) == whole[number + 1 :]
+            assert frames(skip(runs, number + 1)) == whole[number + 1 :]
 
 
 class TestWebSocket:
     """The same events without their envelope."""
 
     def test_a_line_is_an_event(self, turn: Turn, fields: dict[str, Any]) -> None:
-        """RESP-4.2: Taken together, the bytes fall apart at their newlines into the events of the stream."""
+        """RESP-4.2: Split at their newlines, the joined bytes are the events of the stream."""
         assert RESPONSES.websocket is not None
         options = ask(RESPONSES, **fields).options
         runs = RESPONSES.websocket.messages.render_stream(turn, options)
@@ -342,20 +343,24 @@ class TestWebSocket:
         assert [json.loads(line) for line in lines] == events(RESPONSES.http.render_stream(turn, options))
         assert len(lines) == len(frames(runs))
 
-    def test_refusals_tell_their_status(self) -> None:
+    def test_refusals_have_a_status(self) -> None:
         """RESP-4.3: A refused message is answered with the status and the error of an HTTP reply."""
         assert RESPONSES.websocket is not None
         error = InvalidJsonError("why")
-        told = RESPONSES.websocket.messages.render_refusal(error)
+        refusal = RESPONSES.websocket.messages.render_refusal(error).body
 
-        assert told.endswith(b"}\n")
-        assert json.loads(told) == {"type": "error", "status": 400, **json.loads(render_refusal(error).body)}
+        assert refusal.endswith(b"}\n")
+        assert json.loads(refusal) == {
+            "type": "error",
+            "status": 400,
+            **json.loads(render_refusal(error).body),
+        }
 
     def test_failures_and_limits_likewise(self) -> None:
-        """RESP-4.3: So are simulated failures and limits of connections."""
+        """RESP-4.3: Simulated failures and connection limits have the same form."""
         assert RESPONSES.websocket is not None
-        failed = json.loads(RESPONSES.websocket.messages.render_fault(Fault(FaultKind.RATE_LIMIT)))
-        limited = json.loads(RESPONSES.websocket.render_limit("too many"))
+        failed = json.loads(RESPONSES.websocket.messages.render_fault(Fault(FaultKind.RATE_LIMIT)).body)
+        limited = json.loads(RESPONSES.websocket.render_limit("too many").body)
 
         assert (failed["type"], failed["status"]) == ("error", 429)
         assert failed["error"]["code"] == "rate_limit_exceeded"
@@ -387,9 +392,9 @@ def test_a_failure_in_mid_stream() -> None:
     assert UNION.validate_python(failed).response.status == "failed"
 
 
-def test_complaints_without_a_code_fail_likewise() -> None:
-    """RESP-3.12: An error that has neither code nor param is told all the same."""
-    reply = render_complaint(ErrorBody(status=400, message="why"))
+def test_errors_without_a_code_fail_likewise() -> None:
+    """RESP-3.12: An error without code and param is rendered likewise."""
+    reply = render_error(ErrorBody(status=400, message="why"))
     ended = render_failure(TURNS["plain"], ask(RESPONSES).options, DIALECT, reply, 2)
 
     assert b'{"type":"error","code":null,"message":"why","param":null,"sequence_number":2}' in ended

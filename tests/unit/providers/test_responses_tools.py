@@ -1,4 +1,4 @@
-"""Responses: which tools, forms and probabilities a request asks for."""
+"""Responses: parsing of tools, response formats and logprobs."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ def choice(tool_choice: Any, tools: Any = TOOLS, **fields: Any) -> ToolChoice:
 
 
 def refused(**fields: Any) -> dict[str, Any]:
-    """Have a request refused, and give the error as a client reads it."""
+    """Return the error of a refused request, as the client gets it."""
     with pytest.raises(RefusedError) as error:
         ask(RESPONSES, **fields)
     reply = render_refusal(error.value)
@@ -44,7 +44,7 @@ def refused(**fields: Any) -> dict[str, Any]:
 
 
 class TestTools:
-    """What may be called."""
+    """The tools of a request."""
 
     def test_a_function(self) -> None:
         """RESP-6.1: A function is offered with its description and its schema as it was sent, key by key."""
@@ -64,15 +64,15 @@ class TestTools:
         )
 
     def test_a_custom_tool_with_a_grammar(self) -> None:
-        """RESP-6.1: A regular expression is a schema of its texts; Lark is taken, and the text is free."""
+        """RESP-6.1: A regular expression is a schema of its texts; Lark is accepted, and the text is free."""
         regex = {"type": "grammar", "syntax": "regex", "definition": "[a-c]{3}"}
         lark = {"type": "grammar", "syntax": "lark", "definition": 'start: "a"'}
         tools = prompt(tools=[CUSTOM | {"format": regex}, CUSTOM | {"format": lark}]).tools
 
         assert [tool.schema for tool in tools] == [b'{"type":"string","pattern":"^(?:[a-c]{3})$"}', b""]
 
-    def test_a_grammar_that_is_none(self) -> None:
-        """FIT-2.3: What is no regular expression is refused where it stands."""
+    def test_an_invalid_grammar(self) -> None:
+        """FIT-2.3: An invalid regular expression is refused with its path."""
         regex = {"type": "grammar", "syntax": "regex", "definition": "[a-"}
         error = refused(tools=[CUSTOM | {"format": regex}])
 
@@ -105,14 +105,14 @@ class TestTools:
 
     @pytest.mark.parametrize("named", ["tool_search", "programmatic_tool_calling", "acme:lookup", ""])
     def test_tools_without_items(self, named: str) -> None:
-        """RESP-6.2: A tool that llmsim has no items for is repeated, and not offered."""
+        """RESP-6.2: A tool that llmsim has no items for is echoed, and not offered."""
         tools = [{"type": named, "deep": [1]}]
 
         assert prompt(tools=tools).tools == ()
         assert answer(RESPONSES, answering(saying("Hi")), tools=tools)["tools"] == tools
 
     def test_namespaces(self) -> None:
-        """RESP-6.3: The tools of a namespace are offered, and it is repeated as it was sent."""
+        """RESP-6.3: The tools of a namespace are offered, and it is echoed as it was sent."""
         assert [tool.name for tool in prompt(tools=[NAMESPACE]).tools] == ["get_weather", "run"]
         assert answer(RESPONSES, answering(saying("Hi")), tools=[NAMESPACE])["tools"] == [NAMESPACE]
 
@@ -138,8 +138,8 @@ class TestTools:
             ({"type": "image_generation", "partial_images": 4}, "tools[1].partial_images", None),
         ],
     )
-    def test_what_is_no_tool(self, tool: dict[str, Any], param: str, code: str | None) -> None:
-        """RESP-1.4: A tool that is none is refused, and named."""
+    def test_invalid_tools(self, tool: dict[str, Any], param: str, code: str | None) -> None:
+        """RESP-1.4: An invalid tool is refused by name."""
         error = refused(tools=[FUNCTION, tool])
 
         assert error["param"] == param
@@ -147,7 +147,7 @@ class TestTools:
 
     @given(depth=st.integers(1, 3000))
     def test_deep_namespaces_are_refused(self, depth: int) -> None:
-        """RESP-1.3: Namespaces in namespaces are refused, however many there are."""
+        """RESP-1.3: Nested namespaces are refused at any depth."""
         head = b'{"type":"namespace","name":"x","tools":['
         sent = b'{"model":"m","input":"x","tools":[%b%b]}' % (head * depth, b"]}" * depth)
         if depth == 1:
@@ -158,7 +158,7 @@ class TestTools:
 
     @given(depth=st.integers(1, 3000))
     def test_deep_parameters_are_refused(self, depth: int) -> None:
-        """RESP-1.3: However deep a value is that is no schema, it is refused, and never a crash."""
+        """RESP-1.3: An invalid schema of any depth is refused, and never crashes."""
         deep = b"[" * depth + b"]" * depth
         sent = b'{"model":"m","input":"x","tools":[{"type":"function","name":"f","parameters":%b}]}' % deep
         with pytest.raises(RefusedError):
@@ -166,7 +166,7 @@ class TestTools:
 
 
 class TestChoice:
-    """Whether they are to be called, and which."""
+    """The tool choice."""
 
     @pytest.mark.parametrize(
         ("sent", "mode", "names"),
@@ -184,12 +184,12 @@ class TestChoice:
         ],
     )
     def test_each_form(self, sent: Any, mode: ToolMode, names: tuple[str, ...] | None) -> None:
-        """FIT-1.1: Every way to choose reaches the planner."""
+        """FIT-1.1: Every form of the choice reaches the prompt."""
         assert choice(sent) == ToolChoice(mode, names)
 
     @pytest.mark.parametrize("mode", [None, "auto", "required", "none"])
     def test_allowed_tools(self, mode: str | None) -> None:
-        """FIT-1.1, OPRE-1.7: Only what is allowed may be called, each once however often it is named."""
+        """FIT-1.1, OPRE-1.7: Only allowed tools may be called, and repeated names count once."""
         tools = [
             {"type": "function", "name": "get_weather"},
             {"type": "function", "name": "get_weather"},
@@ -205,7 +205,7 @@ class TestChoice:
         assert len(asked.prompt.tools) == 4
 
     def test_limits(self) -> None:
-        """FIT-1.5, FIT-1.10: Whether several may be called, and how many hosted ones, reaches the planner."""
+        """FIT-1.5, FIT-1.10: Parallel calls and the limit of hosted calls reach the prompt."""
         assert choice(None, parallel_tool_calls=False, max_tool_calls=3) == ToolChoice(
             parallel=False, limit=3
         )
@@ -232,8 +232,8 @@ class TestChoice:
             ({"type": "allowed_tools", "tools": [{"type": "file_search"}]}, "file_search"),
         ],
     )
-    def test_what_is_not_offered(self, sent: dict[str, Any], named: str) -> None:
-        """RESP-6.4: A choice of what is not offered is refused in the API's words."""
+    def test_a_tool_that_is_not_offered(self, sent: dict[str, Any], named: str) -> None:
+        """RESP-6.4: A choice of a tool that is not offered is refused with the API's wording."""
         assert refused(tools=TOOLS, tool_choice=sent) == {
             "message": f"Tool choice '{named}' not found in 'tools' parameter.",
             "type": "invalid_request_error",
@@ -242,8 +242,8 @@ class TestChoice:
         }
 
     @pytest.mark.parametrize("tools", [None, []])
-    def test_nothing_to_choose_from(self, tools: Any) -> None:
-        """RESP-6.4: Something must be offered if something must be called."""
+    def test_required_without_tools(self, tools: Any) -> None:
+        """RESP-6.4: `required` needs at least one tool."""
         error = refused(tools=tools, tool_choice="required")
 
         assert error["message"] == "Tool choice 'required' must be specified with 'tools' parameter."
@@ -263,16 +263,16 @@ class TestChoice:
             ({"type": "mcp", "server_label": 5}, "tool_choice.server_label"),
         ],
     )
-    def test_what_is_no_choice(self, sent: dict[str, Any], param: str) -> None:
-        """RESP-1.4: A choice that is none is refused, and named."""
+    def test_invalid_choices(self, sent: dict[str, Any], param: str) -> None:
+        """RESP-1.4: An invalid choice is refused by name."""
         assert refused(tools=TOOLS, tool_choice=sent)["param"] == param
 
 
-class TestForm:
-    """What the text is to look like."""
+class TestResponseFormat:
+    """The format of the text."""
 
     def test_a_schema(self) -> None:
-        """FIT-2.1: A schema reaches the planner as it was sent, with its name."""
+        """FIT-2.1: A schema reaches the prompt as it was sent, with its name."""
         form = {"type": "json_schema", "name": "weather", "schema": SCHEMA}
 
         assert prompt(text={"format": form}).form == ResponseFormat(json.dumps(SCHEMA).encode(), "weather")
@@ -287,13 +287,13 @@ class TestForm:
             ({"format": {"type": "json_object"}}, ResponseFormat()),
         ],
     )
-    def test_other_forms(self, text: Any, form: ResponseFormat | None) -> None:
-        """FIT-2.2: Any JSON object, or prose."""
+    def test_other_formats(self, text: Any, form: ResponseFormat | None) -> None:
+        """FIT-2.2: Any JSON object, or plain text."""
         assert prompt(text=text).form == form
 
     @pytest.mark.parametrize("schema", [None, [], "x", 5, True])
-    def test_what_is_no_schema_at_all(self, schema: Any) -> None:
-        """RESP-1.4: A schema that is no object is refused, and named."""
+    def test_schemas_that_are_not_objects(self, schema: Any) -> None:
+        """RESP-1.4: A schema that is not an object is refused by name."""
         error = refused(text={"format": {"type": "json_schema", "name": "s", "schema": schema}})
 
         assert (error["param"], error["code"]) == ("text.format.schema", "invalid_type")
@@ -313,7 +313,7 @@ def form(schema: Any, **fields: Any) -> dict[str, Any]:
 
 
 class TestSchemas:
-    """What a schema must be."""
+    """Checks of schemas."""
 
     @pytest.mark.parametrize(
         "fields",
@@ -328,8 +328,8 @@ class TestSchemas:
             form(CLOSED, strict=True),
         ],
     )
-    def test_good_ones(self, fields: dict[str, Any]) -> None:
-        """FIT-2.3: What is a schema is taken; only who asks for `strict` must keep to its rules."""
+    def test_valid_schemas(self, fields: dict[str, Any]) -> None:
+        """FIT-2.3: A valid schema is accepted; the strict-mode rules apply only to `strict`."""
         for _ in range(2):
             assert prompt(**fields).tools or prompt(**fields).form
 
@@ -343,8 +343,8 @@ class TestSchemas:
             (OPEN, True, "In context=(), "),
         ],
     )
-    def test_bad_ones(self, schema: Any, strict: bool, words: str) -> None:
-        """FIT-2.3: What is none, or breaks the rules of `strict`, is refused with its place; each time anew."""
+    def test_invalid_schemas(self, schema: Any, strict: bool, words: str) -> None:
+        """FIT-2.3: A schema that is invalid, or violates the strict-mode rules, is refused with its path, each time again."""
         for _ in range(2):
             tool = refused(**function(schema, strict=strict))
             text = refused(**form(schema, strict=strict))
@@ -357,17 +357,17 @@ class TestSchemas:
             assert words in text["message"]
 
     def test_arrays_of_functions(self) -> None:
-        """FIT-2.3: A function's array says what is in it, strict or not."""
+        """FIT-2.3: A function's array must define its items, strict or not."""
         assert "items" in refused(**function(ARRAYS))["message"]
 
     def test_in_a_namespace(self) -> None:
-        """FIT-2.3: The place of a schema in a namespace is told in full."""
+        """FIT-2.3: The refusal has the full path of a schema in a namespace."""
         space = {"type": "namespace", "name": "x", "description": "", "tools": function({})["tools"]}
 
         assert refused(tools=[space])["param"] == "tools[0].tools[1].parameters"
 
-    def test_large_ones(self) -> None:
-        """FIT-2.3: A large schema is checked likewise, and its refusal is short."""
+    def test_large_schemas(self) -> None:
+        """FIT-2.3: A large schema is checked, too, and its refusal is short."""
         key = "k" * 100_000
 
         assert prompt(**function({"type": "object", "properties": {key: {"type": "string"}}})).tools
@@ -375,8 +375,8 @@ class TestSchemas:
         assert len(wrong["message"]) < 1200
 
 
-class TestOdds:
-    """Whether probabilities are told."""
+class TestLogprobs:
+    """Whether logprobs are rendered."""
 
     @pytest.mark.parametrize(
         ("fields", "alternatives"),
@@ -388,13 +388,13 @@ class TestOdds:
             ({"include": ["reasoning.encrypted_content"], "top_logprobs": 5}, None),
         ],
     )
-    def test_what_asks_for_them(self, fields: dict[str, Any], alternatives: int | None) -> None:
-        """FIT-3.1, FIT-3.2: They are asked for by what is included; `top_logprobs` alone asks for nothing."""
+    def test_how_they_are_requested(self, fields: dict[str, Any], alternatives: int | None) -> None:
+        """FIT-3.1, FIT-3.2: `include` requests them; `top_logprobs` alone does not."""
         assert prompt(**fields).logprobs == alternatives
 
 
-class TestWords:
-    """How what is refused elsewhere is said."""
+class TestWording:
+    """The wording of refusals by the planner."""
 
     @pytest.mark.parametrize(
         ("error", "message", "param", "code"),
@@ -428,7 +428,7 @@ class TestWords:
         ],
     )
     def test_schemas(self, error: InvalidSchemaError, message: str, param: str, code: str | None) -> None:
-        """FIT-2.3: A schema that is none is refused in the API's words, with its param and code."""
+        """FIT-2.3: An invalid schema is refused with the API's wording, param and code."""
         assert json.loads(render_refusal(error).body)["error"] == {
             "message": message,
             "type": "invalid_request_error",
@@ -448,20 +448,20 @@ class TestWords:
         ],
     )
     def test_schemas_elsewhere(self, path: tuple[str | int, ...], subject: Any, words: str) -> None:
-        """FIT-2.3: Anthropic says it otherwise."""
+        """FIT-2.3: Anthropic has another wording."""
         reply = render_anthropic(InvalidSchemaError(path, subject, "f", None, "Bad."))
 
         assert json.loads(reply.body)["error"]["message"].startswith(words)
 
     @pytest.mark.parametrize("generation", [RESPONSES, OPENRESPONSES], ids=lambda one: one.label)
     def test_an_input_that_is_too_long(self, generation: Any) -> None:
-        """RESP-6.7: It is refused by its name here, over HTTP and over WebSocket; all else as the provider says it."""
+        """RESP-6.7: It is refused as `input`, over HTTP and WebSocket; other refusals are the provider's."""
         error = ContextLengthError(10, 20)
-        said = json.loads(generation.render_refusal(error).body)["error"]
-        over_socket = json.loads(generation.websocket.messages.render_refusal(error))
+        refused_body = json.loads(generation.http.render_refusal(error).body)["error"]
+        over_socket = json.loads(generation.websocket.messages.render_refusal(error).body)
 
-        assert (said["param"], said["code"]) == ("input", "context_length_exceeded")
-        assert said["message"].startswith("Your input exceeds the context window")
-        assert over_socket["error"] == said
-        other = json.loads(generation.render_refusal(ToolChoiceError("f")).body)["error"]
+        assert (refused_body["param"], refused_body["code"]) == ("input", "context_length_exceeded")
+        assert refused_body["message"].startswith("Your input exceeds the context window")
+        assert over_socket["error"] == refused_body
+        other = json.loads(generation.http.render_refusal(ToolChoiceError("f")).body)["error"]
         assert other["param"] == "tool_choice"

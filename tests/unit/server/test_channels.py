@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from llmsim.domain import Schedule, Turn
 from llmsim.providers.openai.chat import ChatOptions
-from llmsim.providers.openai.chat_rendering import render_stream
+from llmsim.providers.openai.chat_chunks import render_stream
 from llmsim.server import direct_channel
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.channels import AsgiChannel, HttpChannel, channel_opener, direct_writes_problem

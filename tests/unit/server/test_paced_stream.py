@@ -8,7 +8,7 @@ from support.turns import choice, deviates, passage, turn
 
 from llmsim.domain import Schedule, Turn
 from llmsim.providers.openai.chat import ChatOptions
-from llmsim.providers.openai.chat_rendering import render_stream
+from llmsim.providers.openai.chat_chunks import render_stream
 from llmsim.server.pacing import PacedStream
 from llmsim.stats import Snapshot
 

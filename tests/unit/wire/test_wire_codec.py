@@ -1,4 +1,4 @@
-"""The codec: msgspec's sentences become errors that name the field, and texts are escaped once."""
+"""The codec: msgspec's sentences are parsed to errors that name the field, and texts are escaped once."""
 
 import contextlib
 import gc
@@ -14,7 +14,7 @@ from support.turns import passage
 
 from llmsim.domain import TokenizedText
 from llmsim.errors import InvalidFieldError, InvalidJsonError
-from llmsim.wire.codec import TokenizedTextMemo, decoder, escaped, spans
+from llmsim.wire.codec import TokenizedTextMemo, decoder, escaped_pieces, piece_tokens
 
 
 class Circle(Struct, tag_field="kind", tag="circle"):
@@ -109,7 +109,7 @@ SENTENCES: list[tuple[dict[str, Any], tuple[Any, ...]]] = [
 
 @pytest.mark.parametrize(("fields", "wanted"), SENTENCES, ids=[str(fields) for fields, _ in SENTENCES])
 def test_each_sentence_becomes_field_rule_and_value(fields: dict[str, Any], wanted: tuple[Any, ...]) -> None:
-    """CHAT-1.2: An error names the field, the rule that was broken, what it wants and what was found."""
+    """CHAT-1.2: An error has the field, the broken rule, what it requires and the value found."""
     error = refusal({"title": "ok"} | fields)
 
     assert (error.path, error.rule, error.wanted, error.found) == wanted
@@ -118,8 +118,8 @@ def test_each_sentence_becomes_field_rule_and_value(fields: dict[str, Any], want
 @pytest.mark.parametrize(
     ("body", "kind"), [(b"[]", "array"), (b"5", "int"), (b"null", "null"), (b'"x"', "str")]
 )
-def test_a_body_that_is_no_object_is_named_as_such(body: bytes, kind: str) -> None:
-    """CHAT-1.2: JSON that is not an object is a wrong type of the whole body."""
+def test_a_body_that_is_not_an_object_has_a_wrong_type(body: bytes, kind: str) -> None:
+    """CHAT-1.2: The refusal names the type of the whole body."""
     error = refusal(body)
 
     assert (error.path, error.rule, error.wanted) == ((), "type", "object")
@@ -127,7 +127,7 @@ def test_a_body_that_is_no_object_is_named_as_such(body: bytes, kind: str) -> No
 
 
 def test_a_missing_field_is_named() -> None:
-    """CHAT-1.2: A field that is not there is named by its path."""
+    """CHAT-1.2: The error has the path of the missing field."""
     error = refusal(b"{}")
 
     assert (error.path, error.rule) == (("title",), "missing")
@@ -147,8 +147,8 @@ DUPLICATES = [
 
 
 @pytest.mark.parametrize("body", DUPLICATES)
-def test_keys_that_occur_twice_do_no_harm(body: bytes) -> None:
-    """ARCH-4.2: Where the wrong value is hidden by a second one of the same key, the error is an error still."""
+def test_repeated_keys_are_refused_safely(body: bytes) -> None:
+    """ARCH-4.2: A wrong value that a second one of the same key hides is still refused."""
     assert refusal(body).path
 
 
@@ -168,7 +168,7 @@ def test_keys_that_occur_twice_do_no_harm(body: bytes) -> None:
     ],
 )
 def test_what_is_not_json_is_refused_as_such(body: bytes) -> None:
-    """CHAT-1.2: A body that is not JSON is no matter of a field."""
+    """CHAT-1.2: The refusal of a body that is not JSON names no field."""
     with pytest.raises(InvalidJsonError):
         decode(body)
 
@@ -184,8 +184,8 @@ def test_what_is_not_json_is_refused_as_such(body: bytes) -> None:
     ],
     ids=["known", "unknown", "key", "after a wrong field", "surrogate bytes"],
 )
-def test_bytes_that_are_no_utf8_are_refused_wherever_they_stand(body: bytes) -> None:
-    """CHAT-1.2: A body that is not UTF-8 is refused, also where the bad bytes are in a field nobody reads."""
+def test_bytes_that_are_not_utf8_are_refused_anywhere(body: bytes) -> None:
+    """CHAT-1.2: A body that is not UTF-8 is refused, even if the invalid bytes are in an unknown field."""
     with pytest.raises(InvalidJsonError):
         decode(body)
 
@@ -193,7 +193,7 @@ def test_bytes_that_are_no_utf8_are_refused_wherever_they_stand(body: bytes) -> 
 @pytest.mark.parametrize("text", ["\\ud800", "\\udfff", "\\ud83d\\u0041"])
 @pytest.mark.parametrize("field", ["title", "unknown"])
 def test_lone_surrogates_are_refused(field: str, text: str) -> None:
-    """CHAT-1.2: Half a surrogate pair is no text that could be sent back."""
+    """CHAT-1.2: Half a surrogate pair could not be encoded again."""
     body = f'{{"title":"ok","{field}":"{text}"}}'.encode()
 
     with pytest.raises(InvalidJsonError):
@@ -201,7 +201,7 @@ def test_lone_surrogates_are_refused(field: str, text: str) -> None:
 
 
 def test_a_wrong_field_before_broken_syntax_is_broken_syntax() -> None:
-    """CHAT-1.2: Where the body is no JSON, no field of it is blamed for a value nobody can read."""
+    """CHAT-1.2: If the body is not JSON, the error names no field."""
     with pytest.raises(InvalidJsonError):
         decode(b'{"title":5, oops')
 
@@ -222,7 +222,7 @@ def test_deep_nesting_is_refused(head: bytes, left: bytes, right: bytes, depth: 
 @pytest.mark.parametrize("sign", ["", "-"])
 @pytest.mark.parametrize("field", ["count", "share", "title", "level", "mode", "open", "shapes"])
 def test_huge_numbers_are_refused(field: str, sign: str, digits: int) -> None:
-    """ARCH-4.2: A number of any length is refused where it does not fit, and never costs more than an error."""
+    """ARCH-4.2: A number of any length is refused if it does not fit, and costs no more than an error."""
     body = f'{{"title":"ok","{field}":{sign}{"9" * digits}}}'.encode()
 
     with pytest.raises((InvalidJsonError, InvalidFieldError)):
@@ -231,18 +231,18 @@ def test_huge_numbers_are_refused(field: str, sign: str, digits: int) -> None:
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1e999999999999"])
 def test_numbers_beyond_a_double_are_refused(number: str) -> None:
-    """ARCH-4.2: A number that no double holds is refused and blames no type."""
+    """ARCH-4.2: A number that does not fit a double is refused, but not as a wrong type."""
     with pytest.raises(InvalidJsonError):
         decode(f'{{"title":"ok","share":{number}}}'.encode())
 
 
 def test_unknown_fields_are_ignored() -> None:
-    """CHAT-1.7: Fields that are not declared are skipped, whatever they hold."""
+    """CHAT-1.7: Undeclared fields are skipped, whatever their values."""
     assert decode(b'{"title":"ok","future":{"a":[1,null,{"b":1e5}]}}').title == "ok"
 
 
 def test_null_is_the_default_of_an_optional_field() -> None:
-    """CHAT-1.7: `null` is taken where a field may be left out."""
+    """CHAT-1.7: `null` is accepted for every optional field."""
     body = {"title": "ok", "count": None, "mode": None, "tags": None, "bias": None, "notes": None}
 
     assert decode(json.dumps(body).encode()) == Drawing(title="ok")
@@ -251,8 +251,8 @@ def test_null_is_the_default_of_an_optional_field() -> None:
 @given(st.binary(max_size=60))
 @example(b'{"title":"\\u0000"}')
 @example(b"\xff\xfe")
-def test_any_bytes_are_taken_or_refused(body: bytes) -> None:
-    """ARCH-4.2: Whatever bytes come, the decoder gives a value or one of its two refusals."""
+def test_any_bytes_are_accepted_or_refused(body: bytes) -> None:
+    """ARCH-4.2: For any bytes the decoder returns a value or raises one of its two refusals."""
     with contextlib.suppress(InvalidJsonError, InvalidFieldError):
         assert isinstance(decode(body), Drawing)
 
@@ -296,8 +296,8 @@ DRAWINGS = st.fixed_dictionaries(
 
 
 @given(DRAWINGS | ANYTHING)
-def test_any_json_is_taken_or_refused_by_a_path_into_it(value: Any) -> None:
-    """CHAT-1.2: Whatever JSON comes, an error's path leads to the value that it reports."""
+def test_any_json_is_accepted_or_refused_with_a_path(value: Any) -> None:
+    """CHAT-1.2: For any JSON an error's path leads to the value that it reports."""
     try:
         decode(json.dumps(value).encode())
     except InvalidFieldError as refused:
@@ -318,19 +318,19 @@ def test_any_json_is_taken_or_refused_by_a_path_into_it(value: Any) -> None:
 
 @given(st.lists(st.text(min_size=1, max_size=8), max_size=6))
 def test_pieces_are_escaped_as_json(pieces: list[str]) -> None:
-    """CHAT-3.5: What stands between the quotes of a chunk reads back as the piece."""
+    """CHAT-3.5: A piece in a JSON string decodes to the piece."""
     text = passage(*pieces)
 
-    assert [json.loads(b'"' + piece + b'"') for piece in escaped(text)] == pieces
+    assert [json.loads(b'"' + piece + b'"') for piece in escaped_pieces(text)] == pieces
 
 
-def test_spans_are_the_tokens_of_each_piece() -> None:
-    """CHAT-2.6: A piece carries the tokens that it takes from the piece before it."""
-    assert spans(passage("a", "🦜", "b", spans=[1, 3, 2])) == (1, 3, 2)
+def test_tokens_of_each_piece_are_counted() -> None:
+    """CHAT-2.6: A piece carries the tokens between the end of the previous piece and its own."""
+    assert piece_tokens(passage("a", "🦜", "b", spans=[1, 3, 2])) == (1, 3, 2)
 
 
-def test_what_is_derived_is_kept_while_the_passage_lives() -> None:
-    """ARCH-4.3: A pooled passage is derived from once; one that is gone leaves nothing behind."""
+def test_a_memo_lives_as_long_as_its_text() -> None:
+    """ARCH-4.3: The result for a pooled text is computed once, and is gone with the text."""
     derived: list[str] = []
 
     def derive(text: TokenizedText) -> str:

@@ -1,14 +1,14 @@
-"""Frames: how neighbours are put together, and how events are framed."""
+"""Frames: how neighbours are joined, and how events are encoded."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.wire.frames import SSE_DONE, FrameBatch, broken_off, single, sse
+from llmsim.wire.frames import SSE_DONE, FrameBatch, single, sse, truncate
 
 
 @given(st.data())
-def test_neighbouring_frames_are_put_together_as_they_are_alone(data: st.DataObject) -> None:
-    """LAT-3.3: What leaves in one write is the bytes of each event, one behind the other."""
+def test_joined_frames_are_the_frames_in_order(data: st.DataObject) -> None:
+    """LAT-3.3: One write has the bytes of each event, one after the other."""
     bodies = data.draw(st.lists(st.binary(max_size=5), min_size=1, max_size=12))
     run = FrameBatch(
         data.draw(st.binary(max_size=4)), bodies, data.draw(st.binary(max_size=4)), range(len(bodies))
@@ -23,7 +23,7 @@ def test_neighbouring_frames_are_put_together_as_they_are_alone(data: st.DataObj
 
 
 def test_a_single_frame_carries_no_token() -> None:
-    """CHAT-3.6: A frame that is no text waits for its tokens and counts none."""
+    """CHAT-3.6: A frame without text requires its tokens and carries no token."""
     run = single(b"data: {}\n\n", 7)
 
     assert run.data(0, 1) == b"data: {}\n\n"
@@ -36,8 +36,8 @@ def test_events_without_a_name_have_a_data_line_only() -> None:
     assert sse(b'{"a":1}') == b'data: {"a":1}\n\n'
 
 
-def test_events_with_a_name_say_it_first() -> None:
-    """CHAT-3.1: Where an API names its events, the name stands in a line of its own before the data."""
+def test_named_events_begin_with_their_name() -> None:
+    """CHAT-3.1: If an API names its events, the name is on a line of its own before the data."""
     assert sse(b"{}", "ping") == b"event: ping\ndata: {}\n\n"
 
 
@@ -47,8 +47,8 @@ def test_the_end_of_a_stream_is_an_event() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=6), max_size=4), st.integers(0, 12))
-def test_a_broken_stream_is_a_beginning(numbers: list[list[int]], after: int) -> None:
-    """SCRIPT-7.2: Every frame that waits for no more tokens than that is left, and no other."""
+def test_a_truncated_stream_is_a_prefix(numbers: list[list[int]], after: int) -> None:
+    """SCRIPT-7.2: It has the frames that require no more tokens than that, and no other."""
     ends = sorted(end for run in numbers for end in run)
     runs, at = [], 0
     for run in numbers:
@@ -57,7 +57,7 @@ def test_a_broken_stream_is_a_beginning(numbers: list[list[int]], after: int) ->
         runs.append(FrameBatch(b"<", bodies, b">", tuple(own), (1,) * len(own) if len(own) % 2 else ()))
         at += len(own)
 
-    kept = broken_off(runs, after)
+    kept = truncate(runs, after)
 
     left = sum(end <= after for end in ends)
     whole = b"".join(b"<%d>" % number for number in range(left))

@@ -1,1 +1,1 @@
-"""The Responses API, as far as its dialects agree: requests, the response object, events, and what is stored."""
+"""The Responses API, common to its dialects: requests, the response object, its events, stored responses; start in `endpoint`."""

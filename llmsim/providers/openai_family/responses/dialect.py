@@ -1,7 +1,7 @@
 """How the dialects of the Responses API differ, as data.
 
 Decisions:
-* A dialect is a value. What both speak alike is written once, in this package; what differs is a field here.
+* A dialect is a value. What all dialects have in common is written once, in this package; each difference is a field here.
 """
 
 import enum
@@ -10,10 +10,10 @@ import msgspec
 
 
 class Framing(enum.Enum):
-    """How events are put on the wire.
+    """How events are framed.
 
-    `LINES` is one JSON text a line, for transports with messages of their own (WebSocket): JSON has no raw newline,
-    so bytes that hold several events fall apart at their newlines.
+    `LINES` is one JSON text per line, for transports with messages of their own (WebSocket): JSON has no raw newline,
+    so bytes that hold several events can be split at their newlines.
     """
 
     SSE = "sse"
@@ -21,73 +21,73 @@ class Framing(enum.Enum):
 
 
 class ReasoningStyle(msgspec.Struct, frozen=True, kw_only=True):
-    """How reasoning is told.
+    """How reasoning is shown.
 
     Attributes:
-        part: Type of the part that holds what is told.
-        index: Name of the part's index.
-        opened: Event that announces the part.
-        delta: Event that carries a piece.
-        done: Event that carries all of the text.
-        closed: Event that ends the part.
-        whole: Whether it is the reasoning itself, each piece with its tokens, and no summary of it.
+        part_type: Type of the part that holds the text.
+        index_name: Name of the part's index.
+        part_added: Event that announces the part.
+        delta: Event with a piece of the text.
+        done: Event with all of the text.
+        part_done: Event that ends the part.
+        is_full: Whether the text is the reasoning itself, each piece with its tokens, and not a summary.
     """
 
-    part: bytes
-    index: bytes
-    opened: bytes
+    part_type: bytes
+    index_name: bytes
+    part_added: bytes
     delta: bytes
     done: bytes
-    closed: bytes
-    whole: bool
+    part_done: bytes
+    is_full: bool
 
 
 SUMMARY = ReasoningStyle(
-    part=b"summary_text",
-    index=b"summary_index",
-    opened=b"response.reasoning_summary_part.added",
+    part_type=b"summary_text",
+    index_name=b"summary_index",
+    part_added=b"response.reasoning_summary_part.added",
     delta=b"response.reasoning_summary_text.delta",
     done=b"response.reasoning_summary_text.done",
-    closed=b"response.reasoning_summary_part.done",
-    whole=False,
+    part_done=b"response.reasoning_summary_part.done",
+    is_full=False,
 )
 
 
-def in_full(delta: bytes, done: bytes) -> ReasoningStyle:
-    """Tell reasoning as it is, by the events `delta` and `done`."""
+def full_reasoning(delta: bytes, done: bytes) -> ReasoningStyle:
+    """Build the style that shows all of the reasoning, in the events `delta` and `done`."""
     return ReasoningStyle(
-        part=b"reasoning_text",
-        index=b"content_index",
-        opened=b"response.content_part.added",
+        part_type=b"reasoning_text",
+        index_name=b"content_index",
+        part_added=b"response.content_part.added",
         delta=delta,
         done=done,
-        closed=b"response.content_part.done",
-        whole=True,
+        part_done=b"response.content_part.done",
+        is_full=True,
     )
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to speak the Responses API.
+    """One version of the Responses API.
 
     Attributes:
-        reasoning: How reasoning is told that is not summed up.
-        always_status: Whether those items tell their status, too, that have none with OpenAI: reasoning, lists of tools.
-        seals_reasoning: Whether reasoning items carry encrypted content unasked.
+        reasoning: How reasoning is shown without a summary.
+        always_status: Whether reasoning and lists of MCP tools have a status, too, which OpenAI's do not.
+        encrypts_reasoning: Whether reasoning items carry encrypted content unasked.
         nested_errors: Whether an error event holds its error under `error`, as error replies do.
-        done: What ends a stream of server-sent events behind the last of them.
-        prefix: What stands before the type of an item, or of an event of one, that is not in `standard`.
-        standard: Types of items that the dialect's specification knows, of those that are calls.
-        names_calls: Whether the event that ends a function's arguments tells its name.
-        constants: JSON members of the response object that only this dialect has, ending in a comma; empty for none. Where
-            they count web searches, they count none.
+        stream_end: Bytes after the last server-sent event.
+        extension_prefix: Prefix for the types of items, and of their events, that are not in `standard_calls`.
+        standard_calls: Types of tool call items in the dialect's specification.
+        names_functions: Whether the event that ends a function's arguments carries its name.
+        constants: JSON members of the response object that only this dialect has, with a comma at the end; empty for no
+            members. A count of web searches in them is 0.
     """
 
     reasoning: ReasoningStyle
     always_status: bool
-    seals_reasoning: bool
+    encrypts_reasoning: bool
     nested_errors: bool
-    done: bytes = b""
-    prefix: bytes = b""
-    standard: frozenset[bytes] = frozenset()
-    names_calls: bool = True
+    stream_end: bytes = b""
+    extension_prefix: bytes = b""
+    standard_calls: frozenset[bytes] = frozenset()
+    names_functions: bool = True
     constants: bytes = b""

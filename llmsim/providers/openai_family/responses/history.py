@@ -1,27 +1,38 @@
-"""What was said so far: items become messages of a prompt.
+"""The conversation so far: items become messages of a prompt, and a stored response continues.
 
 Decisions:
 * Reasoning of earlier turns costs nothing: the API drops it before the next one.
   Source: OpenAI reasoning guide, "Keeping reasoning items in context".
-* Calls and what they gave are told as such, and so counted once. What a tool answered with beside text is priced as in
+* Calls and results are separate from messages, and so counted once. Images and files in a result cost what they cost in
   any message.
-* A reference costs nothing: what it stands for is known to whoever stored it.
-* What is neither text nor image is priced, not opened: a file or video as an image in full detail, a compaction
-  by its length, an item of a hosted tool by its JSON.
+* A reference costs nothing: only the provider that stored the item knows its content.
+* What is neither text nor image is not opened but has a price: a file or video that of an image in full detail, a
+  compaction by its length, an item of a hosted tool by its JSON.
+* A request that continues a response has all of its input and output before its own, in its prompt and in its items,
+  but not the earlier instructions.
+* The output counts as it would if the client sent its items back; a response that was cancelled has no output.
+
+Source: openai SDK 3.54, docstrings of `previous_response_id` and `instructions`; openresponses/openresponses,
+specification.mdx, "previous_response_id".
 """
 
 from collections.abc import Sequence
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from llmsim.domain import Image, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
-from llmsim.providers.openai_family.responses.items import (
+from llmsim.providers.contract import ParsedRequest
+from llmsim.providers.openai_family.responses.dialect import Dialect
+from llmsim.providers.openai_family.responses.input_item_list import list_input_items
+from llmsim.providers.openai_family.responses.input_items import (
     AssistantMessage,
     CallOutput,
     Compaction,
     CustomCall,
     FunctionCall,
-    Hosted,
+    HostedItem,
     InputFile,
     InputImage,
     InputText,
@@ -29,7 +40,7 @@ from llmsim.providers.openai_family.responses.items import (
     Item,
     OutputText,
     Path,
-    ReasoningItem,
+    ReasoningInput,
     Reference,
     Refusal,
     Screenshot,
@@ -37,63 +48,66 @@ from llmsim.providers.openai_family.responses.items import (
     ToolPart,
     UserMessage,
     UserPart,
-    read,
+    parse_item,
 )
+from llmsim.providers.openai_family.responses.options import ResponseOptions
+from llmsim.providers.openai_family.responses.output_items import ENCRYPTED_CHARACTERS
+from llmsim.providers.openai_family.responses.response import build_output
+from llmsim.providers.storage import StoredResponse
 
 _FILE_TOKENS = 765
-"""What a file or video costs: as much as an image in full detail."""
-
-SEALED_CHARACTERS = 8
-"""Characters of encrypted content for each token it stands for."""
+"""Tokens of a file or video: those of an image in full detail."""
 
 
-def messages(items: Sequence[bytes], images: list[Image], root: Path = ("input",)) -> tuple[Message, ...]:
-    """Read `items`, the elements of the array at `root`; images found on the way are added to `images`.
+def parse_messages(
+    items: Sequence[bytes], images: list[Image], root: Path = ("input",)
+) -> tuple[Message, ...]:
+    """Parse `items`, the elements of the array at `root`; add their images to `images`.
 
     Raises:
-        InvalidFieldError: An item is of no known type, or not what its type asks for.
+        InvalidFieldError: An item has no known type, or does not fit its type.
     """
-    found: list[Message] = []
+    messages: list[Message] = []
     for index, item in enumerate(items):
         path = (*root, index)
-        message = _message(read(item, path), item, path, images)
+        message = _to_message(parse_item(item, path), item, path, images)
         if message is not None:
-            found.append(message)
-    return tuple(found)
+            messages.append(message)
+    return tuple(messages)
 
 
-def _message(item: Item, sent: bytes, path: Path, images: list[Image]) -> Message | None:
+def _to_message(item: Item, sent: bytes, path: Path, images: list[Image]) -> Message | None:
     match item:
         case UserMessage():
-            return _said(item.role, item.content, (*path, "content"), images)
+            return _parse_content(item.role, item.content, (*path, "content"), images)
         case AssistantMessage():
-            return _said("assistant", item.content, (*path, "content"), images)
+            return _parse_content("assistant", item.content, (*path, "content"), images)
         case FunctionCall():
-            return _called(item.call_id, item.name, item.arguments)
+            return _call_message(item.call_id, item.name, item.arguments)
         case CustomCall():
-            return _called(item.call_id, item.name, item.text)
+            return _call_message(item.call_id, item.name, item.text)
         case CallOutput():
-            given = _said("tool", item.output, (*path, "output"), images)
-            result = ToolResult(item.call_id or "", "".join(given.texts))
-            return Message("tool", (), extra_tokens=given.extra_tokens, results=(result,))
+            content = _parse_content("tool", item.output, (*path, "output"), images)
+            result = ToolResult(item.call_id or "", "".join(content.texts))
+            return Message("tool", (), extra_tokens=content.extra_tokens, results=(result,))
         case Compaction():
-            tokens = len(item.encrypted_content) // SEALED_CHARACTERS
+            tokens = len(item.encrypted_content) // ENCRYPTED_CHARACTERS
             return Message("assistant", (), extra_tokens=tokens)
-        case Hosted(answers=True):
+        case HostedItem(is_result=True):
             return Message("tool", (), notes=(sent.decode(),), results=(ToolResult("", ""),))
-        case Hosted():
+        case HostedItem():
             return Message("assistant", (), notes=(sent.decode(),))
-        case ReasoningItem() | Reference():
+        case ReasoningInput() | Reference():
             return None
         case _:
             assert_never(item)
 
 
-def _called(call_id: str, name: str, arguments: str) -> Message:
+def _call_message(call_id: str, name: str, arguments: str) -> Message:
     return Message("assistant", (), calls=(PriorToolCall(call_id, name, arguments),))
 
 
-def _said(
+def _parse_content(
     role: str, content: str | Sequence[UserPart | ToolPart], path: Path, images: list[Image]
 ) -> Message:
     if isinstance(content, str):
@@ -122,3 +136,32 @@ def _said(
             case _:
                 assert_never(part)
     return Message(role, tuple(texts), notes=tuple(notes), extra_tokens=extra)
+
+
+def with_history(
+    request: ParsedRequest[ResponseOptions], earlier: StoredResponse[ResponseOptions], dialect: Dialect
+) -> ParsedRequest[ResponseOptions]:
+    """Return a request with the input and output of `earlier` before its own input."""
+    options: ResponseOptions = request.options
+    earlier_options: ResponseOptions = earlier.options
+    output: list[bytes] = []
+    if earlier.cancelled is None:
+        output = [item.json for item in build_output(earlier.turn, earlier_options, dialect).items]
+    own = 1 if options.has_instructions else 0
+    messages = (
+        *request.prompt.messages[:own],
+        *earlier.prompt.messages[1 if earlier_options.has_instructions else 0 :],
+        *parse_messages(output, []),
+        *request.prompt.messages[own:],
+    )
+    items = (
+        *list_input_items(earlier_options.input_items, earlier.turn.id),
+        *output,
+        *options.input_items,
+    )
+    # The request's own images come first: a refusal names the first image.
+    images = (*request.prompt.images, *earlier.prompt.images)
+    return ParsedRequest(
+        replace(request.prompt, messages=messages, images=images),
+        replace(options, input_items=items),
+    )

@@ -1,6 +1,13 @@
-"""What can be done with responses that are kept, and with conversations that are not asked yet.
+"""The endpoints that do not generate: for stored responses, and for counting and compacting conversations.
 
-Source: openai SDK 3.54, resources/responses/responses.py, input_items.py and input_tokens.py.
+Decisions:
+* A resumed stream has the same frames, without the first.
+* Compacting summarizes nothing: user messages are kept, and all else becomes one item of a quarter of its tokens, within
+  bounds.
+
+Source: openai SDK 3.54, resources/responses/responses.py, input_items.py and input_tokens.py,
+types/responses/compacted_response.py, response_compaction_item.py and input_token_count_response.py; the example of
+openresponses/openresponses, schema/responses.tsp, `CompactResource`.
 """
 
 from collections.abc import Mapping
@@ -8,6 +15,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from llmsim.domain import Usage
 from llmsim.errors import InvalidFieldError, UnknownResponseError
 from llmsim.providers.contract import (
     EndpointContext,
@@ -17,30 +25,44 @@ from llmsim.providers.contract import (
     Reply,
     ResourceEndpoint,
 )
-from llmsim.providers.openai_family.responses.compaction import render_compaction, render_count
 from llmsim.providers.openai_family.responses.dialect import Dialect
-from llmsim.providers.openai_family.responses.events import render_stream, resumed
-from llmsim.providers.openai_family.responses.listing import page
+from llmsim.providers.openai_family.responses.endpoint import render_stream
+from llmsim.providers.openai_family.responses.input_item_list import (
+    list_input_items,
+    parse_number,
+    render_page,
+)
+from llmsim.providers.openai_family.responses.input_items import UserMessage, parse_item
 from llmsim.providers.openai_family.responses.options import ResponseOptions
+from llmsim.providers.openai_family.responses.output_items import (
+    MAX_ENCRYPTED_TOKENS,
+    MIN_ENCRYPTED_TOKENS,
+    encrypted_content,
+)
 from llmsim.providers.openai_family.responses.parse import parse_compact, parse_count
-from llmsim.providers.openai_family.responses.stored import input_items
+from llmsim.providers.openai_family.responses.response import render_usage
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import encode
-from llmsim.wire.frames import SSE_HEADERS, FrameBatch
+from llmsim.wire.frames import SSE_HEADERS, FrameBatch, skip, truncate
 
-_ONE = "/v1/responses/{response_id}"
+_RESPONSE = "/v1/responses/{response_id}"
 
 Storage = ResponseStorage[ResponseOptions]
 Stored = StoredResponse[ResponseOptions]
 
+_COMPACTION_RATIO = 4
+"""Tokens of a conversation for each token of its compaction."""
+
 
 def operations(storage: Storage, dialect: Dialect) -> tuple[ResourceEndpoint, ...]:
-    """Give the operations on the responses of `storage`."""
+    """Build the endpoints for the responses of `storage`."""
     return (
-        ResourceEndpoint(method="GET", path=_ONE, run=partial(_retrieve, storage, dialect)),
-        ResourceEndpoint(method="DELETE", path=_ONE, run=partial(_delete, storage)),
-        ResourceEndpoint(method="POST", path=f"{_ONE}/cancel", run=partial(_cancel, storage)),
-        ResourceEndpoint(method="GET", path=f"{_ONE}/input_items", run=partial(_input_items, storage)),
+        ResourceEndpoint(method="GET", path=_RESPONSE, run=partial(_retrieve, storage, dialect)),
+        ResourceEndpoint(method="DELETE", path=_RESPONSE, run=partial(_delete, storage)),
+        ResourceEndpoint(method="POST", path=f"{_RESPONSE}/cancel", run=partial(_cancel, storage)),
+        ResourceEndpoint(
+            method="GET", path=f"{_RESPONSE}/input_items", run=partial(_list_input_items, storage)
+        ),
         ResourceEndpoint(
             method="POST", path="/v1/responses/input_tokens", run=partial(_count, storage, dialect)
         ),
@@ -50,46 +72,42 @@ def operations(storage: Storage, dialect: Dialect) -> tuple[ResourceEndpoint, ..
     )
 
 
-async def _found(storage: Storage, desk: EndpointContext, call: IncomingRequest) -> Stored:
-    response_id = call.params["response_id"]
-    stored = await desk.find(storage, response_id)
+async def _find(storage: Storage, context: EndpointContext, request: IncomingRequest) -> Stored:
+    response_id = request.params["response_id"]
+    stored = await context.find(storage, response_id)
     if stored is None:
         raise UnknownResponseError(response_id)
     return stored
 
 
 async def _retrieve(
-    storage: Storage, dialect: Dialect, desk: EndpointContext, call: IncomingRequest
+    storage: Storage, dialect: Dialect, context: EndpointContext, request: IncomingRequest
 ) -> Reply | Replay:
-    """Show a response as it stands, or stream it anew."""
-    stored = await _found(storage, desk, call)
-    if not _flag(call.params, "stream", default=False):
-        return Reply(200, storage.render(stored, desk.now()))
-    options = replace(stored.options, obfuscation=_flag(call.params, "include_obfuscation", default=True))
-    runs = resumed(render_stream(stored.turn, options, dialect), _starting_after(call.params))
+    """Return a response as it is, or stream it again."""
+    stored = await _find(storage, context, request)
+    if not _parse_flag(request.params, "stream", default=False):
+        return Reply(200, storage.render(stored, context.now()))
+    options: ResponseOptions = replace(
+        stored.options, obfuscation=_parse_flag(request.params, "include_obfuscation", default=True)
+    )
+    starting_after = parse_number(request.params, "starting_after", -1)
+    batches = skip(render_stream(stored.turn, options, dialect), starting_after + 1)
     if stored.cancelled is not None:
-        runs = _made_until(runs, stored, stored.cancelled)
-    return Replay(stored, runs, SSE_HEADERS)
+        batches = _until_cancelled(batches, stored, stored.cancelled)
+    return Replay(stored, batches, SSE_HEADERS)
 
 
-def _made_until(runs: tuple[FrameBatch, ...], stored: Stored, instant: float) -> tuple[FrameBatch, ...]:
-    """Leave out what had not come about at `instant`: the turn was cancelled then."""
+def _until_cancelled(
+    batches: tuple[FrameBatch, ...], stored: Stored, cancelled: float
+) -> tuple[FrameBatch, ...]:
+    """Return the frames whose tokens existed when the response was cancelled."""
     schedule, tokens = stored.turn.schedule, 0
-    while tokens < stored.turn.length and stored.arrived + schedule.due(tokens + 1) <= instant:
+    while tokens < stored.turn.length and stored.arrived + schedule.due(tokens + 1) <= cancelled:
         tokens += 1
-    kept = []
-    for run in runs:
-        stop = sum(1 for end in run.required_tokens if end <= tokens)
-        if stop:
-            kept.append(
-                FrameBatch(
-                    run.head, run.bodies[:stop], run.tail, run.required_tokens[:stop], run.tokens[:stop]
-                )
-            )
-    return tuple(kept)
+    return truncate(batches, tokens)
 
 
-def _flag(params: Mapping[str, str], name: str, *, default: bool) -> bool:
+def _parse_flag(params: Mapping[str, str], name: str, *, default: bool) -> bool:
     text = params.get(name)
     if text is None:
         return default
@@ -98,63 +116,107 @@ def _flag(params: Mapping[str, str], name: str, *, default: bool) -> bool:
     return text == "true"
 
 
-def _starting_after(params: Mapping[str, str]) -> int:
-    text = params.get("starting_after")
-    if text is None:
-        return -1
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise InvalidFieldError(("starting_after",), "type", "int", text)
-    return int(text)
-
-
-async def _delete(storage: Storage, desk: EndpointContext, call: IncomingRequest) -> Reply:
-    response_id = call.params["response_id"]
-    if not await desk.delete(storage, response_id):
+async def _delete(storage: Storage, context: EndpointContext, request: IncomingRequest) -> Reply:
+    response_id = request.params["response_id"]
+    if not await context.delete(storage, response_id):
         raise UnknownResponseError(response_id)
     return Reply(200, encode({"id": response_id, "object": "response", "deleted": True}))
 
 
-async def _cancel(storage: Storage, desk: EndpointContext, call: IncomingRequest) -> Reply:
-    """Cancel a response in the background; one that is done stays as it is."""
-    if not (await _found(storage, desk, call)).background:
+async def _cancel(storage: Storage, context: EndpointContext, request: IncomingRequest) -> Reply:
+    """Cancel a background response; one that is done stays as it is."""
+    if not (await _find(storage, context, request)).background:
         raise InvalidFieldError(("response_id",), "conflict", "Cannot cancel a synchronous response.")
-    now = desk.now()
+    now = context.now()
 
-    def cancelled(stored: Stored) -> Stored:
+    def cancel(stored: Stored) -> Stored:
         if stored.state(now) in (State.DONE, State.CANCELLED):
             return stored
         return replace(stored, cancelled=now)
 
-    stored = await desk.change(storage, call.params["response_id"], cancelled)
+    stored = await context.change(storage, request.params["response_id"], cancel)
     if stored is None:
-        raise UnknownResponseError(call.params["response_id"])
+        raise UnknownResponseError(request.params["response_id"])
     return Reply(200, storage.render(stored, now))
 
 
-async def _input_items(storage: Storage, desk: EndpointContext, call: IncomingRequest) -> Reply:
-    return Reply(200, page(input_items(await _found(storage, desk, call)), call.params))
+async def _list_input_items(storage: Storage, context: EndpointContext, request: IncomingRequest) -> Reply:
+    stored = await _find(storage, context, request)
+    options: ResponseOptions = stored.options
+    return Reply(200, render_page(list_input_items(options.input_items, stored.turn.id), request.params))
 
 
-async def _count(storage: Storage, dialect: Dialect, desk: EndpointContext, call: IncomingRequest) -> Reply:
-    ask = await _whole(storage, desk, call, await desk.compute(call, parse_count, call.body, dialect))
-    return Reply(200, render_count(await desk.count(call, ask.prompt)))
+async def _count(
+    storage: Storage, dialect: Dialect, context: EndpointContext, request: IncomingRequest
+) -> Reply:
+    parsed = await context.compute(request, parse_count, request.body, dialect)
+    parsed = await _with_previous(storage, context, request, parsed)
+    return Reply(200, render_count(await context.count(request, parsed.prompt)))
 
 
-async def _compact(storage: Storage, dialect: Dialect, desk: EndpointContext, call: IncomingRequest) -> Reply:
-    ask = await _whole(storage, desk, call, await desk.compute(call, parse_compact, call.body, dialect))
-    tokens = await desk.count(call, ask.prompt)
-    body = render_compaction(ask, turn_id=desk.new_id(), created=int(desk.now()), tokens=tokens)
+def render_count(tokens: int) -> bytes:
+    """Render the number of tokens of an input."""
+    return b'{"object":"response.input_tokens","input_tokens":%d}' % tokens
+
+
+async def _compact(
+    storage: Storage, dialect: Dialect, context: EndpointContext, request: IncomingRequest
+) -> Reply:
+    parsed = await context.compute(request, parse_compact, request.body, dialect)
+    parsed = await _with_previous(storage, context, request, parsed)
+    tokens = await context.count(request, parsed.prompt)
+    body = render_compaction(parsed, turn_id=context.new_id(), created=int(context.now()), tokens=tokens)
     return Reply(200, body)
 
 
-async def _whole(
-    storage: Storage, desk: EndpointContext, call: IncomingRequest, ask: ParsedRequest[ResponseOptions]
+def render_compaction(
+    request: ParsedRequest[ResponseOptions], *, turn_id: str, created: int, tokens: int
+) -> bytes:
+    """Render the compaction of a conversation.
+
+    Args:
+        request: The conversation, earlier turns included.
+        turn_id: Unique.
+        created: Unix time in seconds.
+        tokens: Tokens of the conversation.
+    """
+    options: ResponseOptions = request.options
+    items = [
+        listed
+        for sent, listed in zip(
+            options.input_items, list_input_items(options.input_items, turn_id), strict=True
+        )
+        if _is_user_message(sent)
+    ]
+    compacted = min(max(tokens // _COMPACTION_RATIO, MIN_ENCRYPTED_TOKENS), MAX_ENCRYPTED_TOKENS)
+    items.append(
+        b'{"id":"cmp_%b","type":"compaction","encrypted_content":"%b"}'
+        % (turn_id.encode(), encrypted_content(turn_id, compacted))
+    )
+    return b'{"id":"resp_%b","object":"response.compaction","created_at":%d,"output":[%b],"usage":%b}' % (
+        turn_id.encode(),
+        created,
+        b",".join(items),
+        render_usage(Usage(prompt=tokens, completion=compacted)),
+    )
+
+
+def _is_user_message(sent: bytes) -> bool:
+    item = parse_item(sent, ())
+    return isinstance(item, UserMessage) and item.role == "user"
+
+
+async def _with_previous(
+    storage: Storage,
+    context: EndpointContext,
+    request: IncomingRequest,
+    parsed: ParsedRequest[ResponseOptions],
 ) -> ParsedRequest[ResponseOptions]:
-    """Put what `ask` continues before it."""
-    previous = storage.previous_id(ask.options)
+    """Return a request with the conversation that it continues before it."""
+    previous = storage.previous_id(parsed.options)
     if previous is None:
-        return ask
-    earlier = await desk.find(storage, previous)
+        return parsed
+    earlier = await context.find(storage, previous)
     if earlier is None:
         raise UnknownResponseError(previous, "previous_response_id")
-    return await desk.compute(call, storage.with_history, ask, earlier)
+    return await context.compute(request, storage.with_history, parsed, earlier)

@@ -1,19 +1,19 @@
-"""What the renderers know of a request, and what a stored response keeps of it."""
+"""Options of a request for the renderers; they are stored with its response."""
 
 import msgspec
 
 
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the items of tools tell.
+    """Options for the items of tool calls.
 
     Attributes:
-        results: Whether file searches tell what they found.
-        sources: Whether web searches tell where they looked.
-        outputs: Whether code that was run tells what it put out.
-        partial_images: How many pictures of a picture in the making are told.
-        server: Label of the MCP server; empty if there is none.
-        server_tool: What is called there.
-        namespaces: The namespace of each tool that stands in one, by the tool's name.
+        results: Whether file searches show their results.
+        sources: Whether web searches show their sources.
+        outputs: Whether the code interpreter shows its output.
+        partial_images: Number of partial images that image generation shows.
+        server: Label of the MCP server; empty if there is no server.
+        server_tool: The tool that is called on it.
+        namespaces: The namespace of each tool that is in one, by the tool's name.
     """
 
     results: bool = False
@@ -26,33 +26,31 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What only the renderers of the Responses API understand.
+    """Options for the renderers of the Responses API.
 
     Attributes:
         echo: JSON members of the response object that repeat the request, without braces.
-        items: The input as JSON, one an item, earlier turns first; those of this request as they were sent.
-        instructed: Whether the prompt's first message is the `instructions`.
-        previous: Id of the response that this one continues; None if it continues none.
-        summary: How much is told of the reasoning; None for nothing.
-        sealed: Whether reasoning items carry encrypted content.
-        store: Whether the response is kept.
-        background: Whether it comes about without its client.
-        generate: Whether anything is to be said; otherwise the response is empty, to be continued later.
+        input_items: The input items as JSON, earlier turns first; those of this request as they were sent.
+        has_instructions: Whether the prompt's first message is the `instructions`.
+        previous_response_id: Id of the response that this one continues; None if there is no such response.
+        summary: Detail of the reasoning summary; None for no summary.
+        encrypts_reasoning: Whether reasoning items carry encrypted content.
+        store: Whether the response is stored.
+        background: Whether it is generated without its client.
         obfuscation: Whether delta events carry padding.
-        service_tier: As requested; it is reported as long as the response is not done.
-        metadata: The client's own notes.
-        tools: What the items of tools tell.
+        service_tier: As requested; it is reported while the response is not done.
+        metadata: The client's own labels.
+        tools: Options for the items of tool calls.
     """
 
     echo: bytes
-    items: tuple[bytes, ...] = ()
-    instructed: bool = False
-    previous: str | None = None
+    input_items: tuple[bytes, ...] = ()
+    has_instructions: bool = False
+    previous_response_id: str | None = None
     summary: str | None = None
-    sealed: bool = False
+    encrypts_reasoning: bool = False
     store: bool = True
     background: bool = False
-    generate: bool = True
     obfuscation: bool = True
     service_tier: str = "auto"
     metadata: dict[str, str] = {}

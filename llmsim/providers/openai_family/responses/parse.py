@@ -1,8 +1,7 @@
-"""A request becomes a prompt, and options for those who render the answer.
+"""Requests to create, count or compact: parsed to a prompt, and options for the renderers.
 
 Decisions:
-* One type of body serves all that ask something of a model: creating, counting and compacting differ only in what
-  may be left out.
+* All three have one type of body; they differ only in what may be omitted.
 * What the API refuses is refused here; what a model would refuse, where prompts are planned.
 """
 
@@ -10,8 +9,7 @@ from llmsim.domain import Image, Message, Prompt, ResponseFormat
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai_family.responses.dialect import Dialect
-from llmsim.providers.openai_family.responses.echo import echoed
-from llmsim.providers.openai_family.responses.history import messages
+from llmsim.providers.openai_family.responses.history import parse_messages
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.request import (
     ClientEvent,
@@ -20,9 +18,10 @@ from llmsim.providers.openai_family.responses.request import (
     JsonSchema,
     Request,
     TextConfig,
+    render_echo,
 )
-from llmsim.providers.openai_family.responses.tools import read_choice, read_tools, tool_options
-from llmsim.providers.openai_family.strict_schemas import checked_schema
+from llmsim.providers.openai_family.responses.tools import build_tool_options, parse_tool_choice, parse_tools
+from llmsim.providers.openai_family.strict_schemas import parse_schema
 from llmsim.wire.codec import decoder, encode
 
 _decode = decoder(Request)
@@ -31,7 +30,7 @@ _decode_generate = decoder(Generate)
 
 
 def parse(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
-    """Read a request to create a response.
+    """Parse a request to create a response.
 
     Raises:
         InvalidJsonError: It is not JSON.
@@ -44,15 +43,15 @@ def parse(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
             "conflict",
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
         )
-    return _created(request, dialect)
+    return _parse_create(request, dialect)
 
 
 def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
-    """Read a message that came over a WebSocket: `response.create`, its request flat or in `response`; always streamed.
+    """Parse a WebSocket message: `response.create`, with its request flat or in `response`; it is always streamed.
 
     Raises:
         InvalidJsonError: It is not JSON.
-        InvalidFieldError: It is of another type, or a field is missing, wrong, out of range or contradicts another.
+        InvalidFieldError: It has another type, or a field is missing, wrong, out of range or contradicts another.
     """
     event = _decode_event(message)
     nested = bytes(event.response)
@@ -64,10 +63,11 @@ def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptio
             ("background",), "conflict", "The 'background' parameter is not supported over WebSocket."
         )
     request.stream = True
-    return _created(request, dialect, generate=_decode_generate(body).generate is not False)
+    parsed = _parse_create(request, dialect)
+    return ParsedRequest(parsed.prompt, parsed.options, is_warm_up=_decode_generate(body).generate is False)
 
 
-def _created(request: Request, dialect: Dialect, *, generate: bool = True) -> ParsedRequest[ResponseOptions]:
+def _parse_create(request: Request, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
     if request.model is None:
         raise InvalidFieldError(("model",), "missing", None)
     if (
@@ -81,21 +81,21 @@ def _created(request: Request, dialect: Dialect, *, generate: bool = True) -> Pa
         raise InvalidFieldError(
             ("background",), "conflict", "The 'background' parameter requires 'store' to be true."
         )
-    return _ask(request, dialect, generate=generate)
+    return _parse_request(request, dialect)
 
 
 def parse_count(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
-    """Read a request to count input tokens: everything may be left out; without a model its id is empty.
+    """Parse a request to count input tokens: every field may be omitted; the id of an omitted model is empty.
 
     Raises:
         InvalidJsonError: It is not JSON.
         InvalidFieldError: A field is wrong, out of range or contradicts another.
     """
-    return _ask(_decode(body), dialect)
+    return _parse_request(_decode(body), dialect)
 
 
 def parse_compact(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
-    """Read a request to compact a conversation.
+    """Parse a request to compact a conversation.
 
     Raises:
         InvalidJsonError: It is not JSON.
@@ -106,10 +106,10 @@ def parse_compact(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOption
         raise InvalidFieldError(("model",), "missing", None)
     if request.input is None and request.previous_response_id is None:
         raise InvalidFieldError(("input",), "missing", None)
-    return _ask(request, dialect)
+    return _parse_request(request, dialect)
 
 
-def _ask(request: Request, dialect: Dialect, *, generate: bool = True) -> ParsedRequest[ResponseOptions]:
+def _parse_request(request: Request, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
     if request.previous_response_id is not None and request.conversation is not None:
         raise InvalidFieldError(
             ("previous_response_id",),
@@ -121,46 +121,46 @@ def _ask(request: Request, dialect: Dialect, *, generate: bool = True) -> Parsed
     else:
         items = tuple(bytes(item) for item in request.input or ())
     images: list[Image] = []
-    said = messages(items, images)
+    messages = parse_messages(items, images)
     if request.instructions is not None:
-        said = (Message("developer", (request.instructions,)), *said)
-    offers = read_tools(request.tools) if request.tools else ()
-    tool_choice, shown_choice = read_choice(request, offers)
+        messages = (Message("developer", (request.instructions,)), *messages)
+    tools = parse_tools(request.tools) if request.tools else ()
+    tool_choice, choice_echo = parse_tool_choice(request, tools)
     reasoning = request.reasoning
     summary = None if reasoning is None else reasoning.summary or reasoning.generate_summary
     streaming = request.stream_options
     prompt = Prompt(
         model=request.model or "",
-        messages=said,
+        messages=messages,
         images=tuple(images),
         limit=request.max_output_tokens,
         effort=None if reasoning is None else reasoning.effort,
         summary=summary,
         stream=bool(request.stream),
-        tools=tuple(tool for offer in offers for tool in offer.tools),
+        tools=tuple(callable_tool for tool in tools for callable_tool in tool.callable_tools),
         tool_choice=tool_choice,
-        form=None if request.text is None else _form(request.text),
+        form=None if request.text is None else _parse_format(request.text),
         logprobs=_logprobs(request),
     )
     options = ResponseOptions(
-        echo=echoed(request, tools=[offer.shown for offer in offers], tool_choice=shown_choice),
-        items=items,
-        instructed=request.instructions is not None,
-        previous=request.previous_response_id,
+        echo=render_echo(request, tools=[tool.echo for tool in tools], tool_choice=choice_echo),
+        input_items=items,
+        has_instructions=request.instructions is not None,
+        previous_response_id=request.previous_response_id,
         summary=summary,
-        sealed=dialect.seals_reasoning or "reasoning.encrypted_content" in (request.include or ()),
+        encrypts_reasoning=dialect.encrypts_reasoning
+        or "reasoning.encrypted_content" in (request.include or ()),
         store=request.store is not False,
         background=request.background is True,
-        generate=generate,
         obfuscation=streaming is None or streaming.include_obfuscation is not False,
         service_tier=request.service_tier or "auto",
         metadata=request.metadata or {},
-        tools=tool_options(request, offers),
+        tools=build_tool_options(request, tools),
     )
     return ParsedRequest(prompt, options)
 
 
-def _form(text: TextConfig) -> ResponseFormat | None:
+def _parse_format(text: TextConfig) -> ResponseFormat | None:
     match text.format:
         case JsonObject():
             return ResponseFormat()
@@ -169,14 +169,14 @@ def _form(text: TextConfig) -> ResponseFormat | None:
             if bytes(schema) == b"null":
                 raise InvalidFieldError(path, "type", "object", None)
             return ResponseFormat(
-                checked_schema(schema, path, "response_format", name, strict=strict is True), name
+                parse_schema(schema, path, "response_format", name, strict=strict is True), name
             )
         case _:
             return None
 
 
 def _logprobs(request: Request) -> int | None:
-    """Tell how many alternatives are wanted: `top_logprobs` alone asks for nothing, the API then tells none."""
+    """Return the number of alternatives; None for no logprobs, also if only `top_logprobs` is set, as in the API."""
     if "message.output_text.logprobs" not in (request.include or ()):
         return None
     return request.top_logprobs or 0

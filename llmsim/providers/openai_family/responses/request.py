@@ -1,22 +1,29 @@
-"""What a request to create a response may look like, as types.
+"""The types of a request to create a response, and its echo in the response object.
 
 Decisions:
 * Only what is obeyed, checked or echoed is declared; every other field is ignored, as the API ignores it.
 * Optional fields take `null`: the SDKs' types say so, and clients send it.
 * What is only echoed stays as it was sent (`Raw`); an absent one is empty, because a `Raw` cannot be in a union.
+* The echo has defaults filled in, and null where there is no default.
+* Tools, schemas and templates are echoed as they were sent, on one line: an event must not hold a raw newline.
 
 Source: openai SDK 3.54, types/responses/response_create_params.py and responses_client_event_param.py; the bounds
 are those of openresponses/openresponses, schema/responses.tsp, and of the API's own refusals (`max_output_tokens`:
-"Expected a value >= 16").
+"Expected a value >= 16"). The echo: recorded responses of the OpenAI API; openresponses/openresponses,
+schema/responses.tsp, `ResponseResource`.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Raw, Struct
+
+from llmsim.errors import InvalidJsonError
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-zA-Z0-9_-]+$")]
-# NOTE: bounded because they come back three times in a stream: a request must not cost more than itself.
+# NOTE: bounded because it is echoed three times in a stream: a request must not cost more than itself.
 ModelId = Annotated[str, Meta(min_length=1, max_length=256)]
 Metadata = Annotated[
     dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
@@ -35,7 +42,7 @@ Level = Literal["auto", "concise", "detailed"]
 
 
 class Reasoning(Struct, omit_defaults=True):
-    """How to think, and how much to tell of it. `generate_summary` is the old name of `summary`."""
+    """How to reason, and how much of it to show. `generate_summary` is the old name of `summary`."""
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     summary: Level | None = None
@@ -53,7 +60,7 @@ class JsonObject(Struct, tag_field="type", tag="json_object"):
 
 
 class JsonSchema(Struct, tag_field="type", tag="json_schema"):
-    """JSON of a given shape."""
+    """JSON that fits a schema."""
 
     name: Name
     schema: Raw
@@ -62,7 +69,7 @@ class JsonSchema(Struct, tag_field="type", tag="json_schema"):
 
 
 class TextConfig(Struct):
-    """What the text is to look like."""
+    """The format of the text."""
 
     format: PlainText | JsonObject | JsonSchema | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
@@ -75,13 +82,13 @@ class StreamOptions(Struct):
 
 
 class Conversation(Struct):
-    """A conversation that the provider keeps."""
+    """A conversation that the provider stores."""
 
     id: str
 
 
 class Template(Struct):
-    """A prompt that the provider keeps."""
+    """A prompt that the provider stores."""
 
     id: str
     variables: dict[str, Raw] | None = None
@@ -124,13 +131,90 @@ class Request(Struct):
 
 
 class ClientEvent(Struct):
-    """What a client sends over a WebSocket: the fields of a request beside its own, or in `response`."""
+    """A client's WebSocket message: the fields of a request beside its own, or in `response`."""
 
     type: Literal["response.create"]
     response: Raw = Raw()
 
 
 class Generate(Struct):
-    """Whether anything is to be said: a field of requests over a WebSocket only."""
+    """Whether to generate anything: a field of WebSocket requests only."""
 
     generate: bool | None = None
+
+
+_DEFAULT_REASONING = Raw(b'{"effort":null,"summary":null}')
+_DEFAULT_TEXT = Raw(b'{"format":{"type":"text"},"verbosity":"medium"}')
+
+
+def render_echo(request: Request, *, tools: Sequence[Any], tool_choice: Any) -> bytes:
+    """Render the members of the response object that repeat `request`, without braces.
+
+    Args:
+        request: The request.
+        tools: The echo of its tools.
+        tool_choice: The echo of its tool choice.
+
+    Raises:
+        InvalidJsonError: A value is nested too deeply.
+    """
+    members = {
+        "background": request.background is True,
+        "frequency_penalty": _or(request.frequency_penalty, 0.0),
+        "instructions": request.instructions,
+        "max_output_tokens": request.max_output_tokens,
+        "max_tool_calls": request.max_tool_calls,
+        "parallel_tool_calls": request.parallel_tool_calls is not False,
+        "presence_penalty": _or(request.presence_penalty, 0.0),
+        "previous_response_id": request.previous_response_id,
+        "prompt_cache_key": request.prompt_cache_key,
+        "prompt_cache_retention": request.prompt_cache_retention,
+        "reasoning": _DEFAULT_REASONING if request.reasoning is None else _echo_reasoning(request.reasoning),
+        "safety_identifier": request.safety_identifier,
+        "store": request.store is not False,
+        "temperature": _or(request.temperature, 1.0),
+        "text": _DEFAULT_TEXT if request.text is None else _echo_text(request.text),
+        "tool_choice": tool_choice,
+        "tools": tools,
+        "top_logprobs": request.top_logprobs or 0,
+        "top_p": _or(request.top_p, 1.0),
+        "truncation": request.truncation or "disabled",
+        "user": request.user,
+        "metadata": request.metadata or {},
+    }
+    # A conversation and a template are echoed only if the request has one.
+    if request.conversation is not None:
+        conversation = request.conversation
+        members["conversation"] = {"id": conversation} if isinstance(conversation, str) else conversation
+    if request.prompt is not None:
+        members["prompt"] = request.prompt
+    echo = msgspec.json.encode(members)
+    if b"\n" in echo or b"\r" in echo:
+        try:
+            echo = msgspec.json.format(echo, indent=-1)
+        except RecursionError as error:
+            raise InvalidJsonError(str(error)) from None
+    return echo[1:-1]
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _echo_reasoning(reasoning: Reasoning) -> dict[str, Any]:
+    members = {"effort": reasoning.effort, "summary": reasoning.summary or reasoning.generate_summary}
+    optional = {"context": reasoning.context, "mode": reasoning.mode}
+    return members | {name: value for name, value in optional.items() if value is not None}
+
+
+def _echo_text(text: TextConfig) -> dict[str, Any]:
+    text_format: Any = text.format or PlainText()
+    if isinstance(text_format, JsonSchema):
+        text_format = {
+            "type": "json_schema",
+            "description": text_format.description,
+            "name": text_format.name,
+            "schema": text_format.schema,
+            "strict": text_format.strict is True,
+        }
+    return {"format": text_format, "verbosity": text.verbosity or "medium"}

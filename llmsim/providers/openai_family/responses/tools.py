@@ -1,12 +1,12 @@
-"""The tools of a request: what may be called, whether it is to be, and how each is repeated.
+"""The tools of a request and its tool choice, and the echo of both.
 
 Decisions:
-* A hosted tool goes by its kind: `web_search_preview_2025_03_11` is a `web_search`. One that llmsim has no items for is
-  repeated, and not offered to be called.
-* A namespace is as good as the tools in it.
-* Schemas are checked strictly only where the client says so: by default the API makes of a schema what it can.
-* A named function that is not offered is refused by the word `function`, as the API does; one among allowed tools
-  by its name.
+* A hosted tool is known by its kind: `web_search_preview_2025_03_11` is a `web_search`. One that llmsim has no items for
+  is echoed, and never called.
+* A namespace stands for the tools in it.
+* Schemas are checked strictly only on request: by default the API makes of a schema what it can.
+* The refusal of a named function that is not offered says `function`, as in the API; that of an allowed tool says its
+  name.
 
 Source: openai SDK 3.54, types/responses/tool.py, tool_choice_*.py; recorded refusals of the API.
 """
@@ -20,22 +20,22 @@ from msgspec import Meta, Raw, Struct
 
 from llmsim.domain import Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.errors import InvalidFieldError, ToolChoiceError
-from llmsim.providers.openai_family.responses.hosted import KINDS
-from llmsim.providers.openai_family.responses.items import Path, moved
+from llmsim.providers.openai_family.responses.hosted_items import HOSTED_TOOLS
+from llmsim.providers.openai_family.responses.input_items import Path, raise_below
 from llmsim.providers.openai_family.responses.options import ToolOptions
 from llmsim.providers.openai_family.responses.request import Name, Request
-from llmsim.providers.openai_family.strict_schemas import checked_pattern, checked_schema
+from llmsim.providers.openai_family.strict_schemas import parse_pattern, parse_schema
 from llmsim.wire.codec import decoder
 
 
 class AnyTool(Struct):
-    """What every tool and every choice of one has."""
+    """The type of a tool, or of a tool choice."""
 
     type: str
 
 
 class FunctionTool(Struct):
-    """A function of the client's own; `strict` is null or true unless said otherwise."""
+    """A function of the client; `strict` is echoed as true unless it is false."""
 
     name: Name
     description: str | None = None
@@ -55,7 +55,7 @@ class GrammarFormat(Struct, tag_field="type", tag="grammar"):
 
 
 class CustomTool(Struct):
-    """A tool of the client's own that takes free text, or one of a grammar."""
+    """A tool of the client that takes free text, or text of a grammar."""
 
     name: Name
     description: str | None = None
@@ -70,32 +70,32 @@ class Namespace(Struct):
 
 
 class ToolFilter(Struct):
-    """Which tools of a server may be called."""
+    """The tools of a server that may be called."""
 
     tool_names: list[str] | None = None
 
 
 class McpTool(Struct):
-    """A server with tools."""
+    """An MCP server."""
 
     server_label: str | None = None
     allowed_tools: list[str] | ToolFilter | None = None
 
 
 class ImageTool(Struct):
-    """What makes pictures."""
+    """Image generation."""
 
     partial_images: Annotated[int, Meta(ge=0, le=3)] | None = None
 
 
 class NamedChoice(Struct):
-    """The one function or custom tool to be called."""
+    """The one function or custom tool to call."""
 
     name: str
 
 
 class McpChoice(Struct):
-    """The server of which a tool is to be called."""
+    """The MCP server to call."""
 
     server_label: str | None = None
 
@@ -107,134 +107,136 @@ class AllowedTools(Struct):
     mode: Literal["none", "auto", "required"] | None = None
 
 
-_any_tool = decoder(AnyTool)
-_function = decoder(FunctionTool)
-_custom = decoder(CustomTool)
-_namespace = decoder(Namespace)
-_mcp = decoder(McpTool)
-_image = decoder(ImageTool)
-_named = decoder(NamedChoice)
-_mcp_choice = decoder(McpChoice)
-_allowed = decoder(AllowedTools)
-_members = decoder(dict[str, Raw])
+_decode_any = decoder(AnyTool)
+_decode_function = decoder(FunctionTool)
+_decode_custom = decoder(CustomTool)
+_decode_namespace = decoder(Namespace)
+_decode_mcp = decoder(McpTool)
+_decode_image = decoder(ImageTool)
+_decode_named_choice = decoder(NamedChoice)
+_decode_mcp_choice = decoder(McpChoice)
+_decode_allowed = decoder(AllowedTools)
+_decode_members = decoder(dict[str, Raw])
 
 _VERSION = re.compile(r"(?:_preview)?(?:_\d{4}_\d{2}_\d{2})?$")
 _ALIASES = {"computer_use": "computer"}
 _NO_OPTIONS = ToolOptions()
-_ANY_SERVER_TOOL = "search"
-"""What is called on a server that does not say which tools it has."""
+_DEFAULT_SERVER_TOOL = "search"
+"""The tool of a server whose tools are not named."""
 
 
-class Offer(msgspec.Struct, frozen=True):
+class ParsedTool(msgspec.Struct, frozen=True):
     """One element of `tools`.
 
     Attributes:
-        kind: Its type, of a hosted tool without its version.
-        shown: How it is repeated.
-        tools: What may be called because of it.
-        options: What the items of its calls tell, as fields of `ToolOptions`.
+        kind: Its type, without the version of a hosted tool.
+        echo: Its echo.
+        callable_tools: The tools that may be called through it.
+        options: What the items of its calls show, as fields of `ToolOptions`.
     """
 
     kind: str
-    shown: Any
-    tools: tuple[Tool, ...] = ()
+    echo: Any
+    callable_tools: tuple[Tool, ...] = ()
     options: dict[str, Any] = {}
 
 
-def read_tools(sent: Sequence[Raw]) -> tuple[Offer, ...]:
-    """Read the tools of a request.
+def parse_tools(sent: Sequence[Raw]) -> tuple[ParsedTool, ...]:
+    """Parse the tools of a request.
 
     Raises:
-        InvalidFieldError: One of them is none.
-        InvalidSchemaError: A function's parameters are no schema.
+        InvalidFieldError: A tool is invalid.
+        InvalidSchemaError: A function's parameters are not a valid schema.
     """
-    return tuple(_read_tool(bytes(tool), ("tools", index)) for index, tool in enumerate(sent))
+    return tuple(_parse_tool(bytes(tool), ("tools", index)) for index, tool in enumerate(sent))
 
 
-def _read_tool(sent: bytes, path: Path) -> Offer:
+def _parse_tool(sent: bytes, path: Path) -> ParsedTool:
     try:
-        named = _any_tool(sent).type
-        match named:
+        name = _decode_any(sent).type
+        match name:
             case "function":
-                function = _function(sent)
+                function = _decode_function(sent)
             case "custom":
-                custom = _custom(sent)
-                return Offer(named, Raw(sent), (_custom_tool(custom, path),))
+                custom = _decode_custom(sent)
+                return ParsedTool(name, Raw(sent), (_build_custom_tool(custom, path),))
             case "namespace":
-                space = _namespace(sent)
+                namespace = _decode_namespace(sent)
             case _:
-                return _hosted(hosted_kind(named), sent)
+                return _parse_hosted(hosted_kind(name), sent)
     except InvalidFieldError as error:
-        moved(error, path)
-    if named == "namespace":
-        return _spaced(space, sent, (*path, "tools"))
-    schema = checked_schema(
+        raise_below(error, path)
+    if name == "namespace":
+        return _parse_namespace(namespace, sent, (*path, "tools"))
+    schema = parse_schema(
         function.parameters, (*path, "parameters"), "function", function.name, strict=function.strict is True
     )
-    # A function is repeated with all its fields. Source: openai SDK, function_tool.py: strict by default.
-    shown = {
+    # A function is echoed with all its fields. Source: openai SDK, function_tool.py: strict by default.
+    echo = {
         "description": None,
         "parameters": None,
-        **_members(sent),
+        **_decode_members(sent),
         "strict": function.strict is not False,
     }
-    return Offer(named, shown, (Tool(function.name, ToolKind.FUNCTION, function.description or "", schema),))
+    return ParsedTool(
+        name, echo, (Tool(function.name, ToolKind.FUNCTION, function.description or "", schema),)
+    )
 
 
-def _custom_tool(custom: CustomTool, path: Path) -> Tool:
+def _build_custom_tool(custom: CustomTool, path: Path) -> Tool:
     grammar = custom.format
     schema = b""
     if isinstance(grammar, GrammarFormat) and grammar.syntax == "regex":
-        schema = checked_pattern(grammar.definition, (*path, "format", "definition"), custom.name)
+        schema = parse_pattern(grammar.definition, (*path, "format", "definition"), custom.name)
     return Tool(custom.name, ToolKind.CUSTOM, custom.description or "", schema)
 
 
-def _spaced(space: Namespace, sent: bytes, path: Path) -> Offer:
-    """Offer the tools of a namespace, which holds none but functions and custom tools."""
+def _parse_namespace(namespace: Namespace, sent: bytes, path: Path) -> ParsedTool:
+    """Parse the tools of a namespace, which are functions and custom tools only."""
     inner: list[Tool] = []
-    for index, tool in enumerate(space.tools):
+    for index, tool in enumerate(namespace.tools):
         try:
-            kind = _any_tool(bytes(tool)).type
+            kind = _decode_any(bytes(tool)).type
         except InvalidFieldError as error:
-            moved(error, (*path, index))
+            raise_below(error, (*path, index))
         if kind not in ("function", "custom"):
             raise InvalidFieldError((*path, index, "type"), "choice", ("function", "custom"), kind)
-        inner += _read_tool(bytes(tool), (*path, index)).tools
-    spaces = {"namespaces": dict.fromkeys((tool.name for tool in inner), space.name)}
-    return Offer("namespace", Raw(sent), tuple(inner), spaces)
+        inner += _parse_tool(bytes(tool), (*path, index)).callable_tools
+    options = {"namespaces": dict.fromkeys((tool.name for tool in inner), namespace.name)}
+    return ParsedTool("namespace", Raw(sent), tuple(inner), options)
 
 
-def hosted_kind(named: str) -> str:
-    """Give the kind of a hosted tool by its type, which may bear a version."""
-    kind = _VERSION.sub("", named, count=1)
+def hosted_kind(name: str) -> str:
+    """Return the kind of a hosted tool from its type, which may include a version."""
+    kind = _VERSION.sub("", name, count=1)
     return _ALIASES.get(kind, kind)
 
 
-def _hosted(kind: str, sent: bytes) -> Offer:
-    tools = (Tool(kind, ToolKind.HOSTED),) if kind in KINDS else ()
+def _parse_hosted(kind: str, sent: bytes) -> ParsedTool:
+    tools = (Tool(kind, ToolKind.HOSTED),) if kind in HOSTED_TOOLS else ()
     options: dict[str, Any] = {}
     if kind == "mcp":
-        server = _mcp(sent)
+        server = _decode_mcp(sent)
         allowed = server.allowed_tools
         names = allowed.tool_names if isinstance(allowed, ToolFilter) else allowed
         options = {
             "server": server.server_label or kind,
-            "server_tool": next(iter(names or ()), _ANY_SERVER_TOOL),
+            "server_tool": next(iter(names or ()), _DEFAULT_SERVER_TOOL),
         }
     elif kind == "image_generation":
-        options = {"partial_images": _image(sent).partial_images or 0}
-    return Offer(kind, Raw(sent), tools, options)
+        options = {"partial_images": _decode_image(sent).partial_images or 0}
+    return ParsedTool(kind, Raw(sent), tools, options)
 
 
-def tool_options(request: Request, offers: Sequence[Offer]) -> ToolOptions:
-    """Tell what the items of tools tell; of several servers the first is called."""
+def build_tool_options(request: Request, tools: Sequence[ParsedTool]) -> ToolOptions:
+    """Build the options for items of tool calls; of several MCP servers the first is called."""
     included = request.include or ()
-    if not included and not offers:
+    if not included and not tools:
         return _NO_OPTIONS
     namespaces: dict[str, str] = {}
     options: dict[str, Any] = {}
-    for offer in offers:
-        own = dict(offer.options)
+    for tool in tools:
+        own = dict(tool.options)
         namespaces |= own.pop("namespaces", {})
         options = own | options
     return ToolOptions(
@@ -246,83 +248,83 @@ def tool_options(request: Request, offers: Sequence[Offer]) -> ToolOptions:
     )
 
 
-def read_choice(request: Request, offers: Sequence[Offer]) -> tuple[ToolChoice, Any]:
-    """Read whether and which tools are to be called.
+def parse_tool_choice(request: Request, tools: Sequence[ParsedTool]) -> tuple[ToolChoice, Any]:
+    """Parse the tool choice of a request.
 
     Returns:
-        The choice, and how it is repeated.
+        The choice, and its echo.
 
     Raises:
-        InvalidFieldError: It is no choice.
-        ToolChoiceError: It is one of a tool that is not offered.
+        InvalidFieldError: It is invalid.
+        ToolChoiceError: It names a tool that is not offered.
     """
     sent = request.tool_choice
     names: tuple[str, ...] | None = None
-    shown: Any = sent or "auto"
+    echo: Any = sent or "auto"
     if sent is None:
         mode = ToolMode.AUTO
     elif isinstance(sent, str):
         mode = ToolMode(sent)
-        if mode is ToolMode.REQUIRED and not offers:
+        if mode is ToolMode.REQUIRED and not tools:
             raise ToolChoiceError(sent)
     else:
-        mode, names, shown = _read_choice(sent, offers)
-    return ToolChoice(mode, names, request.parallel_tool_calls is not False, request.max_tool_calls), shown
+        mode, names, echo = _parse_choice(sent, tools)
+    return ToolChoice(mode, names, request.parallel_tool_calls is not False, request.max_tool_calls), echo
 
 
-def _read_choice(sent: dict[str, Raw], offers: Sequence[Offer]) -> tuple[ToolMode, tuple[str, ...], Any]:
-    shown: Any = sent
-    whole = msgspec.json.encode(sent)
-    known = _names_by_choice(offers)
+def _parse_choice(sent: dict[str, Raw], tools: Sequence[ParsedTool]) -> tuple[ToolMode, tuple[str, ...], Any]:
+    echo: Any = sent
+    encoded = msgspec.json.encode(sent)
+    known = _tools_by_choice(tools)
     path: Path = ("tool_choice",)
     try:
-        named = _any_tool(whole).type
-        if named != "allowed_tools":
-            names, mode = _chosen(whole, named, known, named), ToolMode.REQUIRED
+        name = _decode_any(encoded).type
+        if name != "allowed_tools":
+            names, mode = _chosen_tools(encoded, name, known, name), ToolMode.REQUIRED
         else:
-            allowed = _allowed(whole)
+            allowed = _decode_allowed(encoded)
             found: list[str] = []
             for index, one in enumerate(allowed.tools):
                 path = ("tool_choice", "tools", index)
-                kind = _any_tool(bytes(one)).type
-                found += _chosen(bytes(one), kind, known, "")
+                kind = _decode_any(bytes(one)).type
+                found += _chosen_tools(bytes(one), kind, known, "")
             names, mode = tuple(dict.fromkeys(found)), ToolMode(allowed.mode or "auto")
-            shown = {**sent, "mode": mode.value}
+            echo = {**sent, "mode": mode.value}
     except InvalidFieldError as error:
-        moved(error, path)
-    # A tool that cannot be called need not be.
-    return mode if names or mode is ToolMode.NONE else ToolMode.AUTO, names, shown
+        raise_below(error, path)
+    # A tool that cannot be called is not required.
+    return mode if names or mode is ToolMode.NONE else ToolMode.AUTO, names, echo
 
 
-def _names_by_choice(offers: Sequence[Offer]) -> dict[tuple[str, str | None], tuple[str, ...]]:
-    """Map what a choice says, its type and what it names beside it, to the tools that it means."""
+def _tools_by_choice(tools: Sequence[ParsedTool]) -> dict[tuple[str, str | None], tuple[str, ...]]:
+    """Map each possible choice, its type and the name in it, to the tools that it means."""
 
-    def meanings() -> Iterator[tuple[tuple[str, str | None], tuple[str, ...]]]:
-        for offer in offers:
-            yield (offer.kind, None), tuple(tool.name for tool in offer.tools)
-            if offer.kind == "mcp":
-                yield (offer.kind, offer.options["server"]), (offer.kind,)
-            for tool in offer.tools:
+    def choices() -> Iterator[tuple[tuple[str, str | None], tuple[str, ...]]]:
+        for parsed in tools:
+            yield (parsed.kind, None), tuple(tool.name for tool in parsed.callable_tools)
+            if parsed.kind == "mcp":
+                yield (parsed.kind, parsed.options["server"]), (parsed.kind,)
+            for tool in parsed.callable_tools:
                 yield (tool.kind.value, tool.name), (tool.name,)
 
-    return dict(meanings())
+    return dict(choices())
 
 
-def _chosen(
-    choice: bytes, named: str, known: Mapping[tuple[str, str | None], tuple[str, ...]], word: str
+def _chosen_tools(
+    choice: bytes, choice_type: str, known: Mapping[tuple[str, str | None], tuple[str, ...]], label: str
 ) -> tuple[str, ...]:
-    """Give the tools that a choice of type `named` means; `word` is what a refusal names it by, its own name if empty."""
+    """Return the tools that a choice means; `label` names it in a refusal, its own name if that is empty."""
     name: str | None = None
-    kind = named
-    match named:
+    kind = choice_type
+    match choice_type:
         case "function" | "custom":
-            name = _named(choice).name
-            word = word or name
+            name = _decode_named_choice(choice).name
+            label = label or name
         case "mcp":
-            name = _mcp_choice(choice).server_label
+            name = _decode_mcp_choice(choice).server_label
         case _:
-            kind = hosted_kind(named)
+            kind = hosted_kind(choice_type)
     names = known.get((kind, name))
     if names is None:
-        raise ToolChoiceError(word or named)
+        raise ToolChoiceError(label or choice_type)
     return names

@@ -1,9 +1,12 @@
-"""Lists in pages: `limit`, `after_id`, `before_id`; `data`, `first_id`, `last_id`, `has_more`.
+"""What the API's resources share: times, and lists in pages.
+
+A page is requested with `limit`, `after_id` and `before_id`; it has `data`, `first_id`, `last_id` and `has_more`.
 
 Source: anthropic SDK 2.12, pagination.py (`Page`), types/model_list_params.py, types/messages/batch_list_params.py.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,16 +15,24 @@ from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import Reply
 from llmsim.wire.codec import encode
 
-_LIMIT = 20
-_MOST = 1000
+DAY = 86_400
+"""Seconds of a day."""
+
+_DEFAULT_LIMIT = 20
+_MAX_LIMIT = 1000
+
+
+def rfc3339(unix: int) -> str:
+    """Return a Unix time, in seconds, as the API writes it: `2026-11-23T03:33:24Z`."""
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Which part of a list is asked for.
+    """The part of a list that is requested.
 
     Attributes:
-        limit: Most entries.
-        after: Id of the entry behind which it begins.
+        limit: Maximum number of entries.
+        after: Id of the entry after which it starts.
         before: Id of the entry before which it ends.
     """
 
@@ -29,31 +40,31 @@ class Page(msgspec.Struct, frozen=True):
     after: str | None
     before: str | None
 
-    @classmethod
-    def read(cls, params: Mapping[str, str]) -> "Page":
-        """Read the query.
-
-        Raises:
-            InvalidFieldError: It asks for what cannot be.
-        """
-        return cls(_limit(params.get("limit")), params.get("after_id"), params.get("before_id"))
-
-    def unknown(self) -> InvalidFieldError:
-        """Make the refusal of a cursor that is in no list."""
+    def unknown_cursor(self) -> InvalidFieldError:
+        """Return the refusal of a cursor that is not in the list."""
         name = "after_id" if self.after is not None else "before_id"
         return InvalidFieldError((name,), "conflict", f"{name}: not an id of this list")
 
 
-def _limit(text: str | None) -> int:
+def parse_page(params: Mapping[str, str]) -> Page:
+    """Parse the query of a list.
+
+    Raises:
+        InvalidFieldError: The limit is not a number, or out of range.
+    """
+    return Page(_parse_limit(params.get("limit")), params.get("after_id"), params.get("before_id"))
+
+
+def _parse_limit(text: str | None) -> int:
     if text is None:
-        return _LIMIT
+        return _DEFAULT_LIMIT
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise InvalidFieldError(("limit",), "type", "int", text)
     limit = int(text)
     if limit < 1:
         raise InvalidFieldError(("limit",), "minimum", 1, limit)
-    if limit > _MOST:
-        raise InvalidFieldError(("limit",), "maximum", _MOST, limit)
+    if limit > _MAX_LIMIT:
+        raise InvalidFieldError(("limit",), "maximum", _MAX_LIMIT, limit)
     return limit
 
 

@@ -1,17 +1,17 @@
-"""Texts with a running number behind each."""
+"""Texts that are followed by a running number."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.providers.openai_family.responses.numbered import Numbered
+from llmsim.providers.openai_family.responses.event_stream import NumberedBodies
 
 
 @given(st.lists(st.binary(max_size=5), max_size=20), st.integers(0, 5000), st.data())
 def test_it_is_a_sequence_like_any_other(texts: list[bytes], first: int, data: st.DataObject) -> None:
-    """RESP-3.2: Taken one by one or in slices, each text has its own number behind it."""
+    """RESP-3.2: By index or slice, each text is followed by its own number."""
     expected = [text + str(first + place).encode() for place, text in enumerate(texts)]
-    bodies = Numbered(texts, first)
+    bodies = NumberedBodies(texts, first)
     start, stop = data.draw(st.integers(-25, 25)), data.draw(st.integers(-25, 25))
 
     assert list(bodies) == expected
@@ -21,8 +21,8 @@ def test_it_is_a_sequence_like_any_other(texts: list[bytes], first: int, data: s
 
 
 def test_it_ends() -> None:
-    """RESP-3.2: There is no text behind the last."""
-    bodies = Numbered((b"a",), 4095)
+    """RESP-3.2: There is no text after the last."""
+    bodies = NumberedBodies((b"a",), 4095)
 
     with pytest.raises(IndexError):
         bodies[1]

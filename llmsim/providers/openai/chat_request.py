@@ -1,4 +1,4 @@
-"""What a chat completion request may look like, as types.
+"""The types of a chat completion request.
 
 Decisions:
 * Only what is obeyed or checked is declared; every other field is ignored, as the API ignores it.
@@ -27,7 +27,7 @@ class TextPart(Struct, tag_field="type", tag="text"):
 
 
 class ImageUrl(Struct):
-    """Where the image is: an address or a data URL; it is never fetched."""
+    """An image's address or data URL; it is never fetched."""
 
     url: str
     detail: Literal["auto", "low", "high", "original"] | None = None
@@ -67,7 +67,7 @@ class FilePart(Struct, tag_field="type", tag="file"):
 
 
 class RefusalPart(Struct, tag_field="type", tag="refusal"):
-    """A refusal of the model's own, sent back as history."""
+    """The model's refusal, sent back as history."""
 
     refusal: str
 
@@ -76,14 +76,14 @@ UserPart = TextPart | ImagePart | AudioPart | FilePart
 AssistantPart = TextPart | RefusalPart
 
 
-class FunctionCalled(Struct):
+class FunctionCall(Struct):
     """Name and JSON arguments of a call."""
 
     name: str
     arguments: str
 
 
-class CustomCalled(Struct):
+class CustomCall(Struct):
     """Name and free-text input of a call."""
 
     name: str
@@ -91,54 +91,54 @@ class CustomCalled(Struct):
 
 
 class ToolCallParam(Struct):
-    """A call that the model made, sent back as history."""
+    """A call of the model, sent back as history."""
 
     id: str
     type: Literal["function", "custom"] = "function"
-    function: FunctionCalled | None = None
-    custom: CustomCalled | None = None
+    function: FunctionCall | None = None
+    custom: CustomCall | None = None
 
 
 class SystemMessage(Struct, tag_field="role", tag="system"):
-    """Instructions, in the word of older models."""
+    """Instructions, under the older name."""
 
     content: str | Annotated[list[TextPart], Meta(min_length=1)]
     name: str | None = None
 
 
 class DeveloperMessage(Struct, tag_field="role", tag="developer"):
-    """Instructions, in the word of newer models."""
+    """Instructions, under the newer name."""
 
     content: str | Annotated[list[TextPart], Meta(min_length=1)]
     name: str | None = None
 
 
 class UserMessage(Struct, tag_field="role", tag="user"):
-    """What the user says and shows."""
+    """A message of the user."""
 
     content: str | Annotated[list[UserPart], Meta(min_length=1)]
     name: str | None = None
 
 
 class AssistantMessage(Struct, tag_field="role", tag="assistant"):
-    """What the model said or called earlier."""
+    """An earlier message of the model, with its calls."""
 
     content: str | Annotated[list[AssistantPart], Meta(min_length=1)] | None = None
     name: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCallParam] | None = None
-    function_call: FunctionCalled | None = None
+    function_call: FunctionCall | None = None
 
 
 class ToolMessage(Struct, tag_field="role", tag="tool"):
-    """What a tool answered."""
+    """The result of a tool call."""
 
     content: str | Annotated[list[TextPart], Meta(min_length=1)]
     tool_call_id: str
 
 
 class FunctionMessage(Struct, tag_field="role", tag="function"):
-    """What a function answered (deprecated on the wire, still taken)."""
+    """The result of a function call; deprecated, but still accepted."""
 
     name: str
     content: str | None
@@ -155,7 +155,7 @@ class StreamOptions(Struct):
 
 
 class FunctionDefinition(Struct):
-    """A function of the client's own. `parameters` is a JSON schema, kept as it was sent."""
+    """A function of the client. `parameters` is a JSON schema, kept as it was sent."""
 
     name: Name
     description: str | None = None
@@ -170,7 +170,7 @@ class FunctionTool(Struct, tag_field="type", tag="function"):
 
 
 class Grammar(Struct):
-    """The form of a custom tool's input."""
+    """The grammar of a custom tool's input."""
 
     definition: str
     syntax: Literal["lark", "regex"]
@@ -210,26 +210,26 @@ class Named(Struct):
 
 
 class NamedFunction(Struct, tag_field="type", tag="function"):
-    """The one function to be called, or one of those that may be."""
+    """The one function to call, or an allowed one."""
 
     function: Named
 
 
 class NamedCustom(Struct, tag_field="type", tag="custom"):
-    """The one custom tool to be called, or one of those that may be."""
+    """The one custom tool to call, or an allowed one."""
 
     custom: Named
 
 
 class AllowedTools(Struct):
-    """Which tools may be called."""
+    """The tools that may be called."""
 
     mode: Literal["auto", "required"]
     tools: Annotated[list[NamedFunction | NamedCustom], Meta(min_length=1)]
 
 
 class AllowedChoice(Struct, tag_field="type", tag="allowed_tools"):
-    """A choice among some tools."""
+    """A choice among allowed tools."""
 
     allowed_tools: AllowedTools
 
@@ -246,7 +246,7 @@ class JsonFormat(Struct, tag_field="type", tag="json_object"):
 
 
 class NamedSchema(Struct):
-    """JSON of a given shape."""
+    """A schema and its name."""
 
     name: Name
     description: str | None = None
@@ -255,7 +255,7 @@ class NamedSchema(Struct):
 
 
 class SchemaFormat(Struct, tag_field="type", tag="json_schema"):
-    """JSON by a schema."""
+    """JSON that fits a schema."""
 
     json_schema: NamedSchema
 
@@ -263,7 +263,7 @@ class SchemaFormat(Struct, tag_field="type", tag="json_schema"):
 class ChatRequest(Struct):
     """The body of `POST /v1/chat/completions`."""
 
-    # NOTE: bounded because it comes back in every chunk: a request must not cost more than itself.
+    # NOTE: bounded because it is in every chunk: a request must not cost more than itself.
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: Annotated[list[AnyMessage], Meta(min_length=1)]
     frequency_penalty: Penalty | None = None

@@ -1,10 +1,10 @@
-"""Input items: what each kind looks like, and how it is told from the others.
+"""Input items: the types of each kind, and how an item is parsed to one of them.
 
 Decisions:
-* An item is kept as it was sent and decoded by the type it names. Items of hosted tools are many, and what was found
-  is not looked at: they are taken unread.
-* What one dialect puts out with a prefix before its type is read as what it is.
-* A message of the assistant takes other parts than one of anybody else, as the API has it.
+* An item is kept as it was sent, and decoded by the type it names. Items of hosted tools are not decoded: their kinds are
+  many, and their content is not used.
+* A type with the prefix of one dialect's extensions is parsed like the type without it.
+* A message of the assistant takes other parts than one of another role, as in the API.
 
 Source: openai SDK 3.54, types/responses/response_input_item_param.py; types with a prefix (`acme:receipt`) are the
 extensions of openresponses/openresponses, specification.mdx, "Extending Items".
@@ -21,7 +21,7 @@ from llmsim.wire.codec import decoder
 Path = tuple[str | int, ...]
 
 PREFIX = "openai:"
-"""Stands before the types of items that are OpenAI's own, where they are not part of the dialect."""
+"""Prefix of OpenAI's item types in a dialect whose specification does not have them."""
 
 
 class InputText(Struct, tag_field="type", tag="input_text"):
@@ -54,7 +54,7 @@ class InputVideo(Struct, tag_field="type", tag="input_video"):
 
 
 class Screenshot(Struct, tag_field="type", tag="computer_screenshot"):
-    """What a computer shows."""
+    """A screenshot of a computer tool."""
 
     image_url: str | None = None
     file_id: str | None = None
@@ -62,25 +62,25 @@ class Screenshot(Struct, tag_field="type", tag="computer_screenshot"):
 
 
 class OutputText(Struct, tag_field="type", tag="output_text"):
-    """Text of the model's own, sent back as history."""
+    """The model's text, sent back as history."""
 
     text: str
 
 
 class Refusal(Struct, tag_field="type", tag="refusal"):
-    """A refusal of the model's own, sent back as history."""
+    """The model's refusal, sent back as history."""
 
     refusal: str
 
 
 class SummaryText(Struct, tag_field="type", tag="summary_text"):
-    """What the model told of its reasoning, sent back as history."""
+    """A summary of the model's reasoning, sent back as history."""
 
     text: str
 
 
 class ReasoningText(Struct, tag_field="type", tag="reasoning_text"):
-    """What the model thought, sent back as history."""
+    """The model's reasoning, sent back as history."""
 
     text: str
 
@@ -90,8 +90,8 @@ AssistantPart = OutputText | Refusal
 ToolPart = InputText | InputImage | InputFile | InputVideo
 
 
-class Kind(Struct):
-    """What tells one item from another; `type` may be left out of messages and references."""
+class ItemHead(Struct):
+    """The fields that identify an item's type; messages and references may omit `type`."""
 
     type: str | None = None
     role: str | None = None
@@ -99,20 +99,20 @@ class Kind(Struct):
 
 
 class UserMessage(Struct):
-    """What is said to the model, by whomever."""
+    """A message of any role but the assistant's, or one of the assistant with input parts."""
 
     role: Literal["user", "assistant", "system", "developer"]
     content: str | list[UserPart]
 
 
 class AssistantMessage(Struct):
-    """What the model said earlier."""
+    """An earlier message of the model."""
 
     content: str | list[AssistantPart]
 
 
 class FunctionCall(Struct):
-    """A function the model called."""
+    """A function call of the model."""
 
     call_id: str
     name: str
@@ -120,7 +120,7 @@ class FunctionCall(Struct):
 
 
 class CustomCall(Struct):
-    """A custom tool the model called."""
+    """A custom tool call of the model."""
 
     call_id: str
     name: str
@@ -128,14 +128,14 @@ class CustomCall(Struct):
 
 
 class CallOutput(Struct):
-    """What a function or custom tool answered."""
+    """The result of a function or custom tool call."""
 
     output: str | list[ToolPart]
     call_id: str | None = None
 
 
-class ReasoningItem(Struct):
-    """What the model thought earlier."""
+class ReasoningInput(Struct):
+    """Earlier reasoning of the model."""
 
     summary: list[SummaryText]
     content: list[ReasoningText] | None = None
@@ -149,19 +149,19 @@ class Reference(Struct):
 
 
 class Compaction(Struct):
-    """Earlier turns, made smaller by `/v1/responses/compact`."""
+    """Earlier turns, compacted by `/v1/responses/compact`."""
 
     encrypted_content: str
 
 
-class Hosted(Struct):
-    """What a hosted tool was asked or answered; kept as it was sent.
+class HostedItem(Struct):
+    """A call of a hosted tool, or its result; kept as it was sent.
 
     Attributes:
-        answers: Whether the client tells by it what came of a call: it has run a shell, a patch, a computer itself.
+        is_result: Whether it is the result of a call that the client ran: of a shell, a patch, a computer.
     """
 
-    answers: bool = False
+    is_result: bool = False
 
 
 Item = (
@@ -170,14 +170,14 @@ Item = (
     | FunctionCall
     | CustomCall
     | CallOutput
-    | ReasoningItem
+    | ReasoningInput
     | Reference
     | Compaction
-    | Hosted
+    | HostedItem
 )
 
 
-_HOSTED = (
+_HOSTED_TYPES = (
     "additional_tools",
     "apply_patch_call",
     "apply_patch_call_output",
@@ -202,53 +202,57 @@ _HOSTED = (
     "tool_search_output",
     "web_search_call",
 )
-_READERS: dict[str, Callable[[bytes], Any]] = {
+_DECODERS: dict[str, Callable[[bytes], Any]] = {
     "message": decoder(UserMessage),
     "function_call": decoder(FunctionCall),
     "function_call_output": decoder(CallOutput),
     "custom_tool_call": decoder(CustomCall),
     "custom_tool_call_output": decoder(CallOutput),
-    "reasoning": decoder(ReasoningItem),
+    "reasoning": decoder(ReasoningInput),
     "item_reference": decoder(Reference),
     "compaction": decoder(Compaction),
 }
-_read_assistant = decoder(AssistantMessage)
-_kind = decoder(Kind)
+_decode_assistant = decoder(AssistantMessage)
+_decode_head = decoder(ItemHead)
 
 
-def kind(item: bytes) -> str:
-    """Tell the type of an item, named or not."""
-    return _named(_kind(item))
+def item_type(item: bytes) -> str:
+    """Return the type of an item, named or implied."""
+    return _type_of(_decode_head(item))
 
 
-def _named(told: Kind) -> str:
-    if told.type is not None:
-        return told.type
-    return "item_reference" if told.role is None and told.id is not None else "message"
+def _type_of(head: ItemHead) -> str:
+    if head.type is not None:
+        return head.type
+    return "item_reference" if head.role is None and head.id is not None else "message"
 
 
-def read(item: bytes, path: Path) -> Item:
-    """Read an item that stands at `path` of its request.
+def parse_item(item: bytes, path: Path) -> Item:
+    """Parse an item.
+
+    Args:
+        item: The item as it was sent.
+        path: Its path in the request.
 
     Raises:
-        InvalidFieldError: It is of no known type, or not what its type asks for.
+        InvalidFieldError: It has no known type, or does not fit its type.
     """
     try:
-        told = _kind(item)
-        named = _named(told)
-        reader = _READERS.get(named.removeprefix(PREFIX))
-        if reader is not None:
-            known: Item = (_read_assistant if named == "message" and told.role == "assistant" else reader)(
-                item
-            )
+        head = _decode_head(item)
+        name = _type_of(head)
+        decode = _DECODERS.get(name.removeprefix(PREFIX))
+        if decode is not None:
+            if name == "message" and head.role == "assistant":
+                decode = _decode_assistant
+            known: Item = decode(item)
             return known
     except InvalidFieldError as error:
-        moved(error, path)
-    if named in _HOSTED or ":" in named:
-        return Hosted(named.endswith("_output"))
-    raise InvalidFieldError((*path, "type"), "choice", (*_READERS, *_HOSTED), named)
+        raise_below(error, path)
+    if name in _HOSTED_TYPES or ":" in name:
+        return HostedItem(name.endswith("_output"))
+    raise InvalidFieldError((*path, "type"), "choice", (*_DECODERS, *_HOSTED_TYPES), name)
 
 
-def moved(error: InvalidFieldError, path: Path) -> NoReturn:
-    """Raise `error` as that of a field below `path`."""
+def raise_below(error: InvalidFieldError, path: Path) -> NoReturn:
+    """Raise `error` with `path` before its own."""
     raise InvalidFieldError((*path, *error.path), error.rule, error.wanted, error.found) from None

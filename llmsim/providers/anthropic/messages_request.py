@@ -1,9 +1,9 @@
-"""What a request to generate a message may look like, as types.
+"""The body of a request to generate a message or to count its tokens, as types.
 
 Decisions:
-* Only what is obeyed, checked or counted is declared; every other field is ignored, as are the contents of blocks
-  that hosted tools have made.
-* Optional fields take `null`: clients send it for what they leave out.
+* Only fields that have an effect, are checked or are counted are declared; every other field is ignored, as is the
+  structure of blocks that hosted tools have made.
+* Optional fields accept `null`: clients send it for what they leave out.
 
 Source: anthropic SDK 2.12, types/message_create_params.py, content_block_param.py, tool_union_param.py, and the same
 under types/beta.
@@ -31,7 +31,7 @@ class TextBlock(Struct, tag_field="type", tag="text"):
 
 
 class Source(Struct):
-    """Where a picture or document comes from; nothing is ever fetched."""
+    """The source of an image or document; nothing is fetched."""
 
     type: Literal["base64", "url", "file", "text", "content"]
     data: str | None = None
@@ -42,7 +42,7 @@ class Source(Struct):
 
 
 class ImageBlock(Struct, tag_field="type", tag="image"):
-    """A picture."""
+    """An image."""
 
     source: Source
     cache_control: CacheControl | None = None
@@ -58,7 +58,7 @@ class DocumentBlock(Struct, tag_field="type", tag="document"):
 
 
 class SearchResultBlock(Struct, tag_field="type", tag="search_result"):
-    """Something that was found."""
+    """A search result of the client's own."""
 
     content: list[TextBlock]
     source: str
@@ -67,20 +67,20 @@ class SearchResultBlock(Struct, tag_field="type", tag="search_result"):
 
 
 class ThinkingBlock(Struct, tag_field="type", tag="thinking"):
-    """What the model thought in an earlier turn."""
+    """Thinking of an earlier turn."""
 
     thinking: str
     signature: str
 
 
 class RedactedThinkingBlock(Struct, tag_field="type", tag="redacted_thinking"):
-    """What it thought, hidden."""
+    """Hidden thinking of an earlier turn."""
 
     data: str
 
 
 class ToolUseBlock(Struct, tag_field="type", tag="tool_use"):
-    """A call that the model made."""
+    """A call of a tool that the client runs."""
 
     id: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]+$")]
     name: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -89,14 +89,14 @@ class ToolUseBlock(Struct, tag_field="type", tag="tool_use"):
 
 
 class ToolReferenceBlock(Struct, tag_field="type", tag="tool_reference"):
-    """A tool that a search has found."""
+    """A tool that a search found."""
 
     tool_name: str
     cache_control: CacheControl | None = None
 
 
 class BrowserStateBlock(Struct, tag_field="type", tag="browser_state"):
-    """What a browser shows."""
+    """The state of a browser."""
 
     cache_control: CacheControl | None = None
 
@@ -107,7 +107,7 @@ ResultPart = (
 
 
 class ToolResultBlock(Struct, tag_field="type", tag="tool_result"):
-    """What a call has given."""
+    """The result of a call."""
 
     tool_use_id: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]+$")]
     content: str | list[ResultPart] | None = None
@@ -116,7 +116,7 @@ class ToolResultBlock(Struct, tag_field="type", tag="tool_result"):
 
 
 class HostedBlock(Struct, tag_field="type"):
-    """Something that a tool of the API's own was asked or has answered; counted as the JSON it holds."""
+    """A call or result of a tool that the API runs; counted as the JSON it holds."""
 
     content: Raw | UnsetType = UNSET
     input: Raw | UnsetType = UNSET
@@ -124,7 +124,7 @@ class HostedBlock(Struct, tag_field="type"):
 
 
 class ServerToolUseBlock(HostedBlock, tag="server_tool_use"):
-    """A call of a tool of the API's own."""
+    """A call of a tool that the API runs."""
 
 
 class McpToolUseBlock(HostedBlock, tag="mcp_tool_use"):
@@ -132,43 +132,43 @@ class McpToolUseBlock(HostedBlock, tag="mcp_tool_use"):
 
 
 class McpToolResultBlock(HostedBlock, tag="mcp_tool_result"):
-    """Its answer."""
+    """The result of a tool of an MCP server."""
 
 
 class WebSearchResultBlock(HostedBlock, tag="web_search_tool_result"):
-    """What a search on the web has found."""
+    """The results of a web search."""
 
 
 class WebFetchResultBlock(HostedBlock, tag="web_fetch_tool_result"):
-    """A page of the web."""
+    """A web page."""
 
 
 class CodeExecutionResultBlock(HostedBlock, tag="code_execution_tool_result"):
-    """What code has printed."""
+    """The output of code."""
 
 
 class BashResultBlock(HostedBlock, tag="bash_code_execution_tool_result"):
-    """What a shell has printed."""
+    """The output of a shell."""
 
 
 class TextEditorResultBlock(HostedBlock, tag="text_editor_code_execution_tool_result"):
-    """What an editor shows."""
+    """The output of a text editor."""
 
 
 class ToolSearchResultBlock(HostedBlock, tag="tool_search_tool_result"):
-    """Which tools a search has found."""
+    """The tools that a search found."""
 
 
 class AdvisorResultBlock(HostedBlock, tag="advisor_tool_result"):
-    """What an advisor says."""
+    """The answer of an advisor."""
 
 
 class ContainerUploadBlock(HostedBlock, tag="container_upload"):
-    """A file for a container."""
+    """A file that is uploaded to a container."""
 
 
 class CompactionBlock(HostedBlock, tag="compaction"):
-    """What is left of an earlier part of the conversation."""
+    """The summary of an earlier part of the conversation."""
 
 
 Block = (
@@ -196,28 +196,28 @@ Block = (
 
 
 class MessageParam(Struct):
-    """One message of the conversation. The role is checked later, so that a refusal names roles in the API's order."""
+    """A message of the conversation. Its role is checked later, so that a refusal lists the roles in the API's order."""
 
     role: str
     content: str | list[Block]
 
 
-def sent(json: Raw | UnsetType) -> bytes:
-    """Give JSON as it was sent; empty if it was left out, or is `null`."""
-    if json is UNSET:
+def raw_json(value: Raw | UnsetType) -> bytes:
+    """Return a value as it was sent; empty if it was left out or is `null`."""
+    if value is UNSET:
         return b""
-    found = bytes(json)
-    return b"" if found == b"null" else found
+    json = bytes(value)
+    return b"" if json == b"null" else json
 
 
-class Member(Struct):
-    """What is said about one tool of a toolset."""
+class ToolConfig(Struct):
+    """Settings of one tool of a toolset."""
 
     enabled: bool | None = None
 
 
-class Tool(Struct):
-    """A tool; those of the API's own have a `type` with a date and no schema."""
+class ToolParam(Struct):
+    """A tool; those that Anthropic defines have a `type` with a date and no schema."""
 
     name: Name | None = None
     type: str | None = None
@@ -225,15 +225,20 @@ class Tool(Struct):
     input_schema: Raw | UnsetType = UNSET
     strict: bool | None = None
     max_uses: Annotated[int, Meta(ge=1)] | None = None
-    configs: dict[str, Member | None] | None = None
+    configs: dict[str, ToolConfig | None] | None = None
     cache_control: CacheControl | None = None
 
+    @property
+    def is_custom(self) -> bool:
+        """Whether the client defines it."""
+        return self.type in (None, "custom")
+
     def schema(self) -> bytes:
-        """Give its schema as it was sent; empty if there is none."""
-        return sent(self.input_schema)
+        """Return its schema as it was sent; empty if it has no schema."""
+        return raw_json(self.input_schema)
 
 
-class ToolChoice(Struct):
+class ToolChoiceParam(Struct):
     """Whether and which tools are to be called."""
 
     type: Literal["auto", "any", "tool", "none"]
@@ -242,7 +247,7 @@ class ToolChoice(Struct):
 
 
 class Thinking(Struct):
-    """Whether and how much to think."""
+    """Whether to think, and at most how much."""
 
     type: Literal["enabled", "adaptive", "disabled", "between_tools"]
     budget_tokens: Annotated[int, Meta(ge=1024)] | None = None
@@ -250,29 +255,29 @@ class Thinking(Struct):
 
 
 class OutputFormat(Struct):
-    """The form of the answer."""
+    """The format of the text."""
 
     type: Literal["json_schema"]
     schema: Raw | UnsetType = UNSET
 
 
 class OutputConfig(Struct):
-    """How much effort goes into the answer, and its form."""
+    """The effort, and the format of the text."""
 
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     format: OutputFormat | None = None
 
 
 class Metadata(Struct):
-    """What describes the request."""
+    """Metadata of the request."""
 
     user_id: Annotated[str, Meta(max_length=512)] | None = None
 
 
 class CountRequest(Struct, kw_only=True):
-    """The body of `POST /v1/messages/count_tokens`: what decides about the tokens of a prompt."""
+    """The body of `POST /v1/messages/count_tokens`: the fields on which the tokens of a prompt depend."""
 
-    # NOTE: bounded because it comes back in the answer: a request must not cost more than itself.
+    # NOTE: bounded because the response repeats it: a response must not be larger than its request.
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: list[MessageParam]
     cache_control: CacheControl | None = None
@@ -282,8 +287,16 @@ class CountRequest(Struct, kw_only=True):
     speed: Literal["standard", "fast"] | None = None
     system: str | list[TextBlock] | None = None
     thinking: Thinking | None = None
-    tool_choice: ToolChoice | None = None
-    tools: list[Tool] | None = None
+    tool_choice: ToolChoiceParam | None = None
+    tools: list[ToolParam] | None = None
+
+    def format(self) -> tuple[OutputFormat, tuple[str, ...]] | None:
+        """Return the format that the text must have, and the path of its field; None for prose."""
+        if self.output_config is not None and self.output_config.format is not None:
+            return self.output_config.format, ("output_config", "format")
+        if self.output_format is not None:
+            return self.output_format, ("output_format",)
+        return None
 
 
 class MessageRequest(CountRequest, kw_only=True):
@@ -304,7 +317,7 @@ class MessageRequest(CountRequest, kw_only=True):
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
-class SentTools(Struct):
+class RawTools(Struct):
     """The tools of a request as they were sent."""
 
     tools: list[Raw] | None = None

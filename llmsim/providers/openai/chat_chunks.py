@@ -1,0 +1,233 @@
+"""Chat completions: a turn rendered as a stream of chunks.
+
+Decisions:
+* The chunk that announces the role is not a token. It is sent with the first visible token, so that
+  clients which time the first chunk and clients which time the first text measure the same.
+* A call is announced with its first token; the other tokens of its name are carried by the first piece of its arguments.
+* The streams of several choices interleave by token: all choices are generated side by side.
+
+Source of fields and order: openai SDK 3.54, types/chat/chat_completion_chunk.py.
+"""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+
+from llmsim.domain import Fault, TokenizedText, ToolCall, ToolCallSegment, Turn
+from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.chat_completion import (
+    INPUT_MEMBERS,
+    TEXT_MEMBERS,
+    Message,
+    build_usage,
+    fingerprint,
+    finish_reason,
+    render_choice_logprobs,
+    visible_segments,
+)
+from llmsim.providers.openai.errors import render_fault
+from llmsim.providers.openai_family.logprobs import render_logprobs
+from llmsim.providers.openai_family.obfuscation import padding
+from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
+from llmsim.wire.frames import SSE_DONE, FrameBatch, single, sse
+
+
+def render_stream(turn: Turn, options: ChatOptions) -> tuple[FrameBatch, ...]:
+    """Render the streamed completion: role, text, finish reason and, if requested, usage; then `[DONE]`."""
+    chunks = _ChunkRenderer(turn, options)
+    end = single(chunks.render_usage() + SSE_DONE if options.include_usage else SSE_DONE, turn.length)
+    if len(turn.choices) == 1:
+        return (*chunks.render_choice(0), end)
+    # All choices in one batch, token by token; heapq.merge keeps the order of each choice.
+    frames = list(
+        heapq.merge(
+            *(_to_frames(chunks.render_choice(index)) for index in range(len(turn.choices))),
+            key=itemgetter(0),
+        )
+    )
+    required_tokens, tokens, bodies = zip(*frames, strict=True)
+    return (FrameBatch(b"", bodies, b"", required_tokens, tokens), end)
+
+
+def render_stream_fault(turn: Turn, options: ChatOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - the signature of all endpoints
+    """Render the end of a failing stream: the error as an event, and no `[DONE]`.
+
+    Source: openai SDK 3.54, _streaming.py: an event whose data has `error` raises.
+    """
+    return sse(render_fault(fault).body)
+
+
+def _to_frames(batches: Sequence[FrameBatch]) -> Iterator[tuple[int, int, bytes]]:
+    for batch in batches:
+        for index, required in enumerate(batch.required_tokens):
+            yield required, batch.tokens[index] if batch.tokens else 0, batch.data(index, index + 1)
+
+
+class _ChunkRenderer:
+    """Renders the chunks of one turn; what they have in common is rendered once."""
+
+    def __init__(self, turn: Turn, options: ChatOptions) -> None:
+        self._turn = turn
+        self._options = options
+        self._padded = options.include_obfuscation
+        self._envelope = (
+            b'data: {"id":"chatcmpl-%b","object":"chat.completion.chunk","created":%d,"model":%b,'
+            b'"service_tier":"%b","system_fingerprint":"%b","choices":['
+        ) % (
+            turn.id.encode(),
+            turn.created,
+            encode(turn.model),
+            options.service_tier.encode(),
+            fingerprint(turn.model).encode(),
+        )
+        self._usage = _NO_USAGE if options.include_usage else b""
+
+    def render_choice(self, index: int) -> tuple[FrameBatch, ...]:
+        """Render the chunks of one choice."""
+        choice = self._turn.choices[index]
+        head = self._envelope + b'{"index":%d,"delta":' % index
+        batches: list[FrameBatch] = []
+        visible = visible_segments(choice)
+        carried = calls = 0
+        for segment, start in visible:
+            if isinstance(segment, ToolCallSegment):
+                carried = self._add_call(batches, head, segment, start, carried, calls)
+                calls += 1
+            else:
+                carried = self._add_text(batches, head, segment, start, carried)
+        role = (
+            b'{"role":"assistant","content":null}'
+            if calls and isinstance(visible[0][0], ToolCallSegment)
+            else b'{"role":"assistant","content":""}'
+        )
+        finish = b'"%b"' % finish_reason(choice, self._options).encode()
+        first = batches[0].required_tokens[0] if batches else choice.tokens
+        return (
+            self._single_chunk(head + role, b"null", padding(0, 0), first),
+            *batches,
+            self._single_chunk(head + b"{}", finish, b"", choice.tokens),
+        )
+
+    def _single_chunk(
+        self, head: bytes, finish: bytes, padding: bytes, required_tokens: int, tokens: int = 0
+    ) -> FrameBatch:
+        """Build a batch of one chunk."""
+        data = b'%b,"logprobs":null,"finish_reason":%b}]%b%b}\n\n' % (
+            head,
+            finish,
+            self._usage,
+            self._obfuscation(padding),
+        )
+        return FrameBatch(b"", (data,), b"", (required_tokens,), (tokens,) if tokens else ())
+
+    def _add_text(
+        self, batches: list[FrameBatch], choice_head: bytes, segment: Message, start: int, carried: int
+    ) -> int:
+        """Add the pieces of a text or refusal; return the number of tokens carried so far."""
+        text = segment.text
+        if not text.pieces:
+            return carried
+        member = TEXT_MEMBERS[type(segment)]
+        head = b'%b{"%b":"' % (choice_head, member.encode())
+        if segment.logprobs:
+            # Source: recorded streams; each chunk has the logprobs of its own tokens.
+            rests = [
+                _REST % (b'"', render_choice_logprobs({type(segment): render_logprobs(piece)}))
+                for piece in segment.logprobs
+            ]
+            batches.append(self._piece_chunks(head, text, rests, start, carried))
+        elif self._padded:
+            batches.append(_build_batch(head, _PADDED[self._usage](text), b'"}\n\n', text, start, carried))
+        else:
+            tail = _REST_OF_TEXT + self._usage + b"}\n\n"
+            batches.append(_build_batch(head, escaped_pieces(text), tail, text, start, carried))
+        return start + text.tokens
+
+    def _add_call(
+        self,
+        batches: list[FrameBatch],
+        choice_head: bytes,
+        segment: ToolCallSegment,
+        start: int,
+        carried: int,
+        index: int,
+    ) -> int:
+        """Add the chunks of call number `index`; return the number of tokens carried so far."""
+        arguments = segment.arguments
+        announcement, head, close = self._call_deltas(segment.call, index)
+        if segment.tokens:
+            first = start + 1
+            chunk = choice_head + announcement
+            batches.append(self._single_chunk(chunk, b"null", padding(0, index), first, first - carried))
+            carried = first
+        if not arguments.pieces:
+            return carried
+        rests = [_REST % (close, b"null")] * len(arguments.pieces)
+        arguments_start = start + segment.header_tokens
+        batches.append(self._piece_chunks(choice_head + head, arguments, rests, arguments_start, carried))
+        return start + segment.tokens
+
+    def _call_deltas(self, call: ToolCall, index: int) -> tuple[bytes, bytes, bytes]:
+        """Return the delta that announces a call, and the head and end of those with a piece of its input."""
+        name = encode(call.name)
+        if self._options.uses_functions:
+            announcement = b'{"function_call":{"name":%b,"arguments":""}}' % name
+            return announcement, b'{"function_call":{"arguments":"', b'"}'
+        kind, member = call.kind.value.encode(), INPUT_MEMBERS[call.kind].encode()
+        announcement = b'{"tool_calls":[{"index":%d,"id":%b,"type":"%b","%b":{"name":%b,"%b":""}}]}' % (
+            index,
+            encode(call.public_id("call_")),
+            kind,
+            kind,
+            name,
+            member,
+        )
+        return announcement, b'{"tool_calls":[{"index":%d,"%b":{"%b":"' % (index, kind, member), b'"}}]'
+
+    def _piece_chunks(
+        self, head: bytes, text: TokenizedText, rests: Sequence[bytes], start: int, carried: int
+    ) -> FrameBatch:
+        """Build a batch of chunks that differ in more than their piece: each has its own rest."""
+        bodies = [
+            piece + rest + self._usage + self._obfuscation(padding(len(piece), position))
+            for position, (piece, rest) in enumerate(zip(escaped_pieces(text), rests, strict=True), start=1)
+        ]
+        return _build_batch(head, bodies, b"}\n\n", text, start, carried)
+
+    def _obfuscation(self, padding: bytes) -> bytes:
+        return b',"obfuscation":"%b"' % padding if self._padded else b""
+
+    def render_usage(self) -> bytes:
+        """Render the chunk that carries the usage."""
+        usage = encode(build_usage(self._turn.usage))
+        return self._envelope + b'],"usage":%b%b}\n\n' % (usage, self._obfuscation(b""))
+
+
+def _build_batch(
+    head: bytes, bodies: Sequence[bytes], tail: bytes, text: TokenizedText, start: int, carried: int
+) -> FrameBatch:
+    """Build the batch of a text that begins after `start` tokens, `carried` of which earlier frames carry."""
+    required, tokens = text.cumulative_tokens, piece_tokens(text)
+    if start:
+        required = tuple(start + end for end in required)
+        tokens = (start - carried + tokens[0], *tokens[1:])
+    return FrameBatch(head, bodies, tail, required, tokens)
+
+
+_NO_USAGE = b',"usage":null'
+_REST = b'%b},"logprobs":%b,"finish_reason":null}]'
+_REST_OF_TEXT = _REST % (b'"', b"null")
+
+
+def _padded_with(usage: bytes) -> TokenizedTextMemo[tuple[bytes, ...]]:
+    middle = _REST_OF_TEXT + usage + b',"obfuscation":"'
+
+    def pad(text: TokenizedText) -> tuple[bytes, ...]:
+        pieces = enumerate(escaped_pieces(text), start=1)
+        return tuple(piece + middle + padding(len(piece), position) for position, piece in pieces)
+
+    return TokenizedTextMemo(pad)
+
+
+_PADDED = {usage: _padded_with(usage) for usage in (b"", _NO_USAGE)}
+"""The bodies of a text's padded chunks, by their usage member."""

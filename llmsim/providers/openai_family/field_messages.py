@@ -1,0 +1,134 @@
+"""Messages for invalid fields and schemas, in the wording of the OpenAI family of APIs.
+
+Decisions:
+* Quotes from a request are bounded: its values and keys may be megabytes.
+
+Source: the messages are those of the OpenAI API today.
+"""
+
+from typing import Any, assert_never
+
+from llmsim.errors import InvalidFieldError, InvalidSchemaError
+from llmsim.wire.codec import encode
+
+_MAX_QUOTED = 100
+"""Most characters of a value or key that are quoted from a request."""
+
+_MAX_PROBLEM = 1000
+"""Most characters of a schema problem: it quotes keys of a request."""
+
+_JSON_NAMES = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a decimal",
+    "bool": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+
+
+def _json_type(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int():
+            return "an integer"
+        case float():
+            return "a decimal number"
+        case str():
+            return "a string"
+        case list():
+            return "an empty array" if not value else "an array"
+        case _:
+            return "an object"
+
+
+def format_path(path: tuple[str | int, ...]) -> str | None:
+    """Return a path as the API writes it, e.g. `messages[1].role`; None for the body itself."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{quote(step)}" if text else quote(step)
+    return text or None
+
+
+def quote(value: Any, limit: int = _MAX_QUOTED) -> str:
+    """Return a value or key of a request as text of at most `limit` characters."""
+    text = value if isinstance(value, str) else encode(value, default=str).decode()
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def field_message(error: InvalidFieldError) -> tuple[str, str]:
+    """Return the message and the code for an invalid field."""
+    name = format_path(error.path) or "body"
+    found, wanted = error.found, error.wanted
+    number = "decimal" if isinstance(found, float) or isinstance(wanted, float) else "integer"
+    match error.rule:
+        case "missing":
+            message, code = f"Missing required parameter: '{name}'.", "missing_required_parameter"
+        case "type":
+            names = " or ".join(
+                _JSON_NAMES.get(word, word) for word in str(wanted).split(" | ") if word != "null"
+            )
+            message = f"Invalid type for '{name}': expected {names}, but got {_json_type(found)} instead."
+            code = "invalid_type"
+        case "choice":
+            quoted = [f"'{choice}'" for choice in wanted]
+            allowed = (
+                " and ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1]))) if quoted else "documented"
+            )
+            message = f"Invalid value: '{quote(found)}'. Supported values are: {allowed}."
+            code = "invalid_value"
+        case "minimum":
+            message = (
+                f"Invalid '{name}': {number} below minimum value. Expected a value >= {wanted:g}, but got "
+                f"{quote(found)} instead."
+            )
+            code = f"{number}_below_min_value"
+        case "maximum":
+            message = (
+                f"Invalid '{name}': {number} above maximum value. Expected a value <= {wanted:g}, but got "
+                f"{quote(found)} instead."
+            )
+            code = f"{number}_above_max_value"
+        case "too_short" | "too_long":
+            message, code = _length_message(name, error)
+        case "pattern":
+            message = (
+                f"Invalid '{name}': string does not match pattern. Expected a string that matches {wanted}."
+            )
+            code = "invalid_value"
+        case "conflict":
+            message, code = str(wanted), "invalid_value"
+        case _:
+            assert_never(error.rule)
+    return message, code
+
+
+def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
+    kind = (
+        "array" if isinstance(error.found, list) else "object" if isinstance(error.found, dict) else "string"
+    )
+    length = len(error.found) if isinstance(error.found, str | list | dict) else 0
+    unit = {"array": "length", "object": "number of properties", "string": "length"}[kind]
+    if error.rule == "too_short":
+        code = f"empty_{kind}" if length == 0 else f"{kind}_below_min_length"
+        found = f"an empty {kind}" if length == 0 else f"{kind} of {unit} {length}"
+        problem = f"empty {kind}" if length == 0 else f"{kind} too short"
+        return (
+            f"Invalid '{name}': {problem}. Expected {unit} >= {error.wanted}, but got {found} instead.",
+            code,
+        )
+    return (
+        f"Invalid '{name}': {kind} too long. Expected maximum {unit} {error.wanted}, but got {unit} {length} instead.",
+        f"{kind}_above_max_length",
+    )
+
+
+def schema_message(error: InvalidSchemaError) -> str:
+    """Return the message for an invalid schema."""
+    context = "" if error.context is None else f"In context={quote(repr(error.context))}, "
+    problem = quote(error.problem, _MAX_PROBLEM)
+    return f"Invalid schema for {error.subject} '{quote(error.name)}': {context}{problem}"
