@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
@@ -181,8 +181,8 @@ async def test_killed_worker_leaves_no_connection_counted(tmp_path: Path) -> Non
     assert stats["aborted_requests"] == 1
 
 
-LARGE = create(input="word " * 800_000, max_output_tokens=16)
-"""A message of 4 MB."""
+LARGE = create(input=" ".join(map(hex, range(550_000))), max_output_tokens=16)
+"""A message of 4 MB, whose tokens take some half a second to count."""
 
 
 async def _send_by_websocket(server: Server) -> None:
@@ -197,7 +197,7 @@ async def _send_by_http(server: Server) -> None:
         assert response.status_code == 200, response.text
 
 
-async def _longest_silence(server: Server, send: Callable[[Server], Awaitable[None]]) -> float:
+async def _longest_silence(server: Server, send: Callable[[Server], Coroutine[Any, Any, None]]) -> float:
     """Return the longest time between two events of a stream of 10 ms a token, beside a large request, in seconds."""
     async with (
         httpx.AsyncClient(timeout=60) as client,
@@ -209,7 +209,8 @@ async def _longest_silence(server: Server, send: Callable[[Server], Awaitable[No
     ):
         lines = response.aiter_lines()
         await anext(lines)
-        sending = asyncio.ensure_future(send(server))
+        # In a thread, so that the sender compresses its message without delaying the reader of the stream.
+        sending = asyncio.ensure_future(asyncio.to_thread(asyncio.run, send(server)))
         silence, last = 0.0, time.monotonic()
         async for line in lines:
             if line:
