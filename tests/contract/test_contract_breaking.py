@@ -4,19 +4,17 @@ import asyncio
 import contextlib
 import itertools
 import json
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
 import httpx
 import openai
 import pytest
-import uvicorn
 from anthropic import AsyncAnthropic
 from msgspec.structs import replace
 from openai import AsyncOpenAI
-from support.asgi import Simulator, simulator
+from support.asgi import Simulator, served, simulator
 from support.endpoints import ENDPOINTS, Endpoint, signed
 from support.turns import shown_text
 from websockets.asyncio.client import ClientConnection, connect
@@ -146,29 +144,6 @@ class TestErrors:
             took = asyncio.get_running_loop().time() - began
 
         assert took >= planned[0].schedule.due(5) == pytest.approx(0.04)
-
-
-@contextlib.asynccontextmanager
-async def served(worker: Simulator) -> AsyncIterator[int]:
-    """Serve a worker on a port of this machine."""
-    config = uvicorn.Config(
-        worker.application,
-        port=0,
-        http="httptools",
-        loop="asyncio",
-        lifespan="off",
-        log_config=None,
-        ws="websockets-sansio",
-    )
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        await server.startup(sockets=[listener])
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            await server.shutdown(sockets=[listener])
 
 
 async def fetched(port: int, streamer: Endpoint, body: bytes) -> bytes:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.asgi import Exchange, Simulator, broken, settings_of, simulator
+from support.asgi import Exchange, Simulator, broken, served, settings_of, simulator
 from support.driving import drive
 from support.endpoints import ENDPOINTS, Endpoint
 from support.replies import AGENT, AGENT_CONTENT, ResponseContent, parse_events, parse_response
-from test_contract_breaking import served
 from websockets.asyncio.client import connect
 
 from llmsim.errors import ScriptError

@@ -4,11 +4,14 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import httpx
 import pytest
 from support.servers import Server, eventually, serve
 from websockets.asyncio.client import ClientConnection, connect
@@ -176,3 +179,59 @@ async def test_killed_worker_leaves_no_connection_counted(tmp_path: Path) -> Non
             await _drained(opened)
 
     assert stats["aborted_requests"] == 1
+
+
+LARGE = create(input=" ".join(map(hex, range(550_000))), max_output_tokens=16)
+"""A message of 4 MB, whose tokens take some half a second to count."""
+
+
+async def _send_by_websocket(server: Server) -> None:
+    async with socket(server) as opened:
+        assert (await turn(opened, LARGE))[-1]["type"] in ENDS[:2]
+
+
+async def _send_by_http(server: Server) -> None:
+    body = {name: value for name, value in LARGE.items() if name != "type"}
+    async with httpx.AsyncClient(timeout=60) as client:
+        response = await client.post(f"{server.openai}/responses", json=body)
+        assert response.status_code == 200, response.text
+
+
+async def _longest_silence(server: Server, send: Callable[[Server], Coroutine[Any, Any, None]]) -> float:
+    """Return the longest time between two events of a stream of 10 ms a token, beside a large request, in seconds."""
+    async with (
+        httpx.AsyncClient(timeout=60) as client,
+        client.stream(
+            "POST",
+            f"{server.openai}/chat/completions",
+            json={"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], "stream": True},
+        ) as response,
+    ):
+        lines = response.aiter_lines()
+        await anext(lines)
+        # In a thread, so that the sender compresses its message without delaying the reader of the stream.
+        sending = asyncio.ensure_future(asyncio.to_thread(asyncio.run, send(server)))
+        silence, last = 0.0, time.monotonic()
+        async for line in lines:
+            if line:
+                now = time.monotonic()
+                silence, last = max(silence, now - last), now
+        await sending
+    return silence
+
+
+async def test_a_large_message_delays_no_other_stream(tmp_path: Path) -> None:
+    """ARCH-1.7: Beside 4 MB over WebSocket, another stream of the worker is silent no longer than beside the same over HTTP."""
+    settings = {
+        "LLMSIM_RESPONSE_ENFORCE_CONTEXT_WINDOW": "false",
+        "LLMSIM_TARGET_TOKENS": "200",
+        "LLMSIM_LATENCY_TBT_MEAN_MS": "10",
+    }
+    with serve(tmp_path, "--workers", "1", "--latency", "instant", **settings) as server:
+        silences: dict[Any, list[float]] = {_send_by_http: [], _send_by_websocket: []}
+        for _ in range(3):
+            for send, found in silences.items():
+                found.append(await _longest_silence(server, send))
+
+    # Generous, for loaded machines: parsed on the loop, the message would silence the stream for its whole work.
+    assert median(silences[_send_by_websocket]) <= 2 * median(silences[_send_by_http]) + 0.1, silences

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import functools
 import json
+import socket
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 import msgspec
+import uvicorn
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import (
@@ -216,6 +218,29 @@ def simulator(**tables: Any) -> Simulator:
 def twin(settings: Settings) -> Planner:
     """Build a planner that plans the same turns as a worker of these settings."""
     return Planner(settings, load_catalogue(), lambda: CREATED + 0.5)
+
+
+@contextlib.asynccontextmanager
+async def served(worker: Simulator) -> AsyncIterator[int]:
+    """Serve a worker on a port of this machine."""
+    config = uvicorn.Config(
+        worker.application,
+        port=0,
+        http="httptools",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        ws="websockets-sansio",
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await server.startup(sockets=[listener])
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            await server.shutdown(sockets=[listener])
 
 
 @contextlib.contextmanager

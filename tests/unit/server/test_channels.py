@@ -44,7 +44,7 @@ class FakeTransport:
         self.writes.append((self._clock.now, data))
 
     def is_closing(self) -> bool:
-        """Tell whether it was closed."""
+        """Return whether it was closed."""
         return self.closing
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ class Turning:
         self.wheel.at(instant, call)
 
     def names(self) -> list[str]:
-        """Tell who was called, in order."""
+        """Return the names of those called, in order."""
         return [name for name, _ in self.called]
 
 
