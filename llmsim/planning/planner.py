@@ -18,13 +18,10 @@ import msgspec
 from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.domain import (
-    CacheMark,
     CacheUse,
     Choice,
     Fault,
     FinishReason,
-    Image,
-    Message,
     PrefixMark,
     Prompt,
     ReasoningSegment,
@@ -34,29 +31,17 @@ from llmsim.domain import (
 )
 from llmsim.errors import ContextLengthError, VisionError
 from llmsim.planning.content import Content, ContentPlanner, call_id_prefix, text_choice, truncate
-from llmsim.planning.embedding_input import EmbeddingInput, check_use, count_text, read_input
+from llmsim.planning.embedding_input import EmbeddingInput, check_use, read_input
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import NO_LINES, Generator, LineNumbers, build_generator
 from llmsim.planning.logprobs import with_logprobs
+from llmsim.planning.prompt_tokens import count_prompt, prefix_tokens, prompt_tokens
 from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
 from llmsim.planning.rng import Random, fresh_rng, id_source, seeded_id, seeded_rng
 from llmsim.planning.scripts import play
 from llmsim.planning.timing import LatencySampler
 from llmsim.planning.tokens import Tokenizer, load_tokenizer
 from llmsim.scripts import ScriptStep
-
-_MESSAGE_TOKENS = 4
-"""What a message costs beside its text: its role and the marks around it.
-
-Source: OpenAI cookbook, "How to count tokens with tiktoken": 3 a message and 1 for the role.
-"""
-_NAME_TOKENS = 1
-_REPLY_TOKENS = 3
-"""Every reply is primed with three tokens. Source: as above."""
-
-_IMAGE_TOKENS = {"low": 85}
-_FULL_IMAGE_TOKENS = 765
-"""An image of 1024 x 1024 in full detail. Source: OpenAI vision guide."""
 
 _UNLIMITED = 1 << 62
 
@@ -150,12 +135,12 @@ class Planner:
         # The same texts end several prefixes; each is counted once.
         count = functools.cache(tokenizer.count) if prompt.cache_marks else tokenizer.count
         embedding = read_input(prompt, model, tokenizer, enforce_window=self._enforce_window)
-        tokens = embedding.tokens if embedding else _prompt_tokens(prompt, count)
+        tokens = embedding.tokens if embedding else prompt_tokens(prompt, count)
         if self._enforce_window and not embedding and tokens > model.context_window:
             raise ContextLengthError(model.context_window, tokens)
         prefixes = tuple(
             [
-                PrefixMark(mark.key, _prefix_tokens(prompt, mark, count), mark.lifetime)
+                PrefixMark(mark.key, prefix_tokens(prompt, mark, count), mark.lifetime)
                 for mark in prompt.cache_marks
             ]
         )
@@ -373,47 +358,3 @@ def _usage(prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Us
         cached=use.read,
         cache_written=use.written,
     )
-
-
-def count_prompt(prompt: Prompt, tokenizer: Tokenizer) -> int:
-    """Count the prompt's tokens as the API's own formula does: messages, their marks, images, priming."""
-    return _prompt_tokens(prompt, tokenizer.count)
-
-
-def _prompt_tokens(prompt: Prompt, count: Callable[[str], int]) -> int:
-    if prompt.embedding is not None:
-        return sum(count_text(message, count) for message in prompt.messages)
-    tokens = _REPLY_TOKENS
-    for message in prompt.messages:
-        tokens += _message_tokens(message, count)
-    for image in prompt.images:
-        tokens += image_tokens(image)
-    return tokens
-
-
-def _message_tokens(message: Message, count: Callable[[str], int]) -> int:
-    tokens = _MESSAGE_TOKENS + message.extra_tokens + len(message.token_ids)
-    for text in message.texts:
-        tokens += count(text)
-    for note in message.notes:
-        tokens += count(note)
-    for call in message.calls:
-        tokens += count(call.name) + count(call.arguments)
-    for result in message.results:
-        tokens += count(result.text)
-    if message.name is not None:
-        tokens += _NAME_TOKENS + count(message.name)
-    return tokens
-
-
-def _prefix_tokens(prompt: Prompt, mark: CacheMark, count: Callable[[str], int]) -> int:
-    """Count the prefix that ends at a mark: part of what `count_prompt` counts."""
-    tokens = sum(_message_tokens(message, count) for message in prompt.messages[: mark.messages])
-    if mark.partial is not None:
-        tokens += _message_tokens(mark.partial, count)
-    return tokens + sum(map(image_tokens, prompt.images[: mark.images]))
-
-
-def image_tokens(image: Image) -> int:
-    """Tell what an image costs."""
-    return _IMAGE_TOKENS.get(image.detail, _FULL_IMAGE_TOKENS)

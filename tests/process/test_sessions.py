@@ -17,10 +17,10 @@ from support.replies import AGENT, AGENT_CONTENT, ResponseContent, parse_respons
 from support.servers import Server, eventually, free_port, serve
 
 ROOT = Path(__file__).parents[2]
-SAID = [{"role": "user", "content": "Hello"}]
+SPOKEN = [{"role": "user", "content": "Hello"}]
 APIS: dict[str, dict[str, Any]] = {
-    "/openai/v1/chat/completions": {"model": "gpt-4o", "messages": SAID},
-    "/anthropic/v1/messages": {"model": "claude-haiku-4-5", "messages": SAID, "max_tokens": 999},
+    "/openai/v1/chat/completions": {"model": "gpt-4o", "messages": SPOKEN},
+    "/anthropic/v1/messages": {"model": "claude-haiku-4-5", "messages": SPOKEN, "max_tokens": 999},
     "/openai/v1/responses": {"model": "gpt-4o", "input": "Hello"},
     "/openresponses/v1/responses": {"model": "gpt-4o", "input": "Hello"},
 }

@@ -142,13 +142,13 @@ def test_env_leads_sdks_to_the_simulator(simulator: Simulator, monkeypatch: pyte
         monkeypatch.setenv(name, value)
 
     with OpenAI() as theirs, Anthropic() as ours:
-        heard = theirs.responses.create(model="gpt-4o", input="go").output_text
+        received = theirs.responses.create(model="gpt-4o", input="go").output_text
         answer = ours.messages.create(
             model="claude-opus-4-8", max_tokens=100, messages=[{"role": "user", "content": "go"}]
         )
 
     assert session.env["no_proxy"] == "example.com,127.0.0.1"
-    assert heard == "The server's"
+    assert received == "The server's"
     assert answer.content[0].text == "The session's"  # type: ignore[union-attr]
     assert "ANTHROPIC_CUSTOM_HEADERS" not in simulator.env
 
@@ -167,7 +167,7 @@ def refused(ask: Callable[[str], str], text: str) -> str:
     return str(caught.value)
 
 
-def test_turns_that_were_not_played_are_told(simulator: Simulator) -> None:
+def test_turns_that_were_not_played_are_reported(simulator: Simulator) -> None:
     """TEST-4.2: What is left of a script, with what was asked until then."""
     session = simulator.session([say("One"), say("Two"), say("Three")], name="left")
     chat(session)("go")
@@ -182,7 +182,7 @@ def test_turns_that_were_not_played_are_told(simulator: Simulator) -> None:
     ]
 
 
-def test_expectations_that_were_not_met_are_told(simulator: Simulator) -> None:
+def test_expectations_that_were_not_met_are_reported(simulator: Simulator) -> None:
     """TEST-4.2: An expectation that was not met fails the test, also when the next request meets it."""
     session = simulator.session([say("Sunny", expect={"contains": "weather"})], name="unmet")
     why = refused(respond(session), "go")
@@ -201,7 +201,7 @@ def test_expectations_that_were_not_met_are_told(simulator: Simulator) -> None:
     ]
 
 
-def test_requests_after_the_last_turn_are_told(simulator: Simulator) -> None:
+def test_requests_after_the_last_turn_are_reported(simulator: Simulator) -> None:
     """TEST-2.2, TEST-4.2: Turns alone are exhausted after the last; who asks on is refused, and the test fails."""
     session = simulator.session([say("One")], name="late")
     respond(session)("go")
@@ -232,18 +232,18 @@ def test_without_a_script_nothing_is_finished() -> None:
                 place.assert_finished()
 
 
-def test_mistakes_are_told_and_change_nothing(simulator: Simulator) -> None:
+def test_mistakes_are_reported_and_change_nothing(simulator: Simulator) -> None:
     """TEST-2.3: `play`, `load` and `session` refuse a script with all that is wrong; what is played goes on."""
     session = simulator.session([say("One"), say("Two")])
     respond(session)("go")
     wrong = [{"type": "asistant"}, fail("rate_limt")]
-    told = []
+    reported = []
     for send in (session.play, simulator.session, lambda script: simulator.load("wrong", script)):
         with pytest.raises(ControlError) as caught:
             send(wrong)
-        told.append(str(caught.value))
+        reported.append(str(caught.value))
 
-    assert all('did you mean "assistant"' in one and "rate_limt" in one for one in told)
+    assert all('did you mean "assistant"' in one and "rate_limt" in one for one in reported)
     assert respond(session)("go") == "Two"
     session.assert_finished()
 
@@ -251,14 +251,14 @@ def test_mistakes_are_told_and_change_nothing(simulator: Simulator) -> None:
 def test_loaded_scripts_are_played_by_name(simulator: Simulator) -> None:
     """TEST-2.1: A session plays what is loaded, again from its beginning, and an own one beside it; a name is checked."""
     session = simulator.session("greeting")
-    heard = [respond(session)("go")]
+    received = [respond(session)("go")]
     session.play("greeting")
-    heard.append(respond(session)("go"))
+    received.append(respond(session)("go"))
     session.assert_finished()
     session.play([say("Its own")])
-    heard += [respond(session)("go"), respond(simulator.session("greeting"))("go")]
+    received += [respond(session)("go"), respond(simulator.session("greeting"))("go")]
 
-    assert heard == ["Good day", "Good day", "Its own", "Good day"]
+    assert received == ["Good day", "Good day", "Its own", "Good day"]
     with pytest.raises(
         ControlError, match=r"no script 'greting' is loaded \(loaded: .*greeting.*\); for a file"
     ):
@@ -305,7 +305,7 @@ def test_all_pages_of_the_journal_are_read(simulator: Simulator, monkeypatch: py
     assert all(isinstance(one, Exchange) for one in session.requests)
 
 
-def test_a_server_that_is_none_of_ours_is_told() -> None:
+def test_a_server_that_is_none_of_ours_is_reported() -> None:
     """TEST-1.9: A session with a server that does not answer says so, with its address."""
     with pytest.raises(ControlError, match=r"http://127.0.0.1:9 does not answer: .*refused"):
         Session("http://127.0.0.1:9", script=[say("One")])

@@ -46,7 +46,7 @@ def segment(port: int) -> Path:
     return Path(f"/dev/shm/llmsim-{port}")
 
 
-def said(simulator: Simulator) -> str:
+def spoken(simulator: Simulator) -> str:
     with OpenAI(base_url=simulator.openai_base_url, api_key="any") as client:
         return client.responses.create(model="gpt-4o", input="Hi").output_text
 
@@ -58,7 +58,7 @@ def port_of(simulator: Simulator) -> int:
 def test_nothing_stays_after_a_stop(places: Path) -> None:
     """TEST-1.3: Two simulators at once have a place each; after the block neither process, file nor memory is there."""
     with Simulator(say("One")) as one, Simulator(say("Two")) as two:
-        answers = [said(one), said(two)]
+        answers = [spoken(one), spoken(two)]
         ports = [port_of(one), port_of(two)]
         there = [segment(port).exists() for port in ports]
         assert len(left(places)) > 2
@@ -93,13 +93,13 @@ def test_it_can_be_started_again() -> None:
             ask()
     for _ in range(2):
         with simulator:
-            assert said(simulator) == "One"
+            assert spoken(simulator) == "One"
             with pytest.raises(RuntimeError, match="the simulator is already running"):
                 simulator.start()
     simulator.stop()
 
 
-def test_a_faulty_script_is_told(places: Path) -> None:
+def test_a_faulty_script_is_reported(places: Path) -> None:
     """TEST-1.2, TEST-2.3: A start with a script that cannot be played tells all that is wrong, and leaves nothing."""
     with pytest.raises(StartError) as caught:
         Simulator([{"type": "tool_call"}, {"type": "assistant", "txt": "x"}]).start()
@@ -112,7 +112,7 @@ def test_a_faulty_script_is_told(places: Path) -> None:
     assert left(places) == []
 
 
-def test_a_faulty_file_is_told_with_its_lines(places: Path, tmp_path: Path) -> None:
+def test_a_faulty_file_is_reported_with_its_lines(places: Path, tmp_path: Path) -> None:
     """TEST-1.2, TEST-2.1: Of a file, path and line are told."""
     path = tmp_path / "agent.yaml"
     path.write_text("turns:\n  - type: asistant\n    text: Hello\n")
@@ -122,7 +122,7 @@ def test_a_faulty_file_is_told_with_its_lines(places: Path, tmp_path: Path) -> N
     assert left(places) == []
 
 
-def test_faulty_settings_are_told(places: Path) -> None:
+def test_faulty_settings_are_reported(places: Path) -> None:
     """TEST-1.2: Every setting that is none is told, with what was probably meant."""
     with pytest.raises(StartError) as caught:
         Simulator(settings={"response.target_token": 5, "seed": 7, "errors.timeout_rate": 2}).start()
@@ -158,7 +158,7 @@ def test_settings_reach_the_server() -> None:
         reserved_port() as port,
         Simulator(settings=settings | {"server.port": port}, workers=2, latency=None) as simulator,
     ):
-        answer = said(simulator)
+        answer = spoken(simulator)
         assert port_of(simulator) == port
         with pytest.raises(StartError, match=f"port {port} is taken"):
             Simulator(settings={"server.port": port}).start()
@@ -167,7 +167,7 @@ def test_settings_reach_the_server() -> None:
     assert answer == '"quoted" größe 🦜'
 
 
-def test_the_environment_of_the_run_is_not_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_the_run_is_not_received(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TEST-1.6: Variables, warnings, a proxy and modules of the test run's own change nothing."""
     here = tmp_path / "project"
     here.mkdir()
@@ -183,7 +183,7 @@ def test_the_environment_of_the_run_is_not_heard(tmp_path: Path, monkeypatch: py
 
     with Simulator() as simulator:
         monkeypatch.setenv("no_proxy", simulator.env["no_proxy"])
-        said(simulator)
+        spoken(simulator)
         (request,) = simulator.requests
         log = simulator.log
 

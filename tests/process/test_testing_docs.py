@@ -19,18 +19,18 @@ def test_examples_pass(pytester: pytest.Pytester) -> None:
     }
     pytester.makepyfile(**files)
 
-    told = pytester.runpytest_subprocess("-p", "no:locust", "-p", "no:asyncio", "-W", "error")
+    reported = pytester.runpytest_subprocess("-p", "no:locust", "-p", "no:asyncio", "-W", "error")
 
     assert len(blocks) == 6
-    told.assert_outcomes(passed=6)
+    reported.assert_outcomes(passed=6)
 
 
 def test_fixtures_of_the_page_are_those_of_the_plugin(pytester: pytest.Pytester) -> None:
     """TEST-6.1: The table of fixtures has every one that pytest finds, and no other."""
     table = PAGE.read_text(encoding="utf-8").partition("### Fixtures")[2]
-    told = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    reported = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
 
     listed = pytester.runpytest_subprocess("-p", "no:locust", "--fixtures").outlines
     found = re.findall(r"^(llmsim_\w+)", "\n".join(listed), re.MULTILINE)
 
-    assert sorted(told) == sorted(found)
+    assert sorted(reported) == sorted(found)

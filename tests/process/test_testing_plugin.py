@@ -51,10 +51,10 @@ def test_answer(llmsim_session, llmsim_server, answer):
 """
     )
 
-    told = pytester.runpytest_subprocess(*PLAIN, "-s")
+    reported = pytester.runpytest_subprocess(*PLAIN, "-s")
 
-    told.assert_outcomes(passed=3)
-    found = re.findall(r"server (\S+) session (\S+)", "\n".join(told.outlines))
+    reported.assert_outcomes(passed=3)
+    found = re.findall(r"server (\S+) session (\S+)", "\n".join(reported.outlines))
     assert len({server for server, _ in found}) == 1
     assert len({session for _, session in found}) == 3
 
@@ -79,14 +79,14 @@ def test_answer(llmsim_server, number):
     )
 
     pytester.runpytest_subprocess(*PLAIN, "-n", "2", "--dist", "load").assert_outcomes(passed=8)
-    told = [path.read_text().split() for path in pytester.path.glob("told-*")]
+    reported = [path.read_text().split() for path in pytester.path.glob("told-*")]
 
-    assert len(told) == 8
-    processes = {process for process, _, _ in told}
+    assert len(reported) == 8
+    processes = {process for process, _, _ in reported}
     assert len(processes) > 1
-    assert len({(process, server) for process, server, _ in told}) == len(processes)
-    assert len({server for _, server, _ in told}) == len(processes)
-    assert len({name for _, _, name in told}) == 8
+    assert len({(process, server) for process, server, _ in reported}) == len(processes)
+    assert len({server for _, server, _ in reported}) == len(processes)
+    assert len({name for _, _, name in reported}) == 8
 
 
 def test_settings_are_the_project_s(pytester: pytest.Pytester) -> None:
@@ -132,10 +132,10 @@ def test_asks_nothing(llmsim_session):
 """
     )
 
-    told = pytester.runpytest_subprocess(*PLAIN)
+    reported = pytester.runpytest_subprocess(*PLAIN)
 
-    told.assert_outcomes(failed=2, passed=1)
-    told.stdout.fnmatch_lines(
+    reported.assert_outcomes(failed=2, passed=1)
+    reported.stdout.fnmatch_lines(
         [
             "*- llmsim requests -*",
             'responses "Hello" -> turn 0: "Good morning"',
@@ -143,4 +143,4 @@ def test_asks_nothing(llmsim_session):
             "none",
         ]
     )
-    assert "Quiet" not in told.stdout.str()
+    assert "Quiet" not in reported.stdout.str()

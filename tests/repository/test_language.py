@@ -95,7 +95,6 @@ def test_identifiers_are_split_into_words(identifier: str, parts: set[str]) -> N
     assert word_parts(identifier) == parts
 
 
-@pytest.mark.xfail(strict=False, reason="identifiers are being renamed, package by package")
 @pytest.mark.parametrize("name", CODE_GROUPS)
 def test_identifiers_have_no_private_words(name: str) -> None:
     """MAINT-4.11: No module, class, function, argument, attribute or variable is named told, said, tell or heard."""
@@ -110,7 +109,6 @@ def test_identifiers_have_no_private_words(name: str) -> None:
     assert found == []
 
 
-@pytest.mark.xfail(strict=False, reason="docstrings are being reworded, package by package")
 @pytest.mark.parametrize("name", PACKAGE_GROUPS)
 def test_docstrings_open_with_a_verb_of_the_trade(name: str) -> None:
     """MAINT-4.11: No public function's docstring opens with Tell, Say, Give, Take, Hand, Look or the like."""
@@ -125,7 +123,6 @@ def test_docstrings_open_with_a_verb_of_the_trade(name: str) -> None:
     assert found == []
 
 
-@pytest.mark.xfail(strict=False, reason="docstrings and comments are being reworded, package by package")
 @pytest.mark.parametrize("name", PACKAGE_GROUPS)
 def test_comments_have_no_private_words(name: str) -> None:
     """MAINT-4.11: Docstrings and comments speak of clients, callers and packages: not of whoever, nobody, rooms, dice."""
@@ -139,7 +136,6 @@ def test_comments_have_no_private_words(name: str) -> None:
     assert found == []
 
 
-@pytest.mark.xfail(strict=False, reason="pages are being reworded")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_pages_have_no_private_words(page: Path) -> None:
     """MAINT-4.11: Documentation and specs speak of users, clients and packages."""

@@ -92,16 +92,16 @@ def test_a_loop_over_chat_ends(client: OpenAI) -> None:
             model="gpt-4o", messages=messages, tools=[openai.pydantic_function_tool(GetWeather)]
         )
         rounds += 1
-        said = answer.choices[0].message
-        if not said.tool_calls:
+        spoken = answer.choices[0].message
+        if not spoken.tool_calls:
             break
-        messages.append(said)
+        messages.append(spoken)
         messages += [
-            {"role": "tool", "tool_call_id": call.id, "content": "Sunny."} for call in said.tool_calls
+            {"role": "tool", "tool_call_id": call.id, "content": "Sunny."} for call in spoken.tool_calls
         ]
 
     assert rounds == 2
-    assert said.content
+    assert spoken.content
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -148,10 +148,10 @@ def test_odds_of_responses_and_chat(client: OpenAI) -> None:
     assert part.type == "output_text"
 
     assert chat.logprobs is not None
-    for told, text in ((chat.logprobs.content, chat.message.content), (part.logprobs, part.text)):
-        assert told
-        assert "".join(token.token for token in told) == text
-        assert all(len(token.top_logprobs) == 3 for token in told)
+    for reported, text in ((chat.logprobs.content, chat.message.content), (part.logprobs, part.text)):
+        assert reported
+        assert "".join(token.token for token in reported) == text
+        assert all(len(token.top_logprobs) == 3 for token in reported)
 
 
 def test_a_seed_repeats_calls(client: OpenAI) -> None:
@@ -160,7 +160,7 @@ def test_a_seed_repeats_calls(client: OpenAI) -> None:
         "type": "function",
         "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "number"}}}},
     }
-    said = {
+    spoken = {
         client.chat.completions.create(
             model="gpt-4o",
             messages=[{"role": "user", "content": "Hi"}],
@@ -172,7 +172,7 @@ def test_a_seed_repeats_calls(client: OpenAI) -> None:
         for _ in range(12)
     }
 
-    assert len(said) == 1
+    assert len(spoken) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -89,10 +89,10 @@ async def test_async_streams_side_by_side(async_client: AsyncOpenAI) -> None:
         return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
     async with async_client:
-        said = await asyncio.gather(*(say() for _ in range(50)))
+        spoken = await asyncio.gather(*(say() for _ in range(50)))
 
-    assert len(set(said)) == 1
-    assert load_tokenizer("o200k_base").count(said[0]) == 100
+    assert len(set(spoken)) == 1
+    assert load_tokenizer("o200k_base").count(spoken[0]) == 100
 
 
 def test_choices_interleave(client: OpenAI) -> None:

@@ -88,7 +88,7 @@ def test_streamed_response_can_be_fetched_when_its_end_is_seen(client: OpenAI) -
                 assert client.responses.retrieve(event.response.id).output_text == event.response.output_text
 
 
-def test_continuing_counts_what_was_said(client: OpenAI) -> None:
+def test_continuing_counts_what_was_spoken(client: OpenAI) -> None:
     """RESP-5.1: earlier input and output are prompt tokens of a continued response; instructions are not."""
     first = client.responses.create(model="gpt-4o", input="Hello", instructions="Be brief.")
     second = client.responses.create(model="gpt-4o", input="Hello", previous_response_id=first.id)
@@ -171,8 +171,8 @@ def test_background_stream_is_resumed(paced: OpenAI) -> None:
     numbers = [event.sequence_number for event in (*seen, *rest)]
     assert numbers == list(range(len(numbers)))
     assert rest[-1].type == "response.completed"
-    said = "".join(event.delta for event in (*seen, *rest) if event.type == "response.output_text.delta")
-    assert said == paced.responses.retrieve(response_id).output_text
+    spoken = "".join(event.delta for event in (*seen, *rest) if event.type == "response.output_text.delta")
+    assert spoken == paced.responses.retrieve(response_id).output_text
 
 
 def test_abandoned_response_is_not_kept(paced: OpenAI) -> None:

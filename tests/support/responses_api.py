@@ -24,7 +24,7 @@ from llmsim.domain import (
 from llmsim.providers.contract import GenerationEndpoint, ParsedRequest
 from llmsim.wire.frames import FrameBatch
 from support.incoming import incoming
-from support.turns import passage, turn
+from support.turns import tokenized, turn
 
 
 def body(**fields: Any) -> bytes:
@@ -45,7 +45,7 @@ def thinking(
     **overrides: Any,
 ) -> Turn:
     """Build a turn with a text of `pieces` after `thought` tokens of reasoning, of which `shown` is visible."""
-    text = passage(*pieces)
+    text = tokenized(*pieces)
     segments = (ReasoningSegment(thought, shown),) if thought else ()
     choice = Choice((*segments, TextSegment(text.tokens, text)), finish)
     usage = Usage(prompt=9, completion=choice.tokens, reasoning=thought)
@@ -54,13 +54,13 @@ def thinking(
 
 def saying(*pieces: str, logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()) -> Segment:
     """Build a text of `pieces`, a token each."""
-    text = passage(*pieces)
+    text = tokenized(*pieces)
     return TextSegment(text.tokens, text, logprobs=logprobs)
 
 
 def refusing(*pieces: str) -> Segment:
     """Build a refusal of `pieces`, a token each."""
-    text = passage(*pieces)
+    text = tokenized(*pieces)
     return RefusalSegment(text.tokens, text)
 
 
@@ -73,7 +73,7 @@ def calling(
     fixed_id: str | None = None,
 ) -> Segment:
     """Build a call whose name has `lead` tokens and whose arguments are `pieces`, a token each."""
-    arguments = passage(*pieces)
+    arguments = tokenized(*pieces)
     return ToolCallSegment(
         lead + arguments.tokens,
         arguments,

@@ -19,7 +19,7 @@ from llmsim.domain import (
 from llmsim.domain.schedule import DEVIATES
 
 
-def passage(*pieces: str, spans: Sequence[int] | None = None) -> TokenizedText:
+def tokenized(*pieces: str, spans: Sequence[int] | None = None) -> TokenizedText:
     """Build a text of `pieces`, of one token each or of as many as `spans` says."""
     return TokenizedText(pieces, tuple(itertools.accumulate(spans or [1] * len(pieces))))
 
@@ -32,7 +32,7 @@ def choice(text: TokenizedText, *, hidden: int = 0, finish: FinishReason = Finis
 
 def turn(*choices: Choice, schedule: Schedule | None = None, **overrides: Any) -> Turn:
     """Build a turn of `choices`, by default of one with the text `Hello world`."""
-    answers = choices or (choice(passage("Hello", " world")),)
+    answers = choices or (choice(tokenized("Hello", " world")),)
     hidden = sum(
         segment.tokens
         for answer in answers

@@ -29,7 +29,7 @@ def planned(tmp_path: Any, model: str, words: int) -> list[Turn]:
     return [plan_turn(planner, prompt, cache=cache) for _ in range(2)]
 
 
-def test_usage_tells_what_the_cache_did(tmp_path: Any) -> None:
+def test_usage_reports_what_the_cache_did(tmp_path: Any) -> None:
     """ANTH-7.1: The first turn writes the prefix, the second reads it; both have the same prompt."""
     first, second = planned(tmp_path, "claude-opus-4-8", 2000)
 

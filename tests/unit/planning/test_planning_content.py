@@ -28,7 +28,8 @@ from llmsim.domain import (
     ToolResult,
     Turn,
 )
-from llmsim.planning.planner import Planner, count_prompt
+from llmsim.planning.planner import Planner
+from llmsim.planning.prompt_tokens import count_prompt
 from llmsim.planning.tokens import load_tokenizer
 
 CATALOGUE = load_catalogue()

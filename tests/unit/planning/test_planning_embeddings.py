@@ -24,7 +24,8 @@ from llmsim.errors import (
 )
 from llmsim.planning import embeddings
 from llmsim.planning.embeddings import embed
-from llmsim.planning.planner import Planner, count_prompt
+from llmsim.planning.planner import Planner
+from llmsim.planning.prompt_tokens import count_prompt
 from llmsim.planning.tokens import load_tokenizer
 
 SMALL, LARGE, ADA = "text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"

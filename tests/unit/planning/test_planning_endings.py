@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.turns import passage
+from support.turns import tokenized
 
 from llmsim.domain import FinishReason, TokenizedText
 from llmsim.planning.endings import EMPTY, cut_at_limit, cut_at_stop
@@ -24,11 +24,11 @@ def made(pieces: list[tuple[str, int]]) -> TokenizedText:
 @given(PIECES, STOPS)
 def test_the_text_ends_before_the_first_stop_text(pieces: list[tuple[str, int]], stops: list[str]) -> None:
     """CHAT-2.2: All of the text before the first occurrence of any stop text is left."""
-    passage = made(pieces)
-    text = passage.text
+    tokenized = made(pieces)
+    text = tokenized.text
     first = min((at for at in (text.find(stop) for stop in stops if stop) if at >= 0), default=len(text))
 
-    assert cut_at_stop(passage, stops)[0].text == text[:first]
+    assert cut_at_stop(tokenized, stops)[0].text == text[:first]
 
 
 @given(PIECES, STOPS)
@@ -42,22 +42,22 @@ def test_no_stop_text_is_left(pieces: list[tuple[str, int]], stops: list[str]) -
 @given(PIECES, STOPS)
 def test_the_rest_has_pieces_of_the_whole(pieces: list[tuple[str, int]], stops: list[str]) -> None:
     """CHAT-3.5: A stop text shortens the last piece; those before it, and their tokens, stay the same."""
-    passage = made(pieces)
-    left, _ = cut_at_stop(passage, stops)
+    tokenized = made(pieces)
+    left, _ = cut_at_stop(tokenized, stops)
     count = len(left.pieces)
 
-    assert left.pieces[: max(0, count - 1)] == passage.pieces[: max(0, count - 1)]
+    assert left.pieces[: max(0, count - 1)] == tokenized.pieces[: max(0, count - 1)]
     assert all(left.pieces)
-    assert left.cumulative_tokens == passage.cumulative_tokens[:count]
+    assert left.cumulative_tokens == tokenized.cumulative_tokens[:count]
 
 
 @given(PIECES)
 def test_without_a_match_the_text_is_unchanged(pieces: list[tuple[str, int]]) -> None:
     """CHAT-2.2: Without a match the same object is returned, with all that was derived from it."""
-    passage = made(pieces)
+    tokenized = made(pieces)
 
-    assert cut_at_stop(passage, ()) == (passage, None)
-    assert cut_at_stop(passage, ("absent", "")) == (passage, None)
+    assert cut_at_stop(tokenized, ()) == (tokenized, None)
+    assert cut_at_stop(tokenized, ("absent", "")) == (tokenized, None)
 
 
 def test_a_stop_text_may_span_pieces() -> None:
@@ -79,24 +79,24 @@ def test_a_stop_text_at_the_start_leaves_nothing() -> None:
 @given(PIECES, st.integers(0, 40))
 def test_a_limit_is_never_exceeded(pieces: list[tuple[str, int]], limit: int) -> None:
     """CHAT-2.1: At most `limit` tokens are left, and as many pieces as fit."""
-    passage = made(pieces)
-    cut, finish = cut_at_limit(passage, limit)
+    tokenized = made(pieces)
+    cut, finish = cut_at_limit(tokenized, limit)
     count = len(cut.pieces)
 
     assert cut.tokens <= limit
-    assert cut.pieces == passage.pieces[:count]
-    assert cut.cumulative_tokens == passage.cumulative_tokens[:count]
-    assert finish is (FinishReason.STOP if count == len(passage.pieces) else FinishReason.LENGTH)
+    assert cut.pieces == tokenized.pieces[:count]
+    assert cut.cumulative_tokens == tokenized.cumulative_tokens[:count]
+    assert finish is (FinishReason.STOP if count == len(tokenized.pieces) else FinishReason.LENGTH)
     if finish is FinishReason.LENGTH:
-        assert passage.cumulative_tokens[count] > limit
+        assert tokenized.cumulative_tokens[count] > limit
 
 
 def test_a_limit_that_is_just_met_cuts_nothing() -> None:
     """CHAT-2.1: The finish reason is `length` only if something was cut."""
-    passage = TokenizedText(("one", " two"), (1, 2))
+    tokenized = TokenizedText(("one", " two"), (1, 2))
 
-    assert cut_at_limit(passage, 2) == (passage, FinishReason.STOP)
-    assert cut_at_limit(passage, 1)[1] is FinishReason.LENGTH
+    assert cut_at_limit(tokenized, 2) == (tokenized, FinishReason.STOP)
+    assert cut_at_limit(tokenized, 1)[1] is FinishReason.LENGTH
 
 
 def test_a_piece_of_several_tokens_is_not_split() -> None:
@@ -113,7 +113,7 @@ def test_an_empty_text_fits_any_limit() -> None:
 
 def test_recent_cuts_are_cached() -> None:
     """CHAT-2.1: The same cut of a text is the same object; only the last few are cached."""
-    text = passage(*(f" {number}" for number in range(40)))
+    text = tokenized(*(f" {number}" for number in range(40)))
     first, _ = cut_at_limit(text, 5)
 
     assert cut_at_limit(text, 5)[0] is first

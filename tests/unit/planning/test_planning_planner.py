@@ -26,7 +26,8 @@ from llmsim.domain import (
     Turn,
 )
 from llmsim.errors import ContextLengthError, VisionError
-from llmsim.planning.planner import Planner, count_prompt, image_tokens
+from llmsim.planning.planner import Planner
+from llmsim.planning.prompt_tokens import count_prompt, image_tokens
 from llmsim.planning.reasoning import EFFORTS
 from llmsim.planning.tokens import load_tokenizer
 
@@ -275,18 +276,18 @@ class TestAnswers:
         assert turn.choices[0].finish is FinishReason.STOP
 
     @pytest.mark.parametrize("generator", ["lorem", "random", "echo", "fixed:x 🦜 y"])
-    def test_usage_is_the_sum_of_what_is_said(self, generator: str) -> None:
+    def test_usage_is_the_sum_of_what_is_spoken(self, generator: str) -> None:
         """CHAT-2.6: `completion_tokens` is the tokens of all segments of all choices."""
         turn = plan_turn(shared(generator=generator), asked("Say 👩‍👧 it", model="gpt-5", choices=3))
 
-        said = [
+        spoken = [
             shown.tokens
             for choice in turn.choices
             for segment in choice.segments
             if (shown := shown_text(segment))
         ]
         thought = sum(tokens for kind, tokens in segments(turn) if kind is ReasoningSegment)
-        assert turn.usage.completion == sum(said) + thought
+        assert turn.usage.completion == sum(spoken) + thought
         assert turn.usage.reasoning == thought
 
 
@@ -456,9 +457,9 @@ class TestSeeds:
 
     def test_another_server_seed_gives_other_texts(self) -> None:
         """ARCH-3.7: Server seeds, zero among them, make a difference."""
-        said = {texts(plan_turn(planner(generator="random", seed=seed), asked()))[0] for seed in (0, 1, 2)}
+        spoken = {texts(plan_turn(planner(generator="random", seed=seed), asked()))[0] for seed in (0, 1, 2)}
 
-        assert len(said) == 3
+        assert len(spoken) == 3
 
     @pytest.mark.parametrize("workers", [2, 5])
     def test_a_server_seed_repeats_ids_texts_and_faults(self, workers: int) -> None:

@@ -13,9 +13,18 @@ from hypothesis import strategies as st
 from jiter import from_json
 from pydantic import TypeAdapter
 from support.incoming import incoming
-from support.tool_turns import THOUGHT, TURNS, WEATHER, WEATHER_CALL, answered, called, cut, hosted
-from support.tool_turns import said as text_segment
-from support.turns import passage
+from support.tool_turns import (
+    THOUGHT,
+    TURNS,
+    WEATHER,
+    WEATHER_CALL,
+    hosted_call,
+    text_segment,
+    tool_call,
+    truncate_call,
+    turn_of,
+)
+from support.turns import tokenized
 from test_anthropic_render import events
 
 from llmsim.domain import Fault, FaultKind, FinishReason, RefusalSegment, Turn
@@ -89,7 +98,7 @@ class TestCalls:
     def test_a_call_is_a_block_of_its_own(self) -> None:
         """ANTH-10.5: The block has id, name, caller, and the arguments as input."""
         text, first, second = content(
-            answered(text_segment("Let"), WEATHER_CALL, called("now", "{}", id="7", fixed_id="toolu_mine"))
+            turn_of(text_segment("Let"), WEATHER_CALL, tool_call("now", "{}", id="7", fixed_id="toolu_mine"))
         )
 
         assert text == {"type": "text", "text": "Let"}
@@ -111,7 +120,7 @@ class TestCalls:
     def test_a_member_of_a_toolset_names_the_toolset(self) -> None:
         """ANTH-10.5: The block has `toolset_name`, as in the SDK's type."""
         (block,) = content(
-            answered(called("screenshot", "{}")), MessageOptions(toolsets={"screenshot": "computer"})
+            turn_of(tool_call("screenshot", "{}")), MessageOptions(toolsets={"screenshot": "computer"})
         )
 
         assert block["toolset_name"] == "computer"
@@ -132,7 +141,7 @@ class TestCalls:
 
     def test_a_call_starts_with_the_first_token_of_its_name(self) -> None:
         """ANTH-10.6: The block starts before its arguments; their first delta carries the tokens of the name."""
-        batches = render_plain(answered(THOUGHT, WEATHER_CALL), PLAIN)
+        batches = render_plain(turn_of(THOUGHT, WEATHER_CALL), PLAIN)
         start, deltas = batches[2], next(batch for batch in batches if b"input_json_delta" in batch.head)
 
         assert b'"name":"get_weather"' in start.bodies[0]
@@ -158,7 +167,7 @@ class TestCalls:
             size = sizes.pop() if sizes else 5
             pieces.append(text[:size])
             text = text[size:]
-        planned = answered(called("f", *pieces))
+        planned = turn_of(tool_call("f", *pieces))
         batches = render_plain(planned, PLAIN)
 
         assert json.loads("".join(partials(planned))) == content(planned)[0]["input"] == value
@@ -188,7 +197,7 @@ class TestTruncated:
     )
     def test_the_complete_part_is_the_input(self, tokens: int, shown: dict[str, Any]) -> None:
         """ANTH-10.7: The input is the complete part of the JSON; the stop reason is `max_tokens`."""
-        planned = answered(cut(WEATHER_CALL, tokens), finish=FinishReason.LENGTH)
+        planned = turn_of(truncate_call(WEATHER_CALL, tokens), finish=FinishReason.LENGTH)
         body = render_message(planned, PLAIN)
 
         assert body["content"][0]["input"] == shown
@@ -234,15 +243,15 @@ class TestRefusals:
 
     def test_an_empty_refusal_has_the_stop_reason_refusal(self) -> None:
         """ANTH-10.8: An empty refusal has no block."""
-        empty = RefusalSegment(0, passage())
-        body = render_message(answered(empty, finish=FinishReason.STOP), PLAIN)
+        empty = RefusalSegment(0, tokenized())
+        body = render_message(turn_of(empty, finish=FinishReason.STOP), PLAIN)
 
         assert (body["content"], body["stop_reason"]) == ([], "refusal")
 
     def test_a_limit_takes_precedence(self) -> None:
         """ANTH-10.8: A refusal that a limit truncated ends with `max_tokens`, without details."""
         body = render_message(
-            answered(text_segment("I", kind=RefusalSegment), finish=FinishReason.LENGTH), PLAIN
+            turn_of(text_segment("I", kind=RefusalSegment), finish=FinishReason.LENGTH), PLAIN
         )
 
         assert (body["stop_reason"], body["stop_details"]) == ("max_tokens", None)
@@ -272,9 +281,9 @@ class TestHosted:
 
     def test_an_address_is_fetched_unchanged(self) -> None:
         """ANTH-10.9: A query that is an address stays unchanged."""
-        called, _ = content(answered(hosted("web_fetch", "https", "://a.b/c?d=", "é")))
+        tool_call, _ = content(turn_of(hosted_call("web_fetch", "https", "://a.b/c?d=", "é")))
 
-        assert called["input"] == {"url": "https://a.b/c?d=é"}
+        assert tool_call["input"] == {"url": "https://a.b/c?d=é"}
 
     @pytest.mark.parametrize(
         ("python", "name", "member", "result"),
@@ -286,9 +295,9 @@ class TestHosted:
     def test_code_is_run_in_a_container(self, python: bool, name: str, member: str, result: str) -> None:
         """ANTH-10.9: The first version runs Python, all others a shell; the message names the container."""
         body = render_message(TURNS["code"], MessageOptions(python=python))
-        called, ran, _ = body["content"]
+        tool_call, ran, _ = body["content"]
 
-        assert (called["name"], list(called["input"]), ran["type"]) == (name, [member], result)
+        assert (tool_call["name"], list(tool_call["input"]), ran["type"]) == (name, [member], result)
         assert Message.model_validate(body).container is not None
         assert ran["content"]["return_code"] == 0
 

@@ -10,7 +10,7 @@ from anthropic.types import Message, RawMessageStreamEvent
 from jiter import from_json
 from pydantic import TypeAdapter
 from support.tool_turns import TURNS as TOOL_TURNS
-from support.turns import choice, passage, turn
+from support.turns import choice, tokenized, turn
 
 from llmsim.domain import Choice, FinishReason, ReasoningSegment, TextSegment, Turn, Usage
 from llmsim.providers.anthropic.messages import MessageOptions
@@ -18,11 +18,11 @@ from llmsim.providers.anthropic.rendering import render_message, render_padded, 
 from llmsim.wire.frames import FrameBatch
 
 PLAIN = MessageOptions(thinks=True)
-TEXT = passage("Hello", " 🦜", "!", spans=[1, 3, 1])
+TEXT = tokenized("Hello", " 🦜", "!", spans=[1, 3, 1])
 
 
 def reasoning_turn(*, shown: bool) -> Turn:
-    reasoning = passage("Let", " me", " see")
+    reasoning = tokenized("Let", " me", " see")
     segments = (
         ReasoningSegment(3, reasoning if shown else None),
         TextSegment(TEXT.tokens, TEXT),
@@ -34,7 +34,7 @@ TURNS = {
     "text": turn(choice(TEXT)),
     "thinking": reasoning_turn(shown=True),
     "omitted": reasoning_turn(shown=False),
-    "empty": turn(choice(passage())),
+    "empty": turn(choice(tokenized())),
     "only thinking": turn(Choice((ReasoningSegment(4),), FinishReason.LENGTH)),
 } | TOOL_TURNS
 ANY = pytest.mark.parametrize("planned", TURNS.values(), ids=TURNS)

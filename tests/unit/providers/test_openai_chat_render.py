@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from support.turns import choice, passage, shown_text, turn
+from support.turns import choice, shown_text, tokenized, turn
 
 from llmsim.domain import Choice, FinishReason, TokenizedText, Turn, Usage
 from llmsim.planning.tokens import load_tokenizer
@@ -213,7 +213,7 @@ def test_obfuscation_is_in_all_chunks_or_in_no_chunk(answered: Turn, options: Ch
 @given(st.lists(NASTY.filter(bool), min_size=1, max_size=20))
 def test_obfuscation_hides_the_length_of_a_piece(pieces: list[str]) -> None:
     """CHAT-3.4: Padded, the events of one stream have lengths of one 16-byte grid."""
-    sent = frames(render_stream(turn(choice(passage(*pieces))), ChatOptions()))
+    sent = frames(render_stream(turn(choice(tokenized(*pieces))), ChatOptions()))
     texts = [len(data) for _, tokens, data in sent if tokens]
 
     assert len({length % 16 for length in texts}) == 1
@@ -240,7 +240,7 @@ def test_chunks_come_in_order() -> None:
 def test_the_role_is_sent_with_the_first_visible_token() -> None:
     """CHAT-3.6: The role chunk carries no token and requires the first visible one, with or without reasoning."""
     plain = frames(render_stream(turn(), PLAIN))
-    reasoned = frames(render_stream(turn(choice(passage("Hi", "!"), hidden=5)), PLAIN))
+    reasoned = frames(render_stream(turn(choice(tokenized("Hi", "!"), hidden=5)), PLAIN))
 
     assert [(end, tokens) for end, tokens, _ in plain] == [(1, 0), (1, 1), (2, 1), (2, 0), (2, 0)]
     assert [(end, tokens) for end, tokens, _ in reasoned] == [(6, 0), (6, 6), (7, 1), (7, 0), (7, 0)]
@@ -248,7 +248,7 @@ def test_the_role_is_sent_with_the_first_visible_token() -> None:
 
 def test_reasoning_is_hidden_and_counted() -> None:
     """CHAT-2.5: No chunk and no message shows reasoning; the usage counts it."""
-    answered = turn(choice(passage("Hi"), hidden=5))
+    answered = turn(choice(tokenized("Hi"), hidden=5))
     answer = json.loads(render_response(answered, PLAIN))
 
     assert answer["usage"]["completion_tokens"] == 6
@@ -259,7 +259,7 @@ def test_reasoning_is_hidden_and_counted() -> None:
 
 def test_pieces_of_several_tokens_count_as_many() -> None:
     """CHAT-3.5: A piece of several tokens requires and carries all of them."""
-    answered = turn(choice(passage("Hi", " 🦜", "!", spans=[1, 3, 1])))
+    answered = turn(choice(tokenized("Hi", " 🦜", "!", spans=[1, 3, 1])))
 
     carried = [(end, tokens) for end, tokens, _ in frames(render_stream(answered, PLAIN))]
     assert carried == [(1, 0), (1, 1), (4, 3), (5, 1), (5, 0), (5, 0)]
@@ -268,7 +268,7 @@ def test_pieces_of_several_tokens_count_as_many() -> None:
 @pytest.mark.parametrize("hidden", [0, 7])
 def test_an_empty_text_has_a_role_and_an_end(hidden: int) -> None:
     """CHAT-3.2: Without text, the role and finish chunks are sent when all tokens exist."""
-    answered = turn(choice(passage(), hidden=hidden, finish=FinishReason.LENGTH))
+    answered = turn(choice(tokenized(), hidden=hidden, finish=FinishReason.LENGTH))
     sent = chunks(answered, PLAIN)
 
     assert [chunk["choices"][0]["delta"] for chunk in sent] == [{"role": "assistant", "content": ""}, {}]
@@ -280,9 +280,9 @@ def test_an_empty_text_has_a_role_and_an_end(hidden: int) -> None:
 def test_choices_interleave_token_by_token() -> None:
     """CHAT-2.3: Streamed choices interleave, each with its own role and finish chunk, and its own end."""
     answered = turn(
-        choice(passage("a", "b", "c")),
-        choice(passage("x"), finish=FinishReason.LENGTH),
-        choice(passage("p", "q")),
+        choice(tokenized("a", "b", "c")),
+        choice(tokenized("x"), finish=FinishReason.LENGTH),
+        choice(tokenized("p", "q")),
     )
     order = [
         (one["index"], one["delta"].get("content"), one["finish_reason"])
@@ -328,7 +328,7 @@ def test_no_choice_runs_ahead(answered: Turn) -> None:
 )
 def test_finish_reasons_have_the_names_of_the_api(finish: FinishReason, word: str) -> None:
     """CHAT-2.1: The finish reason has the API's name, whole and streamed."""
-    answered = turn(choice(passage("Hi"), finish=finish))
+    answered = turn(choice(tokenized("Hi"), finish=finish))
 
     assert json.loads(render_response(answered, PLAIN))["choices"][0]["finish_reason"] == word
     assert chunks(answered, PLAIN)[-1]["choices"][0]["finish_reason"] == word

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from support.incoming import incoming
-from support.turns import passage, turn
+from support.turns import tokenized, turn
 
 from llmsim.domain import (
     Choice,
@@ -193,7 +193,7 @@ class TestResponseFormats:
 
 
 def called(*arguments: str, kind: ToolKind = ToolKind.FUNCTION, fixed_id: str | None = None) -> Segment:
-    text = passage(*arguments)
+    text = tokenized(*arguments)
     call = ToolCall("0a", "weather", kind, fixed_id)
     return ToolCallSegment(2 + text.tokens, text, 2, call)
 
@@ -298,7 +298,7 @@ class TestCalls:
 
     def test_text_may_precede_a_call(self) -> None:
         """FIT-1.8: A mixed turn has its text, then its calls."""
-        segment = TextSegment(2, passage("I'll ", "look."))
+        segment = TextSegment(2, tokenized("I'll ", "look."))
         answer = answered(segment, called("{}"))
         choice = whole(answer)
         deltas = [choice["delta"] for choice in chunks(answer)]
@@ -308,7 +308,7 @@ class TestCalls:
 
     def test_hosted_calls_are_hidden(self) -> None:
         """FIT-1.10: Chat completions show nothing of a hosted call but its tokens."""
-        segment = TextSegment(1, passage("Found."))
+        segment = TextSegment(1, tokenized("Found."))
         answer = answered(called("q", kind=ToolKind.HOSTED), segment, finish=FinishReason.STOP)
 
         assert "tool_calls" not in whole(answer)["message"]
@@ -320,7 +320,7 @@ class TestRefusals:
 
     def test_a_refusal_has_its_own_field(self) -> None:
         """FIT-4.1: There is no content but a refusal, whole and in pieces."""
-        segment = RefusalSegment(2, passage("Sorry", ", no."))
+        segment = RefusalSegment(2, tokenized("Sorry", ", no."))
         answer = answered(segment, finish=FinishReason.STOP)
 
         message = whole(answer)["message"]
@@ -329,7 +329,7 @@ class TestRefusals:
 
     def test_filtered_content_has_its_finish_reason(self) -> None:
         """FIT-4.2: The reason is `content_filter`."""
-        segment = TextSegment(1, passage("Once"))
+        segment = TextSegment(1, tokenized("Once"))
 
         assert (
             whole(answered(segment, finish=FinishReason.CONTENT_FILTER))["finish_reason"] == "content_filter"
@@ -346,7 +346,7 @@ class TestLogprobs:
 
     def test_logprobs_are_rendered_token_by_token(self) -> None:
         """FIT-3.1: Token, bytes, logarithm and alternatives; bytes that are not whole UTF-8 are escaped."""
-        segment = TextSegment(3, passage(" a", "🦜"), logprobs=self.LOGPROBS)
+        segment = TextSegment(3, tokenized(" a", "🦜"), logprobs=self.LOGPROBS)
         answer = answered(segment, finish=FinishReason.STOP)
         content = whole(answer)["logprobs"]["content"]
 
@@ -367,6 +367,6 @@ class TestLogprobs:
 
     def test_logprobs_that_were_not_requested_are_null(self) -> None:
         """FIT-3.2: `logprobs` is null unless requested."""
-        segment = TextSegment(1, passage("Hi"))
+        segment = TextSegment(1, tokenized("Hi"))
 
         assert whole(answered(segment, finish=FinishReason.STOP))["logprobs"] is None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support.openresponses_compliance import COMPLIANCE, TOOL_CALLING, check_resource, check_tool_calling
 from support.responses_api import answer, answering, ask, calling, events, frames, kinds, stream, thinking
-from support.turns import passage
+from support.turns import tokenized
 
 from llmsim.domain import Fault, FaultKind, FinishReason
 from llmsim.errors import (
@@ -29,7 +29,7 @@ from llmsim.providers.openresponses.responses import DIALECT, RESPONSES
 
 # Source: openresponses/openresponses, schema/components/schemas/ResponseResource.json, `required`.
 TYPES = {"server_error", "invalid_request", "not_found", "model_error", "too_many_requests"}
-REASONING = passage("First", ", second.", spans=[3, 4])
+REASONING = tokenized("First", ", second.", spans=[3, 4])
 TURN = thinking("Hello", " world", thought=9, shown=REASONING)
 
 

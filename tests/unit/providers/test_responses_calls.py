@@ -24,7 +24,7 @@ from support.responses_api import (
     searching,
     stream,
 )
-from support.turns import passage
+from support.turns import tokenized
 
 from llmsim.domain import (
     FinishReason,
@@ -349,7 +349,7 @@ def segments(draw: st.DrawFn) -> list[Segment]:
     found: list[Segment] = []
     for number in range(draw(st.integers(0, 5))):
         pieces = draw(PIECES)
-        text = passage(*pieces, spans=[draw(SPANS) for _ in pieces])
+        text = tokenized(*pieces, spans=[draw(SPANS) for _ in pieces])
         match draw(
             st.sampled_from(
                 [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseError
 from support.incoming import incoming
 from support.responses_api import answer, ask, thinking
-from support.turns import passage, turn
+from support.turns import tokenized, turn
 
 from llmsim.domain import Choice, FinishReason, Schedule
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
@@ -21,7 +21,7 @@ FIELDS = """id object created_at status background completed_at error frequency_
     max_output_tokens max_tool_calls metadata model moderation output parallel_tool_calls presence_penalty
     previous_response_id prompt_cache_key prompt_cache_retention reasoning safety_identifier service_tier store
     temperature text tool_choice tool_usage tools top_logprobs top_p truncation usage user"""
-SUMMARY = passage("First", ", second.", spans=[3, 4])
+SUMMARY = tokenized("First", ", second.", spans=[3, 4])
 
 
 def unfinished(status: UnfinishedStatus, failure: Failure | None = None, **fields: Any) -> dict[str, Any]:

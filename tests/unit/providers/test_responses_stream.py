@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseErrorEvent, ResponseStreamEvent
 from pydantic import TypeAdapter
 from support.responses_api import answer, ask, events, frames, kinds, stream, thinking
-from support.turns import passage
+from support.turns import tokenized
 from support.turns import turn as turn_of
 
 from llmsim.domain import Choice, Fault, FaultKind, FinishReason, TokenizedText, Turn
@@ -28,7 +28,7 @@ TEXT = [
     "output_text.done",
     "content_part.done",
 ]
-SUMMARY = passage("First", ", second.", spans=[3, 4])
+SUMMARY = tokenized("First", ", second.", spans=[3, 4])
 SUMMARIZED = {"reasoning": {"summary": "auto"}}
 
 TURNS = {
@@ -313,7 +313,7 @@ class TestTimes:
 
 
 def _passage(pieces: list[tuple[str, int]]) -> TokenizedText:
-    return passage(*(piece for piece, _ in pieces), spans=[tokens for _, tokens in pieces])
+    return tokenized(*(piece for piece, _ in pieces), spans=[tokens for _, tokens in pieces])
 
 
 class TestResumed:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 from support.fakes import Counted, FakeClock, FakeLoop
-from support.turns import choice, deviates, passage, turn
+from support.turns import choice, deviates, tokenized, turn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -240,7 +240,7 @@ def hold_time(made: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def planned(*pieces: str, schedule: Schedule = STEADY) -> Turn:
-    return turn(choice(passage(*pieces)), schedule=schedule)
+    return turn(choice(tokenized(*pieces)), schedule=schedule)
 
 
 class TestWaitUntil:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.fakes import Counted, FakeClock
-from support.turns import choice, deviates, passage, turn
+from support.turns import choice, deviates, tokenized, turn
 
 from llmsim.domain import Schedule, Turn
 from llmsim.providers.openai.chat import ChatOptions
@@ -40,7 +40,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
 def turns(draw: st.DrawFn) -> Turn:
     spans = st.lists(st.integers(1, 3), max_size=12)
     answers = [
-        choice(passage(*(f"w{at}" for at in range(len(one))), spans=one), hidden=draw(st.integers(0, 6)))
+        choice(tokenized(*(f"w{at}" for at in range(len(one))), spans=one), hidden=draw(st.integers(0, 6)))
         for one in draw(st.lists(spans, min_size=1, max_size=3))
     ]
     # A choice of no tokens, due on arrival, beside others that are not: it may wait for their first token.
@@ -141,7 +141,7 @@ def test_the_counted_tokens_are_those_of_the_usage(planned: Turn, usage: bool) -
 def test_an_unstreamed_answer_is_due_when_the_stream_ends() -> None:
     """LAT-2.3: The last frame of a stream is due when the whole answer is."""
     schedule = Schedule(ttft=0.5, itl=0.25, spread=0.125, table=deviates(1.0, -1.0), start=0, stride=1)
-    planned = turn(choice(passage("a", "b")), choice(passage("c", "d", "e"), hidden=2), schedule=schedule)
+    planned = turn(choice(tokenized("a", "b")), choice(tokenized("c", "d", "e"), hidden=2), schedule=schedule)
     paced = Paced(planned)
 
     assert paced.frames(schedule)[-1][0] == ARRIVED + schedule.due(planned.length)
@@ -150,14 +150,14 @@ def test_an_unstreamed_answer_is_due_when_the_stream_ends() -> None:
 def test_hidden_reasoning_takes_its_time() -> None:
     """LAT-2.4: After r reasoning tokens, the first visible one and the head leave at due(r + 1)."""
     schedule = Schedule(ttft=0.5, itl=0.25)
-    paced = Paced(turn(choice(passage("a", "b"), hidden=4), schedule=schedule))
+    paced = Paced(turn(choice(tokenized("a", "b"), hidden=4), schedule=schedule))
 
     assert paced.stream.due == ARRIVED + schedule.due(5) == ARRIVED + 1.5
 
 
 def test_a_late_frame_does_not_delay_those_behind_it() -> None:
     """LAT-3.2: Deadlines are absolute: after a look that came late, the next frame is due when it always was."""
-    paced = Paced(turn(choice(passage("a", "b", "c", "d")), schedule=Schedule(ttft=1.0, itl=1.0)))
+    paced = Paced(turn(choice(tokenized("a", "b", "c", "d")), schedule=Schedule(ttft=1.0, itl=1.0)))
     paced.take(ARRIVED + 1.75)
 
     assert paced.stream.due == ARRIVED + 2.0
@@ -169,7 +169,9 @@ def test_a_late_frame_does_not_delay_those_behind_it() -> None:
 @pytest.mark.parametrize("tokens", [255, 256, 257, 600, 1024])
 def test_a_write_is_bounded_and_splits_no_event(tokens: int, itl: float) -> None:
     """LAT-3.3: However much is due, a write has at most 256 text frames, and whole events only."""
-    planned = turn(choice(passage(*(f"w{at}" for at in range(tokens)))), schedule=Schedule(ttft=0.0, itl=itl))
+    planned = turn(
+        choice(tokenized(*(f"w{at}" for at in range(tokens)))), schedule=Schedule(ttft=0.0, itl=itl)
+    )
     paced = Paced(planned)
     writes = paced.take_all(ARRIVED + 100.0)
 
@@ -183,7 +185,7 @@ def test_a_write_is_bounded_and_splits_no_event(tokens: int, itl: float) -> None
 @pytest.mark.parametrize("itl", [0.0, 0.001])
 def test_the_rest_of_a_bounded_write_is_due_at_once(itl: float) -> None:
     """LAT-3.3: What did not fit into one write is still due, not due again a gap later."""
-    paced = Paced(turn(choice(passage(*["w"] * 600)), schedule=Schedule(ttft=0.0, itl=itl)))
+    paced = Paced(turn(choice(tokenized(*["w"] * 600)), schedule=Schedule(ttft=0.0, itl=itl)))
     paced.take(ARRIVED + 100.0)
 
     assert not paced.stream.done
@@ -192,7 +194,7 @@ def test_the_rest_of_a_bounded_write_is_due_at_once(itl: float) -> None:
 
 def test_what_is_observed_is_when_tokens_left() -> None:
     """LAT-3.7: Observed TTFT, gaps and lateness are those of the writes, not of the plan."""
-    paced = Paced(turn(choice(passage("a", "b", "c", "d")), schedule=Schedule(ttft=0.100, itl=0.020)))
+    paced = Paced(turn(choice(tokenized("a", "b", "c", "d")), schedule=Schedule(ttft=0.100, itl=0.020)))
     for look in (0.103, 0.121, 0.165):
         paced.take(ARRIVED + look)
 
@@ -211,7 +213,7 @@ def test_what_is_observed_is_when_tokens_left() -> None:
 
 def test_lateness_of_what_exists_at_once_is_measured_too() -> None:
     """LAT-3.7: Without any latency, each token is as late as the write that carried it."""
-    paced = Paced(turn(choice(passage("a", "b", "c")), schedule=Schedule(ttft=0.0, itl=0.0)))
+    paced = Paced(turn(choice(tokenized("a", "b", "c")), schedule=Schedule(ttft=0.0, itl=0.0)))
     paced.take(ARRIVED + 0.005)
 
     latency = paced.stats().latency
@@ -223,7 +225,11 @@ def test_lateness_of_what_exists_at_once_is_measured_too() -> None:
 def test_only_what_carries_tokens_is_late(itl: float) -> None:
     """STATS-5.8: Head and finish of several choices travel among their tokens, and are not counted for lateness."""
     paced = Paced(
-        turn(choice(passage("a", "b", "c")), choice(passage("d", "e")), schedule=Schedule(ttft=0.1, itl=itl))
+        turn(
+            choice(tokenized("a", "b", "c")),
+            choice(tokenized("d", "e")),
+            schedule=Schedule(ttft=0.1, itl=itl),
+        )
     )
     paced.take_all(ARRIVED + 0.2)
 
@@ -233,7 +239,7 @@ def test_only_what_carries_tokens_is_late(itl: float) -> None:
 
 def test_reasoning_is_no_first_token() -> None:
     """LAT-3.7: TTFT is observed at the first visible token; hidden ones are counted with it."""
-    paced = Paced(turn(choice(passage("a"), hidden=3), schedule=Schedule(ttft=0.5, itl=0.25)))
+    paced = Paced(turn(choice(tokenized("a"), hidden=3), schedule=Schedule(ttft=0.5, itl=0.25)))
     paced.take(ARRIVED + 0.5)
     assert paced.stats().completion_tokens == 0
 
@@ -244,7 +250,7 @@ def test_reasoning_is_no_first_token() -> None:
 
 def test_an_answer_that_shows_nothing_has_no_first_token() -> None:
     """CHAT-2.1: Where reasoning ate the limit, its tokens are counted at the end, and no TTFT is observed."""
-    paced = Paced(turn(choice(passage(), hidden=8), schedule=Schedule(ttft=0.5, itl=0.25)))
+    paced = Paced(turn(choice(tokenized(), hidden=8), schedule=Schedule(ttft=0.5, itl=0.25)))
     paced.take(ARRIVED + 2.25)
 
     assert paced.stream.done
@@ -254,7 +260,7 @@ def test_an_answer_that_shows_nothing_has_no_first_token() -> None:
 
 def test_an_abandoned_stream_counts_what_left() -> None:
     """CHAT-2.6: Only tokens that were sent are counted."""
-    paced = Paced(turn(choice(passage("a", "b", "c", "d")), schedule=Schedule(ttft=1.0, itl=1.0)))
+    paced = Paced(turn(choice(tokenized("a", "b", "c", "d")), schedule=Schedule(ttft=1.0, itl=1.0)))
     paced.take(ARRIVED + 2.0)
 
     assert paced.stats().completion_tokens == 2

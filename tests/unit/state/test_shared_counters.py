@@ -136,22 +136,22 @@ def test_threads_share_out_every_number_once(path: Path) -> None:
 
 def test_a_killed_holder_holds_nobody_up(path: Path) -> None:
     """ARCH-3.8: Processes killed while they take numbers leave the others free to go on, with no number twice."""
-    told, tell = os.pipe()
+    reported, report = os.pipe()
 
     def take_for_ever() -> None:
         counters = MappedCounters(path)
         drive(counters.next("request"))
-        os.write(tell, b"x")
+        os.write(report, b"x")
         while True:
             drive(counters.next("request"))
 
     for _ in range(8):
         pid = in_process(take_for_ever)
-        os.read(told, 1)
+        os.read(reported, 1)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    os.close(told)
-    os.close(tell)
+    os.close(reported)
+    os.close(report)
     survivor = MappedCounters(path)
     first = drive(survivor.next("request"))
 
@@ -161,19 +161,19 @@ def test_a_killed_holder_holds_nobody_up(path: Path) -> None:
 
 def test_a_holder_killed_inside_the_lock_lets_go(path: Path) -> None:
     """ARCH-3.8: The lock of a process that died with it is free."""
-    told, tell = os.pipe()
+    reported, report = os.pipe()
 
     def hold() -> None:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX)
-        os.write(tell, b"x")
+        os.write(report, b"x")
         signal.pause()
 
     pid = in_process(hold)
-    os.read(told, 1)
+    os.read(reported, 1)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    os.close(told)
-    os.close(tell)
+    os.close(reported)
+    os.close(report)
 
     assert drive(MappedCounters(path).next("request")) == 0

@@ -482,7 +482,7 @@ def test_lists_are_in_order_of_creation(store: RecordStore) -> None:
     assert ids(store, ascending=False) == ["c", "a", "d", "e", "b"]
 
 
-def test_a_page_tells_whether_more_follow(store: RecordStore) -> None:
+def test_a_page_reports_whether_more_follow(store: RecordStore) -> None:
     """STATE-3.2: A page has at most `limit` records, and says whether there are others after it."""
     for name in "abc":
         store.put(record(name))

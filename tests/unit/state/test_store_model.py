@@ -138,9 +138,9 @@ class StoreMachine(RuleBasedStateMachine):
         """Store one record with both."""
         one = Record(id=name, kind=kind, created=created, model=model, metadata=metadata, data=b"d" * size)
         self.left += any(kept.record.id == name for kept in self.plain.line)
-        told = self.stores[process].put(one)
+        reported = self.stores[process].put(one)
         self.came += 1
-        self.left += told
+        self.left += reported
         counted = self._size(one)
         if self.clock.now < self.plain.sweep_at.get(process, 0) and self._fits(one, counted):
             self.plain.replace(Kept(one, self.clock.now, counted))
@@ -148,7 +148,7 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             evicted = self.plain.put(process, one, counted)
 
-        assert told == evicted
+        assert reported == evicted
 
     @rule(process=PROCESS, count=st.integers(1, 50), size=SIZE)
     def put_many(self, process: int, count: int, size: int) -> None:

@@ -77,25 +77,25 @@ class Child:
     """
 
     def __init__(self, work: Work) -> None:
-        self._told, tell = os.pipe()
+        self._reported, report = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             status = 1
             try:
-                work(lambda: self._tell(tell))
+                work(lambda: self._report(report))
                 status = 0
             finally:
                 os._exit(status)
-        os.close(tell)
+        os.close(report)
 
     @staticmethod
-    def _tell(pipe: int) -> None:
+    def _report(pipe: int) -> None:
         os.write(pipe, b"x")
 
     def wait(self, tellings: int = 1) -> None:
         """Wait until it has told so many bytes more."""
         while tellings:
-            got = len(os.read(self._told, tellings))
+            got = len(os.read(self._reported, tellings))
             assert got, "the child is gone"
             tellings -= got
 
@@ -106,15 +106,15 @@ class Child:
 
     def end_without_children(self) -> int:
         """Wait for its end, not for that of its children; give its exit status."""
-        os.close(self._told)
+        os.close(self._reported)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def end(self) -> tuple[int, int]:
         """Wait for its end; give how many bytes it told that nobody waited for, and its exit status."""
         left = 0
-        while got := len(os.read(self._told, 65536)):
+        while got := len(os.read(self._reported, 65536)):
             left += got
-        os.close(self._told)
+        os.close(self._reported)
         return left, os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
@@ -251,7 +251,7 @@ def test_killed_writers_leave_it_whole(path: Path, seed: int) -> None:
     store = RecordStore(path, limits)
 
     def write(seed: int) -> Work:
-        def work(tell: Callable[[], None]) -> None:
+        def work(report: Callable[[], None]) -> None:
             dice = random.Random(seed)
             while True:
                 name = str(dice.randrange(100))
@@ -263,7 +263,7 @@ def test_killed_writers_leave_it_whole(path: Path, seed: int) -> None:
                     case _:
                         one = numbered(name)
                         store.put(msgspec.structs.replace(one, data=one.data * dice.randrange(6)))
-                tell()
+                report()
 
         return work
 
@@ -296,10 +296,10 @@ def test_what_was_put_outlives_its_putter(path: Path, seed: int) -> None:
     store = RecordStore(path, StoreSettings(max_records=1_000_000))
 
     def put(life: int) -> Work:
-        def work(tell: Callable[[], None]) -> None:
+        def work(report: Callable[[], None]) -> None:
             for number in itertools.count():
                 store.put(numbered(f"{life}-{number}"))
-                tell()
+                report()
 
         return work
 
@@ -335,14 +335,14 @@ def test_who_is_killed_in_the_lock_lets_go(store: RecordStore) -> None:
 def held_by_a_child(store: RecordStore, *, put: bool = False) -> Child:
     """Start a child that stops in the middle of a write of record `a`, which it puts first if wanted."""
 
-    def hold(tell: Callable[[], None]) -> None:
+    def hold(report: Callable[[], None]) -> None:
         if put:
             store.put(record("a"))
 
         def work(connection: sqlite3.Connection) -> None:
             with database.transaction(connection):
                 connection.execute("UPDATE record SET data = x'00'")
-                tell()
+                report()
                 signal.pause()
 
         store.database.run(work)
@@ -416,12 +416,12 @@ def test_a_store_may_be_used_before_and_after_a_fork(store: RecordStore) -> None
     """STATE-4.7: A parent, its children and theirs use one object, in any order."""
     store.put(record("before"))
 
-    def work(tell: Callable[[], None]) -> None:
+    def work(report: Callable[[], None]) -> None:
         # SQLite forbids to carry a connection over a fork; what it would break seldom shows.
         assert store.database._connection is None
         assert store.get("response", "before") == record("before")
         store.put(record("child"))
-        grandchild = Child(lambda tell: store.put(record("grandchild")))
+        grandchild = Child(lambda report: store.put(record("grandchild")))
         assert grandchild.end() == (0, 0)
         store.put(record("child again"))
 
@@ -437,8 +437,8 @@ def test_a_child_outlives_its_parent(store: RecordStore) -> None:
     """STATE-4.7: A child whose parent had used the store, and is gone, goes on beside those that come later."""
     here, there = FORK.Pipe()
 
-    def have_a_child(tell: Callable[[], None]) -> None:
-        def work(tell: Callable[[], None]) -> None:
+    def have_a_child(report: Callable[[], None]) -> None:
+        def work(report: Callable[[], None]) -> None:
             for name in iter(there.recv, None):
                 store.put(record(name))
                 there.send(store.get("response", "other"))
@@ -474,7 +474,7 @@ def test_a_fork_waits_for_the_threads(store: RecordStore) -> None:
     with ThreadPoolExecutor(1) as pool:
         puts = pool.submit(put)
         started.wait()
-        children = [Child(lambda tell, n=n: store.put(record(f"child-{n}"))) for n in range(20)]
+        children = [Child(lambda report, n=n: store.put(record(f"child-{n}"))) for n in range(20)]
         ends = [child.end() for child in children]
         going = False
 
@@ -485,7 +485,7 @@ def test_a_fork_waits_for_the_threads(store: RecordStore) -> None:
 def test_a_restart_begins_with_nothing(store: RecordStore) -> None:
     """STATE-5.1: A new start of the server has no records of the last one, also where that one was killed."""
     store.put(record("a"))
-    Child(lambda tell: store.put(record("b"))).end()
+    Child(lambda report: store.put(record("b"))).end()
     store.database.restart()
 
     assert store.get("response", "a") is None
@@ -545,7 +545,7 @@ def test_nobody_else_can_read_it(store: RecordStore, path: Path) -> None:
     assert modes == {path.name: 0o600, f"{path.name}-wal": 0o600, f"{path.name}-shm": 0o600}
 
 
-def test_what_is_no_store_is_told(path: Path) -> None:
+def test_what_is_no_store_is_reported(path: Path) -> None:
     """STATE-5.5: A file of another kind, and a directory that is not there, are refused by name, with the reason."""
     path.write_bytes(b"something else" * 1000)
     for place, reason in ((path, "not a database"), (path.parent / "no" / "1.store", "No such file")):
@@ -555,7 +555,7 @@ def test_what_is_no_store_is_told(path: Path) -> None:
         assert isinstance(refusal.value, LlmsimError)
 
 
-def test_a_full_disk_is_told(store: RecordStore, path: Path) -> None:
+def test_a_full_disk_is_reported(store: RecordStore, path: Path) -> None:
     """STATE-5.5: Where there is no room, a put is refused and has done nothing; with room it works again."""
 
     def room(pages: int) -> None:

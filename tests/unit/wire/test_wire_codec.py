@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
-from support.turns import passage
+from support.turns import tokenized
 
 from llmsim.domain import TokenizedText
 from llmsim.errors import InvalidFieldError, InvalidJsonError
@@ -319,14 +319,14 @@ def test_any_json_is_accepted_or_refused_with_a_path(value: Any) -> None:
 @given(st.lists(st.text(min_size=1, max_size=8), max_size=6))
 def test_pieces_are_escaped_as_json(pieces: list[str]) -> None:
     """CHAT-3.5: A piece in a JSON string decodes to the piece."""
-    text = passage(*pieces)
+    text = tokenized(*pieces)
 
     assert [json.loads(b'"' + piece + b'"') for piece in escaped_pieces(text)] == pieces
 
 
 def test_tokens_of_each_piece_are_counted() -> None:
     """CHAT-2.6: A piece carries the tokens between the end of the previous piece and its own."""
-    assert piece_tokens(passage("a", "🦜", "b", spans=[1, 3, 2])) == (1, 3, 2)
+    assert piece_tokens(tokenized("a", "🦜", "b", spans=[1, 3, 2])) == (1, 3, 2)
 
 
 def test_a_memo_lives_as_long_as_its_text() -> None:
@@ -338,7 +338,7 @@ def test_a_memo_lives_as_long_as_its_text() -> None:
         return text.text.upper()
 
     memo = TokenizedTextMemo(derive)
-    text = passage("a")
+    text = tokenized("a")
     alive = weakref.ref(text)
     twice = [memo(text), memo(text)]
     del text
