@@ -8,7 +8,6 @@ Decisions:
 """
 
 import json
-import weakref
 from typing import assert_never
 
 import msgspec
@@ -140,8 +139,6 @@ class ContentPlanner:
 _MAX_LIMITS = 8
 """Cut choices of a text that are cached: requests of one kind have one limit."""
 
-_choices: weakref.WeakKeyDictionary[TokenizedText, dict[int, Choice]] = weakref.WeakKeyDictionary()
-
 
 def text_choice(text: TokenizedText, limit: int) -> Choice:
     """Return the choice of a text, cut to at most `limit` tokens.
@@ -151,9 +148,7 @@ def text_choice(text: TokenizedText, limit: int) -> Choice:
     tokens = text.tokens
     if tokens <= limit:
         return Choice((TextSegment(tokens, text),), FinishReason.STOP)
-    by_limit = _choices.get(text)
-    if by_limit is None:
-        by_limit = _choices[text] = {}
+    by_limit: dict[int, Choice] = text.__dict__.setdefault("choices", {})
     choice = by_limit.get(limit)
     if choice is None:
         cut, finish = cut_at_limit(text, limit)

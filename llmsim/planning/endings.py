@@ -1,6 +1,5 @@
 """Where a text ends: at its own end, at a stop text, or at a limit of tokens."""
 
-import weakref
 from bisect import bisect_right
 from collections.abc import Sequence
 from operator import itemgetter
@@ -37,8 +36,6 @@ def cut_at_stop(text: TokenizedText, stops: Sequence[str]) -> tuple[TokenizedTex
 _MOST_CUTS = 8
 """Cuts of a text that are cached: requests of one kind have one limit."""
 
-_cuts: weakref.WeakKeyDictionary[TokenizedText, dict[int, TokenizedText]] = weakref.WeakKeyDictionary()
-
 
 def cut_at_limit(text: TokenizedText, limit: int) -> tuple[TokenizedText, FinishReason]:
     """Cut `text` to at most `limit` tokens, at the end of a piece.
@@ -50,7 +47,7 @@ def cut_at_limit(text: TokenizedText, limit: int) -> tuple[TokenizedText, Finish
         return text, FinishReason.STOP
     # PERF: what renderers derive from a text lives as long as it does. A pooled text that is cut anew for each request
     # is escaped and padded anew: an instant stream of 100 tokens then takes 300 us instead of 150.
-    cuts = _cuts.setdefault(text, {})
+    cuts: dict[int, TokenizedText] = text.__dict__.setdefault("cuts", {})
     cut = cuts.get(limit)
     if cut is None:
         kept = bisect_right(text.cumulative_tokens, limit)

@@ -18,10 +18,11 @@ class ActiveRequest:
         arrival: Instant of arrival, on `time.monotonic()`.
         recorder: The worker's counters.
         outcome: How it ended, once that is known.
+        finished: Whether its end is booked.
         sent_at: Instant at which the last byte was sent; None to take the end of the request.
     """
 
-    __slots__ = ("_endpoint", "_finished", "_streams", "arrival", "outcome", "recorder", "sent_at")
+    __slots__ = ("_endpoint", "_streams", "arrival", "finished", "outcome", "recorder", "sent_at")
 
     def __init__(self, arrival: float, recorder: Recorder, endpoint: int | None = None) -> None:
         """Book the beginning.
@@ -37,7 +38,7 @@ class ActiveRequest:
         self.sent_at: float | None = None
         self._endpoint = endpoint
         self._streams = False
-        self._finished = False
+        self.finished = False
         if endpoint is not None:
             recorder.began(endpoint, arrival)
 
@@ -57,9 +58,9 @@ class ActiveRequest:
         """
         now = time.monotonic()
         seconds = (now if self.sent_at is None else self.sent_at) - self.arrival
-        if self._finished:
+        if self.finished:
             return seconds
-        self._finished = True
+        self.finished = True
         if self._streams:
             self.recorder.stream_closed()
         if self.outcome is None:

@@ -129,7 +129,8 @@ class Application:
             active.finish(error)
             raise
         finally:
-            active.finish()
+            if not active.finished:
+                active.finish()
             channel.close()
             # PERF: the channel leads to uvicorn's cycle, and that to the scope: ten objects a request that only the garbage
             # collector would find, and nothing else that it has to look for.

@@ -9,6 +9,7 @@ Decisions:
 """
 
 import time
+from collections.abc import Awaitable
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -25,8 +26,7 @@ from llmsim.providers.contract import (
     Provider,
     Reply,
 )
-from llmsim.providers.storage import ResponseStorage, StoredResponse
-from llmsim.server.active_request import ActiveRequest
+from llmsim.providers.storage import StoredResponse
 from llmsim.server.channels import Channel
 from llmsim.server.controls import read_controls
 from llmsim.server.journal_writer import JournalWriter, OnFinished
@@ -46,7 +46,21 @@ _UNPLAYED = (Outcome.ABORTED, Outcome.FAILED)
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 
 
-class PlannedResponse(msgspec.Struct, Generic[O], frozen=True):
+class AnalyzedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
+    """What can be known of a request from its bytes, and from what it continues.
+
+    Attributes:
+        request: The request, with what it continues put before it.
+        facts: What planning needs to know of its prompt.
+        heavy: Whether planning and rendering its response is laborious.
+    """
+
+    request: ParsedRequest[O]
+    facts: PromptFacts
+    heavy: bool = False
+
+
+class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
     """What a request is to be answered.
 
     Attributes:
@@ -99,9 +113,8 @@ class GenerationService(Generic[O]):
         self._player = player
         self._journal = journal
         self._replies = ReplyBuilder(provider, context.new_id)
-        self._memo: RequestMemo[tuple[ParsedRequest[O], PromptFacts]] = RequestMemo(
-            channel_format.parsed_headers
-        )
+        self._plan_plain = context.planner.plan_plain
+        self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""
@@ -136,22 +149,31 @@ class GenerationService(Generic[O]):
         selection = self._player.select(controls)
         journal_key = self._journal.key(self._endpoint.label, controls, selection)
         played: PlayedTurn | None = None
+        outcome: Turn | Fault
         try:
             try:
-                parsed, facts, heavy = await self._analyze(request, channel)
+                analyzed = self._memo.get(request) or await self._analyze(request, channel)
+                parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
                 if parsed.is_warm_up:
                     return PlannedResponse(parsed, self._context.planner.plan_empty(prompt, facts), heavy)
                 if selection is not None and not prompt.silent:
                     played = await self._player.play(prompt, selection, in_thread=heavy)
-                outcome = await self._context.plan_turn(prompt, facts, played, in_thread=heavy)
+                if facts.is_plain and played is None and not heavy:
+                    outcome = self._plan_plain(prompt, facts)
+                else:
+                    outcome = await self._context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)
                 raise
-            stored = None
-            if self._endpoint.storage is not None and not isinstance(outcome, Fault):
-                stored = await self._store(self._endpoint.storage, parsed, outcome, channel.active)
+            storage, stored = self._endpoint.storage, None
+            if (
+                storage is not None
+                and not isinstance(outcome, Fault)
+                and storage.should_store(parsed.options)
+            ):
+                stored = await self._context.store(storage, parsed, outcome, channel.active.arrival)
             on_finished = None
             if journal_key is not None:
                 on_finished = await self._journal.write_planned(journal_key, request.body, outcome, played)
@@ -161,13 +183,12 @@ class GenerationService(Generic[O]):
             raise
         return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished)
 
-    async def _analyze(
-        self, request: IncomingRequest, channel: Channel
-    ) -> tuple[ParsedRequest[O], PromptFacts, bool]:
-        """Parse a request, put what it continues before it, and analyze its prompt; return whether it is laborious, too."""
-        remembered = self._memo.get(request)
-        if remembered is not None:
-            return *remembered, False
+    async def _analyze(self, request: IncomingRequest, channel: Channel) -> AnalyzedRequest[O]:
+        """Parse a request, put what it continues before it, and analyze its prompt.
+
+        Raises:
+            RefusedError: The request is refused.
+        """
         heavy = len(request.body) >= OFF_LOOP
         parse, analyze = self._format.parse, self._context.planner.analyze
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
@@ -175,41 +196,33 @@ class GenerationService(Generic[O]):
         if is_heavy is not None and is_heavy(parsed.prompt):
             heavy = True
         previous = storage.previous_id(parsed.options) if storage is not None else None
-        if storage is None or previous is None:
+        if storage is not None and previous is not None:
+            earlier = channel.recall(previous) or await self._context.find(storage, previous)
+            if earlier is None:
+                raise UnknownResponseError(previous, "previous_response_id")
+            with_history = storage.with_history
             if heavy:
-                return parsed, await compute_in_thread(analyze, parsed.prompt), True
-            facts = analyze(parsed.prompt)
-            self._memo.put(request, (parsed, facts))
-            return parsed, facts, False
-        earlier = channel.recall(previous) or await self._context.find(storage, previous)
-        if earlier is None:
-            raise UnknownResponseError(previous, "previous_response_id")
-        with_history = storage.with_history
-        if not heavy:
-            parsed = with_history(parsed, earlier)
-            return parsed, analyze(parsed.prompt), False
-        parsed = await compute_in_thread(with_history, parsed, earlier)
-        return parsed, await compute_in_thread(analyze, parsed.prompt), True
+                parsed = await compute_in_thread(with_history, parsed, earlier)
+            else:
+                parsed = with_history(parsed, earlier)
+        if heavy:
+            return AnalyzedRequest(parsed, await compute_in_thread(analyze, parsed.prompt), heavy=True)
+        analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt))
+        if previous is None:
+            self._memo.put(request, analyzed)
+        return analyzed
 
-    async def _store(
-        self, storage: ResponseStorage[O], parsed: ParsedRequest[O], turn: Turn, active: ActiveRequest
-    ) -> StoredResponse[O] | None:
-        if not storage.should_store(parsed.options):
-            return None
-        return await self._context.store(storage, parsed, turn, active.arrival)
-
-    async def _respond(self, planned: PlannedResponse[O], channel: Channel) -> None:
+    def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored
         if isinstance(outcome, Fault):
-            await self._fail(planned, outcome, channel)
-        elif planned.request.prompt.stream:
-            await self._stream(planned, outcome, channel)
-        elif stored is not None and stored.background:
-            await self._reply_in_background(stored, channel)
-        elif outcome.stream_fault is not None:
-            await self._truncate(planned, outcome, outcome.stream_fault, channel)
-        else:
-            await self._reply(planned, outcome, channel)
+            return self._fail(planned, outcome, channel)
+        if planned.request.prompt.stream:
+            return self._stream(planned, outcome, channel)
+        if stored is not None and stored.background:
+            return self._reply_in_background(stored, channel)
+        if outcome.stream_fault is not None:
+            return self._truncate(planned, outcome, outcome.stream_fault, channel)
+        return self._reply(planned, outcome, channel)
 
     async def _fail(self, planned: PlannedResponse[O], fault: Fault, channel: Channel) -> None:
         active, prompt = channel.active, planned.request.prompt
@@ -221,21 +234,24 @@ class GenerationService(Generic[O]):
         await self._reply_error(self._format.render_fault(fault), channel)
 
     async def _reply(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
-        active = channel.active
-        recorder = active.recorder
-        row = recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
-        render = self._endpoint.render_response
-        if planned.heavy:
-            body = await compute_in_thread(render, turn, planned.request.options)
-        else:
-            body = render(turn, planned.request.options)
+        active, recorder = channel.active, channel.active.recorder
+        render, usage = self._endpoint.render_response, turn.usage
         due = active.arrival + turn.due
-        if not await channel.wait_until(due):
-            active.outcome = Outcome.ABANDONED
-            return
-        now = time.monotonic()
-        recorder.late(now - due)
-        recorder.sent(row, turn.usage.completion, now)
+        if not planned.heavy and due <= (now := time.monotonic()) and not channel.disconnected:
+            recorder.replied(turn.model, usage.prompt, usage.completion, now - due, now)
+            body = render(turn, planned.request.options)
+        else:
+            row = recorder.accepted(turn.model, streaming=False, prompt_tokens=usage.prompt)
+            if planned.heavy:
+                body = await compute_in_thread(render, turn, planned.request.options)
+            else:
+                body = render(turn, planned.request.options)
+            if not await channel.wait_until(due):
+                active.outcome = Outcome.ABANDONED
+                return
+            now = time.monotonic()
+            recorder.late(now - due)
+            recorder.sent(row, usage.completion, now)
         active.outcome = Outcome.FINISHED
         await channel.reply(self._replies.build(body, active))
 

