@@ -68,7 +68,7 @@ class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.scheme}://{host}{self.prefix}"
 
 
-class ParsedRequest(msgspec.Struct, Generic[O], frozen=True):
+class ParsedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
     """A request as parsed.
 
     Attributes:

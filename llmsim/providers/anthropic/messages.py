@@ -18,7 +18,7 @@ _decode = decoder(MessageRequest)
 _decode_count = decoder(CountRequest)
 
 
-class MessageOptions(msgspec.Struct, frozen=True):
+class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     """Options of a request that its renderers need besides the turn.
 
     Attributes:

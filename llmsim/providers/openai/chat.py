@@ -45,7 +45,7 @@ _NO_CALLS: Set[str] = frozenset()
 _decode = decoder(ChatRequest)
 
 
-class ChatOptions(msgspec.Struct, frozen=True):
+class ChatOptions(msgspec.Struct, frozen=True, gc=False):
     """Options for the renderers of chat completions.
 
     Attributes:

@@ -44,7 +44,7 @@ class EmbeddingsRequest(msgspec.Struct):
     user: str | None = None
 
 
-class EmbeddingOptions(msgspec.Struct, frozen=True):
+class EmbeddingOptions(msgspec.Struct, frozen=True, gc=False):
     """Options for the renderer of embeddings.
 
     Attributes:

@@ -25,7 +25,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: dict[str, str] = {}
 
 
-class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True):
+class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Options for the renderers of the Responses API.
 
     Attributes:
