@@ -3,6 +3,7 @@
 from llmsim.config.settings import (
     AdminSettings,
     AnthropicSettings,
+    AuthSettings,
     ErrorSettings,
     LatencySettings,
     ModelSettings,
@@ -21,6 +22,7 @@ __all__ = [
     "DEFAULT",
     "AdminSettings",
     "AnthropicSettings",
+    "AuthSettings",
     "ErrorSettings",
     "LatencySettings",
     "LoadedSettings",
