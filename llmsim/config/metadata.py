@@ -26,7 +26,9 @@ def setting(
         secret: Whether its value is never shown.
         bounds: Bounds of the value, named as in `msgspec.Meta`; numbers need `ge` and `le`.
     """
-    return msgspec.Meta(description=description, extra={"unit": unit, "flag": flag, "secret": secret}, **bounds)
+    return msgspec.Meta(
+        description=description, extra={"unit": unit, "flag": flag, "secret": secret}, **bounds
+    )
 
 
 def share(description: str, unit: str = "of requests") -> msgspec.Meta:

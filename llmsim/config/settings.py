@@ -6,7 +6,7 @@ Decisions:
 * One file for each group: `server_settings.py`, `access_settings.py`, and here what is simulated.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 

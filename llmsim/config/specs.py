@@ -69,7 +69,9 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
             case "integer" | "number":
                 return f"{literal(self.minimum)} to {literal(self.maximum)}"
             case "boolean" | "list" if self.choices:
-                return ", ".join((*self.choices, *(("true", "false") if self.kind == "boolean" else ("a list",))))
+                return ", ".join(
+                    (*self.choices, *(("true", "false") if self.kind == "boolean" else ("a list",)))
+                )
             case "boolean" | "text" | "list":
                 return ""
 

@@ -156,7 +156,11 @@ def _invalid_value(spec: SettingSpec, value: Any) -> ConfigError:
         case "boolean":
             wanted = ", ".join((*map(literal, spec.choices), "true or false"))
         case "list":
-            wanted = ", ".join(map(literal, spec.choices)) + " or " * bool(spec.choices) + "a list of non-empty texts"
+            wanted = (
+                ", ".join(map(literal, spec.choices))
+                + " or " * bool(spec.choices)
+                + "a list of non-empty texts"
+            )
         case "text" | "choice":
             wanted = "text" if not isinstance(value, str) else "non-empty text"
     found = "something else" if spec.secret else literal(value)
