@@ -2,7 +2,7 @@
 
 Decisions:
 * A key is looked up by its hash, which the interpreter salts for each run, and then compared with `hmac.compare_digest`: how long a
-  check takes says nothing about the keys, however many there are. PERF: 0.3 us, with headers in which it comes last 0.5 us.
+  check takes says nothing about the keys, however many there are.
 * What is stored belongs to an owner, a digest of the key. No key is stored or logged.
 """
 
@@ -22,23 +22,26 @@ _NO_KEY = (b"", "")
 
 
 class ApiKeys:
-    """The accepted keys.
+    """The accepted keys, as one header holds them.
 
     Args:
         keys: At least one.
+        before: What the header has before the key.
     """
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        encoded = [key.encode() for key in keys]
-        self._known = {hash(key): (key, hashlib.sha256(key).hexdigest()[:32]) for key in encoded}
+    def __init__(self, keys: Iterable[str], before: bytes = b"") -> None:
+        self._keys = tuple(keys)
+        encoded = [(key.encode(), hashlib.sha256(key.encode()).hexdigest()[:32]) for key in self._keys]
+        self._known = {hash(before + key): (before + key, owner) for key, owner in encoded}
 
-    def __len__(self) -> int:
-        return len(self._known)
+    def after(self, before: bytes) -> "ApiKeys":
+        """Return the same keys for a header that has something before the key."""
+        return ApiKeys(self._keys, before)
 
-    def owner(self, key: bytes) -> str:
-        """Return the owner of what is stored under a key; empty if the key is not accepted."""
-        known, owner = self._known.get(hash(key), _NO_KEY)
-        return owner if hmac.compare_digest(known, key) else ""
+    def owner(self, value: bytes) -> str:
+        """Return the owner of what is stored under the key in a header; empty if the key is not accepted."""
+        known, owner = self._known.get(hash(value), _NO_KEY)
+        return owner if hmac.compare_digest(known, value) else ""
 
 
 def find_key(headers: RawHeaders, names: Sequence[bytes]) -> tuple[str | None, bytes]:

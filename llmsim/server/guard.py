@@ -7,7 +7,8 @@ Decisions:
   the headers that proxies add. A page whose host name was rebound to this machine (DNS rebinding) is known by its `host`.
 * A browser tells by `sec-fetch-site` and `origin` that a page of another site sends a request. It reaches no guarded route, with
   whatever key and content type: a simple POST has its effect even if the page cannot read the answer.
-* PERF: a request to an API without `origin` pays 0.3 us when no API keys are configured.
+* PERF: to look for `origin` takes 0.4 us, and an API key 0.6 us more, where the path is that of a generating endpoint and the key
+  comes in the provider's first header; all else is checked at leisure, in 2 us.
 """
 
 import hmac
@@ -20,7 +21,7 @@ from llmsim.config import AdminSettings, Settings
 from llmsim.errors import AuthenticationError
 from llmsim.providers.contract import Provider
 from llmsim.server.active_request import ActiveRequest
-from llmsim.server.api_keys import RawHeaders, bearer_token, check_key, find_key, load_api_keys
+from llmsim.server.api_keys import ApiKeys, RawHeaders, bearer_token, check_key, find_key, load_api_keys
 from llmsim.server.cors import CorsPolicy
 from llmsim.server.replies import EncodedReply, ReplyBuilder
 from llmsim.stats import Outcome
@@ -49,10 +50,12 @@ Send = Callable[[Any], Awaitable[None]]
 class _Api:
     """What the guard knows of a provider."""
 
-    def __init__(self, provider: Provider, new_id: Callable[[], str]) -> None:
+    def __init__(self, provider: Provider, new_id: Callable[[], str], keys: ApiKeys | None) -> None:
         self.provider = provider
         self.replies = ReplyBuilder(provider, new_id)
         self.key_headers = tuple(name.encode() for name in provider.key_headers)
+        first = self.key_header = self.key_headers[0]
+        self.keys = keys if keys is None or first != b"authorization" else keys.after(b"Bearer ")
         opt_in = provider.browser_header
         self.browser_header = opt_in.encode() if opt_in is not None else None
         self.stored = [
@@ -81,8 +84,13 @@ class Guard:
         self._keys = load_api_keys(settings.auth)
         self._cors = CorsPolicy(settings, has_keys=self._keys is not None)
         self._control = _ControlGuard(settings.admin) if settings.admin.enabled else None
-        apis = [_Api(provider, new_id) for provider in providers]
+        apis = [_Api(provider, new_id, self._keys) for provider in providers]
         self._apis = {api.provider.prefix.strip("/"): api for api in apis}
+        self._generating = {
+            api.provider.prefix + endpoint.path: api
+            for api in apis
+            for endpoint in api.provider.generation_endpoints
+        }
         self._anthropic = next((api for api in apis if api.browser_header), apis[0])
         self._openai = apis[0]
         self._stored = [route for api in apis for route in api.stored]
@@ -94,16 +102,29 @@ class Guard:
             The response if it is not to be routed; None if it is.
         """
         headers: RawHeaders = scope["headers"]
-        origin = None
-        for name, value in headers:
-            if name == b"origin":
-                origin = value
-                break
+        api = self._generating.get(scope["path"])
+        if api is not None:
+            keys = api.keys
+            if keys is None:
+                for name, _ in headers:
+                    if name == b"origin":
+                        break
+                else:
+                    return None
+            else:
+                key_header, sent = api.key_header, b""
+                for name, value in headers:
+                    if name == b"origin":
+                        break
+                    if name == key_header:
+                        sent = value
+                else:
+                    active.owner = keys.owner(sent)
+                    if active.owner:
+                        return None
         path = scope["path"].lstrip("/")
-        is_own = path.startswith("llmsim")
-        if origin is None and self._keys is None and not is_own:
-            return None
-        if is_own and (path == "llmsim" or path[6] == "/"):
+        origin = _header(headers, b"origin") or None
+        if path == "llmsim" or path.startswith("llmsim/"):
             reply = self._check_own(scope, path, origin, active)
         else:
             reply = self._check_api(scope, path, origin, active)
