@@ -268,18 +268,15 @@ class _ControlGuard:
             for name, value in headers:
                 if name == b"authorization" and hmac.compare_digest(bearer_token(value), self._key):
                     return None
-        if not self._is_open and not _is_direct(scope):
-            if self._key:
-                return (
-                    401,
-                    "the control API needs its key here: authorization: Bearer KEY, with the server's admin.key",
-                )
-            return 403, _NOT_LOCAL
         hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
-        if self._is_open and not self._hosts:
+        is_local = self._is_open or _is_direct(scope)
+        is_host = (self._is_open and not self._hosts) or (hosts and all(map(self._is_host, hosts)))
+        if is_local and is_host:
             return None
-        if hosts and all(self._is_host(host) for host in hosts):
-            return None
+        if self._key:
+            return 401, _KEY_NEEDED
+        if not is_local:
+            return 403, _NOT_LOCAL
         shown = printable(", ".join(hosts)[:100]) or "none"
         return (
             403,
