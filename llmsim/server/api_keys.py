@@ -8,6 +8,7 @@ Decisions:
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -101,3 +102,16 @@ def _read_keys(path: str) -> list[str]:
     if not keys:
         raise ConfigError(f"auth.keys_file: {literal(path)} holds no key")
     return [check_key(f"auth.keys_file: {literal(path)}", key) for key in keys]
+
+
+_SECRET_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
+)
+
+
+def hide_keys(record: logging.LogRecord) -> bool:
+    """Replace keys in a line of the log: with `log_level = "debug"` the headers of WebSocket handshakes are logged."""
+    args = record.args
+    if isinstance(args, tuple) and len(args) == 2 and str(args[0]).lower() in _SECRET_HEADERS:
+        record.args = (args[0], "…")
+    return True

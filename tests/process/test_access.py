@@ -1,5 +1,6 @@
 """Keys and the control API, on real servers."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import httpx
 import openai
 import pytest
 from openai import OpenAI
-from support.servers import Server, serve
+from support.servers import Server, eventually, serve
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -105,16 +106,33 @@ def _forwarded(port: int):  # type: ignore[no-untyped-def]
 
 def test_no_key_is_kept(server: Server) -> None:
     """ACC-2.4: No key is in the log or in a file of the state, whether it was accepted or not."""
-    client = OpenAI(
-        base_url=server.openai, api_key=KEY, max_retries=0, default_headers={"x-llmsim-session": "s"}
-    )
-    client.responses.create(model="gpt-4o", input="Hello")
-    with pytest.raises(openai.AuthenticationError):
-        client.with_options(api_key="sk-wrong-planted").responses.create(model="gpt-4o", input="Hello")
+    headers = {"x-llmsim-session": "s"}
+    with OpenAI(base_url=server.openai, api_key=KEY, max_retries=0, default_headers=headers) as client:
+        client.responses.create(model="gpt-4o", input="Hello")
+        with pytest.raises(openai.AuthenticationError):
+            client.with_options(api_key="sk-wrong-planted").responses.create(model="gpt-4o", input="Hello")
     httpx.get(f"{server.base}/llmsim/requests", headers={"authorization": f"Bearer {ADMIN_KEY}"})
 
-    directory = Path(server.log).parent
-    for file in directory.rglob("*"):
+    for file in server.log.parent.rglob("*"):
         if file.is_file():
-            data = file.read_bytes()
-            assert b"planted" not in data, file
+            assert b"planted" not in file.read_bytes(), file
+
+
+def test_keys_are_read_anew(tmp_path: Path) -> None:
+    """ACC-2.5: After a reload the keys are those of the file as it is then; a file without keys changes nothing."""
+    file = tmp_path / "keys"
+    file.write_text("old\n")
+    with serve(tmp_path, "--workers", "1", LLMSIM_AUTH_KEYS_FILE=str(file)) as server:
+
+        def status(key: str) -> int:
+            models = httpx.get(f"{server.openai}/models", headers={"authorization": f"Bearer {key}"})
+            return models.status_code
+
+        assert (status("old"), status("new")) == (200, 401)
+        file.write_text("new\n")
+        server.signal(signal.SIGHUP)
+        eventually(lambda: (status("old"), status("new")) == (401, 200))
+        file.write_text("# none\n")
+        server.signal(signal.SIGHUP)
+        eventually(lambda: "holds no key" in server.logged())
+        assert (status("old"), status("new")) == (401, 200)
