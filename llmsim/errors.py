@@ -24,6 +24,7 @@
     - ShortenedError       `dimensions` for a model that does not support it
     - UnknownModelError    the model id is not served
     - UnknownResponseError the stored response does not exist
+    - AuthenticationError  the API key is missing or wrong
     - UnknownRouteError    no such path under the provider's prefix
     - MethodError          the path exists, but not for this method
     - UnknownScriptError   the script is not loaded
@@ -307,6 +308,14 @@ class UnknownResponseError(RefusedError):
         self.noun = noun
         self.id = id
         self.param = param
+
+
+class AuthenticationError(RefusedError):
+    """The API key is missing or wrong, or a web page lacks the header that lets pages call; `header` is the one at fault."""
+
+    def __init__(self, header: str | None) -> None:
+        super().__init__(f"wrong or missing: {header or 'API key'}")
+        self.header = header
 
 
 class UnknownRouteError(RefusedError):

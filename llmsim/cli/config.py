@@ -14,7 +14,6 @@ from llmsim.catalogue import load_catalogue
 from llmsim.cli.options import setting_options
 from llmsim.config import DEFAULT, LoadedSettings, Settings, SettingSpec, load, setting_specs
 from llmsim.config.reference import render_example, update_tables
-from llmsim.text import literal
 
 WIDE = 108
 """Terminal width from which the variables fit beside the settings."""
@@ -58,7 +57,11 @@ def config(path: str | None, flags: dict[str, Any], output: str | None, page: Pa
 
 
 def _render_json(loaded: LoadedSettings) -> str:
-    shown = {"settings": msgspec.to_builtins(loaded.settings), "origins": dict(loaded.origins)}
+    settings = msgspec.to_builtins(loaded.settings)
+    for spec in setting_specs():
+        if spec.secret and (value := settings[spec.section][spec.key]):
+            settings[spec.section][spec.key] = "…" if isinstance(value, str) else ["…"] * len(value)
+    shown = {"settings": settings, "origins": dict(loaded.origins)}
     return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
@@ -89,7 +92,7 @@ def _row(loaded: LoadedSettings, spec: SettingSpec, *, wide: bool) -> list[Text]
         Text(f"  {spec.key}", style),
         Text("unset", "dim")
         if value is None
-        else Text.assemble((literal(value), style), (f" {spec.unit}", "dim")),
+        else Text.assemble((spec.show(value), style), (f" {spec.unit}", "dim")),
         # The variable has a column of its own in a wide terminal.
         Text(origin.partition(f" {spec.env}")[0] if wide else origin, style or "dim"),
     ]

@@ -1,9 +1,10 @@
 """Fetches from the control API of a running simulator.
 
 Decisions:
-* Only HTTP, and only the given address is contacted.
+* Only HTTP, and only the given address is contacted: a key is not sent on to where it redirects.
 """
 
+import os
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
@@ -11,6 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmsim.errors import ControlApiError
+
+_KEY_VARIABLE = "LLMSIM_ADMIN_KEY"
+"""Variable of the setting `admin.key`."""
 
 _TIMEOUT = 5.0  # seconds
 _MAX_BYTES = 16 << 20
@@ -50,19 +54,23 @@ class _ErrorBody(msgspec.Struct):
     error: _Error
 
 
-def fetch_bytes(address: str, hint: str = "is this an llmsim server?") -> bytes:
+def fetch_bytes(address: str, hint: str = "is this an llmsim server?", *, with_key: bool = False) -> bytes:
     """Fetch the body at an address.
 
     Args:
         address: By `resolve_address`.
         hint: Appended to the error when the reply is not llmsim's.
+        with_key: Whether to send the key of the control API, if the environment has it.
 
     Raises:
         ControlApiError: There is no reply, or it is an error.
     """
     try:
         # The scheme was checked: no file is read.
-        with urllib.request.urlopen(address, timeout=_TIMEOUT) as response:  # noqa: S310
+        request = urllib.request.Request(address)  # noqa: S310
+        if with_key and (key := os.environ.get(_KEY_VARIABLE)):
+            request.add_unredirected_header("authorization", f"Bearer {key}")
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
             body: bytes = response.read(_MAX_BYTES)
     except urllib.error.HTTPError as error:
         with error:

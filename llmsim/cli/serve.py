@@ -87,7 +87,9 @@ def _banner(settings: Settings) -> None:
         latency += ", overridden by [latency]"
     facts = [(provider.name, base + provider.base_path) for provider in PROVIDERS]
     facts += [
-        ("api key", "any, or none"),
+        ("api key", _api_key(settings)),
+        ("access", _access(settings)),
+        ("web pages", _web_pages(settings)),
         ("stats", f"{base}/llmsim/stats   or: {_program()} stats --watch" + _port_option(server.port)),
         ("workers", f"{workers}"),
         ("latency", latency),
@@ -106,6 +108,34 @@ def _banner(settings: Settings) -> None:
     click.echo(
         """    -d '{"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}'\n"""
     )
+
+
+def _api_key(settings: Settings) -> str:
+    auth = settings.auth
+    if not (auth.keys or auth.keys_file):
+        return "any, or none"
+    file = [f"those of {printable(auth.keys_file)}"] if auth.keys_file else []
+    return "needed: " + " or ".join([f"one of {len(auth.keys)} configured"] * bool(auth.keys) + file)
+
+
+def _access(settings: Settings) -> str:
+    """Say to whom the control API is open."""
+    admin = settings.admin
+    if admin.enabled is False:
+        return "control API off"
+    if admin.key:
+        return "control API open to this machine, and with its key from anywhere"
+    if admin.enabled is True:
+        return f"control API open to everyone on {settings.server.host}"
+    return "control API open to this machine only"
+
+
+def _web_pages(settings: Settings) -> str:
+    """Say which web pages may call the APIs."""
+    cors = settings.server.cors
+    if isinstance(cors, str):
+        return "of any origin may call the APIs" if cors == "*" else "may not call the APIs"
+    return f"of {printable(', '.join(cors)) or 'no origin'} may call the APIs"
 
 
 _OVERRIDES = ("ttft_mean_ms", "ttft_stddev_ms", "tbt_mean_ms", "tbt_stddev_ms")

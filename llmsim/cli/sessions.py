@@ -108,12 +108,13 @@ class JournalPage(msgspec.Struct):
 def sessions(name: str | None, port: int, url: str | None, limit: int, *, as_json: bool) -> None:
     """Show how far the sessions of a running simulator are in their scripts.
 
-    With NAME: one session, its unmet expectations, and its last requests.
+    With NAME: one session, its unmet expectations, and its last requests. A server on another machine may need its key:
+    the command sends the one in LLMSIM_ADMIN_KEY.
     """
     server = resolve_address(url if url is not None else f"http://127.0.0.1:{port}", "").rstrip("/")
     if name is None:
         address = f"{server}/llmsim/sessions?limit={limit}"
-        body = fetch_bytes(address, _HINT)
+        body = fetch_bytes(address, _HINT, with_key=True)
         listed = _parse(address, body, SessionList)
         if as_json:
             _print(body)
@@ -122,7 +123,7 @@ def sessions(name: str | None, port: int, url: str | None, limit: int, *, as_jso
         return
     address = f"{server}/llmsim/sessions/{quote(name, safe='')}"
     journal = f"{server}/llmsim/requests?{urlencode({'session': name, 'last': limit})}"
-    body, entries = fetch_bytes(address, _HINT), fetch_bytes(journal, _HINT)
+    body, entries = (fetch_bytes(one, _HINT, with_key=True) for one in (address, journal))
     session, requests = _parse(address, body, SessionDetails), _parse(journal, entries, JournalPage)
     if as_json:
         merged = msgspec.json.decode(body) | {"requests": msgspec.json.decode(entries)["requests"]}

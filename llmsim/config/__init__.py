@@ -1,14 +1,14 @@
 """Every setting, and where its value came from. Start with `settings.py`."""
 
+from llmsim.config.access_settings import AdminSettings, AuthSettings
+from llmsim.config.server_settings import ServerSettings
 from llmsim.config.settings import (
-    AdminSettings,
     AnthropicSettings,
     ErrorSettings,
     LatencySettings,
     ModelSettings,
     ResponseSettings,
     ScriptSettings,
-    ServerSettings,
     Settings,
     StoreSettings,
     ToolSettings,
@@ -21,6 +21,7 @@ __all__ = [
     "DEFAULT",
     "AdminSettings",
     "AnthropicSettings",
+    "AuthSettings",
     "ErrorSettings",
     "LatencySettings",
     "LoadedSettings",

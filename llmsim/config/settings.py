@@ -1,123 +1,18 @@
 """All settings, each defined once with its default, range, unit and description.
 
 Decisions:
-* Range, unit, description and flag are metadata of a setting's annotation. Validation, `--help`,
-  `llmsim config`, its example file and the reference in the docs all read them there, so they cannot differ.
 * Table and key names are those of the original llmsim where it has the setting, so that its
   TOML files work unchanged; further settings are added beside them.
-* Every number has an upper bound, which also rejects `inf` and `nan`.
+* One file for each group: `server_settings.py`, `access_settings.py`, and here what is simulated.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import msgspec
 
-DAY_SECS = 24 * 60 * 60
-DAY_MS = DAY_SECS * 1000
-
-
-def setting(description: str, *, unit: str = "", flag: str | None = None, **bounds: Any) -> msgspec.Meta:
-    """Return the metadata of a setting.
-
-    Args:
-        description: What it does, in one or two sentences for a user; `code` in backticks.
-        unit: Unit of the value; empty if it has none.
-        flag: Command line flag, e.g. `--port`; None if there is none.
-        bounds: Bounds of the value, named as in `msgspec.Meta`; numbers need `ge` and `le`.
-    """
-    return msgspec.Meta(description=description, extra={"unit": unit, "flag": flag}, **bounds)
-
-
-def share(description: str, unit: str = "of requests") -> msgspec.Meta:
-    """Return the metadata of a setting between 0 and 1."""
-    return setting(description, unit=unit, ge=0, le=1)
-
-
-def seconds(description: str, *, maximum: int = DAY_SECS) -> msgspec.Meta:
-    """Return the metadata of a duration in seconds."""
-    return setting(description, unit="s", ge=1, le=maximum)
-
-
-def milliseconds(description: str, *, maximum: int = DAY_MS) -> msgspec.Meta:
-    """Return the metadata of a duration in milliseconds."""
-    return setting(description, unit="ms", ge=0, le=maximum)
-
-
-class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the server listens, and how its processes behave."""
-
-    host: Annotated[
-        str,
-        setting(
-            "Address to listen on; `127.0.0.1` accepts connections from this machine only.",
-            flag="--host",
-            min_length=1,
-        ),
-    ] = "0.0.0.0"  # noqa: S104 - a staging server is there to be reached; binding to all is the documented default
-    port: Annotated[
-        int, setting("TCP port to listen on; 0 picks a free one.", flag="--port", ge=0, le=65535)
-    ] = 8080
-    workers: Annotated[
-        int,
-        setting(
-            "Worker processes; 0 starts one per available core, at most 4.",
-            unit="processes",
-            flag="--workers",
-            ge=0,
-            le=512,
-        ),
-    ] = 0
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        setting("Least severe level of messages that are logged.", flag="--log-level"),
-    ] = "warning"
-    access_log: Annotated[bool, setting("Log a line for every request; costs throughput.")] = False
-    backlog: Annotated[
-        int,
-        setting(
-            "Connections that may wait to be accepted; the kernel may cap it (`net.core.somaxconn`).",
-            unit="connections",
-            ge=1,
-            le=65535,
-        ),
-    ] = 4096
-    keepalive_secs: Annotated[
-        int,
-        seconds(
-            "How long an idle connection stays open for the next request. Keep it longer than the keep-alive of clients "
-            "and gateways, or they will reuse connections that have just been closed."
-        ),
-    ] = 75
-    timeout_secs: Annotated[int, seconds("A worker that sends no heartbeat for this long is replaced.")] = 60
-    graceful_timeout_secs: Annotated[
-        int, seconds("How long responses in progress may continue after a stop or reload signal.")
-    ] = 30
-    max_body_bytes: Annotated[
-        int, setting("Largest request body; a larger one gets a 413.", unit="bytes", ge=1, le=2**30)
-    ] = 20 * 2**20
-    max_websocket_connections: Annotated[
-        int,
-        setting(
-            "Most WebSocket connections open at a time, over all workers.",
-            unit="connections",
-            ge=0,
-            le=1_000_000,
-        ),
-    ] = 1000
-    direct_writes: Annotated[
-        bool,
-        setting(
-            "Write tokens straight to the connection, which is faster and more punctual; `false` sends them through "
-            "plain ASGI."
-        ),
-    ] = True
-    run_dir: Annotated[
-        str,
-        setting(
-            "Directory of lock files and of state that workers share; empty for `$RUNTIME_DIRECTORY`, else "
-            "`$XDG_RUNTIME_DIR/llmsim`, else `llmsim-<uid>` in the directory for temporary files."
-        ),
-    ] = ""
+from llmsim.config.access_settings import AdminSettings, AuthSettings
+from llmsim.config.metadata import DAY_SECS, milliseconds, seconds, setting, share
+from llmsim.config.server_settings import ServerSettings
 
 
 class LatencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -350,33 +245,6 @@ class ScriptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1_000
 
 
-class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The control API, and the journal that it serves."""
-
-    enabled: Annotated[
-        bool,
-        setting(
-            "Serve the control API: `/llmsim/scripts`, `/llmsim/sessions`, `/llmsim/requests`, `/llmsim/reset`."
-        ),
-    ] = True
-    journal: Annotated[
-        Literal["sessions", "all", "off"],
-        setting(
-            "Which requests are recorded in the journal that `/llmsim/requests` returns: those that name a session or "
-            "play a script, all, or none."
-        ),
-    ] = "sessions"
-    journal_entries: Annotated[
-        int,
-        setting(
-            "Most requests that the journal keeps; the oldest are dropped first.",
-            unit="requests",
-            ge=1,
-            le=1_000_000,
-        ),
-    ] = 2_000
-
-
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings; one attribute for each table of the TOML file."""
 
@@ -390,3 +258,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     anthropic: AnthropicSettings = msgspec.field(default_factory=AnthropicSettings)
     scripts: ScriptSettings = msgspec.field(default_factory=ScriptSettings)
     admin: AdminSettings = msgspec.field(default_factory=AdminSettings)
+    auth: AuthSettings = msgspec.field(default_factory=AuthSettings)

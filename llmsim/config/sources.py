@@ -173,10 +173,10 @@ def _unknown_key(section: str, key: str) -> str:
     siblings = [spec.key for spec in setting_specs() if spec.section == section]
     meant = nearest(key, siblings)
     sections = [spec.section for spec in setting_specs() if spec.key == key]
-    if sections:
-        hint = f"; did you mean [{sections[0]}] {key}?"
-    elif meant:
+    if meant:
         hint = f"; did you mean {literal(meant)}?"
+    elif sections:
+        hint = f"; did you mean [{sections[0]}] {key}?"
     else:
         hint = f". One of: {', '.join(siblings)}"
     return f"[{section}] {key}: unknown key{hint}"

@@ -1,7 +1,8 @@
 """The settings as a flat list of specs, for code that handles every setting alike."""
 
 import functools
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -29,9 +30,10 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
         description: What it does, for a user; `code` is in backticks.
         env: Environment variable.
         flag: Command line flag, e.g. `--port`; None if there is none.
-        choices: All values of a choice; empty for other kinds.
+        choices: All values of a choice; of a boolean or a list the words that it may be instead; empty for other kinds.
         minimum: Smallest value of a number; None for other kinds.
         maximum: Largest value of a number; None for other kinds.
+        secret: Whether the value is never shown.
     """
 
     section: str
@@ -46,6 +48,7 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...] = ()
     minimum: int | float | None = None
     maximum: int | float | None = None
+    secret: bool = False
 
     @property
     def name(self) -> str:
@@ -59,14 +62,22 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def range(self) -> str:
-        """The valid values, e.g. `0 to 65535`; empty for a boolean, a text or a list."""
+        """The valid values, e.g. `0 to 65535`; empty for a text, and for a boolean or a list without words."""
         match self.kind:
             case "choice":
                 return ", ".join(self.choices)
             case "integer" | "number":
                 return f"{literal(self.minimum)} to {literal(self.maximum)}"
+            case "boolean" | "list" if self.choices:
+                return ", ".join(
+                    (*self.choices, *(("true", "false") if self.kind == "boolean" else ("a list",)))
+                )
             case "boolean" | "text" | "list":
                 return ""
+
+    def show(self, value: Any) -> str:
+        """Format a value as TOML does; a secret one without what it is."""
+        return '"…"' if self.secret and value else literal(value)
 
 
 @functools.cache
@@ -90,20 +101,25 @@ def _build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
     options = (field.type, *get_args(field.type))
     value, meta = next(get_args(option) for option in options if get_origin(option) is Annotated)
     flag = meta.extra["flag"]
+    # A union is of words and something else.
+    members = get_args(value) if get_origin(value) in (Union, UnionType) else (value,)
+    words = next((member for member in members if get_origin(member) is Literal), None)
+    main = next((member for member in members if member is not words), words)
     return SettingSpec(
         section=section,
         key=field.name,
         type=field.type,
-        kind=_KINDS[get_origin(value) or value],
+        kind=_KINDS[get_origin(main) or main],
         unit=meta.extra["unit"],
         default=field.default,
         description=meta.description,
         env=PREFIX
         + (flag.removeprefix("--") if flag else f"{section}_{field.name}").replace("-", "_").upper(),
         flag=flag,
-        choices=get_args(value) if get_origin(value) is Literal else (),
+        choices=get_args(words),
         minimum=meta.ge,
         maximum=meta.le,
+        secret=meta.extra["secret"],
     )
 
 

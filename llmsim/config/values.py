@@ -64,6 +64,8 @@ def parse_value(spec: SettingSpec, text: str) -> Any:
         text.encode()
     except UnicodeEncodeError:
         raise ConfigError(f"{spec.name}: wanted UTF-8 text, found {literal(text)}") from None
+    if spec.kind != "choice" and text.strip().lower() in spec.choices:
+        return text.strip().lower()
     try:
         match spec.kind:
             case "integer":
@@ -152,9 +154,14 @@ def _invalid_value(spec: SettingSpec, value: Any) -> ConfigError:
         case "number":
             wanted = f"a number from {spec.range}"
         case "boolean":
-            wanted = "true or false"
+            wanted = ", ".join((*map(literal, spec.choices), "true or false"))
         case "list":
-            wanted = "a list of non-empty texts"
+            wanted = (
+                ", ".join(map(literal, spec.choices))
+                + " or " * bool(spec.choices)
+                + "a list of non-empty texts"
+            )
         case "text" | "choice":
             wanted = "text" if not isinstance(value, str) else "non-empty text"
-    return ConfigError(f"{spec.name}: wanted {wanted}, found {literal(value)}")
+    found = "something else" if spec.secret else literal(value)
+    return ConfigError(f"{spec.name}: wanted {wanted}, found {found}")

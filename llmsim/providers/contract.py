@@ -280,11 +280,13 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         method: HTTP method.
         path: The API's original path, with `{name}` for a variable part.
         run: Answers a request; raises `RefusedError`.
+        is_public: Whether it neither shows nor changes what is stored, so that web pages of any origin may call it.
     """
 
     method: str
     path: str
     run: Callable[[EndpointContext, IncomingRequest], Awaitable[Reply | Replay]]
+    is_public: bool = False
 
 
 def _unchanged(reply: Reply, request_id: str) -> Reply:  # noqa: ARG001 - the shape of `Provider.add_request_id`
@@ -309,6 +311,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         check_headers: Checks the headers of a request, by name in lower case, before all else; raises `RefusedError`.
             None if any headers will do.
         add_request_id: Adds the request id to a refusal, fault or crash, where the API's errors carry it in their body.
+        key_headers: Headers that may hold the API key, the first that was sent counts; `authorization` holds it as a bearer token.
+        browser_header: Header that must be `true` in requests of web pages; None if pages may call without one.
     """
 
     name: str
@@ -322,3 +326,5 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     response_headers: Headers
     check_headers: Callable[[Mapping[str, str]], None] | None = None
     add_request_id: Callable[[Reply, str], Reply] = _unchanged
+    key_headers: tuple[str, ...] = ("authorization",)
+    browser_header: str | None = None

@@ -20,9 +20,21 @@ class ActiveRequest:
         outcome: How it ended, once that is known.
         finished: Whether its end is booked.
         sent_at: Instant at which the last byte was sent; None to take the end of the request.
+        owner: Owner of its API key; empty where no keys are configured.
+        extra_headers: Header lines of its response that a web page needs; empty for other clients.
     """
 
-    __slots__ = ("_endpoint", "_streams", "arrival", "finished", "outcome", "recorder", "sent_at")
+    __slots__ = (
+        "_endpoint",
+        "_streams",
+        "arrival",
+        "extra_headers",
+        "finished",
+        "outcome",
+        "owner",
+        "recorder",
+        "sent_at",
+    )
 
     def __init__(self, arrival: float, recorder: Recorder, endpoint: int | None = None) -> None:
         """Book the beginning.
@@ -36,6 +48,8 @@ class ActiveRequest:
         self.recorder = recorder
         self.outcome: Outcome | None = None
         self.sent_at: float | None = None
+        self.owner = ""
+        self.extra_headers = b""
         self._endpoint = endpoint
         self._streams = False
         self.finished = False

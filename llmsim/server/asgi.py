@@ -15,11 +15,12 @@ from typing import Any
 from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
-from llmsim.providers.registry import find_endpoint
+from llmsim.providers.registry import find_endpoint, providers
 from llmsim.scripts.files import read_scripts
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.app import create_app
 from llmsim.server.channels import Receive, Send, channel_opener, direct_writes_problem
+from llmsim.server.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.http import CHANNEL
 from llmsim.server.loop_monitor import LoopMonitor, usage
 from llmsim.server.pacing import TimerWheel
@@ -60,6 +61,7 @@ class Application:
         )
         self._planner = Planner(settings, self._catalogue, time.time)
         self._planner.warm()
+        self._guard = Guard(settings, providers(settings), self._planner.new_id)
 
     async def publish_scripts(self) -> None:
         """Register the scripts of the settings for all workers; one that has changed begins anew for every session.
@@ -112,14 +114,24 @@ class Application:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; book its end whatever happens."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            denial = self._guard.check_websocket(scope) if scope["type"] == "websocket" else None
+            if denial is not None:
+                await deny_websocket(scope, send, denial)
+            else:
+                await self._app(scope, receive, send)
             return
         # Generating requests are counted on arrival, before routing.
         endpoint = find_endpoint(scope["path"]) if scope["method"] == "POST" else None
         active = ActiveRequest(time.monotonic(), self._recorder, endpoint)
         channel = scope[CHANNEL] = self._open_channel(receive, send, active)
         try:
-            await self._app(scope, receive, channel.send)
+            denial = self._guard.check(scope, active)
+            if denial is not None:
+                await channel.reply(denial)
+            elif active.extra_headers:
+                await self._app(scope, receive, add_header_lines(channel.send, active.extra_headers))
+            else:
+                await self._app(scope, receive, channel.send)
         except asyncio.CancelledError as error:
             # The drain ran out. The end is booked; a traceback for each stream that is aborted would help no one.
             active.finish(error)

@@ -132,7 +132,7 @@ class GenerationService(Generic[O]):
         finally:
             seconds = active.finish(failure)
             if planned is not None and planned.is_shared and active.outcome is not None:
-                await self._settle(planned, active.outcome, seconds)
+                await self._settle(planned, active.outcome, seconds, active.owner)
 
     async def refuse(self, error: RefusedError, channel: Channel) -> None:
         """Answer a request that is refused."""
@@ -173,7 +173,8 @@ class GenerationService(Generic[O]):
                 and not isinstance(outcome, Fault)
                 and storage.should_store(parsed.options)
             ):
-                stored = await self._context.store(storage, parsed, outcome, channel.active.arrival)
+                context = self._context.for_owner(channel.active.owner)
+                stored = await context.store(storage, parsed, outcome, channel.active.arrival)
             on_finished = None
             if journal_key is not None:
                 on_finished = await self._journal.write_planned(journal_key, request.body, outcome, played)
@@ -197,7 +198,9 @@ class GenerationService(Generic[O]):
             heavy = True
         previous = storage.previous_id(parsed.options) if storage is not None else None
         if storage is not None and previous is not None:
-            earlier = channel.recall(previous) or await self._context.find(storage, previous)
+            earlier = channel.recall(previous)
+            if earlier is None:
+                earlier = await self._context.for_owner(channel.active.owner).find(storage, previous)
             if earlier is None:
                 raise UnknownResponseError(previous, "previous_response_id")
             with_history = storage.with_history
@@ -321,13 +324,15 @@ class GenerationService(Generic[O]):
     async def _reply_error(self, reply: Reply, channel: Channel) -> None:
         await channel.reply(self._replies.build_error(reply, channel.active))
 
-    async def _settle(self, planned: PlannedResponse[O], outcome: Outcome, seconds: float) -> None:
+    async def _settle(
+        self, planned: PlannedResponse[O], outcome: Outcome, seconds: float, owner: str
+    ) -> None:
         """Record in the shared state how a request ended."""
         storage, stored = self._endpoint.storage, planned.stored
         is_lost = outcome in _LOST or outcome.is_fault
         if storage is not None and stored is not None and not stored.background and is_lost:
             # The client never gets its id: it hung up, the server gave up, or the response was truncated.
-            await self._context.delete(storage, storage.public_id(stored.turn))
+            await self._context.for_owner(owner).delete(storage, storage.public_id(stored.turn))
         if planned.played is not None:
             end = self._player.release if outcome in _UNPLAYED else self._player.commit
             await end(planned.played)

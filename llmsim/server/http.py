@@ -100,7 +100,7 @@ def resource_responder(
         active = channel.active
         try:
             request = await read_request(req, provider, max_body_bytes, path_params)
-            answer = await endpoint.run(context, request)
+            answer = await endpoint.run(context.for_owner(active.owner), request)
         except DisconnectedError:
             return
         except RefusedError as error:

@@ -105,7 +105,8 @@ class ReplyBuilder:
 
     def _fill(self, template: bytes, request_id: str, active: ActiveRequest) -> bytes:
         elapsed_ms = int((time.monotonic() - active.arrival) * 1000)
-        return template % {b"request_id": request_id.encode(), b"elapsed_ms": elapsed_ms}
+        lines = template % {b"request_id": request_id.encode(), b"elapsed_ms": elapsed_ms}
+        return lines + active.extra_headers if active.extra_headers else lines
 
 
 def _template(headers: Headers) -> bytes:

@@ -23,6 +23,7 @@ from llmsim.providers.storage import StoredResponse
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.controls import read_controls
 from llmsim.server.generation import GenerationService
+from llmsim.server.guard import OWNER
 from llmsim.server.http import RequestHeaders
 from llmsim.server.pacing import PacedStream, TimerWheel
 from llmsim.server.replies import EncodedReply
@@ -115,6 +116,7 @@ class WebSocketGeneration:
                     arrival=arrival,
                 )
                 active = ActiveRequest(arrival, self._recorder, self._number)
+                active.owner = req.scope.get(OWNER, "")
                 await self._answer(request, connection.channel(active), is_text=message is not None)
             if not connection.disconnected:
                 minutes = round(self._lifetime / 60)

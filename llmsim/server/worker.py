@@ -10,6 +10,7 @@ Decisions:
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
 from llmsim.errors import StoreError
+from llmsim.server.api_keys import hide_keys
 
 _HEARTBEAT = 1.0
 """Seconds between two heartbeats."""
@@ -76,6 +78,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
         super().__init__(*args, **kwargs)
         self.config.timeout_graceful_shutdown = max(1, self.cfg.graceful_timeout - 1)
         self.config.access_log = self.cfg.accesslog is not None
+        logging.getLogger("uvicorn.error").addFilter(hide_keys)
         # Above the limit that is answered with an error event, so that the connection stays open for it.
         self.config.ws_max_size = 2 * self.app.wsgi().settings.server.max_body_bytes
 

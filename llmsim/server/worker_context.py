@@ -53,15 +53,28 @@ class WorkerContext:
     Attributes:
         models: The listed models by id.
         planner: Plans responses.
+        owner: Whose responses and documents are stored and found; empty where no API keys are configured.
     """
 
     def __init__(
-        self, models: Mapping[str, Model], planner: Planner, state: State, recorder: Recorder
+        self,
+        models: Mapping[str, Model],
+        planner: Planner,
+        state: State,
+        recorder: Recorder,
+        owner: str = "",
     ) -> None:
         self.models = models
         self.planner = planner
+        self.owner = owner
         self._state = state
         self._recorder = recorder
+
+    def for_owner(self, owner: str) -> "WorkerContext":
+        """Return the services for the requests of one API key's owner."""
+        if owner == self.owner:
+            return self
+        return WorkerContext(self.models, self.planner, self._state, self._recorder, owner)
 
     def now(self) -> float:
         """Return the Unix time, in seconds."""
@@ -134,7 +147,7 @@ class WorkerContext:
 
     def documents(self, kind: str) -> "StoredDocuments":
         """Return the stored documents of a kind."""
-        return StoredDocuments(kind, self._state.records, self._recorder)
+        return StoredDocuments(kind, self._state.records, self._recorder, self.owner)
 
     def as_stored(
         self, storage: ResponseStorage[O], parsed: ParsedRequest[O], turn: Turn, arrival: float
@@ -167,6 +180,7 @@ class WorkerContext:
             model=turn.model,
             metadata=storage.metadata(parsed.options),
             data=self._encode_response(stored),
+            owner=self.owner,
         )
         if evicted := await self._state.records.put(record):
             self._recorder.evicted(evicted)
@@ -174,7 +188,7 @@ class WorkerContext:
 
     async def find(self, storage: ResponseStorage[O], public_id: str) -> StoredResponse[O] | None:
         """Return a stored response, or None if there is no such response."""
-        record = await self._state.records.get(storage.kind, public_id)
+        record = await self._state.records.get(storage.kind, public_id, self.owner)
         return self._decode_record(storage, record) if record is not None else None
 
     async def change(
@@ -191,7 +205,7 @@ class WorkerContext:
             change: Returns the changed response; called again if the response has changed in the meantime.
         """
         records = self._state.records
-        while (record := await records.get(storage.kind, public_id)) is not None:
+        while (record := await records.get(storage.kind, public_id, self.owner)) is not None:
             stored = self._decode_record(storage, record)
             changed = change(stored)
             if changed is stored:
@@ -206,7 +220,7 @@ class WorkerContext:
 
     async def delete(self, storage: ResponseStorage[Any], public_id: str) -> bool:
         """Delete a stored response; return whether there was one."""
-        return await self._state.records.delete(storage.kind, public_id)
+        return await self._state.records.delete(storage.kind, public_id, self.owner)
 
     async def page(
         self,
@@ -224,7 +238,13 @@ class WorkerContext:
             KeyError: There is no response `after`.
         """
         records, more = await self._state.records.page(
-            storage.kind, limit=limit, after=after, ascending=ascending, model=model, metadata=metadata
+            storage.kind,
+            limit=limit,
+            after=after,
+            ascending=ascending,
+            model=model,
+            metadata=metadata,
+            owner=self.owner,
         )
         return [self._decode_record(storage, record) for record in records], more
 
@@ -253,10 +273,11 @@ class WorkerContext:
 
 
 class StoredDocuments:
-    """The documents of one kind; see `DocumentCollection` in the contract."""
+    """The documents of one kind and owner; see `DocumentCollection` in the contract."""
 
-    def __init__(self, kind: str, store: RecordStore, recorder: Recorder) -> None:
+    def __init__(self, kind: str, store: RecordStore, recorder: Recorder, owner: str = "") -> None:
         self._kind = kind
+        self._owner = owner
         self._store = store
         self._recorder = recorder
 
@@ -267,7 +288,7 @@ class StoredDocuments:
 
     async def get(self, document_id: str) -> Document | None:
         """Return a document, or None if there is no such document."""
-        record = await self._store.get(self._kind, document_id)
+        record = await self._store.get(self._kind, document_id, self._owner)
         return _document(record) if record is not None else None
 
     async def edit(self, document_id: str, change: Callable[[Document], Document]) -> Document | None:
@@ -277,7 +298,7 @@ class StoredDocuments:
             document_id: Its id.
             change: Returns the changed document, of the same id; called again if the document has changed in the meantime.
         """
-        while (record := await self._store.get(self._kind, document_id)) is not None:
+        while (record := await self._store.get(self._kind, document_id, self._owner)) is not None:
             document = _document(record)
             changed = change(document)
             assert changed.id == document_id, "a change must keep the id"
@@ -291,7 +312,7 @@ class StoredDocuments:
 
     async def delete(self, document_id: str) -> bool:
         """Delete a document; return whether it existed."""
-        return await self._store.delete(self._kind, document_id)
+        return await self._store.delete(self._kind, document_id, self._owner)
 
     async def page(self, *, limit: int, after: str | None, before: str | None) -> tuple[list[Document], bool]:
         """List documents, the newest first; return them and whether more follow.
@@ -300,7 +321,7 @@ class StoredDocuments:
             KeyError: There is no document `after` or `before`.
         """
         records, more = await self._store.page(
-            self._kind, limit=limit, after=after, before=before, ascending=False
+            self._kind, limit=limit, after=after, before=before, ascending=False, owner=self._owner
         )
         return [_document(record) for record in records], more
 
@@ -312,6 +333,7 @@ class StoredDocuments:
             model="",
             metadata={},
             data=document.data,
+            owner=self._owner,
         )
 
 

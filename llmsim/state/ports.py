@@ -34,7 +34,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         created: Unix time of its creation, in seconds; lists are in this order.
         model: Model id; lists can be filtered by it.
         metadata: Labels that lists can be filtered by.
-        data: The rest, in a format that only its owner knows.
+        data: The rest, in a format that only its endpoint knows.
+        owner: Whose it is; others do not find it.
         version: Changes with every write; set by the store, for `RecordStore.replace`.
     """
 
@@ -44,11 +45,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     metadata: dict[str, str]
     data: bytes
+    owner: str = ""
     version: int = 0
 
 
 class RecordStore(Protocol):
-    """A bounded collection of records. Evicted and expired records, and those of another kind, are not found."""
+    """A bounded collection of records. Evicted and expired records, and those of another kind or owner, are not found."""
 
     async def put(self, record: Record) -> int:
         """Store a record and replace the one with its id, if any.
@@ -57,11 +59,11 @@ class RecordStore(Protocol):
             How many records were evicted to stay within the bounds. A record that is too large for the store is evicted itself.
         """
 
-    async def get(self, kind: str, id: str) -> Record | None:  # noqa: A002 - the field's name
+    async def get(self, kind: str, id: str, owner: str = "") -> Record | None:  # noqa: A002 - the field's name
         """Return a record, or None if there is no such record."""
 
     async def replace(self, record: Record, *, version: int) -> int | None:
-        """Replace the record of this id and kind if it has not changed since it was read.
+        """Replace the record of this id, kind and owner if it has not changed since it was read.
 
         Args:
             record: The record to store; it keeps its place in the order of eviction.
@@ -71,7 +73,7 @@ class RecordStore(Protocol):
             How many records were evicted, as for `put`; None if the record has changed or is gone, and nothing was written.
         """
 
-    async def delete(self, kind: str, id: str) -> bool:  # noqa: A002 - the field's name
+    async def delete(self, kind: str, id: str, owner: str = "") -> bool:  # noqa: A002 - the field's name
         """Delete a record; return whether it existed."""
 
     async def page(
@@ -84,6 +86,7 @@ class RecordStore(Protocol):
         ascending: bool = True,
         model: str | None = None,
         metadata: Mapping[str, str] = {},
+        owner: str = "",
     ) -> tuple[list[Record], bool]:
         """List records in order of creation, those created at the same time in the order they were put.
 
@@ -95,6 +98,7 @@ class RecordStore(Protocol):
             ascending: Oldest first; otherwise newest first, and `after` and `before` refer to that order.
             model: Only records of this model.
             metadata: Only records that have all these labels.
+            owner: Only records of this owner.
 
         Returns:
             The page, and whether more follow: after it or, when only `before` is given, before it.

@@ -35,12 +35,12 @@ _SWEEP = 60.0
 # inserted into `arrival` with the bounds that it must fit in: otherwise the insertion fails and changes nothing.
 _SCHEMA = """
 CREATE TABLE record (
-    seq INTEGER PRIMARY KEY, id BLOB NOT NULL, kind BLOB NOT NULL, created REAL NOT NULL, model BLOB NOT NULL,
+    seq INTEGER PRIMARY KEY, id BLOB NOT NULL, kind BLOB NOT NULL, owner BLOB NOT NULL, created REAL NOT NULL, model BLOB NOT NULL,
     metadata BLOB NOT NULL, kept REAL NOT NULL, size INTEGER NOT NULL, version INTEGER NOT NULL, data BLOB NOT NULL)
 
 CREATE UNIQUE INDEX by_id ON record (id)
 
-CREATE INDEX by_creation ON record (kind, created, seq, kept, model, metadata)
+CREATE INDEX by_creation ON record (kind, owner, created, seq, kept, model, metadata)
 
 CREATE TABLE totals (records INTEGER NOT NULL, bytes INTEGER NOT NULL, writes INTEGER NOT NULL)
 
@@ -59,19 +59,19 @@ CREATE TRIGGER record_replaced AFTER UPDATE OF size ON record BEGIN
 END
 
 CREATE VIEW arrival AS
-    SELECT id, kind, created, model, metadata, kept, size, data, 0 AS max_records, 0 AS max_bytes FROM record
+    SELECT id, kind, owner, created, model, metadata, kept, size, data, 0 AS max_records, 0 AS max_bytes FROM record
 
 CREATE TRIGGER record_put INSTEAD OF INSERT ON arrival BEGIN
     DELETE FROM record WHERE id = new.id;
-    INSERT INTO record (id, kind, created, model, metadata, kept, size, version, data)
-        SELECT new.id, new.kind, new.created, new.model, new.metadata, new.kept, new.size, writes, new.data FROM totals;
+    INSERT INTO record (id, kind, owner, created, model, metadata, kept, size, version, data)
+        SELECT new.id, new.kind, new.owner, new.created, new.model, new.metadata, new.kept, new.size, writes, new.data FROM totals;
     SELECT RAISE(ABORT, 'full') FROM totals WHERE records > new.max_records OR bytes > new.max_bytes;
 END
 """
 
-_PUT = "INSERT INTO arrival VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_COLUMNS = "id, created, model, metadata, data, version"
-_THERE = "FROM record WHERE id = ? AND kind = ? AND kept > ?"
+_PUT = "INSERT INTO arrival VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "id, owner, created, model, metadata, data, version"
+_THERE = "FROM record WHERE id = ? AND kind = ? AND owner = ? AND kept > ?"
 _REPLACE = (
     "UPDATE record SET created = ?, model = ?, metadata = ?, size = ?, data = ?, version = (SELECT writes FROM totals) "
     "WHERE seq = ?"
@@ -99,15 +99,15 @@ class SqliteRecordStore:
     async def put(self, record: Record) -> int:
         """See `RecordStore`."""
         key, kind, model = _utf8(record.id), _utf8(record.kind), _utf8(record.model)
-        metadata = _encode_metadata(record.metadata)
-        size = _size(key, kind, model, metadata, record.data)
-        row = (key, kind, record.created, model, metadata, self._clock(), size, record.data)
+        owner, metadata = _utf8(record.owner), _encode_metadata(record.metadata)
+        size = _size(key, kind, owner, model, metadata, record.data)
+        row = (key, kind, owner, record.created, model, metadata, self._clock(), size, record.data)
         return self.database.run(lambda connection: self._put(connection, row))
 
     def _put(self, connection: sqlite3.Connection, row: tuple[Any, ...]) -> int:
         limits = self._limits
         arrival = (*row, limits.max_records, limits.max_bytes)
-        now, size = row[5:7]
+        now, size = row[6:8]
         evicted = None
         if now < self._sweep_at:
             # PERF: one statement does where there is room; making some takes 50 us more, and 9 for each that goes.
@@ -165,9 +165,9 @@ class SqliteRecordStore:
             connection.execute("DELETE FROM record WHERE seq <= ? AND seq <> ?", (last, keep))
         return evicted
 
-    async def get(self, kind: str, id: str) -> Record | None:  # noqa: A002 - the field's name
+    async def get(self, kind: str, id: str, owner: str = "") -> Record | None:  # noqa: A002 - the field's name
         """See `RecordStore`."""
-        key = self._key(kind, id)
+        key = self._key(kind, id, owner)
         row = self.database.run(
             lambda connection: connection.execute(f"SELECT {_COLUMNS} {_THERE}", key).fetchone()
         )
@@ -175,9 +175,9 @@ class SqliteRecordStore:
 
     async def replace(self, record: Record, *, version: int) -> int | None:
         """See `RecordStore`."""
-        key = self._key(record.kind, record.id)
+        key = self._key(record.kind, record.id, record.owner)
         model, metadata = _utf8(record.model), _encode_metadata(record.metadata)
-        size = _size(*key[:2], model, metadata, record.data)
+        size = _size(*key[:3], model, metadata, record.data)
 
         def work(connection: sqlite3.Connection) -> int | None:
             with transaction(connection):
@@ -197,9 +197,9 @@ class SqliteRecordStore:
 
         return self.database.run(work)
 
-    async def delete(self, kind: str, id: str) -> bool:  # noqa: A002 - the field's name
+    async def delete(self, kind: str, id: str, owner: str = "") -> bool:  # noqa: A002 - the field's name
         """See `RecordStore`."""
-        key = self._key(kind, id)
+        key = self._key(kind, id, owner)
         return self.database.run(lambda connection: connection.execute(f"DELETE {_THERE}", key).rowcount) > 0
 
     async def page(
@@ -212,13 +212,14 @@ class SqliteRecordStore:
         ascending: bool = True,
         model: str | None = None,
         metadata: Mapping[str, str] = {},
+        owner: str = "",
     ) -> tuple[list[Record], bool]:
         """See `RecordStore`."""
         backwards = before is not None and after is None
         order = "ASC" if ascending != backwards else "DESC"
         follows, precedes = "><" if ascending else "<>"
-        terms = ["kind = ?", "kept > ?"]
-        values: list[Any] = list(self._key(kind, "")[1:])
+        terms = ["kind = ?", "owner = ?", "kept > ?"]
+        values: list[Any] = list(self._key(kind, "", owner)[1:])
         if model is not None:
             terms.append("model = ?")
             values.append(_utf8(model))
@@ -231,7 +232,7 @@ class SqliteRecordStore:
             for end, sign in ((after, follows), (before, precedes)):
                 if end is not None:
                     position = connection.execute(
-                        f"SELECT created, seq {_THERE}", self._key(kind, end)
+                        f"SELECT created, seq {_THERE}", self._key(kind, end, owner)
                     ).fetchone()
                     if position is None:
                         raise KeyError(end)
@@ -245,9 +246,9 @@ class SqliteRecordStore:
         records = [_decode_record(kind, row) for row in found[:limit]]
         return records[::-1] if backwards else records, len(found) > limit
 
-    def _key(self, kind: str, id: str) -> tuple[bytes, bytes, float]:  # noqa: A002 - the field's name
-        """Return what finds a record: its id, its kind, and the time of put after which it has not expired."""
-        return _utf8(id), _utf8(kind), self._clock() - self._limits.max_age_secs
+    def _key(self, kind: str, id: str, owner: str) -> tuple[bytes, bytes, bytes, float]:  # noqa: A002 - the field's name
+        """Return what finds a record: its id, kind and owner, and the time of put after which it has not expired."""
+        return _utf8(id), _utf8(kind), _utf8(owner), self._clock() - self._limits.max_age_secs
 
 
 def _utf8(text: str) -> bytes:
@@ -271,7 +272,7 @@ def _encode_label(name: str, value: str) -> bytes:
 
 
 def _decode_record(kind: str, row: tuple[Any, ...]) -> Record:
-    key, created, model, metadata, data, version = row
+    key, owner, created, model, metadata, data, version = row
     return Record(
         id=key.decode("utf-8", "surrogatepass"),
         kind=kind,
@@ -279,5 +280,6 @@ def _decode_record(kind: str, row: tuple[Any, ...]) -> Record:
         model=model.decode("utf-8", "surrogatepass"),
         metadata={} if metadata == b"{}" else json.loads(metadata),
         data=data,
+        owner=owner.decode("utf-8", "surrogatepass"),
         version=version,
     )

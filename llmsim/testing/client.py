@@ -1,13 +1,17 @@
 """A client of the control API, with nothing but the standard library.
 
 Decisions:
-* `http_proxy` and other settings of the environment are ignored: the server is reached directly.
+* `http_proxy` and other settings of the environment are ignored: the server is reached directly. Only the key of the control API
+  is read there, `LLMSIM_ADMIN_KEY`, for servers that ask for it.
 """
 
 import http.client
 import json
+import os
 from typing import Any
 from urllib.parse import quote, urlsplit
+
+_KEY_VARIABLE = "LLMSIM_ADMIN_KEY"
 
 _TIMEOUT = 30.0
 """Seconds to wait for a reply."""
@@ -75,7 +79,10 @@ class ControlClient:
         """
         connection = self._connection_type(self._host, timeout=_TIMEOUT)
         try:
-            connection.request(method, self._root + path, body, {"content-type": content_type})
+            headers = {"content-type": content_type}
+            if key := os.environ.get(_KEY_VARIABLE):
+                headers["authorization"] = f"Bearer {key}"
+            connection.request(method, self._root + path, body, headers)
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:

@@ -457,6 +457,8 @@ class Servers:
                 "LLMSIM_SERVER_MAX_BODY_BYTES": str(MAX_BODY),
                 "LLMSIM_SERVER_DIRECT_WRITES": str(direct).lower(),
             }
+            # The transcripts are those of a server of that name.
+            variables["LLMSIM_ADMIN_HOSTS"] = "llmsim"
             if has_faults:
                 variables |= {f"LLMSIM_ERRORS_{name}": value for name, value in RATES.items()}
             settings = ("--workers", "1", "--latency", "instant", "--seed", "7", "--target-tokens", "5")

@@ -16,6 +16,7 @@ import uvicorn
 from llmsim.catalogue import load_catalogue
 from llmsim.config import (
     AdminSettings,
+    AuthSettings,
     ErrorSettings,
     LatencySettings,
     ModelSettings,
@@ -113,6 +114,7 @@ class Simulator:
         headers: Mapping[str, str] | None = None,
         query: str = "",
         complete: bool = True,
+        client: tuple[str, int] | None = ("127.0.0.1", 50000),
     ) -> tuple["asyncio.Task[None]", Exchange]:
         """Send a request; return the running call and its exchange.
 
@@ -123,6 +125,7 @@ class Simulator:
             headers: By name; `content-length` is not added. An empty value removes one of `WANTED`.
             query: Without the question mark.
             complete: Whether the body ends with its last part; if not, more is announced and never sent.
+            client: Address of the peer.
         """
         exchange = Exchange()
         parts = list(body)
@@ -153,7 +156,7 @@ class Simulator:
                 if value
             ],
             "server": ("127.0.0.1", 8080),
-            "client": ("127.0.0.1", 50000),
+            "client": client,
         }
         call = self.application(scope, receive, exchange.send)
         return asyncio.ensure_future(call), exchange
@@ -192,6 +195,7 @@ def settings_of(
     errors: Mapping[str, Any] | None = None,
     scripts: Mapping[str, Any] | None = None,
     admin: Mapping[str, Any] | None = None,
+    auth: Mapping[str, Any] | None = None,
     available: tuple[str, ...] = (),
     **response: Any,
 ) -> Settings:
@@ -204,6 +208,7 @@ def settings_of(
         models=ModelSettings(available=available),
         scripts=ScriptSettings(**dict(scripts or {})),
         admin=AdminSettings(**dict(admin or {})),
+        auth=AuthSettings(**dict(auth or {})),
     )
 
 

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from llmsim.domain import Fault, FaultKind
 from llmsim.errors import (
+    AuthenticationError,
     BodyTooLargeError,
     ContextLengthError,
     ExhaustedError,
@@ -65,6 +66,14 @@ _FAULTS = {
 }
 
 
+_KEY_MESSAGES = {
+    None: "x-api-key header is required",
+    "x-api-key": "invalid x-api-key",
+    "authorization": "Invalid bearer token",
+}
+"""Message about a missing or wrong key, by the header that holds it."""
+
+
 def _reply(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     error = {"type": _type(status), "message": message}
     return Reply(status, encode({"type": "error", "error": error}), headers)
@@ -95,6 +104,9 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(400, _schema_message(error))
         case UnsupportedError():
             return _unsupported(error)
+        case AuthenticationError():
+            page = f"CORS requests must set '{error.header}' header"
+            return _reply(401, _KEY_MESSAGES.get(error.header, page))
         case BodyTooLargeError():
             return _reply(413, f"Request exceeds the maximum size: the limit is {error.limit} bytes")
         case VisionError():

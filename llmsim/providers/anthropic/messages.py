@@ -114,4 +114,6 @@ def _parse_count(raw: bytes) -> tuple[Prompt, bool]:
     return prompt, body.context_management is not None
 
 
-COUNT_TOKENS = ResourceEndpoint(method="POST", path="/v1/messages/count_tokens", run=count_tokens)
+COUNT_TOKENS = ResourceEndpoint(
+    method="POST", path="/v1/messages/count_tokens", run=count_tokens, is_public=True
+)

@@ -98,5 +98,7 @@ async def retrieve_model(context: EndpointContext, request: IncomingRequest) -> 
     return Reply(200, encode(_entry(model)))
 
 
-LIST_MODELS = ResourceEndpoint(method="GET", path="/v1/models", run=list_models)
-RETRIEVE_MODEL = ResourceEndpoint(method="GET", path="/v1/models/{model_id}", run=retrieve_model)
+LIST_MODELS = ResourceEndpoint(method="GET", path="/v1/models", run=list_models, is_public=True)
+RETRIEVE_MODEL = ResourceEndpoint(
+    method="GET", path="/v1/models/{model_id}", run=retrieve_model, is_public=True
+)

@@ -66,4 +66,7 @@ def anthropic(settings: AnthropicSettings) -> Provider:
         response_headers=RESPONSE_HEADERS,
         check_headers=check_headers,
         add_request_id=add_request_id,
+        key_headers=("x-api-key", "authorization"),
+        # Source: anthropic SDK for TypeScript, `dangerouslyAllowBrowser`.
+        browser_header="anthropic-dangerous-direct-browser-access",
     )

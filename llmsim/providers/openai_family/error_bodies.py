@@ -12,6 +12,7 @@ import msgspec
 
 from llmsim.domain import Fault, FaultKind
 from llmsim.errors import (
+    AuthenticationError,
     BodyTooLargeError,
     ContextLengthError,
     ExhaustedError,
@@ -65,6 +66,14 @@ CRASHED = ErrorBody(
 """A bug of llmsim's own."""
 
 
+_MISSING_KEY = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. "
+    "Authorization: Bearer YOUR_KEY)."
+)
+_WRONG_KEY = (
+    "Incorrect API key provided. You can find your API key at https://platform.openai.com/account/api-keys."
+)
+
 _SCRIPT_CODES: dict[type[RefusedError], str] = {
     UnknownScriptError: "script_not_found",
     ExhaustedError: "script_exhausted",
@@ -94,6 +103,12 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
                 status=400,
                 message=f"Tool choice '{quote(error.choice)}' not found in 'tools' parameter.",
                 param="tool_choice",
+            )
+        case AuthenticationError():
+            return ErrorBody(
+                status=401,
+                message=_MISSING_KEY if error.header is None else _WRONG_KEY,
+                code="invalid_api_key",
             )
         case BodyTooLargeError():
             return ErrorBody(

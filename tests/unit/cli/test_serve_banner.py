@@ -28,6 +28,57 @@ def test_scripts_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "scripts       scenes, chosen by the header x-llmsim-script" in scripted
 
 
+def shown(text: str, name: str) -> str:
+    """Return a line of the banner."""
+    (line,) = [line for line in text.splitlines() if line.startswith(f"  {name} ")]
+    return line.removeprefix(f"  {name}").strip()
+
+
+@pytest.mark.parametrize(
+    ("variables", "access"),
+    [
+        ({}, "control API open to this machine only"),
+        ({"LLMSIM_ADMIN_ENABLED": "local"}, "control API open to this machine only"),
+        ({"LLMSIM_ADMIN_ENABLED": "true"}, "control API open to everyone on 0.0.0.0"),
+        (
+            {"LLMSIM_ADMIN_ENABLED": "on", "LLMSIM_HOST": "10.0.0.7"},
+            "control API open to everyone on 10.0.0.7",
+        ),
+        ({"LLMSIM_ADMIN_ENABLED": "false"}, "control API off"),
+        (
+            {"LLMSIM_ADMIN_KEY": "s3cret", "LLMSIM_ADMIN_ENABLED": "true"},
+            "control API open to this machine, and with its key from anywhere",
+        ),
+    ],
+)
+def test_who_may_use_the_control_api(
+    capsys: pytest.CaptureFixture[str], variables: dict[str, str], access: str
+) -> None:
+    """ACC-1.8: The banner says to whom the control API is open; its key is not shown."""
+    text = banner(capsys, **variables)
+
+    assert shown(text, "access") == access
+    assert "s3cret" not in text
+
+
+def test_keys_and_pages(capsys: pytest.CaptureFixture[str]) -> None:
+    """ACC-1.8, ACC-2.4: The banner says which keys are needed, without them, and which pages may call."""
+    plain = banner(capsys)
+    bound = banner(
+        capsys,
+        LLMSIM_AUTH_KEYS="sk-1,sk-2",
+        LLMSIM_AUTH_KEYS_FILE="team.keys",
+        LLMSIM_SERVER_CORS="http://localhost:5173",
+    )
+
+    assert shown(plain, "api key") == "any, or none"
+    assert shown(plain, "web pages") == "of any origin may call the APIs"
+    assert shown(bound, "api key") == "needed: one of 2 configured or those of team.keys"
+    assert shown(bound, "web pages") == "of http://localhost:5173 may call the APIs"
+    assert "sk-1" not in bound
+    assert shown(banner(capsys, LLMSIM_SERVER_CORS="off"), "web pages") == "may not call the APIs"
+
+
 def test_the_command_shown_exists(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -204,6 +204,38 @@ def test_requests_to_the_server() -> None:
     ]
 
 
+def test_the_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ACC-1.7: The key of LLMSIM_ADMIN_KEY is sent, but not to where the server redirects."""
+    received: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            received.append(self.headers["authorization"])
+            if self.path.startswith("/llmsim"):
+                self.send_response(302)
+                self.send_header("location", f"http://localhost:{server.server_port}/elsewhere")
+                self.end_headers()
+            else:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps(ALL).encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    monkeypatch.setenv("LLMSIM_ADMIN_KEY", "s3cret")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            assert run("--url", f"http://127.0.0.1:{server.server_port}").exit_code == 0
+        finally:
+            server.shutdown()
+            thread.join()
+
+    assert received == ["Bearer s3cret", None]
+
+
 def test_json() -> None:
     """SESS-6.1, SESS-6.2: The JSON of the control API."""
     with serving(SERVED) as (url, _):

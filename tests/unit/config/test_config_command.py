@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llmsim.cli.config import config
-from llmsim.config import Settings, setting_specs
+from llmsim.config import Settings, load, setting_specs
 from llmsim.config.reference import render_example, render_tables, update_tables
 from llmsim.errors import ConfigError
 
@@ -81,6 +81,19 @@ def test_json(run: Run) -> None:
     assert shown["settings"]["models"]["available"] == []
     assert shown["origins"]["latency.profile"] == "flag --latency"
     assert set(shown["origins"]) == {spec.name for spec in setting_specs()}
+
+
+def test_keys_are_not_shown(run: Run) -> None:
+    """ACC-2.4: Neither the settings in force, nor their JSON, nor a mistake shows a key."""
+    keys = {"LLMSIM_ADMIN_KEY": "s3cret", "LLMSIM_AUTH_KEYS": "s3cret-1,s3cret-2"}
+    plain, shown = run(**keys), run("--json", **keys)
+    settings = json.loads(shown.output)["settings"]
+
+    assert "s3cret" not in plain.output + shown.output
+    assert (settings["admin"]["key"], settings["auth"]["keys"]) == ("…", ["…", "…"])
+    with pytest.raises(ConfigError) as caught:
+        load(environ={}, flags={"auth.keys": ["s3cret", 7]})
+    assert "s3cret" not in str(caught.value)
 
 
 def test_example(run: Run) -> None:

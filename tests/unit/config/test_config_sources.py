@@ -558,3 +558,51 @@ class TestOriginal:
     def test_synonyms_of_generators(self, generator: str, ours: str) -> None:
         """CONF-3.2: The original's other names of a generator mean ours; a text keeps its case."""
         assert load(environ={"LLMSIM_GENERATOR": generator}).settings.response.generator == ours
+
+
+class TestWords:
+    """Settings that are a word, or something else."""
+
+    @pytest.mark.parametrize(
+        ("toml", "variable", "value"),
+        [
+            ("true", "true", True),
+            ("false", "off", False),
+            ('"local"', "local", "local"),
+            ('"local"', " LOCAL ", "local"),
+        ],
+    )
+    def test_who_may_use_the_control_api(
+        self, toml: str, variable: str, value: bool | str, tmp_path: Path
+    ) -> None:
+        """ACC-1.3: Files that say `true` or `false` mean what they meant; the default is `local`."""
+        path = tmp_path / "any.toml"
+        path.write_text(f"[admin]\nenabled = {toml}")
+
+        assert load(path, environ={}).settings.admin.enabled == value
+        assert load(environ={"LLMSIM_ADMIN_ENABLED": variable}).settings.admin.enabled == value
+        assert load(environ={}).settings.admin.enabled == "local"
+
+    @pytest.mark.parametrize(
+        ("toml", "variable", "value"),
+        [
+            ('"*"', "*", "*"),
+            ('"off"', "off", "off"),
+            ('["http://a.example"]', "http://a.example", ("http://a.example",)),
+            ('["http://a", "http://b"]', "http://a, http://b", ("http://a", "http://b")),
+        ],
+    )
+    def test_origins(self, toml: str, variable: str, value: object, tmp_path: Path) -> None:
+        """ACC-3.2: All origins, none, or a list."""
+        path = tmp_path / "any.toml"
+        path.write_text(f"[server]\ncors = {toml}")
+
+        assert load(path, environ={}).settings.server.cors == value
+        assert load(environ={"LLMSIM_SERVER_CORS": variable}).settings.server.cors == value
+
+    def test_another_word(self, tmp_path: Path) -> None:
+        """CONF-2.2: The message has the words and the rest."""
+        assert problems_in(tmp_path, '[admin]\nenabled = "remote"\n[server]\ncors = "on"') == [
+            'admin.enabled: wanted "local", true or false, found "remote"',
+            'server.cors: wanted "*", "off" or a list of non-empty texts, found "on"',
+        ]

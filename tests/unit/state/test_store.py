@@ -106,6 +106,24 @@ def test_what_was_not_put_is_not_found(store: RecordStore) -> None:
     assert store.get("response", "A") is None
 
 
+def test_others_do_not_find_a_record(store: RecordStore) -> None:
+    """ACC-2.3: A record is found, listed, replaced and deleted by its owner only."""
+    store.put(msgspec.structs.replace(record("a"), owner="one"))
+    store.put(msgspec.structs.replace(record("b"), owner="two"))
+    store.put(record("c"))
+    version = drive(store.port.get("response", "a", "one")).version
+
+    for owner in ("", "two", "ONE"):
+        assert drive(store.port.get("response", "a", owner)) is None
+        assert not drive(store.port.delete("response", "a", owner))
+        stolen = msgspec.structs.replace(record("a"), owner=owner)
+        assert drive(store.port.replace(stolen, version=version)) is None
+        with pytest.raises(KeyError):
+            store.page("response", limit=9, after="a", owner=owner)
+    assert [ids(store, owner=owner) for owner in ("one", "two", "")] == [["a"], ["b"], ["c"]]
+    assert drive(store.port.delete("response", "a", "one"))
+
+
 @given(name=ANYTHING, kind=ANYTHING, model=ANYTHING, metadata=st.dictionaries(ANYTHING, ANYTHING))
 def test_any_text_comes_back(
     store_of_all: RecordStore, name: str, kind: str, model: str, metadata: dict[str, str]

@@ -64,10 +64,15 @@ def operations(storage: Storage, dialect: Dialect) -> tuple[ResourceEndpoint, ..
             method="GET", path=f"{_RESPONSE}/input_items", run=partial(_list_input_items, storage)
         ),
         ResourceEndpoint(
-            method="POST", path="/v1/responses/input_tokens", run=partial(_count, storage, dialect)
+            method="POST",
+            path="/v1/responses/input_tokens",
+            run=partial(_count, storage, dialect),
+            is_public=True,
         ),
         ResourceEndpoint(
-            method="POST", path="/v1/responses/compact", run=partial(_compact, storage, dialect)
+            method="POST",
+            path="/v1/responses/compact",
+            run=partial(_compact, storage, dialect),
         ),
     )
 

@@ -1,0 +1,117 @@
+"""The API keys that requests need, if any are configured.
+
+Decisions:
+* A key is looked up by its hash, which the interpreter salts for each run, and then compared with `hmac.compare_digest`: how long a
+  check takes says nothing about the keys, however many there are.
+* What is stored belongs to an owner, a digest of the key. No key is stored or logged.
+"""
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from llmsim.config import AuthSettings
+from llmsim.errors import ConfigError
+from llmsim.text import literal
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""Headers as ASGI has them, names in lower case."""
+
+_NO_KEY = (b"", "")
+
+
+class ApiKeys:
+    """The accepted keys, as one header holds them.
+
+    Args:
+        keys: At least one.
+        before: What the header has before the key.
+    """
+
+    def __init__(self, keys: Iterable[str], before: bytes = b"") -> None:
+        self._keys = tuple(keys)
+        encoded = [(key.encode(), hashlib.sha256(key.encode()).hexdigest()[:32]) for key in self._keys]
+        self._known = {hash(before + key): (before + key, owner) for key, owner in encoded}
+
+    def after(self, before: bytes) -> "ApiKeys":
+        """Return the same keys for a header that has something before the key."""
+        return ApiKeys(self._keys, before)
+
+    def owner(self, value: bytes) -> str:
+        """Return the owner of what is stored under the key in a header; empty if the key is not accepted."""
+        known, owner = self._known.get(hash(value), _NO_KEY)
+        return owner if hmac.compare_digest(known, value) else ""
+
+
+def find_key(headers: RawHeaders, names: Sequence[bytes]) -> tuple[str | None, bytes]:
+    """Return the header that holds the key of a request, None if there is none, and the key.
+
+    Args:
+        headers: The request's headers.
+        names: Headers that may hold it; the first one that was sent counts.
+    """
+    for wanted in names:
+        for name, value in headers:
+            if name == wanted:
+                key = value if wanted != b"authorization" else bearer_token(value)
+                return wanted.decode(), key
+    return None, b""
+
+
+def bearer_token(value: bytes) -> bytes:
+    """Return the token of an `authorization` header; empty if it holds none."""
+    return value[7:].strip() if value[:7].lower() == b"bearer " else b""
+
+
+def check_key(name: str, key: str) -> str:
+    """Return a configured key.
+
+    Args:
+        name: The setting, for the message.
+        key: The key.
+
+    Raises:
+        ConfigError: No header can hold it.
+    """
+    if not key or any(not "!" <= character <= "~" for character in key):
+        raise ConfigError(f"{name}: wanted printable ASCII characters without spaces in a key")
+    return key
+
+
+def load_api_keys(settings: AuthSettings) -> ApiKeys | None:
+    """Return the configured keys; None if any key is accepted.
+
+    Raises:
+        ConfigError: A key cannot be sent in a header, or the file cannot be read or holds none.
+    """
+    keys = [check_key("auth.keys", key) for key in settings.keys]
+    if settings.keys_file:
+        keys += _read_keys(settings.keys_file)
+    return ApiKeys(keys) if keys else None
+
+
+def _read_keys(path: str) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"auth.keys_file: cannot read {literal(path)}: {reason}") from None
+    keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not keys:
+        raise ConfigError(f"auth.keys_file: {literal(path)} holds no key")
+    return [check_key(f"auth.keys_file: {literal(path)}", key) for key in keys]
+
+
+_SECRET_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
+)
+
+
+def hide_keys(record: logging.LogRecord) -> bool:
+    """Replace keys in a line of the log: with `log_level = "debug"` the headers of WebSocket handshakes are logged."""
+    args = record.args
+    if isinstance(args, tuple) and len(args) == 2 and str(args[0]).lower() in _SECRET_HEADERS:
+        record.args = (args[0], "…")
+    return True
