@@ -162,7 +162,6 @@ def _build_message(message_id: str, message: Message) -> dict[str, Any]:
 
 
 def _list_reply(data: Sequence[tuple[str, bytes]], *, has_more: bool) -> Reply:
-    """Return a page of objects, each with its id."""
     ids = [object_id for object_id, _ in data]
     return Reply(
         200,
@@ -209,7 +208,6 @@ def _parse_limit(text: str) -> int:
 
 
 def _parse_metadata_filter(params: Mapping[str, str]) -> dict[str, str]:
-    """Parse `metadata[key]=value`."""
     return {
         name.removeprefix("metadata[").removesuffix("]"): value
         for name, value in params.items()
