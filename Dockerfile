@@ -3,9 +3,14 @@
 
 FROM python:3.11-slim AS build
 WORKDIR /src
+# Every package that is installed here, also to build llmsim, is one of the lock files, with its hash.
+COPY requirements.lock requirements-build.lock ./
+RUN python -m venv /opt/llmsim && /opt/llmsim/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
+  && pip install --no-cache-dir --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY llmsim ./llmsim
-RUN python -m venv /opt/llmsim && /opt/llmsim/bin/pip install --no-cache-dir .
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+  && /opt/llmsim/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home llmsim

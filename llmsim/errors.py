@@ -353,14 +353,12 @@ class UnknownScriptError(RefusedError):
 
     Attributes:
         script: Its name, as requested.
-        meant: The name that was probably meant; None if no name is like it.
     """
 
     def __init__(self, script: str, meant: str | None = None) -> None:
         hint = f"; did you mean '{meant}'?" if meant else ""
         super().__init__(f"no script '{script[:100]}' is loaded{hint}")
         self.script = script
-        self.meant = meant
 
 
 class ExhaustedError(RefusedError):

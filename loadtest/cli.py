@@ -226,5 +226,4 @@ def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
 
 
 def _shorten_path(path: Path) -> Path:
-    """Return a path relative to the current directory if it is below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

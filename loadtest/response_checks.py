@@ -125,7 +125,6 @@ def _decode(decoder: msgspec.json.Decoder[Shape], data: bytes, what: str = "even
 
 
 def _describe(error: _Error | None) -> str:
-    """Return the kind of an error, or else its message."""
     if error is None:
         return "without a reason"
     return str(error.code or error.type or error.message or "without a reason")

@@ -122,7 +122,6 @@ _LISTS = tuple(hint for name, hint in FIELDS.items() if name in ("endpoints", "m
 
 
 def _normalize_path(text: str) -> str:
-    """Return a path prefix with a leading slash and no trailing one."""
     bare = text.strip("/")
     return f"/{bare}" if bare else ""
 

@@ -1,6 +1,7 @@
 # Sourced by the other scripts: makes .venv, and installs what a script needs when that has changed.
 
 # venv_ready NAME PIP_ARGUMENTS...: installs once for each NAME and state of pyproject.toml.
+# With LOCKED=1 it installs what the lock files name, by hash, for whatever NAME.
 venv_ready() {
   local name=$1 stamp python=
   shift
@@ -21,6 +22,11 @@ venv_ready() {
   stamp=.venv/.installed-$name
   if [[ ! -f $stamp ]] || ! cmp -s pyproject.toml "$stamp"; then
     echo "Installing (a minute the first time)" >&2
+    if [[ -n ${LOCKED:-} ]]; then
+      .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+        -r requirements-build.lock -r requirements-dev.lock >&2
+      set -- --no-deps --no-build-isolation -e .
+    fi
     .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" >&2
     cp pyproject.toml "$stamp"
   fi

@@ -11,12 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.catalogue import load_catalogue
-from llmsim.cli.options import setting_options
+from llmsim.cli.options import WIDE, setting_options
 from llmsim.config import DEFAULT, LoadedSettings, Settings, SettingSpec, load, setting_specs
 from llmsim.config.reference import render_example, update_tables
-
-WIDE = 108
-"""Terminal width from which the variables fit beside the settings."""
 
 _VALUE_WIDTH = 18
 """Width of a value in a narrow terminal, so that its origin fits beside it."""

@@ -49,8 +49,6 @@ class _Error(msgspec.Struct):
 
 
 class _ErrorBody(msgspec.Struct):
-    """An error of the control API."""
-
     error: _Error
 
 

@@ -13,9 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.catalogue import Catalogue, Model, load_catalogue
-
-WIDE = 108
-"""Terminal width from which dates and reasoning effort fit."""
+from llmsim.cli.options import WIDE
 
 
 @click.command()

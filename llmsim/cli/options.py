@@ -16,6 +16,9 @@ from llmsim.text import literal
 
 Result = TypeVar("Result")
 
+WIDE = 108
+"""Terminal width from which tables have further columns or wider gaps."""
+
 
 def setting_options(command: Callable[..., Result]) -> Callable[..., Result]:
     """Add `--config` and an option for every setting that has a flag.

@@ -7,9 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.catalogue import Catalogue, Profile, load_catalogue
-
-WIDE = 108
-"""Terminal width from which columns are further apart."""
+from llmsim.cli.options import WIDE
 
 
 class _Row(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from llmsim.cli.http_client import fetch_bytes, resolve_address
 from llmsim.cli.options import port_option
 from llmsim.cli.stats_view import duration
 from llmsim.errors import ControlApiError
+from llmsim.state.ports import Failure
 from llmsim.text import printable
 
 _T = TypeVar("_T")
@@ -35,14 +36,6 @@ Examples:
   llmsim sessions build-17                     one session, with its failures and last requests
   llmsim sessions --url http://staging:8080    of another machine
 """
-
-
-class Failure(msgspec.Struct):
-    """An unmet expectation, as the control API returns it."""
-
-    at: float
-    cursor: int
-    unmet: list[str]
 
 
 class Progress(msgspec.Struct):

@@ -15,24 +15,3 @@ from llmsim.config.settings import (
 )
 from llmsim.config.sources import DEFAULT, LoadedSettings, load
 from llmsim.config.specs import CONFIG_VARIABLE, SettingSpec, setting_specs
-
-__all__ = [
-    "CONFIG_VARIABLE",
-    "DEFAULT",
-    "AdminSettings",
-    "AnthropicSettings",
-    "AuthSettings",
-    "ErrorSettings",
-    "LatencySettings",
-    "LoadedSettings",
-    "ModelSettings",
-    "ResponseSettings",
-    "ScriptSettings",
-    "ServerSettings",
-    "SettingSpec",
-    "Settings",
-    "StoreSettings",
-    "ToolSettings",
-    "load",
-    "setting_specs",
-]

@@ -69,7 +69,6 @@ def update_tables(page: str) -> str:
 
 
 def _list_sections() -> list[tuple[str, str]]:
-    """List the tables of the file, with the first line of their docstrings."""
     return [
         (field.name, (field.type.__doc__ or "").partition("\n")[0])
         for field in msgspec.structs.fields(Settings)

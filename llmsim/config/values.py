@@ -31,7 +31,7 @@ _GENERATORS: dict[str, str | None] = {
 
 # The original llmsim's names of our latency profiles and generators; it also ignored case.
 # Source: llmsim (Rust), src/cli/config.rs, Config::latency_profile; src/generator.rs, create_generator.
-_PROFILE_SYNONYMS = {
+PROFILE_SYNONYMS = {
     "gpt5": "gpt-5",
     "gpt5-mini": "gpt-5-mini",
     "gpt4": "gpt-4",
@@ -113,7 +113,7 @@ def check_value(spec: SettingSpec, value: Any, profiles: Collection[str] = ()) -
 def _check_profile(spec: SettingSpec, value: str, profiles: Collection[str]) -> str:
     if not profiles or value in profiles:
         return value
-    name = _PROFILE_SYNONYMS.get(value.lower(), value.lower())
+    name = PROFILE_SYNONYMS.get(value.lower(), value.lower())
     if name not in profiles:
         raise _unknown_value(spec, value, sorted(profiles))
     return name

@@ -185,7 +185,6 @@ def call_segment(call: ToolCall, arguments: str, tokenizer: Tokenizer) -> Segmen
 
 
 def _has_format(text: TokenizedText, form: ResponseFormat) -> bool:
-    """Return whether a text has the requested format."""
     try:
         value = json.loads(text.text)
     except ValueError:

@@ -152,5 +152,4 @@ def _full(size: int) -> int:
 
 
 def _opposite(bucket: int, size: int) -> int:
-    """Return the opposite direction."""
     return _full(size) - _direction(bucket, size)

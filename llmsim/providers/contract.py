@@ -290,7 +290,6 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _unchanged(reply: Reply, request_id: str) -> Reply:  # noqa: ARG001 - the shape of `Provider.add_request_id`
-    """Return a reply as it is."""
     return reply
 
 

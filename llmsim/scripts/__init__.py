@@ -19,24 +19,3 @@ from llmsim.scripts.script import (
     TurnKind,
 )
 from llmsim.scripts.sources import FORMS, ScriptFormat
-
-__all__ = [
-    "FORMS",
-    "Expectation",
-    "OnExhausted",
-    "ResultExpectation",
-    "Script",
-    "ScriptCall",
-    "ScriptFailure",
-    "ScriptFormat",
-    "ScriptLatency",
-    "ScriptStep",
-    "ScriptStreamFault",
-    "ScriptTurn",
-    "ScriptUsage",
-    "StreamFaultKind",
-    "TextExpectation",
-    "TurnKind",
-    "read",
-    "unmet",
-]

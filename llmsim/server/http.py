@@ -154,7 +154,7 @@ async def read_request(
     active = scope[CHANNEL].active
     return IncomingRequest(
         method=method,
-        path=scope["path"],
+        path=scope["path"].removeprefix(provider.prefix),
         path_params=path_params,
         query=query,
         headers=headers,

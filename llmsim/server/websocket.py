@@ -108,7 +108,7 @@ class WebSocketGeneration:
             async for message, arrival in connection.messages():
                 request = IncomingRequest(
                     method="GET",
-                    path=req.scope["path"],
+                    path=req.path.removeprefix(self._provider.prefix),
                     headers=headers,
                     body=message or b"",
                     scheme=req.scope.get("scheme", "ws"),

@@ -10,25 +10,3 @@ from llmsim.stats.recorder import Recorder
 from llmsim.stats.snapshot import Snapshot, snapshot
 from llmsim.stats.totals import Totals, is_alive, read_totals
 from llmsim.stats.verdict import LATE_MS, TIGHT_MS, available_cores
-
-__all__ = [
-    "COUNTERS",
-    "HISTOGRAMS",
-    "LATE_MS",
-    "PULSE_SECONDS",
-    "SAMPLE_SECONDS",
-    "TIGHT_MS",
-    "Block",
-    "Counter",
-    "Gauges",
-    "Outcome",
-    "Per",
-    "Recorder",
-    "Snapshot",
-    "Totals",
-    "available_cores",
-    "block_name",
-    "is_alive",
-    "read_totals",
-    "snapshot",
-]

@@ -150,7 +150,6 @@ class Session:
         return problems
 
     def _list_scripts(self) -> list[str]:
-        """List the names of the loaded scripts."""
         return [one["name"] for one in self._client.call("GET", "scripts")["scripts"]]
 
     def reset(self) -> None:

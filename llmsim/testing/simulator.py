@@ -258,7 +258,6 @@ class Simulator:
 
 
 def _format_toml(value: Any) -> str:
-    """Format a value as TOML."""
     if isinstance(value, tuple):
         value = list(value)
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

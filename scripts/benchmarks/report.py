@@ -1,7 +1,9 @@
 """The results as tables for the terminal, and as one line to quote."""
 
 import statistics
+from collections.abc import Sequence
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -38,71 +40,117 @@ def format_errors(share: float) -> str:
     return "0" if share == 0 else f"{share:.2%}"
 
 
-def _format_verdict(row: Closed | Paced) -> str:
-    verdicts = [f"[red]{row.problem}[/red]" if row.problem else "[green]ok[/green]"]
-    if row.shared:
-        verdicts.append("shared core")
-    if is_disturbed(row):
-        verdicts.append(f"others {row.foreign:.0%}")
-    return ", ".join(verdicts)
+class ResultTable(msgspec.Struct, frozen=True):
+    """A table of results; the last column is a verdict, the first `words` ones are text, the others figures.
+
+    Attributes:
+        title: What was measured.
+        note: How it was measured; empty if the title says it.
+        columns: Their headings.
+        rows: Their cells.
+        words: Number of columns of text at the beginning.
+    """
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    words: int = 0
 
 
-def _table(title: str, note: str, *columns: str, left: int) -> Table:
-    table = Table(
-        title=f"[bold]{title}[/bold]  [dim]{note}[/dim]", title_justify="left", box=None, pad_edge=False
-    )
-    for place, column in enumerate(columns):
-        words = place < left or column == ""
-        table.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
-    return table
-
-
-def _closed_table(results: Results, part: str) -> Table:
-    streamed = part == "streams"
-    what = "streamed replies at once" if streamed else "unstreamed replies of 16 tokens"
-    rates = ["tokens", "streams/s", "tokens/s"] if streamed else ["requests/s"]
-    columns = ["server", "workers", "conns", *rates, "p50 ms", "p99 ms", "errors", "us each", ""]
-    table = _table(part, what, *columns, left=1)
-    for row in results.closed:
-        if row.part == part:
-            table.add_row(
-                row.target,
-                format_number(row.workers),
-                format_number(row.connections),
-                *([f"{row.tokens:g}"] if streamed else []),
-                format_number(row.requests_per_second),
-                *([format_number(row.tokens_per_second)] if streamed else []),
-                format_milliseconds(row.p50_ms),
-                format_milliseconds(row.p99_ms),
-                format_errors(row.error_share),
-                format_number(row.server_us),
-                _format_verdict(row),
-            )
-    return table
-
-
-def _paced_table(results: Results) -> Table:
+def list_tables(results: Results) -> list[ResultTable]:
+    """Return the tables of a run that have rows, but for that of the targets."""
     ttft, gap = results.pace_ms
-    note = f"first token {ttft:g} ms, then every {gap:g} ms, {results.reply_tokens} tokens; ms late at the client"
-    columns = ["server", "workers", "streams", "tokens/s", "p50", "p99", "p99.9", "drift"]
-    columns += ["kB each", "us each", "errors", ""]
-    table = _table("pacing", note, *columns, left=1)
-    for row in results.paced:
-        table.add_row(
-            row.target,
-            format_number(row.workers),
-            format_number(row.streams),
-            format_number(row.tokens_per_second),
-            format_milliseconds(row.p50_ms),
-            format_milliseconds(row.p99_ms),
-            format_milliseconds(row.p999_ms),
-            format_milliseconds(row.drift_ms),
-            format_number(row.stream_kb, 1),
-            format_number(row.server_us, 1),
-            format_errors(row.error_share),
-            _format_verdict(row),
-        )
-    return table
+    tables = [
+        ResultTable(
+            "Unstreamed replies of 16 tokens",
+            "",
+            tuple("workers,open,requests/s,p50 ms,p99 ms,errors,us each,".split(",")),
+            [_closed_row(row) for row in results.closed if row.part == "throughput"],
+        ),
+        ResultTable(
+            "Streamed replies at once",
+            "",
+            tuple("workers,open,tokens,streams/s,tokens/s,p50 ms,p99 ms,errors,us each,".split(",")),
+            [_closed_row(row) for row in results.closed if row.part == "streams"],
+        ),
+        ResultTable(
+            "Held streams",
+            f"First token after {ttft:g} ms, then one every {gap:g} ms, {results.reply_tokens} tokens a reply.",
+            tuple("workers,streams,tokens/s,p50 late ms,p99,p99.9,drift ms,kB each,us a token,".split(",")),
+            [_paced_row(row) for row in results.paced],
+        ),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _closed_row(row: Closed) -> tuple[str, ...]:
+    streamed = row.part == "streams"
+    return (
+        _format_server(row),
+        format_number(row.connections),
+        *([f"{row.tokens:g}"] if streamed else []),
+        format_number(row.requests_per_second),
+        *([format_number(row.tokens_per_second)] if streamed else []),
+        format_milliseconds(row.p50_ms),
+        format_milliseconds(row.p99_ms),
+        format_errors(row.error_share),
+        format_number(row.server_us),
+        _format_verdict(row),
+    )
+
+
+def _paced_row(row: Paced) -> tuple[str, ...]:
+    return (
+        _format_server(row),
+        format_number(row.streams),
+        format_number(row.tokens_per_second),
+        *(format_milliseconds(value) for value in (row.p50_ms, row.p99_ms, row.p999_ms, row.drift_ms)),
+        format_number(row.stream_kb, 1),
+        format_number(row.server_us, 1),
+        _format_verdict(row),
+    )
+
+
+def list_targets(results: Results) -> ResultTable:
+    """Return the targets that were measured."""
+    rows = []
+    for target in TARGETS:
+        figure = target.measured(results)
+        if figure is not None:
+            wanted = ("≤ " if target.most else "≥ ") + f"{target.wanted:,g}"
+            verdict = "reached" if target.reached(figure) else "short"
+            rows.append(
+                (target.what, format_number(figure, 0 if target.wanted > 100 else 2), wanted, verdict)
+            )
+    return ResultTable(
+        "Targets", "", ("one worker on a core of its own", "measured", "target", ""), rows, words=1
+    )
+
+
+def _format_server(row: Closed | Paced) -> str:
+    return row.target if row.workers is None else format_number(row.workers)
+
+
+def _format_verdict(row: Closed | Paced) -> str:
+    verdict = (row.problem or "ok") + (", shared core" if row.shared else "")
+    return verdict + (f", others {row.foreign:.0%}" if is_disturbed(row) else "")
+
+
+def _as_rich(table: ResultTable) -> Table:
+    shown = Table(
+        title=f"[bold]{table.title}[/bold]  [dim]{table.note}[/dim]",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for place, column in enumerate(table.columns):
+        is_text = place < table.words or column == ""
+        shown.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    for *cells, verdict in table.rows:
+        style = "green" if verdict.startswith(("ok", "reached")) else "red"
+        shown.add_row(*cells, f"[{style}]{verdict}[/{style}]")
+    return shown
 
 
 def format_environment(results: Results) -> str:
@@ -150,24 +198,6 @@ def _format_rate(value: float) -> str:
     return f"{round(value, min(digits, 0)):,.0f}"
 
 
-def _target_table(results: Results) -> Table:
-    table = _table(
-        "targets", "one worker on a core of its own", "", "measured", "target", "of it", " ", left=1
-    )
-    for target in TARGETS:
-        figure = target.measured(results)
-        if figure is not None:
-            digits = 0 if target.wanted > 100 else 2
-            table.add_row(
-                target.what,
-                format_number(figure, digits),
-                ("≤ " if target.most else "≥ ") + f"{target.wanted:,g}",
-                f"{figure / target.wanted:.0%}",
-                "[green]reached[/green]" if target.reached(figure) else "[red]short[/red]",
-            )
-    return table
-
-
 def list_notes(results: Results) -> list[str]:
     """Return explanations of the marks beside rows."""
     rows: list[Closed | Paced] = [*results.closed, *results.paced]
@@ -183,13 +213,9 @@ def is_disturbed(row: Closed | Paced) -> bool:
 def print_report(results: Results, console: Console) -> None:
     """Print the results."""
     console.print(format_environment(results), highlight=False)
-    for part in ("throughput", "streams"):
-        if any(row.part == part for row in results.closed):
-            console.print()
-            console.print(_closed_table(results, part))
-    if results.paced:
+    for table in list_tables(results):
         console.print()
-        console.print(_paced_table(results))
+        console.print(_as_rich(table))
     if results.start_up:
         each = ", ".join(f"{seconds:.2f}" for seconds in results.start_up)
         middle = statistics.median(results.start_up)
@@ -214,9 +240,9 @@ def print_report(results: Results, console: Console) -> None:
             f"{ratio.times:.2f} times",
             highlight=False,
         )
-    if any(target.measured(results) is not None for target in TARGETS):
+    if (targets := list_targets(results)).rows:
         console.print()
-        console.print(_target_table(results))
+        console.print(_as_rich(targets))
     for note in list_notes(results):
         console.print(f"\n[dim]{note}[/dim]", highlight=False)
     console.print(f"\n[dim]{CAVEAT}[/dim]", highlight=False)

@@ -27,8 +27,6 @@ async def raw(
 
 
 class _Constant:
-    """A Falcon resource."""
-
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         """Read the request, and reply."""
         await req.stream.read()

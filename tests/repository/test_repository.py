@@ -15,6 +15,8 @@ import msgspec
 import pytest
 import tiktoken_ext.openai_public
 from click.testing import CliRunner
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import llmsim
 from llmsim.catalogue import CatalogueFile, load_catalogue
@@ -214,11 +216,19 @@ def test_vocabulary_has_the_name_that_tiktoken_expects(name: str) -> None:
 
 
 def test_uvicorn_is_pinned_to_a_minor_version() -> None:
-    """MAINT-3.1: The requirement spans one minor version, and that one is installed."""
-    [pin] = [line for line in PROJECT["project"]["dependencies"] if re.match(r"uvicorn\b(?!-)", line)]
+    """MAINT-3.1: Where llmsim serves and is tested, one minor version is required and installed; plugins' projects may have any."""
+
+    def requirement(lines: list[str]) -> str:
+        [found] = [line for line in lines if re.match(r"uvicorn\b(?!-)", line)]
+        return found
+
+    extras = PROJECT["project"]["optional-dependencies"]
+    pin = requirement(extras["serve"])
     bounds = re.fullmatch(r"uvicorn>=(\d+)\.(\d+)(?:\.\d+)?,<(\d+)\.(\d+)", pin)
 
+    assert requirement(extras["dev"]) == pin
     assert bounds is not None, pin
+    assert requirement(PROJECT["project"]["dependencies"]) == pin.partition(",")[0]
     major, minor, next_major, next_minor = map(int, bounds.groups())
     assert (next_major, next_minor) == (major, minor + 1)
     assert importlib.metadata.version("uvicorn").startswith(f"{major}.{minor}.")
@@ -235,6 +245,59 @@ def test_dependencies_have_a_floor() -> None:
     requirements = [*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]
 
     assert [line for line in requirements if not re.search(r"(>=|==)\d", line)] == []
+
+
+def locked(name: str) -> dict[str, str]:
+    """Return the versions that a lock file names; each must have a hash."""
+    text = re.sub(r"(?m)^#.*\n", "", text_of(name)).replace("\\\n", " ")
+    found = [
+        re.fullmatch(r"([a-z0-9-]+)==(\S+)(?: +--hash=sha256:[0-9a-f]{64})+", line.strip())
+        for line in text.splitlines()
+    ]
+    assert None not in found
+    return {one[1]: one[2] for one in found if one is not None}
+
+
+def required(lines: list[str]) -> dict[str, SpecifierSet]:
+    return {
+        one.name.replace("_", "-"): one.specifier
+        for one in map(Requirement, lines)
+        if one.marker is None or one.marker.evaluate()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"), [("requirements.lock", ["serve"]), ("requirements-dev.lock", ["dev"])]
+)
+def test_lock_files_name_every_package(name: str, extras: list[str]) -> None:
+    """MAINT-3.6: Each package has a version that suits the requirement, and hashes; no line names an index."""
+    project = PROJECT["project"]
+    versions = locked(name)
+    lines = [
+        *project["dependencies"],
+        *(line for one in extras for line in project["optional-dependencies"][one]),
+    ]
+
+    assert [one for one, bounds in required(lines).items() if not bounds.contains(versions[one])] == []
+    assert versions.items() >= locked("requirements.lock").items()
+
+
+def test_build_is_locked() -> None:
+    """MAINT-3.6: What builds the package has a version that suits, and hashes."""
+    versions = locked("requirements-build.lock")
+
+    for one, bounds in required(PROJECT["build-system"]["requires"]).items():
+        assert bounds.contains(versions[one])
+
+
+def test_image_and_ci_install_from_lock_files() -> None:
+    """MAINT-3.6: No pip of image or CI installs anything but llmsim itself without a hash."""
+    commands = re.findall(r"pip (?:install|wheel) [^&]*", text_of("Dockerfile").replace("\\\n", " "))
+
+    assert commands
+    assert all("--require-hashes" in command or "--no-deps" in command for command in commands)
+    assert 'LOCKED: "1"' in text_of(".github/workflows/ci.yml")
+    assert "--require-hashes" in text_of("scripts/venv.sh")
 
 
 @pytest.mark.parametrize(

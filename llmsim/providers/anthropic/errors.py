@@ -192,7 +192,6 @@ def _field_message(error: InvalidFieldError) -> str:
 
 
 def _schema_message(error: InvalidSchemaError) -> str:
-    """Return the message for an invalid schema of a tool or of the text."""
     if error.subject == "function":
         return (
             f"{_place(error.path)}: JSON schema is invalid. It must match JSON Schema draft 2020-12 "

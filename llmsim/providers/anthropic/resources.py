@@ -13,6 +13,7 @@ import msgspec
 
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import Reply
+from llmsim.providers.paging import parse_limit
 from llmsim.wire.codec import encode
 
 DAY = 86_400
@@ -52,20 +53,9 @@ def parse_page(params: Mapping[str, str]) -> Page:
     Raises:
         InvalidFieldError: The limit is not a number, or out of range.
     """
-    return Page(_parse_limit(params.get("limit")), params.get("after_id"), params.get("before_id"))
-
-
-def _parse_limit(text: str | None) -> int:
-    if text is None:
-        return _DEFAULT_LIMIT
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise InvalidFieldError(("limit",), "type", "int", text)
-    limit = int(text)
-    if limit < 1:
-        raise InvalidFieldError(("limit",), "minimum", 1, limit)
-    if limit > _MAX_LIMIT:
-        raise InvalidFieldError(("limit",), "maximum", _MAX_LIMIT, limit)
-    return limit
+    return Page(
+        parse_limit(params, _DEFAULT_LIMIT, _MAX_LIMIT), params.get("after_id"), params.get("before_id")
+    )
 
 
 def render_page(entries: Sequence[dict[str, Any]], *, more: bool) -> Reply:

@@ -111,7 +111,6 @@ class _ChunkRenderer:
     def _single_chunk(
         self, head: bytes, finish: bytes, padding: bytes, required_tokens: int, tokens: int = 0
     ) -> FrameBatch:
-        """Build a batch of one chunk."""
         data = b'%b,"logprobs":null,"finish_reason":%b}]%b%b}\n\n' % (
             head,
             finish,

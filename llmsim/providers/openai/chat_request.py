@@ -12,12 +12,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-zA-Z0-9_-]+$")]
-Penalty = Annotated[float, Meta(ge=-2, le=2)]
+from llmsim.providers.openai_family import request_fields as fields
+
 Count = Annotated[int, Meta(ge=1)]
-Metadata = Annotated[
-    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
-]
 
 
 class TextPart(Struct, tag_field="type", tag="text"):
@@ -154,19 +151,10 @@ class StreamOptions(Struct):
     include_obfuscation: bool | None = None
 
 
-class FunctionDefinition(Struct):
-    """A function of the client. `parameters` is a JSON schema, kept as it was sent."""
-
-    name: Name
-    description: str | None = None
-    parameters: Raw = Raw()
-    strict: bool | None = None
-
-
 class FunctionTool(Struct, tag_field="type", tag="function"):
     """A function that may be called."""
 
-    function: FunctionDefinition
+    function: fields.Function
 
 
 class Grammar(Struct):
@@ -174,10 +162,6 @@ class Grammar(Struct):
 
     definition: str
     syntax: Literal["lark", "regex"]
-
-
-class TextFormat(Struct, tag_field="type", tag="text"):
-    """Any text."""
 
 
 class GrammarFormat(Struct, tag_field="type", tag="grammar"):
@@ -189,9 +173,9 @@ class GrammarFormat(Struct, tag_field="type", tag="grammar"):
 class CustomDefinition(Struct):
     """A tool that takes free text."""
 
-    name: Name
+    name: fields.Name
     description: str | None = None
-    format: TextFormat | GrammarFormat | None = None
+    format: fields.TextFormat | GrammarFormat | None = None
 
 
 class CustomTool(Struct, tag_field="type", tag="custom"):
@@ -237,18 +221,10 @@ class AllowedChoice(Struct, tag_field="type", tag="allowed_tools"):
 AnyChoice = NamedFunction | NamedCustom | AllowedChoice
 
 
-class PlainFormat(Struct, tag_field="type", tag="text"):
-    """Prose."""
-
-
-class JsonFormat(Struct, tag_field="type", tag="json_object"):
-    """Any JSON object."""
-
-
 class NamedSchema(Struct):
     """A schema and its name."""
 
-    name: Name
+    name: fields.Name
     description: str | None = None
     schema: Raw = Raw()
     strict: bool | None = None
@@ -263,33 +239,32 @@ class SchemaFormat(Struct, tag_field="type", tag="json_schema"):
 class ChatRequest(Struct):
     """The body of `POST /v1/chat/completions`."""
 
-    # NOTE: bounded because it is in every chunk: a request must not cost more than itself.
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    model: fields.ModelId
     messages: Annotated[list[AnyMessage], Meta(min_length=1)]
-    frequency_penalty: Penalty | None = None
+    frequency_penalty: fields.Penalty | None = None
     function_call: Literal["none", "auto"] | Named | None = None
-    functions: Annotated[list[FunctionDefinition], Meta(min_length=1, max_length=128)] | None = None
+    functions: Annotated[list[fields.Function], Meta(min_length=1, max_length=128)] | None = None
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
     logprobs: bool | None = None
     max_completion_tokens: Count | None = None
     max_tokens: Count | None = None
-    metadata: Metadata | None = None
+    metadata: fields.Metadata | None = None
     modalities: list[Literal["text", "audio"]] | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     parallel_tool_calls: bool | None = None
-    presence_penalty: Penalty | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
-    response_format: PlainFormat | JsonFormat | SchemaFormat | None = None
+    presence_penalty: fields.Penalty | None = None
+    reasoning_effort: fields.Effort | None = None
+    response_format: fields.TextFormat | fields.JsonFormat | SchemaFormat | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
     stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
     store: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    temperature: fields.Temperature | None = None
     tool_choice: Literal["none", "auto", "required"] | AnyChoice | None = None
     tools: Annotated[list[AnyTool], Meta(min_length=1, max_length=128)] | None = None
-    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    top_logprobs: fields.TopLogprobs | None = None
+    top_p: fields.TopP | None = None
     user: str | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    verbosity: fields.Verbosity | None = None

@@ -25,8 +25,9 @@ from llmsim.providers.contract import (
 from llmsim.providers.openai.chat import ChatOptions, parse
 from llmsim.providers.openai.chat_chunks import render_stream, render_stream_fault
 from llmsim.providers.openai.chat_completion import render_response
-from llmsim.providers.openai.chat_request import Metadata
 from llmsim.providers.openai.errors import render_fault, render_refusal
+from llmsim.providers.openai_family.request_fields import Metadata
+from llmsim.providers.paging import check_limit
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import decoder, encode
 from llmsim.wire.frames import SSE_HEADERS
@@ -161,7 +162,6 @@ def _build_message(message_id: str, message: Message) -> dict[str, Any]:
 
 
 def _list_reply(data: Sequence[tuple[str, bytes]], *, has_more: bool) -> Reply:
-    """Return a page of objects, each with its id."""
     ids = [object_id for object_id, _ in data]
     return Reply(
         200,
@@ -204,16 +204,10 @@ def _unknown_after(after: str | None) -> InvalidFieldError:
 def _parse_limit(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise InvalidFieldError(("limit",), "type", "int", text)
-    limit = int(text[:9])
-    if limit < 1:
-        raise InvalidFieldError(("limit",), "minimum", 1, limit)
-    if limit > _LARGEST_PAGE:
-        raise InvalidFieldError(("limit",), "maximum", _LARGEST_PAGE, limit)
-    return limit
+    return check_limit(int(text[:9]), _LARGEST_PAGE)
 
 
 def _parse_metadata_filter(params: Mapping[str, str]) -> dict[str, str]:
-    """Parse `metadata[key]=value`."""
     return {
         name.removeprefix("metadata[").removesuffix("]"): value
         for name, value in params.items()

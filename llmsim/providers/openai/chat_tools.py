@@ -18,14 +18,13 @@ from llmsim.providers.openai.chat_request import (
     AnyTool,
     ChatRequest,
     CustomTool,
-    FunctionDefinition,
     FunctionTool,
     GrammarFormat,
-    JsonFormat,
     NamedCustom,
     NamedFunction,
     SchemaFormat,
 )
+from llmsim.providers.openai_family.request_fields import Function, JsonFormat
 from llmsim.providers.openai_family.strict_schemas import Path, parse_pattern, parse_schema
 
 
@@ -64,7 +63,7 @@ def _build_tool(tool: AnyTool, index: int) -> Tool:
             return Tool(custom.name, ToolKind.CUSTOM, custom.description or "", schema)
 
 
-def _build_function(function: FunctionDefinition, path: Path) -> Tool:
+def _build_function(function: Function, path: Path) -> Tool:
     schema = parse_schema(
         function.parameters, path, "function", function.name, strict=function.strict is True
     )

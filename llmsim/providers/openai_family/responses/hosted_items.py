@@ -316,5 +316,4 @@ class McpToolListItem:
 
 
 def _item_type(dialect: Dialect, name: str) -> str:
-    """Return the type of an item in a dialect."""
     return name if name.encode() in dialect.standard_calls else dialect.extension_prefix.decode() + name

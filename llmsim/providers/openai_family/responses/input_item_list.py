@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.openai_family.responses.input_items import item_type
+from llmsim.providers.paging import parse_limit
 from llmsim.wire.codec import decoder, encode
 
 _PREFIXES = {
@@ -100,11 +101,7 @@ def render_page(items: Sequence[bytes], params: Mapping[str, str]) -> bytes:
     order = params.get("order", "desc")
     if order not in ("asc", "desc"):
         raise InvalidFieldError(("order",), "choice", ("asc", "desc"), order)
-    limit = parse_number(params, "limit", _PAGE)
-    if limit < 1:
-        raise InvalidFieldError(("limit",), "minimum", 1, limit)
-    if limit > _LARGEST_PAGE:
-        raise InvalidFieldError(("limit",), "maximum", _LARGEST_PAGE, limit)
+    limit = parse_limit(params, _PAGE, _LARGEST_PAGE)
     ids = [_decode_id(item).id for item in items]
     indexes = list(range(len(items)))
     if order == "desc":
@@ -124,17 +121,3 @@ def render_page(items: Sequence[bytes], params: Mapping[str, str]) -> bytes:
         encode(last),
         encode(len(indexes) > len(page)),
     )
-
-
-def parse_number(params: Mapping[str, str], name: str, default: int) -> int:
-    """Return a query parameter that is a whole number.
-
-    Raises:
-        InvalidFieldError: It is not a number of nine digits at most.
-    """
-    sent = params.get(name)
-    if sent is None:
-        return default
-    if not sent.isascii() or not sent.isdigit() or len(sent) > 9:
-        raise InvalidFieldError((name,), "type", "int", sent)
-    return int(sent)

@@ -27,11 +27,7 @@ from llmsim.providers.contract import (
 )
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.endpoint import render_stream
-from llmsim.providers.openai_family.responses.input_item_list import (
-    list_input_items,
-    parse_number,
-    render_page,
-)
+from llmsim.providers.openai_family.responses.input_item_list import list_input_items, render_page
 from llmsim.providers.openai_family.responses.input_items import UserMessage, parse_item
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.output_items import (
@@ -41,6 +37,7 @@ from llmsim.providers.openai_family.responses.output_items import (
 )
 from llmsim.providers.openai_family.responses.parse import parse_compact, parse_count
 from llmsim.providers.openai_family.responses.response import render_usage
+from llmsim.providers.paging import parse_number
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import encode
 from llmsim.wire.frames import SSE_HEADERS, FrameBatch, skip, truncate

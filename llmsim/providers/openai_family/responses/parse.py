@@ -8,13 +8,13 @@ Decisions:
 from llmsim.domain import Image, Message, Prompt, ResponseFormat
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import ParsedRequest
+from llmsim.providers.openai_family.request_fields import JsonFormat
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.history import parse_messages
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.request import (
     ClientEvent,
     Generate,
-    JsonObject,
     JsonSchema,
     Request,
     TextConfig,
@@ -162,7 +162,7 @@ def _parse_request(request: Request, dialect: Dialect) -> ParsedRequest[Response
 
 def _parse_format(text: TextConfig) -> ResponseFormat | None:
     match text.format:
-        case JsonObject():
+        case JsonFormat():
             return ResponseFormat()
         case JsonSchema(name=name, schema=schema, strict=strict):
             path = ("text", "format", "schema")

@@ -20,14 +20,8 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from llmsim.errors import InvalidJsonError
+from llmsim.providers.openai_family import request_fields as fields
 
-Penalty = Annotated[float, Meta(ge=-2, le=2)]
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-zA-Z0-9_-]+$")]
-# NOTE: bounded because it is echoed three times in a stream: a request must not cost more than itself.
-ModelId = Annotated[str, Meta(min_length=1, max_length=256)]
-Metadata = Annotated[
-    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
-]
 Includable = Literal[
     "file_search_call.results",
     "web_search_call.results",
@@ -44,25 +38,17 @@ Level = Literal["auto", "concise", "detailed"]
 class Reasoning(Struct, omit_defaults=True):
     """How to reason, and how much of it to show. `generate_summary` is the old name of `summary`."""
 
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    effort: fields.Effort | None = None
     summary: Level | None = None
     generate_summary: Level | None = None
     context: Literal["auto", "current_turn", "all_turns"] | None = None
     mode: str | None = None
 
 
-class PlainText(Struct, tag_field="type", tag="text"):
-    """Prose."""
-
-
-class JsonObject(Struct, tag_field="type", tag="json_object"):
-    """Any JSON object."""
-
-
 class JsonSchema(Struct, tag_field="type", tag="json_schema"):
     """JSON that fits a schema."""
 
-    name: Name
+    name: fields.Name
     schema: Raw
     description: str | None = None
     strict: bool | None = None
@@ -71,8 +57,8 @@ class JsonSchema(Struct, tag_field="type", tag="json_schema"):
 class TextConfig(Struct):
     """The format of the text."""
 
-    format: PlainText | JsonObject | JsonSchema | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    format: fields.TextFormat | fields.JsonFormat | JsonSchema | None = None
+    verbosity: fields.Verbosity | None = None
 
 
 class StreamOptions(Struct):
@@ -98,18 +84,18 @@ class Template(Struct):
 class Request(Struct):
     """The body of `POST /v1/responses`."""
 
-    model: ModelId | None = None
+    model: fields.ModelId | None = None
     input: str | list[Raw] | None = None
     background: bool | None = None
     conversation: str | Conversation | None = None
-    frequency_penalty: Penalty | None = None
+    frequency_penalty: fields.Penalty | None = None
     include: list[Includable] | None = None
     instructions: str | None = None
     max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
     max_tool_calls: Annotated[int, Meta(ge=1)] | None = None
-    metadata: Metadata | None = None
+    metadata: fields.Metadata | None = None
     parallel_tool_calls: bool | None = None
-    presence_penalty: Penalty | None = None
+    presence_penalty: fields.Penalty | None = None
     previous_response_id: str | None = None
     prompt: Template | None = None
     prompt_cache_key: Annotated[str, Meta(max_length=64)] | None = None
@@ -120,12 +106,12 @@ class Request(Struct):
     store: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    temperature: fields.Temperature | None = None
     text: TextConfig | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Raw] | None = None
     tools: list[Raw] | None = None
-    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    top_logprobs: fields.TopLogprobs | None = None
+    top_p: fields.TopP | None = None
     truncation: Literal["auto", "disabled"] | None = None
     user: str | None = None
 
@@ -208,7 +194,7 @@ def _echo_reasoning(reasoning: Reasoning) -> dict[str, Any]:
 
 
 def _echo_text(text: TextConfig) -> dict[str, Any]:
-    text_format: Any = text.format or PlainText()
+    text_format: Any = text.format or fields.TextFormat()
     if isinstance(text_format, JsonSchema):
         text_format = {
             "type": "json_schema",

@@ -20,10 +20,11 @@ from msgspec import Meta, Raw, Struct
 
 from llmsim.domain import Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.errors import InvalidFieldError, ToolChoiceError
+from llmsim.providers.openai_family.request_fields import Function, Name, TextFormat
 from llmsim.providers.openai_family.responses.hosted_items import HOSTED_TOOLS
 from llmsim.providers.openai_family.responses.input_items import Path, raise_below
 from llmsim.providers.openai_family.responses.options import ToolOptions
-from llmsim.providers.openai_family.responses.request import Name, Request
+from llmsim.providers.openai_family.responses.request import Request
 from llmsim.providers.openai_family.strict_schemas import parse_pattern, parse_schema
 from llmsim.wire.codec import decoder
 
@@ -32,19 +33,6 @@ class AnyTool(Struct):
     """The type of a tool, or of a tool choice."""
 
     type: str
-
-
-class FunctionTool(Struct):
-    """A function of the client; `strict` is echoed as true unless it is false."""
-
-    name: Name
-    description: str | None = None
-    parameters: Raw = Raw()
-    strict: bool | None = None
-
-
-class TextFormat(Struct, tag_field="type", tag="text"):
-    """Any text."""
 
 
 class GrammarFormat(Struct, tag_field="type", tag="grammar"):
@@ -108,7 +96,7 @@ class AllowedTools(Struct):
 
 
 _decode_any = decoder(AnyTool)
-_decode_function = decoder(FunctionTool)
+_decode_function = decoder(Function)
 _decode_custom = decoder(CustomTool)
 _decode_namespace = decoder(Namespace)
 _decode_mcp = decoder(McpTool)
