@@ -113,7 +113,7 @@ class GenerationService(Generic[O]):
         self._player = player
         self._journal = journal
         self._replies = ReplyBuilder(provider, context.new_id)
-        self._plan_plain = context.planner.plan_plain
+        self._planner = context.planner
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
@@ -160,7 +160,9 @@ class GenerationService(Generic[O]):
                 if selection is not None and not prompt.silent:
                     played = await self._player.play(prompt, selection, in_thread=heavy)
                 if facts.is_plain and played is None and not heavy:
-                    outcome = self._plan_plain(prompt, facts)
+                    planned = self._planner.plan(prompt, facts)
+                    assert isinstance(planned, Turn), "a plain response needs no lines"
+                    outcome = planned
                 else:
                     outcome = await self._context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
