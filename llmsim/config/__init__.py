@@ -1,5 +1,6 @@
 """Every setting, and where its value came from. Start with `settings.py`."""
 
+from llmsim.config.budget_settings import BudgetSettings
 from llmsim.config.settings import (
     AdminSettings,
     AnthropicSettings,
@@ -23,6 +24,7 @@ __all__ = [
     "AdminSettings",
     "AnthropicSettings",
     "AuthSettings",
+    "BudgetSettings",
     "ErrorSettings",
     "LatencySettings",
     "LoadedSettings",

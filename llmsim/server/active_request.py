@@ -7,6 +7,7 @@ Decisions:
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from llmsim.stats import Outcome, Recorder
 
@@ -19,9 +20,10 @@ class ActiveRequest:
         recorder: The worker's counters.
         outcome: How it ended, once that is known.
         sent_at: Instant at which the last byte was sent; None to take the end of the request.
+        release: Releases what is held until the end of the request; None if nothing is.
     """
 
-    __slots__ = ("_endpoint", "_finished", "_streams", "arrival", "outcome", "recorder", "sent_at")
+    __slots__ = ("_endpoint", "_finished", "_streams", "arrival", "outcome", "recorder", "release", "sent_at")
 
     def __init__(self, arrival: float, recorder: Recorder, endpoint: int | None = None) -> None:
         """Book the beginning.
@@ -35,6 +37,7 @@ class ActiveRequest:
         self.recorder = recorder
         self.outcome: Outcome | None = None
         self.sent_at: float | None = None
+        self.release: Callable[[], None] | None = None
         self._endpoint = endpoint
         self._streams = False
         self._finished = False
@@ -60,6 +63,8 @@ class ActiveRequest:
         if self._finished:
             return seconds
         self._finished = True
+        if self.release is not None:
+            self.release()
         if self._streams:
             self.recorder.stream_closed()
         if self.outcome is None:

@@ -65,5 +65,7 @@ def anthropic(settings: AnthropicSettings) -> Provider:
         render_crash=render_crash,
         response_headers=RESPONSE_HEADERS,
         check_headers=check_headers,
+        is_bare=True,
+        own_header="anthropic-version",
         add_request_id=add_request_id,
     )
