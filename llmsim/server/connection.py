@@ -94,7 +94,15 @@ _WEBSOCKET = (
     *("close_sent", "conn", "curr_msg_data_type", "disconnected", "frames", "loop", "queue", "read_paused"),
     *("transport", "writable", "connection_lost", "data_received", "handle_bytes", "handle_connect"),
     *("handle_cont", "handle_events", "handle_parser_exception", "handle_ping", "handle_text"),
-    *("keepalive_timeout", "pending_ping_payload", "pong_timer", "receive", "schedule_ping"),
+    *(
+        "handshake_complete",
+        "keepalive_timeout",
+        "pending_ping_payload",
+        "pong_timer",
+        "receive",
+        "schedule_ping",
+    ),
+    "send",
     "send_receive_event_to_app",
 )
 

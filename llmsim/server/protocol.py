@@ -217,9 +217,12 @@ class Protocol(HttpToolsProtocol):
         """Go on to the next request, or send the error that waits for the end of this response."""
         if self._held and not self.pipeline and self._reading != _BODY:
             self._release()
-        if self._problem is not None and not self.pipeline and self._reading != _BODY:
+        if self._problem is not None and not self.pipeline:
             self.server_state.total_requests += 1
-            self._send_problem()
+            if self._reading == _BODY:
+                linger(self.transport, self.loop)
+            else:
+                self._send_problem()
         else:
             super().on_response_complete()
 
@@ -345,7 +348,9 @@ class Protocol(HttpToolsProtocol):
                 return
             scope: Any = cycle.scope
             scope[PROBLEM] = problem
-            cycle.keep_alive = False
+            if cycle.keep_alive:
+                # Not `keep_alive = False`: the connection would be closed before the client has read the answer.
+                cycle.default_headers = [*cycle.default_headers, (b"connection", b"close")]
             cycle.more_body = False
             cycle.message_event.set()
         elif not self._is_answering():

@@ -178,6 +178,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Return the next event."""
         return await self.queue.get()
 
+    def send(self, message: Any) -> Any:
+        """Send what the application sends; uvicorn does not take a refusal as the end of the handshake."""
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+        return super().send(message)
+
     def handle_ping(self) -> None:
         """Answer a ping, up to so many a second."""
         if self.close_sent:
@@ -218,6 +224,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             code, reason = sent.code, sent.reason
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = self.disconnected = True
+        self.close_sent = self.disconnected = self.handshake_complete = True
         self._apply()
         linger(self.transport, self.loop, must_flush=False)
