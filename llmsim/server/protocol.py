@@ -68,7 +68,8 @@ class Protocol(HttpToolsProtocol):
         # Of the data that was received last.
         self._completed = False
         self._had_body = False
-        # Of the connection.
+        # Of the connection. The cycle that is answered while others wait; uvicorn knows the last one only.
+        self._earlier: Any = None
         self._held = 0
         self._must_wait = False
         self._is_websocket = False
@@ -84,6 +85,9 @@ class Protocol(HttpToolsProtocol):
         """Release everything held for the connection."""
         self._disarm()
         self._release()
+        if self._earlier is not None and not self._earlier.response_complete:
+            self._earlier.disconnected = True
+            self._earlier.message_event.set()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -160,11 +164,14 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
             self._fail(400, f"more than {self._max_pipelined} requests wait on this connection")
         self._head_bytes = self._body_bytes = self._overhead = 0
+        before = self.cycle
         try:
             super().on_headers_complete()
         except httptools.HttpParserInvalidURLError:
             self._fail(400, "the request target is not a path")
         self._reading = _BODY
+        if len(self.pipeline) == 1:
+            self._earlier = before
         if version == "1.0":
             # Source: RFC 9112, 6.1: a client of HTTP/1.0 knows no chunks; the end of the connection ends the body.
             self.cycle.chunked_encoding = False
@@ -224,6 +231,7 @@ class Protocol(HttpToolsProtocol):
             else:
                 self._send_problem()
         else:
+            self._earlier = self.pipeline[-1][0] if self.pipeline else None
             super().on_response_complete()
 
     def resume_writing(self) -> None:

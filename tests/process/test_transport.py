@@ -333,6 +333,7 @@ class TestEncodings:
     """Compressed bodies."""
 
     def send(self, server: Server, encode: Any, data: bytes) -> Answer:
+        """Send a body with the name of its encoding."""
         with Line(server) as line:
             name = "gzip" if encode is gzip.compress else "zstd"
             return line.send(post(body=data, content_encoding=name)).read()
@@ -454,6 +455,7 @@ class TestWebSocket:
     """Connections over WebSocket."""
 
     def open(self, server: Server, path: str = "/openai/v1/responses") -> Line:
+        """Open a connection."""
         line = Line(server)
         answer = line.send(head("GET", path, **WEBSOCKET)).read()
         assert answer.status == 101
