@@ -32,6 +32,13 @@ _MB = 1_000_000
 
 _IDLE, _HEAD, _BODY = range(3)
 
+# PERF: 0.1 us less for each call than by `super()`.
+_on_message_begin = HttpToolsProtocol.on_message_begin
+_on_headers_complete = HttpToolsProtocol.on_headers_complete
+_on_body = HttpToolsProtocol.on_body
+_on_message_complete = HttpToolsProtocol.on_message_complete
+_on_response_complete = HttpToolsProtocol.on_response_complete
+
 _log = logging.getLogger(__name__)
 
 
@@ -108,7 +115,10 @@ class Protocol(HttpToolsProtocol):
         size = len(data)
         self._is_suspect = self._head_bytes + size > self._max_head_bytes
         try:
-            self._feed(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._take_offer(data, upgrade.args[0])
         except httptools.HttpParserError as error:
             _log.debug("invalid request: %s", error)
             self._refuse(self._problem or TransportError(400, f"the request is not valid HTTP: {error}"))
@@ -116,22 +126,21 @@ class Protocol(HttpToolsProtocol):
         if self._reading != _IDLE or self._timer is not None or not self._completed:
             self._check(before, size)
 
-    def _feed(self, data: bytes) -> None:
-        while True:
+    def _take_offer(self, data: bytes, end: int) -> None:
+        """Change to WebSocket, or parse the request again without its offer; another may follow in the same data."""
+        while not self._is_websocket:
+            data = head_without_offer(self.parser, self.url, self.headers) + data[end:]
+            self._is_declined = False
+            self._reading = _IDLE
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                rest = bytes(data[upgrade.args[0] :])
-                if self._is_websocket:
-                    self._change_to_websocket(rest)
-                    return
-                data = head_without_offer(self.parser, self.url, self.headers) + rest
-                self._is_declined = False
-                self._reading = _IDLE
-                self.parser = httptools.HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                end = upgrade.args[0]
             else:
                 return
+        self._change_to_websocket(bytes(data[end:]))
 
     def _change_to_websocket(self, rest: bytes) -> None:
         self._disarm()
@@ -148,7 +157,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
         self._reading = _HEAD
-        super().on_message_begin()
+        _on_message_begin(self)
 
     def on_headers_complete(self) -> None:
         """Check a head, and start its request."""
@@ -166,7 +175,7 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = self._body_bytes = self._overhead = 0
         before = self.cycle
         try:
-            super().on_headers_complete()
+            _on_headers_complete(self)
         except httptools.HttpParserInvalidURLError:
             self._fail(400, "the request target is not a path")
         self._reading = _BODY
@@ -205,7 +214,7 @@ class Protocol(HttpToolsProtocol):
         before = self._body_bytes
         self._body_bytes = total = before + len(body)
         self._had_body = True
-        super().on_body(body)
+        _on_body(self, body)
         if total > UNCOUNTED and not self.cycle.response_complete:
             self._held += len(body) if before > UNCOUNTED else total
             self._bodies.hold(self, self._held)
@@ -216,7 +225,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._reading = _IDLE
         self._completed = True
-        super().on_message_complete()
+        _on_message_complete(self)
         if self._held:
             self._bodies.hold(self, self._held, 0)
 
@@ -232,7 +241,7 @@ class Protocol(HttpToolsProtocol):
                 self._send_problem()
         else:
             self._earlier = self.pipeline[-1][0] if self.pipeline else None
-            super().on_response_complete()
+            _on_response_complete(self)
 
     def resume_writing(self) -> None:
         """Continue to write, and to read."""
