@@ -24,7 +24,9 @@ from llmsim.server.content_encoding import (
 from llmsim.server.worker_context import compute_in_thread
 
 PROBLEM = "llmsim.problem"
-"""Where the ASGI scope carries the problem of a body that will not be whole."""
+"""Where the ASGI scope carries status and problem of a body that will not be whole.
+
+Not an exception: its traceback would lead to the body, in a cycle that only the garbage collector ends."""
 
 _GONE = 0.05
 """Seconds within which the server reports a disconnect that has cut a body off."""
@@ -76,9 +78,9 @@ class BodyReader:
         body: bytes = await req.stream.read(limit + 1)
         if len(body) > limit:
             raise BodyTooLargeError(limit)
-        problem: TransportError | None = req.scope.get(PROBLEM)
+        problem: tuple[int, str] | None = req.scope.get(PROBLEM)
         if problem is not None:
-            raise problem
+            raise TransportError(*problem)
         channel: HttpChannel = req.scope[CHANNEL]
         if announced is not None and len(body) < announced:
             if not await channel.wait_until(time.monotonic() + _GONE):

@@ -364,7 +364,7 @@ class Protocol(HttpToolsProtocol):
                 self.transport.close()
                 return
             scope: Any = cycle.scope
-            scope[PROBLEM] = problem
+            scope[PROBLEM] = (problem.status, str(problem))
             if cycle.keep_alive:
                 # Not `keep_alive = False`: the connection would be closed before the client has read the answer.
                 cycle.default_headers = [*cycle.default_headers, (b"connection", b"close")]

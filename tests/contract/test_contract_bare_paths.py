@@ -69,7 +69,7 @@ def comparable(body: bytes) -> bytes:
 
 @pytest.mark.parametrize("provider", BARE, ids=[provider.name for provider in BARE])
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/none"])
-async def test_a_header_tells_whose_models_are_meant(provider: Provider, path: str) -> None:
+async def test_a_header_says_whose_models_are_meant(provider: Provider, path: str) -> None:
     """API-1.6: Both have the path; `anthropic-version` means Anthropic's."""
     exchange = await simulator().ask("GET", path, headers=headers_of(provider))
 

@@ -528,7 +528,9 @@ class TestWebSocket:
             waits = sender.is_alive()
             found = b""
             while found.count(b'"type":"error"') < 100:
-                found += line._file.read1()
+                part = line._file.read1()
+                assert part, found[-200:]
+                found += part
             sender.join(30)
 
         assert waits
