@@ -15,6 +15,7 @@
     - ToolChoiceError      the tool choice names a tool that is not offered
     - UnsupportedError     the request asks for a feature that is not simulated
     - BodyTooLargeError    the body is over the configured limit
+    - TransportError       the request breaks HTTP, or a budget of what a client may send
     - VisionError          an image for a model that takes no images
     - ContextLengthError   the prompt is longer than the model's window
     - ModelUseError        the model belongs to another endpoint
@@ -192,6 +193,14 @@ class BodyTooLargeError(RefusedError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"the request body is larger than {limit} bytes")
         self.limit = limit
+
+
+class TransportError(RefusedError):
+    """The request breaks a rule of HTTP, or a budget of what a client may send; `status` is 400, 405, 408, 431 or 505."""
+
+    def __init__(self, status: int, problem: str) -> None:
+        super().__init__(problem)
+        self.status = status
 
 
 class VisionError(RefusedError):

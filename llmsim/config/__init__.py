@@ -1,6 +1,7 @@
 """Every setting, and where its value came from. Start with `settings.py`."""
 
 from llmsim.config.access_settings import AdminSettings, AuthSettings
+from llmsim.config.budget_settings import BudgetSettings
 from llmsim.config.server_settings import ServerSettings
 from llmsim.config.settings import (
     AnthropicSettings,

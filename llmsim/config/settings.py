@@ -3,7 +3,7 @@
 Decisions:
 * Table and key names are those of the original llmsim where it has the setting, so that its
   TOML files work unchanged; further settings are added beside them.
-* One file for each group: `server_settings.py`, `access_settings.py`, and here what is simulated.
+* One file for each group: `server_settings.py`, `budget_settings.py`, `access_settings.py`, and here what is simulated.
 """
 
 from typing import Annotated
@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from llmsim.config.access_settings import AdminSettings, AuthSettings
+from llmsim.config.budget_settings import BudgetSettings
 from llmsim.config.metadata import DAY_SECS, milliseconds, seconds, setting, share
 from llmsim.config.server_settings import ServerSettings
 
@@ -249,6 +250,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings; one attribute for each table of the TOML file."""
 
     server: ServerSettings = msgspec.field(default_factory=ServerSettings)
+    budgets: BudgetSettings = msgspec.field(default_factory=BudgetSettings)
     latency: LatencySettings = msgspec.field(default_factory=LatencySettings)
     response: ResponseSettings = msgspec.field(default_factory=ResponseSettings)
     tools: ToolSettings = msgspec.field(default_factory=ToolSettings)

@@ -1,6 +1,7 @@
 """All providers, in the order in which they are shown."""
 
 import re
+from collections.abc import Container, Sequence
 
 from llmsim.config import Settings
 from llmsim.providers.anthropic.provider import anthropic
@@ -34,11 +35,20 @@ def endpoint_paths() -> tuple[str, ...]:
 
 _NUMBERS = {path: number for number, path in enumerate(endpoint_paths())}
 
-_PATTERNS = tuple(
-    (re.compile(re.sub(r"\\\{.+?\\\}", "[^/]+", re.escape(path))), number)
+_NUMBERS |= {
+    path.removeprefix(provider.prefix): number
     for path, number in _NUMBERS.items()
-    if "{" in path
-)
+    for provider in PROVIDERS
+    if provider.is_bare and path.startswith(f"{provider.prefix}/")
+}
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Return the pattern of a path with variables."""
+    return re.compile(re.sub(r"\\\{.+?\\\}", "[^/]+", re.escape(path)))
+
+
+_PATTERNS = tuple((_pattern(path), number) for path, number in _NUMBERS.items() if "{" in path)
 """Paths with variables."""
 
 
@@ -48,3 +58,56 @@ def find_endpoint(path: str) -> int | None:
     if number is not None or not _PATTERNS:
         return number
     return next((number for pattern, number in _PATTERNS if pattern.fullmatch(path)), None)
+
+
+BARE_PREFIX = "/v1"
+"""What the paths begin with that are served without a provider's prefix."""
+
+_BARE = tuple(provider for provider in PROVIDERS if provider.is_bare)
+
+_BARE_PATHS = {
+    provider.name: tuple(
+        _pattern(path)
+        for path in (
+            *(endpoint.path for endpoint in provider.generation_endpoints),
+            *(endpoint.path for endpoint in provider.resource_endpoints),
+        )
+    )
+    for provider in _BARE
+}
+
+
+def choose(candidates: Sequence[Provider], headers: Container[str]) -> Provider:
+    """Return the provider of a request to a path that several serve: the one whose own header it has, else the first."""
+    known = (one for one in candidates if one.own_header is not None and one.own_header in headers)
+    return next(known, candidates[0])
+
+
+def find_provider(path: str, headers: Container[str]) -> Provider | None:
+    """Return the provider that answers at a path, whether it has such an endpoint or not; None for llmsim's own paths.
+
+    Args:
+        path: The path of a request.
+        headers: The names of its headers.
+    """
+    for provider in PROVIDERS:
+        if path == provider.prefix or path.startswith(f"{provider.prefix}/"):
+            return provider
+    if path != BARE_PREFIX and not path.startswith(f"{BARE_PREFIX}/"):
+        return None
+    having = [one for one in _BARE if any(known.fullmatch(path) for known in _BARE_PATHS[one.name])]
+    return choose(having or _BARE, headers)
+
+
+_WEBSOCKETS = {
+    prefix + endpoint.path
+    for provider in PROVIDERS
+    for endpoint in provider.generation_endpoints
+    if endpoint.websocket is not None
+    for prefix in (provider.prefix, *([""] if provider.is_bare else []))
+}
+
+
+def has_websocket(path: str) -> bool:
+    """Return whether an endpoint is served over WebSocket at a path."""
+    return path in _WEBSOCKETS

@@ -7,6 +7,7 @@ Decisions:
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from llmsim.stats import Outcome, Recorder
 
@@ -22,6 +23,7 @@ class ActiveRequest:
         sent_at: Instant at which the last byte was sent; None to take the end of the request.
         owner: Owner of its API key; empty where no keys are configured.
         extra_headers: Header lines of its response that a web page needs; empty for other clients.
+        release: Releases what is held until the end of the request; None if nothing is.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class ActiveRequest:
         "outcome",
         "owner",
         "recorder",
+        "release",
         "sent_at",
     )
 
@@ -50,6 +53,7 @@ class ActiveRequest:
         self.sent_at: float | None = None
         self.owner = ""
         self.extra_headers = b""
+        self.release: Callable[[], None] | None = None
         self._endpoint = endpoint
         self._streams = False
         self.finished = False
@@ -75,6 +79,8 @@ class ActiveRequest:
         if self.finished:
             return seconds
         self.finished = True
+        if self.release is not None:
+            self.release()
         if self._streams:
             self.recorder.stream_closed()
         if self.outcome is None:

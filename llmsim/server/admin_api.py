@@ -20,8 +20,8 @@ from falcon.asgi import Request, Response
 
 from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
 from llmsim.scripts import ScriptFormat, read
+from llmsim.server.bodies import BodyReader, DisconnectedError
 from llmsim.server.controls import NAMES, is_name
-from llmsim.server.http import DisconnectedError, read_body
 from llmsim.server.script_player import DEFAULT
 from llmsim.state.ports import JournalEntry, ScriptInfo, SessionProgress, State
 from llmsim.text import nearest, printable
@@ -72,18 +72,18 @@ class AdminState:
     Args:
         state: The state of all workers.
         profiles: Names of the latency profiles.
-        max_body_bytes: Largest script that is read.
+        bodies: Reads scripts.
         has_default: Whether requests that name no script play one.
     """
 
     def __init__(
-        self, state: State, profiles: Collection[str], max_body_bytes: int, *, has_default: bool
+        self, state: State, profiles: Collection[str], bodies: BodyReader, *, has_default: bool
     ) -> None:
         self.sessions = state.sessions
         self.journal = state.journal
         self.scripts = state.scripts
         self.profiles = profiles
-        self.max_body_bytes = max_body_bytes
+        self.bodies = bodies
         self.has_default = has_default
 
     def render_script(self, info: ScriptInfo) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class _Script:
             raise _DeniedError(400, f"name: {NAMES}")
         source_format = _source_format(req)
         try:
-            source = await read_body(req, admin.max_body_bytes)
+            source = await admin.bodies.read(req)
             # In a thread: a large script takes a second to parse, and streams go on meanwhile.
             parse = partial(read, source, source_format, name, profiles=admin.profiles)
             script = await asyncio.get_running_loop().run_in_executor(None, parse)
@@ -155,7 +155,7 @@ class _Script:
             raise _DeniedError(400, *error.problems) from None
         except RefusedError as error:
             status = 413 if isinstance(error, BodyTooLargeError) else 400
-            raise _DeniedError(status, str(error)) from None
+            raise _DeniedError(getattr(error, "status", status), str(error)) from None
         except DisconnectedError:
             return
         existed = await admin.scripts.put(name, source, source_format, script)

@@ -3,13 +3,16 @@
 Decisions:
 * Whatever goes wrong under a provider's prefix is answered in that provider's envelope: the
   handlers of Falcon's own HTTP errors and of bugs look the provider up by path.
+* Paths are served without a prefix, too, for clients that are configured with host and port only: the same endpoints, with the same
+  counters. Where several APIs have a path, `registry.choose` says whose it is.
 * A bug of llmsim's is a 500 with a traceback in the log, never a silent one.
 """
 
 import logging
+import re
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import falcon
@@ -23,12 +26,14 @@ from llmsim.config import Settings
 from llmsim.errors import InvalidJsonError, MethodError, RefusedError, UnknownRouteError
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
-from llmsim.providers.registry import PROVIDERS, providers
+from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control
-from llmsim.server.channels import HttpChannel
+from llmsim.server.bodies import BodyReader
+from llmsim.server.body_budget import BodyBudget
+from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.generation import GenerationService
-from llmsim.server.http import CHANNEL, HttpGeneration, Responder, resource_responder
+from llmsim.server.http import HttpGeneration, RequestHeaders, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
@@ -54,6 +59,7 @@ def create_app(
     block: Block,
     recorder: Recorder,
     wheel: TimerWheel,
+    bodies: BodyBudget,
 ) -> falcon.asgi.App[Any, Any]:
     """Build the Falcon app of one worker.
 
@@ -66,13 +72,14 @@ def create_app(
     # What no client can ask for is not written.
     journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off")
     limit = settings.server.max_body_bytes
-    methods: dict[str, tuple[str, ...]] = {}
+    reader = BodyReader(limit, bodies, settings.budgets.body_timeout_secs)
+    table = _RouteTable(app)
     number = 0
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for endpoint in provider.generation_endpoints:
             service = GenerationService(provider, endpoint, endpoint.http, context, player, journal)
-            routes[endpoint.path]["post"] = HttpGeneration(provider, service, limit).on_post
+            routes[endpoint.path]["post"] = HttpGeneration(provider, service, reader).on_post
             if endpoint.websocket is not None:
                 routes[endpoint.path]["websocket"] = WebSocketGeneration(
                     provider,
@@ -90,21 +97,74 @@ def create_app(
                 ).on_websocket
             number += 1
         for resource in provider.resource_endpoints:
-            responder = resource_responder(provider, resource, context, limit)
+            responder = resource_responder(provider, resource, context, reader)
             routes[resource.path][resource.method.lower()] = responder
-        for path, responders in routes.items():
-            app.add_route(provider.prefix + path, _resource(responders))
-            methods[provider.prefix + path] = _methods(responders)
-    app.add_route("/health", Health())
+        table.add_provider(provider, routes)
+    table.add_bare()
+    for path, operational in OPERATIONAL.items():
+        table.add_operational(path, operational)
     app.add_route("/llmsim/stats", Stats(block))
     if admin.enabled:
-        add_control(app, AdminState(state, catalogue.profiles, limit, has_default=player.has_default))
+        add_control(app, AdminState(state, catalogue.profiles, reader, has_default=player.has_default))
 
-    errors = _Errors(planner, methods, CONTROL_PATHS if admin.enabled else ())
+    errors = _Errors(planner, table.methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)
     app.add_error_handler(RefusedError, errors.refused)
     app.add_error_handler(Exception, errors.crashed)
     return app
+
+
+class _RouteTable:
+    """The routes of all providers, with and without their prefix.
+
+    Attributes:
+        methods: The methods of each path template.
+    """
+
+    def __init__(self, app: falcon.asgi.App[Any, Any]) -> None:
+        self.methods: dict[str, tuple[str, ...]] = {}
+        self._app = app
+        self._bare: dict[str, list[tuple[Provider, str, Mapping[str, Responder]]]] = defaultdict(list)
+
+    def add(self, path: str, responders: Mapping[str, Responder]) -> None:
+        """Add a path with its responders by method."""
+        self._app.add_route(path, _resource(responders))
+        self.methods[path] = _methods(responders)
+
+    def add_provider(self, provider: Provider, routes: Mapping[str, Mapping[str, Responder]]) -> None:
+        """Add a provider's paths behind its prefix, and note those that are served without it."""
+        for path, responders in routes.items():
+            self.add(provider.prefix + path, responders)
+            if provider.is_bare:
+                self._bare[re.sub(r"\{.+?\}", "{}", path)].append((provider, path, responders))
+
+    def add_bare(self) -> None:
+        """Add the paths without prefix."""
+        for owners in self._bare.values():
+            methods = {method for _, _, responders in owners for method in responders}
+            self.add(owners[0][1], {method: _chosen(owners, method) for method in methods})
+
+    def add_operational(self, path: str, resource: object) -> None:
+        """Add a path of llmsim's own, at the root and behind each prefix, where load tools ask for it."""
+        self._app.add_route(path, resource)
+        for provider in PROVIDERS:
+            self._app.add_route(provider.prefix + path, resource)
+            self.methods[provider.prefix + path] = ("GET", "HEAD")
+
+
+def _chosen(owners: Sequence[tuple[Provider, str, Mapping[str, Responder]]], method: str) -> Responder:
+    """Return the responder of a path without prefix: its owner's, or that of the owner whom a request means."""
+    having = {provider: (path, known[method]) for provider, path, known in owners if method in known}
+    if len(having) == 1:
+        return next(iter(having.values()))[1]
+    candidates = tuple(having)
+
+    async def respond(req: Request, resp: Response, **path_params: str) -> None:
+        path, responder = having[choose(candidates, RequestHeaders(req.scope["headers"]))]
+        names = re.findall(r"\{(.+?)\}", path)
+        await responder(req, resp, **dict(zip(names, path_params.values(), strict=True)))
+
+    return respond
 
 
 def _resource(responders: Mapping[str, Responder]) -> object:
@@ -128,8 +188,8 @@ def served_models(settings: Settings, catalogue: Catalogue) -> Mapping[str, Mode
     return {name: catalogue.facts(name) for name in settings.models.available}
 
 
-def _provider_of(path: str) -> Provider | None:
-    return next((one for one in PROVIDERS if path == one.prefix or path.startswith(one.prefix + "/")), None)
+def _provider_of(req: Request) -> Provider | None:
+    return find_provider(req.path, RequestHeaders(req.scope["headers"]))
 
 
 _KINDS = {404: "not_found", 405: "method_not_allowed", 500: "server_error"}
@@ -144,7 +204,12 @@ class _Errors:
         self._methods = methods
         self._control = control
         self._replies = {provider.name: ReplyBuilder(provider, planner.new_id) for provider in PROVIDERS}
-        served = [provider.base_path for provider in PROVIDERS] + ["/health", "/llmsim/stats", *control]
+        served = [provider.base_path for provider in PROVIDERS] + [
+            BARE_PREFIX,
+            "/health",
+            "/llmsim/stats",
+            *control,
+        ]
         self._served = f"{', '.join(served[:-1])} and {served[-1]}"
 
     async def http(
@@ -156,7 +221,7 @@ class _Errors:
         ws: WebSocket | None = None,
     ) -> None:
         """Answer one of Falcon's own errors: no route, no such method, a malformed request."""
-        provider = _provider_of(req.path)
+        provider = _provider_of(req)
         refusal: RefusedError | None = None
         if provider is not None:
             path = req.path.removeprefix(provider.prefix)
@@ -185,7 +250,7 @@ class _Errors:
         ws: WebSocket | None = None,
     ) -> None:
         """Answer a refusal that no endpoint has caught."""
-        provider = _provider_of(req.path)
+        provider = _provider_of(req)
         if provider is None:
             raise error
         reply = provider.render_refusal(error)
@@ -205,7 +270,7 @@ class _Errors:
             # Too late for an answer: the server logs it and disconnects the client.
             raise error
         _log.error("%s %s failed", req.method, req.path, exc_info=error)
-        provider = _provider_of(req.path)
+        provider = _provider_of(req)
         reply = provider.render_crash() if provider is not None else None
         await self._send(req, resp, ws, falcon.HTTPInternalServerError(), Outcome.FAILED, reply)
 
@@ -225,7 +290,7 @@ class _Errors:
             return
         channel: HttpChannel = req.scope[CHANNEL]
         channel.active.outcome = channel.active.outcome or outcome
-        provider = _provider_of(req.path)
+        provider = _provider_of(req)
         if provider is not None and reply is not None:
             replies = self._replies[provider.name]
             await channel.reply(replies.build_error(reply, channel.active))
@@ -257,6 +322,10 @@ class Health:
         resp.data = self._body
 
     on_head = on_get
+
+
+OPERATIONAL: Mapping[str, object] = {"/health": Health()}
+"""Paths that operators and load tools ask, at the root and behind each provider's prefix."""
 
 
 class Stats:

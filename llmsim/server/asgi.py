@@ -15,15 +15,16 @@ from typing import Any
 from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
-from llmsim.providers.registry import find_endpoint, providers
+from llmsim.providers.registry import find_endpoint, has_websocket, providers
 from llmsim.scripts.files import read_scripts
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.app import create_app
-from llmsim.server.channels import Receive, Send, channel_opener, direct_writes_problem
+from llmsim.server.body_budget import BodyBudget
+from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
 from llmsim.server.guard import Guard, add_header_lines, deny_websocket
-from llmsim.server.http import CHANNEL
 from llmsim.server.loop_monitor import LoopMonitor, usage
 from llmsim.server.pacing import TimerWheel
+from llmsim.server.rejections import Rejections
 from llmsim.state.embedded import open_state, run_directory
 from llmsim.state.ports import UPLOADED
 from llmsim.stats import Block, Gauges, Recorder
@@ -41,6 +42,7 @@ class Application:
     Attributes:
         settings: What is simulated.
         state: What all workers share.
+        bodies: The bytes of bodies that this worker holds.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -93,6 +95,9 @@ class Application:
         """
         self._planner.start_process()
         self._recorder = Recorder(block, slot)
+        self.bodies = BodyBudget(self.settings.budgets.max_bodies_bytes)
+        self._rejections = Rejections(self._planner.new_id, self._recorder)
+        self.reject = self._rejections.render
         direct = self.settings.server.direct_writes
         if direct and (problem := direct_writes_problem()):
             _log.warning("direct writes are off, streams cost more: %s", problem)
@@ -108,6 +113,7 @@ class Application:
             block=block,
             recorder=self._recorder,
             wheel=wheel,
+            bodies=self.bodies,
         )
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
@@ -117,6 +123,8 @@ class Application:
             denial = self._guard.check_websocket(scope) if scope["type"] == "websocket" else None
             if denial is not None:
                 await deny_websocket(scope, send, denial)
+            elif scope["type"] == "websocket" and not has_websocket(scope["path"]):
+                await self._rejections.refuse_websocket(scope, send)
             else:
                 await self._app(scope, receive, send)
             return

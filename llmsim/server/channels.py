@@ -17,6 +17,9 @@ from llmsim.server.active_request import ActiveRequest
 from llmsim.server.pacing import PacedStream, TimerWheel
 from llmsim.server.replies import EncodedReply
 
+CHANNEL = "llmsim.channel"
+"""Where the ASGI scope carries the channel."""
+
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 

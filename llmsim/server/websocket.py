@@ -41,7 +41,14 @@ _POLICY = 1008
 _MAX_WAITING = 16
 """Messages that may wait for the turn in progress; then nothing more is read from the client."""
 
+CONSUMED = "llmsim.consumed"
+"""Where the ASGI scope carries the function that is called once for each message that needs no memory any more."""
+
 _log = logging.getLogger(__name__)
+
+
+def _consume_nothing() -> None:
+    """Do nothing: the server does not count messages."""
 
 
 class WebSocketGeneration:
@@ -104,6 +111,7 @@ class WebSocketGeneration:
             return
         self._recorder.websocket_opened()
         connection = _Connection(ws, self._wheel, self._lifetime)
+        consumed: Callable[[], None] = req.scope.get(CONSUMED, _consume_nothing)
         try:
             async for message, arrival in connection.messages():
                 request = IncomingRequest(
@@ -112,12 +120,15 @@ class WebSocketGeneration:
                     headers=headers,
                     body=message or b"",
                     scheme=req.scope.get("scheme", "ws"),
-                    prefix=self._provider.prefix,
+                    prefix=self._provider.prefix
+                    if req.scope["path"].startswith(self._provider.prefix)
+                    else "",
                     arrival=arrival,
                 )
                 active = ActiveRequest(arrival, self._recorder, self._number)
                 active.owner = req.scope.get(OWNER, "")
                 await self._answer(request, connection.channel(active), is_text=message is not None)
+                consumed()
             if not connection.disconnected:
                 minutes = round(self._lifetime / 60)
                 await self._turn_away(

@@ -3,8 +3,6 @@
 Decisions:
 * While uvicorn drains it stops sending heartbeats to gunicorn, which would abort it at `timeout`; here a task of its own goes on
   sending them, and the drain is bounded by `graceful_timeout`.
-* At the start of a drain uvicorn closes connections that were accepted but have sent no request yet, while their clients may be
-  writing it; here they are given a grace period.
 """
 
 import asyncio
@@ -16,17 +14,14 @@ import signal
 import sys
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
 from llmsim.errors import StoreError
 from llmsim.server.api_keys import hide_keys
+from llmsim.server.budgets import choose_protocols
 
 _HEARTBEAT = 1.0
 """Seconds between two heartbeats."""
-
-_GRACE = 0.5
-"""Seconds that a connection without a request is given when a drain begins."""
 
 _SWITCH_INTERVAL = 0.0005
 """Seconds for which a thread may keep the interpreter while the loop waits for it, several times for one token.
@@ -42,17 +37,6 @@ with Python's own (700, 10, 10), in a third of the pause; everything once in a m
 """
 
 
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, with a grace period for new connections when a drain begins."""
-
-    def shutdown(self) -> None:
-        """Close the connection once it is idle."""
-        if self.cycle is None:
-            self.loop.call_later(_GRACE, super().shutdown)
-        else:
-            super().shutdown()
-
-
 class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes no types
     """One worker process.
 
@@ -63,8 +47,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
 
     CONFIG_KWARGS = {
         "loop": "uvloop",
-        "http": Protocol,
-        "ws": "websockets-sansio",
+        "ws_per_message_deflate": False,
         "lifespan": "off",
         "server_header": False,
         # PERF: 1 us a request for addresses that are not used.
@@ -79,6 +62,9 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
         self.config.timeout_graceful_shutdown = max(1, self.cfg.graceful_timeout - 1)
         self.config.access_log = self.cfg.accesslog is not None
         logging.getLogger("uvicorn.error").addFilter(hide_keys)
+        self.config.http, self.config.ws, problem = choose_protocols()
+        if problem is not None:
+            self.log.warning("%s", problem)
         # Above the limit that is answered with an error event, so that the connection stays open for it.
         self.config.ws_max_size = 2 * self.app.wsgi().settings.server.max_body_bytes
 

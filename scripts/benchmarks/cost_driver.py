@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from llmsim.catalogue import load_catalogue
@@ -29,7 +30,8 @@ from llmsim.config import load
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
 from llmsim.server.http import HttpGeneration
-from llmsim.server.worker import _COLLECTIONS, Protocol, Worker
+from llmsim.server.protocol import Protocol
+from llmsim.server.worker import _COLLECTIONS, Worker
 from llmsim.stats import Block
 
 from . import yardsticks
@@ -129,21 +131,30 @@ class _Transport(asyncio.Transport):
         return 0
 
 
-class _Protocol(Protocol):
-    """The worker's protocol; reports the end of each response."""
+class _Reporting:
+    """A protocol that reports the end of each response."""
 
     on_complete: Callable[[], None]
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        super().on_response_complete()  # type: ignore[misc]  # of the protocol beside it
         self.on_complete()
+
+
+class _PlainProtocol(_Reporting, HttpToolsProtocol):
+    """uvicorn's own protocol, for the yardsticks."""
+
+
+class _WorkerProtocol(_Reporting, Protocol):
+    """llmsim's protocol."""
 
 
 class _Connections:
     """Connections to an application, without sockets."""
 
     def __init__(self, app: Any, count: int) -> None:
-        options: dict[str, Any] = Worker.CONFIG_KWARGS | {"http": _Protocol, "timeout_keep_alive": 3600}
+        protocol_class = _WorkerProtocol if isinstance(app, Application) else _PlainProtocol
+        options: dict[str, Any] = Worker.CONFIG_KWARGS | {"http": protocol_class, "timeout_keep_alive": 3600}
         config = Config(app, access_log=False, log_config=None, **options)
         config.load()
         self._state = ServerState()
@@ -151,9 +162,9 @@ class _Connections:
         self._loop = asyncio.get_running_loop()
         self._open, self._done = 0, self._loop.create_future()
         self._transports = [_Transport() for _ in range(count)]
-        self._protocols: list[_Protocol] = []
+        self._protocols: list[_PlainProtocol | _WorkerProtocol] = []
         for transport in self._transports:
-            protocol = _Protocol(config, self._state, {}, self._loop)
+            protocol = protocol_class(config, self._state, {}, self._loop)
             protocol.on_complete = self._on_complete
             protocol.connection_made(transport)
             self._protocols.append(protocol)

@@ -113,6 +113,29 @@ class TestRefusals:
             exchange, endpoint.provider, endpoint.provider.render_refusal(BodyTooLargeError(1000))
         )
 
+    async def test_a_short_body_of_a_client_that_is_there(self, endpoint: Endpoint) -> None:
+        """TRAN-3.2: A body that ends before its announced length is refused with 400; never an empty 200."""
+        worker = simulator()
+        headers = {"content-length": "100000"}
+        for parts in ([endpoint.body()], [b"{", b"}"], [b""]):
+            call, exchange = worker.begin("POST", endpoint.path, parts, headers=headers)
+            await asyncio.wait_for(call, 5)
+
+            assert exchange.status == 400
+            assert "100000 in content-length" in exchange.body.decode()
+
+    async def test_a_short_body_of_a_client_that_is_gone(self, endpoint: Endpoint) -> None:
+        """TRAN-3.2: A disconnect within the body is no refusal."""
+        worker = simulator()
+        call, exchange = worker.begin(
+            "POST", endpoint.path, [b"{"], headers={"content-length": "100000"}, complete=False
+        )
+        exchange.hung_up.set()
+        await asyncio.wait_for(call, 5)
+
+        assert worker.stats().refused_requests == 0
+        assert worker.stats().abandoned_requests == 1
+
     @pytest.mark.parametrize("announced", [True, False])
     async def test_a_body_of_just_the_limit_is_taken(self, endpoint: Endpoint, announced: bool) -> None:
         """ARCH-4.1: The limit itself is within it; in one part or many, announced or not."""

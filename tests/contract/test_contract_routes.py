@@ -205,7 +205,7 @@ class TestOwn:
         assert exchange.json[f"{endpoint.generation.label}_requests"] == 1
 
     @pytest.mark.parametrize(
-        "path", ["/", "", "/nothing", "/openaix/v1/models", "/v1/chat/completions", "/日本"]
+        "path", ["/", "", "/nothing", "/openaix/v1/models", "/v2/chat/completions", "/v1x", "/日本"]
     )
     @pytest.mark.parametrize("method", ["GET", "POST", "PURGE"])
     async def test_a_path_of_nobody_names_what_is_served(self, path: str, method: str) -> None:

@@ -28,6 +28,8 @@ from llmsim.config import (
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
+from llmsim.server.protocol import Protocol
+from llmsim.server.websocket_protocol import WebSocketProtocol
 from llmsim.stats import Block, Snapshot, snapshot
 
 CREATED = 1_750_000_000
@@ -231,11 +233,12 @@ async def served(worker: Simulator) -> AsyncIterator[int]:
     config = uvicorn.Config(
         worker.application,
         port=0,
-        http="httptools",
+        http=Protocol,
         loop="asyncio",
         lifespan="off",
         log_config=None,
-        ws="websockets-sansio",
+        ws=WebSocketProtocol,
+        ws_per_message_deflate=False,
     )
     config.load()
     server = uvicorn.Server(config)

@@ -21,6 +21,7 @@ from llmsim.errors import (
     MethodError,
     ModelUseError,
     RefusedError,
+    TransportError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -109,6 +110,8 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(401, _KEY_MESSAGES.get(error.header, page))
         case BodyTooLargeError():
             return _reply(413, f"Request exceeds the maximum size: the limit is {error.limit} bytes")
+        case TransportError():
+            return _reply(error.status, str(error))
         case VisionError():
             return _reply(400, f"{_place(error.path)}: {_shown(error.model)} does not support image input")
         case ContextLengthError():

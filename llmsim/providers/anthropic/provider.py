@@ -65,6 +65,8 @@ def anthropic(settings: AnthropicSettings) -> Provider:
         render_crash=render_crash,
         response_headers=RESPONSE_HEADERS,
         check_headers=check_headers,
+        is_bare=True,
+        own_header="anthropic-version",
         add_request_id=add_request_id,
         key_headers=("x-api-key", "authorization"),
         # Source: anthropic SDK for TypeScript, `dangerouslyAllowBrowser`.

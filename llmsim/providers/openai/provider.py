@@ -29,4 +29,5 @@ OPENAI = Provider(
     render_fault=render_fault,
     render_crash=render_crash,
     response_headers=RESPONSE_HEADERS,
+    is_bare=True,
 )

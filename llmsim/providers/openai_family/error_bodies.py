@@ -28,6 +28,7 @@ from llmsim.errors import (
     RequestTokensError,
     ShortenedError,
     ToolChoiceError,
+    TransportError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -117,6 +118,8 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
                 "Please reduce the size of your request.",
                 code="request_too_large",
             )
+        case TransportError():
+            return ErrorBody(status=error.status, message=f"{error}.")
         case VisionError():
             return ErrorBody(
                 status=400,

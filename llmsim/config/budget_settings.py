@@ -1,0 +1,63 @@
+"""Settings of what one client may send: bytes, counts and deadlines."""
+
+from typing import Annotated
+
+import msgspec
+
+from llmsim.config.metadata import seconds, setting
+
+
+class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one client may send, beside `server.max_body_bytes`."""
+
+    max_head_bytes: Annotated[
+        int,
+        setting(
+            "Largest head of a request (request line and headers); a larger one gets a 431.",
+            unit="bytes",
+            ge=1024,
+            le=2**20,
+        ),
+    ] = 2**16
+    max_head_fields: Annotated[
+        int,
+        setting("Most headers of a request; more get a 431.", unit="headers", ge=10, le=10_000),
+    ] = 200
+    head_timeout_secs: Annotated[
+        int, seconds("How long a client may take for the head of a request; then it gets a 408.")
+    ] = 30
+    body_timeout_secs: Annotated[
+        int,
+        seconds(
+            "How long a client may take for the body of a request, and a second more for each MB sent; then it gets a "
+            "408. Messages over WebSocket have the same time."
+        ),
+    ] = 60
+    max_bodies_bytes: Annotated[
+        int,
+        setting(
+            "Most bytes of request bodies and WebSocket messages that a worker holds at a time; beyond it reading waits. "
+            "Bodies of up to 64 KB always pass.",
+            unit="bytes",
+            ge=2**16,
+            le=2**40,
+        ),
+    ] = 512 * 2**20
+    max_pipelined: Annotated[
+        int,
+        setting(
+            "Most requests of a connection that wait for the response before them; beyond it the connection is closed.",
+            unit="requests",
+            ge=1,
+            le=10_000,
+        ),
+    ] = 32
+    max_pings_per_sec: Annotated[
+        int,
+        setting(
+            "Most pings of a WebSocket connection; beyond it the connection is closed (1008).",
+            unit="pings/s",
+            ge=1,
+            le=100_000,
+        ),
+    ] = 100

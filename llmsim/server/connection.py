@@ -1,0 +1,127 @@
+"""Parts of a connection over HTTP or WebSocket that uvicorn's own do not do."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+_LINGER = 1.0
+"""Seconds for which input is discarded after an error, so that the client can read it: unread input would reset the connection."""
+
+_HOP = (b"connection", b"upgrade", b"http2-settings")
+"""Headers of an offer to change the protocol."""
+
+
+class _Unbounded(int):
+    """The length of a body that ends with its connection, as uvicorn counts it down."""
+
+    def __sub__(self, other: int) -> "_Unbounded":
+        return self
+
+    def __lt__(self, other: int) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = int.__hash__
+
+
+UNBOUNDED = _Unbounded()
+"""See `_Unbounded`."""
+
+
+class Flow(FlowControl):
+    """uvicorn's flow control, which reads on only where the protocol may.
+
+    Args:
+        transport: The connection.
+        may_read: Returns whether more may be read.
+    """
+
+    def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._may_read = may_read
+
+    def resume_reading(self) -> None:
+        """Read on, if the protocol may."""
+        if self.read_paused and self._may_read():
+            super().resume_reading()
+
+
+def linger(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, must_flush: bool = True) -> None:
+    """Close a connection whose last bytes are written, once the client has had time to read them.
+
+    Args:
+        transport: The connection.
+        loop: The event loop.
+        must_flush: Whether to wait for a client that reads slowly.
+    """
+    if transport.is_closing():
+        return
+    if transport.can_write_eof():
+        transport.write_eof()
+    loop.call_later(_LINGER, transport.close if must_flush else transport.abort)
+
+
+def head_without_offer(parser: Any, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return the head that was parsed last without its offer to change the protocol."""
+    lines = [b"%b %b HTTP/%b" % (parser.get_method(), url, parser.get_http_version().encode())]
+    for name, value in headers:
+        if name not in _HOP:
+            lines.append(b"%b: %b" % (name, value))
+        elif name == b"connection":
+            options = (option.strip() for option in value.lower().split(b","))
+            lines += [b"connection: %b" % option for option in options if option in (b"close", b"keep-alive")]
+    return b"\r\n".join([*lines, b"", b""])
+
+
+_HTTP = (
+    *("cycle", "flow", "headers", "loop", "parser", "pipeline", "server_state", "timeout_keep_alive_task"),
+    *("transport", "ws_protocol_class", "_get_upgrade", "_should_upgrade", "_unset_keepalive_if_required"),
+    *("connection_lost", "connection_made", "data_received", "handle_websocket_upgrade", "on_body"),
+    *("on_headers_complete", "on_message_begin", "on_message_complete", "on_response_complete"),
+    *("resume_writing", "shutdown"),
+)
+"""Attributes of uvicorn's protocols that ours use or replace."""
+
+_WEBSOCKET = (
+    *("close_sent", "conn", "curr_msg_data_type", "disconnected", "frames", "loop", "queue", "read_paused"),
+    *("transport", "writable", "connection_lost", "data_received", "handle_bytes", "handle_connect"),
+    *("handle_cont", "handle_events", "handle_parser_exception", "handle_ping", "handle_text"),
+    *(
+        "handshake_complete",
+        "keepalive_timeout",
+        "pending_ping_payload",
+        "pong_timer",
+        "receive",
+        "schedule_ping",
+    ),
+    "send",
+    "send_receive_event_to_app",
+)
+
+
+def missing_attributes() -> list[str]:
+    """Return what the installed uvicorn's protocols lack of what ours rely on.
+
+    Raises:
+        TypeError: A protocol is built otherwise.
+    """
+    config = uvicorn.Config("", lifespan="off", log_config=None, interface="asgi3")
+    config.loaded = True
+    config.loaded_app = None
+    config.ws_protocol_class = None
+    loop: Any = object()
+    http = HttpToolsProtocol(config, ServerState(), {}, loop)
+    websocket = WebSocketsSansIOProtocol(config, ServerState(), {}, loop)
+    missing = [name for name in _HTTP if not hasattr(http, name)]
+    missing += [f"{name} (WebSocket)" for name in _WEBSOCKET if not hasattr(websocket, name)]
+    if not hasattr(getattr(websocket.conn, "reader", None), "buffer"):
+        missing.append("conn.reader.buffer (WebSocket)")
+    return missing

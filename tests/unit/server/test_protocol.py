@@ -1,0 +1,223 @@
+"""The HTTP protocol on a transport of the test's: input in any pieces, and when it reads on."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from llmsim.config import Settings
+from llmsim.server import budgets, connection
+from llmsim.server.body_budget import BodyBudget
+from llmsim.server.protocol import Protocol
+from llmsim.server.replies import EncodedReply
+from llmsim.server.websocket_protocol import WebSocketProtocol
+
+BODY = b'{"a": "GET /smuggled HTTP/1.1\\r\\n\\r\\n"}'
+HEAD = b"POST /a?b=c HTTP/1.1\r\nhost: x\r\n%bcontent-length: %d\r\n\r\n"
+OFFER = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AA\r\n"
+
+
+class Transport:
+    """A connection that remembers what is done to it."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.reads = True
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        """Remember."""
+        self.written += data
+
+    def close(self) -> None:
+        """Close."""
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        """Return whether it is closed."""
+        return self.closed
+
+    def pause_reading(self) -> None:
+        """Read no more."""
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self.reads = True
+
+    def can_write_eof(self) -> bool:
+        """Return that it cannot."""
+        return False
+
+    def get_extra_info(self, _: str, default: Any = None) -> Any:
+        """Return nothing."""
+        return default
+
+
+class Connection:
+    """One connection to an application that keeps the bodies of its requests, and answers when it may."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, dict[bytes, bytes], bytes]] = []
+        self.may_answer = asyncio.Event()
+        self.bodies = BodyBudget(2**20)
+        settings = Settings()
+        application = self.answer
+        holder = SimpleNamespace(
+            settings=settings,
+            bodies=self.bodies,
+            reject=lambda error, path, headers: EncodedReply(error.status, b"", path.encode()),
+        )
+        config = uvicorn.Config(application, log_config=None, lifespan="off", interface="asgi3")
+        config.load()
+        config.app = holder  # type: ignore[assignment]
+        self.transport = Transport()
+        self.protocol = Protocol(config, ServerState(), {}, asyncio.get_running_loop())
+        self.protocol.connection_made(self.transport)  # type: ignore[arg-type]
+
+    async def answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """Read a request to its end, and answer."""
+        body = b""
+        while (event := await receive())["type"] == "http.request":
+            body += event["body"]
+            if not event["more_body"]:
+                break
+        self.requests.append((scope["path"], dict(scope["headers"]), body))
+        await self.may_answer.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def settle(self) -> None:
+        """Let all tasks go on as far as they can."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("offer", [b"", OFFER, b"connection: upgrade, close\r\nupgrade: x\r\n"])
+async def test_a_request_may_be_cut_anywhere(offer: bytes) -> None:
+    """TRAN-3.1: Two requests in two pieces, cut at every place, are the same two requests."""
+    whole = HEAD % (b"", len(BODY)) + BODY + HEAD % (offer, len(BODY)) + BODY
+    for cut in range(len(whole)):
+        line = Connection()
+        line.may_answer.set()
+        for piece in (whole[:cut], whole[cut:]):
+            if piece:
+                line.protocol.data_received(piece)
+            await line.settle()
+
+        assert [(path, body) for path, _, body in line.requests] == [("/a", BODY)] * 2, cut
+        assert b"upgrade" not in line.requests[1][1]
+        assert line.transport.written.count(b"HTTP/1.1 204") == 2
+        assert line.transport.closed == (b"close" in offer)
+        line.protocol.connection_lost(None)
+
+
+async def test_a_waiting_request_stops_reading() -> None:
+    """TRAN-1.4: Nothing is read while a request waits for the response before it, whatever the first one does."""
+    line = Connection()
+    line.protocol.data_received((HEAD % (b"", len(BODY)) + BODY) * 2)
+    await line.settle()
+    assert not line.transport.reads
+    line.protocol.flow.resume_reading()
+    assert not line.transport.reads
+
+    line.may_answer.set()
+    await line.settle()
+
+    assert line.transport.reads
+    assert len(line.requests) == 2
+    line.protocol.connection_lost(None)
+
+
+async def test_a_client_that_does_not_read_stops_reading() -> None:
+    """TRAN-1.4: What was paused stays so while writing is paused."""
+    line = Connection()
+    line.protocol.pause_writing()
+    line.protocol.flow.pause_reading()
+    line.protocol.flow.resume_reading()
+    assert not line.transport.reads
+
+    line.protocol.resume_writing()
+
+    assert line.transport.reads
+    line.protocol.connection_lost(None)
+
+
+async def test_more_waiting_requests_than_allowed_close_the_connection() -> None:
+    """TRAN-1.4: The first and as many as may wait are kept; one more closes."""
+    one = HEAD % (b"", len(BODY)) + BODY
+    line = Connection()
+    line.protocol.data_received(one * 33)
+    assert not line.transport.closed
+
+    line.protocol.data_received(one)
+
+    assert line.transport.closed
+    line.protocol.connection_lost(None)
+
+
+async def test_a_disconnect_reaches_the_request_that_is_answered() -> None:
+    """TRAN-1.4: Also while others wait behind it, of which uvicorn marks only the last."""
+    one = HEAD % (b"", len(BODY)) + BODY
+    line = Connection()
+    line.protocol.data_received(one * 3)
+    first = line.protocol.pipeline[-1][0]
+    await line.settle()
+    line.may_answer.set()
+    await line.settle()
+    assert first.response_complete
+
+    line.may_answer.clear()
+    line.protocol.data_received(one * 3)
+    await line.settle()
+    running = line.protocol._earlier
+    assert not running.response_complete
+    line.protocol.connection_lost(None)
+
+    assert running.disconnected
+
+
+async def test_large_bodies_are_held_until_the_answer() -> None:
+    """TRAN-1.3: A large body counts from its first byte to its answer; a small one does not."""
+    line = Connection()
+    line.protocol.data_received(HEAD % (b"", 100_000) + b"x" * 60_000)
+    assert line.bodies.held == 0
+    line.protocol.data_received(b"x" * 40_000)
+    await line.settle()
+    assert line.bodies.held == 100_000
+
+    line.may_answer.set()
+    await line.settle()
+
+    assert line.bodies.held == 0
+    assert len(line.requests[0][2]) == 100_000
+    line.protocol.data_received(HEAD % (b"", 100_000) + b"x" * 80_000)
+    assert line.bodies.held == 80_000
+    line.protocol.connection_lost(None)
+    assert line.bodies.held == 0
+
+
+def test_the_installed_uvicorn_fits() -> None:
+    """TRAN-1.10: The budgets hold on the uvicorn of this environment."""
+    assert budgets.choose_protocols() == (Protocol, WebSocketProtocol, None)
+
+
+@pytest.mark.parametrize("reason", [["pipeline"], TypeError("no such argument")])
+def test_a_uvicorn_that_does_not_fit_is_named(reason: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRAN-1.10: Plain uvicorn serves, and the settings without effect are named."""
+
+    def missing() -> list[str]:
+        if isinstance(reason, Exception):
+            raise reason
+        return reason  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(connection, "missing_attributes", missing)
+    http, websocket, problem = budgets.choose_protocols()
+
+    assert (http, websocket) == ("httptools", "websockets-sansio")
+    assert problem is not None
+    assert all(f"budgets.{name}" in problem for name in Settings().budgets.__struct_fields__)
+    assert str(reason).strip("[]'") in problem
