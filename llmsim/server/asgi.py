@@ -23,7 +23,8 @@ from llmsim.server.channels import Receive, Send, channel_opener, direct_writes_
 from llmsim.server.http import CHANNEL
 from llmsim.server.loop_monitor import LoopMonitor, usage
 from llmsim.server.pacing import TimerWheel
-from llmsim.state.embedded import open_state, run_directory
+from llmsim.state.directory import run_directory
+from llmsim.state.embedded import open_state
 from llmsim.state.ports import UPLOADED
 from llmsim.stats import Block, Gauges, Recorder
 
@@ -90,6 +91,7 @@ class Application:
             slot: This worker's part of them.
         """
         self._planner.start_process()
+        self.state.open()
         self._recorder = Recorder(block, slot)
         direct = self.settings.server.direct_writes
         if direct and (problem := direct_writes_problem()):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llmsim.state.embedded import run_directory
+from llmsim.state.directory import run_directory
 
 
 def test_the_setting_goes_first(tmp_path: Path) -> None:
