@@ -17,6 +17,9 @@ from llmsim.server.active_request import ActiveRequest
 from llmsim.server.pacing import PacedStream, TimerWheel
 from llmsim.server.replies import EncodedReply
 
+_WAITED = 0.005
+"""Seconds after which a write that has returned has waited for its client."""
+
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
@@ -147,8 +150,11 @@ class AsgiChannel:
         while not stream.done:
             if self._disconnected:
                 return
-            if data := stream.take(self._clock()):
+            now = self._clock()
+            if data := stream.take(now):
                 await self._send(_body(data, more=True))
+                if self._clock() - now > _WAITED:
+                    self.active.recorder.count("waited_writes")
             elif not stream.done:
                 await self.wait_until(stream.due)
         if not stream.ends_abruptly:
