@@ -181,7 +181,10 @@ def _look_at(host: str) -> None:
     """Raise an error if no web server answers there: a whole suite of failures would say less."""
     request = urllib.request.Request(host.rstrip("/") + "/", headers={"user-agent": "llmsim-loadtest"})
     try:
-        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=_LOOK_SECONDS):
+        with (
+            contextlib.suppress(urllib.error.HTTPError),
+            urllib.request.urlopen(request, timeout=_LOOK_SECONDS),
+        ):
             pass
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error or type(error).__name__

@@ -20,7 +20,7 @@ from llmsim.errors import ControlApiError, LlmsimError, StatsError
 _COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config", "script", "sessions")
 
 
-_PLAIN = str.maketrans(dict(zip("▁▂▃▄▅▆▇█●○·×…–→±∞−", "_.:-=+*#*o-x.->~~-", strict=True)))
+_PLAIN = str.maketrans(dict(zip("▁▂▃▄▅▆▇█●○·×…–→±∞−", "_.:-=+*#*o-x.->~~-", strict=True)))  # noqa: RUF001
 """What stands in the place of characters that a terminal cannot show."""
 
 

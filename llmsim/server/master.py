@@ -85,7 +85,9 @@ class Master:
             application = Application(settings)
             asyncio.run(application.publish_scripts())
         except LlmsimError as error:
-            _print_message(f"the reload is refused, settings and workers stay as they are: {error}")
+            _print_message(
+                f"the reload is refused: the configuration in force is kept, and no worker is replaced: {error}"
+            )
             return False
         self.settings, self._reloaded = settings, application
         return True

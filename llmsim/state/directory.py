@@ -1,8 +1,9 @@
 """The run directory: lock files, and the state that workers share.
 
 Decisions:
-* It is used only if it is the user's own and no other user may look into it: in a directory for temporary files anyone could have
-  made it, or put links into it.
+* It is used only if it is the user's own and no other user may write into it: in a directory for temporary files anyone could have
+  made it, or put links into it. One that llmsim chose itself must be closed to others altogether; one that was named may be
+  readable, as systemd's are. All files are readable by their user only.
 * A shared lock is held on it as long as the server runs: systemd-tmpfiles leaves a locked directory alone.
   Source: tmpfiles.d(5), "directories ... with a BSD file lock".
 * Files are named by the master's process id. Master and workers hold one lock together, on a file of that name: what a killed
@@ -164,6 +165,7 @@ def run_directory(configured: str, environ: Mapping[str, str]) -> Path:
     Raises:
         ConfigError: It cannot be created, belongs to another user, or is open to other users.
     """
+    forbidden = 0o022
     if configured:
         path = Path(configured)
     elif given := environ.get("RUNTIME_DIRECTORY"):
@@ -172,6 +174,7 @@ def run_directory(configured: str, environ: Mapping[str, str]) -> Path:
         path = Path(runtime) / "llmsim"
     else:
         path = Path(tempfile.gettempdir()) / f"llmsim-{os.getuid()}"
+        forbidden = 0o077
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.lstat()
@@ -181,9 +184,9 @@ def run_directory(configured: str, environ: Mapping[str, str]) -> Path:
         raise _refusal(path, "it is a link; name the directory itself")
     if status.st_uid != os.geteuid():
         raise _refusal(path, f"it belongs to the user {status.st_uid}, not to {os.geteuid()}")
-    if status.st_mode & 0o077:
+    if status.st_mode & forbidden:
         mode = stat.S_IMODE(status.st_mode)
-        raise _refusal(path, f"its mode {mode:o} lets other users in; chmod 700 it")
+        raise _refusal(path, f"its mode {mode:o} lets other users in; `chmod 700` it")
     return path
 
 

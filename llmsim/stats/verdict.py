@@ -102,7 +102,9 @@ def _advice(workers: Sequence[WorkerHealth], lateness: str, cores: int) -> str:
     waited = sum(worker.waited_writes for worker in workers)
     if waited:
         return f"late: {lateness}, but no worker was: clients read more slowly than tokens come ({waited:,} writes waited)"
-    return f"late: {lateness}, of unknown cause: no worker was busy or held up, and no write waited for a client"
+    return (
+        f"late: {lateness}, of unknown cause: no worker was busy or held up, and no write waited for a client"
+    )
 
 
 def _late_tokens(worker: WorkerHealth) -> int:

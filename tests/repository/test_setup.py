@@ -50,7 +50,9 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _start(checkout: Path, *, makes: float = 0.0, installs: float = 0.0, **variables: str) -> "subprocess.Popen[str]":
+def _start(
+    checkout: Path, *, makes: float = 0.0, installs: float = 0.0, **variables: str
+) -> "subprocess.Popen[str]":
     environment = os.environ | {
         "PYTHON": str(checkout / "fake-python"),
         "SETUP_LOG": str(checkout / "log"),
