@@ -1,6 +1,7 @@
 """Starts, stops and kills at any instant: nothing hangs, nothing is left behind, nothing is said that is not so."""
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -79,12 +80,12 @@ def stop_at_random(directory: Path, number: signal.Signals, rng: random.Random) 
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
         seconds = time.monotonic() - begun
-    told = f"{workers} workers, {number.name} after {delay:.4f} s, took {seconds:.2f} s: {errors}"
-    assert (process.returncode, errors) == (0, ""), told
+    facts = f"{workers} workers, {number.name} after {delay:.4f} s, took {seconds:.2f} s: {errors}"
+    assert (process.returncode, errors) == (0, ""), facts
     # Far below `graceful_timeout`, which a worker that misses the signal takes; far above what any machine needs.
-    assert seconds < 15, told
-    assert [file.name for file in directory.iterdir() if not file.name.endswith(".lock")] == [], told
-    assert not Path(f"/dev/shm/llmsim-{port}").exists(), told
+    assert seconds < 15, facts
+    assert [file.name for file in directory.iterdir() if not file.name.endswith(".lock")] == [], facts
+    assert not Path(f"/dev/shm/llmsim-{port}").exists(), facts
     return seconds
 
 
@@ -259,6 +260,50 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert f"{port}.lock" in errors
     assert victim.read_text() == "precious"
+
+
+def test_a_directory_is_held(tmp_path: Path) -> None:
+    """STATE-6.3: while a server runs its directory is locked, as systemd-tmpfiles looks for it; afterwards it is not."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with serve(tmp_path, "--workers", "1", LLMSIM_LATENCY="instant"):
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+
+
+def test_a_full_directory_is_reported_at_the_start(tmp_path: Path) -> None:
+    """STATE-6.4: where files cannot be written, here for a limit of their size, the start fails with the reason."""
+    program = (
+        "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); sys.argv[0] = 'llmsim';"
+        "runpy.run_module('llmsim', run_name='__main__', alter_sys=True)"
+    )
+    environment = os.environ | {"LLMSIM_SERVER_RUN_DIR": str(tmp_path), "LLMSIM_LATENCY": "instant"}
+    failed = subprocess.run(
+        [sys.executable, "-c", program, "serve", "--host", "127.0.0.1", "--port", str(free_port())],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert failed.returncode == 1
+    assert "cannot be used" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_files_are_open_from_the_start(tmp_path: Path) -> None:
+    """STATE-5.10: a worker that has answered nothing has its files open."""
+    with serve(tmp_path, "--workers", "1", LLMSIM_LATENCY="instant") as server:
+        (worker,) = server.workers()
+        links = [os.readlink(link) for link in Path(f"/proc/{worker}/fd").iterdir() if link.exists()]
+        names = {link.rpartition(".")[2] for link in links if str(tmp_path) in link}
+
+    assert names >= {"counters", "records", "prefixes", "sessions", "journal", "scripts"}
 
 
 def _damage(directory: Path, master: int, how: str) -> None:

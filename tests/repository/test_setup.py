@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 # A Python that makes environments and installs slowly, and leaves half of it behind when it is stopped.
 _FAKE = """\
 #!/usr/bin/env bash
+trap 'exit 130' INT TERM
 echo "$$ $*" >> "$SETUP_LOG"
 case "$1 $2" in
   "-c "*) exit 0 ;;
