@@ -150,13 +150,13 @@ class Master:
             self._take_port(host, port)
             self._directory.sweep()
             self._directory.mark_used()
+            application.state.restart()
             self._block = Block.create(
                 block_name(port),
                 endpoints=endpoint_labels(),
                 slots=2 * server.cfg.workers + _SPARE_SLOTS,
                 now=time.monotonic(),
             )
-            application.state.restart()
             asyncio.run(application.publish_scripts())
         except LlmsimError as error:
             _print_message(str(error))
@@ -188,8 +188,8 @@ class Master:
 
     def _remove_shared(self, application: Application) -> None:
         """Remove what the workers shared."""
+        application.state.remove()
         if self._block is not None:
-            application.state.remove()
             self._block.close()
             self._block.unlink()
         if self._directory is not None:

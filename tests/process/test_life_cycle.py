@@ -266,9 +266,11 @@ def test_a_directory_is_held(tmp_path: Path) -> None:
     """STATE-6.3: while a server runs its directory is locked, as systemd-tmpfiles looks for it; afterwards it is not."""
     descriptor = os.open(tmp_path, os.O_RDONLY)
     try:
-        with serve(tmp_path, "--workers", "1", LLMSIM_LATENCY="instant"):
-            with pytest.raises(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with (
+            serve(tmp_path, "--workers", "1", LLMSIM_LATENCY="instant"),
+            pytest.raises(BlockingIOError),
+        ):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
         os.close(descriptor)
@@ -300,7 +302,7 @@ def test_files_are_open_from_the_start(tmp_path: Path) -> None:
     """STATE-5.10: a worker that has answered nothing has its files open."""
     with serve(tmp_path, "--workers", "1", LLMSIM_LATENCY="instant") as server:
         (worker,) = server.workers()
-        links = [os.readlink(link) for link in Path(f"/proc/{worker}/fd").iterdir() if link.exists()]
+        links = [str(link.readlink()) for link in Path(f"/proc/{worker}/fd").iterdir() if link.exists()]
         names = {link.rpartition(".")[2] for link in links if str(tmp_path) in link}
 
     assert names >= {"counters", "records", "prefixes", "sessions", "journal", "scripts"}
