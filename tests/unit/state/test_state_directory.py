@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llmsim.errors import ConfigError
 from llmsim.state.directory import run_directory
 
 
