@@ -6,7 +6,6 @@
   + CatalogueError     the model catalogue contradicts itself          -> exit code 2
   + StatsError         the stats block is absent or of another layout  -> exit code 1
   + ControlApiError    the control API is unreachable, or reports an error -> exit code 1
-  + StoreError         the file of the shared store cannot be used     -> exit code 1, or HTTP 500
   + SchemaError        a JSON schema is invalid, or not strict         -> InvalidSchemaError, ScriptError
   + RefusedError       the request is not one the provider would take  -> HTTP 4xx
     - InvalidJsonError     the body is not JSON, or not UTF-8
@@ -31,6 +30,7 @@
     - UnknownScriptError   the script is not loaded
     - ExhaustedError       a script has no turn left
     - ExpectationError     the request does not meet the script turn's expectations
+    - StoreError           the file of the shared store cannot be used     -> HTTP 503
 
 Decisions:
 * A refusal is stated in llmsim's own terms; each provider renders it in its own envelope and
@@ -83,10 +83,6 @@ class StatsError(LlmsimError):
 
 class ControlApiError(LlmsimError):
     """The control API of a running simulator is unreachable, or reports an error."""
-
-
-class StoreError(LlmsimError):
-    """The file of the shared store cannot be used. The message names it and the reason."""
 
 
 class SchemaError(LlmsimError):
@@ -403,3 +399,7 @@ class ExpectationError(RefusedError):
         self.script = script
         self.number = number
         self.unmet = unmet
+
+
+class StoreError(RefusedError):
+    """The file of the shared store cannot be used, so the request is not answered. The message names it and the reason."""

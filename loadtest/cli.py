@@ -6,11 +6,15 @@ Decisions:
 * Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 wrong usage.
 """
 
+import contextlib
+import http.client
 import math
 import os
 import subprocess
 import sys
+import urllib.error
 import urllib.parse
+import urllib.request
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,9 @@ from loadtest.endpoints import ENDPOINTS, build_requests
 from loadtest.servers import ServerError, run_server
 from loadtest.settings import Settings, SettingsError, describe_settings, load_settings, to_variables
 from loadtest.suites import SUITES, Suite, resolve_suite
+
+_LOOK_SECONDS = 10.0
+"""Seconds that a server is given to answer the first look at it."""
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "loadtest-results"
@@ -138,6 +145,7 @@ def main(
         raise click.UsageError(f"--out {folder}: {error.strerror}") from error
     settings = msgspec.structs.replace(settings, out=str(folder))
     if host is not None:
+        _look_at(host)
         click.echo(f"\n{_headline(plan)} against {host}\n", err=True)
         code = _run(plan, settings, host.rstrip("/"), folder)
     else:
@@ -167,6 +175,22 @@ def _check_host(host: str) -> None:
         raise click.UsageError(f"--host {host}: {error}") from error
     if not is_named or parts.query or parts.fragment:
         raise click.UsageError(f"--host {host}: not a URL of a server, like http://localhost:8000")
+
+
+def _look_at(host: str) -> None:
+    """Raise an error if no web server answers there: a whole suite of failures would say less."""
+    request = urllib.request.Request(host.rstrip("/") + "/", headers={"user-agent": "llmsim-loadtest"})
+    try:
+        with (
+            contextlib.suppress(urllib.error.HTTPError),
+            urllib.request.urlopen(request, timeout=_LOOK_SECONDS),
+        ):
+            pass
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error or type(error).__name__
+        raise click.ClickException(
+            f"--host {host}: no server answers there: {reason}. Start it, or name the one that runs"
+        ) from error
 
 
 def _default_folder(plan: Suite) -> Path:

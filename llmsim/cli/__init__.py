@@ -3,10 +3,13 @@
 Decisions:
 * Commands are imported when they are called: `llmsim serve` starts without loading rich, and `llmsim --help` is
   instant.
+* A terminal that cannot show a character gets another one: a command never fails because of its output's encoding.
 * An `LlmsimError` becomes a message on stderr and an exit code; anything else is a bug and keeps its traceback.
 """
 
+import codecs
 import importlib
+import io
 import sys
 
 import click
@@ -15,6 +18,24 @@ from llmsim import __version__
 from llmsim.errors import ControlApiError, LlmsimError, StatsError
 
 _COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config", "script", "sessions")
+
+
+_PLAIN = str.maketrans(dict(zip("▁▂▃▄▅▆▇█●○·×…–→±∞−", "_.:-=+*#*o-x.->~~-", strict=True)))  # noqa: RUF001
+"""What stands in the place of characters that a terminal cannot show."""
+
+
+def _show_plain(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that an encoding does not have."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    return text.encode("ascii", "replace").decode(), error.end
+
+
+def _accept_any_encoding() -> None:
+    codecs.register_error("llmsim", _show_plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="llmsim")
 
 
 class _Failure(click.ClickException):
@@ -38,6 +59,7 @@ class _Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
+        _accept_any_encoding()
         try:
             return super().invoke(ctx)
         except LlmsimError as error:

@@ -1,9 +1,9 @@
-"""Errors that read alike in all APIs: those of simulated failures, of scripts, and of bugs."""
+"""Errors that read alike in all APIs: those of simulated failures, of scripts, of the shared store, and of bugs."""
 
 import math
 
 from llmsim.domain import Fault
-from llmsim.errors import ExhaustedError, ExpectationError, UnknownScriptError
+from llmsim.errors import ExhaustedError, ExpectationError, StoreError, UnknownScriptError
 
 CRASH_MESSAGE = "llmsim failed while it answered this request; its log says why."
 """The message for a bug of llmsim's own."""
@@ -26,6 +26,16 @@ def retry_headers(fault: Fault) -> tuple[tuple[str, str], ...]:
         ("retry-after", str(math.ceil(fault.retry_after))),
         ("retry-after-ms", f"{fault.retry_after * 1000:.0f}"),
     )
+
+
+STORE_STATUS = 503
+STORE_HEADERS = (("retry-after", "5"),)
+"""What a request is answered whose state cannot be kept: that may pass, as a full disk does."""
+
+
+def store_message(error: StoreError) -> str:
+    """Return the message for a request whose state cannot be kept."""
+    return f"{error} (llmsim)"
 
 
 def script_error(error: UnknownScriptError | ExhaustedError | ExpectationError) -> tuple[int, str]:

@@ -23,9 +23,10 @@ from falcon.asgi import Request, Response, WebSocket
 from llmsim import __version__
 from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
-from llmsim.errors import InvalidJsonError, MethodError, RefusedError, UnknownRouteError
+from llmsim.errors import InvalidJsonError, MethodError, RefusedError, StoreError, UnknownRouteError
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
+from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control
@@ -70,7 +71,7 @@ def create_app(
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
     admin = settings.admin
     # What no client can ask for is not written.
-    journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off")
+    journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off", recorder)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies, settings.budgets.body_timeout_secs)
     table = _RouteTable(app)
@@ -192,7 +193,7 @@ def _provider_of(req: Request) -> Provider | None:
     return find_provider(req.path, RequestHeaders(req.scope["headers"]))
 
 
-_KINDS = {404: "not_found", 405: "method_not_allowed", 500: "server_error"}
+_KINDS = {404: "not_found", 405: "method_not_allowed", 500: "server_error", 503: "unavailable"}
 
 
 class _Errors:
@@ -251,6 +252,11 @@ class _Errors:
     ) -> None:
         """Answer a refusal that no endpoint has caught."""
         provider = _provider_of(req)
+        if isinstance(error, StoreError):
+            unavailable = falcon.HTTPServiceUnavailable(title=str(error), headers=STORE_HEADERS)
+            reply = provider.render_refusal(error) if provider is not None else None
+            await self._send(req, resp, ws, unavailable, Outcome.FAILED, reply)
+            return
         if provider is None:
             raise error
         reply = provider.render_refusal(error)
@@ -299,6 +305,8 @@ class _Errors:
         message = f"{error.title}: {req.method} {req.path}. " + (
             f"Allowed: {allowed}." if allowed else f"llmsim serves {self._served}."
         )
+        if error.status_code == STORE_STATUS:
+            message = str(error.title)
         resp.status = error.status
         resp.set_headers(dict(error.headers or ()))
         resp.content_type = "application/json"

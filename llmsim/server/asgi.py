@@ -25,7 +25,8 @@ from llmsim.server.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.loop_monitor import LoopMonitor, usage
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.rejections import Rejections
-from llmsim.state.embedded import open_state, run_directory
+from llmsim.state.directory import run_directory
+from llmsim.state.embedded import open_state
 from llmsim.state.ports import UPLOADED
 from llmsim.stats import Block, Gauges, Recorder
 
@@ -94,6 +95,7 @@ class Application:
             slot: This worker's part of them.
         """
         self._planner.start_process()
+        self.state.open()
         self._recorder = Recorder(block, slot)
         self.bodies = BodyBudget(self.settings.budgets.max_bodies_bytes)
         self._rejections = Rejections(self._planner.new_id, self._recorder)

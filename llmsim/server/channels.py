@@ -20,6 +20,9 @@ from llmsim.server.replies import EncodedReply
 CHANNEL = "llmsim.channel"
 """Where the ASGI scope carries the channel."""
 
+_WAITED = 0.005
+"""Seconds after which a write that has returned has waited for its client."""
+
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
@@ -150,8 +153,11 @@ class AsgiChannel:
         while not stream.done:
             if self._disconnected:
                 return
-            if data := stream.take(self._clock()):
+            now = self._clock()
+            if data := stream.take(now):
                 await self._send(_body(data, more=True))
+                if self._clock() - now > _WAITED:
+                    self.active.recorder.count("waited_writes")
             elif not stream.done:
                 await self.wait_until(stream.due)
         if not stream.ends_abruptly:

@@ -193,6 +193,8 @@ class DirectChannel:
     async def _drain(self) -> None:
         """Wait until the client has read what was written before."""
         if not self._cycle.disconnected:
+            if self._cycle.flow.write_paused:
+                self.active.recorder.count("waited_writes")
             await self._cycle.flow.drain()
 
     async def _write(self, data: bytes) -> None:

@@ -8,6 +8,7 @@ Decisions:
 * The state that all workers share is awaited between the steps, never inside them.
 """
 
+import contextlib
 import time
 from collections.abc import Awaitable
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from llmsim.domain import Fault, StreamFault, Turn
-from llmsim.errors import RefusedError, UnknownResponseError
+from llmsim.errors import RefusedError, StoreError, UnknownResponseError
 from llmsim.planning.planner import PromptFacts
 from llmsim.providers.contract import (
     ChannelFormat,
@@ -136,7 +137,7 @@ class GenerationService(Generic[O]):
 
     async def refuse(self, error: RefusedError, channel: Channel) -> None:
         """Answer a request that is refused."""
-        channel.active.outcome = Outcome.REFUSED
+        channel.active.outcome = Outcome.FAILED if isinstance(error, StoreError) else Outcome.REFUSED
         await self._reply_error(self._format.render_refusal(error), channel)
 
     async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:
@@ -182,7 +183,8 @@ class GenerationService(Generic[O]):
                 on_finished = await self._journal.write_planned(journal_key, request.body, outcome, played)
         except BaseException:
             if played is not None:
-                await self._player.release(played)
+                with contextlib.suppress(StoreError):
+                    await self._player.release(played)
             raise
         return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished)
 
@@ -334,9 +336,11 @@ class GenerationService(Generic[O]):
         is_lost = outcome in _LOST or outcome.is_fault
         if storage is not None and stored is not None and not stored.background and is_lost:
             # The client never gets its id: it hung up, the server gave up, or the response was truncated.
-            await self._context.for_owner(owner).delete(storage, storage.public_id(stored.turn))
+            with contextlib.suppress(StoreError):
+                await self._context.for_owner(owner).delete(storage, storage.public_id(stored.turn))
         if planned.played is not None:
             end = self._player.release if outcome in _UNPLAYED else self._player.commit
-            await end(planned.played)
+            with contextlib.suppress(StoreError):
+                await end(planned.played)
         if planned.on_finished is not None:
             await planned.on_finished(outcome.value, seconds)

@@ -3,6 +3,7 @@
 Decisions:
 * A response is written in one format for all APIs: what tests assert does not depend on the API that was used.
 * A request is written as it was sent, up to a size; a larger one as text that is truncated. So is a response.
+* The journal is a convenience: an entry that cannot be kept is dropped and counted, and the request goes on.
 * Ids are written without the prefixes of the APIs: `chatcmpl-`, `resp_`, `call_`.
 """
 
@@ -23,10 +24,11 @@ from llmsim.domain import (
     ToolCallSegment,
     Turn,
 )
-from llmsim.errors import ExhaustedError, ExpectationError, RefusedError
+from llmsim.errors import ExhaustedError, ExpectationError, RefusedError, StoreError
 from llmsim.server.controls import RequestControls
 from llmsim.server.script_player import PlayedTurn, ScriptSelection
 from llmsim.state.ports import Journal
+from llmsim.stats import Recorder
 
 _MAX_REQUEST_BYTES = 65_536
 """Largest request that is written whole."""
@@ -68,10 +70,12 @@ class JournalWriter:
     Args:
         journal: The journal of all workers.
         scope: Which requests are written: `sessions` (those that name a session or script, or play one), `all` or `off`.
+        recorder: Counts entries that are dropped.
     """
 
-    def __init__(self, journal: Journal, scope: str) -> None:
+    def __init__(self, journal: Journal, scope: str, recorder: Recorder) -> None:
         self._journal = journal
+        self._recorder = recorder
         self._all = scope == "all"
         self._off = scope == "off"
 
@@ -122,8 +126,25 @@ class JournalWriter:
             "cursor": None if played is None else played.lease.cursor,
             "request": _request(body),
         }
-        number = await self._journal.append(key.session, time.time(), _encode(entry | result))
-        return partial(self._journal.finish, number)
+        try:
+            number = await self._journal.append(key.session, time.time(), _encode(entry | result))
+        except StoreError:
+            self._drop()
+            return _finish_nothing
+        return partial(self._finish, number)
+
+    async def _finish(self, number: int, outcome: str, seconds: float) -> None:
+        try:
+            await self._journal.finish(number, outcome, seconds)
+        except StoreError:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._recorder.count("journal_dropped", 1)
+
+
+async def _finish_nothing(outcome: str, seconds: float) -> None:
+    """Complete no entry: it was dropped."""
 
 
 class _TextBudget:

@@ -8,7 +8,9 @@ Decisions:
 * A socket that no worker is to take over is closed by the master at once, so that it closes with its worker.
 """
 
+import contextlib
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,3 +91,33 @@ def exclusive_bind_error(host: str, port: int) -> OSError | None:
         except OSError as error:
             return error
     return None
+
+
+_LISTEN = "0A"
+"""State of a listening socket. Source: Linux, include/net/tcp_states.h, TCP_LISTEN."""
+
+
+def port_holders(port: int, proc: Path = Path("/proc")) -> list[str]:
+    """Return the processes that listen on a port, as `pid 42 (nginx)`; those of other users are not seen.
+
+    Args:
+        port: The port.
+        proc: Where the system shows its processes; nothing is found without it.
+    """
+    sockets: set[str] = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            # Source: proc(5), /proc/net/tcp: number, local address, remote address, state, ..., inode.
+            for line in (proc / "net" / table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{fields[9]}]")
+    if not sockets:
+        return []
+    found = []
+    for process in sorted((one for one in proc.glob("[0-9]*")), key=lambda one: int(one.name)):
+        with contextlib.suppress(OSError):
+            if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
+                name = (process / "comm").read_text(errors="replace").strip()
+                found.append(f"pid {process.name} ({name})")
+    return found

@@ -8,12 +8,12 @@ Decisions:
   lock on the port and binds it without sharing before it starts.
 * Stats block, lock and sockets belong to the master and outlive reloads; a slot is claimed before a
   worker's fork and released when the worker is dead, however it died.
-* A reload with a faulty configuration keeps the one in force and says so.
+* The lock is the master's alone: it is free as soon as the master is gone, however it ended, while workers may drain.
+* A reload with a faulty configuration keeps the one in force, and the workers, and says so.
 """
 
 import asyncio
 import errno
-import fcntl
 import gc
 import os
 import resource
@@ -21,7 +21,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -30,13 +29,17 @@ from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings, load
 from llmsim.errors import ConfigError, LlmsimError
 from llmsim.providers.registry import endpoint_labels
+from llmsim.server.arbiter import Arbiter
 from llmsim.server.asgi import Application
-from llmsim.server.listeners import Listeners, exclusive_bind_error
+from llmsim.server.listeners import Listeners, exclusive_bind_error, port_holders
 from llmsim.server.worker import Worker
-from llmsim.state.embedded import FILE_KINDS, run_directory
+from llmsim.state.directory import RunDirectory
 from llmsim.stats import Block, available_cores, block_name, is_alive
 
 _SPARE_SLOTS = 16
+
+_ORPHAN_SECONDS = 5.0
+"""Seconds in which workers without a master give up the port."""
 
 
 def _announce_nothing(settings: Settings) -> None:
@@ -56,24 +59,38 @@ class Master:
         self.announce: Callable[[Settings], None] = _announce_nothing
         self._block: Block | None = None
         self._listeners: Listeners | None = None
+        self._directory: RunDirectory | None = None
         self._lock = -1
+        self._reloaded: Application | None = None
         self._terminal = os.isatty(0)
 
     def configure(self) -> dict[str, Any]:
-        """Read the settings from the environment and return gunicorn's; called again at each reload.
+        """Return gunicorn's settings by those in force, which are read from the environment at the first call.
 
         Raises:
-            ConfigError: At the first reading; later ones keep the settings in force.
+            ConfigError: The settings are faulty.
         """
-        try:
-            settings = load(environ=os.environ, profiles=load_catalogue().profiles).settings
-        except LlmsimError as error:
-            if self.settings is None:
-                raise
-            _print_message(f"the configuration in force is kept: {error}")
-        else:
-            self.settings = self._in_place(settings)
+        if self.settings is None:
+            self.settings = _read_settings()
         return self._gunicorn(self.settings)
+
+    def _prepare_reload(self) -> bool:
+        """Read the settings and load the application by them; return whether a reload may begin."""
+        if self._terminal and not os.isatty(0):
+            # The hangup was the terminal's, and no one is there to see the server go on.
+            os.kill(os.getpid(), signal.SIGTERM)
+            return False
+        try:
+            settings = self._in_place(_read_settings())
+            application = Application(settings)
+            asyncio.run(application.publish_scripts())
+        except LlmsimError as error:
+            _print_message(
+                f"the reload is refused: the configuration in force is kept, and no worker is replaced: {error}"
+            )
+            return False
+        self.settings, self._reloaded = settings, application
+        return True
 
     def _in_place(self, settings: Settings) -> Settings:
         """Keep host and port over a reload: sockets, lock and stats block are bound to them."""
@@ -123,45 +140,60 @@ class Master:
 
     def on_starting(self, server: Any) -> None:
         """Lock the port and create the stats block; gunicorn calls it before the first worker."""
+        server.__class__ = Arbiter
+        server.take_over(self._prepare_reload)
         host, port = server.cfg.address[0][:2]
         assert self.settings is not None
+        application = server.app.wsgi()
         try:
+            self._directory = RunDirectory(self.settings.server.run_dir, os.environ)
             self._take_port(host, port)
+            self._directory.sweep()
+            self._directory.mark_used()
+            application.state.restart()
             self._block = Block.create(
                 block_name(port),
                 endpoints=endpoint_labels(),
                 slots=2 * server.cfg.workers + _SPARE_SLOTS,
                 now=time.monotonic(),
             )
-            _sweep(run_directory(self.settings.server.run_dir, os.environ))
-            application = server.app.wsgi()
-            application.state.restart()
             asyncio.run(application.publish_scripts())
         except LlmsimError as error:
             _print_message(str(error))
+            self._remove_shared(application)
             sys.exit(1)
         _raise_descriptor_limit()
         self._listeners = Listeners(host, port, server.cfg.backlog, server.log)
         server.LISTENERS = self._listeners.sockets
 
     def _take_port(self, host: str, port: int) -> None:
-        assert self.settings is not None
-        path = run_directory(self.settings.server.run_dir, os.environ) / f"{port}.lock"
-        self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        assert self._directory is not None
         taken = (
             f"port {port} is taken: {{}}. Stop that one, or choose another port with --port (or LLMSIM_PORT)."
         )
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(self._lock, 32).decode().strip()
-            raise ConfigError(taken.format(f"another llmsim (pid {holder}) serves it")) from None
-        os.truncate(self._lock, 0)
-        os.write(self._lock, f"{os.getpid()}\n".encode())
-        if error := exclusive_bind_error(host, port):
+        self._lock, holder = self._directory.lock(f"{port}.lock")
+        if self._lock < 0:
+            if holder and is_alive(holder):
+                raise ConfigError(taken.format(f"another llmsim (pid {holder}) serves it"))
+            raise ConfigError(taken.format(_other_program(port)))
+        # What a master that was killed has left gives the port up within seconds.
+        deadline = time.monotonic() + (_ORPHAN_SECONDS if holder and not is_alive(holder) else 0.0)
+        while error := exclusive_bind_error(host, port):
+            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(0.02)
+                continue
             if error.errno == errno.EADDRINUSE:
-                raise ConfigError(taken.format("another program listens there"))
+                raise ConfigError(taken.format(_other_program(port)))
             raise ConfigError(f"cannot listen on {address(host, port)}: {error.strerror}")
+
+    def _remove_shared(self, application: Application) -> None:
+        """Remove what the workers shared."""
+        application.state.remove()
+        if self._block is not None:
+            self._block.close()
+            self._block.unlink()
+        if self._directory is not None:
+            self._directory.close()
 
     def when_ready(self, server: Any) -> None:
         """Freeze what is loaded, so that workers share it, and announce that the server is ready."""
@@ -171,19 +203,9 @@ class Master:
             self.announce(self.settings)
 
     def on_reload(self, server: Any) -> None:
-        """Load the application again by the settings just read; new workers serve it."""
-        if self._terminal and not os.isatty(0):
-            # The hangup was the terminal's, and no one is there to see the server go on.
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
-        try:
-            application = self.application()
-            asyncio.run(application.publish_scripts())
-            server.app.callable = application
-        except LlmsimError as error:
-            _print_message(f"the application in force is kept: {error}")
-        else:
-            _print_message("settings were read anew; new workers take them")
+        """Put the new application in force; new workers serve it."""
+        server.app.callable = self._reloaded
+        _print_message("settings were read anew; new workers take them")
 
     def pre_fork(self, server: Any, worker: Any) -> None:
         """Assign the worker its socket and its slot of the stats block."""
@@ -194,8 +216,9 @@ class Master:
         worker.sockets = [self._listeners.assign(worker.age, server.num_workers)]
 
     def post_fork(self, server: Any, worker: Any) -> None:
-        """Close the other workers' sockets, in the worker."""
+        """Close the other workers' sockets and the lock, in the worker."""
         assert self._listeners is not None
+        os.close(self._lock)
         self._listeners.keep_only(worker.sockets[0])
 
     def child_exit(self, server: Any, worker: Any) -> None:
@@ -212,23 +235,22 @@ class Master:
 
     def on_exit(self, server: Any) -> None:
         """Remove shared state and stats block."""
-        server.app.wsgi().state.remove()
-        if self._block is not None:
-            self._block.close()
-            self._block.unlink()
+        self._remove_shared(server.app.wsgi())
+
+
+def _read_settings() -> Settings:
+    return load(environ=os.environ, profiles=load_catalogue().profiles).settings
+
+
+def _other_program(port: int) -> str:
+    """Return who listens on a port, for a message."""
+    holders = port_holders(port)
+    return f"{', '.join(holders)} listens there" if holders else "another program listens there"
 
 
 def _print_message(message: str) -> None:
     """Print a message for the operator, whatever the log level."""
     print(f"llmsim: {message}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _sweep(directory: Path) -> None:
-    """Remove what servers that were killed have left: files named by the pid of a process that is no more."""
-    for file in directory.glob("*.*"):
-        pid, _, kind = file.name.partition(".")
-        if pid.isdigit() and kind.startswith(FILE_KINDS) and not is_alive(int(pid)):
-            file.unlink(missing_ok=True)
 
 
 def _raise_descriptor_limit() -> None:

@@ -4,6 +4,7 @@ Records hold bytes; they are encoded from responses, and decoded to them, here.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,6 +14,7 @@ import msgspec
 
 from llmsim.catalogue import Model
 from llmsim.domain import Fault, Prompt, Turn
+from llmsim.errors import StoreError
 from llmsim.planning.planner import UNCACHED, LinesNeeded, Planner, PromptFacts
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
@@ -130,7 +132,9 @@ class WorkerContext:
                 return fault
         use = UNCACHED
         if facts.prefixes:
-            use = await self._state.prefix_cache.use(facts.prefixes, facts.model.cache_minimum)
+            # The cache is a convenience: without it the prompt is simply not cached.
+            with contextlib.suppress(StoreError):
+                use = await self._state.prefix_cache.use(facts.prefixes, facts.model.cache_minimum)
         if outcome_rng is not None:
             plan: Callable[..., Turn | Fault | LinesNeeded] = partial(
                 planner.plan, prompt, facts, outcome_rng, use

@@ -387,6 +387,9 @@ class State(Protocol):
     journal: Journal
     scripts: ScriptRegistry
 
+    def open(self) -> None:
+        """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""
+
     def restart(self) -> None:
         """Begin with empty state; the master calls it before any worker runs, so it is not a coroutine.
 

@@ -93,7 +93,7 @@ class SqliteRecordStore:
     def __init__(self, path: Path, limits: StoreSettings, clock: Callable[[], float] = time.time) -> None:
         self._limits = limits
         self._clock = clock
-        self.database = Database(path, _SCHEMA)
+        self.database = Database(path, _SCHEMA, count="SELECT records FROM totals")
         self._sweep_at = 0.0
 
     async def put(self, record: Record) -> int:
@@ -102,7 +102,8 @@ class SqliteRecordStore:
         owner, metadata = _utf8(record.owner), _encode_metadata(record.metadata)
         size = _size(key, kind, owner, model, metadata, record.data)
         row = (key, kind, owner, record.created, model, metadata, self._clock(), size, record.data)
-        return self.database.run(lambda connection: self._put(connection, row))
+        evicted = self.database.run(lambda connection: self._put(connection, row))
+        return evicted + self.database.take_lost()
 
     def _put(self, connection: sqlite3.Connection, row: tuple[Any, ...]) -> int:
         limits = self._limits

@@ -4,6 +4,7 @@ Decisions:
 * A script is parsed once, by the worker that puts it, and stored both as it was written and as it was parsed: parsing a
   large one takes a second, and every worker would do it while its streams wait.
 * A version number is never used again, so what was cached of one version is never taken for another.
+* What the server's files hold is put again when the store was made anew, with the versions it had: sessions go on.
 * Tests send scripts and leave them behind: beyond a number, those that were sent first are deleted.
 """
 
@@ -39,6 +40,7 @@ INSERT INTO versions VALUES (0)
 """
 
 _COLUMNS = ", ".join(ScriptInfo.__struct_fields__)
+_PLACES = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.Decoder(Script).decode
 
@@ -53,9 +55,16 @@ class SqliteScriptRegistry:
     """
 
     def __init__(self, path: Path, max_uploaded: int, clock: Callable[[], float]) -> None:
-        self.database = Database(path, _SCHEMA)
+        self.database = Database(path, _SCHEMA, fill=self._fill)
         self._max_uploaded = max_uploaded
         self._clock = clock
+        self._files: dict[str, tuple[Any, ...]] = {}
+
+    def _fill(self, connection: sqlite3.Connection) -> None:
+        """Put the scripts of the server's files into a store that was made anew."""
+        # Higher than any version before, which is not known.
+        connection.execute("UPDATE versions SET last = ?", (int(self._clock() * 1000),))
+        connection.executemany(f"INSERT INTO scripts VALUES ({_PLACES})", self._files.values())  # noqa: S608
 
     async def put(
         self, name: str, source: bytes, source_format: ScriptFormat, script: Script, origin: str = UPLOADED
@@ -63,33 +72,36 @@ class SqliteScriptRegistry:
         """See `ScriptRegistry`."""
         packed = _pack(script)
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: sqlite3.Connection) -> tuple[bool, tuple[Any, ...]]:
             with transaction(connection):
                 connection.execute("UPDATE versions SET last = last + 1")
+                (version,) = connection.execute("SELECT last FROM versions").fetchone()
                 known = connection.execute("DELETE FROM scripts WHERE name = ?", (name,)).rowcount
-                connection.execute(
-                    "INSERT INTO scripts VALUES (?, (SELECT last FROM versions), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        name,
-                        source_format,
-                        origin,
-                        self._clock(),
-                        script.description,
-                        len(script.turns),
-                        script.length,
-                        script.on_exhausted.value,
-                        source,
-                        packed,
-                    ),
+                row = (
+                    name,
+                    version,
+                    source_format,
+                    origin,
+                    self._clock(),
+                    script.description,
+                    len(script.turns),
+                    script.length,
+                    script.on_exhausted.value,
+                    source,
+                    packed,
                 )
+                connection.execute(f"INSERT INTO scripts VALUES ({_PLACES})", row)  # noqa: S608
                 connection.execute(
                     "DELETE FROM scripts WHERE version IN (SELECT version FROM scripts WHERE origin = ? "
                     "ORDER BY version DESC LIMIT -1 OFFSET ?)",
                     (UPLOADED, self._max_uploaded),
                 )
-                return bool(known)
+                return bool(known), row
 
-        return self.database.run(work)
+        known, row = self.database.run(work)
+        if origin != UPLOADED:
+            self._files[name] = row
+        return known
 
     async def get(self, name: str) -> ScriptInfo | None:
         """See `ScriptRegistry`."""

@@ -48,6 +48,8 @@ COUNTERS = (
     Counter("websocket_connections", "Open WebSocket connections.", Per.WORKER, is_gauge=True),
     Counter("websocket_connections_total", "WebSocket connections accepted.", Per.WORKER),
     Counter("evicted_records", "Records evicted from the shared store to make room.", Per.WORKER),
+    Counter("journal_dropped", "Entries of the journal that could not be kept.", Per.WORKER),
+    Counter("waited_writes", "Writes of streams that waited until a client had read.", Per.WORKER),
     Counter("requests", "Requests that began.", Per.ENDPOINT),
     Counter("streaming_requests", "Accepted requests that are streamed.", Per.MODEL),
     Counter("non_streaming_requests", "Accepted requests that are not streamed.", Per.MODEL),
@@ -79,7 +81,7 @@ class Outcome(enum.Enum):
     REFUSED = "refused", "The request was invalid."
     ABANDONED = "abandoned", "The client disconnected."
     ABORTED = "aborted", "The server gave up: its worker died, or the drain ran out of time."
-    FAILED = "failed", "A bug of the simulator: 500."
+    FAILED = "failed", "A bug of the simulator, 500, or state that could not be kept, 503."
     RATE_LIMIT = "rate_limit", "Simulated 429."
     SERVER_ERROR = "server_error", "Simulated 500."
     OVERLOADED = "overloaded", "Simulated 503 or 529: overloaded."

@@ -48,6 +48,7 @@ class Gauges:
         self._buckets = first + layout.HISTOGRAM["lateness"]
         self._pulses = first + layout.PULSES
         self._marks = first + layout.MARKS
+        self._waited_writes = first + layout.WORKER["waited_writes"]
         self._pulse = 0
         self._mark = 0
         for entry in range(layout.PULSE_ENTRIES):
@@ -87,6 +88,7 @@ class Gauges:
         words[start + layout.PULSE_SAMPLES] = samples
         words[start + layout.PULSE_LAG_SUM] = int(lag_sum * 1e6)
         words[start + layout.PULSE_LAG_MAX] = int(lag_max * 1e6)
+        words[start + layout.PULSE_WAITED_WRITES] = words[self._waited_writes]
         words[start + layout.PULSE_AT] = at
         if now - self._marked >= MARK_SECONDS:
             self._write_mark(now)
@@ -114,6 +116,7 @@ class Pulse(msgspec.Struct, frozen=True):
         samples: How many there were.
         cpu: CPU time of the process so far.
         wait: Time for which it was ready to run and had no core so far; None if unknown.
+        waited_writes: Writes that have waited for a slow client so far.
     """
 
     at: float
@@ -122,6 +125,7 @@ class Pulse(msgspec.Struct, frozen=True):
     samples: int
     cpu: float
     wait: float | None
+    waited_writes: int
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -166,6 +170,7 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
         lateness: Buckets of lateness, judged.
         lag_max: Greatest lag, judged; in seconds.
         demand: The demand in the second that had most of it, judged.
+        waited_writes: Writes that waited for a slow client, judged.
     """
 
     slot: int
@@ -177,6 +182,7 @@ class WorkerHealth(msgspec.Struct, frozen=True, kw_only=True):
     lateness: list[int]
     lag_max: float
     demand: Demand
+    waited_writes: int
 
 
 def read_health(slot: int, words: list[int], now: float) -> WorkerHealth:
@@ -206,6 +212,7 @@ def read_health(slot: int, words: list[int], now: float) -> WorkerHealth:
             key=lambda demand: demand.total,
             default=Demand(),
         ),
+        waited_writes=words[layout.WORKER["waited_writes"]] - judged[0].waited_writes if judged else 0,
     )
 
 
@@ -214,10 +221,10 @@ def _read_pulses(words: Sequence[int]) -> list[Pulse]:
     found = []
     end = layout.PULSES + layout.PULSE_ENTRIES * layout.PULSE_WORDS
     for start in range(layout.PULSES, end, layout.PULSE_WORDS):
-        at, most, total, samples, cpu, wait, again = words[start : start + layout.PULSE_WORDS]
+        at, most, total, samples, cpu, wait, waited_writes, again = words[start : start + layout.PULSE_WORDS]
         if at and at == again:
             waited = None if wait < 0 else wait / 1e6
-            found.append(Pulse(at / 1e9, most / 1e6, total / 1e6, samples, cpu / 1e6, waited))
+            found.append(Pulse(at / 1e9, most / 1e6, total / 1e6, samples, cpu / 1e6, waited, waited_writes))
     return sorted(found, key=lambda pulse: pulse.at)
 
 

@@ -24,7 +24,7 @@ from llmsim.stats.counters import Outcome, Per
 
 MAGIC = int.from_bytes(b"llmstats", "little")
 # Incremented when the meaning of a word changes; the fingerprint covers counters that were added or moved.
-VERSION = 4 << 32 | counters.fingerprint()
+VERSION = 5 << 32 | counters.fingerprint()
 
 WORD_BYTES = 8
 LINE_WORDS = 8  # 64 bytes, the cache line of x86-64 and most of ARM
@@ -66,8 +66,9 @@ PULSE_LAG_SUM = 2  # us, over all samples
 PULSE_SAMPLES = 3
 PULSE_CPU = 4  # CPU time of the process since its start, us
 PULSE_WAIT = 5  # time that it was ready to run and had no core, likewise; -1 if the system has no such figure
-PULSE_AT_AGAIN = 6
-PULSE_WORDS = 7
+PULSE_WAITED_WRITES = 6  # writes that waited for a slow client since the start of the slot
+PULSE_AT_AGAIN = 7
+PULSE_WORDS = 8
 
 # Marks: copies of the buckets of lateness, so that a reader can separate the last seconds from all before.
 MARKS = PULSES + PULSE_ENTRIES * PULSE_WORDS

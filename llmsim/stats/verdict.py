@@ -4,7 +4,8 @@ Decisions:
 * The verdict covers the last 30 to 40 s, over all living workers.
 * Advice is given only where the figures support it: "add workers" helps where workers need more than
   their core and cores are free. Where no worker was busy the loops were blocked, or, if they were
-  not, the bytes waited for slow clients.
+  not, writes were seen to wait for slow clients; else the cause is unknown.
+* A few late tokens prove nothing: the first request of a fresh server is late.
 """
 
 import os
@@ -21,6 +22,9 @@ LATE_MS = 20.0
 
 TIGHT_MS = 10.0
 """p99 of lateness from which there is little to spare."""
+
+FEWEST_TOKENS = 48
+"""Tokens below which lateness is not judged."""
 
 _BLOCKED = 1.0
 """Seconds without a pulse from which a worker is blocked."""
@@ -39,7 +43,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """Whether the simulator was on time in the last 30 to 40 s.
 
     Attributes:
-        state: `on_time`, `late`, or `idle` if no token was due.
+        state: `on_time`, `late`, or `idle` if no token was due, or too few to judge.
         text: The same in words, with figures, and what would help.
         p99_lateness_ms: Of the tokens sent; None if there were none.
     """
@@ -75,6 +79,10 @@ def judge(workers: Sequence[WorkerHealth], *, cores: int) -> Verdict:
         return Verdict("on_time", f"on time: {lateness}", p99)
     if p99 < LATE_MS:
         return Verdict("on_time", f"on time, with little to spare: {lateness}", p99)
+    tokens = sum(sum(worker.lateness) for worker in workers)
+    if tokens < FEWEST_TOKENS:
+        noun = "token" if tokens == 1 else "tokens"
+        return Verdict("idle", f"too few to judge: {lateness} of {tokens} {noun}", p99)
     return Verdict("late", _advice(workers, lateness, cores), p99)
 
 
@@ -91,7 +99,12 @@ def _advice(workers: Sequence[WorkerHealth], lateness: str, cores: int) -> str:
     if worst.lag_max * 1000 >= LATE_MS:
         held = f"worker {worst.slot} was held up for {_seconds(worst.lag_max)} but not busy"
         return f"{limited}, {held}: look for what stops it"
-    return f"late: {lateness}, but no worker was: clients read more slowly than tokens come"
+    waited = sum(worker.waited_writes for worker in workers)
+    if waited:
+        return f"late: {lateness}, but no worker was: clients read more slowly than tokens come ({waited:,} writes waited)"
+    return (
+        f"late: {lateness}, of unknown cause: no worker was busy or held up, and no write waited for a client"
+    )
 
 
 def _late_tokens(worker: WorkerHealth) -> int:

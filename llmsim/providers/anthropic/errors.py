@@ -21,6 +21,7 @@ from llmsim.errors import (
     MethodError,
     ModelUseError,
     RefusedError,
+    StoreError,
     TransportError,
     UnknownModelError,
     UnknownResponseError,
@@ -30,7 +31,15 @@ from llmsim.errors import (
     VisionError,
 )
 from llmsim.providers.contract import Reply
-from llmsim.providers.error_messages import CRASH_MESSAGE, fault_message, retry_headers, script_error
+from llmsim.providers.error_messages import (
+    CRASH_MESSAGE,
+    STORE_HEADERS,
+    STORE_STATUS,
+    fault_message,
+    retry_headers,
+    script_error,
+    store_message,
+)
 from llmsim.wire.codec import encode
 
 _MAX_VALUE = 100
@@ -123,6 +132,8 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(404, f"Not found: {_shown(error.id)}")
         case UnknownScriptError() | ExhaustedError() | ExpectationError():
             return _reply(*script_error(error))
+        case StoreError():
+            return _reply(STORE_STATUS, store_message(error), STORE_HEADERS)
         case UnknownRouteError():
             return _reply(404, f"Not Found: {error.method} {error.path}")
         case MethodError():

@@ -27,6 +27,7 @@ from llmsim.errors import (
     RefusedError,
     RequestTokensError,
     ShortenedError,
+    StoreError,
     ToolChoiceError,
     TransportError,
     UnknownModelError,
@@ -35,7 +36,15 @@ from llmsim.errors import (
     UnknownScriptError,
     VisionError,
 )
-from llmsim.providers.error_messages import CRASH_MESSAGE, fault_message, retry_headers, script_error
+from llmsim.providers.error_messages import (
+    CRASH_MESSAGE,
+    STORE_HEADERS,
+    STORE_STATUS,
+    fault_message,
+    retry_headers,
+    script_error,
+    store_message,
+)
 from llmsim.providers.openai_family.field_messages import field_message, format_path, quote, schema_message
 
 
@@ -156,6 +165,14 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
         case UnknownScriptError() | ExhaustedError() | ExpectationError():
             status, message = script_error(error)
             return ErrorBody(status=status, message=message, code=_SCRIPT_CODES[type(error)])
+        case StoreError():
+            return ErrorBody(
+                status=STORE_STATUS,
+                message=store_message(error),
+                code="store_unavailable",
+                headers=STORE_HEADERS,
+                type="server_error",
+            )
         case UnknownRouteError():
             return ErrorBody(status=404, message=f"Invalid URL ({error.method} {error.path})")
         case MethodError():

@@ -174,3 +174,38 @@ def test_other_modules_are_not_commands() -> None:
 
     assert main.get_command(context, "options") is None  # type: ignore[attr-defined]
     assert main.list_commands(context) == COMMANDS  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "ascii:strict"])
+@pytest.mark.parametrize(
+    "arguments", [["profiles"], ["script", "show", "{script}"], ["--help"], ["models"], ["config"], ["stats"]]
+)
+def test_any_terminal_will_do(encoding: str, arguments: list[str], tmp_path: Path) -> None:
+    """CONF-4.7: A terminal that is not UTF-8 gets other characters in the place of those that it lacks; no command fails."""
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"turns": [{"type": "assistant", "text": "\u2026 \u4f60\u597d"}]}))
+    environment = {"PYTHONIOENCODING": encoding, "LC_ALL": "C", "LLMSIM_PORT": "1"}
+    shown = subprocess.run(
+        [sys.executable, "-m", "llmsim", *(one.format(script=script) for one in arguments)],
+        env=os.environ | environment,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert b"Traceback" not in shown.stderr
+    assert shown.returncode == (1 if arguments == ["stats"] else 0), shown.stderr
+
+
+def test_a_view_of_stats_fits_any_terminal() -> None:
+    """CONF-4.7: So do bars and marks of the view of stats."""
+    program = "import llmsim.cli as cli, sys; cli._accept_any_encoding(); print('\u25cf \u00b7 \u2581\u2588 \u2026 \u4f60')"
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert shown.stdout == b"* - _# . ?\n"

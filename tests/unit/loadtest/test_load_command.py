@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.servers import free_port
 
 from loadtest.cli import main
 from loadtest.settings import describe_settings
@@ -49,6 +50,21 @@ def test_a_wrong_call_is_refused(arguments: list[str], message: str) -> None:
 
     assert result.exit_code == 2
     assert message in result.output
+
+
+@pytest.mark.parametrize(
+    "host", ["http://127.0.0.1:{port}", "http://no-such-host.invalid", "https://127.0.0.1:{port}/v1"]
+)
+def test_a_server_that_is_not_there_is_one_error(host: str, tmp_path: Path) -> None:
+    """LOAD-5.6: A closed port and a wrong host are one error at once, with exit code 1; no load is offered."""
+    result = CliRunner().invoke(
+        main, ["quick-smoke", "--host", host.format(port=free_port()), "--out", str(tmp_path)]
+    )
+
+    assert result.exit_code == 1
+    assert "no server answers there" in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "summary.json").exists()
 
 
 def test_the_script_is_the_command() -> None:

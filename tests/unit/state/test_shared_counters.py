@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.driving import drive
 
-from llmsim.state.counters import MappedCounters
+from llmsim.state.counters import FileCounters
 
 # Python 3.12 warns of a fork beside threads (xdist has some); a worker of gunicorn is such a fork.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -39,7 +39,7 @@ def in_process(work: Callable[[], None]) -> int:
 
 def test_sequences_count_from_zero_each_for_itself(path: Path) -> None:
     """ARCH-3.8: Each name is a sequence 0, 1, 2, … of its own."""
-    counters = MappedCounters(path)
+    counters = FileCounters(path)
 
     assert [drive(counters.next("request")) for _ in range(3)] == [0, 1, 2]
     assert [drive(counters.next("sequence")) for _ in range(2)] == [0, 1]
@@ -48,7 +48,7 @@ def test_sequences_count_from_zero_each_for_itself(path: Path) -> None:
 
 def test_several_numbers_are_reserved_at_once(path: Path) -> None:
     """ARCH-3.8: The first of them is returned, and the sequence goes on after the last."""
-    counters = MappedCounters(path)
+    counters = FileCounters(path)
 
     assert drive(counters.next("request", 5)) == 0
     assert drive(counters.next("request", 2)) == 5
@@ -58,21 +58,21 @@ def test_several_numbers_are_reserved_at_once(path: Path) -> None:
 def test_an_unknown_sequence_is_a_mistake(path: Path) -> None:
     """ARCH-3.8: There are no sequences but those that are named."""
     with pytest.raises(ValueError, match="not in tuple"):
-        drive(MappedCounters(path).next("lines"))
+        drive(FileCounters(path).next("lines"))
 
 
 def test_who_opens_the_file_later_counts_on(path: Path) -> None:
     """ARCH-3.8: The numbers belong to the file, so that a successor takes the next one."""
-    drive(MappedCounters(path).next("request"))
-    drive(MappedCounters(path).next("request"))
+    drive(FileCounters(path).next("request"))
+    drive(FileCounters(path).next("request"))
 
-    assert drive(MappedCounters(path).next("request")) == 2
+    assert drive(FileCounters(path).next("request")) == 2
 
 
 def test_a_restart_begins_at_zero(path: Path) -> None:
     """CHAT-4.4: A new start of the server repeats the numbers of the last one."""
-    drive(MappedCounters(path).next("request"))
-    counters = MappedCounters(path)
+    drive(FileCounters(path).next("request"))
+    counters = FileCounters(path)
     counters.restart()
 
     assert drive(counters.next("request")) == 0
@@ -80,7 +80,7 @@ def test_a_restart_begins_at_zero(path: Path) -> None:
 
 def test_the_file_goes_with_its_server(path: Path) -> None:
     """ARCH-3.8: Taking the file away twice is no error."""
-    counters = MappedCounters(path)
+    counters = FileCounters(path)
     drive(counters.next("request"))
     counters.remove()
     counters.remove()
@@ -90,14 +90,14 @@ def test_the_file_goes_with_its_server(path: Path) -> None:
 
 def test_nobody_else_can_write_the_file(path: Path) -> None:
     """ARCH-3.8: The file is its owner's alone."""
-    drive(MappedCounters(path).next("request"))
+    drive(FileCounters(path).next("request"))
 
     assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_processes_share_out_every_number_once(path: Path) -> None:
     """ARCH-3.8: Four processes that take 500 numbers each take the first 2,000, each once."""
-    counters = MappedCounters(path)
+    counters = FileCounters(path)
     results = FORK.SimpleQueue()
 
     def take() -> None:
@@ -116,7 +116,7 @@ def test_processes_share_out_every_number_once(path: Path) -> None:
 
 def test_threads_share_out_every_number_once(path: Path) -> None:
     """ARCH-3.7: Requests that are planned off the loop take their numbers beside those planned on it."""
-    counters = MappedCounters(path)
+    counters = FileCounters(path)
     start = threading.Barrier(8)
 
     def take(_: int) -> list[int]:
@@ -139,7 +139,7 @@ def test_a_killed_holder_holds_nobody_up(path: Path) -> None:
     reported, report = os.pipe()
 
     def take_for_ever() -> None:
-        counters = MappedCounters(path)
+        counters = FileCounters(path)
         drive(counters.next("request"))
         os.write(report, b"x")
         while True:
@@ -152,7 +152,7 @@ def test_a_killed_holder_holds_nobody_up(path: Path) -> None:
         os.waitpid(pid, 0)
     os.close(reported)
     os.close(report)
-    survivor = MappedCounters(path)
+    survivor = FileCounters(path)
     first = drive(survivor.next("request"))
 
     assert first >= 8
@@ -176,4 +176,4 @@ def test_a_holder_killed_inside_the_lock_lets_go(path: Path) -> None:
     os.close(reported)
     os.close(report)
 
-    assert drive(MappedCounters(path).next("request")) == 0
+    assert drive(FileCounters(path).next("request")) == 0

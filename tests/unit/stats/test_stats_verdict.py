@@ -17,6 +17,7 @@ def _worker(
     lag: float = 0.001,
     streams: int = 5,
     silence: float = 0.0,
+    waited: int = 0,
 ) -> WorkerHealth:
     """Return the health of a worker of which `tokens` tokens were `late`."""
     lateness = [0] * histogram.BUCKETS
@@ -31,6 +32,7 @@ def _worker(
         lateness=lateness,
         lag_max=lag,
         demand=Demand(cpu, wait),
+        waited_writes=waited,
     )
 
 
@@ -52,10 +54,15 @@ def test_the_state_follows_p99(late: float, state: str, text: str) -> None:
     assert verdict.p99_lateness_ms == pytest.approx(late * 1000, rel=0.125)
 
 
-def test_a_single_token_is_judged_by_its_bucket() -> None:
-    """STATS-9.3: A single token is enough for a verdict."""
-    assert judge([_worker(late=0.5, tokens=1)], cores=4).state == "late"
-    assert judge([_worker(late=0.0, tokens=1)], cores=4).p99_lateness_ms == 0.0
+def test_a_few_late_tokens_prove_nothing() -> None:
+    """STATS-9.12: Fewer than some dozens of tokens are too few to judge, unless they are on time."""
+    few = judge([_worker(late=0.5, tokens=20), _worker(late=0.5, tokens=27)], cores=4)
+    assert few.state == "idle"
+    assert few.text.startswith("too few to judge: p99 lateness 5")
+    assert few.text.endswith(" of 47 tokens")
+    assert judge([_worker(late=0.5, tokens=48)], cores=4).state == "late"
+    on_time = judge([_worker(late=0.0, tokens=1)], cores=4)
+    assert (on_time.state, on_time.p99_lateness_ms) == ("on_time", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -107,12 +114,14 @@ def test_advice_follows_from_the_figures(workers: list[WorkerHealth], advice: st
 
 
 def test_slow_readers_are_not_the_simulators_fault() -> None:
-    """STATS-9.4: Late tokens of a loop that was neither busy nor late have waited for slow clients."""
-    verdict = judge([_worker(late=0.5)], cores=4)
+    """STATS-9.4, STATS-9.13: Clients are blamed where writes were seen to wait for them, and nowhere else."""
+    blamed = judge([_worker(late=0.5, waited=3)], cores=4)
+    unknown = judge([_worker(late=0.5)], cores=4)
 
-    assert verdict.state == "late"
-    assert "simulator-limited" not in verdict.text
-    assert "clients read more slowly than tokens come" in verdict.text
+    assert blamed.state == unknown.state == "late"
+    assert "simulator-limited" not in blamed.text + unknown.text
+    assert "clients read more slowly than tokens come (3 writes waited)" in blamed.text
+    assert "of unknown cause: no worker was busy or held up, and no write waited for a client" in unknown.text
 
 
 @pytest.mark.parametrize("tokens", [0, 1000])

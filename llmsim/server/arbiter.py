@@ -1,0 +1,88 @@
+"""gunicorn's master process, with stops that come at any instant and reloads that may be refused.
+
+Decisions:
+* `Master.on_starting` makes gunicorn's arbiter one of this class, so that `llmsim serve` and `gunicorn -c gunicorn.conf.py` are
+  the same server.
+* A worker between its fork and its own signal handlers would run the master's, and lose the signal: stop signals are blocked
+  over the fork, and unblocked by the worker once it can obey them.
+* A stop that arrives while workers are started, or while a reload waits for the old ones, ends that at once. gunicorn would first
+  start them all, or wait for `graceful_timeout`.
+* The settings of a reload are read and tried before anything is replaced: gunicorn replaces its workers in any case.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn import util
+from gunicorn.arbiter import Arbiter as GunicornArbiter
+
+from llmsim.server.worker import STOP_SIGNALS
+
+_POLL = 0.05
+"""Seconds between two looks whether the old workers of a reload have ended."""
+
+
+class Arbiter(GunicornArbiter):  # type: ignore[misc]  # gunicorn publishes no types
+    """The master process.
+
+    Attributes:
+        prepare_reload: Called before a reload; returns False to refuse it.
+    """
+
+    prepare_reload: Callable[[], bool]
+    _is_stopping = False
+
+    def take_over(self, prepare_reload: Callable[[], bool]) -> None:
+        """Receive signals from now on: what was created is removed, whenever the server is stopped."""
+        self.prepare_reload = prepare_reload
+        self.init_signals()
+
+    def signal(self, sig: int, frame: Any) -> None:
+        """Queue a signal, as gunicorn does, and note a stop."""
+        if sig in STOP_SIGNALS:
+            self._is_stopping = True
+        super().signal(sig, frame)
+
+    def spawn_worker(self) -> int:
+        """Start a worker; it is forked with stop signals blocked.
+
+        Raises:
+            StopIteration: The server is to stop; the arbiter then ends as the signal in its queue says.
+        """
+        if self._is_stopping:
+            raise StopIteration
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            pid: int = super().spawn_worker()
+        finally:
+            # NOTE: the worker leaves through here, too, at its end.
+            if os.getpid() == self.pid:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        return pid
+
+    def reload(self) -> None:
+        """Replace the workers by new ones with the settings read anew, unless these are faulty."""
+        if not self.prepare_reload():
+            return
+        self._stats["reloads"] += 1
+        self.app.reload()
+        self.setup(self.app)
+        self.log.reopen_files()
+        self.cfg.on_reload(self)
+        util._setproctitle(f"master [{self.proc_name}]")
+        last_age = self.worker_age
+        for _ in range(self.cfg.workers):
+            self.spawn_worker()
+        # More old workers at the same time than those of one reload would take ever more memory and slots.
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        while True:
+            self.murder_workers()
+            self.manage_workers()
+            oldest = min((worker.age for worker in self.WORKERS.values()), default=last_age + 1)
+            if oldest > last_age or self._is_stopping or time.monotonic() >= deadline:
+                return
+            time.sleep(_POLL)
+            self.reap_workers()
