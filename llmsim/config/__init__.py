@@ -1,5 +1,6 @@
 """Every setting, and where its value came from. Start with `settings.py`."""
 
+from llmsim.config.budgets import BudgetSettings
 from llmsim.config.settings import (
     AdminSettings,
     AnthropicSettings,
@@ -21,6 +22,7 @@ __all__ = [
     "DEFAULT",
     "AdminSettings",
     "AnthropicSettings",
+    "BudgetSettings",
     "ErrorSettings",
     "LatencySettings",
     "LoadedSettings",

@@ -8,39 +8,12 @@ Decisions:
 * Every number has an upper bound, which also rejects `inf` and `nan`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-DAY_SECS = 24 * 60 * 60
-DAY_MS = DAY_SECS * 1000
-
-
-def setting(description: str, *, unit: str = "", flag: str | None = None, **bounds: Any) -> msgspec.Meta:
-    """Return the metadata of a setting.
-
-    Args:
-        description: What it does, in one or two sentences for a user; `code` in backticks.
-        unit: Unit of the value; empty if it has none.
-        flag: Command line flag, e.g. `--port`; None if there is none.
-        bounds: Bounds of the value, named as in `msgspec.Meta`; numbers need `ge` and `le`.
-    """
-    return msgspec.Meta(description=description, extra={"unit": unit, "flag": flag}, **bounds)
-
-
-def share(description: str, unit: str = "of requests") -> msgspec.Meta:
-    """Return the metadata of a setting between 0 and 1."""
-    return setting(description, unit=unit, ge=0, le=1)
-
-
-def seconds(description: str, *, maximum: int = DAY_SECS) -> msgspec.Meta:
-    """Return the metadata of a duration in seconds."""
-    return setting(description, unit="s", ge=1, le=maximum)
-
-
-def milliseconds(description: str, *, maximum: int = DAY_MS) -> msgspec.Meta:
-    """Return the metadata of a duration in milliseconds."""
-    return setting(description, unit="ms", ge=0, le=maximum)
+from llmsim.config.budgets import BudgetSettings
+from llmsim.config.metadata import DAY_SECS, milliseconds, seconds, setting, share
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -390,3 +363,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     anthropic: AnthropicSettings = msgspec.field(default_factory=AnthropicSettings)
     scripts: ScriptSettings = msgspec.field(default_factory=ScriptSettings)
     admin: AdminSettings = msgspec.field(default_factory=AdminSettings)
+    budgets: BudgetSettings = msgspec.field(default_factory=BudgetSettings)

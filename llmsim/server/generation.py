@@ -16,6 +16,7 @@ import msgspec
 
 from llmsim.domain import Fault, StreamFault, Turn
 from llmsim.errors import RefusedError, UnknownResponseError
+from llmsim.planning.cost import is_laborious, is_long, is_long_step
 from llmsim.planning.planner import PromptFacts
 from llmsim.providers.contract import (
     ChannelFormat,
@@ -144,6 +145,7 @@ class GenerationService(Generic[O]):
                     return PlannedResponse(parsed, self._context.planner.plan_empty(prompt, facts), heavy)
                 if selection is not None and not prompt.silent:
                     played = await self._player.play(prompt, selection, in_thread=heavy)
+                    heavy = heavy or (played is not None and is_long_step(played.step))
                 outcome = await self._context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
                 if journal_key is not None:
@@ -171,9 +173,8 @@ class GenerationService(Generic[O]):
         heavy = len(request.body) >= OFF_LOOP
         parse, analyze = self._format.parse, self._context.planner.analyze
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
-        is_heavy, storage = self._endpoint.is_heavy, self._endpoint.storage
-        if is_heavy is not None and is_heavy(parsed.prompt):
-            heavy = True
+        storage = self._endpoint.storage
+        heavy = heavy or is_laborious(parsed.prompt)
         previous = storage.previous_id(parsed.options) if storage is not None else None
         if storage is None or previous is None:
             if heavy:
@@ -185,10 +186,13 @@ class GenerationService(Generic[O]):
         if earlier is None:
             raise UnknownResponseError(previous, "previous_response_id")
         with_history = storage.with_history
-        if not heavy:
-            parsed = with_history(parsed, earlier)
+        parsed = (
+            with_history(parsed, earlier)
+            if not heavy
+            else await compute_in_thread(with_history, parsed, earlier)
+        )
+        if not (heavy or is_long(parsed.prompt)):
             return parsed, analyze(parsed.prompt), False
-        parsed = await compute_in_thread(with_history, parsed, earlier)
         return parsed, await compute_in_thread(analyze, parsed.prompt), True
 
     async def _store(
