@@ -8,11 +8,12 @@ Decisions:
 * A keyword of the schema itself has precedence.
 """
 
-import functools
 import json
+import math
 import re
 from typing import Any
 
+from llmsim.budgets import json_problem, remembered
 from llmsim.json_schema import keywords
 
 _BOUNDS = re.compile(r"(?:\A|\n\n)\{([^\n]{1,2000})\}\Z|(?:\A|\n)((?!\{)[a-z ]{3,20}: [^\n]{1,2000})\.\Z")
@@ -33,7 +34,7 @@ _NUMBERS = frozenset(
 )
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(maxsize=1024)
 def parse_bounds(description: str) -> dict[str, Any]:
     """Parse the keywords at the end of a description. The result is cached and must not be changed."""
     found = _BOUNDS.search(description)
@@ -60,4 +61,6 @@ def _value(keyword: str, text: str) -> Any:
         value = json.loads(text)
     except ValueError:
         return None
-    return value if isinstance(value, int | float) else None
+    if not isinstance(value, int | float) or json_problem(text.encode()) or not math.isfinite(value):
+        return None
+    return value

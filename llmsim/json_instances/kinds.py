@@ -5,11 +5,11 @@ Decisions:
 * A kind is one word. A prefix says which of two is meant, `from` or `to`, and `coded` that a code is required.
 """
 
-import functools
 import re
 from collections.abc import Callable
 from random import Random
 
+from llmsim.budgets import remembered
 from llmsim.json_instances import formats
 from llmsim.json_instances.common_words import COMMON_WORDS
 
@@ -131,7 +131,7 @@ _MADE: dict[str, Callable[[Random], str]] = {
 }
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(maxsize=4096, max_chars=400)
 def kind_of(name: str, description: str) -> str:
     """Return the kind of a member; empty if it is unknown.
 
@@ -162,7 +162,7 @@ def kind_of(name: str, description: str) -> str:
     return moment or min(found, key=_ORDER.__getitem__, default="")
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(maxsize=4096, max_chars=400)
 def exemplified(description: str) -> str:
     """Return the example in a description; empty if there is none."""
     match = _EXAMPLE.search(description)

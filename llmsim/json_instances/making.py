@@ -3,20 +3,20 @@
 Decisions:
 * Values are generated to conform, then validated where generation alone does not guarantee it (`not`, `oneOf`,
   `contains` ...), and generated again if they are not valid, a bounded number of times.
-* The work is bounded for any schema: 10 000 values, a long text counted as one for each 20 characters,
-  1000 items of an array, 200 invented members, 60 levels. A schema that requires more, or the impossible, gets the
-  nearest value: never an exception.
+* The work is bounded for any schema: by the budget of the request, from which all loops draw, and by 10 000 values, a long text counted
+  as one for each 20 characters, 1000 items of an array, 200 invented members, 60 levels. A schema that requires more, or the
+  impossible, gets the nearest value: never an exception.
 * Recursion ends: in the second nesting of a schema in itself only required members are generated, and of
   several branches the one that ends first.
 * PERF: the shapes of a schema are read once and cached with it. A tool of five members takes 45 us after the
   first time, and 150 us then, of a core of a shared 2-core machine.
 """
 
-import functools
 import json
 from random import Random
 from typing import Any
 
+from llmsim.budgets import WorkBudget
 from llmsim.json_instances import kinds, scalars
 from llmsim.json_instances.argument_hints import ArgumentHints
 from llmsim.json_instances.members import MOST_MEMBERS, Members
@@ -32,7 +32,7 @@ _MOST_VALUES = 10_000
 _LONG = 20
 _MOST_ITEMS = 1000
 _MOST_LEVELS = 60
-_STEPS = 40_000
+_ENTRIES_A_STEP = 32
 
 _NOT_NULL = 0.85
 _EXEMPLARY = 0.7
@@ -45,44 +45,52 @@ _ANY_OBJECT = read(
 )
 
 
-def json_instance(schema: bytes, message: str, rng: Random) -> str:
+def json_instance(schema: bytes, message: str, rng: Random, budget: WorkBudget | None = None) -> str:
     """Generate an instance, as compact JSON.
 
     Args:
         schema: A JSON schema; empty for any object.
         message: The last user message; empty if there is none.
         rng: Draws what neither the schema nor the message decides.
+        budget: The budget of the request; None for one of its own.
 
     Raises:
         SchemaError: The schema is invalid.
     """
-    return _encode(instance(read(schema) if schema else _ANY_OBJECT, message, rng))
+    return _encode(instance(read(schema) if schema else _ANY_OBJECT, message, rng, budget))
 
 
-def instance(schema: Schema, message: str, rng: Random, *, name: str = "") -> Any:
+def instance(
+    schema: Schema, message: str, rng: Random, budget: WorkBudget | None = None, *, name: str = ""
+) -> Any:
     """Generate an instance; members have the order of the schema. It may share parts with the schema, which must not be changed.
 
     Args:
         schema: The schema.
         message: The last user message, from which values are taken; empty if there is none.
         rng: Draws everything else.
+        budget: The budget of the request; None for one of its own.
         name: Name of the value; empty if unknown.
     """
-    shapes = _shapes(schema) if schema.is_small else Shapes(schema)
-    parts = (schema.document,)
+    shapes = Shapes(schema, budget or WorkBudget())
+    try:
+        made = _nearest_instance(shapes, (schema.document,), message, rng, name)
+    except RecursionError:
+        # Levels of values, of schemas and of the server above add up.
+        made = None
+    is_object = isinstance(schema.document, dict) and schema.document.get("type") == "object"
+    return {} if made is None and is_object else made
+
+
+def _nearest_instance(shapes: Shapes, parts: Parts, message: str, rng: Random, name: str) -> Any:
     nearest = None
     for number in range(_WHOLE_TRIES):
         maker = _Maker(shapes, message, rng, is_plain=number > 1)
         made = maker.make(parts, name, is_ending=number == _WHOLE_TRIES - 1)
-        if not maker.has_doubts or maker.is_spent or shapes.is_valid(made, parts, shapes.validator(_STEPS)):
+        if not maker.has_doubts or maker.is_spent or shapes.is_valid(made, parts):
             return made
         nearest = made if number == 0 else nearest
     return nearest
-
-
-@functools.lru_cache(maxsize=128)
-def _shapes(schema: Schema) -> Shapes:
-    return Shapes(schema)
 
 
 class _Maker:
@@ -90,20 +98,24 @@ class _Maker:
 
     Attributes:
         has_doubts: Whether the value may not conform.
-        is_spent: Whether the schema requires more than the limits allow.
     """
 
     def __init__(self, shapes: Shapes, message: str, rng: Random, *, is_plain: bool) -> None:
         self.has_doubts = False
-        self.is_spent = False
+        self._is_full = False
         self._shapes = shapes
+        self._budget = shapes.budget
         self._rng = rng
-        self._validator = shapes.validator(_STEPS)
         self._members = Members(shapes, rng)
         self._hints = ArgumentHints(extract_facts(message[:MOST_READ]))
         self._is_plain = is_plain
         self._values = 0
         self._above: list[Shape] = []
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the schema requires more than the limits allow."""
+        return self._is_full or self._budget.is_spent
 
     def make(self, parts: Parts, name: str, *, is_ending: bool) -> Any:
         """Generate a value for all `parts`.
@@ -116,8 +128,8 @@ class _Maker:
         self._values += 1
         if self._values > _MOST_VALUES // 2:
             is_ending = True
-        if self._values > _MOST_VALUES or len(self._above) > _MOST_LEVELS:
-            self.has_doubts = self.is_spent = True
+        if self._values > _MOST_VALUES or len(self._above) > _MOST_LEVELS or not self._budget.spend():
+            self.has_doubts = self._is_full = True
             return None
         shape = self._shapes.of(parts)
         is_ending = is_ending or self._above.count(shape) > 1
@@ -138,7 +150,7 @@ class _Maker:
             # The message and the examples would only offer the same values again.
             self._is_plain = was_plain or number > 1
             made = self._made(chosen, name, is_ending=is_ending)
-            if self._shapes.is_valid(made, shape.parts, self._validator):
+            if self._shapes.is_valid(made, shape.parts):
                 nearest = made
                 break
             nearest = made if number == 0 else nearest
@@ -155,6 +167,7 @@ class _Maker:
         """Generate a value of a shape without branches."""
         if shape.values is not None:
             return self._listed(shape)
+        self._budget.spend(len(shape.suggestions) // _ENTRIES_A_STEP)
         if shape.suggestions and not self._is_plain and (found := self._suggested(shape)):
             return found[0]
         kind = self._kind(shape, is_ending=is_ending)
@@ -164,8 +177,9 @@ class _Maker:
             case "array":
                 return self._array(shape, name, is_ending=is_ending)
             case "string":
-                text = scalars.text(shape, name, self._usable_hints, self._rng)
+                text = scalars.text(shape, name, self._usable_hints, self._rng, self._budget)
                 self._values += len(text) // _LONG
+                self._budget.spend(len(text) // _LONG)
                 return text
             case "boolean":
                 return self._rng.random() < 0.5
@@ -179,7 +193,7 @@ class _Maker:
 
     def _chosen(self, shape: Shape, *, is_ending: bool) -> Shape:
         """Choose branches until none are left."""
-        while shape.groups:
+        while shape.groups and not self._budget.is_spent:
             shape = self._narrowed(shape, shape.groups[0], is_ending=is_ending)
         return shape
 
@@ -215,7 +229,7 @@ class _Maker:
         marks = list(shape.values or ()) if shape.values and len(shape.values) == 1 else []
         for name in list(shape.required)[:4]:
             if name in shape.names:
-                marks += self._shapes.of(shape.member(name)).values or ()
+                marks += self._shapes.of(shape.member(name, self._budget)).values or ()
         return any(isinstance(mark, str) and self._hints.facts.mentions(mark) for mark in marks[:8])
 
     def _listed(self, shape: Shape) -> Any:
@@ -273,9 +287,9 @@ class _Maker:
         made: list[Any] = []
         seen: set[Any] = set()
         for place in range(min(count, _MOST_ITEMS)):
-            if self._values > _MOST_VALUES:
+            if self._values > _MOST_VALUES or self._budget.is_spent:
                 break
-            parts = shape.item(place)
+            parts = shape.item(place, self._budget)
             if self._shapes.of(parts).is_impossible:
                 break
             for inner, wanted in shape.contains:
@@ -284,7 +298,7 @@ class _Maker:
             item = self.make(parts, name, is_ending=is_ending)
             if shape.is_unique:
                 item = self._another(parts, name, item, seen, is_ending=is_ending)
-                if (mark := canonical(item)) in seen:
+                if (mark := canonical(item, self._budget)) in seen:
                     if place >= least:
                         break
                     self.has_doubts = True
@@ -301,7 +315,7 @@ class _Maker:
             is_open = any(raw.get("items", raw.get("additionalItems")) is not None for raw in shape.lists)
             return min(most, least + (self._rng.randint(0, 1) if is_open else 0))
         if not self._is_plain:
-            item = self._shapes.of(shape.item(0))
+            item = self._shapes.of(shape.item(0, self._budget))
             kind = kinds.kind_of(name[:200], item.description[:200])
             found = self._hints.count(
                 kind, is_number=not item.types.isdisjoint(("integer", "number")) and len(item.types) <= 2
@@ -317,16 +331,21 @@ class _Maker:
         """Generate other items until one is new, first at random, then by counting."""
         was_plain, self._is_plain = self._is_plain, True
         for _ in range(_TRIES):
-            if canonical(item) not in seen:
+            if canonical(item, self._budget) not in seen or self._budget.is_spent:
                 break
             item = self.make(parts, name, is_ending=is_ending)
         else:
             shape = self._shapes.of(parts)
-            others: list[Any] = shape.fitting or [False, True, None]
+            others: list[Any] = self._shapes.fitting(shape) or [False, True, None]
             if is_of(item, "number"):
                 others = scalars.counted(shape, min(len(seen) + 2, _MOST_ITEMS))
+                self._budget.spend(len(others) // _ENTRIES_A_STEP)
             item = next(
-                (one for one in others if canonical(one) not in seen and self._shapes.is_valid(one, parts)),
+                (
+                    one
+                    for one in others
+                    if canonical(one, self._budget) not in seen and self._shapes.is_valid(one, parts)
+                ),
                 item,
             )
         self._is_plain = was_plain
@@ -340,4 +359,4 @@ class _Maker:
                 return self._object(self._chosen(deeper, is_ending=is_ending), is_ending=is_ending)
         ordered = [one for one in shape.names if one in given]
         ordered += [one for one in given if one not in shape.names]
-        return {one: self.make(shape.member(one), one, is_ending=is_ending) for one in ordered}
+        return {one: self.make(shape.member(one, self._budget), one, is_ending=is_ending) for one in ordered}

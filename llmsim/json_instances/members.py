@@ -1,5 +1,6 @@
 """Members of generated objects."""
 
+from collections.abc import Container
 from random import Random
 
 from llmsim.json_instances import kinds, scalars
@@ -12,6 +13,7 @@ MOST_MEMBERS = 200
 _MOST_REQUIRED = 5000
 _TRIES = 12
 _OPTIONAL = 0.65
+_INVENTION_STEPS = 4
 
 
 class Members:
@@ -24,26 +26,27 @@ class Members:
 
     def __init__(self, shapes: Shapes, rng: Random) -> None:
         self._shapes = shapes
+        self._budget = shapes.budget
         self._rng = rng
 
     def given(self, shape: Shape, *, is_ending: bool) -> dict[str, None]:
         """Choose the members of an object."""
         given = dict.fromkeys(list(shape.required)[:_MOST_REQUIRED])
-        self._add_needed(shape, given)
+        self._add_needed(shape, given, list(given))
         optional = [name for name in shape.names if name not in given and self._may_be_given(shape, name)]
         if not is_ending:
             for name in optional:
                 if self._rng.random() < _OPTIONAL and len(given) < shape.most_members:
                     self._add(shape, given, name)
         for name in optional:
-            if len(given) >= shape.fewest_members:
+            if len(given) >= shape.fewest_members or self._budget.is_spent:
                 break
             self._add(shape, given, name)
         wanted = min(shape.fewest_members - len(given), MOST_MEMBERS)
         if not shape.names and shape.is_map and not is_ending:
             wanted = max(wanted, self._rng.randint(1, 3))
         for _ in range(_TRIES + 3 * wanted if wanted > 0 else 0):
-            if wanted <= 0 or len(given) >= shape.most_members:
+            if wanted <= 0 or len(given) >= shape.most_members or self._budget.is_spent:
                 break
             name = self._invented(shape)
             if name not in given and self._may_be_given(shape, name):
@@ -53,30 +56,41 @@ class Members:
 
     def _add(self, shape: Shape, given: dict[str, None], name: str) -> None:
         """Add a member with all that it needs, or none of them."""
-        wider = given | {name: None}
-        self._add_needed(shape, wider)
-        if len(wider) <= shape.most_members and not any(other in shape.barred for other in wider):
+        if name in given:
+            return
+        wider = {name: None}
+        self._add_needed(shape, wider, [name], given)
+        if len(given) + len(wider) <= shape.most_members and not any(
+            other in shape.barred for other in wider
+        ):
             given.update(wider)
 
-    def _add_needed(self, shape: Shape, given: dict[str, None]) -> None:
-        waiting = [name for name in given if name in shape.needs]
-        while waiting:
-            for name in shape.needs.get(waiting.pop(), ()):
-                if name not in given:
+    def _add_needed(
+        self, shape: Shape, given: dict[str, None], waiting: list[str], known: Container[str] = ()
+    ) -> None:
+        """Add to `given` what those that are `waiting` need and is not in `known`."""
+        while waiting and not self._budget.is_spent:
+            needed = shape.needs.get(waiting.pop(), ())
+            self._budget.spend(len(needed))
+            for name in needed:
+                if name not in given and name not in known:
                     given[name] = None
                     waiting.append(name)
 
     def _may_be_given(self, shape: Shape, name: str) -> bool:
+        if self._budget.is_spent:
+            return False
         if (
             name in shape.barred
             or name in shape.dependents
-            or self._shapes.of(shape.member(name)).is_impossible
+            or self._shapes.of(shape.member(name, self._budget)).is_impossible
         ):
             return False
         return not shape.name_parts or self._shapes.is_valid(name, shape.name_parts)
 
     def _invented(self, shape: Shape) -> str:
         """Generate a name for a member that the schema does not name."""
+        self._budget.spend(_INVENTION_STEPS)
         if shape.name_patterns or shape.name_parts:
             asked = Shape((), frozenset())
             named = self._shapes.of(shape.name_parts)
@@ -88,5 +102,5 @@ class Members:
                 else []
             )
             asked.shortest, asked.longest, asked.format = named.shortest, named.longest, named.format
-            return scalars.text(asked, "", None, self._rng)
+            return scalars.text(asked, "", None, self._rng, self._budget)
         return kinds.phrase(self._rng, 1, 2).replace(" ", "_")

@@ -11,6 +11,7 @@ import datetime
 import functools
 import re
 
+from llmsim.budgets import remembered
 from llmsim.json_instances.kinds import SPOKEN_LANGUAGES
 
 MOST_READ = 4000
@@ -155,6 +156,8 @@ class MessageFacts:
 
     def mentions(self, value: str) -> bool:
         """Return whether `value` occurs in it as a word or as several; a single letter only as it is written."""
+        if len(value) > 2 * MOST_READ:
+            return False
         if len(value) < 2:
             return value.isalnum() and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", self.read) is not None
         words = " ".join(_WORD.findall(value.lower().replace("_", " ")))
@@ -282,7 +285,7 @@ class MessageFacts:
         return [(before.lower(), word) for before, word in pairs if word.lower() in known][:_MOST_FOUND]
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(maxsize=64, max_chars=MOST_READ)
 def extract_facts(text: str) -> MessageFacts:
     """Return the facts of a message."""
     return MessageFacts(text)

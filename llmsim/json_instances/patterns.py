@@ -1,21 +1,20 @@
 """Texts that match a regular expression.
 
 Decisions:
-* A text is generated from the syntax tree of `re`. Look-arounds and word boundaries are ignored, so the text may not
+* A text is generated from its syntax tree. Look-arounds and word boundaries are ignored, so the text may not
   match: the caller checks it.
 * Of the characters a class allows, common ones are used: lower-case letters and digits first.
 """
 
-import functools
 import math
 import string
 import sys
 from collections.abc import Callable
 from random import Random
-from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
 
-from llmsim.json_schema import regexes
+from llmsim.budgets import WorkBudget, remembered
+from llmsim.json_schema.regex_parser import Node, Sequence
+from llmsim.json_schema.regexes import parse_pattern
 
 _CASUAL_TRIES = 3
 _CASUAL_REPEATS = 3
@@ -23,23 +22,31 @@ _TRIES = 24
 _ROOM = 20
 _MOST_CHARACTERS = 10_000
 _MOST_WRITTEN = 5000
+_NODES_A_STEP = 4
+"""Nodes of a tree that are written in a step of the budget."""
+
 _PREFERRED = string.ascii_lowercase + string.digits + string.ascii_uppercase
 _PRINTABLE = _PREFERRED + " " + string.punctuation
 _BEYOND = "\n\t\réßñжλ漢あ한"
 _SURROGATES = range(0xD800, 0xE000)
 
-_CATEGORIES: dict[Any, Callable[[str], bool]] = {
-    parser.CATEGORY_DIGIT: str.isdecimal,
-    parser.CATEGORY_NOT_DIGIT: lambda one: not one.isdecimal(),
-    parser.CATEGORY_SPACE: str.isspace,
-    parser.CATEGORY_NOT_SPACE: lambda one: not one.isspace(),
-    parser.CATEGORY_WORD: lambda one: one.isalnum() or one == "_",
-    parser.CATEGORY_NOT_WORD: lambda one: not (one.isalnum() or one == "_"),
+_CATEGORIES: dict[str, Callable[[str], bool]] = {
+    "d": str.isdecimal,
+    "D": lambda one: not one.isdecimal(),
+    "s": str.isspace,
+    "S": lambda one: not one.isspace(),
+    "w": lambda one: one.isalnum() or one == "_",
+    "W": lambda one: not (one.isalnum() or one == "_"),
 }
 
 
 def text(
-    pattern: str, rng: Random, accept: Callable[[str], bool], shortest: int = 0, longest: float = math.inf
+    pattern: str,
+    rng: Random,
+    accept: Callable[[str], bool],
+    budget: WorkBudget,
+    shortest: int = 0,
+    longest: float = math.inf,
 ) -> str | None:
     """Generate a text that `pattern` matches.
 
@@ -47,28 +54,29 @@ def text(
         pattern: A regular expression.
         rng: Draws what the pattern leaves open.
         accept: Returns whether a text is acceptable.
+        budget: Bounds the work.
         shortest: Least number of characters.
         longest: Largest number of characters.
 
     Returns:
-        The text; None if none was found within a bounded number of tries.
+        The text; None if none was found within a bounded number of tries, or the budget.
     """
-    tree = regexes.parse_pattern(pattern)
+    tree = parse_pattern(pattern)
     if tree is None:
         return None
     for _ in range(_CASUAL_TRIES):
-        if accept(made := _Writer(rng).written(tree)):
+        if accept(made := _Writer(rng, budget).written(tree)):
             return made
     farthest = int(min(longest, max(shortest, 1) + _ROOM, _MOST_CHARACTERS))
     written = 0
     for _ in range(_TRIES):
-        if written > _MOST_WRITTEN:
+        if written > _MOST_WRITTEN or budget.is_spent:
             break
-        brief = _Writer(rng, wanted=0)
+        brief = _Writer(rng, budget, wanted=0)
         made = brief.written(tree)
         wanted = rng.randint(min(shortest, farthest), farthest) - len(made)
         if wanted > 0:
-            made = _Writer(rng, wanted=wanted, repeats=brief.repeats).written(tree)
+            made = _Writer(rng, budget, wanted=wanted, repeats=brief.repeats).written(tree)
         written += len(made)
         # If repeats do not make it long enough, a pattern without anchors allows more at either end.
         filling = "".join(
@@ -85,6 +93,7 @@ class _Writer:
 
     Args:
         rng: Draws what the pattern leaves open.
+        budget: Bounds the work.
         wanted: Characters that repeats add to their minimum; None for a few random repeats.
         repeats: Number of repeats that share them.
 
@@ -92,58 +101,70 @@ class _Writer:
         repeats: Number of repeats written so far.
     """
 
-    def __init__(self, rng: Random, *, wanted: int | None = None, repeats: int = 0) -> None:
+    def __init__(
+        self, rng: Random, budget: WorkBudget, *, wanted: int | None = None, repeats: int = 0
+    ) -> None:
         self.repeats = 0
-        self._characters: list[str] = []
+        self._nodes = 0
+        self._size = 0
+        self._written: list[str] = []
         self._rng = rng
+        self._budget = budget
         self._wanted = wanted
         self._last = repeats
         self._groups: dict[int, str] = {}
 
-    def written(self, tree: Any) -> str:
+    def written(self, tree: Sequence) -> str:
         self.write(tree)
-        return "".join(self._characters)
+        return "".join(self._written)[:_MOST_CHARACTERS]
 
-    def write(self, tree: Any) -> None:
-        for operator, argument in tree:
-            if len(self._characters) > _MOST_CHARACTERS:
+    def write(self, tree: Sequence) -> None:
+        self._spend(1 + len(tree))
+        for operator, *arguments in tree:
+            if self._is_over:
                 return
             write = _WRITES.get(operator)
             if write is not None:
-                write(self, argument)
+                write(self, *arguments)
 
-    def literal(self, code: int) -> None:
-        self._characters.append(chr(code))
+    @property
+    def _is_over(self) -> bool:
+        return self._size > _MOST_CHARACTERS or self._budget.is_spent
 
-    def not_literal(self, code: int) -> None:
-        self._characters.append(self._rng.choice([one for one in string.ascii_lowercase if ord(one) != code]))
+    def _spend(self, nodes: int) -> None:
+        self._nodes += nodes
+        if self._nodes >= _NODES_A_STEP:
+            self._budget.spend(self._nodes // _NODES_A_STEP)
+            self._nodes %= _NODES_A_STEP
 
-    def any(self, _: None) -> None:
-        self._characters.append(self._rng.choice(string.ascii_lowercase))
+    def _add(self, text: str) -> None:
+        self._written.append(text)
+        self._size += len(text)
 
-    def one_of(self, items: list[Any]) -> None:
-        allowed = _allowed(tuple(items))
-        if allowed:
-            self._characters.append(self._rng.choice(allowed))
+    def literal(self, character: str) -> None:
+        self._add(character)
 
-    def branch(self, argument: Any) -> None:
-        self.write(self._rng.choice(argument[1]))
+    def any(self) -> None:
+        self._add(self._rng.choice(string.ascii_lowercase))
 
-    def group(self, argument: Any) -> None:
-        number, _, _, body = argument
-        start = len(self._characters)
+    def one_of(self, is_negated: bool, items: tuple[Node, ...]) -> None:
+        self._spend(_NODES_A_STEP * len(items))
+        if allowed := _allowed(is_negated, items):
+            self._add(self._rng.choice(allowed))
+
+    def branch(self, branches: list[Sequence]) -> None:
+        self.write(self._rng.choice(branches))
+
+    def group(self, number: int | None, body: Sequence) -> None:
+        start = len(self._written)
         self.write(body)
-        if number is not None:
-            self._groups[number] = "".join(self._characters[start:])
+        if number:
+            self._groups[number] = "".join(self._written[start:])
 
-    def atomic(self, body: Any) -> None:
-        self.write(body)
-
-    def repeat(self, argument: Any) -> None:
-        least, most, body = argument
+    def repeat(self, least: int, most: int, body: Sequence) -> None:
         self.repeats += 1
         for _ in range(min(least, _MOST_CHARACTERS)):
-            if len(self._characters) > _MOST_CHARACTERS:
+            if self._is_over:
                 return
             self.write(body)
         if self._wanted is None:
@@ -152,62 +173,56 @@ class _Writer:
         elif self._wanted > 0:
             share = self._wanted if self.repeats >= self._last else self._rng.randint(0, self._wanted)
             self._wanted -= share
-            end = len(self._characters) + share
-            while least < most and (start := len(self._characters)) < end:
+            end = self._size + share
+            while least < most and (start := self._size) < end:
                 self.write(body)
                 least += 1
-                if len(self._characters) == start:
+                if self._size == start:
                     break
             # Unused characters are left to the other repeats.
-            self._wanted += end - len(self._characters)
+            self._wanted += end - self._size
 
     def reference(self, number: int) -> None:
-        self._characters.append(self._groups.get(number, ""))
+        self._add(self._groups.get(number, ""))
 
-    def conditional(self, argument: Any) -> None:
-        number, yes, no = argument
-        self.write(yes if number in self._groups else no or [])
+    def conditional(self, number: int, yes: Sequence, no: Sequence) -> None:
+        self.write(yes if number in self._groups else no)
 
 
-_WRITES: dict[Any, Callable[[_Writer, Any], None]] = {
-    parser.LITERAL: _Writer.literal,
-    parser.NOT_LITERAL: _Writer.not_literal,
-    parser.ANY: _Writer.any,
-    parser.IN: _Writer.one_of,
-    parser.BRANCH: _Writer.branch,
-    parser.SUBPATTERN: _Writer.group,
-    parser.ATOMIC_GROUP: _Writer.atomic,
-    parser.MAX_REPEAT: _Writer.repeat,
-    parser.MIN_REPEAT: _Writer.repeat,
-    parser.POSSESSIVE_REPEAT: _Writer.repeat,
-    parser.GROUPREF: _Writer.reference,
-    parser.GROUPREF_EXISTS: _Writer.conditional,
+_WRITES: dict[str, Callable[..., None]] = {
+    "literal": _Writer.literal,
+    "any": _Writer.any,
+    "set": _Writer.one_of,
+    "branch": _Writer.branch,
+    "group": _Writer.group,
+    "repeat": _Writer.repeat,
+    "reference": _Writer.reference,
+    "conditional": _Writer.conditional,
 }
 
 
-@functools.lru_cache(maxsize=512)
-def _allowed(items: tuple[Any, ...]) -> str:
-    """Return some characters that a class allows."""
-    is_negated = bool(items) and items[0][0] is parser.NEGATE
-    tests = [_test(operator, argument) for operator, argument in items if operator is not parser.NEGATE]
-
-    def is_in(one: str) -> bool:
-        return any(test(one) for test in tests) is not is_negated
-
-    for characters in (_PREFERRED, _PRINTABLE, _BEYOND):
-        if found := "".join(filter(is_in, characters)):
+@remembered(maxsize=512, max_chars=100)
+def _allowed(is_negated: bool, items: tuple[Node, ...]) -> str:
+    """Return some characters that a set allows."""
+    # Of all characters but one, only letters are used.
+    is_any = is_negated and len(items) == 1 and items[0][0] == "literal"
+    for characters in (string.ascii_lowercase if is_any else _PREFERRED, _PRINTABLE, _BEYOND):
+        if found := _inside(is_negated, items, characters):
             return found
-    starts = [argument[0] if operator is parser.RANGE else argument for operator, argument in items]
-    near = (code for start in starts if isinstance(start, int) for code in (start, start + 1))
-    return "".join(
-        chr(code) for code in near if code <= sys.maxunicode and code not in _SURROGATES and is_in(chr(code))
-    )
+    starts = (ord(item[1]) for item in items if item[0] != "category")
+    near = (code for start in starts for code in (start, start + 1))
+    beyond = (chr(code) for code in near if code <= sys.maxunicode and code not in _SURROGATES)
+    return _inside(is_negated, items, "".join(beyond))
 
 
-def _test(operator: Any, argument: Any) -> Callable[[str], bool]:
-    if operator is parser.RANGE:
-        low, high = argument
-        return lambda one: low <= ord(one) <= high
-    if operator is parser.CATEGORY:
-        return _CATEGORIES.get(argument, lambda _: False)
-    return lambda one: ord(one) == argument
+def _inside(is_negated: bool, items: tuple[Node, ...], characters: str) -> str:
+    held: set[str] = set()
+    for item in items:
+        match item:
+            case ("range", first, last):
+                held.update([one for one in characters if first <= one <= last])
+            case ("category", letter):
+                held.update(filter(_CATEGORIES[letter], characters))
+            case _:
+                held.add(item[1])
+    return "".join([one for one in characters if (one in held) is not is_negated])

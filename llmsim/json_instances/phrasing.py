@@ -5,8 +5,9 @@ Decisions:
 * PERF: words are separated by one blank. Repeats of what overlaps would try a message of blanks in billions of ways.
 """
 
-import functools
 import re
+
+from llmsim.budgets import remembered
 
 _TOPICS = (
     re.compile(
@@ -66,7 +67,7 @@ _NO_LABELS = frozenset(
 )
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(maxsize=64, max_chars=4000)
 def topic(text: str) -> str:
     """Return the topic of a message; empty if none is found."""
     for pattern in _TOPICS:
@@ -82,21 +83,21 @@ def headline(text: str) -> str:
     return line[:1].upper() + line[1:]
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(maxsize=64, max_chars=4000)
 def program(text: str) -> str:
     """Return the code in a message; empty if there is none."""
     match = _FENCED.search(text) or _PROGRAM.search(text)
     return match[1].strip() if match else ""
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(maxsize=64, max_chars=4000)
 def command(text: str) -> str:
     """Return the command that a message asks to run; empty if there is none."""
     match = _COMMAND.search(text)
     return (match[1] or match[2]).strip(" `'\"") if match else ""
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(maxsize=64, max_chars=4000)
 def statement(text: str) -> str:
     """Return the SQL in a message; empty if there is none."""
     match = _SQL.search(text)
@@ -108,7 +109,7 @@ def selectors(text: str) -> list[str]:
     return _SELECTOR.findall(text)
 
 
-@functools.lru_cache(maxsize=64)
+@remembered(maxsize=64, max_chars=4000)
 def sum_in_words(text: str) -> str:
     """Return a calculation in words as a formula; empty if there is none."""
     if match := _PERCENT.search(text):
@@ -127,7 +128,7 @@ def labelled(text: str, label: str) -> str:
     return ""
 
 
-@functools.lru_cache(maxsize=1024)
+@remembered(maxsize=256, max_chars=100)
 def _behind(label: str) -> re.Pattern[str]:
     connected = r"(?: ?[:=]| (?:is|to|named|called|as))? "
     return re.compile(

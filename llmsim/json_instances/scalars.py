@@ -3,24 +3,25 @@
 Decisions:
 * A value comes from the message, from the schema's own examples, or from the plausible values for its name, whichever
   conforms first; if none does, it is generated from the bounds.
-* A text has at most 10 000 characters, whatever the schema requires.
+* A text has at most 10 000 characters, and a number is finite and has at most 64 bits, whatever the schema requires.
 """
 
 import math
 from collections.abc import Iterator
 from random import Random
 
+from llmsim.budgets import WorkBudget
 from llmsim.json_instances import formats, kinds, patterns
 from llmsim.json_instances.argument_hints import ArgumentHints
 from llmsim.json_instances.common_words import COMMON_WORDS
 from llmsim.json_instances.shape import Shape
-from llmsim.json_schema import regexes
 from llmsim.json_schema.validation import is_multiple
 
 _MOST_CHARACTERS = 10_000
 _TRIES = 40
 _FAR = 10**6
 _FARTHEST = 10**15
+_TOO_FAR = 1 << 63
 _NEAR = 100
 _DESCRIBED = 200
 
@@ -50,7 +51,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 """Ranges of numbers by name."""
 
 
-def text(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random) -> str:
+def text(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random, budget: WorkBudget) -> str:
     """Generate a text.
 
     Args:
@@ -58,20 +59,26 @@ def text(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random) -> s
         name: Name of the member.
         hints: Values of the message; None to use the schema alone.
         rng: Draws the rest.
+        budget: Bounds the work.
     """
     kind = kinds.kind_of(name[:_DESCRIBED], shape.description[:_DESCRIBED])
     for candidate in _candidates(shape, kind, name[:_DESCRIBED], hints, rng):
-        if _fits(shape, candidate):
+        if _fits(shape, candidate, budget):
             return candidate
     for pattern in shape.patterns:
         made = patterns.text(
-            pattern, rng, lambda one: _fits(shape, one, is_made=True), shape.shortest, shape.longest
+            pattern,
+            rng,
+            lambda one: _fits(shape, one, budget, is_made=True),
+            budget,
+            shape.shortest,
+            shape.longest,
         )
         if made is not None:
             return made
     if shape.patterns:
         # A match of one pattern is nearer than none.
-        return patterns.text(shape.patterns[0], rng, lambda _: True) or ""
+        return patterns.text(shape.patterns[0], rng, lambda _: True, budget) or ""
     return _sized(shape, rng)
 
 
@@ -88,7 +95,7 @@ def _candidates(
     if shape.format and (made := formats.text(shape.format, rng)) is not None:
         yield made
         if shape.patterns and shape.format == "email":
-            # Zod sends a pattern beside the format, which only short texts can be matched with in time.
+            # Zod sends a pattern beside the format, which not every address matches.
             yield from ("ann@example.com", "bob@example.com")
     elif shape.patterns and hints is not None and kinds.is_known(kind):
         yield kinds.plausible(kind, rng)
@@ -99,13 +106,16 @@ def _candidates(
         yield kinds.phrase(rng, 1, 1)
 
 
-def _fits(shape: Shape, made: str, *, is_made: bool = False) -> bool:
+def _fits(shape: Shape, made: str, budget: WorkBudget, *, is_made: bool = False) -> bool:
     """Return whether a text conforms; `is_made` if it was generated from a pattern, and so is likely to match."""
     if not shape.shortest <= len(made) <= shape.longest:
         return False
-    if not is_made and any(len(made) > regexes.longest_text(pattern) for pattern in shape.patterns):
-        return False
-    return all(regexes.matches(pattern, made) for pattern in shape.patterns)
+    if not shape.patterns:
+        return True
+    budget.spend(len(shape.patterns))
+    found = {budget.patterns.search(pattern, made) for pattern in shape.patterns}
+    # What is not known in time is more likely of a text that was generated from a pattern.
+    return found <= {True, None} if is_made else found == {True}
 
 
 def _sized(shape: Shape, rng: Random) -> str:
@@ -129,17 +139,31 @@ def number(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random, *,
     """
     if hints is not None:
         for candidate in hints.numbers():
-            if _is_within(shape, candidate) and (not is_integer or candidate == int(candidate)):
+            if (
+                abs(candidate) < _TOO_FAR
+                and _is_within(shape, candidate)
+                and (not is_integer or candidate == int(candidate))
+            ):
                 return int(candidate) if is_integer else candidate
         suggested = [
             one for one in shape.suggestions if isinstance(one, int | float) and not isinstance(one, bool)
         ]
         if (
             suggested
-            and _is_within(shape, one := rng.choice(suggested))
+            and math.isfinite(one := rng.choice(suggested))
+            and _is_within(shape, one)
             and (not is_integer or one == int(one))
         ):
             return int(one) if is_integer else one
+    try:
+        made = _generated(shape, name, rng, is_integer=is_integer)
+    except (ArithmeticError, ValueError):
+        # Bounds and multiples may be 1e308 and 5e-324.
+        return 0
+    return made if -_TOO_FAR <= made < _TOO_FAR or (isinstance(made, float) and math.isfinite(made)) else 0
+
+
+def _generated(shape: Shape, name: str, rng: Random, *, is_integer: bool) -> float:
     low, high = _range(shape, name)
     if is_integer or (shape.multiples and all(isinstance(of, int) for of in shape.multiples)):
         return _integer(shape, low, high, rng)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llmsim.json_schema import regexes
+from llmsim.budgets import WorkBudget
 from llmsim.json_schema.keywords import TYPES
 
 Parts = tuple[Any, ...]
@@ -47,6 +47,8 @@ class Shape(msgspec.Struct, eq=False):
         likely: The implied type if `type` is missing; None if there is none.
         values: Enumerated values; None if it is not enumerated.
         fitting: Those of `values` that conform to all parts; None until computed.
+        fitting_steps: Steps of work that `fitting` took.
+        cost: Steps of work to read the shape.
         suggestions: Defaults and examples, not validated.
         is_doubtful: Whether a value must be validated, even if all its parts conform.
         is_impossible: Whether obviously nothing conforms.
@@ -59,6 +61,8 @@ class Shape(msgspec.Struct, eq=False):
     likely: str | None = None
     values: list[Any] | None = None
     fitting: list[Any] | None = None
+    fitting_steps: int = 0
+    cost: int = 1
     suggestions: list[Any] = []
     description: str = ""
     is_doubtful: bool = False
@@ -94,27 +98,34 @@ class Shape(msgspec.Struct, eq=False):
     is_map: bool = False
     members: dict[str, Parts] = {}
 
-    def member(self, name: str) -> Parts:
-        """Return the schemas of the member `name`."""
+    def member(self, name: str, budget: WorkBudget) -> Parts:
+        """Return the schemas of the member `name`; those that the budget suffices for."""
+        # A cached member costs the same, so that a response does not depend on earlier requests.
+        if not budget.spend(1 + len(self.objects) // 4 + len(self.name_patterns)):
+            return ()
         parts = self.members.get(name)
         if parts is None:
-            parts = tuple(part for raw in self.objects for part in _member(raw, name, self.names))
+            parts = tuple(part for raw in self.objects for part in _member(raw, name, self.names, budget))
+            if budget.patterns.is_spent:
+                return parts
             if len(self.members) < _MOST_CACHED:
                 self.members[name] = parts
         return parts
 
-    def item(self, place: int) -> Parts:
-        """Return the schemas of the item at `place`."""
+    def item(self, place: int, budget: WorkBudget) -> Parts:
+        """Return the schemas of the item at `place`; those that the budget suffices for."""
+        if not budget.spend(1 + len(self.lists) // 4):
+            return ()
         return tuple(part for raw in self.lists for part in _item(raw, place, self.prefix))
 
 
-def _member(raw: dict[str, Any], name: str, known: dict[str, None]) -> Iterator[Any]:
+def _member(raw: dict[str, Any], name: str, known: dict[str, None], budget: WorkBudget) -> Iterator[Any]:
     is_evaluated = False
     if (member := raw.get("properties", {}).get(name)) is not None:
         is_evaluated = True
         yield member
     for pattern, inner in raw.get("patternProperties", {}).items():
-        if regexes.matches(pattern, name):
+        if budget.patterns.search(pattern, name) is not False:
             is_evaluated = True
             yield inner
     if not is_evaluated:

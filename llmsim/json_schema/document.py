@@ -2,30 +2,28 @@
 
 Decisions:
 * Agents send the same schemas with every request, so a parsed schema is cached by its bytes. Large ones are parsed
-  anew: 64 KB times the number of cached schemas bounds the memory.
+  anew: 16 KB, some ten times as much when parsed, times the number of cached schemas bounds the memory.
 * A reference may point to any place, anchor or id of its own document; nothing is fetched. An id names its schema,
   but does not change the base: a pointer always starts at the root.
 * Schemas may be nested 100 levels deep. No client's model gets near it (OpenAI's strict mode allows 10), and
   code that walks a schema may recurse.
 """
 
-import functools
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from llmsim.budgets import remembered
 from llmsim.errors import SchemaError
 from llmsim.json_schema import keywords
 
-MOST_CACHED_BYTES = 64 * 1024
+MOST_CACHED_BYTES = 16 * 1024
 """Larger schemas are not cached."""
 
 MOST_LEVELS = 100
 """Levels of nested schemas."""
-
-_CACHED = 256
 
 Context = tuple[str, ...]
 
@@ -37,40 +35,40 @@ class Schema(msgspec.Struct, frozen=True, eq=False):
         document: As decoded from JSON; must not be changed.
         references: Target of each `$ref`, by its text.
         is_small: Whether it may be cached, and what is derived from it.
+        is_laborious: Whether to generate or validate its instances may take more than a millisecond.
+        derived: What other packages cache with it, by type.
     """
 
     document: Any
     references: dict[str, Any]
     is_small: bool
+    is_laborious: bool = False
+    derived: dict[type, Any] = {}
 
 
+@remembered(128, MOST_CACHED_BYTES)
 def read(schema: bytes) -> Schema:
     """Parse a schema.
 
     Raises:
         SchemaError: The schema is invalid.
     """
-    return _cached_read(schema) if len(schema) <= MOST_CACHED_BYTES else _read(schema)
-
-
-def _read(schema: bytes) -> Schema:
     try:
         document = msgspec.json.decode(schema)
     except RecursionError:
         raise SchemaError((), f"more than {MOST_LEVELS} levels of nesting.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SchemaError((), f"it is not JSON: {error}.") from None
-    return Schema(document, _references(document), len(schema) <= MOST_CACHED_BYTES)
+    references, is_laborious = _check(document)
+    return Schema(document, references, len(schema) <= MOST_CACHED_BYTES, is_laborious)
 
 
-_cached_read = functools.lru_cache(maxsize=_CACHED)(_read)
-
-
-def _references(document: Any) -> dict[str, Any]:
-    """Check the whole of `document`, and resolve its references."""
+def _check(document: Any) -> tuple[dict[str, Any], bool]:
+    """Check the whole of `document` and resolve its references; return whether it is laborious, too."""
     names = dict(_names(document))
     references: dict[str, Any] = {}
     checked: set[int] = set()
+    is_laborious = False
     waiting: list[tuple[Context, int, Any]] = [((), 1, document)]
     while waiting:
         context, level, raw = waiting.pop()
@@ -81,6 +79,7 @@ def _references(document: Any) -> dict[str, Any]:
         if level > MOST_LEVELS:
             raise SchemaError(context, f"more than {MOST_LEVELS} levels of nesting.")
         checked.add(id(raw))
+        is_laborious = is_laborious or _is_laborious(raw)
         for keyword, value in raw.items():
             if problem := keywords.keyword_problem(keyword, value):
                 raise SchemaError((*context, keyword), problem)
@@ -91,7 +90,46 @@ def _references(document: Any) -> dict[str, Any]:
                 waiting.append(((*context, keyword), 1, target))
         inner = [((*context, *keys), level + 1, item) for keys, item in keywords.subschemas(raw)]
         waiting.extend(reversed(inner))
-    return references
+    return references, is_laborious or len(checked) > _MANY
+
+
+_MANY = 64
+"""Subschemas of a large schema."""
+
+_MULTIPLY = {"minItems": 20, "minProperties": 20, "minContains": 20, "minLength": 2000}
+"""Keywords that multiply the work, and up to which value they do not matter."""
+
+_LABORIOUS = frozenset(
+    {
+        "contains",
+        "dependentSchemas",
+        "if",
+        "not",
+        "pattern",
+        "patternProperties",
+        "propertyNames",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "uniqueItems",
+    }
+)
+"""Keywords whose instances are generated until one conforms."""
+
+_DESCRIBED = ("pattern", "minItems", "min items", "minLength", "min length")
+"""Keywords at the end of descriptions that are laborious, too."""
+
+
+def _is_laborious(raw: dict[str, Any]) -> bool:
+    if not _LABORIOUS.isdisjoint(raw) or len(raw) > _MANY:
+        return True
+    for keyword, few in _MULTIPLY.items():
+        if keyword in raw and isinstance(raw[keyword], int | float) and raw[keyword] > few:
+            return True
+    lists = (raw.get(keyword) for keyword in ("enum", "examples", "required"))
+    if any(isinstance(one, list) and len(one) > _MANY for one in lists):
+        return True
+    description = raw.get("description")
+    return isinstance(description, str) and any(word in description for word in _DESCRIBED)
 
 
 def _resolve(reference: str, document: Any, names: dict[str, Any], context: Context) -> Any:

@@ -143,7 +143,7 @@ def _positive(value: Any) -> str | None:
 def _regex(value: Any) -> str | None:
     if wrong := type_problem(value, "string"):
         return wrong
-    return None if regexes.compile_pattern(value) else f"{shown(value)} is not a 'regex'."
+    return None if regexes.is_valid(value) else f"{shown(value)} is not a 'regex'."
 
 
 def _regex_names(value: Any) -> str | None:

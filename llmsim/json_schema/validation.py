@@ -3,33 +3,38 @@
 Decisions:
 * Our own, and small: the answer is yes or no, formats are not checked, and nothing is fetched. Tests compare it with
   jsonschema.
-* The work is bounded for any schema: what is not checked within the steps, or the depth, counts as valid.
+* The work is bounded for any schema: what is not checked within the budget of the request, or the depth, counts as valid.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from fractions import Fraction
 from typing import Any
 
-from llmsim.json_schema import regexes
+from llmsim.budgets import WorkBudget
 from llmsim.json_schema.document import Schema
 
-_MOST_STEPS = 30_000
 _MOST_DEPTH = 150
+_ENTRIES_A_STEP = 16
+"""Entries of a list or an object that are compared in a step of the budget."""
 
 
-def conforms(value: Any, schema: Schema) -> bool:
-    """Return whether `value`, a decoded JSON value, is an instance of `schema`."""
-    return Validator(schema.references).is_valid(value, schema.document)
+def conforms(value: Any, schema: Schema, budget: WorkBudget | None = None) -> bool:
+    """Return whether `value`, a decoded JSON value, is an instance of `schema`; its budget is one of its own by default."""
+    return Validator(schema.references, budget or WorkBudget()).is_valid(value, schema.document)
 
 
-def canonical(value: Any) -> Any:
+def canonical(value: Any, budget: WorkBudget | None = None) -> Any:
     """Return a hashable key that is equal for values that JSON Schema considers equal: 1 is 1.0, but not true."""
     if isinstance(value, bool):
         return ("boolean", value)
     if isinstance(value, list):
-        return ("array", tuple(map(canonical, value)))
+        if budget is not None:
+            budget.spend(1 + len(value) // _ENTRIES_A_STEP)
+        return ("array", tuple([canonical(item, budget) for item in value]))
     if isinstance(value, dict):
-        return ("object", frozenset((name, canonical(member)) for name, member in value.items()))
+        if budget is not None:
+            budget.spend(1 + len(value) // _ENTRIES_A_STEP)
+        return ("object", frozenset([(name, canonical(member, budget)) for name, member in value.items()]))
     return value
 
 
@@ -69,26 +74,28 @@ def is_multiple(value: float, of: float) -> bool:
 
 
 class Validator:
-    """Validates values against schemas of one document, within a number of steps.
+    """Validates values against schemas of one document.
 
     Args:
         references: Target of each `$ref` of the document.
+        budget: Bounds the work.
         enumerated: Cache of its enumerations; shared by the validators of one document.
-        steps: Schemas that it may check.
+
+    Attributes:
+        budget: The same.
     """
 
-    __slots__ = ("_depth", "_enumerated", "_following", "_references", "_steps")
+    __slots__ = ("_depth", "_enumerated", "_following", "_references", "budget")
 
     def __init__(
         self,
         references: dict[str, Any],
+        budget: WorkBudget,
         enumerated: dict[int, frozenset[Any]] | None = None,
-        *,
-        steps: int = _MOST_STEPS,
     ) -> None:
         self._references = references
         self._enumerated = {} if enumerated is None else enumerated
-        self._steps = steps
+        self.budget = budget
         self._depth = 0
         self._following: set[tuple[int, int]] = set()
 
@@ -96,15 +103,15 @@ class Validator:
         """Return whether `value` is an instance of the schema `raw`."""
         if isinstance(raw, bool):
             return raw
-        self._steps -= 1
-        if self._steps < 0 or self._depth > _MOST_DEPTH:
+        if not self.budget.spend(1 + len(raw) // _ENTRIES_A_STEP) or self._depth > _MOST_DEPTH:
             return True
         self._depth += 1
         try:
             for keyword, wanted in raw.items():
                 check = _CHECKS.get(keyword)
                 if check is not None and not check(self, value, wanted, raw):
-                    return False
+                    # What was not checked below a `not` or a `oneOf` may have failed for that.
+                    return self.budget.is_spent
         finally:
             self._depth -= 1
         return True
@@ -125,13 +132,21 @@ class Validator:
         known = self._enumerated.get(id(values))
         if known is None:
             known = self._enumerated[id(values)] = frozenset(map(canonical, values))
-        return canonical(value) in known
+        return canonical(value, self.budget) in known
+
+    def may_match(self, pattern: str, text: str) -> bool:
+        """Return whether a pattern is found in a text, or may be."""
+        return self.budget.may_match(pattern, text)
+
+    def spend(self, *entries: Sized) -> None:
+        """Spend the steps to walk through lists or objects."""
+        self.budget.spend(sum(map(len, entries)) // _ENTRIES_A_STEP)
 
     def evaluated(
         self, value: Any, raw: Any, evaluate: Callable[[Any, dict[str, Any]], set[Any]]
     ) -> set[Any]:
         """Return the members or indices of `value` that `raw`, and all schemas that apply in its place, evaluate."""
-        if isinstance(raw, bool) or self._depth > _MOST_DEPTH:
+        if isinstance(raw, bool) or self._depth > _MOST_DEPTH or not self.budget.spend(1 + len(value)):
             return set()
         self._depth += 1
         try:
@@ -166,7 +181,7 @@ class Validator:
         return {
             name
             for name in value
-            if name in raw.get("properties", ()) or any(regexes.matches(one, name) for one in patterns)
+            if name in raw.get("properties", ()) or any(self.may_match(one, name) for one in patterns)
         }
 
     def places(self, value: Any, raw: dict[str, Any]) -> set[Any]:
@@ -220,7 +235,15 @@ def _additional_items(validator: Validator, value: Any, wanted: Any, raw: dict[s
 def _properties(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if not isinstance(value, dict):
         return True
+    validator.spend(wanted)
     return all(validator.is_valid(value[name], inner) for name, inner in wanted.items() if name in value)
+
+
+def _required(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
+    if not isinstance(value, dict):
+        return True
+    validator.spend(wanted)
+    return all(name in value for name in wanted)
 
 
 def _patterns(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
@@ -230,7 +253,7 @@ def _patterns(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]
         validator.is_valid(member, inner)
         for pattern, inner in wanted.items()
         for name, member in value.items()
-        if regexes.matches(pattern, name)
+        if validator.may_match(pattern, name)
     )
 
 
@@ -238,16 +261,18 @@ def _additional(validator: Validator, value: Any, wanted: Any, raw: dict[str, An
     if not isinstance(value, dict):
         return True
     known, patterns = raw.get("properties", ()), raw.get("patternProperties", ())
+    validator.spend(value)
     return all(
         validator.is_valid(member, wanted)
         for name, member in value.items()
-        if name not in known and not any(regexes.matches(pattern, name) for pattern in patterns)
+        if name not in known and not any(validator.may_match(pattern, name) for pattern in patterns)
     )
 
 
 def _dependencies(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
     if not isinstance(value, dict):
         return True
+    validator.spend(wanted, *[needed for needed in wanted.values() if isinstance(needed, list)])
     return all(
         all(other in value for other in needed)
         if isinstance(needed, list)
@@ -282,7 +307,9 @@ def _unevaluated_places(validator: Validator, value: Any, wanted: Any, raw: dict
 
 
 def _unique(validator: Validator, value: Any, wanted: Any, raw: dict[str, Any]) -> bool:
-    return not wanted or not isinstance(value, list) or len(set(map(canonical, value))) == len(value)
+    if not wanted or not isinstance(value, list):
+        return True
+    return len({canonical(item, validator.budget) for item in value}) == len(value)
 
 
 def _sized(kind: type[list[Any]] | type[dict[str, Any]] | type[str], *, least: bool) -> Check:
@@ -300,7 +327,9 @@ _CHECKS: dict[str, Check] = {
     "$dynamicRef": lambda validator, value, wanted, raw: validator.follow(value, wanted),
     "type": _type,
     "enum": lambda validator, value, wanted, raw: validator.is_one_of(value, wanted),
-    "const": lambda validator, value, wanted, raw: canonical(value) == canonical(wanted),
+    "const": lambda validator, value, wanted, raw: (
+        canonical(value, validator.budget) == canonical(wanted, validator.budget)
+    ),
     "allOf": lambda validator, value, wanted, raw: all(validator.is_valid(value, inner) for inner in wanted),
     "anyOf": lambda validator, value, wanted, raw: any(validator.is_valid(value, inner) for inner in wanted),
     "oneOf": _one,
@@ -314,7 +343,7 @@ _CHECKS: dict[str, Check] = {
     "minLength": _sized(str, least=True),
     "maxLength": _sized(str, least=False),
     "pattern": lambda validator, value, wanted, raw: (
-        not isinstance(value, str) or regexes.matches(wanted, value)
+        not isinstance(value, str) or validator.may_match(wanted, value)
     ),
     "minItems": _sized(list, least=True),
     "maxItems": _sized(list, least=False),
@@ -326,9 +355,7 @@ _CHECKS: dict[str, Check] = {
     "unevaluatedItems": _unevaluated_places,
     "minProperties": _sized(dict, least=True),
     "maxProperties": _sized(dict, least=False),
-    "required": lambda validator, value, wanted, raw: (
-        not isinstance(value, dict) or all(name in value for name in wanted)
-    ),
+    "required": _required,
     "properties": _properties,
     "patternProperties": _patterns,
     "additionalProperties": _additional,

@@ -7,11 +7,11 @@ Decisions:
 * A configured text (`fixed`, `echo`, `sequence`) is kept if it has the requested response format.
 """
 
-import json
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
+from llmsim.budgets import WorkBudget
 from llmsim.config import Settings
 from llmsim.domain import (
     Choice,
@@ -28,7 +28,8 @@ from llmsim.domain import (
     ToolCallSegment,
     ToolKind,
 )
-from llmsim.json_instances.making import json_instance
+from llmsim.errors import InvalidJsonError
+from llmsim.json_instances.making import instance, json_instance
 from llmsim.json_schema.document import read
 from llmsim.json_schema.validation import conforms
 from llmsim.planning.endings import EMPTY, cut_at_limit, cut_at_stop
@@ -37,6 +38,9 @@ from llmsim.planning.rng import Random
 from llmsim.planning.schema_in_prompt import find_schema
 from llmsim.planning.tokens import Tokenizer
 from llmsim.planning.tools import ConversationState, ToolPicker, conversation_state
+from llmsim.wire.codec import decoder
+
+_decode = decoder(Any)
 
 _ID_DIGITS = 20
 """Digits of a turn's id that are in the ids of its calls; with two each for choice and place they make 24.
@@ -93,6 +97,7 @@ class ContentPlanner:
         outcome_rng: Random,
         call_id: str,
         lines: LineNumbers,
+        budget: WorkBudget | None = None,
     ) -> Content:
         """Plan the content of one choice.
 
@@ -103,6 +108,7 @@ class ContentPlanner:
             outcome_rng: Draws refusals and filtered responses.
             call_id: Prefix of the ids of its calls; empty if no tools are offered.
             lines: Numbers of the lines that it takes.
+            budget: The budget of the request; None for one of its own.
         """
         # PERF: most requests ask for a text and nothing else; all they need is the next four lines.
         if not prompt.tools and prompt.form is None and not self.draws_outcome:
@@ -112,26 +118,33 @@ class ContentPlanner:
         if sample < self._refusal_rate:
             refusal = tokenizer.tokenize(self._refusal)
             return Content((RefusalSegment(refusal.tokens, refusal),))
-        content = self._answer(prompt, tokenizer, rng, call_id, lines)
+        content = self._answer(prompt, tokenizer, rng, call_id, lines, budget or WorkBudget())
         if self.draws_outcome and outcome_rng.random() < self._filter_rate:
             limit = 1 + int(outcome_rng.random() * content.tokens / 2)
             return truncate(content, limit, FinishReason.CONTENT_FILTER)
         return content
 
     def _answer(
-        self, prompt: Prompt, tokenizer: Tokenizer, rng: Random, call_id: str, lines: LineNumbers
+        self,
+        prompt: Prompt,
+        tokenizer: Tokenizer,
+        rng: Random,
+        call_id: str,
+        lines: LineNumbers,
+        budget: WorkBudget,
     ) -> Content:
         state = conversation_state(prompt)
         tools = self._tool_picker.pick(prompt, state, rng) if prompt.tools else ()
         calls = tuple(
-            _call(tool, state, tokenizer, rng, f"{call_id}{place:02x}") for place, tool in enumerate(tools)
+            _call(tool, state, tokenizer, rng, f"{call_id}{place:02x}", budget)
+            for place, tool in enumerate(tools)
         )
         if tools and tools[-1].kind is not ToolKind.HOSTED:
             return Content(calls, FinishReason.TOOL_CALLS)
         text = self._generate(prompt, tokenizer, rng, lines)
-        if prompt.form is not None and not (self._keeps_text and _has_format(text, prompt.form)):
+        if prompt.form is not None and not (self._keeps_text and _has_format(text, prompt.form, budget)):
             schema = prompt.form.schema or find_schema(prompt.messages)
-            text = tokenizer.tokenize(json_instance(schema, state.user_message, rng))
+            text = tokenizer.tokenize(json_instance(schema, state.user_message, rng, budget))
         text, stop = cut_at_stop(text, prompt.stop)
         return Content((*calls, TextSegment(text.tokens, text)), FinishReason.STOP, stop)
 
@@ -163,15 +176,22 @@ def call_id_prefix(turn_id: str, choice: int) -> str:
     return f"{turn_id[-_ID_DIGITS:]}{choice:02x}"
 
 
-def _call(tool: Tool, state: ConversationState, tokenizer: Tokenizer, rng: Random, call_id: str) -> Segment:
+def _call(
+    tool: Tool,
+    state: ConversationState,
+    tokenizer: Tokenizer,
+    rng: Random,
+    call_id: str,
+    budget: WorkBudget,
+) -> Segment:
     """Call a tool with arguments that fit: JSON by its schema, or free text."""
     message = state.user_message
     match tool.kind:
         case ToolKind.FUNCTION:
             # Source: openai SDK, function_definition.py: without parameters it is a function without arguments.
-            arguments = json_instance(tool.schema, message, rng) if tool.schema else "{}"
+            arguments = json_instance(tool.schema, message, rng, budget) if tool.schema else "{}"
         case ToolKind.CUSTOM if tool.schema:
-            arguments = json.loads(json_instance(tool.schema, message, rng))
+            arguments = instance(read(tool.schema), message, rng, budget) or ""
         case _:
             arguments = message or tool.name
     return call_segment(ToolCall(call_id, tool.name, tool.kind), arguments, tokenizer)
@@ -184,12 +204,13 @@ def call_segment(call: ToolCall, arguments: str, tokenizer: Tokenizer) -> Segmen
     return ToolCallSegment(header + text.tokens, text, header, call)
 
 
-def _has_format(text: TokenizedText, form: ResponseFormat) -> bool:
+def _has_format(text: TokenizedText, form: ResponseFormat, budget: WorkBudget) -> bool:
+    """Return whether a text has the requested format."""
     try:
-        value = json.loads(text.text)
-    except ValueError:
+        value = _decode(text.text.encode())
+    except (InvalidJsonError, UnicodeEncodeError):
         return False
-    return conforms(value, read(form.schema)) if form.schema else isinstance(value, dict)
+    return conforms(value, read(form.schema), budget) if form.schema else isinstance(value, dict)
 
 
 def truncate(content: Content, limit: int, reason: FinishReason = FinishReason.LENGTH) -> Content:

@@ -24,6 +24,8 @@ from collections import Counter
 from itertools import pairwise
 from operator import mul
 
+from llmsim.budgets import remembered
+
 _BUCKETS = 512
 """Directions. PERF: 512 take 7 MB for 3,072 dimensions once all were used; unrelated texts get as near as 0.05 by chance."""
 
@@ -104,7 +106,7 @@ def _counts(text: str, seed: int) -> dict[int, float]:
 
 
 # PERF: 0.1 us for a cached word against 6 us; some 1 KB each.
-@functools.lru_cache(maxsize=8192)
+@remembered(8192, max_chars=100)
 def _features(piece: str, seed: int) -> tuple[int, tuple[tuple[int, float], ...]]:
     """Return a number for a word, and its directions with their weights."""
     number = zlib.crc32(piece.encode(), seed)

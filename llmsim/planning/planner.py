@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from llmsim.budgets import WorkBudget
 from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.domain import (
@@ -233,6 +234,7 @@ class Planner:
         )
         turn_id = self.new_id() if self._seed is None else seeded_id(outcome_rng)
         choices: tuple[Choice, ...] = (_EMPTY,)
+        budget = WorkBudget() if prompt.tools or prompt.form is not None else None
         if not prompt.silent:
             refusal_rng = outcome_rng if prompt.seed is None else rng
             choices = tuple(
@@ -244,6 +246,8 @@ class Planner:
                         refusal_rng,
                         call_id_prefix(turn_id, index) if prompt.tools else "",
                         lines,
+                        budget,
+                        choices_left=prompt.choices - index,
                     )
                     for index in range(prompt.choices)
                 ]
@@ -330,9 +334,14 @@ class Planner:
         refusal_rng: Random,
         call_id: str,
         lines: LineNumbers,
+        budget: WorkBudget | None,
+        *,
+        choices_left: int,
     ) -> Choice:
         model, tokenizer = facts.model, facts.tokenizer
-        content = self._plan_content(prompt, tokenizer, rng, refusal_rng, call_id, lines)
+        if budget is not None:
+            budget.open_share(choices_left)
+        content = self._plan_content(prompt, tokenizer, rng, refusal_rng, call_id, lines, budget)
         if model.reasoning:
             thought = reasoning_tokens(prompt.effort or model.default_effort, content.tokens)
             if prompt.reasoning_limit is not None:

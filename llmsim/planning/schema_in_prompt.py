@@ -4,10 +4,10 @@ Decisions:
 * The last schema of the conversation counts: an object with `properties` that a message holds as JSON.
 """
 
-import functools
 import json
 from collections.abc import Iterator, Sequence
 
+from llmsim.budgets import json_problem, remembered
 from llmsim.domain import Message
 from llmsim.errors import SchemaError
 from llmsim.json_schema.document import read
@@ -30,7 +30,7 @@ def find_schema(messages: Sequence[Message]) -> bytes:
     return b""
 
 
-@functools.lru_cache(256)
+@remembered(256, max_chars=8000)
 def _find(text: str) -> bytes:
     return next((schema for value in _objects(text) if (schema := _as_schema(value))), b"")
 
@@ -53,9 +53,11 @@ def _objects(text: str) -> Iterator[object]:
 def _as_schema(value: object) -> bytes:
     if not isinstance(value, dict) or not isinstance(value.get("properties"), dict):
         return b""
-    schema = json.dumps(value).encode()
     try:
+        schema = json.dumps(value).encode()
+        if json_problem(schema):
+            return b""
         read(schema)
-    except SchemaError:
+    except (SchemaError, RecursionError):
         return b""
     return schema

@@ -9,12 +9,12 @@ Decisions:
   whose name speaks of an end comes last: so loops that only a tool can end do end, as those of a good model do.
 """
 
-import functools
 import re
 from collections.abc import Sequence
 
 import msgspec
 
+from llmsim.budgets import remembered
 from llmsim.config import ToolSettings
 from llmsim.domain import Prompt, Tool, ToolKind, ToolMode
 from llmsim.planning.rng import Random
@@ -128,7 +128,7 @@ def _fit(tool: Tool, spoken: frozenset[str]) -> int:
     return 3 * (len(named & spoken) + is_whole) + len(_words(tool.description) & spoken)
 
 
-@functools.lru_cache(4096)
+@remembered(4096, max_chars=500)
 def _stems(text: str, grammar: frozenset[str]) -> frozenset[str]:
     words = {word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))} - grammar
     # Flights are what a flight is searched for.

@@ -155,7 +155,6 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         label: The endpoint's name in the stats, where it counts as `<label>_requests`.
         http: How requests are read and responses written over HTTP.
         render_response: Renders the body of the whole response.
-        is_heavy: Whether a request is laborious although its body is small; None if none is.
         storage: How its responses are stored; None if they are not.
         websocket: How it speaks over WebSocket; None if it does not.
     """
@@ -164,7 +163,6 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     label: str
     http: ChannelFormat[O]
     render_response: Callable[[Turn, O], bytes]
-    is_heavy: Callable[[Prompt], bool] | None = None
     storage: ResponseStorage[O] | None = None
     websocket: WebSocketFormat[O] | None = None
 

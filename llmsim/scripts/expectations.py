@@ -9,8 +9,7 @@ Decisions:
 import fnmatch
 from collections.abc import Iterator, Sequence
 
-import regex
-
+from llmsim.budgets import LIMITS, PatternBudget
 from llmsim.domain import Message, Prompt
 from llmsim.scripts.script import Expectation, ResultExpectation, TextExpectation
 from llmsim.scripts.tables import shown
@@ -25,24 +24,22 @@ _READ = 1000
 
 _ESCAPES = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
-_PATIENCE = 0.2
-"""Seconds after which a search is given up: some patterns try exponentially many ways, and other requests wait."""
 
-
-def unmet(expect: Expectation, prompt: Prompt) -> tuple[str, ...]:
+def unmet(expect: Expectation, prompt: Prompt, patterns: PatternBudget | None = None) -> tuple[str, ...]:
     """Return the expectations that a request does not meet.
 
     Args:
         expect: The expectations.
         prompt: The request.
+        patterns: The budget of the request for patterns; None for one of its own.
 
     Returns:
         A sentence for each; empty if all are met.
     """
-    return tuple(_unmet(expect, prompt))
+    return tuple(_unmet(expect, prompt, patterns or PatternBudget()))
 
 
-def _unmet(expect: Expectation, prompt: Prompt) -> Iterator[str]:
+def _unmet(expect: Expectation, prompt: Prompt, patterns: PatternBudget) -> Iterator[str]:
     if expect.model is not None and not fnmatch.fnmatchcase(prompt.model, expect.model):
         yield f"expected model {_quoted(expect.model)}, got {_quoted(prompt.model)}"
     if expect.stream is not None and expect.stream is not prompt.stream:
@@ -53,11 +50,15 @@ def _unmet(expect: Expectation, prompt: Prompt) -> Iterator[str]:
     system = "\n".join(
         text for message in prompt.messages if message.role in _SYSTEM for text in message.texts
     )
-    yield from _misses("the system messages", TextExpectation(contains=expect.system_contains), system)
+    yield from _misses(
+        "the system messages", TextExpectation(contains=expect.system_contains), system, patterns
+    )
     if expect.anywhere:
-        yield from _misses("the conversation", expect.last_user_message, "\n".join(_texts(prompt.messages)))
+        yield from _misses(
+            "the conversation", expect.last_user_message, "\n".join(_texts(prompt.messages)), patterns
+        )
     else:
-        yield from _misses("the last user message", expect.last_user_message, _last_user_text(talk))
+        yield from _misses("the last user message", expect.last_user_message, _last_user_text(talk), patterns)
     offered = {tool.name for tool in prompt.tools}
     missing = [name for name in expect.tools_offered if name not in offered]
     if missing:
@@ -65,7 +66,7 @@ def _unmet(expect: Expectation, prompt: Prompt) -> Iterator[str]:
         noun = "tool" if len(missing) == 1 else "tools"
         yield f"expected the {noun} {_listed(missing)} to be offered, got {_listed(names) or 'none'}"
     for result in expect.tool_results:
-        yield from _result(result, prompt.messages)
+        yield from _result(result, prompt.messages, patterns)
 
 
 def _count(expect: Expectation, messages: int) -> Iterator[str]:
@@ -94,12 +95,12 @@ def _texts(messages: Sequence[Message]) -> Iterator[str]:
             yield result.text
 
 
-def _result(expect: ResultExpectation, messages: Sequence[Message]) -> Iterator[str]:
+def _result(expect: ResultExpectation, messages: Sequence[Message], patterns: PatternBudget) -> Iterator[str]:
     names = {call.id: call.name for message in messages for call in message.calls}
     results = [result for message in messages for result in message.results]
     wanted = [result for result in results if expect.call in (result.call, names.get(result.call))]
     if wanted:
-        yield from _misses(f"the result of {_quoted(expect.call)}", expect.text, wanted[-1].text)
+        yield from _misses(f"the result of {_quoted(expect.call)}", expect.text, wanted[-1].text, patterns)
         return
     others = [
         f"{shown(result.call)} ({shown(names[result.call])})" if result.call in names else shown(result.call)
@@ -108,23 +109,21 @@ def _result(expect: ResultExpectation, messages: Sequence[Message]) -> Iterator[
     yield f"expected a result of {_quoted(expect.call)}, got {'results of ' + ', '.join(others) if others else 'no results'}"
 
 
-def _misses(what: str, expect: TextExpectation, text: str | None) -> Iterator[str]:
+def _misses(what: str, expect: TextExpectation, text: str | None, patterns: PatternBudget) -> Iterator[str]:
     actual = "got no such message" if text is None else "got nothing" if not text else f"got {_quoted(text)}"
     text = text or ""
     for part in expect.contains:
         if part not in text:
             yield f"expected {what} to contain {_quoted(part)}, {actual}"
     if expect.matches is not None:
-        try:
-            found = regex.search(expect.matches, text[:_SEARCHED], timeout=_PATIENCE)
-        except TimeoutError:
+        found = patterns.search(expect.matches, text[:_SEARCHED])
+        if found is None:
             yield (
-                f"expected {what} to match {_quoted(expect.matches)}, gave up after {_PATIENCE * 1000:.0f} ms: the "
+                f"expected {what} to match {_quoted(expect.matches)}, gave up after {LIMITS.pattern_ms} ms: the "
                 "pattern tries too many ways"
             )
-        else:
-            if not found:
-                yield f"expected {what} to match {_quoted(expect.matches)}, {actual}"
+        elif not found:
+            yield f"expected {what} to match {_quoted(expect.matches)}, {actual}"
     if expect.equals is not None and text.strip() != expect.equals.strip():
         yield f"expected {what} to be {_quoted(expect.equals)}, {actual}"
 

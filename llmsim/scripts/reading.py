@@ -11,8 +11,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-import regex
-
+from llmsim.budgets import LIMITS, pattern_problem
 from llmsim.domain import FaultKind, FinishReason
 from llmsim.scripts.script import (
     Expectation,
@@ -39,7 +38,6 @@ _MOST_TOKENS = 1 << 40
 _MOST_MS = 3_600_000.0
 _MOST_RETRY_MS = 60_000.0
 """Clients sleep for as long as the header says. The bound is that of the setting."""
-_MOST_PATTERN = 1_000
 
 _OTHER = "other"
 FAILURES = (*(kind.value for kind in FaultKind), _OTHER)
@@ -237,8 +235,11 @@ def _expectation(table: Table) -> Expectation | None:
     if expect is None:
         return None
     fewest, most = _message_count(expect)
+    model = expect.text("model", empty=False)
+    if model is not None and len(model) > LIMITS.pattern_chars:
+        expect.problem("model", f"wanted at most {LIMITS.pattern_chars:,} characters, found {len(model):,}")
     found = Expectation(
-        model=expect.text("model", empty=False),
+        model=model,
         last_user_message=TextExpectation(contains=expect.texts("contains"), matches=_pattern(expect)),
         anywhere=expect.flag("anywhere") or False,
         tool_results=tuple(
@@ -285,12 +286,12 @@ def _pattern(table: Table) -> str | None:
     pattern = table.text("matches", empty=False)
     if pattern is None:
         return None
-    if len(pattern) > _MOST_PATTERN:
-        table.problem("matches", f"wanted at most {_MOST_PATTERN:,} characters, found {len(pattern):,}")
+    if len(pattern) > LIMITS.pattern_chars:
+        table.problem(
+            "matches", f"wanted at most {LIMITS.pattern_chars:,} characters, found {len(pattern):,}"
+        )
         return None
-    try:
-        regex.compile(pattern)
-    except (regex.error, OverflowError, RecursionError) as error:
-        table.problem("matches", f"not a regular expression: {error}")
+    if problem := pattern_problem(pattern):
+        table.problem("matches", f"not a regular expression: {problem}")
         return None
     return pattern

@@ -158,6 +158,12 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     system_contains: tuple[str, ...] = ()
     stream: bool | None = None
 
+    @property
+    def has_patterns(self) -> bool:
+        """Whether texts are searched for a pattern."""
+        texts = (self.last_user_message, *[result.text for result in self.tool_results])
+        return any(text.matches is not None for text in texts)
+
 
 class ScriptTurn(msgspec.Struct, frozen=True, kw_only=True):
     """One response, or one failure.

@@ -78,7 +78,8 @@ def describe(value: Any) -> str:
         case str():
             return shown(literal(value))
         case int() if not isinstance(value, bool):
-            return str(value)
+            # A number of more than 4300 digits has no text.
+            return str(value) if abs(value) < 1 << 64 else "a whole number of more than 64 bits"
         case _:
             return shown(literal(value))
 
@@ -251,7 +252,10 @@ def _number(value: Any) -> float | None:
     """Return a finite number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
     return number if math.isfinite(number) else None
 
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from llmsim.budgets import LIMITS
 from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
@@ -55,6 +56,13 @@ class Application:
             ScriptError: A script cannot be played.
         """
         self.settings = settings
+        budgets = settings.budgets
+        LIMITS.configure(
+            json_depth=budgets.json_depth,
+            pattern_chars=budgets.pattern_chars,
+            pattern_ms=budgets.pattern_ms,
+            schema_steps=budgets.schema_steps,
+        )
         self._catalogue = load_catalogue()
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         directory = run_directory(settings.server.run_dir, os.environ)

@@ -18,6 +18,7 @@ import msgspec
 
 from llmsim.domain import Fault, StreamFault, Turn
 from llmsim.errors import RefusedError, StoreError, UnknownResponseError
+from llmsim.planning.cost import is_laborious, is_long, is_long_step
 from llmsim.planning.planner import PromptFacts
 from llmsim.providers.contract import (
     ChannelFormat,
@@ -160,6 +161,7 @@ class GenerationService(Generic[O]):
                     return PlannedResponse(parsed, self._context.planner.plan_empty(prompt, facts), heavy)
                 if selection is not None and not prompt.silent:
                     played = await self._player.play(prompt, selection, in_thread=heavy)
+                    heavy = heavy or (played is not None and is_long_step(played.step))
                 if facts.is_plain and played is None and not heavy:
                     planned = self._planner.plan(prompt, facts)
                     assert isinstance(planned, Turn), "a plain response needs no lines"
@@ -197,9 +199,8 @@ class GenerationService(Generic[O]):
         heavy = len(request.body) >= OFF_LOOP
         parse, analyze = self._format.parse, self._context.planner.analyze
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
-        is_heavy, storage = self._endpoint.is_heavy, self._endpoint.storage
-        if is_heavy is not None and is_heavy(parsed.prompt):
-            heavy = True
+        storage = self._endpoint.storage
+        heavy = heavy or is_laborious(parsed.prompt)
         previous = storage.previous_id(parsed.options) if storage is not None else None
         if storage is not None and previous is not None:
             earlier = channel.recall(previous)
@@ -212,7 +213,7 @@ class GenerationService(Generic[O]):
                 parsed = await compute_in_thread(with_history, parsed, earlier)
             else:
                 parsed = with_history(parsed, earlier)
-        if heavy:
+        if heavy or (previous is not None and is_long(parsed.prompt)):
             return AnalyzedRequest(parsed, await compute_in_thread(analyze, parsed.prompt), heavy=True)
         analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt))
         if previous is None:

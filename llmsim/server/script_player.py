@@ -3,7 +3,8 @@
 Decisions:
 * The server's own script is the one called `default`. Sending another of that name, or deleting it, changes what
   is played; a server that was started without one plays none unless a request names one.
-* Expectations are checked outside of any transaction: patterns may be searched for a long time, and only their author waits.
+* Expectations are checked outside of any transaction. Patterns are searched in a thread, within the budget of the request: some
+  try exponentially many ways.
   A turn is then leased on condition that it is still the session's next one; otherwise the next one is checked. A request
   that does not fit its turn takes none.
 """
@@ -13,6 +14,7 @@ import contextlib
 
 import msgspec
 
+from llmsim.budgets import PatternBudget
 from llmsim.domain import Prompt
 from llmsim.errors import (
     ExhaustedError,
@@ -116,6 +118,7 @@ class ScriptPlayer:
         self, prompt: Prompt, session: str, name: str, cached: _CachedScript, *, in_thread: bool
     ) -> PlayedTurn:
         sessions, script, version = self._sessions, cached.script, cached.version
+        patterns = PatternBudget()
         checked: dict[int, tuple[str, ...]] = {}
         while True:
             cursor = await sessions.next_cursor(session, name, version)
@@ -126,9 +129,9 @@ class ScriptPlayer:
             expect = step.turn.expect
             if expect is not None and step.number not in checked:
                 checked[step.number] = (
-                    await asyncio.get_running_loop().run_in_executor(None, unmet, expect, prompt)
-                    if in_thread
-                    else unmet(expect, prompt)
+                    await asyncio.get_running_loop().run_in_executor(None, unmet, expect, prompt, patterns)
+                    if in_thread or expect.has_patterns
+                    else unmet(expect, prompt, patterns)
                 )
             missed = checked.get(step.number, ())
             if missed:

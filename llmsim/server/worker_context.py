@@ -15,6 +15,7 @@ import msgspec
 from llmsim.catalogue import Model
 from llmsim.domain import Fault, Prompt, Turn
 from llmsim.errors import StoreError
+from llmsim.planning.cost import is_laborious
 from llmsim.planning.planner import UNCACHED, LinesNeeded, Planner, PromptFacts
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
@@ -24,6 +25,9 @@ from llmsim.stats import Recorder
 
 OFF_LOOP = 32_768
 """Bytes of a body from which on it is parsed, planned and answered in a thread."""
+
+_FEW_BYTES = 2_048
+"""Bytes of a batch of some requests."""
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 R = TypeVar("R")
@@ -109,8 +113,13 @@ class WorkerContext:
         Raises:
             RefusedError: The model would not accept it.
         """
-        facts = await self.compute(request, self.planner.analyze, prompt)
-        return await self.plan_turn(prompt, facts, None, in_thread=len(request.body) >= OFF_LOOP)
+        if len(request.body) > _FEW_BYTES:
+            # A batch plans many prompts in a row; other requests get their turn in between.
+            await asyncio.sleep(0)
+        in_thread = len(request.body) >= OFF_LOOP or is_laborious(prompt)
+        analyze = self.planner.analyze
+        facts = await compute_in_thread(analyze, prompt) if in_thread else analyze(prompt)
+        return await self.plan_turn(prompt, facts, None, in_thread=in_thread)
 
     async def plan_turn(
         self, prompt: Prompt, facts: PromptFacts, played: PlayedTurn | None, *, in_thread: bool

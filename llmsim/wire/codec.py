@@ -3,6 +3,8 @@
 Decisions:
 * msgspec reports an error as a sentence. It is parsed into an `InvalidFieldError` with path, rule
   and the value found, which each provider words in its own way. Tests pin msgspec's sentences.
+* Depth and integers are checked here, once for all that clients send; see `budgets.json_limits`. What decoders return can be
+  walked by recursion, and encoded again.
 * What is derived from a text lives exactly as long as the text, so pooled replies are escaped
   once and memory stays flat under ever new texts.
 """
@@ -16,6 +18,7 @@ import msgspec
 import orjson
 from msgspec import inspect
 
+from llmsim.budgets import LARGE_INTEGER, LIMITS, has_large_integer, is_too_deep
 from llmsim.domain import TokenizedText
 from llmsim.errors import InvalidFieldError, InvalidJsonError, Rule
 
@@ -23,6 +26,17 @@ T = TypeVar("T")
 
 encode = orjson.dumps
 """Encode builtins as JSON bytes."""
+
+
+def encode_for_message(value: Any) -> str:
+    """Return any value as text for a message: a text as it is, everything else as JSON, or an ellipsis if it has none."""
+    if isinstance(value, str):
+        return value
+    try:
+        return encode(value, default=str).decode()
+    except (TypeError, ValueError, RecursionError):
+        return "…"
+
 
 _SENTENCE = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+|\.\.\.)\]")
@@ -47,14 +61,19 @@ def decoder(kind: type[T]) -> Callable[[bytes], T]:
     """Build a decoder of JSON bodies into `kind`; to be called once, at module level.
 
     Returns:
-        A function from bytes to `kind`. It raises `InvalidJsonError` if the bytes are not JSON,
-        and `InvalidFieldError` if the JSON has another shape.
+        A function from bytes to `kind`. It raises `InvalidJsonError` if the bytes are not JSON, too deep, or hold an integer of
+        more than 64 bits, and `InvalidFieldError` if the JSON has another shape.
     """
     decode = msgspec.json.Decoder(kind).decode
 
     def decode_body(body: bytes) -> T:
+        if is_too_deep(body):
+            raise InvalidJsonError(f"more than {LIMITS.json_depth} levels of nesting")
         try:
             value = decode(body)
+            # After decoding: a field that is out of its range is named.
+            if has_large_integer(body):
+                raise InvalidJsonError(LARGE_INTEGER)
             # NOTE: msgspec skips unknown fields unread; bytes that are not UTF-8 are refused there, too.
             if not body.isascii():
                 body.decode()

@@ -261,6 +261,29 @@ def test_counters_are_declared_in_one_table() -> None:
     assert [name for name in names if f"`{name}`" not in page] == []
 
 
+CACHES = {
+    "llmsim/planning/embeddings.py": 2,  # numbers of directions
+    "llmsim/planning/generators.py": 4,  # tokenizers and numbers of texts and lines
+    "llmsim/planning/planner.py": 1,  # lasts as long as one request is analyzed
+    "llmsim/planning/reasoning.py": 2,  # tokenizers and numbers
+    "llmsim/planning/tokens.py": 1,  # names of vocabularies
+    "llmsim/providers/anthropic/provider.py": 1,  # a setting
+}
+"""Caches by file whose keys are not texts of clients, and how many they are."""
+
+
+def test_texts_of_clients_are_cached_by_the_helper_alone() -> None:
+    """BUDG-4.1: `remembered` passes long keys through; other caches have no texts of clients as keys."""
+    packages = ("planning", "json_schema", "json_instances", "wire", "providers", "scripts")
+    counts = {}
+    for path in (path for package in packages for path in (PACKAGE / package).rglob("*.py")):
+        found = re.findall(r"\b(?:lru_cache|functools\.cache)\b", path.read_text(encoding="utf-8"))
+        if found:
+            counts[path.relative_to(ROOT).as_posix()] = len(found)
+
+    assert counts == CACHES
+
+
 def test_no_network_is_used() -> None:
     """ARCH-3.10: HTTP clients are imported only by the command and by `testing`, which send requests to llmsim itself."""
     clients = importers("requests", "httpx", "urllib.request", "http.client", "aiohttp")

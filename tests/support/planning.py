@@ -6,7 +6,6 @@ from typing import Any
 
 from llmsim.domain import Fault, Prompt, Turn
 from llmsim.planning.planner import Planner
-from llmsim.providers.contract import IncomingRequest
 from llmsim.server.worker_context import WorkerContext
 from support.driving import drive
 
@@ -41,7 +40,8 @@ def plan(
     """
     state: Any = SimpleNamespace(counters=counters or FakeCounters(), prefix_cache=cache)
     context = WorkerContext({}, planner, state, recorder=None)  # type: ignore[arg-type]
-    return drive(context.plan(IncomingRequest(), prompt))
+    # Not by `context.plan`, which plans laborious prompts in a thread.
+    return drive(context.plan_turn(prompt, planner.analyze(prompt), None, in_thread=False))
 
 
 def plan_turn(

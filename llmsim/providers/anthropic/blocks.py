@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from llmsim.budgets import json_problem
 from llmsim.domain import (
     Choice,
     FinishReason,
@@ -166,7 +167,12 @@ def wrap_in_object(name: str, text: TokenizedText, *, truncated: bool) -> Tokeni
 def parse_partial_object(text: str) -> dict[str, Any]:
     """Return the object of a JSON text, or the complete part of it if the text is truncated; empty if it is not an object."""
     try:
-        value = orjson.loads(text)
+        encoded = text.encode()
+        if json_problem(encoded):
+            return {}
+        value = orjson.loads(encoded)
+    except UnicodeEncodeError:
+        return {}
     except orjson.JSONDecodeError:
         value = _parse_complete_part(text)
     return value if isinstance(value, dict) else {}

@@ -40,7 +40,7 @@ from llmsim.providers.error_messages import (
     script_error,
     store_message,
 )
-from llmsim.wire.codec import encode
+from llmsim.wire.codec import encode, encode_for_message
 
 _MAX_VALUE = 100
 """Characters after which a value or key of the request is truncated in a message."""
@@ -183,7 +183,7 @@ _NAMES = {
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else encode(value, default=str).decode()
+    text = encode_for_message(value)
     return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}..."
 
 

@@ -10,12 +10,12 @@ messages of the API as quoted in public issues: anthropics/claude-code#7365, Ber
 laravel/ai#715.
 """
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from llmsim.budgets import remembered
 from llmsim.errors import InvalidFieldError, SchemaError
-from llmsim.json_schema.document import read
+from llmsim.json_schema.document import MOST_CACHED_BYTES, read
 from llmsim.json_schema.keywords import subschemas
 from llmsim.providers.anthropic.messages_request import (
     CountRequest,
@@ -217,7 +217,6 @@ _INVALID_SCHEMA = (
 )
 """The message for a tool whose schema is invalid."""
 
-_MAX_CACHED_BYTES = 16_384
 """Length of a schema above which its problem is not cached, so that the cache stays small."""
 
 _UNSUPPORTED = {
@@ -254,11 +253,10 @@ def format_problem(schema: bytes, place: str) -> str | None:
 
 
 def _schema_problem(schema: bytes, *, strict: bool, tool: bool) -> tuple[str, str] | None:
-    check = _check_schema if len(schema) <= _MAX_CACHED_BYTES else _check_schema.__wrapped__
-    return check(schema, strict, tool)
+    return _check_schema(schema, strict, tool)
 
 
-@functools.lru_cache(maxsize=1024)
+@remembered(512, MOST_CACHED_BYTES)
 def _check_schema(schema: bytes, strict: bool, tool: bool) -> tuple[str, str] | None:
     """Return what is wrong with a schema: the place in its tool, and the message."""
     if not schema.startswith(b"{"):

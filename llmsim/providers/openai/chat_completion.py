@@ -7,11 +7,11 @@ Decisions:
 Source of fields and order: openai SDK 3.54, types/chat/chat_completion.py.
 """
 
-import functools
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from llmsim.budgets import remembered
 from llmsim.domain import (
     Choice,
     FinishReason,
@@ -96,7 +96,7 @@ def render_usage(usage: Usage) -> bytes:
     )
 
 
-@functools.lru_cache(maxsize=1024)
+@remembered(maxsize=1024, max_chars=200)
 def fingerprint(model: str) -> bytes:
     """Return the `system_fingerprint` of a model."""
     return b"fp_%010x" % zlib.crc32(model.encode())

@@ -27,10 +27,6 @@ _MOST_TEXTS = 2048
 _MOST_TOKENS = 300_000
 """Tokens of all texts of a request. Source: openai SDK 3.54, types/embedding_create_params.py."""
 
-_FEW_TEXTS = 2
-_FEW_CHARACTERS = 2_000
-"""PERF: so much is parsed and rendered in some 2 ms; a thread would cost other requests more than that."""
-
 _Tokens = list[int]
 
 
@@ -99,14 +95,6 @@ def _parse_input(given: str | list[str | int | _Tokens]) -> tuple[Message, ...]:
     )
 
 
-def is_heavy(prompt: Prompt) -> bool:
-    """Return whether the texts are so many or so long that they would delay other requests."""
-    if len(prompt.messages) > _FEW_TEXTS:
-        return True
-    length = sum(len(text) for message in prompt.messages for text in (*message.texts, message.token_ids))
-    return length > _FEW_CHARACTERS
-
-
 def render_response(turn: Turn, options: EmbeddingOptions) -> bytes:
     """Render the whole answer."""
     render = _as_base64 if options.base64 else _as_numbers
@@ -136,5 +124,4 @@ EMBEDDINGS = GenerationEndpoint(
     label="embeddings",
     http=ChannelFormat(parse=parse, render_refusal=render_refusal, render_fault=render_fault),
     render_response=render_response,
-    is_heavy=is_heavy,
 )

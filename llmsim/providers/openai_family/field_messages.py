@@ -9,7 +9,7 @@ Source: the messages are those of the OpenAI API today.
 from typing import Any, assert_never
 
 from llmsim.errors import InvalidFieldError, InvalidSchemaError
-from llmsim.wire.codec import encode
+from llmsim.wire.codec import encode_for_message
 
 _MAX_QUOTED = 100
 """Most characters of a value or key that are quoted from a request."""
@@ -56,7 +56,7 @@ def format_path(path: tuple[str | int, ...]) -> str | None:
 
 def quote(value: Any, limit: int = _MAX_QUOTED) -> str:
     """Return a value or key of a request as text of at most `limit` characters."""
-    text = value if isinstance(value, str) else encode(value, default=str).decode()
+    text = encode_for_message(value)
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 

@@ -6,11 +6,11 @@ Decisions:
 * Agents send the same tools with every request: a valid schema is not checked again.
 """
 
-import functools
 from typing import Any, Literal
 
 from msgspec import Raw
 
+from llmsim.budgets import remembered
 from llmsim.errors import InvalidFieldError, InvalidSchemaError, SchemaError
 from llmsim.json_schema.document import MOST_CACHED_BYTES, read
 from llmsim.json_schema.strictness import check_items, check_object, check_strict
@@ -44,9 +44,8 @@ def parse_schema(sent: Raw, path: Path, subject: Subject, name: str, *, strict: 
         return b""
     if not schema.startswith(b"{"):
         raise InvalidFieldError(path, "type", "object", _decode(schema))
-    check = _check_once if len(schema) <= MOST_CACHED_BYTES else _check
     try:
-        check(schema, subject, strict=strict)
+        _check_once(schema, subject, strict=strict)
     except SchemaError as error:
         raise InvalidSchemaError(path, subject, name, None, str(error)) from None
     return schema
@@ -61,7 +60,7 @@ def _check(schema: bytes, subject: Subject, *, strict: bool) -> None:
         check_strict(document)
 
 
-_check_once = functools.lru_cache(maxsize=256)(_check)
+_check_once = remembered(256, MOST_CACHED_BYTES)(_check)
 
 
 def parse_pattern(pattern: str, path: Path, name: str) -> bytes:

@@ -54,7 +54,6 @@ def test_schemas_of_real_clients_are_accepted(name: str) -> None:
         ({"pattern": "["}, ("pattern",), "'[' is not a 'regex'."),
         ({"pattern": r"\p{L}"}, ("pattern",), r"'\\p{L}' is not a 'regex'."),
         ({"pattern": "a{99999999999}"}, ("pattern",), "'a{99999999999}' is not a 'regex'."),
-        ({"pattern": "(" * 5000 + ")" * 5000}, ("pattern",), "'" + "(" * 199 + "... is not a 'regex'."),
         ({"patternProperties": {"(": {}}}, ("patternProperties",), "'(' is not a 'regex'."),
         ({"anyOf": {}}, ("anyOf",), "{} is not of type 'array'."),
         ({"allOf": []}, ("allOf",), "[] should be non-empty."),

@@ -20,9 +20,10 @@ from llmsim.errors import (
     RequestTokensError,
     ShortenedError,
 )
+from llmsim.planning.cost import is_laborious
 from llmsim.providers.anthropic.errors import render_refusal as render_anthropic_refusal
 from llmsim.providers.contract import ParsedRequest
-from llmsim.providers.openai.embeddings import EMBEDDINGS, EmbeddingOptions, is_heavy, render_response
+from llmsim.providers.openai.embeddings import EMBEDDINGS, EmbeddingOptions, render_response
 from llmsim.providers.openai.embeddings import parse as parse_request
 from llmsim.providers.openai.errors import render_refusal
 
@@ -140,7 +141,7 @@ class TestParse:
     )
     def test_many_or_long_texts_are_heavy(self, given: Any, heavy: bool) -> None:
         """EMBD-5.1: They are heavy even if the body is small."""
-        assert is_heavy(parsed(given).prompt) is heavy
+        assert is_laborious(parsed(given).prompt) is heavy
 
 
 class TestRender:

@@ -177,7 +177,7 @@ class TestResponse:
             st.recursive(
                 st.none()
                 | st.booleans()
-                | st.integers()
+                | st.integers(-(1 << 63), (1 << 64) - 1)
                 | st.floats(allow_nan=False, allow_infinity=False)
                 | st.text(),
                 lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
