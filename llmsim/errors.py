@@ -8,29 +8,7 @@
   + ControlApiError    the control API is unreachable, or reports an error -> exit code 1
   + SchemaError        a JSON schema is invalid, or not strict         -> InvalidSchemaError, ScriptError
   + RefusedError       the request is not one the provider would take  -> HTTP 4xx
-    - InvalidJsonError     the body is not JSON, or not UTF-8
-    - InvalidFieldError    a field is missing, of a wrong type or out of range
-    - InvalidSchemaError   a JSON schema is invalid, or violates the strict-mode rules
-    - ToolChoiceError      the tool choice names a tool that is not offered
-    - UnsupportedError     the request asks for a feature that is not simulated
-    - BodyTooLargeError    the body is over the configured limit
-    - TransportError       the request breaks HTTP, or a budget of what a client may send
-    - VisionError          an image for a model that takes no images
-    - ContextLengthError   the prompt is longer than the model's window
-    - ModelUseError        the model belongs to another endpoint
-    - InputError           the embedding input is empty, of a wrong kind or too large
-    - InputLengthError     one text to embed is longer than the model's window
-    - RequestTokensError   the texts to embed are too long together
-    - ShortenedError       `dimensions` for a model that does not support it
-    - UnknownModelError    the model id is not served
-    - UnknownResponseError the stored response does not exist
-    - AuthenticationError  the API key is missing or wrong
-    - UnknownRouteError    no such path under the provider's prefix
-    - MethodError          the path exists, but not for this method
-    - UnknownScriptError   the script is not loaded
-    - ExhaustedError       a script has no turn left
-    - ExpectationError     the request does not meet the script turn's expectations
-    - StoreError           the file of the shared store cannot be used     -> HTTP 503
+    - one class below for each reason; providers render it in their own words
 
 Decisions:
 * A refusal is stated in llmsim's own terms; each provider renders it in its own envelope and

@@ -8,7 +8,7 @@ from llmsim.config.metadata import milliseconds, seconds, setting
 
 
 class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one client may send, beside `server.max_body_bytes`, and what its requests may cost the worker that answers them."""
+    """What one client may send, and what a request may cost the worker that answers it."""
 
     max_head_bytes: Annotated[
         int,

@@ -110,4 +110,5 @@ _WEBSOCKETS = {
 
 def has_websocket(path: str) -> bool:
     """Return whether an endpoint is served over WebSocket at a path."""
-    return path in _WEBSOCKETS
+    # Falcon's router ignores further slashes at the beginning.
+    return "/" + path.lstrip("/") in _WEBSOCKETS

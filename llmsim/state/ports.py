@@ -369,16 +369,7 @@ class ScriptRegistry(Protocol):
 
 
 class State(Protocol):
-    """Everything that all workers share, apart from the stats block.
-
-    Attributes:
-        records: Stored responses and documents.
-        prefix_cache: The prompt cache.
-        counters: Sequences of numbers.
-        sessions: Progress of sessions in scripts.
-        journal: Requests and their responses.
-        scripts: Scripts by name.
-    """
+    """Everything that all workers share, apart from the stats block; each part is described with its own port."""
 
     records: RecordStore
     prefix_cache: PrefixCache

@@ -98,6 +98,8 @@ def test_an_interrupted_setup_is_done_again(checkout: Path, step: str, number: s
     """MAINT-5.2: whenever a set-up is stopped, by whatever signal, the next run completes it."""
     first = _start(checkout, makes=60.0 if step.endswith("python") else 0.0, installs=60.0)
     _wait_for(checkout / step)
+    # The fake must have begun to sleep: a shell that is stopped while it starts a command waits for that command.
+    time.sleep(0.3)
     os.killpg(first.pid, number)
     first.communicate(timeout=60)
     assert first.returncode != 0
