@@ -170,7 +170,7 @@ class BodyTooLargeError(RefusedError):
 
 
 class TransportError(RefusedError):
-    """The request breaks a rule of HTTP, or a budget of what a client may send; `status` is 400, 405, 408, 431 or 505."""
+    """The request breaks a rule of HTTP, or a budget of what a client may send; `status` is 400, 405, 408 or 431."""
 
     def __init__(self, status: int, problem: str) -> None:
         super().__init__(problem)

@@ -46,12 +46,12 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_pipelined: Annotated[
         int,
         setting(
-            "Most requests of a connection that wait for the response before them; beyond it the connection is closed.",
+            "Most requests of a connection that wait for the response before them; the next one gets a 400, and ends the connection.",
             unit="requests",
             ge=1,
             le=10_000,
         ),
-    ] = 32
+    ] = 100
     max_pings_per_sec: Annotated[
         int,
         setting(

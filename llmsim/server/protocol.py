@@ -165,12 +165,11 @@ class Protocol(HttpToolsProtocol):
             self._check_head(self._parsed_head_bytes())
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
-            self._fail(505, f"HTTP/{version} is not served; use HTTP/1.1")
+            self._fail(400, f"HTTP/{version} is not served; use HTTP/1.1")
         if self.parser.should_upgrade() and not self._accepts_offer(version):
             self._is_declined = True
             return
         if len(self.pipeline) >= self._max_pipelined:
-            self.transport.close()
             self._fail(400, f"more than {self._max_pipelined} requests wait on this connection")
         self._head_bytes = self._body_bytes = self._overhead = 0
         before = self.cycle

@@ -146,16 +146,16 @@ async def test_a_client_that_does_not_read_stops_reading() -> None:
     line.protocol.connection_lost(None)
 
 
-async def test_more_waiting_requests_than_allowed_close_the_connection() -> None:
-    """TRAN-1.4: The first and as many as may wait are kept; one more closes."""
+async def test_more_waiting_requests_than_allowed_are_not_read() -> None:
+    """TRAN-1.4: The first and as many as may wait are kept; after one more nothing is read, and those kept go on."""
     one = HEAD % (b"", len(BODY)) + BODY
     line = Connection()
-    line.protocol.data_received(one * 33)
+    most = Settings().budgets.max_pipelined
+    line.protocol.data_received(one * (most + 1))
+    line.protocol.data_received(one * 3)
+
+    assert len(line.protocol.pipeline) == most
     assert not line.transport.closed
-
-    line.protocol.data_received(one)
-
-    assert line.transport.closed
     line.protocol.connection_lost(None)
 
 
