@@ -3,7 +3,7 @@
 Decisions:
 * Refusals come before faults: a request that the provider would not accept is never counted as a simulated failure.
 * Planning is given values, never the shared state: the number of the request, what the prompt cache did, the turn of a script.
-  Whoever calls it fetches them in between, so a plan is made in steps.
+  Its caller fetches them in between, so a plan is made in steps.
 * A server seed makes responses depend on the request alone, and faults and ids on the request's number, which all workers
   share: with 1 worker or 16, request k of a run gets the same outcome.
 * The choices of a turn are generated side by side, as a model samples them in one batch.

@@ -42,7 +42,7 @@ class CorsPolicy:
     """The origins whose pages may call.
 
     Attributes:
-        is_off: Whether browsers are told nothing.
+        is_off: Whether responses have no CORS headers.
     """
 
     def __init__(self, settings: Settings, *, has_keys: bool) -> None:

@@ -245,15 +245,16 @@ class GenerationService(Generic[O]):
         active, recorder = channel.active, channel.active.recorder
         render, usage = self._endpoint.render_response, turn.usage
         due = active.arrival + turn.due
-        if not planned.heavy and due <= (now := time.monotonic()) and not channel.disconnected:
-            recorder.replied(turn.model, usage.prompt, usage.completion, now - due, now)
+        # Rendered before anything is booked: tokens of a response that cannot be rendered were never sent.
+        if planned.heavy:
+            body = await compute_in_thread(render, turn, planned.request.options)
+        else:
             body = render(turn, planned.request.options)
+        now = time.monotonic()
+        if due <= now and not channel.disconnected:
+            recorder.replied(turn.model, usage.prompt, usage.completion, now - due, now)
         else:
             row = recorder.accepted(turn.model, streaming=False, prompt_tokens=usage.prompt)
-            if planned.heavy:
-                body = await compute_in_thread(render, turn, planned.request.options)
-            else:
-                body = render(turn, planned.request.options)
             if not await channel.wait_until(due):
                 active.outcome = Outcome.ABANDONED
                 return

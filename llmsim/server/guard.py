@@ -5,7 +5,7 @@ Decisions:
   `/llmsim` but `_OPEN`, and with API keys every path but `_OPEN`. So routes that are added later are guarded without being listed.
 * Local means a direct connection of this machine. A proxy on this machine has one, too, for clients from anywhere: it is known by
   the headers that proxies add. A page whose host name was rebound to this machine (DNS rebinding) is known by its `host`.
-* A browser tells by `sec-fetch-site` and `origin` that a page of another site sends a request. It reaches no guarded route, with
+* A browser marks with `sec-fetch-site` and `origin` that a page of another site sends a request. It reaches no guarded route, with
   whatever key and content type: a simple POST has its effect even if the page cannot read the answer.
 * PERF: to look for `origin` takes 0.4 us, and an API key 0.6 us more, where the path is that of a generating endpoint and the key
   comes in the provider's first header; all else is checked at leisure, in 2 us.

@@ -323,7 +323,7 @@ class TestKeys:
 
     @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/", "/anything"])
     async def test_other_paths(self, path: str) -> None:
-        """ACC-2.1: Paths without a provider's prefix need a key, too; whose words they get is told by the headers."""
+        """ACC-2.1: Paths without a provider's prefix need a key, too; the headers decide whose words they get."""
         worker = simulator(auth={"keys": ("k1",)})
 
         openai = await ask(worker, "POST", path, headers={"anthropic-version": ""})
@@ -526,7 +526,7 @@ class TestPages:
         assert refused.headers[ALLOW] == missing.headers[ALLOW] == "*"
 
     async def test_list_of_origins(self) -> None:
-        """ACC-3.2: Only listed origins are allowed; caches are told that the answer depends on the origin."""
+        """ACC-3.2: Only listed origins are allowed; `vary` names the origin for caches."""
         worker = simulator(server={"cors": ("http://localhost:5173", "https://B.example/")})
 
         named = await post(worker, "chat", PAGE)
@@ -540,7 +540,7 @@ class TestPages:
         assert ALLOW not in preflight.headers
 
     async def test_off(self) -> None:
-        """ACC-3.2: With `off` no page is told that it may call, and a preflight is a method that is not allowed."""
+        """ACC-3.2: With `off` no page may call, and a preflight is a method that is not allowed."""
         worker = simulator(server={"cors": "off"})
 
         answer = await post(worker, "chat", PAGE)

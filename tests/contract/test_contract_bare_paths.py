@@ -20,7 +20,7 @@ PATHS = [
 
 
 def headers_of(provider: Provider) -> dict[str, str]:
-    """Return the headers that tell whose request it is."""
+    """Return the headers that mark the API of a request."""
     return {"anthropic-version": "2023-06-01" if provider.name == "anthropic" else ""}
 
 

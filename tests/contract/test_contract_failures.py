@@ -236,6 +236,7 @@ class TestBugs:
         assert any("boom" in str(record.exc_info) for record in caplog.records)
         stats = worker.stats()
         assert (stats.failed_requests, stats.total_errors, stats.active_requests) == (1, 1, 0)
+        assert stats.completion_tokens == 0, "tokens that were never sent"
 
     @pytest.mark.parametrize("name", ["parse", "render_response"])
     async def test_a_bug_of_the_endpoint_costs_its_request(
