@@ -3,7 +3,7 @@
 import sys
 
 from llmsim.errors import LlmsimError
-from llmsim.server.master import MASTER
+from llmsim.server.processes.master import MASTER
 
 try:
     globals().update(MASTER.configure())

@@ -22,7 +22,7 @@ from llmsim.cli.options import setting_options
 from llmsim.config import CONFIG_VARIABLE, Settings, load, setting_specs
 from llmsim.providers.registry import PROVIDERS
 from llmsim.server.controls import SCRIPT_HEADER
-from llmsim.server.master import MASTER, worker_count
+from llmsim.server.processes.master import MASTER, worker_count
 from llmsim.text import printable
 
 

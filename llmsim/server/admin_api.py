@@ -20,9 +20,9 @@ from falcon.asgi import Request, Response
 
 from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
 from llmsim.scripts import ScriptFormat, read
-from llmsim.server.bodies import BodyReader, DisconnectedError
 from llmsim.server.controls import NAMES, is_name
 from llmsim.server.script_player import DEFAULT
+from llmsim.server.transport.bodies import BodyReader, DisconnectedError
 from llmsim.state.ports import JournalEntry, ScriptInfo, SessionProgress, State
 from llmsim.text import nearest, printable
 

@@ -30,8 +30,6 @@ from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control
-from llmsim.server.bodies import BodyReader
-from llmsim.server.body_budget import BodyBudget
 from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.generation import GenerationService
 from llmsim.server.http import HttpGeneration, RequestHeaders, Responder, resource_responder
@@ -39,6 +37,8 @@ from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.script_player import ScriptPlayer
+from llmsim.server.transport.bodies import BodyReader
+from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.websocket import WebSocketGeneration
 from llmsim.server.worker_context import WorkerContext
 from llmsim.state.ports import State

@@ -18,14 +18,14 @@ from llmsim.config import Settings
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import find_endpoint, has_websocket, providers
 from llmsim.scripts.files import read_scripts
+from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.app import create_app
-from llmsim.server.body_budget import BodyBudget
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
-from llmsim.server.guard import Guard, add_header_lines, deny_websocket
-from llmsim.server.loop_monitor import LoopMonitor, usage
 from llmsim.server.pacing import TimerWheel
-from llmsim.server.rejections import Rejections
+from llmsim.server.processes.loop_monitor import LoopMonitor, usage
+from llmsim.server.transport.body_budget import BodyBudget
+from llmsim.server.transport.rejections import Rejections
 from llmsim.state.directory import run_directory
 from llmsim.state.embedded import open_state
 from llmsim.state.ports import UPLOADED

@@ -8,11 +8,11 @@ from falcon.asgi import Request, Response
 
 from llmsim.errors import RefusedError
 from llmsim.providers.contract import IncomingRequest, Provider, Replay, ResourceEndpoint
-from llmsim.server.bodies import BodyReader, DisconnectedError
 from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.generation import GenerationService
 from llmsim.server.pacing import PacedStream
 from llmsim.server.replies import ReplyBuilder
+from llmsim.server.transport.bodies import BodyReader, DisconnectedError
 from llmsim.server.worker_context import WorkerContext
 from llmsim.stats import Block, Outcome, Recorder
 

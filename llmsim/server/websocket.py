@@ -20,10 +20,10 @@ from falcon.asgi import Request, WebSocket
 from llmsim.errors import BodyTooLargeError, InvalidJsonError, RefusedError
 from llmsim.providers.contract import IncomingRequest, Provider, Reply, WebSocketFormat
 from llmsim.providers.storage import StoredResponse
+from llmsim.server.access.guard import OWNER
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.controls import read_controls
 from llmsim.server.generation import GenerationService
-from llmsim.server.guard import OWNER
 from llmsim.server.http import RequestHeaders
 from llmsim.server.pacing import PacedStream, TimerWheel
 from llmsim.server.replies import EncodedReply

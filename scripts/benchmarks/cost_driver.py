@@ -30,8 +30,8 @@ from llmsim.config import load
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
 from llmsim.server.http import HttpGeneration
-from llmsim.server.protocol import Protocol
-from llmsim.server.worker import _COLLECTIONS, Worker
+from llmsim.server.processes.worker import _COLLECTIONS, Worker
+from llmsim.server.transport.protocol import Protocol
 from llmsim.stats import Block
 
 from . import yardsticks

@@ -28,8 +28,8 @@ from llmsim.config import (
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
-from llmsim.server.protocol import Protocol
-from llmsim.server.websocket_protocol import WebSocketProtocol
+from llmsim.server.transport.protocol import Protocol
+from llmsim.server.transport.websocket_protocol import WebSocketProtocol
 from llmsim.stats import Block, Snapshot, snapshot
 
 CREATED = 1_750_000_000

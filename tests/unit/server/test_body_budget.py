@@ -2,7 +2,7 @@
 
 import asyncio
 
-from llmsim.server.body_budget import BodyBudget
+from llmsim.server.transport.body_budget import BodyBudget
 
 PIECE = 262_144
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.fakes import FakeClock, FakeLoop
 
-from llmsim.server import loop_monitor
-from llmsim.server.loop_monitor import LoopMonitor, usage
+from llmsim.server.processes import loop_monitor
+from llmsim.server.processes.loop_monitor import LoopMonitor, usage
 from llmsim.stats import Block, Gauges, Snapshot, snapshot
 
 

@@ -9,11 +9,11 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from llmsim.config import Settings
-from llmsim.server import budgets, connection
-from llmsim.server.body_budget import BodyBudget
-from llmsim.server.protocol import Protocol
 from llmsim.server.replies import EncodedReply
-from llmsim.server.websocket_protocol import WebSocketProtocol
+from llmsim.server.transport import connection, protocols
+from llmsim.server.transport.body_budget import BodyBudget
+from llmsim.server.transport.protocol import Protocol
+from llmsim.server.transport.websocket_protocol import WebSocketProtocol
 
 BODY = b'{"a": "GET /smuggled HTTP/1.1\\r\\n\\r\\n"}'
 HEAD = b"POST /a?b=c HTTP/1.1\r\nhost: x\r\n%bcontent-length: %d\r\n\r\n"
@@ -202,7 +202,7 @@ async def test_large_bodies_are_held_until_the_answer() -> None:
 
 def test_the_installed_uvicorn_fits() -> None:
     """TRAN-1.10: The budgets hold on the uvicorn of this environment."""
-    assert budgets.choose_protocols() == (Protocol, WebSocketProtocol, None)
+    assert protocols.choose_protocols() == (Protocol, WebSocketProtocol, None)
 
 
 @pytest.mark.parametrize("reason", [["pipeline"], TypeError("no such argument")])
@@ -215,10 +215,10 @@ def test_a_uvicorn_that_does_not_fit_is_named(reason: Any, monkeypatch: pytest.M
         return reason  # type: ignore[no-any-return]
 
     monkeypatch.setattr(connection, "missing_attributes", missing)
-    http, websocket, problem = budgets.choose_protocols()
+    http, websocket, problem = protocols.choose_protocols()
 
     assert (http, websocket) == ("httptools", "websockets-sansio")
     assert problem is not None
-    assert set(budgets.BUDGETS) < set(Settings().budgets.__struct_fields__)
-    assert all(f"budgets.{name}" in problem for name in budgets.BUDGETS)
+    assert set(protocols.BUDGETS) < set(Settings().budgets.__struct_fields__)
+    assert all(f"budgets.{name}" in problem for name in protocols.BUDGETS)
     assert str(reason).strip("[]'") in problem

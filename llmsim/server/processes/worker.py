@@ -26,8 +26,8 @@ from uvicorn import Server
 from uvicorn_worker import UvicornWorker
 
 from llmsim.errors import StoreError
-from llmsim.server.api_keys import hide_keys
-from llmsim.server.budgets import choose_protocols
+from llmsim.server.access.api_keys import hide_keys
+from llmsim.server.transport.protocols import choose_protocols
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 """The signals that stop a server."""

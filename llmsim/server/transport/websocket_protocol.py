@@ -15,8 +15,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from llmsim.server.body_budget import UNCOUNTED
-from llmsim.server.connection import linger
+from llmsim.server.transport.body_budget import UNCOUNTED
+from llmsim.server.transport.connection import linger
 from llmsim.server.websocket import CONSUMED
 
 _MESSAGE = 1024

@@ -12,9 +12,9 @@ from typing import Any
 from falcon.asgi import Request
 
 from llmsim.errors import BodyTooLargeError, InvalidJsonError, TransportError
-from llmsim.server.body_budget import UNCOUNTED, BodyBudget
 from llmsim.server.channels import CHANNEL, HttpChannel
-from llmsim.server.content_encoding import (
+from llmsim.server.transport.body_budget import UNCOUNTED, BodyBudget
+from llmsim.server.transport.content_encoding import (
     ENCODINGS,
     BrokenEncodingError,
     inflate,

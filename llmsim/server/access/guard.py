@@ -20,9 +20,16 @@ from typing import Any
 from llmsim.config import AdminSettings, Settings
 from llmsim.errors import AuthenticationError
 from llmsim.providers.contract import Provider
+from llmsim.server.access.api_keys import (
+    ApiKeys,
+    RawHeaders,
+    bearer_token,
+    check_key,
+    find_key,
+    load_api_keys,
+)
+from llmsim.server.access.cors import CorsPolicy
 from llmsim.server.active_request import ActiveRequest
-from llmsim.server.api_keys import ApiKeys, RawHeaders, bearer_token, check_key, find_key, load_api_keys
-from llmsim.server.cors import CorsPolicy
 from llmsim.server.replies import EncodedReply, ReplyBuilder
 from llmsim.stats import Outcome
 from llmsim.text import printable

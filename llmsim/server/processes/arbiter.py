@@ -19,7 +19,7 @@ from typing import Any
 from gunicorn import util
 from gunicorn.arbiter import Arbiter as GunicornArbiter
 
-from llmsim.server.worker import STOP_SIGNALS
+from llmsim.server.processes.worker import STOP_SIGNALS
 
 _POLL = 0.05
 """Seconds between two looks whether the old workers of a reload have ended."""

@@ -12,9 +12,9 @@ BUDGETS = (
 def choose_protocols() -> tuple[Any, Any, str | None]:
     """Return uvicorn's settings `http` and `ws`, and what is lost by them; None if nothing is."""
     try:
-        from llmsim.server.connection import missing_attributes
-        from llmsim.server.protocol import Protocol
-        from llmsim.server.websocket_protocol import WebSocketProtocol
+        from llmsim.server.transport.connection import missing_attributes
+        from llmsim.server.transport.protocol import Protocol
+        from llmsim.server.transport.websocket_protocol import WebSocketProtocol
 
         missing = missing_attributes()
     except (AttributeError, ImportError, KeyError, TypeError) as error:

@@ -29,10 +29,10 @@ from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings, load
 from llmsim.errors import ConfigError, LlmsimError
 from llmsim.providers.registry import endpoint_labels
-from llmsim.server.arbiter import Arbiter
 from llmsim.server.asgi import Application
-from llmsim.server.listeners import Listeners, exclusive_bind_error, port_holders
-from llmsim.server.worker import Worker
+from llmsim.server.processes.arbiter import Arbiter
+from llmsim.server.processes.listeners import Listeners, exclusive_bind_error, port_holders
+from llmsim.server.processes.worker import Worker
 from llmsim.state.directory import RunDirectory
 from llmsim.stats import Block, available_cores, block_name, is_alive
 
@@ -106,7 +106,7 @@ class Master:
     def _gunicorn(self, settings: Settings) -> dict[str, Any]:
         server = settings.server
         return {
-            "wsgi_app": "llmsim.server.master:create_application()",
+            "wsgi_app": "llmsim.server.processes.master:create_application()",
             "worker_class": f"{Worker.__module__}.{Worker.__qualname__}",
             "bind": [address(server.host, server.port)],
             "workers": worker_count(settings),

@@ -20,10 +20,10 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmsim.errors import TransportError
-from llmsim.server.bodies import PROBLEM
-from llmsim.server.body_budget import UNCOUNTED
-from llmsim.server.connection import UNBOUNDED, Flow, head_without_offer, linger
 from llmsim.server.replies import EncodedReply, status_line
+from llmsim.server.transport.bodies import PROBLEM
+from llmsim.server.transport.body_budget import UNCOUNTED
+from llmsim.server.transport.connection import UNBOUNDED, Flow, head_without_offer, linger
 
 _GRACE = 0.5
 """Seconds that a connection without a request is given when a drain begins."""
