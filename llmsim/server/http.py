@@ -50,6 +50,10 @@ class RequestHeaders(Mapping[str, str]):
         value = self._by_name.get(name.encode("latin-1"))
         return default if value is None else value.decode("latin-1")
 
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Return whether any of these names was sent."""
+        return not names.isdisjoint(self._by_name)
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.encode("latin-1") in self._by_name
 
