@@ -167,7 +167,8 @@ class GenerationService(Generic[O]):
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
                 else:
-                    outcome = await self._context.plan_turn(prompt, facts, played, in_thread=heavy)
+                    context = self._context.for_owner(channel.active.owner)
+                    outcome = await context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)

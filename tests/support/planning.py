@@ -4,10 +4,20 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
+from llmsim.catalogue import load_catalogue
 from llmsim.domain import Fault, Prompt, Turn
 from llmsim.planning.planner import Planner
+from llmsim.planning.prompt_tokens import prompt_tokens
+from llmsim.planning.tokens import Tokenizer
 from llmsim.server.worker_context import WorkerContext
 from support.driving import drive
+
+CATALOGUE = load_catalogue()
+
+
+def count_prompt(prompt: Prompt, tokenizer: Tokenizer) -> int:
+    """Count the tokens of a prompt with any tokenizer."""
+    return prompt_tokens(prompt, CATALOGUE.facts(prompt.model), CATALOGUE.image_rules, tokenizer.count)
 
 
 class FakeCounters:

@@ -30,9 +30,13 @@ PLANNER = Planner(Settings(), load_catalogue(), lambda: 1_700_000_000.0)
 class Uncached:
     """A prompt cache without entries."""
 
-    async def use(self, prefixes: Any, minimum: int) -> CacheUse:
+    async def use(self, prefixes: Any, minimum: int, *, owner: str) -> CacheUse:
         """Return that nothing is cached."""
         return CacheUse()
+
+    async def follow(self, chain: Any, *, owner: str) -> int:
+        """Return that nothing is cached."""
+        return 0
 
 
 class Deep(dict[str, Any]):
