@@ -295,14 +295,14 @@ class Planner:
             use=cache_use,
         )
 
-    def plan_empty(self, prompt: Prompt, facts: PromptFacts) -> Turn:
+    def plan_empty(self, prompt: Prompt, facts: PromptFacts, cache_use: CacheUse = UNCACHED) -> Turn:
         """Plan an empty turn that is due immediately (WebSocket warm-up)."""
         return Turn(
             id=self.new_id(),
             created=int(self._clock()),
             model=prompt.model,
             choices=(_EMPTY,),
-            usage=Usage(prompt=facts.tokens, completion=0),
+            usage=Usage(prompt=facts.tokens, completion=0, cached=cache_use.read),
             schedule=Schedule(ttft=0.0, itl=0.0),
         )
 

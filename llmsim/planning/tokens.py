@@ -10,7 +10,6 @@ Decisions:
 
 import functools
 import hashlib
-import itertools
 from array import array
 from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
@@ -101,8 +100,10 @@ class Tokenizer:
 
     def encode_ids(self, text: str) -> "array[int]":
         """Return the ids of the tokens of `text`."""
-        encode = self._encoding.encode_ordinary
-        return array("I", itertools.chain.from_iterable(map(encode, _slices(text))))
+        ids = array("I")
+        for part in _slices(text):
+            ids.fromlist(self._encoding.encode_ordinary(part))
+        return ids
 
     def encode(self, text: str) -> list[bytes]:
         """Return the tokens of `text`, whole UTF-8 or not."""

@@ -156,13 +156,17 @@ class WorkerContext:
         assert not isinstance(planned, LinesNeeded), "the lines were reserved"
         return planned
 
+    async def plan_warm_up(self, prompt: Prompt, facts: PromptFacts) -> Turn:
+        """Plan an empty turn, for which the prompt is cached like any other."""
+        return self.planner.plan_empty(prompt, facts, await self._use_cache(facts))
+
     async def _use_cache(self, facts: PromptFacts) -> CacheUse:
         cache = self._state.prefix_cache
         # The cache is a convenience: without it the prompt is simply not cached.
         with contextlib.suppress(StoreError):
             if facts.chain is not None:
                 return CacheUse(await cache.follow(facts.chain, owner=self.owner))
-            if facts.model.cache_minimum:
+            if facts.prefixes and facts.model.cache_minimum:
                 return await cache.use(facts.prefixes, facts.model.cache_minimum, owner=self.owner)
         return UNCACHED
 

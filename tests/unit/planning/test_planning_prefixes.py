@@ -1,11 +1,13 @@
 """Prefixes of prompts that are cached automatically: where they end, and what tells them apart."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.driving import drive
 from support.fakes import FakeClock
 from support.planning import CATALOGUE, plan_turn
 
@@ -24,6 +26,7 @@ from llmsim.domain import (
 )
 from llmsim.planning.planner import Planner
 from llmsim.planning.prompt_prefixes import STEP
+from llmsim.server.worker_context import WorkerContext
 from llmsim.state.prefix_cache import SqlitePrefixCache
 
 LONG = Message("system", (" play" * 1500,))
@@ -188,6 +191,19 @@ def test_prompts_that_begin_alike_have_the_same_first_ends(
     assert first.chain.head == second.chain.head
     assert shared.tokens - 3 - STEP < shared.chain.tokens[-1] <= shared.tokens - 3
     assert len({tokens // STEP for tokens in first.chain.tokens}) == len(first.chain.tokens)
+
+
+def test_a_warm_up_caches_its_prompt(tmp_path: Any, clock: FakeClock) -> None:
+    """COST-2.9: The next turn reads it."""
+    planner = Planner(Settings(), CATALOGUE, clock)
+    cache = SqlitePrefixCache(tmp_path / "prefixes", StoreSettings(), clock)
+    state: Any = SimpleNamespace(prefix_cache=cache)
+    context = WorkerContext({}, planner, state, recorder=None)  # type: ignore[arg-type]
+    prompt = prompt_of(LONG)
+    warmed = drive(context.plan_warm_up(prompt, planner.analyze(prompt)))
+
+    assert (warmed.usage.cached, warmed.usage.completion) == (0, 0)
+    assert plan_turn(planner, prompt_of(LONG, QUESTION), cache=cache).usage.cached == 1500 // STEP * STEP
 
 
 def test_a_prompt_takes_one_operation() -> None:
