@@ -120,7 +120,10 @@ class CallArguments:
 
     def _message_texts(self, name: str, kind: str, hazard: Hazard) -> Iterator[str]:
         if hazard == Hazard.READS:
-            yield from self.values.texts(kind)
+            for text in self.values.texts(kind):
+                # What looks for things may be asked in a language that also changes them.
+                if kind != "query" or not harmless.is_statement(text):
+                    yield text
         elif kind in ("path", "directory"):
             yield from self.values.safe_names()
         elif "patch" in self._tool_words and kind == "":

@@ -46,8 +46,9 @@ class Hazard(enum.Flag):
 
 
 _SHELLS = frozenset(
-    "bash sh zsh fish shell powershell pwsh cmd cmds command commands commandline terminal console tty stdin cli ssh chars "
-    "keystrokes process subprocess spawn argv curl wget shellcommand shellscript".split()
+    "bash sh zsh shell powershell pwsh cmd cmds command commands commandline cmdline terminal console tty stdin cli ssh chars "
+    "keystrokes process subprocess spawn argv curl wget tmux docker kubectl helm terraform "
+    "ansible npm pip".split()
 )
 _CODES = frozenset(
     "code python py ipython jupyter javascript js typescript node ruby perl php lua script scripts source program snippet cell "
@@ -60,11 +61,11 @@ _GRAPHS = frozenset(["graphql", "mutation"])
 _RUNNERS = frozenset(
     "exec run runs runner execute executes executing execution executor invoke process".split()
 )
-_RUNS = (_SHELLS | _CODES | _QUERIES | _GRAPHS | _RUNNERS) - {"function", "source", "node", "process"}
+_RUNS = (_SHELLS | _CODES | _QUERIES | _GRAPHS | _RUNNERS) - {"function", "source", "node", "process", "cell"}
 _REMOVES = frozenset(
     "delete deletes del remove removes rm rmdir unlink erase erases destroy destroys drop drops purge trash discard wipe clear clean "
     "prune truncate kill kills terminate shutdown reboot restart uninstall revoke move moves mv rename renames reset revert rollback "
-    "restore transfer deletefile removefile movefile cancel stop".split()
+    "restore transfer cancel stop".split()
 )
 _WRITES = frozenset(
     "write writes edit edits create creates save update updates append insert replace str patch modify modifies overwrite put post "
@@ -115,6 +116,15 @@ _COMMANDS = re.compile(
 )
 
 
+_COMMAND_NAMES = frozenset(["git", "gh", "make", "aws", "gcloud", "az", "go", "cargo"])
+"""Programs that do anything, where they are the whole name of a tool."""
+
+_PARTS_RUN = ("command", "shell", "bash", "exec", "terminal", "javascript", "sql")
+_PARTS_REMOVE = ("delete", "remove", "unlink", "erase", "destroy", "uninstall", "rename")
+_PARTS_WRITE = ("write", "upload")
+"""Parts of words that were joined: `runcommand`, `deletefile`."""
+
+
 @remembered(maxsize=1024, max_chars=2000)
 def tool_hazard(name: str, description: str) -> Hazard:
     """Return what a tool may do.
@@ -127,6 +137,8 @@ def tool_hazard(name: str, description: str) -> Hazard:
     described = _first_words(description)
     is_reading = bool(words & _READS)
     hazard = _hazard(words - _NOUNS if is_reading else words)
+    if len(words) == 1 and words & _COMMAND_NAMES:
+        hazard |= Hazard.RUNS
     if described & _DESCRIBED_RUNS and not is_reading:
         hazard |= Hazard.RUNS
     if described & _DESCRIBED_REMOVES and not is_reading:
@@ -162,9 +174,15 @@ def action_hazard(name: str) -> Hazard:
 
 
 def _hazard(words: frozenset[str]) -> Hazard:
-    hazard = Hazard.RUNS if words & _RUNS else Hazard.NONE
-    hazard |= Hazard.REMOVES if words & _REMOVES else Hazard.NONE
-    return hazard | (Hazard.WRITES if words & _WRITES else Hazard.NONE)
+    hazard = Hazard.NONE
+    for found, known, parts in (
+        (Hazard.RUNS, _RUNS, _PARTS_RUN),
+        (Hazard.REMOVES, _REMOVES, _PARTS_REMOVE),
+        (Hazard.WRITES, _WRITES, _PARTS_WRITE),
+    ):
+        if words & known or any(part in word for word in words - _NOUNS for part in parts):
+            hazard |= found
+    return hazard
 
 
 def _first_words(description: str) -> frozenset[str]:
@@ -195,6 +213,11 @@ def is_harmless_text(text: str) -> bool:
         and _COMMANDS.match(text) is None
         and _REMOVES.isdisjoint(words_of(text)[:1])
     )
+
+
+def is_statement(text: str) -> bool:
+    """Return whether a text begins as a command or a statement does, so that it is no harmless query."""
+    return _COMMANDS.match(text) is not None
 
 
 def command_text(name: str, tool: str, description: str, facts: MessageFacts) -> str:

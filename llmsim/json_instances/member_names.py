@@ -21,6 +21,7 @@ _KINDS = {
     "id": "id ids uuid guid key token hash sku",
 }
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
+_DIRECTORIES = frozenset("repo repository project root base working dir directory folder".split())
 _FORMATS = {
     "uri": "url",
     "url": "url",
@@ -52,4 +53,5 @@ def kind_of(name: str, form: str) -> str:
     if words[1:] and words[-1] in ("name", "names"):
         # A file name is a path, and a branch name no proper noun.
         return _KIND_OF.get(words[-2], "")
-    return _KIND_OF.get(words[-1], "") if words else ""
+    kind = _KIND_OF.get(words[-1], "") if words else ""
+    return "directory" if kind == "path" and not _DIRECTORIES.isdisjoint(words) else kind

@@ -49,7 +49,10 @@ _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,10})
 
 _NAME_WORD = r"[^\W\d_a-z][\w'\u2019-]*"
 _NAME = re.compile(rf"{_NAME_WORD}(?:(?: (?:of|de|la|del|du|da|von|van))? {_NAME_WORD}){{0,4}}")
-_NO_NAMES = frozenset(f"{_MONTHS} {_DAYS} I I'm I'd I'll I've I\u2019m I\u2019ll OK".split())
+_NO_NAMES = frozenset(
+    f"{_MONTHS} {_DAYS} A An And At But For He How If In It On Or Please She That The These They This To We What "
+    f"When Where Which Who Why You I I'm I'd I'll I've I\u2019m I\u2019ll OK".split()
+)
 
 _WORD = re.compile(r"[\w-]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])[\"'`)\u201d]*\s+|\n+")
@@ -63,13 +66,13 @@ _NEGATION = re.compile(
     re.IGNORECASE,
 )
 _RUN = re.compile(
-    r"\b[Rr]un (?:the )?(?:(?:bash|shell|terminal) )?(?:command:? )?(ls|pwd|git status|cat [^\s\"'`\u201d,;:!?]+)"
+    r"\b[Rr]un (?:the |this )?(?:following )?(?:(?:bash|shell|terminal) )?(?:command:? )?(ls|pwd|git status|cat [^\s\"'`\u201d,;:!?]+)"
 )
 _PLAIN_END = re.compile(r"[.,!?:]*(?:\s+[^\W\d_]|\s*$)")
 """What may follow a command without quotes: another clause, but no option and no sign of a shell."""
 
 _FIXED_COMMANDS = frozenset(["ls", "pwd", "git status"])
-_SAFE_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*")
+_SAFE_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*/?")
 _LONGEST_PATH = 200
 
 
@@ -197,7 +200,7 @@ class MessageFacts:
         rest = _without(self.read, _URL, _QUOTED)
         for match in _NAME.finditer(rest):
             is_opening = not (before := rest[: match.start()].rstrip(" \t\"'\u201c\u2018(*-")) or (
-                before[-1] in ".!?:\n_"
+                before[-1] in ".!?\n_"
             )
             words = match[0].removesuffix("'s").removesuffix("\u2019s").split(" ")
             if is_opening and match[0] != rest.rstrip(" .!?"):

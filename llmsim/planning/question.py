@@ -20,7 +20,8 @@ _QUESTIONS = frozenset(
 )
 _ADDED = frozenset(
     "context reminder reminders environment instructions rules memory memories attachment attachments file files document "
-    "documents selection workspace permissions skill skills env tools caveat".split()
+    "documents selection workspace permissions skill skills env tools caveat userinstructions "
+    "userrules userinfo usermemories openfiles".split()
 )
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]{0,60})((?: [^<>\n]{0,300})?)>")
 _WORD = re.compile(r"\w")
@@ -77,13 +78,19 @@ def _later(before: str, text: str) -> str:
 
 
 def _is_question(name: str) -> bool:
-    return name.lower().replace("_", "").replace("-", "") in _QUESTIONS
+    return _plain(name) in _QUESTIONS
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
 
 
 def _is_block(text: str, tag: re.Match[str]) -> bool:
     """Return whether a tag opens a block of a harness, or one that holds the question."""
     name = tag[2]
-    if _is_question(name) or name.lower() in _ADDED or name.lower().startswith(("system", "environment")):
+    if _plain(name) in _QUESTIONS | _ADDED or name.lower().startswith(("system", "environment")):
         return True
+    line = text[max(0, tag.start() - 100) : tag.start()].rpartition("\n")[2].strip()
     is_joined = "-" in name or "_" in name or _CAMEL.search(name) is not None
-    return is_joined and not text[max(0, tag.start() - 100) : tag.start()].rpartition("\n")[2].strip()
+    # Blocks may follow each other without a new line.
+    return is_joined and (not line or line.endswith(">"))

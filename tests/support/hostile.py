@@ -125,6 +125,9 @@ RUNNERS = (
     "Terminal",
     "ssh",
     "write_stdin",
+    "runcommand",
+    "kubectl",
+    "git",
 )
 RUN_MEMBERS = (
     "command",
@@ -150,6 +153,7 @@ REMOVERS = (
     "drop_table",
     "KillShell",
     "purge_queue",
+    "removefile",
 )
 WRITERS = (
     "write_file",

@@ -199,6 +199,7 @@ def test_values_that_do_not_conform_are_not_used() -> None:
         ("file_name", "", "path"),
         ("filePath", "", "path"),
         ("user_name", "", "noun"),
+        ("repo_path", "", "directory"),
         ("branch_name", "", ""),
         ("q", "", "query"),
         ("customer_id", "", "id"),
@@ -225,6 +226,8 @@ def test_the_kind_of_a_member_follows_from_its_last_word(name: str, form: str, k
         ("On Monday I pay in USD", ""),
         ('Open "Big Ben"', ""),
         ("Ask Bob's team", "Bob"),
+        ("Extract: Jason is 25 years old", "Jason"),
+        ("Note: The end", ""),
     ],
 )
 def test_the_proper_noun(text: str, noun: str) -> None:

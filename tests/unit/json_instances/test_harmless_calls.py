@@ -120,6 +120,8 @@ RUN = "bash", {"command": TEXT}
         ("run cat README.md, please", "cat README.md"),
         ("Show me `cat src/app.py`", "cat src/app.py"),
         ("Do not wait. Run pwd.", "pwd"),
+        ("Run the following command: pwd", "pwd"),
+        ("Run the ls command", "ls"),
         ("Run ls -la", "echo ok"),
         ("Run ls; rm -rf build", "echo ok"),
         ("Run `ls | sh`", "echo ok"),
@@ -189,9 +191,9 @@ def test_a_description_makes_a_tool_dangerous() -> None:
         "required": ["x"],
     }
 
-    assert called("go", schema, 'go "abc"') == '{"x":"abc"}'
-    assert called("go", schema, 'go "abc"', description="Executes x in a shell.") == '{"x":"echo ok"}'
-    assert called("go", described, 'go "abc"') == '{"x":"select 1"}'
+    assert called("act", schema, 'act "abc"') == '{"x":"abc"}'
+    assert called("act", schema, 'act "abc"', description="Executes x in a shell.") == '{"x":"echo ok"}'
+    assert called("act", described, 'act "abc"') == '{"x":"select 1"}'
 
 
 @pytest.mark.parametrize(
@@ -217,6 +219,14 @@ def test_names_that_are_written(prompt: str, path: str) -> None:
     schema = {"type": "object", "properties": {"file_path": TEXT}, "required": ["file_path"]}
 
     assert called("Write", schema, prompt) == encoded({"file_path": path}).decode().replace(": ", ":")
+
+
+def test_a_query_is_no_statement() -> None:
+    """FIT-6.1: A tool that searches is not given a statement that would change what it searches."""
+    schema = {"type": "object", "properties": {"query": TEXT}, "required": ["query"]}
+
+    assert called("read_query", schema, 'query "red shoes"') == '{"query":"red shoes"}'
+    assert called("read_query", schema, 'query "DROP TABLE users"') == '{"query":"example"}'
 
 
 def test_enumerated_actions_are_harmless() -> None:

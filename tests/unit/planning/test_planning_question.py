@@ -20,6 +20,8 @@ DETAILS = "<environment_details>\n# Time\n<now>9:00</now>\n</environment_details
         (["Hi", REMINDER], "Hi"),
         ([f"{REMINDER}\n\n{REMINDER}\n\nHi"], "Hi"),
         ([f"Hi\n\n{DETAILS}"], "Hi"),
+        (["<environment_details>a</environment_details><repo_state>b</repo_state>Hi"], "Hi"),
+        (["Hi <user_instructions>Be brief.</user_instructions>"], "Hi"),
         ([f"Before\n{REMINDER}\nafter"], "after"),
         ([f"Hi {REMINDER}"], "Hi"),
         ([CONTEXT], ""),
