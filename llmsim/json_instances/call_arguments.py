@@ -92,7 +92,7 @@ class CallArguments:
         self._tool = tool
         self._tool_words = frozenset(words_of(tool.name))
 
-    def texts(self, shape: Shape, name: str, hazard: Hazard) -> Iterator[str]:
+    def texts(self, shape: Shape, name: str, hazard: int) -> Iterator[str]:
         """Yield the candidates for a text, the best first.
 
         Args:
@@ -110,15 +110,15 @@ class CallArguments:
             if len(candidate) > shape.longest:
                 yield candidate[: int(shape.longest)].rstrip() or candidate[:1]
 
-    def _supplied_texts(self, shape: Shape, name: str, kind: str, hazard: Hazard) -> Iterator[str]:
-        if Hazard.RUNS in hazard:
+    def _supplied_texts(self, shape: Shape, name: str, kind: str, hazard: int) -> Iterator[str]:
+        if hazard & Hazard.RUNS:
             yield from self._run_texts(shape, name, kind, hazard)
-        elif Hazard.REMOVES not in hazard:
+        elif not hazard & Hazard.REMOVES:
             yield from self._message_texts(name, kind, hazard)
         if not hazard & _FORBIDS_MESSAGE:
             yield from (one for one in shape.suggestions if isinstance(one, str) and one)
 
-    def _message_texts(self, name: str, kind: str, hazard: Hazard) -> Iterator[str]:
+    def _message_texts(self, name: str, kind: str, hazard: int) -> Iterator[str]:
         if hazard == Hazard.READS:
             for text in self.values.texts(kind):
                 # What looks for things may be asked in a language that also changes them.
@@ -128,22 +128,22 @@ class CallArguments:
             yield from self.values.safe_names()
         elif "patch" in self._tool_words and kind == "":
             yield harmless.patch_text(self.values.facts)
-        elif kind != "url" or Hazard.WRITES not in hazard:
+        elif kind != "url" or not hazard & Hazard.WRITES:
             for text in self.values.texts(kind):
                 if kind == "url" or harmless.is_harmless_text(text):
                     yield text
 
-    def _run_texts(self, shape: Shape, name: str, kind: str, hazard: Hazard) -> Iterator[str]:
+    def _run_texts(self, shape: Shape, name: str, kind: str, hazard: int) -> Iterator[str]:
         if "language" in (words := words_of(name)) or "lang" in words:
             yield "python"
         own = harmless.member_hazard(name, shape.description[:200])
-        if Hazard.HAS_COMMAND in hazard and Hazard.RUNS not in own:
+        if hazard & Hazard.HAS_COMMAND and not own & Hazard.RUNS:
             return
         if not harmless.is_inert(name) and kind in ("", "query", "format"):
             described = f"{shape.description}" if name else self._tool.description
             yield harmless.command_text(name, self._tool.name, described, self.values.facts)
 
-    def _neutral_texts(self, shape: Shape, kind: str, hazard: Hazard) -> Iterator[str]:
+    def _neutral_texts(self, shape: Shape, kind: str, hazard: int) -> Iterator[str]:
         if kind in ("path", "directory"):
             yield from self._neutral_paths(kind, hazard)
         elif neutral := _FORMATS.get(shape.format) or _KINDS.get(kind):
@@ -151,11 +151,11 @@ class CallArguments:
         if shape.format == "email":
             # Zod sends a pattern beside the format, which not every address matches.
             yield "ann@example.com"
-        yield OWN_NAME if Hazard.REMOVES in hazard else _NEUTRAL
+        yield OWN_NAME if hazard & Hazard.REMOVES else _NEUTRAL
         yield "ok"
 
-    def _neutral_paths(self, kind: str, hazard: Hazard) -> Iterator[str]:
-        if Hazard.RUNS in hazard and kind == "directory":
+    def _neutral_paths(self, kind: str, hazard: int) -> Iterator[str]:
+        if hazard & Hazard.RUNS and kind == "directory":
             yield "."
         if hazard & (Hazard.RUNS | Hazard.REMOVES | Hazard.WRITES):
             yield OWN_NAME if kind == "directory" else OWN_FILE
@@ -164,7 +164,7 @@ class CallArguments:
         else:
             yield _KINDS[kind]
 
-    def numbers(self, shape: Shape, name: str, hazard: Hazard, *, is_integer: bool) -> Iterator[float]:
+    def numbers(self, shape: Shape, name: str, hazard: int, *, is_integer: bool) -> Iterator[float]:
         """Yield the candidates for a number, the best first; they may be outside its bounds."""
         if not hazard & _FORBIDS_MESSAGE:
             for value in self.values.numbers(name):
@@ -180,7 +180,7 @@ class CallArguments:
         if shape.most is not None and math.isfinite(most := shape.most[0]):
             yield math.ceil(most) - 1
 
-    def choose(self, values: list[Any], hazard: Hazard, default: list[Any]) -> Any:
+    def choose(self, values: list[Any], hazard: int, default: list[Any]) -> Any:
         """Choose one of several values: one that the message mentions, else the default, else the first; none that changes."""
         kept = [one for one in values if not (isinstance(one, str) and harmless.changes(one))] or values
         if not hazard & _FORBIDS_MESSAGE and (mentioned := self._mentioned(kept)):
@@ -196,17 +196,17 @@ class CallArguments:
         numbers = [one for one in values if is_of(one, "number")]
         return [value for value in self.values.numbers("") if value in numbers] if numbers else []
 
-    def command_list(self, shape: Shape, name: str, hazard: Hazard) -> list[str] | None:
+    def command_list(self, shape: Shape, name: str, hazard: int) -> list[str] | None:
         """Return a list of words for a member that may be run; None if it is no such member."""
-        if Hazard.RUNS not in hazard:
+        if not hazard & Hazard.RUNS:
             return None
         if harmless.takes_arguments(name):
             return []
-        if Hazard.RUNS in harmless.member_hazard(name, shape.description):
+        if harmless.member_hazard(name, shape.description) & Hazard.RUNS:
             return harmless.command_list(name, self.values.facts)
         return None
 
-    def is_supplied(self, shape: Shape, name: str, hazard: Hazard) -> bool:
+    def is_supplied(self, shape: Shape, name: str, hazard: int) -> bool:
         """Return whether the message or a default has a value for a member that may be left out."""
         if any(one is not None for one in shape.defaults):
             return True
@@ -226,13 +226,13 @@ class CallArguments:
             return self._has_text(kind, hazard)
         return self.values.names(name) and self._has_text(kind, hazard)
 
-    def _has_text(self, kind: str, hazard: Hazard) -> bool:
+    def _has_text(self, kind: str, hazard: int) -> bool:
         used = set(self.values.used)
         found = next(self._message_texts("", kind, hazard), None) is not None
         self.values.used = used
         return found
 
-    def count(self, kind: str, hazard: Hazard, *, is_number: bool) -> int:
+    def count(self, kind: str, hazard: int, *, is_number: bool) -> int:
         """Return how many values of the message are left for items of a kind."""
         if hazard & _FORBIDS_MESSAGE:
             return 0

@@ -98,11 +98,11 @@ class _CallMaker(Maker):
         return [one for one in rest[:1] if self._shapes.is_valid(one, shape.parts)]
 
     @property
-    def _effective_hazard(self) -> Hazard:
+    def _effective_hazard(self) -> int:
         """The hazard of the value; a value of the schema alone takes nothing from the message."""
         if not self._is_plain:
             return self._hazard
-        return self._hazard if Hazard.RUNS in self._hazard else self._hazard | Hazard.REMOVES
+        return self._hazard if self._hazard & Hazard.RUNS else self._hazard | Hazard.REMOVES
 
     def _listed(self, shape: Shape) -> Any:
         fitting = self._shapes.fitting(shape)
@@ -148,7 +148,7 @@ class _CallMaker(Maker):
         """Return whether there is a value for a member that may be left out or null."""
         if not name:
             return True
-        runs = Hazard.RUNS in harmless.member_hazard(name, shape.description)
+        runs = harmless.member_hazard(name, shape.description) & Hazard.RUNS
         return (runs and shape.values is None) or self._arguments.is_supplied(shape, name, self._hazard)
 
     def _array(self, shape: Shape, name: str, *, is_ending: bool) -> list[Any]:
@@ -195,20 +195,20 @@ class _CallMaker(Maker):
         ordered = [one for one in shape.names if one in made]
         return {one: made[one] for one in (*ordered, *(one for one in made if one not in shape.names))}
 
-    def _member(self, shape: Shape, name: str, hazard: Hazard, *, is_ending: bool) -> Any:
+    def _member(self, shape: Shape, name: str, hazard: int, *, is_ending: bool) -> Any:
         parts = shape.member(name, self._budget)
         self._hazard = self._of_member(self._shapes.of(parts), name, hazard)
         made = self.make(parts, name, is_ending=is_ending)
         self._hazard = hazard
         return made
 
-    def _of_member(self, shape: Shape, name: str, hazard: Hazard) -> Hazard:
+    def _of_member(self, shape: Shape, name: str, hazard: int) -> int:
         hazard |= harmless.member_hazard(name, shape.description[:200])
         if not {"object", "array"}.isdisjoint(shape.kinds) and shape.kinds != ANY_KIND:
             hazard |= harmless.action_hazard(name)
         return hazard
 
-    def _inside(self, shape: Shape, hazard: Hazard) -> Hazard:
+    def _inside(self, shape: Shape, hazard: int) -> int:
         """Return the hazard of the members of an object: that of the object, and of what they do together."""
         hazard &= ~Hazard.HAS_COMMAND
         for name in list(shape.names)[:_MOST_SIBLINGS]:
@@ -216,7 +216,7 @@ class _CallMaker(Maker):
             if member.values is None:
                 if "string" in member.kinds or "array" in member.kinds or member.groups:
                     hazard |= (own := harmless.sibling_hazard(name, member.description[:200]))
-                    hazard |= Hazard.HAS_COMMAND if Hazard.RUNS in own else Hazard.NONE
+                    hazard |= Hazard.HAS_COMMAND if own & Hazard.RUNS else Hazard.NONE
             elif member.values and all(
                 isinstance(one, str) and harmless.changes(one) for one in member.values
             ):
