@@ -122,8 +122,8 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[
             float,
             share(
-                "Share of turns that call a tool when allowed to; unset, a turn calls one when the last user message "
-                "shares a word with its name or description.",
+                "Share of turns that call a tool when allowed to; unset, a turn calls one when the user's question shares "
+                "a word with its name, description or parameters.",
                 unit="of turns",
             ),
         ]
