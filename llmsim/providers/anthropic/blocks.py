@@ -32,6 +32,7 @@ from llmsim.domain import (
     Turn,
 )
 from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
+from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.wire.codec import encode
 
@@ -98,7 +99,11 @@ def _call_blocks(
         if call.kind is ToolKind.CUSTOM:
             # No tool of this API takes free text; a script may call one all the same.
             text = wrap_in_object("input", text, truncated=truncated)
-        type_, call_id, name = "tool_use", call.public_id("toolu_"), call.name
+        type_, call_id, name = (
+            "tool_use",
+            call.public_id(_call_prefix(turn) if options.thinks else "toolu_"),
+            call.name,
+        )
     fields = {"type": type_, "id": call_id, "name": name, "input": {}, "caller": DIRECT}
     if call.name in options.toolsets:
         fields["toolset_name"] = options.toolsets[call.name]
@@ -110,6 +115,11 @@ def _call_blocks(
     value = parse_partial_object(text.text).get(hosted_tool.input_field, "")
     result = hosted_tool.result_block(value, turn, call_id)
     return [block, ContentBlock(None, _NO_TEXT, before + segment.tokens, 0, fields=result)]
+
+
+def _call_prefix(turn: Turn) -> str:
+    """Return the prefix of ids of calls: it shows whether the turn begins with thinking, which is to come back with them."""
+    return THOUGHTFUL_CALL if isinstance(turn.choices[0].segments[0], ReasoningSegment) else "toolu_"
 
 
 def _is_truncated(choice: Choice, segment: ToolCallSegment) -> bool:

@@ -233,7 +233,7 @@ def _rule_message(error: InvalidFieldError) -> str:
         case "too_long":
             return f"{_kind(error.found)} should have at most {wanted} {_unit(error.found)}"
         case "pattern":
-            return f"String should match pattern '{wanted}'"
+            return f"String should match pattern {wanted}"
         case "conflict":
             return str(wanted)
         case _:
