@@ -161,7 +161,7 @@ class GenerationService(Generic[O]):
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
                 if parsed.is_warm_up:
-                    return PlannedResponse(parsed, self._context.planner.plan_empty(prompt, facts), heavy)
+                    return PlannedResponse(parsed, await self._context.plan_empty(prompt, facts), heavy)
                 if selection is not None and not prompt.silent:
                     played = await self._player.play(prompt, selection, in_thread=heavy)
                     heavy = heavy or (played is not None and is_long_step(played.step))

@@ -27,6 +27,7 @@ from llmsim.domain import (
     Segment,
     TextSegment,
     TokenizedText,
+    ToolCall,
     ToolCallSegment,
     ToolKind,
     Turn,
@@ -101,7 +102,7 @@ def _call_blocks(
             text = wrap_in_object("input", text, truncated=truncated)
         type_, call_id, name = (
             "tool_use",
-            call.public_id(_call_prefix(turn) if options.thinks else "toolu_"),
+            call.public_id(_call_prefix(turn, call, options)),
             call.name,
         )
     fields = {"type": type_, "id": call_id, "name": name, "input": {}, "caller": DIRECT}
@@ -117,9 +118,10 @@ def _call_blocks(
     return [block, ContentBlock(None, _NO_TEXT, before + segment.tokens, 0, fields=result)]
 
 
-def _call_prefix(turn: Turn) -> str:
-    """Return the prefix of ids of calls: it shows whether the turn begins with thinking, which is to come back with them."""
-    return THOUGHTFUL_CALL if isinstance(turn.choices[0].segments[0], ReasoningSegment) else "toolu_"
+def _call_prefix(turn: Turn, call: ToolCall, options: MessageOptions) -> str:
+    """Return the prefix of the id of a call: it shows whether thinking is to come back with it. Ids of scripts are foretold."""
+    thought = options.thinks and isinstance(turn.choices[0].segments[0], ReasoningSegment)
+    return THOUGHTFUL_CALL if thought and not call.id.startswith("llmsim_") else "toolu_"
 
 
 def _is_truncated(choice: Choice, segment: ToolCallSegment) -> bool:
