@@ -2,7 +2,7 @@
 
 Decisions:
 * The order is the API's: tools, system, messages. A prefix is all that precedes a mark in that order.
-* The key of a prefix is a digest of all blocks up to its end. Marks are not part of the digest, so a conversation
+* The key of a prefix is a digest of all blocks up to its end, and of the format of the text, which comes before them. Marks are not part of the digest, so a conversation
   whose mark moves on from turn to turn finds the prefixes of its earlier turns.
 * Besides the marks, up to 20 earlier ends of blocks are looked up for each mark, as the API does.
   Source: Anthropic docs, build-with-claude/prompt-caching, automatic prefix checking.
@@ -16,7 +16,7 @@ import msgspec
 
 from llmsim.domain import CacheMark, Image, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
-from llmsim.providers.anthropic.media import source_value
+from llmsim.providers.anthropic.media_rules import source_value
 from llmsim.providers.anthropic.messages_request import (
     Block,
     BrowserStateBlock,
@@ -35,7 +35,10 @@ from llmsim.providers.anthropic.messages_request import (
     ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
+    raw_json,
 )
+from llmsim.providers.anthropic.tools import defined_tokens
+from llmsim.providers.media import measure_base64
 from llmsim.wire.codec import decoder
 
 _DOCUMENT_TOKENS = 2_000
@@ -126,6 +129,8 @@ class _ConversationParser:
         self._messages: list[Message] = []
         self._images: list[Image] = []
         self._digest = hashlib.blake2b(request.model.encode("utf-8", "surrogatepass"), digest_size=16)
+        if (output_format := request.format()) is not None:
+            self._digest.update(raw_json(output_format[0].schema))
         self._automatic = request.cache_control
         self._marked = request.cache_control is not None or _has_marks(request)
         self._ends: list[_BlockEnd] = []
@@ -134,7 +139,10 @@ class _ConversationParser:
         """Add the definitions of tools, as a message before all others."""
         builder = _MessageBuilder("tools")
         for index, (tool, text) in enumerate(zip(tools, texts, strict=True)):
-            builder.add_note(text)
+            if tokens := defined_tokens(tool):
+                builder.add_tokens(tokens)
+            else:
+                builder.add_note(text)
             self._end_block(builder, tool.cache_control, text, last=index == len(tools) - 1)
         self._messages.append(builder.message())
 
@@ -257,13 +265,17 @@ class _MessageBuilder:
         """Add text that is only counted."""
         self._notes.append(text)
 
+    def add_tokens(self, tokens: int) -> None:
+        """Add content of which only the tokens are known."""
+        self._extra_tokens += tokens
+
     def add_block(self, block: Block, path: _Path, images: list[Image]) -> None:
         """Add a block; its images are appended to `images`."""
         match block:
             case TextBlock():
                 self._texts.append(block.text)
             case ImageBlock():
-                images.append(Image(path))
+                images.append(_image(block, path))
             case DocumentBlock():
                 self._notes += self._document_texts(block)
             case SearchResultBlock():
@@ -303,7 +315,7 @@ class _MessageBuilder:
                 case TextBlock():
                     texts.append(part.text)
                 case ImageBlock():
-                    images.append(Image((*path, "content", index)))
+                    images.append(_image(part, (*path, "content", index)))
                 case DocumentBlock():
                     texts += self._document_texts(part)
                 case SearchResultBlock():
@@ -319,3 +331,11 @@ class _MessageBuilder:
 
 def _search_result_texts(block: SearchResultBlock) -> tuple[str, ...]:
     return block.title, block.source, *(part.text for part in block.content)
+
+
+def _image(block: ImageBlock, path: _Path) -> Image:
+    value = source_value(block.source)
+    if block.source.type != "base64" or not isinstance(value, str):
+        return Image(path)
+    width, height = measure_base64(value)
+    return Image(path, width=width, height=height)

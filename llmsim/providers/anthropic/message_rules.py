@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from llmsim.errors import InvalidFieldError
-from llmsim.providers.anthropic.media import check_document, check_images
+from llmsim.providers.anthropic.media_rules import check_document, check_images
 from llmsim.providers.anthropic.messages_request import (
     Block,
     CountRequest,

@@ -7,13 +7,13 @@ Decisions:
   anthropics/anthropic-sdk-typescript#603, BrokkAi/brokk-app#2269; Anthropic docs, build-with-claude/vision.
 """
 
-import struct
 from collections.abc import Sequence
 from typing import Any
 
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.anthropic.messages_request import DocumentBlock, ImageBlock, Source
 from llmsim.providers.anthropic.signatures import decode_base64
+from llmsim.providers.media import measure_base64
 
 _MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
@@ -110,7 +110,7 @@ def _check_bytes(data: str, media_type: str | None, place: Path, *, is_one_of_ma
             is_placed=True,
         )
     limit, many = (_MAX_SIDE_OF_MANY, " for many-image requests") if is_one_of_many else (_MAX_SIDE, "")
-    if max(_dimensions(content, found), default=0) > limit:
+    if max(measure_base64(data)) > limit:
         raise _conflict(
             (*place, "data"),
             f"At least one of the image dimensions exceed max allowed size{many}: {limit} pixels",
@@ -141,47 +141,3 @@ def _media_type(content: bytes) -> str | None:
     if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
         return "image/webp"
     return None
-
-
-def _dimensions(content: bytes, media_type: str) -> tuple[int, ...]:
-    """Return width and height in pixels; empty if the head of the image does not have them."""
-    try:
-        match media_type:
-            case "image/png":
-                return struct.unpack_from(">II", content, 16)
-            case "image/gif":
-                return struct.unpack_from("<HH", content, 6)
-            case "image/webp":
-                return _webp_dimensions(content)
-            case _:
-                return _jpeg_dimensions(content)
-    except struct.error:
-        return ()
-
-
-def _webp_dimensions(content: bytes) -> tuple[int, ...]:
-    """Return the dimensions of a WebP image. Source: RFC 9649, sections 2.5 to 2.7; RFC 6386, section 9.1."""
-    match content[12:16]:
-        case b"VP8 ":
-            width, height = struct.unpack_from("<HH", content, 26)
-            return width & 0x3FFF, height & 0x3FFF
-        case b"VP8L":
-            (bits,) = struct.unpack_from("<I", content, 21)
-            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        case b"VP8X":
-            width, height = content[24:27], content[27:30]
-            return int.from_bytes(width, "little") + 1, int.from_bytes(height, "little") + 1
-        case _:
-            return ()
-
-
-def _jpeg_dimensions(content: bytes) -> tuple[int, ...]:
-    """Return the dimensions of a JPEG image: those of its frame header, before which are segments of other kinds."""
-    position = 2
-    while True:
-        marker, length = struct.unpack_from(">HH", content, position)
-        if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):
-            return struct.unpack_from(">HH", content, position + 5)
-        if marker < 0xFF00 or length < 2:
-            return ()
-        position += 2 + length
