@@ -236,7 +236,7 @@ class TestRefused:
             ({"anyOf": [OBJECT]}, "tools.0.custom.input_schema.type: Field required"),
             ({"type": "array"}, "tools.0.custom.input_schema.type: Input should be 'object'"),
             ("x", "tools.0.custom.input_schema: Input should be a valid dictionary"),
-            (None, "tools.0.input_schema: Field required"),
+            (None, "tools.0.custom.input_schema: Field required"),
         ],
     )
     def test_schemas_of_tools(self, schema: Any, expected: str) -> None:
@@ -343,7 +343,10 @@ class TestRefused:
                 {"type": "bash_20250124", "name": "sh"},
                 "tools.0.bash_20250124.name: Input should be 'bash'",
             ),
-            (SEARCH | {"max_uses": 0}, "tools.0.max_uses: Input should be greater than or equal to 1"),
+            (
+                SEARCH | {"max_uses": 0},
+                "tools.0.web_search_20250305.max_uses: Input should be greater than or equal to 1",
+            ),
         ],
     )
     def test_unknown_types_and_names(self, tool: dict[str, Any], expected: str) -> None:
@@ -366,7 +369,7 @@ class TestPriorCalls:
             },
             {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}},
             {"type": "document", "source": {"type": "url", "url": "u"}},
-            {"type": "image", "source": {"type": "url", "url": "u"}},
+            {"type": "image", "source": {"type": "url", "url": "https://u"}},
         ]
         prompt = prompt_of(
             messages=[
