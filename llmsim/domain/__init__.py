@@ -1,7 +1,7 @@
 """Requests and their responses as frozen, provider-neutral values; start with `Prompt` and `Turn`."""
 
 from llmsim.domain.fault import Fault, FaultKind, StreamFault
-from llmsim.domain.prompt import CacheMark, CacheUse, Embedding, Image, Message, PrefixMark, Prompt
+from llmsim.domain.prompt import Author, CacheMark, CacheUse, Embedding, Image, Message, PrefixMark, Prompt
 from llmsim.domain.schedule import Schedule
 from llmsim.domain.tool import (
     PriorToolCall,
