@@ -17,7 +17,7 @@ import click
 from llmsim import __version__
 from llmsim.errors import ControlApiError, LlmsimError, StatsError
 
-_COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config", "script", "sessions")
+_COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config", "script", "scenario", "sessions")
 
 
 _PLAIN = str.maketrans(dict(zip("▁▂▃▄▅▆▇█●○·×…–→±∞−", "_.:-=+*#*o-x.->~~-", strict=True)))  # noqa: RUF001

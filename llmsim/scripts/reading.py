@@ -43,17 +43,19 @@ _OTHER = "other"
 FAILURES = (*(kind.value for kind in FaultKind), _OTHER)
 
 _RESPONSE = "belongs to a turn with a response, not to an error"
-_CALLS = 'belongs to a turn of type "tool_calls" or "mixed"'
+CALLS = 'belongs to a turn of type "tool_calls" or "mixed"'
 _TEXT = 'belongs to a turn of type "assistant" or "mixed"'
 _REFUSAL = 'belongs to a turn of type "assistant"'
 _ERROR = 'belongs to a turn of type "error"'
 
-_ELSEWHERE = {
+ELSEWHERE = {
     **dict.fromkeys(("kind", "message", "status_code", "retry_after_ms"), _ERROR),
-    "calls": _CALLS,
+    "calls": CALLS,
     "text": _TEXT,
     "refusal": _REFUSAL,
 }
+"""Messages for keys of a turn that belong to one of another type."""
+
 _ELSEWHERE_OF_ERRORS = dict.fromkeys(
     ("text", "calls", "reasoning", "refusal", "finish_reason", "usage", "latency", "stream_fault"), _RESPONSE
 )
@@ -114,7 +116,7 @@ def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
     delay = table.number("delay_ms", _MOST_MS)
     when, expect = _expectation(table, "when"), _expectation(table, "expect")
     if kind is TurnKind.ERROR:
-        failure = _failure(table)
+        failure = read_failure(table)
         table.close(_ELSEWHERE_OF_ERRORS)
         return ScriptTurn(
             kind=kind, failure=failure, delay_ms=delay or 0.0, repeat=repeat or 1, when=when, expect=expect
@@ -140,7 +142,7 @@ def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
         when=when,
         expect=expect,
     )
-    table.close(_ELSEWHERE)
+    table.close(ELSEWHERE)
     return turn
 
 
@@ -154,11 +156,12 @@ def _calls(table: Table) -> tuple[ScriptCall, ...]:
         item.close()
         if call_id is not None and ids.setdefault(call_id, item.place) != item.place:
             item.problem("id", f"calls[{ids[call_id][-1]}] has the same id")
-        calls.append(ScriptCall(name or "", _arguments(arguments), call_id))
+        calls.append(ScriptCall(name or "", encode_arguments(arguments), call_id))
     return tuple(calls)
 
 
-def _arguments(value: Any) -> str:
+def encode_arguments(value: Any) -> str:
+    """Return arguments as they are sent: a text as it is, anything else as compact JSON."""
     if value is None:
         return "{}"
     if isinstance(value, str):
@@ -166,13 +169,19 @@ def _arguments(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _failure(table: Table) -> ScriptFailure:
+def read_failure(table: Table, most_retry_ms: float = _MOST_RETRY_MS) -> ScriptFailure:
+    """Read the keys of an error; the caller closes its table.
+
+    Args:
+        table: The table that holds them.
+        most_retry_ms: Longest retry delay, in milliseconds.
+    """
     word = table.choice("kind", FAILURES, required=True)
     return ScriptFailure(
         kind=FaultKind(word) if word is not None and word != _OTHER else None,
         message=table.text("message", empty=False),
         status_code=table.whole("status_code", 400, 599),
-        retry_after_ms=table.number("retry_after_ms", _MOST_RETRY_MS),
+        retry_after_ms=table.number("retry_after_ms", most_retry_ms),
     )
 
 

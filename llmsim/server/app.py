@@ -25,9 +25,12 @@ from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.errors import InvalidJsonError, MethodError, RefusedError, StoreError, UnknownRouteError
 from llmsim.planning.planner import Planner
+from llmsim.planning.scenarios import ScenarioPlanner
+from llmsim.planning.timing import LatencySampler
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
+from llmsim.scenarios import Scenario
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control
 from llmsim.server.channels import CHANNEL, HttpChannel
@@ -36,6 +39,7 @@ from llmsim.server.http import HttpGeneration, RequestHeaders, Responder, resour
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
+from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.transport.bodies import BodyReader
 from llmsim.server.transport.body_budget import BodyBudget
@@ -56,6 +60,7 @@ def create_app(
     catalogue: Catalogue,
     planner: Planner,
     state: State,
+    scenarios: Mapping[str, Scenario],
     *,
     block: Block,
     recorder: Recorder,
@@ -69,6 +74,10 @@ def create_app(
     app = falcon.asgi.App()
     context = WorkerContext(served_models(settings, catalogue), planner, state, recorder)
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
+    steps = None
+    if scenarios:
+        planned = ScenarioPlanner(planner, LatencySampler(settings.latency, catalogue.profiles))
+        steps = ScenarioPlayer(scenarios, state.attempts, planned)
     admin = settings.admin
     # What no client can ask for is not written.
     journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off", recorder)
@@ -79,14 +88,14 @@ def create_app(
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for endpoint in provider.generation_endpoints:
-            service = GenerationService(provider, endpoint, endpoint.http, context, player, journal)
+            service = GenerationService(provider, endpoint, endpoint.http, context, player, journal, steps)
             routes[endpoint.path]["post"] = HttpGeneration(provider, service, reader).on_post
             if endpoint.websocket is not None:
                 routes[endpoint.path]["websocket"] = WebSocketGeneration(
                     provider,
                     endpoint.websocket,
                     GenerationService(
-                        provider, endpoint, endpoint.websocket.messages, context, player, journal
+                        provider, endpoint, endpoint.websocket.messages, context, player, journal, steps
                     ),
                     number,
                     wheel=wheel,

@@ -16,6 +16,7 @@ import msgspec
 
 from llmsim.domain import CacheUse, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
+from llmsim.state.attempt_port import AttemptStore
 
 UPLOADED = "uploaded"
 """Origin of a script that a client has sent."""
@@ -377,6 +378,7 @@ class State(Protocol):
     sessions: SessionStore
     journal: Journal
     scripts: ScriptRegistry
+    attempts: AttemptStore
 
     def open(self) -> None:
         """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""

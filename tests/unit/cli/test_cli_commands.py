@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from llmsim.cli import main
 from llmsim.planning.tokens import load_tokenizer
 
-COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config", "script", "sessions"]
+COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config", "script", "scenario", "sessions"]
 
 
 @pytest.fixture(autouse=True)
