@@ -55,9 +55,8 @@ def select_scenario(prompt: Prompt, *, splits_turns: bool = False) -> Selection 
         splits_turns: Whether the API has a turn sent back as several items.
     """
     messages = prompt.messages
-    users = [index for index, message in enumerate(messages) if _is_user(message)]
-    last = users[-1] if users else -1
-    text = "\n".join(messages[last].texts) if users else ""
+    last = next((index for index in range(len(messages) - 1, -1, -1) if _is_user(messages[index])), -1)
+    text = "\n".join(messages[last].texts) if last >= 0 else ""
     marked = _read_marker(text)
     if marked is None:
         if not prompt.model.startswith(_MODEL):
@@ -65,7 +64,7 @@ def select_scenario(prompt: Prompt, *, splits_turns: bool = False) -> Selection 
         marked = (prompt.model.removeprefix(_MODEL), 0, 1.0)
     name, seed, speed = marked
     step = _count_steps(messages[last + 1 :], name, splits_turns=splits_turns)
-    return Selection(name, seed, speed, text, len(users), step)
+    return Selection(name, seed, speed, text, sum(map(_is_user, messages)), step)
 
 
 def _is_user(message: Message) -> bool:

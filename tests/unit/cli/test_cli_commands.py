@@ -13,7 +13,19 @@ from click.testing import CliRunner, Result
 from llmsim.cli import main
 from llmsim.planning.tokens import load_tokenizer
 
-COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config", "script", "scenario", "sessions"]
+COMMANDS = [
+    "serve",
+    "stats",
+    "loadtest",
+    "models",
+    "profiles",
+    "tokens",
+    "config",
+    "script",
+    "scenario",
+    "sessions",
+    "doctor",
+]
 
 
 @pytest.fixture(autouse=True)
