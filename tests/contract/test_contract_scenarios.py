@@ -12,6 +12,7 @@ from support.driving import drive
 from support.endpoints import ENDPOINTS, Endpoint
 from support.replies import parse_events, parse_response
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from llmsim.errors import ScriptError
 
@@ -342,6 +343,29 @@ async def test_a_conversation_plays_over_websocket(path: str, endpoint: Endpoint
     assert contents[0].status != 200
     assert [len(content.calls) for content in contents] == [0, 2, 1, 0]
     assert len(contents[3].text.split()) == 30
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [Endpoint(*one) for one in ENDPOINTS if one[1].websocket is not None],
+    ids=lambda one: one.path,
+)
+async def test_a_websocket_is_cut_once(path: str, endpoint: Endpoint) -> None:
+    """SCEN-5.3, SCEN-3.5: The connection ends; on a new one the same request is answered."""
+    worker = begin(path, endpoint, "").worker
+    request = {"type": "response.create", "model": "gpt-4o", "input": "Go. [[llmsim:broken]]"}
+    ended = []
+    async with served(worker) as port:
+        for _ in range(2):
+            async with connect(f"ws://127.0.0.1:{port}{endpoint.path}") as opened:
+                await opened.send(json.dumps(request))
+                kinds = []
+                with contextlib.suppress(ConnectionClosed):
+                    while not kinds or kinds[-1] != "response.completed":
+                        kinds.append(json.loads(await asyncio.wait_for(opened.recv(), 20))["type"])
+                ended.append((kinds[-1], kinds.count("response.output_text.delta")))
+
+    assert ended == [("response.output_text.delta", 5), ("response.completed", 20)]
 
 
 def test_a_server_with_a_wrong_scenario_does_not_start(tmp_path: Path) -> None:
