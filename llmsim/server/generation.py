@@ -168,7 +168,8 @@ class GenerationService(Generic[O]):
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
                 if parsed.is_warm_up:
-                    return PlannedResponse(parsed, self._context.planner.plan_empty(prompt, facts), heavy)
+                    context = self._context.for_owner(channel.active.owner)
+                    return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
                 if analyzed.step is not None:
                     played = await self._begin_step(analyzed.step, controls.session, channel)
                     heavy = heavy or analyzed.step.is_long
@@ -180,7 +181,8 @@ class GenerationService(Generic[O]):
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
                 else:
-                    outcome = await self._context.plan_turn(prompt, facts, played, in_thread=heavy)
+                    context = self._context.for_owner(channel.active.owner)
+                    outcome = await context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)
