@@ -92,6 +92,7 @@ def create_routes(
         catalogue: The facts about models.
         planner: Plans responses.
         state: What all workers share.
+        scenarios: Those that can be played, by name.
         block: The counters of all workers.
         recorder: Counts for this worker.
         wheel: Wakes streams.

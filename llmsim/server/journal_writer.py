@@ -28,7 +28,7 @@ from llmsim.errors import ExhaustedError, ExpectationError, RefusedError, StoreE
 from llmsim.server.controls import RequestControls
 from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn, ScriptSelection
-from llmsim.state.ports import Journal
+from llmsim.state.journal_port import Journal
 from llmsim.stats import Recorder
 
 _MAX_REQUEST_BYTES = 65_536

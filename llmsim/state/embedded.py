@@ -18,8 +18,8 @@ from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
 from llmsim.state.directory import FILE_KINDS
 from llmsim.state.journal import SqliteJournal
+from llmsim.state.journal_port import Journal
 from llmsim.state.ports import (
-    Journal,
     PrefixCache,
     RecordStore,
     ScriptRegistry,
