@@ -321,12 +321,14 @@ class UnknownRouteError(RefusedError):
     Attributes:
         method: HTTP method.
         path: The path without the provider's prefix.
+        suggestion: What follows the message, on the path that was meant; empty if there is none.
     """
 
-    def __init__(self, method: str, path: str) -> None:
+    def __init__(self, method: str, path: str, suggestion: str = "") -> None:
         super().__init__(f"no route {method} {path}")
         self.method = method
         self.path = path
+        self.suggestion = suggestion
 
 
 class MethodError(RefusedError):

@@ -12,6 +12,7 @@ Decisions:
   constant rate each begins at a random phase, so that processes do not send at the same instants.
 """
 
+import difflib
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -171,7 +172,9 @@ def resolve_suite(settings: Settings) -> Suite:
     """
     suite = SUITES.get(settings.suite)
     if suite is None:
-        raise SettingsError(f"no suite {settings.suite!r}; one of: {', '.join(SUITES)}")
+        near = difflib.get_close_matches(settings.suite.lower().replace("_", "-"), SUITES, n=1)
+        hint = f"did you mean {near[0]!r}? One" if near else "one"
+        raise SettingsError(f"no suite {settings.suite!r}; {hint} of: {', '.join(SUITES)}")
     if settings.users and (suite.is_open or settings.rate):
         raise SettingsError("users and rate exclude each other: in the open model there are no users")
     if suite.iterations is not None and (settings.rate or settings.duration or settings.users):

@@ -301,7 +301,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: The folder's name.
         prefix: What is put before the API's original paths, e.g. `/openai`.
-        base_path: What its clients take as their base URL, behind host and port, e.g. `/openai/v1`.
+        base_path: What the vendor's own SDKs take as their base URL, behind host and port: `/openai/v1`, but `/anthropic`.
         generation_endpoints: Endpoints that generate.
         resource_endpoints: Its other endpoints.
         render_refusal: Renders a refused request in the provider's envelope and words.

@@ -31,6 +31,7 @@ from llmsim.planning.timing import LatencySampler
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
+from llmsim.providers.route_suggestions import suggest_route
 from llmsim.scenarios import Scenario
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control, render_settings
@@ -249,6 +250,7 @@ class _Errors:
         self._methods = methods
         self._control = control
         self._replies = {provider.name: ReplyBuilder(provider, planner.new_id) for provider in PROVIDERS}
+        self._own = (DASHBOARD, "/health", "/llmsim/stats", *control)
         served = [provider.base_path for provider in PROVIDERS] + [
             BARE_PREFIX,
             "/health",
@@ -272,7 +274,7 @@ class _Errors:
             path = req.path.removeprefix(provider.prefix)
             match error:
                 case falcon.HTTPNotFound():
-                    refusal = UnknownRouteError(req.method, path)
+                    refusal = UnknownRouteError(req.method, path, suggest_route(req.path))
                 case falcon.HTTPMethodNotAllowed():
                     allowed = dict(error.headers or ())["Allow"].split(", ")
                     refusal = MethodError(
@@ -346,7 +348,8 @@ class _Errors:
             await channel.reply(replies.build_error(reply, channel.active))
             return
         allowed = dict(error.headers or ()).get("Allow")
-        message = f"{error.title}: {req.method} {req.path}. " + (
+        hint = suggest_route(req.path, self._own) if error.status_code == 404 else ""
+        message = f"{error.title}: {req.method} {req.path}{hint}. " + (
             f"Allowed: {allowed}." if allowed else f"llmsim serves {self._served}."
         )
         if error.status_code == STORE_STATUS:

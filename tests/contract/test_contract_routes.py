@@ -14,6 +14,7 @@ from llmsim.catalogue import load_catalogue
 from llmsim.errors import MethodError, UnknownModelError, UnknownRouteError
 from llmsim.providers.contract import Provider
 from llmsim.providers.registry import PROVIDERS
+from llmsim.providers.route_suggestions import suggest_route
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "SEARCH", "PURGE", "LOCK"]
 """Methods that clients or proxies may send; uvicorn lets all of these through."""
@@ -56,7 +57,9 @@ async def test_any_other_path_is_unknown_to_its_provider(provider: Provider, pat
     exchange = await simulator().ask(method, provider.prefix + path)
 
     assert exchange.status == 404
-    assert is_refused(exchange, provider, UnknownRouteError(method, path))
+    assert is_refused(
+        exchange, provider, UnknownRouteError(method, path, suggest_route(provider.prefix + path))
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -141,7 +141,7 @@ def render_refusal(error: RefusedError) -> Reply:
         case StoreError():
             return _reply(STORE_STATUS, store_message(error), STORE_HEADERS)
         case UnknownRouteError():
-            return _reply(404, f"Not Found: {error.method} {error.path}")
+            return _reply(404, f"Not Found: {error.method} {error.path}{error.suggestion}")
         case MethodError():
             allowed = ", ".join(error.allowed)
             message = f"Method Not Allowed: {error.path} takes {allowed}, not {error.method}"

@@ -57,7 +57,7 @@ def anthropic(settings: AnthropicSettings) -> Provider:
     return Provider(
         name="anthropic",
         prefix="/anthropic",
-        base_path="/anthropic/v1",
+        base_path="/anthropic",
         generation_endpoints=(messages,),
         resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *BATCH_ENDPOINTS),
         render_refusal=render_refusal,

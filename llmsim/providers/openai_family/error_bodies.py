@@ -184,7 +184,8 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
                 type="server_error",
             )
         case UnknownRouteError():
-            return ErrorBody(status=404, message=f"Invalid URL ({error.method} {error.path})")
+            message = f"Invalid URL ({error.method} {error.path}){error.suggestion}"
+            return ErrorBody(status=404, message=message)
         case MethodError():
             return ErrorBody(
                 status=405,

@@ -6,6 +6,7 @@ from typing import Any
 
 from llmsim.errors import RefusedError, TransportError, UnknownRouteError
 from llmsim.providers.registry import PROVIDERS, find_provider
+from llmsim.providers.route_suggestions import suggest_route
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.replies import EncodedReply, ReplyBuilder
 from llmsim.stats import Recorder
@@ -52,7 +53,8 @@ class Rejections:
         names = {name.decode("latin-1") for name, _ in scope["headers"]}
         provider = find_provider(path, names)
         shown = path if provider is None else path.removeprefix(provider.prefix)
-        reply = self.render(UnknownRouteError("GET", f"{shown} (WebSocket)"), path, names)
+        error = UnknownRouteError("GET", f"{shown} (WebSocket)", suggest_route(path))
+        reply = self.render(error, path, names)
         lines = [tuple(line.split(b": ", 1)) for line in reply.head.split(b"\r\n")[:-1]]
         lines += [(b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
         await send({"type": "websocket.http.response.start", "status": reply.status, "headers": lines})

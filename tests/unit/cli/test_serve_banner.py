@@ -61,6 +61,15 @@ def test_who_may_use_the_control_api(
     assert "s3cret" not in text
 
 
+def test_base_urls_are_those_of_the_sdks(capsys: pytest.CaptureFixture[str]) -> None:
+    """CLI-1.3: Anthropic's SDKs append /v1 to their base URL, OpenAI's do not."""
+    text = banner(capsys)
+
+    assert shown(text, "openai") == "http://localhost:8080/openai/v1"
+    assert shown(text, "anthropic") == "http://localhost:8080/anthropic"
+    assert shown(text, "openresponses") == "http://localhost:8080/openresponses/v1"
+
+
 def test_keys_and_pages(capsys: pytest.CaptureFixture[str]) -> None:
     """ACC-1.8, ACC-2.4: The banner says which keys are needed, without them, and which pages may call."""
     plain = banner(capsys)

@@ -29,7 +29,9 @@ def test_help_is_complete() -> None:
     ("arguments", "message"),
     [
         ([], "Missing argument 'SUITE'"),
-        (["lode"], "no suite 'lode'"),
+        (["lode"], "no suite 'lode'; did you mean 'load'?"),
+        (["Quick_Smoke"], "did you mean 'quick-smoke'?"),
+        (["xyz"], "no suite 'xyz'; one of: quick-smoke, smoke"),
         (["load", "--rate", "x"], "not a valid float"),
         (["load", "--rate", "-1"], "LOADTEST_RATE"),
         (["load", "--host", "localhost:8080"], "not a URL"),
@@ -45,7 +47,7 @@ def test_help_is_complete() -> None:
     ],
 )
 def test_a_wrong_call_is_refused(arguments: list[str], message: str) -> None:
-    """LOAD-5.5: Wrong usage ends with exit code 2 and the reason, and starts nothing."""
+    """LOAD-5.5, LOAD-5.7: Wrong usage ends with exit code 2 and the reason, and starts nothing."""
     result = CliRunner().invoke(main, arguments)
 
     assert result.exit_code == 2
