@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from llmsim.server.transport.body_budget import UNCOUNTED
@@ -207,11 +208,21 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Return the next event."""
         return await self.queue.get()
 
-    def send(self, message: Any) -> Any:
-        """Send what the application sends; uvicorn does not take a refusal as the end of the handshake."""
-        if message["type"] == "websocket.http.response.body":
+    async def send(self, message: Any) -> None:
+        """Send what the application sends; to close what is closed is no error.
+
+        uvicorn does not take a refusal as the end of the handshake, and tries to answer the handshake of a client that has closed.
+        """
+        kind = message["type"]
+        if kind == "websocket.http.response.body":
             self.handshake_complete = True
-        return super().send(message)
+        if self.transport.is_closing():
+            self.disconnected = self.handshake_complete = True
+        try:
+            await super().send(message)
+        except ClientDisconnected:
+            if kind != "websocket.close":
+                raise
 
     def handle_ping(self) -> None:
         """Answer a ping, up to so many a second."""
