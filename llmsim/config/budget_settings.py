@@ -36,13 +36,19 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_bodies_bytes: Annotated[
         int,
         setting(
-            "Most bytes of request bodies and WebSocket messages that a worker holds at a time; beyond it reading waits. "
-            "Bodies of up to 64 KB always pass.",
+            "Most bytes of request bodies and WebSocket messages that a worker holds at a time; beyond it reading waits, and "
+            "the time of its client with it. Bodies of up to 64 KB always pass.",
             unit="bytes",
             ge=2**16,
             le=2**40,
         ),
     ] = 512 * 2**20
+    room_timeout_secs: Annotated[
+        int,
+        seconds(
+            "How long a body waits for room among those that a worker holds; then it gets a 503 with `retry-after`."
+        ),
+    ] = 120
     max_pipelined: Annotated[
         int,
         setting(

@@ -26,7 +26,7 @@ from llmsim.config import Settings
 from llmsim.errors import InvalidJsonError, MethodError, RefusedError, StoreError, UnknownRouteError
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
-from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
+from llmsim.providers.error_messages import UNAVAILABLE_HEADERS, UNAVAILABLE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control
@@ -73,7 +73,7 @@ def create_app(
     # What no client can ask for is not written.
     journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off", recorder)
     limit = settings.server.max_body_bytes
-    reader = BodyReader(limit, bodies, settings.budgets.body_timeout_secs)
+    reader = BodyReader(limit, bodies, settings.budgets.room_timeout_secs)
     table = _RouteTable(app)
     number = 0
     for provider in providers(settings):
@@ -253,7 +253,7 @@ class _Errors:
         """Answer a refusal that no endpoint has caught."""
         provider = _provider_of(req)
         if isinstance(error, StoreError):
-            unavailable = falcon.HTTPServiceUnavailable(title=str(error), headers=STORE_HEADERS)
+            unavailable = falcon.HTTPServiceUnavailable(title=str(error), headers=UNAVAILABLE_HEADERS)
             reply = provider.render_refusal(error) if provider is not None else None
             await self._send(req, resp, ws, unavailable, Outcome.FAILED, reply)
             return
@@ -305,7 +305,7 @@ class _Errors:
         message = f"{error.title}: {req.method} {req.path}. " + (
             f"Allowed: {allowed}." if allowed else f"llmsim serves {self._served}."
         )
-        if error.status_code == STORE_STATUS:
+        if error.status_code == UNAVAILABLE_STATUS:
             message = str(error.title)
         resp.status = error.status
         resp.set_headers(dict(error.headers or ()))

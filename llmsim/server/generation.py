@@ -138,7 +138,7 @@ class GenerationService(Generic[O]):
 
     async def refuse(self, error: RefusedError, channel: Channel) -> None:
         """Answer a request that is refused."""
-        channel.active.outcome = Outcome.FAILED if isinstance(error, StoreError) else Outcome.REFUSED
+        channel.active.outcome = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
         await self._reply_error(self._format.render_refusal(error), channel)
 
     async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:

@@ -14,6 +14,7 @@ from falcon.asgi import Request
 from llmsim.errors import BodyTooLargeError, InvalidJsonError, TransportError
 from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.transport.body_budget import UNCOUNTED, BodyBudget
+from llmsim.server.transport.body_deadline import no_room
 from llmsim.server.transport.content_encoding import (
     ENCODINGS,
     BrokenEncodingError,
@@ -119,9 +120,7 @@ class BodyReader:
             async with asyncio.timeout(self._timeout):
                 reservation = await self._budget.reserve(size)
         except TimeoutError:
-            raise TransportError(
-                408, f"there was no room for the body within {self._timeout:.0f} s"
-            ) from None
+            raise TransportError(503, no_room(self._timeout)) from None
         req.scope[CHANNEL].active.release = reservation.release
         return await compute_in_thread(_joined, data, encoding)
 
