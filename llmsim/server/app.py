@@ -333,7 +333,8 @@ class Health:
 
 
 OPERATIONAL: Mapping[str, object] = {"/health": Health()}
-"""Paths that operators and load tools ask, at the root and behind each provider's prefix."""
+"""Paths that operators and load tools ask, at the root and behind each provider's prefix. What needs the state of the worker
+is added by `create_app` with `add_operational`."""
 
 
 class Stats:
