@@ -114,7 +114,7 @@ class GenerationService(Generic[O]):
         self._context = context
         self._player = player
         self._journal = journal
-        self._replies = ReplyBuilder(provider, context.new_id)
+        self.replies = ReplyBuilder(provider, context.new_id)
         self._planner = context.planner
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
 
@@ -262,7 +262,7 @@ class GenerationService(Generic[O]):
             recorder.late(now - due)
             recorder.sent(row, usage.completion, now)
         active.outcome = Outcome.FINISHED
-        await channel.reply(self._replies.build(body, active))
+        await channel.reply(self.replies.build(body, active))
 
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
@@ -289,7 +289,7 @@ class GenerationService(Generic[O]):
         active.recorder.sent(row, usage.completion, time.monotonic())
         active.outcome = Outcome.FINISHED
         body = self._endpoint.storage.render(stored, self._context.now())
-        await channel.reply(self._replies.build(body, active))
+        await channel.reply(self.replies.build(body, active))
 
     async def _stream(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         active, options = channel.active, planned.request.options
@@ -312,7 +312,7 @@ class GenerationService(Generic[O]):
         if not await channel.wait_until(stream.due):
             active.outcome = Outcome.ABANDONED
             return
-        await channel.stream(stream, self._replies.build_stream(self._format.stream_headers, active))
+        await channel.stream(stream, self.replies.build_stream(self._format.stream_headers, active))
         if not stream.done:
             active.outcome = Outcome.ABANDONED
             return
@@ -328,7 +328,7 @@ class GenerationService(Generic[O]):
             )
 
     async def _reply_error(self, reply: Reply, channel: Channel) -> None:
-        await channel.reply(self._replies.build_error(reply, channel.active))
+        await channel.reply(self.replies.build_error(reply, channel.active))
 
     async def _settle(
         self, planned: PlannedResponse[O], outcome: Outcome, seconds: float, owner: str

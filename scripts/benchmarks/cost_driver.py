@@ -354,5 +354,5 @@ class Calls:
             self._open.append(frame)
 
 
-_ENTRY = HttpGeneration.on_post.__code__
+_ENTRY = HttpGeneration.answer.__code__
 _COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"}

@@ -199,7 +199,7 @@ def test_calls_are_printed_in_order(tmp_path: Path) -> None:
     found = json.loads(file.read_bytes())
     calls = done.stdout.partition("\n\n")[0].splitlines()
 
-    assert calls[0] == "server.http HttpGeneration.on_post"
+    assert calls[0] == "server.http HttpGeneration.answer"
     assert all(call.startswith("  ") for call in calls[1:])
     assert any("providers.openai.chat" in call for call in calls)
     assert found["rows"] == []
