@@ -351,7 +351,7 @@ class Health:
 
 OPERATIONAL: Mapping[str, object] = {"/health": Health()}
 """Paths that operators and load tools ask, at the root and behind each provider's prefix. What needs the state of the worker
-is added by `create_app` with `add_operational`."""
+is added by `create_routes` with `add_operational`."""
 
 
 class Stats:
