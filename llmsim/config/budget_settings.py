@@ -37,7 +37,7 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         setting(
             "Most bytes of request bodies and WebSocket messages that a worker holds at a time; beyond it reading waits, and "
-            "the time of its client with it. Bodies of up to 64 KB always pass.",
+            "the time of its client with it. Bodies of up to 64 KB always pass. Large responses with embeddings count, too.",
             unit="bytes",
             ge=2**16,
             le=2**40,

@@ -80,13 +80,13 @@ def create_routes(
     Every HTTP request's scope must carry its channel.
     """
     app = falcon.asgi.App()
-    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder)
+    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder, bodies)
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
     admin = settings.admin
     # What no client can ask for is not written.
     journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off", recorder)
     limit = settings.server.max_body_bytes
-    reader = BodyReader(limit, bodies, settings.budgets.room_timeout_secs)
+    reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
     number = 0

@@ -167,6 +167,8 @@ class GenerationService(Generic[O]):
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
                 else:
+                    if heavy and facts.embedding is not None:
+                        await self._context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await self._context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
                 if journal_key is not None:

@@ -1,4 +1,4 @@
-"""The bytes of request bodies and messages that a worker holds at a time.
+"""The bytes of bodies and messages that a worker holds at a time: of all large requests, and of responses that are much larger.
 
 Decisions:
 * Room is reserved for a whole body before more of it is read: bodies that filled the budget together before any of them is whole
@@ -12,6 +12,9 @@ Decisions:
 
 import asyncio
 from typing import Protocol
+
+from llmsim.errors import TransportError
+from llmsim.server.transport.body_deadline import no_room
 
 UNCOUNTED = 65_536
 """Bytes of a body that are not counted. uvicorn keeps as many for a request that is not read."""
@@ -34,10 +37,12 @@ class BodyBudget:
 
     Args:
         limit: Bytes that may be held.
+        wait_seconds: Seconds for which `reserve` waits.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, wait_seconds: float) -> None:
         self.limit = limit
+        self._wait_seconds = wait_seconds
         self.held = 0
         self._sizes: dict[Reader, int] = {}
         self._waiting: dict[Reader, int] = {}
@@ -101,11 +106,19 @@ class BodyBudget:
             reader.resume()
 
     async def reserve(self, size: int) -> "Reservation":
-        """Wait until there is room for `size` bytes, and hold them until they are released."""
+        """Wait until there is room for `size` bytes, and hold them until they are released.
+
+        Raises:
+            TransportError: There was none in time.
+        """
         reservation = Reservation(self)
         try:
             self.hold(reservation, 0, size)
-            await reservation.wait()
+            async with asyncio.timeout(self._wait_seconds):
+                await reservation.wait()
+        except TimeoutError:
+            self.release(reservation)
+            raise TransportError(503, no_room(self._wait_seconds)) from None
         except BaseException:
             self.release(reservation)
             raise

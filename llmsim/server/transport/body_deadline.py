@@ -63,5 +63,5 @@ class BodyDeadline:
 
 
 def no_room(seconds: float) -> str:
-    """Return the problem of a body that has waited for room in vain."""
-    return f"there was no room for the body within {seconds:.0f} s, as others are being read and answered"
+    """Return the problem of a request that has waited for room in vain."""
+    return f"there was no room for the request within {seconds:.0f} s, as others are being read and answered"

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from llmsim.errors import TransportError
 from llmsim.server.transport.body_budget import BodyBudget
 
 
@@ -26,7 +29,7 @@ def readers(count: int) -> list[Reader]:
 
 def test_within_the_budget_nothing_waits() -> None:
     """TRAN-1.3: Bodies that fit are read side by side, and count until they are released."""
-    budget = BodyBudget(10)
+    budget = BodyBudget(10, 60)
     both = readers(2)
     for reader in both:
         budget.hold(reader, 1, 5)
@@ -40,7 +43,7 @@ def test_within_the_budget_nothing_waits() -> None:
 
 def test_what_does_not_fit_waits_in_order() -> None:
     """TRAN-1.11: A smaller body does not overtake a larger one, and what is reserved is enough to the end."""
-    budget = BodyBudget(10)
+    budget = BodyBudget(10, 60)
     first, over, large, small = readers(4)
     for reader, expected in ((first, 8), (over, 8), (large, 7), (small, 2)):
         budget.hold(reader, 1, expected)
@@ -60,7 +63,7 @@ def test_what_does_not_fit_waits_in_order() -> None:
 
 def test_one_always_goes_on() -> None:
     """TRAN-1.3: A body that is larger than the budget is read, one at a time."""
-    budget = BodyBudget(10)
+    budget = BodyBudget(10, 60)
     three = readers(3)
     for reader in three:
         budget.hold(reader, 1, 20)
@@ -76,7 +79,7 @@ def test_one_always_goes_on() -> None:
 
 def test_who_waits_and_leaves_makes_room() -> None:
     """TRAN-1.3: So does one that is larger than the others."""
-    budget = BodyBudget(10)
+    budget = BodyBudget(10, 60)
     first, over, large, small = readers(4)
     for reader, expected in ((first, 5), (over, 7), (large, 9), (small, 3)):
         budget.hold(reader, 1, expected)
@@ -90,7 +93,7 @@ def test_who_waits_and_leaves_makes_room() -> None:
 
 def test_a_complete_body_does_not_wait() -> None:
     """TRAN-1.3: A reader that wants nothing more is not paused, so that its disconnect is seen."""
-    budget = BodyBudget(1)
+    budget = BodyBudget(1, 60)
     one, two, other = readers(3)
     for reader in (one, two, other):
         budget.hold(reader, 1, 2)
@@ -103,7 +106,7 @@ def test_a_complete_body_does_not_wait() -> None:
 
 async def test_reservations_wait_for_their_whole_size() -> None:
     """TRAN-1.3, TRAN-3.4: Inflated bodies are held in one piece, and one that no longer wants it leaves nothing behind."""
-    budget = BodyBudget(4)
+    budget = BodyBudget(4, 60)
     first = await budget.reserve(3)
     second = await budget.reserve(3)
     assert budget.held == 6
@@ -121,3 +124,16 @@ async def test_reservations_wait_for_their_whole_size() -> None:
     last.release()
     waiting[0].result().release()
     assert budget.held == 0
+
+
+async def test_a_reservation_without_room_ends() -> None:
+    """TRAN-1.12: With what says so, and without a trace."""
+    budget = BodyBudget(4, 0.01)
+    first, _ = await budget.reserve(3), await budget.reserve(3)
+    with pytest.raises(TransportError, match="no room") as caught:
+        await budget.reserve(1)
+    first.release()
+
+    assert caught.value.status == 503
+    assert caught.value.is_temporary
+    assert budget.held == 3

@@ -65,7 +65,7 @@ class Connection:
         self.reads_body = True
         self.requests: list[tuple[str, dict[bytes, bytes], bytes]] = []
         self.may_answer = asyncio.Event()
-        self.bodies = BodyBudget(max_bodies)
+        self.bodies = BodyBudget(max_bodies, 60)
         settings = Settings()
         application = self.answer
         holder = SimpleNamespace(
