@@ -72,7 +72,8 @@ class Application:
         )
         self._planner = Planner(settings, self._catalogue, time.time)
         self._planner.warm()
-        self._guard = Guard(settings, providers(settings), self._planner.new_id)
+        # NOTE: the source of ids is another one after the fork.
+        self._guard = Guard(settings, providers(settings), lambda: self._planner.new_id())
 
     async def publish_scripts(self) -> None:
         """Register the scripts of the settings for all workers; one that has changed begins anew for every session.

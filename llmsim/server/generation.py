@@ -30,7 +30,7 @@ from llmsim.providers.contract import (
 )
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.channels import Channel
-from llmsim.server.controls import read_controls
+from llmsim.server.controls import NO_CONTROLS, read_controls
 from llmsim.server.journal_writer import JournalWriter, OnFinished
 from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.replies import ReplyBuilder
@@ -114,7 +114,8 @@ class GenerationService(Generic[O]):
         self._context = context
         self._player = player
         self._journal = journal
-        self.replies = ReplyBuilder(provider, context.new_id)
+        self.replies = ReplyBuilder(provider, context.planner.new_id)
+        self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
 
@@ -148,8 +149,10 @@ class GenerationService(Generic[O]):
             RefusedError: The request is refused.
         """
         controls = read_controls(request.headers)
-        selection = self._player.select(controls)
-        journal_key = self._journal.key(self._endpoint.label, controls, selection)
+        selection = journal_key = None
+        if controls is not NO_CONTROLS or self._follows_all:
+            selection = self._player.select(controls)
+            journal_key = self._journal.key(self._endpoint.label, controls, selection)
         played: PlayedTurn | None = None
         outcome: Turn | Fault
         try:

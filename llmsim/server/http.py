@@ -144,7 +144,7 @@ def resource_responder(
     provider: Provider, endpoint: ResourceEndpoint, context: WorkerContext, bodies: BodyReader
 ) -> Responder:
     """Return the Falcon responder of an endpoint that does not generate."""
-    replies = ReplyBuilder(provider, context.new_id)
+    replies = ReplyBuilder(provider, context.planner.new_id)
 
     async def respond(req: Request, _resp: Response, **path_params: str) -> None:
         channel: HttpChannel = req.scope[CHANNEL]
