@@ -76,6 +76,15 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=200,
         ),
     ] = 200
+    json_values: Annotated[
+        int,
+        setting(
+            "Values in JSON; more are refused (400). Decoded they take some 100 bytes each.",
+            unit="values",
+            ge=10_000,
+            le=100_000_000,
+        ),
+    ] = 500_000
     pattern_chars: Annotated[
         int,
         setting(

@@ -59,6 +59,7 @@ class Application:
         budgets = settings.budgets
         LIMITS.configure(
             json_depth=budgets.json_depth,
+            json_values=budgets.json_values,
             pattern_chars=budgets.pattern_chars,
             pattern_ms=budgets.pattern_ms,
             schema_steps=budgets.schema_steps,
