@@ -4,21 +4,23 @@ import pytest
 
 from llmsim.server.processes.heap import Heap
 
+MB = 2**20
 
-def test_the_heap_is_trimmed_when_the_size_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ARCH-4.6: By 8 MB up or down; a worker that stays as it is pays nothing."""
+
+def test_the_heap_is_trimmed_when_more_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARCH-4.6: By 8 MB; a worker that stays as it is pays nothing, and one that fills its heap begins anew."""
     heap = Heap()
-    sizes = iter([10_000, 10_000, 11_000, 12_500, 12_400, 10_200, 10_100, 10_100])
+    free = [0]
     trims: list[int] = []
     monkeypatch.setattr(heap, "_trim", trims.append)
-    monkeypatch.setattr(heap, "_pages", lambda: next(sizes))
+    monkeypatch.setattr(heap, "_info", lambda: None)
+    monkeypatch.setattr(heap, "_free", lambda: free[0])
     counts = []
-    for _ in range(5):
+    for free[0] in (4 * MB, 20 * MB, 24 * MB, 2 * MB, 9 * MB, 11 * MB, 11 * MB):
         heap.trim()
         counts.append(len(trims))
 
-    # 10,000 then 10,000 after the trim; 11,000 is near; 12,500 then 12,400; 10,200 then 10,100; 10,100 is near.
-    assert counts == [1, 1, 2, 3, 3]
+    assert counts == [0, 1, 1, 1, 1, 2, 2]
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
