@@ -55,6 +55,9 @@ _PATTERNS = tuple((_pattern(path), number) for path, number in _NUMBERS.items() 
 def find_endpoint(path: str) -> int | None:
     """Return the number of the generating endpoint at a path; None if there is no such endpoint."""
     number = _NUMBERS.get(path)
+    if number is None and path.startswith("//"):
+        # The router ignores slashes at the beginning of a path.
+        return find_endpoint(f"/{path.lstrip('/')}")
     if number is not None or not _PATTERNS:
         return number
     return next((number for pattern, number in _PATTERNS if pattern.fullmatch(path)), None)

@@ -6,7 +6,7 @@ Start with `counters`, the table of what is counted; `Recorder` writes, `Totals`
 from llmsim.stats.block import Block, block_name
 from llmsim.stats.counters import COUNTERS, HISTOGRAMS, Counter, Outcome, Per
 from llmsim.stats.health import PULSE_SECONDS, SAMPLE_SECONDS, Gauges
-from llmsim.stats.recorder import Recorder
+from llmsim.stats.recorder import Recorder, Row
 from llmsim.stats.snapshot import Snapshot, snapshot
 from llmsim.stats.totals import Totals, is_alive, read_totals
 from llmsim.stats.verdict import LATE_MS, TIGHT_MS, available_cores

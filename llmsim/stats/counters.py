@@ -57,13 +57,19 @@ COUNTERS = (
     Counter("completion_tokens", "Completion tokens sent.", Per.MODEL),
 )
 
-# Latencies, by name; each has a histogram, in microseconds.
-HISTOGRAMS = {
+# Latencies of requests, by name; each endpoint and each model has a histogram of each, in microseconds.
+REQUEST_HISTOGRAMS = {
     "ttft": "Time to first token: arrival of the request to its first token.",
     "inter_token": "Inter-token latency: the gap between two tokens.",
     "end_to_end": "Arrival of the request to its last byte; finished requests only.",
+}
+
+# Those of workers, likewise.
+WORKER_HISTOGRAMS = {
     "lateness": "When a token was sent minus when it was due: the simulator's own timing error.",
 }
+
+HISTOGRAMS = REQUEST_HISTOGRAMS | WORKER_HISTOGRAMS
 
 
 class Outcome(enum.Enum):
@@ -121,7 +127,9 @@ def fingerprint() -> int:
     """Return a number that differs when the names in the tables, or their order, differ."""
     tables = (
         *(name for per in Per for name in (*names(per), "")),
-        *HISTOGRAMS,
+        *REQUEST_HISTOGRAMS,
+        "",
+        *WORKER_HISTOGRAMS,
         *(each.value for each in Outcome),
     )
     return zlib.crc32(" ".join(tables).encode("ascii"))

@@ -137,3 +137,56 @@ class HistogramWriter:
         if micros < self._min:
             self._min = self._words[self._first + MIN] = micros
         return micros
+
+
+class PairedHistogramWriter:
+    """Writes each latency into two histograms, both of which others of this process write too.
+
+    PERF: 0.15 us more than one histogram; the bucket is found once.
+
+    Args:
+        words: The block's words.
+        first: Index of the first word of one histogram.
+        other: That of the other.
+    """
+
+    __slots__ = ("_first", "_max", "_min", "_other", "_other_sum", "_sum", "_words")
+
+    def __init__(self, words: "memoryview[int]", first: int, other: int) -> None:
+        self._words = words
+        self._first = first
+        self._other = other
+        self._sum = first + SUM
+        self._other_sum = other + SUM
+        # The range of what was written here: it lies within that of both histograms.
+        self._min, self._max = EMPTY_MIN, -1
+
+    def add(self, seconds: float, count: int) -> None:
+        """Count a latency, as `HistogramWriter.add` does."""
+        micros = int(seconds * 1e6 + 0.5)
+        if not self._min <= micros <= self._max:
+            micros = self._extend_ranges(micros)
+        words = self._words
+        total = micros * count
+        words[self._sum] += total
+        words[self._other_sum] += total
+        index = micros
+        if micros >= _LINEAR:
+            shift = micros.bit_length() - SUB_BITS - 1
+            index = (shift << SUB_BITS) + (micros >> shift)
+            if index > _LAST:
+                index = _LAST
+        words[self._first + index] += count
+        words[self._other + index] += count
+
+    def _extend_ranges(self, micros: int) -> int:
+        micros = max(0, micros)
+        self._max = max(self._max, micros)
+        self._min = min(self._min, micros)
+        words = self._words
+        for first in (self._first, self._other):
+            if micros > words[first + MAX]:
+                words[first + MAX] = micros
+            if micros < words[first + MIN]:
+                words[first + MIN] = micros
+        return micros
