@@ -198,7 +198,7 @@ def _breakdown(stats: Snapshot) -> Table:
     for found in parts:
         for name, latency in found if len(found) > 1 else ():
             rows = (latency.ttft_ms, latency.inter_token_ms, latency.end_to_end_ms)
-            table.add_row(_truncated(name, 30), *(_ms(value) for row in rows for value in (row.p50, row.p99)))
+            table.add_row(_truncated(name, 24), *(_ms(value) for row in rows for value in (row.p50, row.p99)))
         if len(found) > 1:
             table.add_section()
     return table
