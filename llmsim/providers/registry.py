@@ -24,6 +24,17 @@ def endpoint_labels() -> tuple[str, ...]:
     return tuple(endpoint.label for provider in PROVIDERS for endpoint in provider.generation_endpoints)
 
 
+def request_id_formats() -> tuple[str, ...]:
+    """Return how the API of each endpoint sends a request id: the header's value, with `{request_id}` in its place."""
+    found = {
+        provider.name: next(
+            (value for _, value in provider.response_headers if "{request_id}" in value), "{request_id}"
+        )
+        for provider in PROVIDERS
+    }
+    return tuple(found[provider.name] for provider in PROVIDERS for _ in provider.generation_endpoints)
+
+
 def endpoint_paths() -> tuple[str, ...]:
     """Return the full path of every generating endpoint, by its number in the stats."""
     return tuple(

@@ -26,7 +26,12 @@ class ActiveRequest:
         owner: Owner of its API key; empty where no keys are configured.
         extra_headers: Header lines of its response that a web page needs; empty for other clients.
         release: Releases what is held until the end of the request; None if nothing is.
+        request_id: The id that its response has; unset until there is one.
+        status: HTTP status of the response, where it was built of a provider's reply; unset else.
     """
+
+    request_id: str
+    status: int
 
     __slots__ = (
         "_streams",
@@ -38,8 +43,10 @@ class ActiveRequest:
         "owner",
         "recorder",
         "release",
+        "request_id",
         "row",
         "sent_at",
+        "status",
     )
 
     def __init__(self, arrival: float, recorder: Recorder, endpoint: int | None = None) -> None:
@@ -104,6 +111,10 @@ class ActiveRequest:
         if self.endpoint is not None:
             self.recorder.ended(self.endpoint, self.outcome, seconds, now, self.row)
         return seconds
+
+
+OpenRequest = Callable[[float, Recorder, int | None], ActiveRequest]
+"""Books the beginning of a request: `ActiveRequest`, or what is used in its place."""
 
 
 def _outcome_of(error: BaseException | None) -> Outcome:

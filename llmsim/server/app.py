@@ -26,6 +26,7 @@ from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
+from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control
 from llmsim.server.channels import CHANNEL, HttpChannel
@@ -72,6 +73,7 @@ def create_routes(
     recorder: Recorder,
     wheel: TimerWheel,
     bodies: BodyBudget,
+    open_request: OpenRequest = ActiveRequest,
 ) -> Routes:
     """Build the routes of one worker.
 
@@ -110,6 +112,7 @@ def create_routes(
                     max_connections=settings.server.max_websocket_connections,
                     lifetime=_WEBSOCKET_LIFETIME,
                     max_message_bytes=limit,
+                    open_request=open_request,
                 ).on_websocket
             number += 1
         for resource in provider.resource_endpoints:

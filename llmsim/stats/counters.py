@@ -50,6 +50,7 @@ COUNTERS = (
     Counter("evicted_records", "Records evicted from the shared store to make room.", Per.WORKER),
     Counter("journal_dropped", "Entries of the journal that could not be kept.", Per.WORKER),
     Counter("waited_writes", "Writes of streams that waited until a client had read.", Per.WORKER),
+    Counter("log_dropped", "Lines of the request log that could not be written.", Per.WORKER),
     Counter("requests", "Requests that began.", Per.ENDPOINT),
     Counter("streaming_requests", "Accepted requests that are streamed.", Per.MODEL),
     Counter("non_streaming_requests", "Accepted requests that are not streamed.", Per.MODEL),

@@ -164,3 +164,17 @@ def test_metrics_equal_the_stats_over_kills(tmp_path: Path) -> None:
             assert found[f"{prefix}_inter_token_latency_seconds_count"] == gaps
         assert found["llmsim_lateness_seconds_count"] == stats["latency"]["lateness_ms"]["count"]
         assert server.stats()["total_requests"] == 12
+
+
+def test_the_request_log_of_two_workers_is_whole(tmp_path: Path) -> None:
+    """METRICS-4.2: Each request of several workers has a line of its own, those before a stop included."""
+    with serve(tmp_path, "--workers", "2", "--request-log", "json", LLMSIM_LATENCY="instant") as server:
+        server.wait_for_workers(2)
+        for number in range(60):
+            _ask_once(server, "/openai/v1/chat/completions", CHAT | {"model": f"m-{number}"})
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(timeout=60) == 0
+        lines = [json.loads(line) for line in server.logged().splitlines() if line.startswith('{"time"')]
+
+    assert {line["model"] for line in lines} == {f"m-{number}" for number in range(60)}
+    assert len(lines) == len({line["request_id"] for line in lines}) == 60

@@ -73,7 +73,8 @@ class _Server(Server):
         """Have every response close its connection once the server is about to stop; uvicorn calls this ten times a second."""
         if not self._closes and self.is_draining():
             self._closes = True
-            self.config.http_protocol_class.closes = True  # type: ignore[union-attr]  # ours, whose attribute it is
+            protocol: Any = self.config.http_protocol_class
+            protocol.closes = True
             for connection in list(self.server_state.connections):
                 cycle = getattr(connection, "cycle", None)
                 if cycle is not None and not cycle.response_complete:
@@ -153,6 +154,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
         PERF: at once. The interpreter would release, and thereby copy, all that is shared with the master: 0.2 s of four workers.
         """
         super().run()
+        self.wsgi.close()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
