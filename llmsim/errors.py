@@ -104,6 +104,20 @@ class InvalidFieldError(RefusedError):
         self.found = found
 
 
+class UnknownFieldError(RefusedError):
+    """The request has a field that the API does not know; only in strict mode.
+
+    Attributes:
+        path: Keys and indices from the root to the field.
+        document: The request as decoded from JSON.
+    """
+
+    def __init__(self, path: tuple[str | int, ...], document: Any) -> None:
+        super().__init__(f"{path}: unknown field")
+        self.path = path
+        self.document = document
+
+
 class InvalidSchemaError(RefusedError):
     """A JSON schema of the request is invalid, or violates the strict-mode rules.
 

@@ -14,11 +14,13 @@ class ToolKind(enum.Enum):
     """Who runs a tool, and what its arguments are.
 
     Arguments of `FUNCTION` are JSON by a schema, those of `CUSTOM` free text; the client runs both. The provider runs `HOSTED`.
+    The provider defines `CLIENT_HOSTED`, as a shell or a computer, and the client runs it; its arguments are the action, JSON.
     """
 
     FUNCTION = "function"
     CUSTOM = "custom"
     HOSTED = "hosted"
+    CLIENT_HOSTED = "client_hosted"
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -29,12 +31,14 @@ class Tool(msgspec.Struct, frozen=True):
         kind: Who runs it.
         description: What it does; empty if the request has none.
         schema: JSON schema of its arguments; empty if there is none.
+        grammar: The grammar of its input, which is only counted; empty if there is none.
     """
 
     name: str
     kind: ToolKind = ToolKind.FUNCTION
     description: str = ""
     schema: bytes = b""
+    grammar: str = ""
 
 
 class ToolMode(enum.Enum):
@@ -117,7 +121,9 @@ class ResponseFormat(msgspec.Struct, frozen=True):
     Attributes:
         schema: JSON schema of the text; empty for any JSON object.
         name: The client's name for it; empty if there is none.
+        description: What it is for, which is only counted; empty if the request has none.
     """
 
     schema: bytes = b""
     name: str = ""
+    description: str = ""

@@ -9,7 +9,9 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from llmsim.budgets import LIMITS
@@ -48,8 +50,12 @@ class Application:
         bodies: The bytes of bodies that this worker holds.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, origins: Mapping[str, str] = MappingProxyType({})) -> None:
         """Load everything that workers can share.
+
+        Args:
+            settings: What is simulated.
+            origins: Where each setting came from, by dotted name.
 
         Raises:
             ConfigError: A setting cannot be carried out.
@@ -57,6 +63,7 @@ class Application:
             ScriptError: A script cannot be played.
         """
         self.settings = settings
+        self._origins = origins
         budgets = settings.budgets
         LIMITS.configure(
             json_depth=budgets.json_depth,
@@ -138,6 +145,7 @@ class Application:
             recorder=self._recorder,
             wheel=wheel,
             bodies=self.bodies,
+            origins=self._origins,
             open_request=self._open_request,
         )
         self._app, self._generations = routes.app, routes.generations

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.asgi import settings_of, twin
 from support.endpoints import ENDPOINTS, golden_folder
 from support.incoming import incoming
-from support.planning import plan
+from support.planning import NoPrefixCache, plan
 
-from llmsim.domain import CacheUse, Fault
+from llmsim.domain import Fault
 from llmsim.errors import RefusedError
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Reply
@@ -30,14 +30,6 @@ each_format = pytest.mark.parametrize(
     FORMATS,
     ids=[f"{provider.name}-{endpoint.label}-{channel}" for provider, endpoint, channel in FORMATS],
 )
-
-
-class NoPrefixCache:
-    """A prompt cache that is always empty."""
-
-    async def use(self, *_: Any) -> CacheUse:
-        """Return that nothing was read or written."""
-        return CacheUse()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +52,8 @@ def respond(endpoint: GenerationEndpoint[Any], channel: str, planner: Planner, b
     try:
         parsed = known.parse(incoming(body))
         if parsed.is_warm_up:
-            turn: Any = planner.plan_empty(parsed.prompt, planner.analyze(parsed.prompt))
+            facts, rng = planner.analyze(parsed.prompt), planner.outcome_rng(None)
+            turn: Any = planner.plan_empty(parsed.prompt, facts, rng)
         else:
             turn = plan(planner, parsed.prompt, cache=NoPrefixCache())
     except RefusedError as error:

@@ -36,6 +36,8 @@ TEXTS = (
 
 COMMANDS = main.list_commands(click.Context(main))
 
+OWN_DATA = ("py.typed", "dashboard.html")
+
 # Published with tiktoken; see NOTICE.
 VOCABULARIES = {
     "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
@@ -47,6 +49,7 @@ FILES = """
     pyproject.toml gunicorn.conf.py
     .ci/run .github/workflows/ci.yml .github/pull_request_template.md .github/ISSUE_TEMPLATE/bug_report.md
     scripts/serve scripts/test scripts/check scripts/bench scripts/loadtest scripts/update-catalogue
+    scripts/update-known-fields
     docs/README.md docs/getting-started.md docs/configuration.md docs/latency.md docs/faults.md docs/models.md
     docs/stats.md docs/load-testing.md docs/performance.md docs/hosting.md docs/llmsim.service
     specs/README.md specs/release-process.md specs/maintenance.md
@@ -141,7 +144,7 @@ def test_third_party_data_is_named() -> None:
     data = {
         path.relative_to(PACKAGE).parts[0]
         for path in PACKAGE.rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc") and path.name != "py.typed"
+        if path.is_file() and path.suffix not in (".py", ".pyc") and path.name not in OWN_DATA
     }
     notice = text_of("NOTICE")
 

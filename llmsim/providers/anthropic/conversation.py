@@ -2,7 +2,7 @@
 
 Decisions:
 * The order is the API's: tools, system, messages. A prefix is all that precedes a mark in that order.
-* The key of a prefix is a digest of all blocks up to its end. Marks are not part of the digest, so a conversation
+* The key of a prefix is a digest of all blocks up to its end, and of the format of the text, which comes before them. Marks are not part of the digest, so a conversation
   whose mark moves on from turn to turn finds the prefixes of its earlier turns.
 * Besides the marks, up to 20 earlier ends of blocks are looked up for each mark, as the API does.
   Source: Anthropic docs, build-with-claude/prompt-caching, automatic prefix checking.
@@ -10,12 +10,13 @@ Decisions:
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
 from llmsim.domain import CacheMark, Image, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
+from llmsim.providers.anthropic.media_rules import source_value
 from llmsim.providers.anthropic.messages_request import (
     Block,
     BrowserStateBlock,
@@ -28,14 +29,16 @@ from llmsim.providers.anthropic.messages_request import (
     RedactedThinkingBlock,
     ResultPart,
     SearchResultBlock,
-    Source,
     TextBlock,
     ThinkingBlock,
     ToolParam,
     ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
+    raw_json,
 )
+from llmsim.providers.anthropic.tools import defined_tokens
+from llmsim.providers.media import measure_base64
 from llmsim.wire.codec import decoder
 
 _DOCUMENT_TOKENS = 2_000
@@ -126,6 +129,8 @@ class _ConversationParser:
         self._messages: list[Message] = []
         self._images: list[Image] = []
         self._digest = hashlib.blake2b(request.model.encode("utf-8", "surrogatepass"), digest_size=16)
+        if (output_format := request.format()) is not None:
+            self._digest.update(raw_json(output_format[0].schema))
         self._automatic = request.cache_control
         self._marked = request.cache_control is not None or _has_marks(request)
         self._ends: list[_BlockEnd] = []
@@ -134,7 +139,10 @@ class _ConversationParser:
         """Add the definitions of tools, as a message before all others."""
         builder = _MessageBuilder("tools")
         for index, (tool, text) in enumerate(zip(tools, texts, strict=True)):
-            builder.add_note(text)
+            if tokens := defined_tokens(tool):
+                builder.add_tokens(tokens)
+            else:
+                builder.add_note(text)
             self._end_block(builder, tool.cache_control, text, last=index == len(tools) - 1)
         self._messages.append(builder.message())
 
@@ -257,21 +265,19 @@ class _MessageBuilder:
         """Add text that is only counted."""
         self._notes.append(text)
 
+    def add_tokens(self, tokens: int) -> None:
+        """Add content of which only the tokens are known."""
+        self._extra_tokens += tokens
+
     def add_block(self, block: Block, path: _Path, images: list[Image]) -> None:
         """Add a block; its images are appended to `images`."""
-        if self._role == "system" and not isinstance(block, TextBlock):
-            raise InvalidFieldError((*path, "type"), "choice", ("text",), type(block).__struct_config__.tag)
         match block:
             case TextBlock():
-                if not block.text:
-                    raise InvalidFieldError(
-                        path, "conflict", f"{path[0]}: text content blocks must be non-empty"
-                    )
                 self._texts.append(block.text)
             case ImageBlock():
                 images.append(_image(block, path))
             case DocumentBlock():
-                self._notes += self._document_texts(block, path)
+                self._notes += self._document_texts(block)
             case SearchResultBlock():
                 self._notes += _search_result_texts(block)
             case ThinkingBlock() | RedactedThinkingBlock():
@@ -289,10 +295,10 @@ class _MessageBuilder:
             case _:
                 assert_never(block)
 
-    def _document_texts(self, block: DocumentBlock, path: _Path) -> list[str]:
+    def _document_texts(self, block: DocumentBlock) -> list[str]:
         """Return the texts of a document; a document that is not text adds tokens instead."""
         texts = [text for text in (block.title, block.context) if text]
-        value = _source_value(block.source, path)
+        value = source_value(block.source)
         if block.source.type in ("text", "content"):
             texts.append(value if isinstance(value, str) else _encode(value).decode())
         else:
@@ -311,7 +317,7 @@ class _MessageBuilder:
                 case ImageBlock():
                     images.append(_image(part, (*path, "content", index)))
                 case DocumentBlock():
-                    texts += self._document_texts(part, (*path, "content", index))
+                    texts += self._document_texts(part)
                 case SearchResultBlock():
                     texts += _search_result_texts(part)
                 case ToolReferenceBlock():
@@ -328,20 +334,8 @@ def _search_result_texts(block: SearchResultBlock) -> tuple[str, ...]:
 
 
 def _image(block: ImageBlock, path: _Path) -> Image:
-    allowed = ("base64", "url", "file")
-    if block.source.type not in allowed:
-        raise InvalidFieldError((*path, "source", "type"), "choice", allowed, block.source.type)
-    _source_value(block.source, path)
-    return Image(path)
-
-
-_SOURCE_FIELDS = {"base64": "data", "text": "data", "url": "url", "file": "file_id", "content": "content"}
-
-
-def _source_value(source: Source, path: _Path) -> str | list[dict[str, Any]]:
-    """Return the field of a source that its type requires."""
-    field = _SOURCE_FIELDS[source.type]
-    value: str | list[dict[str, Any]] | None = getattr(source, field)
-    if value is None:
-        raise InvalidFieldError((*path, "source", source.type, field), "missing", None)
-    return value
+    value = source_value(block.source)
+    if block.source.type != "base64" or not isinstance(value, str):
+        return Image(path)
+    width, height = measure_base64(value)
+    return Image(path, width=width, height=height)

@@ -23,6 +23,7 @@ from llmsim.errors import (
     RefusedError,
     StoreError,
     TransportError,
+    UnknownFieldError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -30,6 +31,7 @@ from llmsim.errors import (
     UnsupportedError,
     VisionError,
 )
+from llmsim.providers.anthropic.field_paths import with_kinds
 from llmsim.providers.contract import Reply
 from llmsim.providers.error_messages import (
     CRASH_MESSAGE,
@@ -110,6 +112,9 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(400, f"The request body is not valid JSON: {error}")
         case InvalidFieldError():
             return _reply(400, _field_message(error))
+        case UnknownFieldError():
+            place = _place(with_kinds(error.path, error.document))
+            return _reply(400, f"{place}: Extra inputs are not permitted")
         case InvalidSchemaError():
             return _reply(400, _schema_message(error))
         case UnsupportedError():
@@ -233,7 +238,7 @@ def _rule_message(error: InvalidFieldError) -> str:
         case "too_long":
             return f"{_kind(error.found)} should have at most {wanted} {_unit(error.found)}"
         case "pattern":
-            return f"String should match pattern '{wanted}'"
+            return f"String should match pattern {wanted}"
         case "conflict":
             return str(wanted)
         case _:

@@ -8,14 +8,15 @@ import msgspec
 from llmsim.domain import Prompt, ResponseFormat
 from llmsim.errors import UnsupportedError
 from llmsim.providers.anthropic.conversation import parse_conversation
+from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, raw_json
 from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
 from llmsim.providers.anthropic.validation import check_conversation, check_generation
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import decoder, encode
 
-_decode = decoder(MessageRequest)
-_decode_count = decoder(CountRequest)
+_decode = placed(decoder(MessageRequest))
+_decode_count = placed(decoder(CountRequest))
 
 
 class MessageOptions(msgspec.Struct, frozen=True, gc=False):
@@ -57,7 +58,6 @@ def parse(request: IncomingRequest) -> ParsedRequest[MessageOptions]:
     conversation = parse_conversation(body, request.body)
     tools = parse_tools(body)
     thinking = body.thinking if thinks else None
-    output_format = body.format()
     prompt = Prompt(
         model=body.model,
         messages=conversation.messages,
@@ -70,8 +70,9 @@ def parse(request: IncomingRequest) -> ParsedRequest[MessageOptions]:
         cache_marks=conversation.marks,
         stream=bool(body.stream),
         tools=tools,
+        has_tool_message=True,
         tool_choice=parse_tool_choice(body, tools),
-        form=ResponseFormat(raw_json(output_format[0].schema)) if output_format is not None else None,
+        form=_parse_format(body),
     )
     options = MessageOptions(
         thinks=thinks,
@@ -82,6 +83,11 @@ def parse(request: IncomingRequest) -> ParsedRequest[MessageOptions]:
         toolsets=parse_toolsets(body),
     )
     return ParsedRequest(prompt, options)
+
+
+def _parse_format(body: CountRequest) -> ResponseFormat | None:
+    output_format = body.format()
+    return None if output_format is None else ResponseFormat(raw_json(output_format[0].schema))
 
 
 def _thinks(body: CountRequest) -> bool:
@@ -110,7 +116,16 @@ def _parse_count(raw: bytes) -> tuple[Prompt, bool]:
     body = _decode_count(raw)
     check_conversation(body)
     conversation = parse_conversation(body, raw)
-    prompt = Prompt(model=body.model, messages=conversation.messages, images=conversation.images)
+    tools = parse_tools(body)
+    prompt = Prompt(
+        model=body.model,
+        messages=conversation.messages,
+        images=conversation.images,
+        tools=tools,
+        has_tool_message=True,
+        tool_choice=parse_tool_choice(body, tools),
+        form=_parse_format(body),
+    )
     return prompt, body.context_management is not None
 
 

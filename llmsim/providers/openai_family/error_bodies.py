@@ -30,6 +30,7 @@ from llmsim.errors import (
     StoreError,
     ToolChoiceError,
     TransportError,
+    UnknownFieldError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -100,6 +101,10 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
             )
         case InvalidFieldError():
             return _field_error(error)
+        case UnknownFieldError():
+            param = format_path(error.path)
+            message = f"Unknown parameter: '{param}'."
+            return ErrorBody(status=400, message=message, param=param, code="unknown_parameter")
         case InvalidSchemaError():
             return _schema_error(error)
         case ToolChoiceError(choice="required"):

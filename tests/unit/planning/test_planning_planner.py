@@ -6,10 +6,11 @@ import pickle
 from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.planning import FakeCounters, plan, plan_turn
+from support.planning import FakeCounters, count_prompt, plan, plan_turn
 from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
@@ -23,13 +24,17 @@ from llmsim.domain import (
     ReasoningSegment,
     Segment,
     TextSegment,
+    Tool,
+    ToolCallSegment,
+    ToolChoice,
+    ToolMode,
     Turn,
 )
 from llmsim.errors import ContextLengthError, VisionError
 from llmsim.planning.planner import Planner
-from llmsim.planning.prompt_tokens import count_prompt, image_tokens
 from llmsim.planning.reasoning import EFFORTS
 from llmsim.planning.tokens import load_tokenizer
+from llmsim.scripts import ScriptStep, ScriptTurn, TurnKind
 
 CATALOGUE = load_catalogue()
 WORDS = load_tokenizer("o200k_base")
@@ -70,21 +75,20 @@ class TestRefusals:
         assert (refused.value.model, refused.value.path) == ("gpt-4", IMAGE.path)
 
     @pytest.mark.parametrize(
-        "model", ["gpt-4o", "claude-opus-4-8", "somebody-elses-model", "gpt-4-unknown-9000"]
+        ("model", "tokens"),
+        [
+            ("gpt-4o", 765),
+            ("claude-opus-4-8", 37 * 37),
+            ("somebody-elses-model", 765),
+            ("gpt-4-unknown-9000", 765),
+        ],
     )
-    def test_an_image_for_any_other_model_costs_tokens(self, model: str) -> None:
+    def test_an_image_for_any_other_model_costs_tokens(self, model: str, tokens: int) -> None:
         """CHAT-1.4: A model that sees, or that nobody knows, takes images."""
         without = plan_turn(shared(), asked(model=model))
         with_one = plan_turn(shared(), asked(model=model, images=(IMAGE,)))
 
-        assert with_one.usage.prompt == without.usage.prompt + 765
-
-    @pytest.mark.parametrize(
-        ("detail", "tokens"), [("low", 85), ("high", 765), ("auto", 765), ("original", 765)]
-    )
-    def test_images_cost_by_their_detail(self, detail: str, tokens: int) -> None:
-        """CHAT-1.4: An image costs 85 tokens with `detail: low`, else 765."""
-        assert image_tokens(Image((), detail)) == tokens
+        assert with_one.usage.prompt == without.usage.prompt + tokens
 
     def test_a_prompt_longer_than_the_window_is_refused_with_both_counts(self) -> None:
         """CHAT-1.8: A prompt of more tokens than the window is refused."""
@@ -484,6 +488,37 @@ class TestSeeds:
         kinds = Counter(type(outcome) for outcome in alone)
         assert kinds[Fault] > 10
         assert kinds[tuple] > 10
+
+    def test_a_resumed_conversation_gets_ids_of_its_own(self) -> None:
+        """ARCH-3.16: After a start, a request of the same number has the same id only if it has the same content."""
+        fields: dict[str, Any] = {"tools": (Tool("f"),), "tool_choice": ToolChoice(ToolMode.REQUIRED)}
+        first, again = asked("weather", **fields), asked("weather", **fields)
+        history = (*first.messages, Message("assistant", ("Sunny.",)), *asked("and now?").messages)
+        resumed = msgspec.structs.replace(first, messages=history)
+
+        def ids(prompt: Prompt) -> tuple[str, str]:
+            turn = plan_turn(planner(seed=7), prompt)  # request 0 of a new start
+            call = turn.choices[0].segments[-1]
+            assert isinstance(call, ToolCallSegment)
+            return turn.id, call.call.id
+
+        assert ids(first) == ids(again)
+        assert not {*ids(first)} & {*ids(resumed)}
+        assert ids(first) != ids(msgspec.structs.replace(first, seed=1))
+
+    def test_scripts_and_warm_ups_have_seeded_ids(self) -> None:
+        """ARCH-3.16: Turns of scripts, and empty turns, have them as generated ones have."""
+        step = ScriptStep(0, ScriptTurn(kind=TurnKind.ASSISTANT, text="Hello"))
+
+        def ids(prompt: Prompt, number: int) -> tuple[str, str]:
+            plans = planner(seed=7)
+            facts = plans.analyze(prompt)
+            played = plans.play(prompt, facts, step, plans.outcome_rng(number))
+            assert isinstance(played, Turn)
+            return played.id, plans.plan_empty(prompt, facts, plans.outcome_rng(number)).id
+
+        assert ids(asked("a"), 1) == ids(asked("a"), 1)
+        assert not {*ids(asked("a"), 1)} & {*ids(asked("b"), 1), *ids(asked("a"), 2)}
 
     def test_faults_come_at_their_rate_under_a_server_seed(self) -> None:
         """CHAT-4.1: Over many numbered requests the rates come out."""
