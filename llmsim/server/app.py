@@ -92,6 +92,7 @@ def create_routes(
         wheel: Wakes streams.
         bodies: The bytes of bodies that this worker holds.
         origins: Where each setting came from, by dotted name.
+        open_request: Books the beginning of each request over WebSocket.
     """
     app = falcon.asgi.App()
     context = WorkerContext(served_models(settings, catalogue), planner, state, recorder)
