@@ -393,5 +393,19 @@ class ExpectationError(RefusedError):
         self.unmet = unmet
 
 
+class ScenarioError(RefusedError):
+    """A scenario cannot answer the request.
+
+    Attributes:
+        code: Why: `scenario_not_found`, `scenario_tool_not_offered` or `scenario_exhausted`.
+        status: HTTP status: 400, or 500 if it is exhausted.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
 class StoreError(RefusedError):
     """The file of the shared store cannot be used, so the request is not answered. The message names it and the reason."""

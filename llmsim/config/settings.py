@@ -113,6 +113,17 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    scenarios_path: (
+        Annotated[
+            str,
+            setting(
+                "Scenarios that a marker in a message, `[[llmsim:NAME]]`, chooses: a file, a folder of `.json` files, or "
+                "`builtin` for those that come with llmsim; unset or empty, markers are plain text.",
+                flag="--scenarios",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ from llmsim.planning.planner import UNCACHED, LinesNeeded, Planner, PromptFacts
 from llmsim.planning.rng import Random
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
+from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn
 from llmsim.state.ports import Record, RecordStore, State
 from llmsim.stats import Recorder
@@ -123,16 +124,23 @@ class WorkerContext:
         return await self.plan_turn(prompt, facts, None, in_thread=in_thread)
 
     async def plan_turn(
-        self, prompt: Prompt, facts: PromptFacts, played: PlayedTurn | None, *, in_thread: bool
+        self,
+        prompt: Prompt,
+        facts: PromptFacts,
+        played: PlayedTurn | ScenarioAttempt | None,
+        *,
+        in_thread: bool,
     ) -> Turn | Fault:
         """Plan the response to a prompt, with what the shared state has for it.
 
         Args:
             prompt: The prompt.
             facts: From `Planner.analyze`.
-            played: The script turn that is played; None to generate the response.
+            played: The turn of a script, or the attempt of a scenario's step, that is played; None to generate the response.
             in_thread: Whether planning is laborious.
         """
+        if isinstance(played, ScenarioAttempt) and played.fault is not None:
+            return played.fault
         planner = self.planner
         outcome_rng = await self._outcome_rng()
         if played is None and (fault := planner.draw_fault(outcome_rng)) is not None:
@@ -143,6 +151,8 @@ class WorkerContext:
         plan: Callable[..., Turn | Fault | LinesNeeded]
         if played is None:
             plan = partial(planner.plan, prompt, facts, outcome_rng, use)
+        elif isinstance(played, ScenarioAttempt):
+            plan = partial(played.plan, prompt, facts, use)
         else:
             plan = partial(planner.play, prompt, facts, played.step, outcome_rng, use)
         planned = await compute_in_thread(plan) if in_thread else plan()

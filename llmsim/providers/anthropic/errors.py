@@ -21,6 +21,7 @@ from llmsim.errors import (
     MethodError,
     ModelUseError,
     RefusedError,
+    ScenarioError,
     StoreError,
     TransportError,
     UnknownFieldError,
@@ -135,7 +136,7 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(404, f"model: {_shown(error.model)}")
         case UnknownResponseError():
             return _reply(404, f"Not found: {_shown(error.id)}")
-        case UnknownScriptError() | ExhaustedError() | ExpectationError():
+        case UnknownScriptError() | ExhaustedError() | ExpectationError() | ScenarioError():
             return _reply(*script_error(error))
         case StoreError():
             return _reply(STORE_STATUS, store_message(error), STORE_HEADERS)

@@ -26,6 +26,7 @@ from llmsim.errors import (
     ModelUseError,
     RefusedError,
     RequestTokensError,
+    ScenarioError,
     ShortenedError,
     StoreError,
     ToolChoiceError,
@@ -170,6 +171,10 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
         case UnknownScriptError() | ExhaustedError() | ExpectationError():
             status, message = script_error(error)
             return ErrorBody(status=status, message=message, code=_SCRIPT_CODES[type(error)])
+        case ScenarioError():
+            status, message = script_error(error)
+            kind = "server_error" if status >= 500 else None
+            return ErrorBody(status=status, message=message, code=error.code, type=kind)
         case StoreError():
             return ErrorBody(
                 status=STORE_STATUS,
