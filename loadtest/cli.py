@@ -26,6 +26,7 @@ from loadtest.endpoints import ENDPOINTS, build_requests
 from loadtest.servers import ServerError, run_server
 from loadtest.settings import Settings, SettingsError, describe_settings, load_settings, to_variables
 from loadtest.suites import SUITES, Suite, resolve_suite
+from loadtest.target import describe_target, inspect_target
 
 _LOOK_SECONDS = 10.0
 """Seconds that a server is given to answer the first look at it."""
@@ -118,7 +119,8 @@ def main(
     """Run SUITE against a server, and check what was measured against its gates.
 
     Without --host an llmsim is started on a free port, with the latency profile that the suite's gates are meant
-    for, and stopped at the end. The HTML report, CSV files and summary.json are written to a folder of the run.
+    for, and stopped at the end. The report (report.html), Locust's own (locust.html), CSV files and summary.json are
+    written to a folder of the run.
     """
     if host is not None and (workers, latency, target_tokens) != (None, None, None):
         raise click.UsageError(
@@ -149,7 +151,8 @@ def main(
     settings = msgspec.structs.replace(settings, out=str(folder))
     if host is not None:
         _look_at(host)
-        click.echo(f"\n{_headline(plan)} against {host}\n", err=True)
+        click.echo(f"\n{_headline(plan)} against {host}", err=True)
+        _show_target(host)
         code = _run(plan, settings, host.rstrip("/"), folder)
     else:
         server = {
@@ -160,7 +163,8 @@ def main(
         flags = [f"--{name}={value}" for name, value in server.items() if value is not None]
         try:
             with run_server(flags, folder / "server.log") as started:
-                click.echo(f"\n{_headline(plan)} against llmsim serve {' '.join(flags)}\n", err=True)
+                click.echo(f"\n{_headline(plan)} against llmsim serve {' '.join(flags)}", err=True)
+                _show_target(started)
                 code = _run(plan, settings, started, folder)
         except ServerError as error:
             raise click.ClickException(str(error)) from error
@@ -196,6 +200,13 @@ def _look_at(host: str) -> None:
         ) from error
 
 
+def _show_target(host: str) -> None:
+    """Show what the server says about itself, and whether others use it."""
+    for line in describe_target(inspect_target(host.rstrip("/"))):
+        click.echo(f"  {line}", err=True)
+    click.echo(err=True)
+
+
 def _default_folder(plan: Suite) -> Path:
     return _RESULTS / f"{plan.name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
 
@@ -229,7 +240,7 @@ def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
     # With files for them, Locust does not print its own tables after the summary.
     command += [
         "--html",
-        str(folder / "report.html"),
+        str(folder / "locust.html"),
         "--csv",
         str(folder / "locust"),
         "--json-file",

@@ -8,13 +8,9 @@ Decisions:
   the middle would be forgotten.
 """
 
-import json
 import os
-import ssl
 import sys
 import time
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,8 +19,10 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.endpoints import build_requests
+from loadtest.page import render_page
 from loadtest.report import SEPARATOR, encode_summary, print_summary, shorten_line
 from loadtest.rows import read_rows, record_cpu, record_lag
+from loadtest.series import Series, choose_interval
 from loadtest.settings import Settings
 from loadtest.suites import Suite
 from loadtest.summary import (
@@ -36,8 +34,10 @@ from loadtest.summary import (
     Summary,
     add_worst_verdict,
     rank_verdict,
+    sum_rows,
     summarize,
 )
+from loadtest.target import Target, fetch_json, inspect_target
 from loadtest.timing import compute_quantile, merge_histograms
 
 _LAG_SECONDS = 0.02
@@ -58,6 +58,8 @@ class Monitor:
         self._summary: Summary | None = None
         self._worst: Server | None = None
         self._worst_at = 0.0
+        self._target = Target()
+        self._series = Series()
 
     def attach(self, events: Any) -> None:
         """Register the listeners."""
@@ -68,12 +70,17 @@ class Monitor:
 
     def on_start(self, environment: Any, **_: Any) -> None:
         """Start monitoring."""
+        watches = self._suite is not None and not isinstance(environment.runner, WorkerRunner)
+        if watches:
+            # Before the first user: what is in flight now is not ours.
+            self._target = inspect_target(environment.host or "")
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._begin = time.perf_counter()
         if not isinstance(environment.runner, MasterRunner):
             self._greenlets.append(gevent.spawn(_monitor_lag, environment))
             self._greenlets.append(gevent.spawn(_monitor_cpu, environment))
-        if self._suite is not None and not isinstance(environment.runner, WorkerRunner):
+        if watches:
+            self._greenlets.append(gevent.spawn(self._sample, environment))
             self._greenlets.append(gevent.spawn(self._print_progress, environment))
             self._greenlets.append(gevent.spawn(self._poll_server, environment.host or ""))
 
@@ -106,11 +113,14 @@ class Monitor:
             processes=self._settings.processes,
             cpu_warning=runner.cpu_warning_emitted or runner.worker_cpu_warning_emitted,
             server=add_worst_verdict(fetch_verdict(host), self._worst, self._worst_at),
+            target=self._target,
+            series=self._series.points,
         )
         if self._settings.out:
-            path = Path(self._settings.out) / "summary.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_summary(self._summary))
+            folder = Path(self._settings.out)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "summary.json").write_bytes(encode_summary(self._summary))
+            (folder / "report.html").write_text(render_page(self._summary), encoding="utf-8")
         crashed = bool(runner.exceptions)
         environment.process_exit_code = 0 if self._summary.passed and not crashed else 1
 
@@ -118,6 +128,23 @@ class Monitor:
         """Print the summary, after all of Locust's own output."""
         if self._summary is not None:
             print_summary(self._summary)
+
+    def _sample(self, environment: Any) -> None:
+        assert self._suite is not None
+        length = None if self._suite.iterations else self._suite.seconds
+        interval = choose_interval(length, distributed=isinstance(environment.runner, MasterRunner))
+        try:
+            while True:
+                gevent.sleep(interval)
+                self._add_point(environment)
+        finally:
+            # The last part of an interval counts, too: a run of iterations may be shorter than one.
+            self._add_point(environment)
+
+    def _add_point(self, environment: Any) -> None:
+        assert self._suite is not None
+        users = None if self._suite.is_open else environment.runner.user_count
+        self._series.add(time.perf_counter() - self._begin, sum_rows(read_rows(environment.stats)), users)
 
     def _poll_server(self, host: str) -> None:
         if fetch_verdict(host) == Server():
@@ -184,25 +211,9 @@ def _monitor_cpu(environment: Any) -> None:
         wall, busy = wall_now, busy_now
 
 
-def _unverified_context() -> ssl.SSLContext:
-    """Return a TLS context that checks no certificates, as Locust does for the same server."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 def fetch_verdict(host: str) -> Server:
     """Return an llmsim's verdict on its own timing; an empty one for other servers."""
-    try:
-        url = f"{host}/llmsim/stats"
-        with urllib.request.urlopen(url, timeout=10, context=_unverified_context()) as response:
-            stats = json.load(response)
-    except (urllib.error.URLError, OSError, ValueError):
-        # NOTE: not an llmsim, or gone. The failures of the run show that by themselves.
-        return Server()
-    if not isinstance(stats, dict):
-        return Server()
+    stats = fetch_json(f"{host}/llmsim/stats")
     verdict = stats.get("verdict")
     since_start = ((stats.get("latency") or {}).get("lateness_ms") or {}).get("p99")
     if not isinstance(verdict, dict):

@@ -173,8 +173,8 @@ def resolve_suite(settings: Settings) -> Suite:
     suite = SUITES.get(settings.suite)
     if suite is None:
         near = difflib.get_close_matches(settings.suite.lower().replace("_", "-"), SUITES, n=1)
-        hint = f"did you mean {near[0]!r}? One" if near else "one"
-        raise SettingsError(f"no suite {settings.suite!r}; {hint} of: {', '.join(SUITES)}")
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise SettingsError(f"no suite {settings.suite!r}; one of: {', '.join(SUITES)}{hint}")
     if settings.users and (suite.is_open or settings.rate):
         raise SettingsError("users and rate exclude each other: in the open model there are no users")
     if suite.iterations is not None and (settings.rate or settings.duration or settings.users):

@@ -11,7 +11,9 @@ import msgspec
 
 from loadtest.endpoints import RequestTemplate
 from loadtest.gates import Verdict, check_gates
+from loadtest.series import Point, Totals
 from loadtest.suites import Suite
+from loadtest.target import Target
 from loadtest.timing import compute_quantile, merge_histograms
 
 REQUEST_KINDS = ("GET", "POST")
@@ -29,6 +31,8 @@ BUSY_PERCENT = 90.0
 
 # Factor by which the worst verdict must be later than the last one to be reported beside it.
 _WORSE = 2.0
+
+_UNKNOWN = Target()
 
 # Seconds by which a run may end early: Locust checks once a second.
 _SLACK = 1.5
@@ -130,7 +134,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run; `is_complete` unless it was interrupted."""
+    """A whole run; `is_complete` unless it was interrupted, `series` its figures over time."""
 
     suite: str
     host: str
@@ -148,6 +152,26 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[Failure, ...]
     generator: Generator
     server: Server
+    target: Target = Target()
+    series: tuple[Point, ...] = ()
+
+
+def sum_rows(rows: Iterable[Row]) -> Totals:
+    """Return the sums of which the figures over time are made."""
+    found = list(rows)
+
+    def histogram(kind: str) -> Mapping[float, int]:
+        return merge_histograms(row.histogram for row in found if row.kind == kind)
+
+    sent = [row for row in found if row.kind in REQUEST_KINDS]
+    return Totals(
+        requests=sum(row.count for row in sent),
+        failures=sum(row.failures for row in sent),
+        tokens=sum(row.size for row in found if row.kind == SPEED),
+        ttft=histogram(TTFT),
+        itl=histogram(ITL),
+        e2e=histogram(E2E),
+    )
 
 
 def summarize(
@@ -163,6 +187,8 @@ def summarize(
     processes: int,
     cpu_warning: bool,
     server: Server,
+    target: Target = _UNKNOWN,
+    series: tuple[Point, ...] = (),
 ) -> Summary:
     """Build the summary of a run, and check its gates.
 
@@ -178,6 +204,8 @@ def summarize(
         processes: Number of processes that generated load.
         cpu_warning: Whether Locust warned of a busy processor.
         server: The server's verdict.
+        target: What the server said about itself before the load.
+        series: Figures over time.
     """
     found = {(row.kind, row.name): row for row in rows}
     sent = [row for (kind, _), row in found.items() if kind in REQUEST_KINDS]
@@ -213,6 +241,8 @@ def summarize(
         failures=tuple(sorted(failures, key=lambda failure: -failure.count)),
         generator=generator,
         server=server,
+        target=target,
+        series=series,
     )
 
 

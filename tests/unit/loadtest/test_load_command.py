@@ -29,7 +29,8 @@ def test_help_is_complete() -> None:
     ("arguments", "message"),
     [
         ([], "Missing argument 'SUITE'"),
-        (["lode"], "no suite 'lode'; did you mean 'load'?"),
+        (["lode"], "no suite 'lode'; one of: quick-smoke, smoke"),
+        (["lode"], "did you mean 'load'?"),
         (["Quick_Smoke"], "did you mean 'quick-smoke'?"),
         (["xyz"], "no suite 'xyz'; one of: quick-smoke, smoke"),
         (["load", "--rate", "x"], "not a valid float"),

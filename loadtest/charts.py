@@ -1,0 +1,102 @@
+"""Line charts as inline SVG, without scripts.
+
+Decisions:
+* Each chart has one unit on its axis, so a gap of 20 ms does not vanish beside a first token of 600 ms.
+* Colours are CSS classes: the page decides about light and dark.
+* A line breaks where nothing was measured; it does not fall to zero.
+"""
+
+import html
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+_WIDTH, _HEIGHT = 560.0, 230.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 12.0, 14.0, 30.0
+_TICKS = 4
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """One line: its name, its class in the page, and its values, None where there is none."""
+
+    name: str
+    style: str
+    values: tuple[float | None, ...]
+
+
+def render_chart(title: str, unit: str, times: Sequence[float], curves: Sequence[Curve]) -> str:
+    """Return a figure with heading, legend and chart.
+
+    Args:
+        title: Heading.
+        unit: Unit of the values.
+        times: Seconds of the values.
+        curves: The lines; each has as many values as there are times.
+    """
+    top = _round_up(
+        max((value for curve in curves for value in curve.values if value is not None), default=0)
+    )
+    end = float(math.ceil(max(times, default=0))) or 1.0
+    legend = " ".join(
+        f'<span class="key"><i class="{curve.style}"></i>{html.escape(curve.name)}</span>' for curve in curves
+    )
+    body = [_axes(top, end), *(_line(curve, times, top, end) for curve in curves)]
+    return (
+        f'<figure><figcaption><span><b>{html.escape(title)}</b>, {html.escape(unit)}</span><span class="legend">{legend}</span>'
+        f'</figcaption><svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" aria-label="{html.escape(title)}">'
+        f"{''.join(body)}</svg></figure>"
+    )
+
+
+def _round_up(value: float) -> float:
+    """Return the next value that divides well into ticks."""
+    if value <= 0:
+        return 1.0
+    unit = 10.0 ** math.floor(math.log10(value))
+    return next(step * unit for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * unit >= value)
+
+
+def _x(at: float, end: float) -> float:
+    return _LEFT + (_WIDTH - _LEFT - _RIGHT) * at / end
+
+
+def _y(value: float, top: float) -> float:
+    return _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * value / top
+
+
+def _axes(top: float, end: float) -> str:
+    parts = []
+    for tick in range(_TICKS + 1):
+        value = top * tick / _TICKS
+        y = _y(value, top)
+        parts.append(
+            f'<line class="grid" x1="{_LEFT:g}" x2="{_WIDTH - _RIGHT:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{_LEFT - 8:g}" y="{y + 4:.1f}" text-anchor="end">{_label(value)}</text>'
+        )
+        at = end * tick / _TICKS
+        anchor = "end" if tick == _TICKS else "middle" if tick else "start"
+        parts.append(
+            f'<text x="{_x(at, end):.1f}" y="{_HEIGHT - 8:g}" text-anchor="{anchor}">{_label(at)} s</text>'
+        )
+    return "".join(parts)
+
+
+def _label(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _line(curve: Curve, times: Sequence[float], top: float, end: float) -> str:
+    parts: list[str] = []
+    run: list[str] = []
+    for at, value in [*zip(times, curve.values, strict=True), (0.0, None)]:
+        if value is not None:
+            run.append(f"{_x(at, end):.1f},{_y(value, top):.1f}")
+            continue
+        if len(run) == 1:
+            x, y = run[0].split(",")
+            parts.append(f'<circle class="{curve.style}" cx="{x}" cy="{y}" r="2"/>')
+        elif run:
+            parts.append(f'<polyline class="{curve.style}" points="{" ".join(run)}"/>')
+        run = []
+    return "".join(parts)
