@@ -10,7 +10,11 @@ from click.testing import CliRunner, Result
 
 from llmsim.cli import main
 
-EXAMPLES = sorted((Path(__file__).parents[3] / "docs" / "examples").iterdir())
+EXAMPLES = sorted(
+    path
+    for path in (Path(__file__).parents[3] / "docs" / "examples").iterdir()
+    if path.suffix in (".json", ".toml", ".yaml")
+)
 
 
 def run(*arguments: object) -> Result:
@@ -33,7 +37,7 @@ class TestValidate:
     """`llmsim script validate`."""
 
     def test_the_examples_are_valid(self) -> None:
-        """SCRIPT-6.4, SCRIPT-6.1: Each file of docs/examples can be played, in all three forms."""
+        """SCRIPT-6.4, SCRIPT-6.1: Each script of docs/examples can be played, in all three forms."""
         result = run("validate", *EXAMPLES)
 
         assert result.exit_code == 0
