@@ -48,7 +48,7 @@ VOCABULARIES = {
 
 FILES = """
     README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md AGENTS.md Dockerfile .dockerignore .editorconfig .gitignore
-    pyproject.toml gunicorn.conf.py
+    pyproject.toml gunicorn.conf.py compose.yaml
     .ci/run .github/workflows/ci.yml .github/workflows/release.yml .github/pull_request_template.md .github/ISSUE_TEMPLATE/bug_report.md
     scripts/serve scripts/test scripts/check scripts/bench scripts/loadtest scripts/package scripts/update-catalogue
     scripts/update-known-fields
