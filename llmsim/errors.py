@@ -131,6 +131,19 @@ class InvalidSchemaError(RefusedError):
         self.problem = problem
 
 
+class ApiRuleError(RefusedError):
+    """The request breaks a rule of its API or of its model: `message`, `param`, `code` and `status` are as the API has them."""
+
+    def __init__(
+        self, message: str, param: str | None = None, code: str | None = None, status: int = 400
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+        self.status = status
+
+
 class ToolChoiceError(RefusedError):
     """The tool choice names a tool that is not offered.
 

@@ -6,13 +6,18 @@ from collections.abc import Container, Sequence
 from llmsim.config import Settings
 from llmsim.providers.anthropic.provider import anthropic
 from llmsim.providers.contract import Provider
-from llmsim.providers.openai.provider import OPENAI
-from llmsim.providers.openresponses.provider import OPENRESPONSES
+from llmsim.providers.openai.provider import openai
+from llmsim.providers.openresponses.provider import openresponses
 
 
 def providers(settings: Settings) -> tuple[Provider, ...]:
     """Return all providers as configured; the same settings give the same ones."""
-    return (OPENAI, anthropic(settings.anthropic), OPENRESPONSES)
+    checks_models = settings.server.model_rules
+    return (
+        openai(checks_models=checks_models),
+        anthropic(settings.anthropic, checks_models=checks_models),
+        openresponses(checks_models=checks_models),
+    )
 
 
 PROVIDERS = providers(Settings())

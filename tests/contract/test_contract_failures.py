@@ -327,6 +327,8 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 
 RESPONSES: dict[str, Any] = {
+    # No rules of a model are known for it, so it takes all fields.
+    "model": "acme-1",
     "input": [
         {
             "role": "user",
@@ -382,6 +384,7 @@ RESPONSES: dict[str, Any] = {
 
 RICH: dict[str, dict[str, Any]] = {
     "completions": {
+        "model": "acme-1",
         "messages": [
             {"role": "system", "content": "Be kind.", "name": "s"},
             {

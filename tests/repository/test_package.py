@@ -267,7 +267,9 @@ CACHES = {
     "llmsim/planning/planner.py": 1,  # lasts as long as one request is analyzed
     "llmsim/planning/reasoning.py": 2,  # tokenizers and numbers
     "llmsim/planning/tokens.py": 1,  # names of vocabularies
-    "llmsim/providers/anthropic/provider.py": 1,  # a setting
+    "llmsim/providers/anthropic/provider.py": 1,  # settings
+    "llmsim/providers/openai/provider.py": 1,  # a setting
+    "llmsim/providers/openresponses/provider.py": 1,  # a setting
 }
 """Caches by file whose keys are not texts of clients, and how many they are."""
 

@@ -91,7 +91,7 @@ async def test_many_streams_at_once(claude: Server) -> None:
 def test_thinking(client: Anthropic) -> None:
     """ANTH-4.1: Thinking comes first, with a signature, and is counted."""
     asked = {
-        "model": MODEL,
+        "model": "claude-opus-4-6",
         "max_tokens": 2000,
         "messages": HELLO,
         "thinking": {"type": "enabled", "budget_tokens": 1024},

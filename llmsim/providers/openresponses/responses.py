@@ -5,9 +5,14 @@ Source: openresponses/openresponses, src/pages/specification.mdx ("The terminal 
 Search"), schema/items.tsp and schema/events.tsp.
 """
 
+from msgspec.structs import replace
+
+from llmsim.providers.contract import GenerationEndpoint, ResourceEndpoint
 from llmsim.providers.openai_family.responses.dialect import Dialect, full_reasoning
 from llmsim.providers.openai_family.responses.endpoint import endpoint
 from llmsim.providers.openai_family.responses.input_items import PREFIX
+from llmsim.providers.openai_family.responses.operations import compaction
+from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openresponses.errors import render_error, render_fault, render_refusal
 from llmsim.wire.frames import SSE_DONE
 
@@ -22,10 +27,25 @@ DIALECT = Dialect(
     names_functions=False,
 )
 
-RESPONSES = endpoint(
-    DIALECT,
-    "openresponses",
-    render_error=render_error,
-    render_refusal=render_refusal,
-    render_fault=render_fault,
-)
+
+def responses(
+    *, checks_models: bool
+) -> tuple[GenerationEndpoint[ResponseOptions], tuple[ResourceEndpoint, ...]]:
+    """Build the endpoint that creates responses, and the one that compacts conversations.
+
+    Args:
+        checks_models: Whether parameters that a model does not take are refused.
+    """
+    dialect = replace(DIALECT, checks_models=checks_models)
+    creation = endpoint(
+        dialect,
+        "openresponses",
+        render_error=render_error,
+        render_refusal=render_refusal,
+        render_fault=render_fault,
+    )
+    assert creation.storage is not None
+    return creation, (compaction(creation.storage, dialect),)
+
+
+RESPONSES = responses(checks_models=True)[0]

@@ -192,7 +192,12 @@ class TestParameters:
 
     def test_what_reaches_the_planner(self) -> None:
         """RESP-1.8: Limit, effort, summary and stream reach the prompt."""
-        asked = prompt(max_output_tokens=16, reasoning={"effort": "high", "summary": "concise"}, stream=True)
+        asked = prompt(
+            model="gpt-5",
+            max_output_tokens=16,
+            reasoning={"effort": "high", "summary": "concise"},
+            stream=True,
+        )
 
         assert (asked.limit, asked.effort, asked.summary, asked.stream) == (16, "high", "concise", True)
 

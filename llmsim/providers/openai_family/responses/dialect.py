@@ -80,6 +80,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         names_functions: Whether the event that ends a function's arguments carries its name.
         constants: JSON members of the response object that only this dialect has, with a comma at the end; empty for no
             members. A count of web searches in them is 0.
+        checks_models: Whether parameters that a model does not take are refused.
     """
 
     reasoning: ReasoningStyle
@@ -91,3 +92,4 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     standard_calls: frozenset[bytes] = frozenset()
     names_functions: bool = True
     constants: bytes = b""
+    checks_models: bool = True

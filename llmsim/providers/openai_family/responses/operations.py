@@ -66,11 +66,14 @@ def operations(storage: Storage, dialect: Dialect) -> tuple[ResourceEndpoint, ..
             run=partial(_count, storage, dialect),
             is_public=True,
         ),
-        ResourceEndpoint(
-            method="POST",
-            path="/v1/responses/compact",
-            run=partial(_compact, storage, dialect),
-        ),
+        compaction(storage, dialect),
+    )
+
+
+def compaction(storage: Storage, dialect: Dialect) -> ResourceEndpoint:
+    """Build the endpoint that compacts conversations, also those of stored responses."""
+    return ResourceEndpoint(
+        method="POST", path="/v1/responses/compact", run=partial(_compact, storage, dialect)
     )
 
 

@@ -11,6 +11,7 @@ from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai_family.request_fields import JsonFormat
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.history import parse_messages
+from llmsim.providers.openai_family.responses.model_rules import check_model_rules
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.request import (
     ClientEvent,
@@ -116,6 +117,8 @@ def _parse_request(request: Request, dialect: Dialect) -> ParsedRequest[Response
             "conflict",
             "The 'previous_response_id' and 'conversation' parameters cannot be used together.",
         )
+    if dialect.checks_models:
+        check_model_rules(request)
     if isinstance(request.input, str):
         items: tuple[bytes, ...] = (b'{"role":"user","content":%b}' % encode(request.input),)
     else:

@@ -114,6 +114,13 @@ class Request(Struct):
     top_p: fields.TopP | None = None
     truncation: Literal["auto", "disabled"] | None = None
     user: str | None = None
+    # Names of chat completions, which are refused.
+    max_completion_tokens: Raw = Raw()
+    max_tokens: Raw = Raw()
+    messages: Raw = Raw()
+    reasoning_effort: Raw = Raw()
+    response_format: Raw = Raw()
+    verbosity: Raw = Raw()
 
 
 class ClientEvent(Struct):
