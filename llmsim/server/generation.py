@@ -28,7 +28,7 @@ from llmsim.providers.contract import (
     Provider,
     Reply,
 )
-from llmsim.providers.storage import StoredResponse
+from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.channels import Channel
 from llmsim.server.controls import read_controls
 from llmsim.server.journal_writer import JournalWriter, OnFinished
@@ -201,11 +201,20 @@ class GenerationService(Generic[O]):
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
         storage = self._endpoint.storage
         heavy = heavy or is_laborious(parsed.prompt)
+        references = storage.referenced(parsed.options) if storage is not None else ()
+        if storage is not None and references:
+            found = [
+                one for id_ in references if (one := await self._find(storage, id_, channel)) is not None
+            ]
+            with_references = storage.with_references
+            parsed = (
+                await compute_in_thread(with_references, parsed, found)
+                if heavy
+                else with_references(parsed, found)
+            )
         previous = storage.previous_id(parsed.options) if storage is not None else None
         if storage is not None and previous is not None:
-            earlier = channel.recall(previous)
-            if earlier is None:
-                earlier = await self._context.for_owner(channel.active.owner).find(storage, previous)
+            earlier = await self._find(storage, previous, channel)
             if earlier is None:
                 raise UnknownResponseError(previous, "previous_response_id")
             with_history = storage.with_history
@@ -216,9 +225,18 @@ class GenerationService(Generic[O]):
         if heavy or (previous is not None and is_long(parsed.prompt)):
             return AnalyzedRequest(parsed, await compute_in_thread(analyze, parsed.prompt), heavy=True)
         analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt))
-        if previous is None:
+        if previous is None and not references:
             self._memo.put(request, analyzed)
         return analyzed
+
+    async def _find(
+        self, storage: ResponseStorage[O], response_id: str, channel: Channel
+    ) -> StoredResponse[O] | None:
+        """Return an earlier response, remembered or stored; None if there is no such response."""
+        earlier = channel.recall(response_id)
+        if earlier is None:
+            earlier = await self._context.for_owner(channel.active.owner).find(storage, response_id)
+        return earlier
 
     def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored

@@ -346,7 +346,6 @@ RESPONSES: dict[str, Any] = {
         {"type": "reasoning", "id": "rs_1", "summary": []},
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": "42"},
-        {"type": "item_reference", "id": "msg_1"},
     ],
     "instructions": "Be kind.",
     "max_output_tokens": 50,

@@ -74,6 +74,12 @@ def requested_model(name: str, effort: str | None) -> RequestedModel | None:
     return RequestedModel(facts, catalogue.rules(facts), effort)
 
 
+def has_phase(name: str) -> bool:
+    """Check whether messages of a model have a phase."""
+    catalogue = shipped_catalogue()
+    return catalogue.rules(catalogue.facts(name)).has_phase
+
+
 def listed(values: tuple[str, ...]) -> str:
     """Return values as the API lists them: `'low', 'medium', and 'high'`."""
     quoted = [f"'{value}'" for value in values]

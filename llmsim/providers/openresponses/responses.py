@@ -25,6 +25,8 @@ DIALECT = Dialect(
     extension_prefix=PREFIX.encode(),
     standard_calls=frozenset({b"function_call", b"web_search_call", b"file_search_call"}),
     names_functions=False,
+    has_phases=False,
+    has_id_prefixes=False,
 )
 
 

@@ -67,6 +67,13 @@ class StreamOptions(Struct):
     include_obfuscation: bool | None = None
 
 
+class ContextManagement(Struct):
+    """When to compact the conversation: when it has as many tokens as the threshold."""
+
+    type: Literal["compaction"]
+    compact_threshold: Annotated[int, Meta(ge=1)] | None = None
+
+
 class Conversation(Struct):
     """A conversation that the provider stores."""
 
@@ -87,6 +94,7 @@ class Request(Struct):
     model: fields.ModelId | None = None
     input: str | list[Raw] | None = None
     background: bool | None = None
+    context_management: list[ContextManagement] | None = None
     conversation: str | Conversation | None = None
     frequency_penalty: fields.Penalty | None = None
     include: list[Includable] | None = None
