@@ -91,10 +91,11 @@ async def test_many_streams_at_once(claude: Server) -> None:
 def test_thinking(client: Anthropic) -> None:
     """ANTH-4.1: Thinking comes first, with a signature, and is counted."""
     asked = {
-        "model": "claude-opus-4-6",
+        "model": MODEL,
         "max_tokens": 2000,
         "messages": HELLO,
-        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "thinking": {"type": "adaptive"},
+        "output_config": {"effort": "medium"},
     }
     with client.messages.stream(**asked) as stream:
         kinds = [event.type for event in stream if event.type in ("thinking", "signature", "text")]
