@@ -20,38 +20,13 @@ from types import MappingProxyType
 
 import msgspec
 
+from llmsim.domain import ImageRule
 from llmsim.errors import CatalogueError
 from llmsim.model_names import PrefixMatcher, strip_vendor, without_snapshot
+from llmsim.model_rules import NO_RULES, REFUSABLE, ModelRules
 
 TOKENIZERS = ("cl100k_base", "o200k_base")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-
-REFUSABLE = frozenset(
-    {
-        "adaptive_thinking",
-        "effort",
-        "frequency_penalty",
-        "json_object",
-        "json_schema",
-        "logit_bias",
-        "logprobs",
-        "max_tokens",
-        "parallel_tool_calls",
-        "prefill",
-        "presence_penalty",
-        "reasoning_effort",
-        "stop",
-        "system_messages",
-        "temperature",
-        "temperature_with_top_p",
-        "thinking_budget",
-        "top_k",
-        "top_p",
-        "verbosity",
-    }
-)
-"""What a model may refuse: parameters by name, and `adaptive_thinking`, `thinking_budget` (thinking with a budget of tokens), `prefill`
-(a beginning of the answer), `system_messages`, `json_object` and `json_schema` (formats), `temperature_with_top_p` (both at once)."""
 
 _DATA_FILE = "catalogue.json"
 
@@ -102,7 +77,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         cached_input_price: USD per million prompt tokens read from the prompt cache; None if not known.
         tokenizer: The tiktoken encoding for its tokens: `o200k_base` or `cl100k_base`.
         profile: Name of its latency profile.
-        cache_minimum: Fewest tokens of a prefix that its prompt cache stores.
+        cache_minimum: Fewest tokens of a prefix that its prompt cache stores; 0 for a model whose prompts are not cached.
+        cache_lifetime: Seconds for which a prefix is cached after its last use, if the request does not say.
+        image_rule: Name of the rule by which it counts images.
+        tool_tokens: Tokens of a function besides its texts.
+        tool_prompt: Tokens of the system prompt that its API adds if tools are offered.
+        forced_tool_prompt: The same, if one must be called.
         dimensions: Length of its embeddings; 0 for a model that is not an embedding model.
         shortens: Whether a request may ask for embeddings with fewer dimensions.
         known: Whether the catalogue has an entry for it; False if these are the facts of its family.
@@ -126,6 +106,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tokenizer: str
     profile: str
     cache_minimum: int = 1024
+    cache_lifetime: int = 600
+    image_rule: str = "gpt-4o"
+    tool_tokens: int = 7
+    tool_prompt: int = 0
+    forced_tool_prompt: int = 0
     dimensions: int = 0
     shortens: bool = False
     known: bool = True
@@ -154,30 +139,13 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tokenizer: str
     profile: str
     cache_minimum: int = 1024
+    cache_lifetime: int = 600
+    image_rule: str = "gpt-4o"
+    tool_tokens: int = 7
+    tool_prompt: int = 0
+    forced_tool_prompt: int = 0
     dimensions: int = 0
     shortens: bool = False
-
-
-class ModelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the models with a common prefix do not take, as reports of refusals have it.
-
-    Attributes:
-        prefix: As in `Family`; the longest one applies, and no other.
-        refused: What they never take, of `REFUSABLE`.
-        refused_reasoning: What they do not take while they reason: unless the effort is `none`.
-        efforts: The reasoning efforts that they take; empty for any.
-        has_phase: Whether their messages have a phase: commentary or final answer.
-    """
-
-    prefix: str
-    refused: tuple[str, ...] = ()
-    refused_reasoning: tuple[str, ...] = ()
-    efforts: tuple[str, ...] = ()
-    has_phase: bool = False
-
-
-NO_RULES = ModelRules(prefix="")
-"""The rules of a model that takes everything."""
 
 
 class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,6 +154,7 @@ class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         source: Package and version the facts come from.
         profiles: All latency profiles.
+        image_rules: How models count images.
         families: All families; one has the empty prefix.
         rules: What models do not take.
         aliases: Other names of models, by the id they stand for.
@@ -194,6 +163,7 @@ class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     source: str
     profiles: tuple[Profile, ...]
+    image_rules: tuple[ImageRule, ...]
     families: tuple[Family, ...]
     rules: tuple[ModelRules, ...] = ()
     aliases: dict[str, str]
@@ -209,6 +179,7 @@ class Catalogue:
     Attributes:
         source: Package and version the facts come from.
         profiles: Latency profiles by name.
+        image_rules: How models count images, by name.
         models: Known models by id, ordered by owner, then newest first.
         aliases: Other names of models, by the id they stand for. Dated and `-latest` names are not listed.
     """
@@ -217,6 +188,9 @@ class Catalogue:
         self.source = file.source
         self.profiles: Mapping[str, Profile] = MappingProxyType(
             {profile.name: profile for profile in file.profiles}
+        )
+        self.image_rules: Mapping[str, ImageRule] = MappingProxyType(
+            {rule.name: rule for rule in file.image_rules}
         )
         self.models: Mapping[str, Model] = MappingProxyType({model.id: model for model in file.models})
         self.aliases: Mapping[str, str] = MappingProxyType(file.aliases)
@@ -332,6 +306,11 @@ def _template(family: Family) -> Model:
         tokenizer=family.tokenizer,
         profile=family.profile,
         cache_minimum=family.cache_minimum,
+        cache_lifetime=family.cache_lifetime,
+        image_rule=family.image_rule,
+        tool_tokens=family.tool_tokens,
+        tool_prompt=family.tool_prompt,
+        forced_tool_prompt=family.forced_tool_prompt,
         dimensions=family.dimensions,
         shortens=family.shortens,
         known=False,
@@ -341,14 +320,24 @@ def _template(family: Family) -> Model:
 def _find_contradictions(file: CatalogueFile) -> Iterator[str]:
     """Yield a message for each contradiction in the file."""
     profiles = [profile.name for profile in file.profiles]
+    rules = [rule.name for rule in file.image_rules]
     ids = [model.id for model in file.models]
     prefixes = [family.prefix for family in file.families]
-    rules = [rule.prefix for rule in file.rules]
-    for kind, names in (("profile", profiles), ("model", ids), ("family", prefixes), ("rules", rules)):
+    model_rules = [rule.prefix for rule in file.rules]
+    for kind, names in (
+        ("profile", profiles),
+        ("image rule", rules),
+        ("model", ids),
+        ("family", prefixes),
+        ("model rules", model_rules),
+    ):
         for name in _repeated(names):
             yield f'{kind} "{name}" occurs more than once'
     if "" not in prefixes:
         yield 'no family has the empty prefix "", the general default'
+    for rule in file.image_rules:
+        if bool(rule.tile) == bool(rule.patch) or (rule.patch and "auto" not in rule.limits):
+            yield f'image rule "{rule.name}": it needs either `tile`, or `patch` and the limit of `auto`'
     for profile in file.profiles:
         latencies = (profile.ttft_mean_ms, profile.ttft_stddev_ms, profile.tbt_mean_ms, profile.tbt_stddev_ms)
         if min(latencies) < 0:
@@ -358,6 +347,8 @@ def _find_contradictions(file: CatalogueFile) -> Iterator[str]:
     for label, entry in entries:
         if entry.profile not in profiles:
             yield f'{label}: unknown profile "{entry.profile}"; one of: {", ".join(profiles)}'
+        if entry.image_rule not in rules:
+            yield f'{label}: unknown image rule "{entry.image_rule}"; one of: {", ".join(rules)}'
         if entry.tokenizer not in TOKENIZERS:
             yield f'{label}: unknown tokenizer "{entry.tokenizer}"; one of: {", ".join(TOKENIZERS)}'
         if entry.default_effort not in EFFORTS:
@@ -371,11 +362,11 @@ def _find_contradictions(file: CatalogueFile) -> Iterator[str]:
             yield f"{label}: it is not an embedding model, yet shortens embeddings"
         elif not 0 < entry.max_output_tokens <= entry.context_window:
             yield f"{label}: {entry.max_output_tokens} output tokens in a window of {entry.context_window}"
-    for rule in file.rules:
-        for word in sorted({*rule.refused, *rule.refused_reasoning} - REFUSABLE):
-            yield f'rules "{rule.prefix}": nothing to refuse is called "{word}"'
-        for effort in sorted(set(rule.efforts) - set(EFFORTS)):
-            yield f'rules "{rule.prefix}": unknown effort "{effort}"; one of: {", ".join(EFFORTS)}'
+    for refusals in file.rules:
+        for word in sorted({*refusals.refused, *refusals.refused_reasoning} - REFUSABLE):
+            yield f'rules "{refusals.prefix}": nothing to refuse is called "{word}"'
+        for effort in sorted(set(refusals.efforts) - set(EFFORTS)):
+            yield f'rules "{refusals.prefix}": unknown effort "{effort}"; one of: {", ".join(EFFORTS)}'
     for alias, model in file.aliases.items():
         if model not in ids:
             yield f'alias "{alias}": no model "{model}"'

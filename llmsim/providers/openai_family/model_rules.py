@@ -11,7 +11,8 @@ Source: the reports that `scripts/catalogue-overlay.toml` names.
 from collections.abc import Iterator
 from typing import Any
 
-from llmsim.catalogue import Model, ModelRules, shipped_catalogue
+from llmsim.catalogue import Model, shipped_catalogue
+from llmsim.model_rules import ModelRules
 
 _OWNER = "openai"
 
