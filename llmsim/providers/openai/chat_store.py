@@ -235,6 +235,7 @@ def chat_completions(*, checks_models: bool) -> GenerationEndpoint[ChatOptions]:
         ),
         render_response=render_response,
         storage=CHAT_STORAGE,
+        shows_reasoning=True,
     )
 
 

@@ -27,10 +27,12 @@ from llmsim.errors import (
     ModelUseError,
     RefusedError,
     RequestTokensError,
+    ScenarioError,
     ShortenedError,
     StoreError,
     ToolChoiceError,
     TransportError,
+    UnknownFieldError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -101,6 +103,10 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
             )
         case InvalidFieldError():
             return _field_error(error)
+        case UnknownFieldError():
+            param = format_path(error.path)
+            message = f"Unknown parameter: '{param}'."
+            return ErrorBody(status=400, message=message, param=param, code="unknown_parameter")
         case InvalidSchemaError():
             return _schema_error(error)
         case ApiRuleError():
@@ -168,6 +174,10 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
         case UnknownScriptError() | ExhaustedError() | ExpectationError():
             status, message = script_error(error)
             return ErrorBody(status=status, message=message, code=_SCRIPT_CODES[type(error)])
+        case ScenarioError():
+            status, message = script_error(error)
+            kind = "server_error" if status >= 500 else None
+            return ErrorBody(status=status, message=message, code=error.code, type=kind)
         case StoreError():
             return ErrorBody(
                 status=STORE_STATUS,
