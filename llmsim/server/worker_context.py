@@ -152,7 +152,7 @@ class WorkerContext:
         if played is None:
             plan = partial(planner.plan, prompt, facts, outcome_rng, use)
         elif isinstance(played, ScenarioAttempt):
-            plan = partial(played.plan, prompt, facts, use)
+            plan = partial(played.plan, prompt, facts, outcome_rng, use)
         else:
             plan = partial(planner.play, prompt, facts, played.step, outcome_rng, use)
         planned = await compute_in_thread(plan) if in_thread else plan()
