@@ -159,11 +159,7 @@ class ApiRuleError(RefusedError):
 
 
 class ToolChoiceError(RefusedError):
-    """The tool choice names a tool that is not offered.
-
-    Attributes:
-        choice: The tool as the refusal names it; `required` if any tool would do.
-    """
+    """The tool choice names a tool that is not offered: `choice`, or `required` if any tool would do."""
 
     def __init__(self, choice: str) -> None:
         super().__init__(f"no tool for the choice {choice!r}")
@@ -185,11 +181,7 @@ class UnsupportedError(RefusedError):
 
 
 class BodyTooLargeError(RefusedError):
-    """The body is over the limit.
-
-    Attributes:
-        limit: The configured limit, in bytes.
-    """
+    """The body is over the limit: `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the request body is larger than {limit} bytes")
@@ -281,11 +273,7 @@ class RequestTokensError(RefusedError):
 
 
 class ShortenedError(RefusedError):
-    """`dimensions` is set for a model that does not support it.
-
-    Attributes:
-        model: The model id as requested.
-    """
+    """`dimensions` is set for a model, `model` as requested, that does not support it."""
 
     def __init__(self, model: str) -> None:
         super().__init__(f"{model} makes no shorter embeddings")
@@ -293,11 +281,7 @@ class ShortenedError(RefusedError):
 
 
 class UnknownModelError(RefusedError):
-    """The model id is not served.
-
-    Attributes:
-        model: The id as requested.
-    """
+    """The model id is not served: `model` as requested."""
 
     def __init__(self, model: str) -> None:
         super().__init__(f"no model {model!r}")
@@ -329,12 +313,7 @@ class AuthenticationError(RefusedError):
 
 
 class UnknownRouteError(RefusedError):
-    """No such path under the provider's prefix.
-
-    Attributes:
-        method: HTTP method.
-        path: The path without the provider's prefix.
-    """
+    """No such path under the provider's prefix: `method`, and `path` without the prefix."""
 
     def __init__(self, method: str, path: str) -> None:
         super().__init__(f"no route {method} {path}")
@@ -359,11 +338,7 @@ class MethodError(RefusedError):
 
 
 class UnknownScriptError(RefusedError):
-    """The script is not loaded.
-
-    Attributes:
-        script: Its name, as requested.
-    """
+    """The script is not loaded: `script`, as requested."""
 
     def __init__(self, script: str, meant: str | None = None) -> None:
         hint = f"; did you mean '{meant}'?" if meant else ""

@@ -234,8 +234,7 @@ class GenerationService(Generic[O]):
         heavy = heavy or is_laborious(parsed.prompt)
         references = storage.referenced(parsed.options) if storage is not None else ()
         if storage is not None and references:
-            stored = [await self._find(storage, response_id, channel) for response_id in references]
-            found = [one for one in stored if one is not None]
+            found = [one for name in references if (one := await self._find(storage, name, channel))]
             parsed = await compute_in_thread(storage.with_references, parsed, found)
         previous = storage.previous_id(parsed.options) if storage is not None else None
         if storage is not None and previous is not None:
@@ -260,10 +259,9 @@ class GenerationService(Generic[O]):
         self, storage: ResponseStorage[O], response_id: str, channel: Channel
     ) -> StoredResponse[O] | None:
         """Return an earlier response, remembered or stored; None if there is no such response."""
-        earlier = channel.recall(response_id)
-        if earlier is None:
-            earlier = await self._context.for_owner(channel.active.owner).find(storage, response_id)
-        return earlier
+        remembered = channel.recall(response_id)
+        context = self._context.for_owner(channel.active.owner)
+        return remembered or await context.find(storage, response_id)
 
     def _resolve_step(self, parsed: ParsedRequest[O]) -> ResolvedStep | None:
         """Return the step of a scenario that a request plays; None if it plays none."""

@@ -16,7 +16,7 @@ from llmsim.providers.openai_family.responses.request import Request
 
 _PARAMETERS = frozenset({"frequency_penalty", "presence_penalty", "temperature", "top_p"})
 
-_MOVED = {
+MOVED = {
     "messages": "input",
     "max_tokens": "max_output_tokens",
     "max_completion_tokens": "max_output_tokens",
@@ -36,7 +36,7 @@ def check_model_rules(request: Request) -> None:
     Raises:
         ApiRuleError: The model does not take a parameter or value, or Responses has it under another name.
     """
-    for name, new_name in _MOVED.items():
+    for name, new_name in MOVED.items():
         if bytes(getattr(request, name)) not in (b"", b"null"):
             raise ApiRuleError(
                 f"Unsupported parameter: '{name}'. In the Responses API, this parameter has moved to '{new_name}'. Try again "
