@@ -146,7 +146,7 @@ class GenerationService(Generic[O]):
 
     async def refuse(self, error: RefusedError, channel: Channel) -> None:
         """Answer a request that is refused."""
-        channel.active.outcome = Outcome.FAILED if isinstance(error, StoreError) else Outcome.REFUSED
+        channel.active.outcome = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
         await self._reply_error(self._format.render_refusal(error), channel)
 
     async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:
@@ -182,6 +182,8 @@ class GenerationService(Generic[O]):
                     outcome = planned
                 else:
                     context = self._context.for_owner(channel.active.owner)
+                    if heavy and facts.embedding is not None:
+                        await context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
                 if journal_key is not None:
@@ -283,7 +285,7 @@ class GenerationService(Generic[O]):
 
     async def _fail(self, planned: PlannedResponse[O], fault: Fault, channel: Channel) -> None:
         active, prompt = channel.active, planned.request.prompt
-        active.recorder.accepted(prompt.model, streaming=prompt.stream, prompt_tokens=0)
+        active.accepted(prompt.model, streaming=prompt.stream, prompt_tokens=0)
         if not await channel.wait_until(active.arrival + fault.delay):
             active.outcome = Outcome.ABANDONED
             return
@@ -301,9 +303,9 @@ class GenerationService(Generic[O]):
             body = render(turn, planned.request.options)
         now = time.monotonic()
         if due <= now and not channel.disconnected:
-            recorder.replied(turn.model, usage.prompt, usage.completion, now - due, now)
+            active.replied(turn.model, usage.prompt, usage.completion, now - due, now)
         else:
-            row = recorder.accepted(turn.model, streaming=False, prompt_tokens=usage.prompt)
+            row = active.accepted(turn.model, streaming=False, prompt_tokens=usage.prompt)
             if not await channel.wait_until(due):
                 active.outcome = Outcome.ABANDONED
                 return
@@ -322,7 +324,7 @@ class GenerationService(Generic[O]):
         if not stream_fault.disconnect:
             await self._fail(planned, msgspec.structs.replace(stream_fault.fault, delay=due), channel)
             return
-        row = active.recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
+        row = active.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
         if not await channel.wait_until(active.arrival + due):
             active.outcome = Outcome.ABANDONED
             return
@@ -334,7 +336,7 @@ class GenerationService(Generic[O]):
         """Answer a request whose response is generated in the background: at once, as it is. Its tokens count now."""
         assert self._endpoint.storage is not None
         active, usage = channel.active, stored.turn.usage
-        row = active.recorder.accepted(stored.turn.model, streaming=False, prompt_tokens=usage.prompt)
+        row = active.accepted(stored.turn.model, streaming=False, prompt_tokens=usage.prompt)
         active.recorder.sent(row, usage.completion, time.monotonic())
         active.outcome = Outcome.FINISHED
         body = self._endpoint.storage.render(stored, self._context.now())
@@ -342,7 +344,7 @@ class GenerationService(Generic[O]):
 
     async def _stream(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         active, options = channel.active, planned.request.options
-        row = active.recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
+        row = active.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         render, render_fault = self._format.render_stream, self._format.render_stream_fault
         assert render is not None, "the endpoint does not stream"
         frames, stream_fault = render(turn, options), turn.stream_fault
