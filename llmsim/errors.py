@@ -207,12 +207,7 @@ class TransportError(RefusedError):
 
 
 class VisionError(RefusedError):
-    """The prompt holds an image, and the model takes no images.
-
-    Attributes:
-        model: The model id as requested.
-        path: Path of the first image in the request.
-    """
+    """The prompt holds an image, the first at `path`, and the model, `model` as requested, takes no images."""
 
     def __init__(self, model: str, path: tuple[str | int, ...]) -> None:
         super().__init__(f"{model} takes no images")
@@ -221,12 +216,7 @@ class VisionError(RefusedError):
 
 
 class ContextLengthError(RefusedError):
-    """The prompt, or prompt and output together, exceed the model's context window.
-
-    Attributes:
-        window: The model's context window, in tokens.
-        tokens: The prompt's length, in tokens.
-    """
+    """The prompt, or prompt and output together, exceed the model's context window: `tokens`, where `window` is the most."""
 
     def __init__(self, window: int, tokens: int) -> None:
         super().__init__(f"{tokens} tokens do not fit a window of {window}")
@@ -269,12 +259,7 @@ class InputLengthError(RefusedError):
 
 
 class RequestTokensError(RefusedError):
-    """The texts to embed are too long together.
-
-    Attributes:
-        limit: Most tokens per request.
-        tokens: Tokens of this request.
-    """
+    """The texts to embed are too long together: `tokens` of this request, where `limit` is the most."""
 
     def __init__(self, limit: int, tokens: int) -> None:
         super().__init__(f"{tokens} tokens in a request that may have {limit}")

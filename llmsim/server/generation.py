@@ -243,11 +243,10 @@ class GenerationService(Generic[O]):
             earlier = await self._find(storage, previous, channel)
             if earlier is None:
                 raise UnknownResponseError(previous, "previous_response_id")
-            with_history = storage.with_history
             if heavy:
-                parsed = await compute_in_thread(with_history, parsed, earlier)
+                parsed = await compute_in_thread(storage.with_history, parsed, earlier)
             else:
-                parsed = with_history(parsed, earlier)
+                parsed = storage.with_history(parsed, earlier)
         if heavy or (previous is not None and is_long(parsed.prompt)):
             facts = await compute_in_thread(analyze, parsed.prompt)
             step = await compute_in_thread(self._resolve_step, parsed)
@@ -261,9 +260,8 @@ class GenerationService(Generic[O]):
         self, storage: ResponseStorage[O], response_id: str, channel: Channel
     ) -> StoredResponse[O] | None:
         """Return an earlier response, remembered or stored; None if there is no such response."""
-        remembered = channel.recall(response_id)
         context = self._context.for_owner(channel.active.owner)
-        return remembered or await context.find(storage, response_id)
+        return channel.recall(response_id) or await context.find(storage, response_id)
 
     def _resolve_step(self, parsed: ParsedRequest[O]) -> ResolvedStep | None:
         """Return the step of a scenario that a request plays; None if it plays none."""
