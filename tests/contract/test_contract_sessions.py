@@ -686,7 +686,7 @@ class TestJournal:
         scripted = ScriptedWorker()
         await scripted.load({"turns": [{"type": "assistant", "text": "word " * 100_000}]})
         asked = await scripted.ask(
-            streamer, **text_fields(streamer, "x " * 100_000), **_limit(streamer, 200_000)
+            streamer, model="acme-1", **text_fields(streamer, "x " * 100_000), **_limit(streamer, 200_000)
         )
         (entry,) = await scripted.journal()
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from llmsim.config import AnthropicSettings
 from llmsim.errors import InvalidFieldError
-from llmsim.providers.anthropic.batches import BATCH_ENDPOINTS
+from llmsim.providers.anthropic.batches import batch_endpoints
 from llmsim.providers.anthropic.errors import add_request_id, render_crash, render_fault, render_refusal
 from llmsim.providers.anthropic.messages import COUNT_TOKENS, parse
 from llmsim.providers.anthropic.models import LIST_MODELS, RETRIEVE_MODEL
@@ -39,13 +39,19 @@ Source: anthropic SDK 2.12, _exceptions.py reads request-id; Anthropic docs, api
 
 
 @functools.cache
-def anthropic(settings: AnthropicSettings) -> Provider:
-    """Return the provider as configured; the same settings give the same one."""
+def anthropic(settings: AnthropicSettings, *, checks_models: bool) -> Provider:
+    """Return the provider as configured; the same settings give the same one.
+
+    Args:
+        settings: Its own.
+        checks_models: Whether parameters that a model does not take are refused.
+    """
+    parse_body = functools.partial(parse, checks_models=checks_models)
     messages = GenerationEndpoint(
         path="/v1/messages",
         label="messages",
         http=ChannelFormat(
-            parse=parse,
+            parse=parse_body,
             render_refusal=render_refusal,
             render_fault=render_fault,
             render_stream=render_padded if settings.pad_events else render_plain,
@@ -59,7 +65,7 @@ def anthropic(settings: AnthropicSettings) -> Provider:
         prefix="/anthropic",
         base_path="/anthropic/v1",
         generation_endpoints=(messages,),
-        resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *BATCH_ENDPOINTS),
+        resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *batch_endpoints(parse_body)),
         render_refusal=render_refusal,
         render_fault=render_fault,
         render_crash=render_crash,

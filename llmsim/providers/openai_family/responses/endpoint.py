@@ -31,9 +31,13 @@ from llmsim.providers.contract import (
 from llmsim.providers.openai_family.error_bodies import ErrorBody
 from llmsim.providers.openai_family.responses.dialect import Dialect, Framing
 from llmsim.providers.openai_family.responses.event_stream import EventStream, encode_event
-from llmsim.providers.openai_family.responses.history import with_history
+from llmsim.providers.openai_family.responses.history import (
+    referenced_responses,
+    with_history,
+    with_references,
+)
 from llmsim.providers.openai_family.responses.options import ResponseOptions
-from llmsim.providers.openai_family.responses.parse import parse, parse_event
+from llmsim.providers.openai_family.responses.parse import continued_id, parse, parse_event
 from llmsim.providers.openai_family.responses.response import (
     Failure,
     build_output,
@@ -114,6 +118,8 @@ def endpoint(
             previous_id=lambda options: options.previous_response_id,
             with_history=partial(with_history, dialect=dialect),
             render=partial(render_stored, dialect=dialect),
+            referenced=referenced_responses,
+            with_references=partial(with_references, dialect=dialect),
         ),
         websocket=WebSocketFormat(
             messages=ChannelFormat(
@@ -124,6 +130,7 @@ def endpoint(
                 render_stream_fault=partial(broken, framing=Framing.LINES),
             ),
             render_limit=limit,
+            previous_id=continued_id,
         ),
     )
 

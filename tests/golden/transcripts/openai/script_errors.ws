@@ -8,7 +8,7 @@ date: <date>
 < {"type":"error","status":418,"error":{"message":"Teapot","type":"invalid_request_error","param":null,"code":"invalid_request"}}
 
 > {"type":"response.create","model":"gpt-5","input":"Hello"}
-< {"type":"error","status":429,"error":{"message":"Rate limit reached for requests. Please try again later. (simulated by llmsim)","type":"rate_limit_error","param":null,"code":"rate_limit_exceeded"}}
+< {"type":"error","status":429,"error":{"message":"Rate limit reached for requests. Please try again later. (simulated by llmsim)","type":"requests","param":null,"code":"rate_limit_exceeded"}}
 
 > {"type":"response.create","model":"gpt-5","input":"Hello"}
 < {"type":"error","status":503,"error":{"message":"Full","type":"server_error","param":null,"code":"server_overloaded"}}
