@@ -71,7 +71,8 @@ def create_app(
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
     admin = settings.admin
     # What no client can ask for is not written.
-    journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off", recorder)
+    scope = admin.journal if admin.enabled else "off"
+    journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies, settings.budgets.body_timeout_secs)
     table = _RouteTable(app)
