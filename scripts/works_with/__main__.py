@@ -13,7 +13,7 @@ from rich.table import Table
 from .agents import AGENTS, Agent
 from .install import InstallError, install, read_version
 from .page import Row, render_page
-from .sandbox import run_isolated
+from .sandbox import SandboxError, run_isolated
 from .verdict import Verdict, judge_generated, judge_scripted
 
 _PROGRAMS = ("unshare", "setpriv", "ip", "git", "npm")
@@ -70,12 +70,14 @@ def _run(agent: Agent, cache: Path, *, update: bool, console: Console) -> Row:
         console.print(f"[red]{error}[/red]")
         verdict = Verdict(False, "it cannot be installed")
         return Row(agent, "", verdict, verdict)
-    generated = judge_generated(agent, run_isolated(agent, cache, scripted=False))
-    run = run_isolated(agent, cache, scripted=True)
-    scripted = judge_scripted(run)
+    try:
+        generated = judge_generated(agent, run_isolated(agent, cache, scripted=False))
+        run = run_isolated(agent, cache, scripted=True)
+    except SandboxError as error:
+        raise click.ClickException(str(error)) from error
     if run.problems:
         console.print(run.problems, markup=False)
-    return Row(agent, version, generated, scripted)
+    return Row(agent, version, generated, judge_scripted(run))
 
 
 def _print(rows: list[Row]) -> None:

@@ -37,12 +37,20 @@ def install(agent: Agent, cache: Path, *, update: bool) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o755)
+    for command in install_commands(agent, cache):
+        _call(*command)
+
+
+def install_commands(agent: Agent, cache: Path) -> list[list[str]]:
+    """Return the commands that install an agent into its folder."""
+    folder = str(_folder(agent, cache))
     if agent.registry == "npm":
-        _call("npm", "install", "--prefix", str(folder), "--loglevel=error", agent.package)
-    else:
-        _call(_PYTHON, "-m", "venv", "--without-pip", str(folder))
-        pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin/python"))
-        _call(*pip, "install", "--quiet", agent.package)
+        return [["npm", "install", "--prefix", folder, "--loglevel=error", agent.package]]
+    pip = [sys.executable, "-m", "pip", "--python", f"{folder}/bin/python"]
+    return [
+        [_PYTHON, "-m", "venv", "--without-pip", folder],
+        [*pip, "install", "--quiet", agent.package],
+    ]
 
 
 def read_version(agent: Agent, cache: Path) -> str:

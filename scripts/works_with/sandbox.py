@@ -17,7 +17,7 @@ import msgspec
 
 from llmsim.testing import Simulator, fail, say
 
-from .agents import AGENTS, DONE, TASK, Agent, Turn
+from .agents import AGENTS, DONE, TASK, Agent
 from .install import find_program
 
 _USER, _GROUP = "nobody", "nogroup"
@@ -33,6 +33,10 @@ _SETTINGS = {
     # Instructions and tools of agents are large.
     "admin.journal_request_bytes": 4 << 20,
 }
+
+
+class SandboxError(Exception):
+    """The sandbox itself failed, not the agent in it; its output has the reason."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -57,19 +61,32 @@ def run_isolated(agent: Agent, cache: Path, *, scripted: bool) -> Run:
     """Run an agent in new namespaces.
 
     Raises:
-        SystemExit: The sandbox itself failed.
+        SandboxError: The sandbox itself failed.
     """
-    command = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-m"]
-    command += ["works_with.sandbox", agent.name, str(cache), *(["--scripted"] if scripted else [])]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    words = [sys.executable, "-m", "works_with.sandbox", agent.name, str(cache)]
+    finished = subprocess.run(
+        isolate([*words, *(["--scripted"] if scripted else [])]), stdout=subprocess.PIPE, check=False
+    )
     if finished.returncode:
-        raise SystemExit(f"{agent.name}: the sandbox failed with {finished.returncode}")
+        raise SandboxError(f"{agent.name}: the sandbox ended with {finished.returncode}")
     return msgspec.json.decode(finished.stdout, type=Run)
 
 
-def build_script(agent: Agent) -> list[Turn]:
+def isolate(words: list[str]) -> list[str]:
+    """Return the command that runs a command in namespaces of its own; its processes end with it."""
+    return ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--", *words]
+
+
+def restrict(words: list[str]) -> list[str]:
+    """Return the command that runs a command as a user without rights."""
+    user = [f"--reuid={_USER}", f"--regid={_GROUP}", "--clear-groups"]
+    return ["setpriv", *user, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--", *words]
+
+
+def build_script(agent: Agent) -> dict[str, Any]:
     """Return the scripted task: a look, a call that fails, a 429, a file, and the end."""
-    return [agent.look, agent.miss, fail("rate_limit", retry_after_ms=50), agent.write, say(DONE)]
+    turns = [agent.look, agent.miss, fail("rate_limit", retry_after_ms=50), agent.write, say(DONE)]
+    return {"on_exhausted": "error", "turns": turns}
 
 
 def _run_agent(agent: Agent, cache: Path, *, scripted: bool) -> Run:
@@ -118,12 +135,9 @@ def _write_home(agent: Agent, home: Path, environment: dict[str, str]) -> None:
 
 def _start(words: list[str], home: Path, environment: dict[str, str]) -> tuple[int | None, str]:
     """Run a program as nobody in the folder; return its exit status and what it printed."""
-    setpriv = shutil.which("setpriv") or "setpriv"
-    command = [setpriv, f"--reuid={_USER}", f"--regid={_GROUP}", "--clear-groups", "--no-new-privs"]
-    command += ["--bounding-set=-all", "--inh-caps=-all", "--", *words]
     try:
         finished = subprocess.run(
-            command,
+            restrict(words),
             cwd=home / "work",
             env=environment,
             stdin=subprocess.DEVNULL,

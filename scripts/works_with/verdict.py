@@ -19,7 +19,7 @@ from .sandbox import Run
 _CALL_MEMBERS = ("tool_call_id", "call_id", "tool_use_id")
 
 _FAILURE = re.compile(
-    r"\berror\b|not ?found|no such|\binvalid\b|denied|failed|exited with code [1-9]|success\W+false",
+    r"error|not ?found|no such|\binvalid\b|denied|failed|exited with code [1-9]|success\W+false",
     re.IGNORECASE,
 )
 
