@@ -1,4 +1,4 @@
-"""`scripts/loadtest SUITE`: run a suite, from starting the server to the exit code.
+"""`llmsim loadtest SUITE`: run a suite, from starting the server to the exit code.
 
 Decisions:
 * Locust runs in a process of its own, with the settings in its environment: it patches sockets when it
@@ -30,8 +30,11 @@ from loadtest.suites import SUITES, Suite, resolve_suite
 _LOOK_SECONDS = 10.0
 """Seconds that a server is given to answer the first look at it."""
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "loadtest-results"
+_PACKAGES = Path(__file__).parents[1]
+"""Where Locust finds this package."""
+
+_RESULTS = Path("loadtest-results")
+"""Folder of all results, in the current folder."""
 
 
 def _list_suites() -> str:
@@ -52,11 +55,11 @@ Suites:
 
 \b
 Examples:
-  scripts/loadtest quick-smoke
-  scripts/loadtest load --duration 60 --workers 2
-  scripts/loadtest load --rate 200 --duration 30
-  scripts/loadtest load --host http://localhost:8000 --endpoints chat --model my-model
-  LOADTEST_API_KEY=… scripts/loadtest smoke --host https://gateway.example --gate ttft_p95_ms=800
+  llmsim loadtest quick-smoke
+  llmsim loadtest load --duration 60 --workers 2
+  llmsim loadtest load --rate 200 --duration 30
+  llmsim loadtest load --host http://localhost:8000 --endpoints chat --model my-model
+  LOADTEST_API_KEY=… llmsim loadtest smoke --host https://gateway.example --gate ttft_p95_ms=800
 
 \b
 Environment variables, also for Locust's own command (locust -f loadtest/locustfile.py); options override them:
@@ -194,7 +197,7 @@ def _look_at(host: str) -> None:
 
 
 def _default_folder(plan: Suite) -> Path:
-    return RESULTS / f"{plan.name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    return _RESULTS / f"{plan.name}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
 
 
 def _headline(plan: Suite) -> str:
@@ -234,7 +237,9 @@ def _run(plan: Suite, settings: Settings, host: str, folder: Path) -> int:
     ]
     if settings.processes > 1:
         command += ["--processes", str(settings.processes)]
-    process = subprocess.Popen(command, env={**os.environ, **to_variables(settings)}, cwd=ROOT)
+    known = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(_PACKAGES), known] if known else [str(_PACKAGES)])
+    process = subprocess.Popen(command, env={**os.environ, **to_variables(settings), "PYTHONPATH": path})
     while True:
         try:
             code = process.wait()

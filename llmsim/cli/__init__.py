@@ -16,8 +16,12 @@ import click
 
 from llmsim import __version__
 from llmsim.errors import ControlApiError, LlmsimError, StatsError
+from llmsim.text import nearest
 
-_COMMANDS = ("serve", "stats", "models", "profiles", "tokens", "config", "script", "sessions")
+_COMMANDS = (
+    *("serve", "stats", "loadtest", "models", "profiles", "tokens", "config", "script", "sessions"),
+    "doctor",
+)
 
 
 _PLAIN = str.maketrans(dict(zip("▁▂▃▄▅▆▇█●○·×…–→±∞−", "_.:-=+*#*o-x.->~~-", strict=True)))  # noqa: RUF001
@@ -58,6 +62,16 @@ class _Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(f"llmsim.cli.{cmd_name}"), cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            meant = nearest(name, _COMMANDS)
+            hint = f"; did you mean {meant!r}?" if meant else ""
+            raise click.UsageError(f"no command {name!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         _accept_any_encoding()
         try:
@@ -70,6 +84,8 @@ _EXAMPLES = """\b
 Start here:
   llmsim serve --latency instant    serve on http://localhost:8080
   llmsim stats --watch              show what it serves
+  llmsim loadtest quick-smoke       put load on one
+  llmsim doctor                     say what this machine lacks
   llmsim COMMAND --help             explain a command
 """
 

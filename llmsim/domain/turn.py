@@ -27,6 +27,9 @@ class FinishReason(enum.Enum):
     TOOL_CALLS = "tool_calls"
     CONTENT_FILTER = "content_filter"
 
+    # PERF: 0.1 us a look-up instead of 0.3; members are one of a kind, and the hash of `Enum` is a function in Python.
+    __hash__ = object.__hash__
+
 
 class TokenizedText(msgspec.Struct, frozen=True, eq=False, weakref=True, dict=True):
     """Text cut into the pieces in which it is streamed.
@@ -217,4 +220,5 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def due(self) -> float:
         """When the turn is complete, in seconds after the request arrived; reading a prompt takes time, too."""
-        return self.schedule.due(self.length or 1)
+        schedule = self.schedule
+        return schedule.ttft if schedule.at_once else schedule.due(self.length or 1)

@@ -17,6 +17,7 @@ from typing import Any
 
 import falcon
 import falcon.asgi
+import msgspec
 import orjson
 from falcon.asgi import Request, Response, WebSocket
 
@@ -51,7 +52,19 @@ _WEBSOCKET_LIFETIME = 3600.0
 """Seconds a WebSocket connection lasts. Source: OpenAI guide, WebSocket mode: 60 minutes."""
 
 
-def create_app(
+class Routes(msgspec.Struct, frozen=True):
+    """What answers the requests of one worker.
+
+    Attributes:
+        app: Answers every request, as Falcon routes it.
+        generations: The generating endpoints that can answer a request themselves, by path.
+    """
+
+    app: falcon.asgi.App[Any, Any]
+    generations: Mapping[str, HttpGeneration]
+
+
+def create_routes(
     settings: Settings,
     catalogue: Catalogue,
     planner: Planner,
@@ -61,8 +74,8 @@ def create_app(
     recorder: Recorder,
     wheel: TimerWheel,
     bodies: BodyBudget,
-) -> falcon.asgi.App[Any, Any]:
-    """Build the Falcon app of one worker.
+) -> Routes:
+    """Build the routes of one worker.
 
     Every HTTP request's scope must carry its channel.
     """
@@ -76,12 +89,16 @@ def create_app(
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies, settings.budgets.body_timeout_secs)
     table = _RouteTable(app)
+    generations: dict[str, HttpGeneration] = {}
     number = 0
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for endpoint in provider.generation_endpoints:
             service = GenerationService(provider, endpoint, endpoint.http, context, player, journal)
-            routes[endpoint.path]["post"] = HttpGeneration(provider, service, reader).on_post
+            generation = HttpGeneration(provider, endpoint.path, service, reader)
+            routes[endpoint.path]["post"] = generation.on_post
+            if "{" not in endpoint.path:
+                generations[provider.prefix + endpoint.path] = generation
             if endpoint.websocket is not None:
                 routes[endpoint.path]["websocket"] = WebSocketGeneration(
                     provider,
@@ -113,7 +130,7 @@ def create_app(
     app.add_error_handler(falcon.HTTPError, errors.http)
     app.add_error_handler(RefusedError, errors.refused)
     app.add_error_handler(Exception, errors.crashed)
-    return app
+    return Routes(app, generations)
 
 
 class _RouteTable:

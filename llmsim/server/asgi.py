@@ -20,7 +20,7 @@ from llmsim.providers.registry import find_endpoint, has_websocket, providers
 from llmsim.scripts.files import read_scripts
 from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest
-from llmsim.server.app import create_app
+from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
@@ -72,7 +72,8 @@ class Application:
         )
         self._planner = Planner(settings, self._catalogue, time.time)
         self._planner.warm()
-        self._guard = Guard(settings, providers(settings), self._planner.new_id)
+        # NOTE: the source of ids is another one after the fork.
+        self._guard = Guard(settings, providers(settings), lambda: self._planner.new_id())
 
     async def publish_scripts(self) -> None:
         """Register the scripts of the settings for all workers; one that has changed begins anew for every session.
@@ -115,7 +116,7 @@ class Application:
         loop = asyncio.get_running_loop()
         wheel = TimerWheel(loop)
         self._open_channel = channel_opener(wheel, direct=direct)
-        self._app = create_app(
+        routes = create_routes(
             self.settings,
             self._catalogue,
             self._planner,
@@ -125,6 +126,7 @@ class Application:
             wheel=wheel,
             bodies=self.bodies,
         )
+        self._app, self._generations = routes.app, routes.generations
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -139,13 +141,21 @@ class Application:
                 await self._app(scope, receive, send)
             return
         # Generating requests are counted on arrival, before routing.
-        endpoint = find_endpoint(scope["path"]) if scope["method"] == "POST" else None
+        endpoint = generation = None
+        if scope["method"] == "POST":
+            path = scope["path"]
+            endpoint, generation = find_endpoint(path), self._generations.get(path)
         active = ActiveRequest(time.monotonic(), self._recorder, endpoint)
         channel = scope[CHANNEL] = self._open_channel(receive, send, active)
         try:
             denial = self._guard.check(scope, active)
             if denial is not None:
                 await channel.reply(denial)
+            elif generation is not None and (answered := generation.answer(scope, channel)) is not None:
+                try:
+                    await answered
+                except Exception as error:
+                    await generation.crash(error, channel)
             elif active.extra_headers:
                 await self._app(scope, receive, add_header_lines(channel.send, active.extra_headers))
             else:

@@ -69,6 +69,10 @@ class HttpChannel(Channel, Protocol):
     responded: bool
     """Whether a response has been sent, or begun."""
 
+    def take_body(self, limit: int) -> bytes | None:
+        """Return the body if all of it has come and is no longer than `limit` bytes; None if it is to be received."""
+        ...
+
     async def send(self, message: Any) -> None:
         """Send an ASGI message of Falcon's; dropped once the channel has sent a response itself."""
         ...
@@ -179,6 +183,10 @@ class AsgiChannel:
 
     def recall(self, response_id: str) -> StoredResponse[Any] | None:
         """Return None; see `remember`."""
+        return None
+
+    def take_body(self, limit: int) -> bytes | None:
+        """Return None: a body can only be received."""
         return None
 
     async def send(self, message: Any) -> None:

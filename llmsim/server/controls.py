@@ -33,7 +33,8 @@ class RequestControls(msgspec.Struct, frozen=True):
     script: str | None = None
 
 
-_NONE = RequestControls()
+NO_CONTROLS = RequestControls()
+"""What most requests ask for."""
 
 
 def read_controls(headers: Mapping[str, str]) -> RequestControls:
@@ -47,7 +48,7 @@ def read_controls(headers: Mapping[str, str]) -> RequestControls:
     """
     session, script = headers.get(SESSION_HEADER), headers.get(SCRIPT_HEADER)
     if session is None and script is None:
-        return _NONE
+        return NO_CONTROLS
     return RequestControls(_parse_name(SESSION_HEADER, session), _parse_name(SCRIPT_HEADER, script))
 
 

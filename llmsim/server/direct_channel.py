@@ -29,11 +29,13 @@ Receive = Callable[[], Awaitable[Any]]
 
 _REQUIRED = (
     "access_log",
+    "body",
     "default_headers",
     "disconnected",
     "flow",
     "keep_alive",
     "message_event",
+    "more_body",
     "on_response",
     "response_complete",
     "response_started",
@@ -258,6 +260,16 @@ class DirectChannel:
     def recall(self, response_id: str) -> StoredResponse[Any] | None:
         """Return None; see `remember`."""
         return None
+
+    def take_body(self, limit: int) -> bytes | None:
+        """Return the body if all of it has come and is no longer than `limit` bytes; None if it is to be received."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected or len(cycle.body) > limit:
+            return None
+        body = bytes(cycle.body)
+        cycle.body = bytearray()
+        cycle.message_event.clear()
+        return body
 
     async def send(self, message: Any) -> None:
         """Send an ASGI message of Falcon's."""

@@ -30,7 +30,7 @@ from llmsim.providers.contract import (
 )
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.channels import Channel
-from llmsim.server.controls import read_controls
+from llmsim.server.controls import NO_CONTROLS, read_controls
 from llmsim.server.journal_writer import JournalWriter, OnFinished
 from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.replies import ReplyBuilder
@@ -114,7 +114,8 @@ class GenerationService(Generic[O]):
         self._context = context
         self._player = player
         self._journal = journal
-        self._replies = ReplyBuilder(provider, context.new_id)
+        self.replies = ReplyBuilder(provider, context.planner.new_id)
+        self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
 
@@ -148,8 +149,10 @@ class GenerationService(Generic[O]):
             RefusedError: The request is refused.
         """
         controls = read_controls(request.headers)
-        selection = self._player.select(controls)
-        journal_key = self._journal.key(self._endpoint.label, controls, selection)
+        selection = journal_key = None
+        if controls is not NO_CONTROLS or self._follows_all:
+            selection = self._player.select(controls)
+            journal_key = self._journal.key(self._endpoint.label, controls, selection)
         played: PlayedTurn | None = None
         outcome: Turn | Fault
         try:
@@ -262,7 +265,7 @@ class GenerationService(Generic[O]):
             recorder.late(now - due)
             recorder.sent(row, usage.completion, now)
         active.outcome = Outcome.FINISHED
-        await channel.reply(self._replies.build(body, active))
+        await channel.reply(self.replies.build(body, active))
 
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
@@ -289,7 +292,7 @@ class GenerationService(Generic[O]):
         active.recorder.sent(row, usage.completion, time.monotonic())
         active.outcome = Outcome.FINISHED
         body = self._endpoint.storage.render(stored, self._context.now())
-        await channel.reply(self._replies.build(body, active))
+        await channel.reply(self.replies.build(body, active))
 
     async def _stream(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         active, options = channel.active, planned.request.options
@@ -312,7 +315,7 @@ class GenerationService(Generic[O]):
         if not await channel.wait_until(stream.due):
             active.outcome = Outcome.ABANDONED
             return
-        await channel.stream(stream, self._replies.build_stream(self._format.stream_headers, active))
+        await channel.stream(stream, self.replies.build_stream(self._format.stream_headers, active))
         if not stream.done:
             active.outcome = Outcome.ABANDONED
             return
@@ -328,7 +331,7 @@ class GenerationService(Generic[O]):
             )
 
     async def _reply_error(self, reply: Reply, channel: Channel) -> None:
-        await channel.reply(self._replies.build_error(reply, channel.active))
+        await channel.reply(self.replies.build_error(reply, channel.active))
 
     async def _settle(
         self, planned: PlannedResponse[O], outcome: Outcome, seconds: float, owner: str

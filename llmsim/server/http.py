@@ -1,5 +1,6 @@
 """Endpoints over HTTP: what Falcon calls for a request, and how its parts are read."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,9 +13,12 @@ from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.generation import GenerationService
 from llmsim.server.pacing import PacedStream
 from llmsim.server.replies import ReplyBuilder
-from llmsim.server.transport.bodies import BodyReader, DisconnectedError
+from llmsim.server.transport.bodies import PROBLEM, BodyReader, DisconnectedError
+from llmsim.server.transport.body_budget import UNCOUNTED
 from llmsim.server.worker_context import WorkerContext
 from llmsim.stats import Block, Outcome, Recorder
+
+_log = logging.getLogger(__name__)
 
 Responder = Callable[..., Awaitable[None]]
 
@@ -46,6 +50,10 @@ class RequestHeaders(Mapping[str, str]):
         value = self._by_name.get(name.encode("latin-1"))
         return default if value is None else value.decode("latin-1")
 
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Return whether any of these names was sent."""
+        return not names.isdisjoint(self._by_name)
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.encode("latin-1") in self._by_name
 
@@ -61,17 +69,66 @@ class HttpGeneration:
 
     Args:
         provider: The API.
+        path: The endpoint's path, below the provider's prefix.
         service: Runs the requests.
         bodies: Reads the bodies.
     """
 
-    def __init__(self, provider: Provider, service: GenerationService[Any], bodies: BodyReader) -> None:
+    def __init__(
+        self, provider: Provider, path: str, service: GenerationService[Any], bodies: BodyReader
+    ) -> None:
         self._provider = provider
+        self._path = path
         self._service = service
         self._bodies = bodies
+        self._check_headers = provider.check_headers
+        self._limit = min(bodies.limit, UNCOUNTED)
+        self._replies = service.replies
+
+    def answer(self, scope: Mapping[str, Any], channel: HttpChannel) -> Awaitable[None] | None:
+        """Answer a request that has come whole, as most have; return None if it has not, and Falcon is to route and read it.
+
+        PERF: 11 us less than by way of Falcon's request and response.
+        """
+        headers = RequestHeaders(scope["headers"])
+        if scope["query_string"] or PROBLEM in scope or "content-encoding" in headers:
+            return None
+        body = channel.take_body(self._limit)
+        if body is None:
+            return None
+        if self._check_headers is not None:
+            try:
+                self._check_headers(headers)
+            except RefusedError as error:
+                return self._service.refuse(error, channel)
+        prefix = self._provider.prefix if scope["path"] != self._path else ""
+        return self._service.run(
+            IncomingRequest(
+                path=self._path,
+                headers=headers,
+                body=body,
+                scheme=scope["scheme"],
+                server=scope["server"],
+                prefix=scope["root_path"] + prefix,
+                arrival=channel.active.arrival,
+            ),
+            channel,
+        )
+
+    async def crash(self, error: Exception, channel: HttpChannel) -> None:
+        """Log a bug that has ended a request with its traceback, and answer 500.
+
+        Raises:
+            Exception: The bug, if it is too late for an answer: the server then disconnects the client.
+        """
+        if channel.responded:
+            raise error
+        _log.error("POST %s%s failed", self._provider.prefix, self._path, exc_info=error)
+        channel.active.outcome = Outcome.FAILED
+        await channel.reply(self._replies.build_error(self._provider.render_crash(), channel.active))
 
     async def on_post(self, req: Request, resp: Response, **path_params: str) -> None:
-        """Answer one request; the channel sends the response."""
+        """Answer a request that Falcon has routed; the channel sends the response."""
         channel: HttpChannel = req.scope[CHANNEL]
         try:
             request = await read_request(req, self._provider, self._bodies, path_params)
@@ -87,7 +144,7 @@ def resource_responder(
     provider: Provider, endpoint: ResourceEndpoint, context: WorkerContext, bodies: BodyReader
 ) -> Responder:
     """Return the Falcon responder of an endpoint that does not generate."""
-    replies = ReplyBuilder(provider, context.new_id)
+    replies = ReplyBuilder(provider, context.planner.new_id)
 
     async def respond(req: Request, _resp: Response, **path_params: str) -> None:
         channel: HttpChannel = req.scope[CHANNEL]

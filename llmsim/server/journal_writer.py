@@ -65,6 +65,9 @@ class JournalKey(msgspec.Struct, frozen=True):
 class JournalWriter:
     """Writes the journal entries of one worker's requests.
 
+    Attributes:
+        writes_all: Whether requests are written that name neither session nor script.
+
     Args:
         journal: The journal of all workers.
         scope: Which requests are written: `sessions` (those that name a session or script, or play one), `all` or `off`.
@@ -76,7 +79,7 @@ class JournalWriter:
         self._journal = journal
         self._recorder = recorder
         self._max_request_bytes = max_request_bytes
-        self._all = scope == "all"
+        self.writes_all = scope == "all"
         self._off = scope == "off"
 
     def key(
@@ -89,7 +92,7 @@ class JournalWriter:
             controls: What the request names.
             selection: The script that it plays.
         """
-        if self._off or not (self._all or selection is not None or controls.session is not None):
+        if self._off or not (self.writes_all or selection is not None or controls.session is not None):
             return None
         if selection is not None:
             return JournalKey(endpoint, selection.session, selection.script)

@@ -129,6 +129,11 @@ class RunDirectory:
         os.close(self._descriptor)
 
 
+def leftovers(path: Path) -> list[Path]:
+    """Return the files in a run directory that belong to processes that are gone."""
+    return [file for file in path.glob("*.*") if (owner := _owner(file)) and not _process_exists(owner)]
+
+
 def _owner(file: Path) -> int:
     """Return the process id that a file of state is named by; 0 for other files."""
     pid, _, kind = file.name.partition(".")

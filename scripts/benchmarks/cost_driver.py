@@ -29,6 +29,7 @@ from llmsim.catalogue import load_catalogue
 from llmsim.config import load
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
+from llmsim.server.generation import GenerationService
 from llmsim.server.http import HttpGeneration
 from llmsim.server.processes.worker import _COLLECTIONS, Worker
 from llmsim.server.transport.protocol import Protocol
@@ -344,7 +345,7 @@ class Calls:
             return
         if event == "return" and self._open:
             self._open.pop()
-        elif event == "call" and (self._open or frame in self._seen or code is _ENTRY):
+        elif event == "call" and (self._open or frame in self._seen or code in _ENTRIES):
             if frame not in self._seen:
                 self._seen.add(frame)
                 self.made.append((len(self._open), module, code.co_qualname))
@@ -354,5 +355,5 @@ class Calls:
             self._open.append(frame)
 
 
-_ENTRY = HttpGeneration.on_post.__code__
+_ENTRIES = {HttpGeneration.answer.__code__, GenerationService.run.__code__}
 _COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"}

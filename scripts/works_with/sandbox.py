@@ -73,8 +73,20 @@ def run_isolated(agent: Agent, cache: Path, *, scripted: bool) -> Run:
 
 
 def isolate(words: list[str]) -> list[str]:
-    """Return the command that runs a command in namespaces of its own; its processes end with it."""
-    return ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--", *words]
+    """Return the command that runs a command in namespaces of its own; all that it starts ends with this process."""
+    return [
+        "setpriv",
+        "--pdeathsig=KILL",
+        "--",
+        "unshare",
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+        *words,
+    ]
 
 
 def restrict(words: list[str]) -> list[str]:

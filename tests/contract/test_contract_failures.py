@@ -16,6 +16,7 @@ from support.endpoints import Endpoint, likeness, signed
 from llmsim.domain import Fault, FaultKind
 from llmsim.errors import BodyTooLargeError
 from llmsim.providers.contract import Provider, Reply
+from llmsim.server.channels import AsgiChannel
 from llmsim.server.pacing import PacedStream
 
 RATES = {
@@ -238,12 +239,21 @@ class TestBugs:
         assert (stats.failed_requests, stats.total_errors, stats.active_requests) == (1, 1, 0)
         assert stats.completion_tokens == 0, "tokens that were never sent"
 
+    @pytest.mark.parametrize("is_whole", [False, True], ids=["by-falcon", "whole"])
     @pytest.mark.parametrize("name", ["parse", "render_response"])
     async def test_a_bug_of_the_endpoint_costs_its_request(
-        self, endpoint: Endpoint, name: str, caplog: pytest.LogCaptureFixture
+        self,
+        endpoint: Endpoint,
+        name: str,
+        is_whole: bool,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """ARCH-1.5: A bug is answered 500 in the provider's envelope, logged with its traceback and counted."""
         worker = simulator()
+        if is_whole:
+            body = endpoint.body()
+            monkeypatch.setattr(AsgiChannel, "take_body", lambda *_: body)
         owner = endpoint.generation.http if name == "parse" else endpoint.generation
         with broken(owner, name, RuntimeError("boom")):
             await self._crash(worker, endpoint, caplog)

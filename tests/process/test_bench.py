@@ -199,8 +199,9 @@ def test_calls_are_printed_in_order(tmp_path: Path) -> None:
     found = json.loads(file.read_bytes())
     calls = done.stdout.partition("\n\n")[0].splitlines()
 
-    assert calls[0] == "server.http HttpGeneration.on_post"
-    assert all(call.startswith("  ") for call in calls[1:])
+    assert calls[0] == "server.http HttpGeneration.answer"
+    tops = [call for call in calls if not call.startswith("  ")]
+    assert tops == ["server.http HttpGeneration.answer", "server.generation GenerationService.run"]
     assert any("providers.openai.chat" in call for call in calls)
     assert found["rows"] == []
     assert found["calls"][0]["calls"] == len(calls)

@@ -272,6 +272,29 @@ def test_an_error_follows_the_response_in_progress(server: Server, wrong: bytes)
     assert error.status in (400, 408, 431)
 
 
+def test_a_request_in_pieces_is_answered_as_a_whole_one(server: Server) -> None:
+    """TRAN-3.1: Neither pieces, chunks, a query nor `expect` change the answer."""
+    whole = post()
+    with Line(server) as line:
+        answers = [
+            line.send(*pieces).read()
+            for pieces in (
+                [whole],
+                [whole[:-5], whole[-5:]],
+                [post(f"{CHAT}?api-version=1")],
+                [head("POST", CHAT, transfer_encoding="chunked") + chunked(BODY)],
+                [post(expect="x")],
+            )
+        ]
+
+    first = answers[0].json
+    assert first["usage"] == {**first["usage"], "completion_tokens": 3}
+    for answer in answers:
+        assert answer.status == 200
+        assert answer.json["usage"] == first["usage"]
+        assert answer.headers.keys() == answers[0].headers.keys()
+
+
 def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     """TRAN-1.4: As many as may wait are answered, one after the other."""
     bodies = [json.dumps(json.loads(BODY) | {"max_tokens": tokens}).encode() for tokens in range(1, 9)]

@@ -127,10 +127,10 @@ def test_changelog_has_the_usual_headings() -> None:
 
 
 def test_package_holds_what_it_reads() -> None:
-    """REL-3.1: Catalogue, vocabularies and `py.typed` are inside the package."""
+    """REL-3.1: Catalogue, vocabularies and `py.typed` are inside the package, and the load tests beside it."""
     package = resources.files("llmsim")
 
-    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["llmsim"]
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["llmsim", "loadtest"]
     assert package.joinpath("catalogue.json").is_file()
     assert package.joinpath("py.typed").is_file()
     assert all(package.joinpath("vocabularies", vocabulary_file(name)).is_file() for name in VOCABULARIES)

@@ -13,7 +13,18 @@ from click.testing import CliRunner, Result
 from llmsim.cli import main
 from llmsim.planning.tokens import load_tokenizer
 
-COMMANDS = ["serve", "stats", "models", "profiles", "tokens", "config", "script", "sessions"]
+COMMANDS = [
+    "serve",
+    "stats",
+    "loadtest",
+    "models",
+    "profiles",
+    "tokens",
+    "config",
+    "script",
+    "sessions",
+    "doctor",
+]
 
 
 @pytest.fixture(autouse=True)
