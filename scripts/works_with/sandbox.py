@@ -1,9 +1,10 @@
-"""Runs one agent against a simulator, in namespaces of its own: `python -m works_with.sandbox AGENT CACHE [--scripted]`.
+"""Runs one agent against a simulator, in namespaces of its own: `python -m works_with.sandbox AGENT CACHE HOME [--scripted]`.
 
 Decisions:
 * The process that does so is started by `unshare`: its network has a loopback interface and nothing else, and what an agent
   leaves running dies with it.
-* The agent is the user `nobody`, without capabilities and with no way to get any. Its home and its folder are new, and removed.
+* The agent is the user `nobody`, without capabilities and with no way to get any. Its home and its folder are new; they are
+  removed after all that it started has ended.
 """
 
 import shutil
@@ -63,10 +64,10 @@ def run_isolated(agent: Agent, cache: Path, *, scripted: bool) -> Run:
     Raises:
         SandboxError: The sandbox itself failed.
     """
-    words = [sys.executable, "-m", "works_with.sandbox", agent.name, str(cache)]
-    finished = subprocess.run(
-        isolate([*words, *(["--scripted"] if scripted else [])]), stdout=subprocess.PIPE, check=False
-    )
+    with tempfile.TemporaryDirectory(prefix="llmsim-agent-") as home:
+        words = [sys.executable, "-m", "works_with.sandbox", agent.name, str(cache), home]
+        words += ["--scripted"] if scripted else []
+        finished = subprocess.run(isolate(words), stdout=subprocess.PIPE, check=False)
     if finished.returncode:
         raise SandboxError(f"{agent.name}: the sandbox ended with {finished.returncode}")
     return msgspec.json.decode(finished.stdout, type=Run)
@@ -101,36 +102,33 @@ def build_script(agent: Agent) -> dict[str, Any]:
     return {"on_exhausted": "error", "turns": turns}
 
 
-def _run_agent(agent: Agent, cache: Path, *, scripted: bool) -> Run:
+def _run_agent(agent: Agent, cache: Path, home: Path, *, scripted: bool) -> Run:
     program = find_program(agent, cache)
-    with tempfile.TemporaryDirectory(prefix="llmsim-agent-", ignore_cleanup_errors=True) as directory:
-        home = Path(directory)
-        environment = {
-            "HOME": directory,
-            "TMPDIR": f"{directory}/tmp",
-            "PATH": f"{program.parent}:/usr/local/bin:/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            "USER": "nobody",
-            **agent.environment,
-        }
-        _write_home(agent, home, environment)
-        script = build_script(agent) if scripted else None
-        with Simulator(script, settings=_SETTINGS) as simulator:
-            output = ""
-            for arguments in filter(None, (agent.setup, agent.command)):
-                words = [TASK if word == "TASK" else word for word in arguments]
-                status, printed = _start([str(program), *words], home, environment)
-                output += printed
-            problems = ""
-            if scripted:
-                try:
-                    simulator.assert_finished()
-                except AssertionError as error:
-                    problems = str(error)
-            requests = [vars(exchange) for exchange in simulator.requests]
-        notes = home / "work/notes.txt"
-        written = notes.read_text(encoding="utf-8", errors="replace") if notes.is_file() else ""
-        return Run(status, output, written, problems, requests)
+    environment = {
+        "HOME": str(home),
+        "TMPDIR": f"{home}/tmp",
+        "PATH": f"{program.parent}:/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "USER": _USER,
+        **agent.environment,
+    }
+    _write_home(agent, home, environment)
+    with Simulator(build_script(agent) if scripted else None, settings=_SETTINGS) as simulator:
+        output = ""
+        for arguments in filter(None, (agent.setup, agent.command)):
+            words = [TASK if word == "TASK" else word for word in arguments]
+            status, printed = _start([str(program), *words], home, environment)
+            output += printed
+        problems = ""
+        if scripted:
+            try:
+                simulator.assert_finished()
+            except AssertionError as error:
+                problems = str(error)
+        requests = [vars(exchange) for exchange in simulator.requests]
+    notes = home / "work/notes.txt"
+    written = notes.read_text(encoding="utf-8", errors="replace") if notes.is_file() else ""
+    return Run(status, output, written, problems, requests)
 
 
 def _write_home(agent: Agent, home: Path, environment: dict[str, str]) -> None:
@@ -165,10 +163,10 @@ def _start(words: list[str], home: Path, environment: dict[str, str]) -> tuple[i
 
 def main() -> None:
     """Run the agent of the command line, and print the run as JSON."""
-    name, cache = sys.argv[1:3]
+    name, cache, home = sys.argv[1:4]
     agent = next(one for one in AGENTS if one.name == name)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    run = _run_agent(agent, Path(cache), scripted="--scripted" in sys.argv)
+    run = _run_agent(agent, Path(cache), Path(home), scripted="--scripted" in sys.argv)
     sys.stdout.buffer.write(msgspec.json.encode(run))
 
 
