@@ -77,7 +77,7 @@ def _run(agent: Agent, cache: Path, *, update: bool, console: Console) -> Row:
         raise click.ClickException(str(error)) from error
     if run.problems:
         console.print(run.problems, markup=False)
-    return Row(agent, version, generated, judge_scripted(run))
+    return Row(agent, version, generated, judge_scripted(agent, run))
 
 
 def _print(rows: list[Row]) -> None:

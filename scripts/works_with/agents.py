@@ -87,6 +87,7 @@ _CODEX = Agent(
     command=("exec", "--dangerously-bypass-approvals-and-sandbox", "TASK"),
     environment={"OPENAI_API_KEY": "any"},
     files={".codex/config.toml": _CODEX_CONFIG},
+    note="A model that Codex does not know gets fewer tools, and a warning.",
     look=call("exec_command", cmd="ls"),
     miss=call("exec_command", cmd="cat missing.txt"),
     write=call("exec_command", cmd=f"echo '{NOTES}' > notes.txt"),
@@ -127,6 +128,7 @@ AGENTS = (
             "ANTHROPIC_API_KEY": "any",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         },
+        note="The variables of the first two lines are enough.",
         look=call("Bash", command="ls", description="List files"),
         miss=call("Read", file_path="/nonexistent/missing.txt"),
         write=call("Bash", command=f"echo '{NOTES}' > notes.txt", description="Write notes"),
@@ -138,6 +140,7 @@ AGENTS = (
         title="Codex CLI, WebSocket",
         api="Responses over WebSocket",
         files={".codex/config.toml": f"{_CODEX_CONFIG}supports_websockets = true\n"},
+        note="The last line of the configuration makes the difference.",
     ),
     Agent(
         name="opencode",
@@ -245,6 +248,7 @@ models:
             "README.md\n```\n<<<<<<< SEARCH\nThis line is not there\n=======\nNothing\n>>>>>>> REPLACE\n```\n"
         ),
         write=say(f"notes.txt\n```\n<<<<<<< SEARCH\n=======\n{NOTES}\n>>>>>>> REPLACE\n```\n"),
+        note="It has no tools: it edits files as texts say, and asks for the message of each commit.",
         executes_tools=False,
     ),
     Agent(
@@ -256,6 +260,7 @@ models:
         api="Chat Completions",
         command=("-m", "llmsim", "--functions", "functions.py", "--chain-limit", "0", "TASK"),
         environment={"OPENAI_API_KEY": "any"},
+        note="Its tools are functions that its user gives it.",
         files={
             ".config/io.datasette.llm/extra-openai-models.yaml": f"""\
 - model_id: llmsim

@@ -51,15 +51,14 @@ def judge_generated(agent: Agent, run: Run) -> Verdict:
             result = _find_result(call["id"], run.requests[number + 1 :])
             if result is None:
                 return Verdict(False, f"{shown} was not executed")
-            content, is_error = result
-            if is_error or _FAILURE.search(content):
-                return Verdict(False, f"{shown} failed: {_shorten(content)}")
+            if _is_failure(*result):
+                return Verdict(False, f"{shown} failed: {_shorten(result[0])}")
             return Verdict(True, f"{shown} was executed")
     return Verdict(False, "no tool was called")
 
 
-def judge_scripted(run: Run) -> Verdict:
-    """Judge the scripted task: all turns are played, the file is written, and the last text is shown."""
+def judge_scripted(agent: Agent, run: Run) -> Verdict:
+    """Judge the scripted task: all turns and calls are played, the file is written, and the last text is shown."""
     if run.problems:
         return Verdict(False, run.problems.splitlines()[0])
     if run.status != 0:
@@ -68,7 +67,27 @@ def judge_scripted(run: Run) -> Verdict:
         return Verdict(False, f"notes.txt has {_shorten(run.notes)!r}")
     if DONE not in run.output:
         return Verdict(False, f"the last text is not shown: {_shorten(run.output)}")
+    if agent.executes_tools and (problem := _find_wrong_result(run)):
+        return Verdict(False, problem)
     return Verdict(True, "5 turns, notes.txt written")
+
+
+def _find_wrong_result(run: Run) -> str | None:
+    """Return which call of the script has another result than it should; None if none has."""
+    expected = iter((False, True, False))
+    for number, exchange in enumerate(run.requests):
+        for call in _calls(exchange) if exchange["turn"] is not None else ():
+            shown = f"`{call['name']}({_shorten(call['arguments'])})`"
+            result = _find_result(call["id"], run.requests[number + 1 :])
+            if result is None:
+                return f"{shown} was not executed"
+            if _is_failure(*result) != next(expected, False):
+                return f"{shown} returned {_shorten(result[0])}"
+    return None
+
+
+def _is_failure(content: str, is_error: bool) -> bool:
+    return is_error or _FAILURE.search(content) is not None
 
 
 def _describe_end(run: Run) -> str:

@@ -15,11 +15,15 @@ CALL = {"id": "llmsim_0_0", "name": "bash", "arguments": '{"command":"ls"}'}
 
 
 def request_of(**members: Any) -> dict[str, Any]:
-    return {"request": members, "answer": None}
+    return {"request": members, "answer": None, "turn": None}
+
+
+def exchange_of(calls: list[dict[str, str]], *, turn: int | None = 0, **members: Any) -> dict[str, Any]:
+    return {"request": members, "answer": {"choices": [{"calls": calls}]}, "turn": turn}
 
 
 def run_of(*later: dict[str, Any], calls: list[dict[str, str]] | None = None, **changes: Any) -> Run:
-    first = {"request": {}, "answer": {"choices": [{"calls": [CALL] if calls is None else calls}]}}
+    first = exchange_of([CALL] if calls is None else calls)
     values: dict[str, Any] = {"status": 0, "output": DONE, "notes": NOTES, "problems": ""}
     return Run(requests=[first, *later], **(values | changes))
 
@@ -100,5 +104,32 @@ def test_a_session_without_a_call_or_without_an_end() -> None:
 )
 def test_a_scripted_task_that_is_not_done(changes: dict[str, Any]) -> None:
     """AGENT-2.2: All turns, the file and the last text."""
-    assert judge_scripted(run_of()).passed
-    assert not judge_scripted(run_of(**changes)).passed
+    assert judge_scripted(CODEX, played()).passed
+    assert not judge_scripted(CODEX, played(**changes)).passed
+
+
+@pytest.mark.parametrize(
+    "results",
+    [("README.md", "no such file"), ("failed", "no such file", ""), ("README.md", "content", ""), ()],
+)
+def test_a_scripted_call_with_another_result(results: tuple[str, ...]) -> None:
+    """AGENT-2.2: Each call was executed, and only the second failed; of texts without calls nothing is asked."""
+    assert not judge_scripted(CODEX, played(results)).passed
+    assert judge_scripted(BY_NAME["aider"], played(())).passed
+
+
+def played(results: tuple[str, ...] = ("README.md", "no such file", ""), **changes: Any) -> Run:
+    """Return the run of a script whose three calls got these results."""
+    requests = [
+        exchange_of([CALL | {"id": f"llmsim_{number}_0"}], turn=number, messages=results_of(results[:number]))
+        for number in range(3)
+    ]
+    values: dict[str, Any] = {"status": 0, "output": DONE, "notes": NOTES, "problems": ""}
+    return Run(requests=[*requests, request_of(messages=results_of(results))], **(values | changes))
+
+
+def results_of(contents: tuple[str, ...]) -> list[dict[str, str]]:
+    return [
+        {"role": "tool", "tool_call_id": f"call_llmsim_{number}_0", "content": content}
+        for number, content in enumerate(contents)
+    ]
