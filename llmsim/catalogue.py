@@ -21,6 +21,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from llmsim.domain import ImageRule
 from llmsim.errors import CatalogueError
 
 TOKENIZERS = ("cl100k_base", "o200k_base")
@@ -94,7 +95,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         cached_input_price: USD per million prompt tokens read from the prompt cache; None if not known.
         tokenizer: The tiktoken encoding for its tokens: `o200k_base` or `cl100k_base`.
         profile: Name of its latency profile.
-        cache_minimum: Fewest tokens of a prefix that its prompt cache stores.
+        cache_minimum: Fewest tokens of a prefix that its prompt cache stores; 0 for a model whose prompts are not cached.
+        cache_lifetime: Seconds for which a prefix is cached after its last use, if the request does not say.
+        image_rule: Name of the rule by which it counts images.
+        tool_tokens: Tokens of a function besides its texts.
+        tool_prompt: Tokens of the system prompt that its API adds if tools are offered.
+        forced_tool_prompt: The same, if one must be called.
         dimensions: Length of its embeddings; 0 for a model that is not an embedding model.
         shortens: Whether a request may ask for embeddings with fewer dimensions.
         known: Whether the catalogue has an entry for it; False if these are the facts of its family.
@@ -118,6 +124,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tokenizer: str
     profile: str
     cache_minimum: int = 1024
+    cache_lifetime: int = 600
+    image_rule: str = "gpt-4o"
+    tool_tokens: int = 7
+    tool_prompt: int = 0
+    forced_tool_prompt: int = 0
     dimensions: int = 0
     shortens: bool = False
     known: bool = True
@@ -146,6 +157,11 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tokenizer: str
     profile: str
     cache_minimum: int = 1024
+    cache_lifetime: int = 600
+    image_rule: str = "gpt-4o"
+    tool_tokens: int = 7
+    tool_prompt: int = 0
+    forced_tool_prompt: int = 0
     dimensions: int = 0
     shortens: bool = False
 
@@ -156,6 +172,7 @@ class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         source: Package and version the facts come from.
         profiles: All latency profiles.
+        image_rules: How models count images.
         families: All families; one has the empty prefix.
         aliases: Other names of models, by the id they stand for.
         models: All models, in the order in which they are listed.
@@ -163,6 +180,7 @@ class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     source: str
     profiles: tuple[Profile, ...]
+    image_rules: tuple[ImageRule, ...]
     families: tuple[Family, ...]
     aliases: dict[str, str]
     models: tuple[Model, ...]
@@ -195,6 +213,7 @@ class Catalogue:
     Attributes:
         source: Package and version the facts come from.
         profiles: Latency profiles by name.
+        image_rules: How models count images, by name.
         models: Known models by id, ordered by owner, then newest first.
         aliases: Other names of models, by the id they stand for. Dated and `-latest` names are not listed.
     """
@@ -203,6 +222,9 @@ class Catalogue:
         self.source = file.source
         self.profiles: Mapping[str, Profile] = MappingProxyType(
             {profile.name: profile for profile in file.profiles}
+        )
+        self.image_rules: Mapping[str, ImageRule] = MappingProxyType(
+            {rule.name: rule for rule in file.image_rules}
         )
         self.models: Mapping[str, Model] = MappingProxyType({model.id: model for model in file.models})
         self.aliases: Mapping[str, str] = MappingProxyType(file.aliases)
@@ -310,6 +332,11 @@ def _template(family: Family) -> Model:
         tokenizer=family.tokenizer,
         profile=family.profile,
         cache_minimum=family.cache_minimum,
+        cache_lifetime=family.cache_lifetime,
+        image_rule=family.image_rule,
+        tool_tokens=family.tool_tokens,
+        tool_prompt=family.tool_prompt,
+        forced_tool_prompt=family.forced_tool_prompt,
         dimensions=family.dimensions,
         shortens=family.shortens,
         known=False,
@@ -319,13 +346,22 @@ def _template(family: Family) -> Model:
 def _find_contradictions(file: CatalogueFile) -> Iterator[str]:
     """Yield a message for each contradiction in the file."""
     profiles = [profile.name for profile in file.profiles]
+    rules = [rule.name for rule in file.image_rules]
     ids = [model.id for model in file.models]
     prefixes = [family.prefix for family in file.families]
-    for kind, names in (("profile", profiles), ("model", ids), ("family", prefixes)):
+    for kind, names in (
+        ("profile", profiles),
+        ("image rule", rules),
+        ("model", ids),
+        ("family", prefixes),
+    ):
         for name in _repeated(names):
             yield f'{kind} "{name}" occurs more than once'
     if "" not in prefixes:
         yield 'no family has the empty prefix "", the general default'
+    for rule in file.image_rules:
+        if bool(rule.tile) == bool(rule.patch) or (rule.patch and "auto" not in rule.limits):
+            yield f'image rule "{rule.name}": it needs either `tile`, or `patch` and the limit of `auto`'
     for profile in file.profiles:
         latencies = (profile.ttft_mean_ms, profile.ttft_stddev_ms, profile.tbt_mean_ms, profile.tbt_stddev_ms)
         if min(latencies) < 0:
@@ -335,6 +371,8 @@ def _find_contradictions(file: CatalogueFile) -> Iterator[str]:
     for label, entry in entries:
         if entry.profile not in profiles:
             yield f'{label}: unknown profile "{entry.profile}"; one of: {", ".join(profiles)}'
+        if entry.image_rule not in rules:
+            yield f'{label}: unknown image rule "{entry.image_rule}"; one of: {", ".join(rules)}'
         if entry.tokenizer not in TOKENIZERS:
             yield f'{label}: unknown tokenizer "{entry.tokenizer}"; one of: {", ".join(TOKENIZERS)}'
         if entry.default_effort not in EFFORTS:

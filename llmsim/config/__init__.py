@@ -5,6 +5,7 @@ from llmsim.config.budget_settings import BudgetSettings
 from llmsim.config.server_settings import ServerSettings
 from llmsim.config.settings import (
     AnthropicSettings,
+    CacheSettings,
     ErrorSettings,
     LatencySettings,
     ModelSettings,

@@ -200,6 +200,18 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The prompt cache of OpenAI's APIs."""
+
+    automatic: Annotated[
+        bool,
+        setting(
+            "Cache prompts of 1,024 tokens and more by their beginning, as OpenAI's APIs do: repeated long prompts come sooner, and "
+            "`cached_tokens` reports them. Anthropic's `cache_control` works either way."
+        ),
+    ] = True
+
+
 class AnthropicSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Behaviour specific to the Anthropic API."""
 
@@ -257,6 +269,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     errors: ErrorSettings = msgspec.field(default_factory=ErrorSettings)
     models: ModelSettings = msgspec.field(default_factory=ModelSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
+    cache: CacheSettings = msgspec.field(default_factory=CacheSettings)
     anthropic: AnthropicSettings = msgspec.field(default_factory=AnthropicSettings)
     scripts: ScriptSettings = msgspec.field(default_factory=ScriptSettings)
     admin: AdminSettings = msgspec.field(default_factory=AdminSettings)

@@ -77,7 +77,7 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def show(self, value: Any) -> str:
         """Format a value as TOML does; a secret one without what it is."""
-        return '"…"' if self.secret and value else literal(value)
+        return '"***"' if self.secret and value else literal(value)
 
 
 @functools.cache

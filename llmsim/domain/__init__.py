@@ -1,7 +1,18 @@
 """Requests and their responses as frozen, provider-neutral values; start with `Prompt` and `Turn`."""
 
 from llmsim.domain.fault import Fault, FaultKind, StreamFault
-from llmsim.domain.prompt import CacheMark, CacheUse, Embedding, Image, Message, PrefixMark, Prompt
+from llmsim.domain.image import Image, ImageRule, PatchLimit
+from llmsim.domain.prompt import (
+    Attachment,
+    AutomaticCache,
+    CacheMark,
+    CacheUse,
+    Embedding,
+    Message,
+    PrefixChain,
+    PrefixMark,
+    Prompt,
+)
 from llmsim.domain.schedule import Schedule
 from llmsim.domain.tool import (
     PriorToolCall,

@@ -2,19 +2,8 @@
 
 import msgspec
 
+from llmsim.domain.image import Image
 from llmsim.domain.tool import PriorToolCall, ResponseFormat, Tool, ToolChoice, ToolResult
-
-
-class Image(msgspec.Struct, frozen=True):
-    """An image in the prompt.
-
-    Attributes:
-        path: Its place in the request, e.g. `("messages", 0, "content", 1)`, for error messages.
-        detail: `low`, or anything else for full detail; it decides the cost in tokens.
-    """
-
-    path: tuple[str | int, ...]
-    detail: str = "auto"
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -97,6 +86,50 @@ class CacheUse(msgspec.Struct, frozen=True):
     written: dict[int, int] = {}
 
 
+class Attachment(msgspec.Struct, frozen=True):
+    """Content of a message that is not text, as far as prefixes of the prompt are concerned.
+
+    Attributes:
+        message: Index of its message.
+        texts: Number of texts of that message that come before it.
+        digest: The same for the same content, and for no other.
+        image: Its index in the prompt's images; None for other content, whose tokens are `extra_tokens` of the message.
+    """
+
+    message: int
+    texts: int
+    digest: str
+    image: int | None = None
+
+
+class AutomaticCache(msgspec.Struct, frozen=True):
+    """How prefixes of a prompt are cached unmarked.
+
+    Attributes:
+        key: The client's own key: prompts with different keys share nothing.
+        lifetime: Seconds for which a prefix is cached after its last use; None for the model's own.
+    """
+
+    key: str = ""
+    lifetime: int | None = None
+
+
+class PrefixChain(msgspec.Struct, frozen=True, gc=False):
+    """The ends of a prompt's prefixes, as the automatic cache sees them; prompts that begin alike have the same first ends.
+
+    Attributes:
+        head: Digest of the shortest prefix.
+        digests: Digest of each prefix, 8 bytes each, the shortest first.
+        tokens: Tokens of each prefix, ascending; the first has the least that are cached.
+        lifetime: Seconds for which they are cached after their last use.
+    """
+
+    head: str
+    digests: bytes
+    tokens: tuple[int, ...]
+    lifetime: int
+
+
 class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request.
 
@@ -104,6 +137,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         model: Model id as requested; any name is accepted.
         messages: The conversation, oldest first.
         images: All images of the conversation.
+        attachments: Images, files and recordings in their order, where the prompt may be cached automatically.
         limit: Most completion tokens per choice, reasoning included; None for the model's own maximum.
         stop: Stop texts: the response ends before their first occurrence.
         choices: Number of choices to generate; >= 1.
@@ -113,8 +147,10 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         summary: How much of the reasoning is shown: `auto`, `concise`, `detailed`, or `full` for all of it, token by token;
             None for nothing.
         cache_marks: Ends of prefixes that may be in the prompt cache, the shortest first.
+        cache: How its prefixes are cached unmarked; None if they are not.
         stream: Whether the response is streamed.
         tools: The offered tools, in their order.
+        has_tool_message: Whether the first message holds the definitions of the tools, as they are counted.
         tool_choice: Whether to call them, and which.
         form: The requested format of the text; None for prose.
         logprobs: How many alternatives to list for each token of the text, beside its own probability; None for no
@@ -126,6 +162,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     model: str
     messages: tuple[Message, ...]
     images: tuple[Image, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     limit: int | None = None
     stop: tuple[str, ...] = ()
     choices: int = 1
@@ -134,8 +171,10 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reasoning_limit: int | None = None
     summary: str | None = None
     cache_marks: tuple[CacheMark, ...] = ()
+    cache: AutomaticCache | None = None
     stream: bool = False
     tools: tuple[Tool, ...] = ()
+    has_tool_message: bool = False
     tool_choice: ToolChoice = ToolChoice()
     form: ResponseFormat | None = None
     logprobs: int | None = None

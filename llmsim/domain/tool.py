@@ -29,12 +29,14 @@ class Tool(msgspec.Struct, frozen=True):
         kind: Who runs it.
         description: What it does; empty if the request has none.
         schema: JSON schema of its arguments; empty if there is none.
+        grammar: The grammar of its input, which is only counted; empty if there is none.
     """
 
     name: str
     kind: ToolKind = ToolKind.FUNCTION
     description: str = ""
     schema: bytes = b""
+    grammar: str = ""
 
 
 class ToolMode(enum.Enum):
@@ -117,7 +119,9 @@ class ResponseFormat(msgspec.Struct, frozen=True):
     Attributes:
         schema: JSON schema of the text; empty for any JSON object.
         name: The client's name for it; empty if there is none.
+        description: What it is for, which is only counted; empty if the request has none.
     """
 
     schema: bytes = b""
     name: str = ""
+    description: str = ""

@@ -23,6 +23,7 @@ from llmsim.domain import (
     Choice,
     Fault,
     FinishReason,
+    PrefixChain,
     PrefixMark,
     Prompt,
     ReasoningSegment,
@@ -36,12 +37,13 @@ from llmsim.planning.embedding_input import EmbeddingInput, check_use, read_inpu
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import NO_LINES, Generator, LineNumbers, build_generator
 from llmsim.planning.logprobs import with_logprobs
-from llmsim.planning.prompt_tokens import count_prompt, prefix_tokens, prompt_tokens
+from llmsim.planning.prompt_prefixes import LEAST_TOKENS, chain_prefixes
+from llmsim.planning.prompt_tokens import prefix_tokens, prompt_tokens
 from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
 from llmsim.planning.rng import Random, fresh_rng, id_source, seeded_id, seeded_rng
 from llmsim.planning.scripts import play
 from llmsim.planning.timing import LatencySampler
-from llmsim.planning.tokens import Tokenizer, load_tokenizer
+from llmsim.planning.tokens import Tokenizer, TokenReader, load_tokenizer
 from llmsim.scripts import ScriptStep
 
 _UNLIMITED = 1 << 62
@@ -49,7 +51,7 @@ _UNLIMITED = 1 << 62
 _EMPTY = Choice((), FinishReason.STOP)
 
 UNCACHED = CacheUse()
-"""What the prompt cache does for a prompt without marks."""
+"""What the prompt cache does for a prompt that is not cached."""
 
 
 class PromptFacts(msgspec.Struct, frozen=True, gc=False):
@@ -61,8 +63,9 @@ class PromptFacts(msgspec.Struct, frozen=True, gc=False):
         tokens: Tokens of the prompt.
         limit: Most completion tokens of a choice.
         is_plain: Whether `Planner.plan` needs no more than these facts: the response is one text and needs nothing of the shared state, as of most requests.
-        prefixes: Its prefixes that may be in the prompt cache, the shortest first.
+        prefixes: Its marked prefixes that may be in the prompt cache, the shortest first.
         embedding: The texts to embed; None unless vectors are requested.
+        chain: Its prefixes that may be cached automatically; None if none may.
     """
 
     model: Model
@@ -72,6 +75,7 @@ class PromptFacts(msgspec.Struct, frozen=True, gc=False):
     is_plain: bool = False
     prefixes: tuple[PrefixMark, ...] = ()
     embedding: EmbeddingInput | None = None
+    chain: PrefixChain | None = None
 
 
 class LinesNeeded(msgspec.Struct, frozen=True):
@@ -96,6 +100,8 @@ class Planner:
             clock: Returns Unix time in seconds.
         """
         self._catalogue = catalogue
+        self._image_rules = catalogue.image_rules
+        self._caches = settings.cache.automatic
         self._enforce_window = settings.response.enforce_context_window
         self._seed = settings.response.seed
         self._generate: Generator = build_generator(settings.response)
@@ -133,28 +139,30 @@ class Planner:
         if prompt.images and model.known and not model.vision:
             raise VisionError(prompt.model, prompt.images[0].path)
         tokenizer = load_tokenizer(model.tokenizer)
-        # The same texts end several prefixes; each is counted once.
-        count = functools.cache(tokenizer.count) if prompt.cache_marks else tokenizer.count
+        rules = self._image_rules
+        reader = None
+        if prompt.cache is not None and self._caches and model.cache_minimum:
+            reader = TokenReader(tokenizer)
+            count = reader.count
+        else:
+            # The same texts end several prefixes; each is counted once.
+            count = functools.cache(tokenizer.count) if prompt.cache_marks else tokenizer.count
         embedding = read_input(prompt, model, tokenizer, enforce_window=self._enforce_window)
-        tokens = embedding.tokens if embedding else prompt_tokens(prompt, count)
+        tokens = embedding.tokens if embedding else prompt_tokens(prompt, model, rules, count)
         if self._enforce_window and not embedding and tokens > model.context_window:
             raise ContextLengthError(model.context_window, tokens)
         prefixes = tuple(
             [
-                PrefixMark(mark.key, prefix_tokens(prompt, mark, count), mark.lifetime)
+                PrefixMark(mark.key, prefix_tokens(prompt, mark, model, rules, count), mark.lifetime)
                 for mark in prompt.cache_marks
             ]
         )
+        chain = None
+        if reader is not None and tokens >= LEAST_TOKENS:
+            chain = chain_prefixes(prompt, model, rules[model.image_rule], reader)
         limit = self._limit(prompt, model, tokens)
-        return PromptFacts(
-            model,
-            tokenizer,
-            tokens,
-            limit,
-            not prefixes and self._is_plain(prompt, model),
-            prefixes,
-            embedding,
-        )
+        is_plain = not prefixes and chain is None and self._is_plain(prompt, model)
+        return PromptFacts(model, tokenizer, tokens, limit, is_plain, prefixes, embedding, chain)
 
     def outcome_rng(self, number: int | None) -> Random:
         """Return what draws faults, refusals and ids of a request.
@@ -287,20 +295,21 @@ class Planner:
             use=cache_use,
         )
 
-    def plan_empty(self, prompt: Prompt, facts: PromptFacts) -> Turn:
+    def plan_empty(self, prompt: Prompt, facts: PromptFacts, cache_use: CacheUse = UNCACHED) -> Turn:
         """Plan an empty turn that is due immediately (WebSocket warm-up)."""
         return Turn(
             id=self.new_id(),
             created=int(self._clock()),
             model=prompt.model,
             choices=(_EMPTY,),
-            usage=Usage(prompt=facts.tokens, completion=0),
+            usage=Usage(prompt=facts.tokens, completion=0, cached=cache_use.read),
             schedule=Schedule(ttft=0.0, itl=0.0),
         )
 
     def count(self, prompt: Prompt) -> int:
         """Count the tokens of a prompt."""
-        return count_prompt(prompt, load_tokenizer(self._catalogue.facts(prompt.model).tokenizer))
+        model = self._catalogue.facts(prompt.model)
+        return prompt_tokens(prompt, model, self._image_rules, load_tokenizer(model.tokenizer).count)
 
     def find(self, name: str) -> Model | None:
         """Return the known model of that id, alias or snapshot; None if there is no such model."""

@@ -1,44 +1,48 @@
-"""What a prompt costs in tokens: messages, their marks, images and priming, as the API's own formula has it."""
+"""What a prompt costs in tokens: definitions, messages, their marks, images and priming, as the API's own formula has it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from llmsim.domain import CacheMark, Image, Message, Prompt
+from llmsim.catalogue import Model
+from llmsim.domain import CacheMark, ImageRule, Message, Prompt
+from llmsim.planning.definition_tokens import definition_tokens
 from llmsim.planning.embedding_input import count_text
-from llmsim.planning.tokens import Tokenizer
+from llmsim.planning.image_tokens import image_tokens
 
-_MESSAGE_TOKENS = 4
+MESSAGE_TOKENS = 4
 """What a message costs beside its text: its role and the marks around it.
 
 Source: OpenAI cookbook, "How to count tokens with tiktoken": 3 a message and 1 for the role.
 """
-_NAME_TOKENS = 1
-_REPLY_TOKENS = 3
+NAME_TOKENS = 1
+REPLY_TOKENS = 3
 """Every reply is primed with three tokens. Source: as above."""
 
-_IMAGE_TOKENS = {"low": 85}
-_FULL_IMAGE_TOKENS = 765
-"""An image of 1024 x 1024 in full detail. Source: OpenAI vision guide."""
 
+def prompt_tokens(
+    prompt: Prompt, model: Model, image_rules: Mapping[str, ImageRule], count: Callable[[str], int]
+) -> int:
+    """Count the tokens of a prompt.
 
-def count_prompt(prompt: Prompt, tokenizer: Tokenizer) -> int:
-    """Count the prompt's tokens as the API's own formula does: messages, their marks, images, priming."""
-    return prompt_tokens(prompt, tokenizer.count)
-
-
-def prompt_tokens(prompt: Prompt, count: Callable[[str], int]) -> int:
-    """Count the tokens of a prompt, its texts by `count`."""
+    Args:
+        prompt: The prompt.
+        model: The facts of its model.
+        image_rules: How models count images, by name.
+        count: Counts a text.
+    """
     if prompt.embedding is not None:
         return sum(count_text(message, count) for message in prompt.messages)
-    tokens = _REPLY_TOKENS
+    tokens = REPLY_TOKENS
     for message in prompt.messages:
         tokens += _message_tokens(message, count)
+    if prompt.tools or prompt.form is not None:
+        tokens += definition_tokens(prompt, model)
     for image in prompt.images:
-        tokens += image_tokens(image)
+        tokens += image_tokens(image, image_rules[model.image_rule])
     return tokens
 
 
 def _message_tokens(message: Message, count: Callable[[str], int]) -> int:
-    tokens = _MESSAGE_TOKENS + message.extra_tokens + len(message.token_ids)
+    tokens = MESSAGE_TOKENS + message.extra_tokens + len(message.token_ids)
     for text in message.texts:
         tokens += count(text)
     for note in message.notes:
@@ -48,18 +52,21 @@ def _message_tokens(message: Message, count: Callable[[str], int]) -> int:
     for result in message.results:
         tokens += count(result.text)
     if message.name is not None:
-        tokens += _NAME_TOKENS + count(message.name)
+        tokens += NAME_TOKENS + count(message.name)
     return tokens
 
 
-def prefix_tokens(prompt: Prompt, mark: CacheMark, count: Callable[[str], int]) -> int:
-    """Count the prefix that ends at a mark: part of what `count_prompt` counts."""
-    tokens = sum(_message_tokens(message, count) for message in prompt.messages[: mark.messages])
+def prefix_tokens(
+    prompt: Prompt,
+    mark: CacheMark,
+    model: Model,
+    image_rules: Mapping[str, ImageRule],
+    count: Callable[[str], int],
+) -> int:
+    """Count the prefix that ends at a mark: part of what `prompt_tokens` counts, see there."""
+    tokens = definition_tokens(prompt, model)
+    tokens += sum(_message_tokens(message, count) for message in prompt.messages[: mark.messages])
     if mark.partial is not None:
         tokens += _message_tokens(mark.partial, count)
-    return tokens + sum(map(image_tokens, prompt.images[: mark.images]))
-
-
-def image_tokens(image: Image) -> int:
-    """Return the tokens of an image."""
-    return _IMAGE_TOKENS.get(image.detail, _FULL_IMAGE_TOKENS)
+    rule = image_rules[model.image_rule]
+    return tokens + sum([image_tokens(image, rule) for image in prompt.images[: mark.images]])

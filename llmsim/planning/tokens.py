@@ -10,6 +10,7 @@ Decisions:
 
 import functools
 import hashlib
+from array import array
 from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -97,6 +98,13 @@ class Tokenizer:
             len(encode(text)) if len(text) <= _CACHED else sum([len(encode(part)) for part in _slices(text)])
         )
 
+    def encode_ids(self, text: str) -> "array[int]":
+        """Return the ids of the tokens of `text`."""
+        ids = array("I")
+        for part in _slices(text):
+            ids.fromlist(self._encoding.encode_ordinary(part))
+        return ids
+
     def encode(self, text: str) -> list[bytes]:
         """Return the tokens of `text`, whole UTF-8 or not."""
         encoding = self._encoding
@@ -135,6 +143,31 @@ class Tokenizer:
                 cumulative_tokens.append(tokens)
                 pending = b""
         return TokenizedText(tuple(pieces), tuple(cumulative_tokens))
+
+
+class TokenReader:
+    """Counts the texts of one prompt, and keeps the tokens of the long ones for their prefixes.
+
+    PERF: to encode a long text takes 0.2 us a token, and is what counting it takes, too.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._long: dict[str, array[int]] = {}
+
+    def count(self, text: str) -> int:
+        """Count the tokens of `text`."""
+        ids = self.long_ids(text)
+        return self._tokenizer.count(text) if ids is None else len(ids)
+
+    def long_ids(self, text: str) -> "array[int] | None":
+        """Return the ids of the tokens of a long text; None for a short one."""
+        if len(text) <= _CACHED:
+            return None
+        ids = self._long.get(text)
+        if ids is None:
+            ids = self._long[text] = self._tokenizer.encode_ids(text)
+        return ids
 
 
 def _slices(text: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ Decisions:
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,8 @@ import msgspec
 import orjson
 from falcon.asgi import Request, Response
 
+from llmsim.config import DEFAULT as DEFAULT_ORIGIN
+from llmsim.config import Settings, setting_specs
 from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
 from llmsim.scripts import ScriptFormat, read
 from llmsim.server.controls import NAMES, is_name
@@ -73,17 +75,25 @@ class AdminState:
         state: The state of all workers.
         profiles: Names of the latency profiles.
         bodies: Reads scripts.
+        settings: The settings in force, by `render_settings`.
         has_default: Whether requests that name no script play one.
     """
 
     def __init__(
-        self, state: State, profiles: Collection[str], bodies: BodyReader, *, has_default: bool
+        self,
+        state: State,
+        profiles: Collection[str],
+        bodies: BodyReader,
+        settings: list[dict[str, str]],
+        *,
+        has_default: bool,
     ) -> None:
         self.sessions = state.sessions
         self.journal = state.journal
         self.scripts = state.scripts
         self.profiles = profiles
         self.bodies = bodies
+        self.settings = settings
         self.has_default = has_default
 
     def render_script(self, info: ScriptInfo) -> dict[str, Any]:
@@ -244,7 +254,38 @@ class _Requests:
         _send(resp, 200, {"requests": [_render_entry(entry) for entry in entries], "has_more": more})
 
 
-PATHS = ("/llmsim/scripts", "/llmsim/sessions", "/llmsim/requests", "/llmsim/reset")
+class _Settings:
+    """`/llmsim/settings`: the settings in force."""
+
+    def __init__(self, admin: AdminState) -> None:
+        self._admin = admin
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """List them."""
+        _check_parameters(req)
+        _send(resp, 200, {"settings": self._admin.settings})
+
+
+def render_settings(settings: Settings, origins: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return each setting with its value, as TOML has it, and its origin; of a secret one the value is not shown.
+
+    Args:
+        settings: All settings.
+        origins: Where each came from, by dotted name.
+    """
+    return [
+        {
+            "name": spec.name,
+            "value": "unset"
+            if (value := getattr(getattr(settings, spec.section), spec.key)) is None
+            else spec.show(value),
+            "origin": origins.get(spec.name, DEFAULT_ORIGIN),
+        }
+        for spec in setting_specs()
+    ]
+
+
+PATHS = ("/llmsim/scripts", "/llmsim/sessions", "/llmsim/requests", "/llmsim/reset", "/llmsim/settings")
 """Paths of the control API."""
 
 
@@ -256,6 +297,7 @@ def add_control(app: falcon.asgi.App[Any, Any], admin: AdminState) -> None:
     app.add_route("/llmsim/sessions/{session:path}", _Session(admin))
     app.add_route("/llmsim/requests", _Requests(admin))
     app.add_route("/llmsim/reset", _Reset(admin))
+    app.add_route("/llmsim/settings", _Settings(admin))
     app.add_error_handler(_DeniedError, _denied)
 
 

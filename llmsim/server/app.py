@@ -30,8 +30,10 @@ from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
-from llmsim.server.admin_api import AdminState, add_control
+from llmsim.server.admin_api import AdminState, add_control, render_settings
 from llmsim.server.channels import CHANNEL, HttpChannel
+from llmsim.server.dashboard import PATH as DASHBOARD
+from llmsim.server.dashboard import Dashboard, Redirect
 from llmsim.server.generation import GenerationService
 from llmsim.server.http import HttpGeneration, RequestHeaders, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
@@ -74,10 +76,22 @@ def create_routes(
     recorder: Recorder,
     wheel: TimerWheel,
     bodies: BodyBudget,
+    origins: Mapping[str, str],
 ) -> Routes:
     """Build the routes of one worker.
 
     Every HTTP request's scope must carry its channel.
+
+    Args:
+        settings: What is simulated.
+        catalogue: The facts about models.
+        planner: Plans responses.
+        state: What all workers share.
+        block: The counters of all workers.
+        recorder: Counts for this worker.
+        wheel: Wakes streams.
+        bodies: The bytes of bodies that this worker holds.
+        origins: Where each setting came from, by dotted name.
     """
     app = falcon.asgi.App()
     context = WorkerContext(served_models(settings, catalogue), planner, state, recorder)
@@ -123,8 +137,11 @@ def create_routes(
     for path, operational in OPERATIONAL.items():
         table.add_operational(path, operational)
     app.add_route("/llmsim/stats", Stats(block))
+    app.add_route(DASHBOARD, Dashboard())
+    app.add_route(DASHBOARD.rstrip("/"), Redirect())
     if admin.enabled:
-        add_control(app, AdminState(state, catalogue.profiles, reader, has_default=player.has_default))
+        shown = render_settings(settings, origins)
+        add_control(app, AdminState(state, catalogue.profiles, reader, shown, has_default=player.has_default))
 
     errors = _Errors(planner, table.methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)

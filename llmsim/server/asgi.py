@@ -9,7 +9,9 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from llmsim.budgets import LIMITS
@@ -47,8 +49,12 @@ class Application:
         bodies: The bytes of bodies that this worker holds.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, origins: Mapping[str, str] = MappingProxyType({})) -> None:
         """Load everything that workers can share.
+
+        Args:
+            settings: What is simulated.
+            origins: Where each setting came from, by dotted name.
 
         Raises:
             ConfigError: A setting cannot be carried out.
@@ -56,6 +62,7 @@ class Application:
             ScriptError: A script cannot be played.
         """
         self.settings = settings
+        self._origins = origins
         budgets = settings.budgets
         LIMITS.configure(
             json_depth=budgets.json_depth,
@@ -125,6 +132,7 @@ class Application:
             recorder=self._recorder,
             wheel=wheel,
             bodies=self.bodies,
+            origins=self._origins,
         )
         self._app, self._generations = routes.app, routes.generations
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()

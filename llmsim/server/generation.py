@@ -161,7 +161,8 @@ class GenerationService(Generic[O]):
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
                 if parsed.is_warm_up:
-                    return PlannedResponse(parsed, self._context.planner.plan_empty(prompt, facts), heavy)
+                    context = self._context.for_owner(channel.active.owner)
+                    return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
                 if selection is not None and not prompt.silent:
                     played = await self._player.play(prompt, selection, in_thread=heavy)
                     heavy = heavy or (played is not None and is_long_step(played.step))
@@ -170,7 +171,8 @@ class GenerationService(Generic[O]):
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
                 else:
-                    outcome = await self._context.plan_turn(prompt, facts, played, in_thread=heavy)
+                    context = self._context.for_owner(channel.active.owner)
+                    outcome = await context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from llmsim.catalogue import Model
-from llmsim.domain import Fault, Prompt, Turn
+from llmsim.domain import CacheUse, Fault, Prompt, Turn
 from llmsim.errors import StoreError
 from llmsim.planning.cost import is_laborious
 from llmsim.planning.planner import UNCACHED, LinesNeeded, Planner, PromptFacts
@@ -59,7 +59,7 @@ class WorkerContext:
     Attributes:
         models: The listed models by id.
         planner: Plans responses.
-        owner: Whose responses and documents are stored and found; empty where no API keys are configured.
+        owner: Whose responses, documents and cached prompts are stored and found; empty where no API keys are configured.
     """
 
     def __init__(
@@ -140,10 +140,8 @@ class WorkerContext:
             if (fault := planner.draw_fault(outcome_rng)) is not None:
                 return fault
         use = UNCACHED
-        if facts.prefixes:
-            # The cache is a convenience: without it the prompt is simply not cached.
-            with contextlib.suppress(StoreError):
-                use = await self._state.prefix_cache.use(facts.prefixes, facts.model.cache_minimum)
+        if facts.prefixes or facts.chain is not None:
+            use = await self._use_cache(facts)
         if outcome_rng is not None:
             plan: Callable[..., Turn | Fault | LinesNeeded] = partial(
                 planner.plan, prompt, facts, outcome_rng, use
@@ -157,6 +155,20 @@ class WorkerContext:
             planned = await compute_in_thread(plan) if in_thread else plan()
         assert not isinstance(planned, LinesNeeded), "the lines were reserved"
         return planned
+
+    async def plan_warm_up(self, prompt: Prompt, facts: PromptFacts) -> Turn:
+        """Plan an empty turn, for which the prompt is cached like any other."""
+        return self.planner.plan_empty(prompt, facts, await self._use_cache(facts))
+
+    async def _use_cache(self, facts: PromptFacts) -> CacheUse:
+        cache = self._state.prefix_cache
+        # The cache is a convenience: without it the prompt is simply not cached.
+        with contextlib.suppress(StoreError):
+            if facts.chain is not None:
+                return CacheUse(await cache.follow(facts.chain, owner=self.owner))
+            if facts.prefixes and facts.model.cache_minimum:
+                return await cache.use(facts.prefixes, facts.model.cache_minimum, owner=self.owner)
+        return UNCACHED
 
     def documents(self, kind: str) -> "StoredDocuments":
         """Return the stored documents of a kind."""

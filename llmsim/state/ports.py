@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmsim.domain import CacheUse, PrefixMark
+from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
 
 UPLOADED = "uploaded"
@@ -111,7 +111,7 @@ class RecordStore(Protocol):
 class PrefixCache(Protocol):
     """The prompt cache: which prefixes of prompts are cached, and until when."""
 
-    async def use(self, marks: Sequence[PrefixMark], minimum: int) -> CacheUse:
+    async def use(self, marks: Sequence[PrefixMark], minimum: int, *, owner: str = "") -> CacheUse:
         """Read the longest cached prefix of a prompt, and write the marked prefixes beyond it.
 
         Reading a prefix renews its lifetime, and that of the marked prefixes inside it.
@@ -119,6 +119,13 @@ class PrefixCache(Protocol):
         Args:
             marks: Where prefixes end, the shortest first.
             minimum: Fewest tokens of a prefix that is cached.
+            owner: Whose prompt it is; the prefixes of others are not read.
+        """
+
+    async def follow(self, chain: PrefixChain, *, owner: str = "") -> int:
+        """Read the longest cached prefix of a prompt that is cached unmarked; return its tokens, a multiple of 128.
+
+        All its prefixes are written, and their lifetime begins anew; `owner` as for `use`.
         """
 
 

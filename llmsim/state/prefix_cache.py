@@ -5,6 +5,7 @@ Decisions:
 * The longest cached prefix is read; marked prefixes beyond it are written, each stretch for the lifetime of the mark that
   ends it. A prefix below the model's minimum is not written, silently.
 * The prefixes used least recently are evicted. The cache has a file of its own, so that prompts evict no stored response.
+* Prompts that are cached unmarked are in the same file: `prefix_chains.py`.
 
 Source: Anthropic docs, build-with-claude/prompt-caching.
 """
@@ -14,8 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llmsim.config import StoreSettings
-from llmsim.domain import CacheUse, PrefixMark
+from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.state.database import Database, transaction
+from llmsim.state.prefix_chains import CHAIN_SCHEMA, PrefixChains
 
 _ROW_BYTES = 512
 """What a prefix may take of `store.max_bytes`, its places in the indices included."""
@@ -53,12 +55,21 @@ class SqlitePrefixCache:
     """
 
     def __init__(self, path: Path, limits: StoreSettings, clock: Callable[[], float]) -> None:
-        self.database = Database(path, _SCHEMA)
+        self.database = Database(path, f"{_SCHEMA}\n\n{CHAIN_SCHEMA}")
+        self._chains = PrefixChains(limits)
         self._max_prefixes = min(limits.max_records, limits.max_bytes // _ROW_BYTES)
         self._clock = clock
 
-    async def use(self, marks: Sequence[PrefixMark], minimum: int) -> CacheUse:
+    async def follow(self, chain: PrefixChain, *, owner: str = "") -> int:
         """See `PrefixCache`."""
+        return self.database.run(
+            lambda connection: self._chains.follow(connection, chain, owner, self._clock())
+        )
+
+    async def use(self, marks: Sequence[PrefixMark], minimum: int, *, owner: str = "") -> CacheUse:
+        """See `PrefixCache`."""
+        if owner:
+            marks = [PrefixMark(f"{owner}:{mark.key}", mark.tokens, mark.lifetime) for mark in marks]
         keys = tuple(mark.key for mark in marks)
         cached = (
             f"SELECT key, lifetime FROM prefix WHERE key IN ({', '.join('?' * len(keys))}) AND expires > ?"  # noqa: S608

@@ -99,7 +99,9 @@ async def test_tokens_are_counted_alike(request_body: dict[str, Any]) -> None:
     counted = await worker.post(f"{ROOT}/messages/count_tokens", asked)
     answered = await worker.post(f"{ROOT}/messages", asked)
 
-    assert counted.json == {"input_tokens": answered.json["usage"]["input_tokens"]}
+    usage = answered.json["usage"]
+    parts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    assert counted.json == {"input_tokens": sum(usage[part] for part in parts)}
     assert worker.stats().total_requests == 1
 
 

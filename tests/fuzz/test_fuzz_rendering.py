@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.asgi import settings_of, twin
 from support.endpoints import ENDPOINTS, golden_folder
 from support.incoming import incoming
-from support.planning import plan
+from support.planning import NoPrefixCache, plan
 
-from llmsim.domain import CacheUse, Fault
+from llmsim.domain import Fault
 from llmsim.errors import RefusedError
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Reply
@@ -30,14 +30,6 @@ each_format = pytest.mark.parametrize(
     FORMATS,
     ids=[f"{provider.name}-{endpoint.label}-{channel}" for provider, endpoint, channel in FORMATS],
 )
-
-
-class NoPrefixCache:
-    """A prompt cache that is always empty."""
-
-    async def use(self, *_: Any) -> CacheUse:
-        """Return that nothing was read or written."""
-        return CacheUse()
 
 
 @pytest.fixture(scope="module")

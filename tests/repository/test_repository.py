@@ -36,6 +36,8 @@ TEXTS = (
 
 COMMANDS = main.list_commands(click.Context(main))
 
+OWN_DATA = ("py.typed", "dashboard.html")
+
 # Published with tiktoken; see NOTICE.
 VOCABULARIES = {
     "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
@@ -141,7 +143,7 @@ def test_third_party_data_is_named() -> None:
     data = {
         path.relative_to(PACKAGE).parts[0]
         for path in PACKAGE.rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc") and path.name != "py.typed"
+        if path.is_file() and path.suffix not in (".py", ".pyc") and path.name not in OWN_DATA
     }
     notice = text_of("NOTICE")
 

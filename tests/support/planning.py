@@ -4,10 +4,32 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
-from llmsim.domain import Fault, Prompt, Turn
+from llmsim.catalogue import load_catalogue
+from llmsim.domain import CacheUse, Fault, Prompt, Turn
 from llmsim.planning.planner import Planner
+from llmsim.planning.prompt_tokens import prompt_tokens
+from llmsim.planning.tokens import Tokenizer
 from llmsim.server.worker_context import WorkerContext
 from support.driving import drive
+
+CATALOGUE = load_catalogue()
+
+
+def count_prompt(prompt: Prompt, tokenizer: Tokenizer) -> int:
+    """Count the tokens of a prompt with any tokenizer."""
+    return prompt_tokens(prompt, CATALOGUE.facts(prompt.model), CATALOGUE.image_rules, tokenizer.count)
+
+
+class NoPrefixCache:
+    """A prompt cache that holds nothing."""
+
+    async def use(self, marks: Any, minimum: int, *, owner: str = "") -> CacheUse:
+        """Return that nothing is cached."""
+        return CacheUse()
+
+    async def follow(self, chain: Any, *, owner: str = "") -> int:
+        """Return that nothing is cached."""
+        return 0
 
 
 class FakeCounters:

@@ -82,6 +82,7 @@ def small_file() -> dict[str, Any]:
         "profiles": [
             {"name": "quick", "ttft_mean_ms": 1, "ttft_stddev_ms": 0, "tbt_mean_ms": 1, "tbt_stddev_ms": 0}
         ],
+        "image_rules": [{"name": "gpt-4o", "base": 85, "tile": 170}],
         "families": [{"prefix": "", **facts}],
         "aliases": {},
         "models": [{"id": "m-1", "name": "M 1", "knowledge_cutoff": None, **prices, **facts}],
@@ -422,6 +423,8 @@ def test_small_file_is_valid() -> None:
             {"tokenizer": "p50k"},
             'model "m-1": unknown tokenizer "p50k"; one of: cl100k_base, o200k_base',
         ),
+        ("models", {"image_rule": "squares"}, 'unknown image rule "squares"; one of: gpt-4o'),
+        ("image_rules", {"tile": 0}, "needs either `tile`, or `patch`"),
         ("models", {"default_effort": "lots"}, 'unknown effort "lots"; one of: none, minimal'),
         ("models", {"default_effort": "high"}, "does not reason, yet its default effort"),
         ("models", {"max_output_tokens": 101}, "101 output tokens in a window of 100"),

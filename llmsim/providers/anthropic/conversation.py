@@ -2,7 +2,7 @@
 
 Decisions:
 * The order is the API's: tools, system, messages. A prefix is all that precedes a mark in that order.
-* The key of a prefix is a digest of all blocks up to its end. Marks are not part of the digest, so a conversation
+* The key of a prefix is a digest of all blocks up to its end, and of the format of the text, which comes before them. Marks are not part of the digest, so a conversation
   whose mark moves on from turn to turn finds the prefixes of its earlier turns.
 * Besides the marks, up to 20 earlier ends of blocks are looked up for each mark, as the API does.
   Source: Anthropic docs, build-with-claude/prompt-caching, automatic prefix checking.
@@ -35,7 +35,10 @@ from llmsim.providers.anthropic.messages_request import (
     ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
+    raw_json,
 )
+from llmsim.providers.anthropic.tools import defined_tokens
+from llmsim.providers.media import measure_base64
 from llmsim.wire.codec import decoder
 
 _DOCUMENT_TOKENS = 2_000
@@ -126,6 +129,8 @@ class _ConversationParser:
         self._messages: list[Message] = []
         self._images: list[Image] = []
         self._digest = hashlib.blake2b(request.model.encode("utf-8", "surrogatepass"), digest_size=16)
+        if (output_format := request.format()) is not None:
+            self._digest.update(raw_json(output_format[0].schema))
         self._automatic = request.cache_control
         self._marked = request.cache_control is not None or _has_marks(request)
         self._ends: list[_BlockEnd] = []
@@ -134,7 +139,10 @@ class _ConversationParser:
         """Add the definitions of tools, as a message before all others."""
         builder = _MessageBuilder("tools")
         for index, (tool, text) in enumerate(zip(tools, texts, strict=True)):
-            builder.add_note(text)
+            if tokens := defined_tokens(tool):
+                builder.add_tokens(tokens)
+            else:
+                builder.add_note(text)
             self._end_block(builder, tool.cache_control, text, last=index == len(tools) - 1)
         self._messages.append(builder.message())
 
@@ -257,6 +265,10 @@ class _MessageBuilder:
         """Add text that is only counted."""
         self._notes.append(text)
 
+    def add_tokens(self, tokens: int) -> None:
+        """Add content of which only the tokens are known."""
+        self._extra_tokens += tokens
+
     def add_block(self, block: Block, path: _Path, images: list[Image]) -> None:
         """Add a block; its images are appended to `images`."""
         if self._role == "system" and not isinstance(block, TextBlock):
@@ -331,8 +343,11 @@ def _image(block: ImageBlock, path: _Path) -> Image:
     allowed = ("base64", "url", "file")
     if block.source.type not in allowed:
         raise InvalidFieldError((*path, "source", "type"), "choice", allowed, block.source.type)
-    _source_value(block.source, path)
-    return Image(path)
+    value = _source_value(block.source, path)
+    if block.source.type != "base64" or not isinstance(value, str):
+        return Image(path)
+    width, height = measure_base64(value)
+    return Image(path, width=width, height=height)
 
 
 _SOURCE_FIELDS = {"base64": "data", "text": "data", "url": "url", "file": "file_id", "content": "content"}

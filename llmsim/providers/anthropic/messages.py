@@ -57,7 +57,6 @@ def parse(request: IncomingRequest) -> ParsedRequest[MessageOptions]:
     conversation = parse_conversation(body, request.body)
     tools = parse_tools(body)
     thinking = body.thinking if thinks else None
-    output_format = body.format()
     prompt = Prompt(
         model=body.model,
         messages=conversation.messages,
@@ -70,8 +69,9 @@ def parse(request: IncomingRequest) -> ParsedRequest[MessageOptions]:
         cache_marks=conversation.marks,
         stream=bool(body.stream),
         tools=tools,
+        has_tool_message=True,
         tool_choice=parse_tool_choice(body, tools),
-        form=ResponseFormat(raw_json(output_format[0].schema)) if output_format is not None else None,
+        form=_parse_format(body),
     )
     options = MessageOptions(
         thinks=thinks,
@@ -82,6 +82,11 @@ def parse(request: IncomingRequest) -> ParsedRequest[MessageOptions]:
         toolsets=parse_toolsets(body),
     )
     return ParsedRequest(prompt, options)
+
+
+def _parse_format(body: CountRequest) -> ResponseFormat | None:
+    output_format = body.format()
+    return None if output_format is None else ResponseFormat(raw_json(output_format[0].schema))
 
 
 def _thinks(body: CountRequest) -> bool:
@@ -110,7 +115,16 @@ def _parse_count(raw: bytes) -> tuple[Prompt, bool]:
     body = _decode_count(raw)
     check_conversation(body)
     conversation = parse_conversation(body, raw)
-    prompt = Prompt(model=body.model, messages=conversation.messages, images=conversation.images)
+    tools = parse_tools(body)
+    prompt = Prompt(
+        model=body.model,
+        messages=conversation.messages,
+        images=conversation.images,
+        tools=tools,
+        has_tool_message=True,
+        tool_choice=parse_tool_choice(body, tools),
+        form=_parse_format(body),
+    )
     return prompt, body.context_management is not None
 
 

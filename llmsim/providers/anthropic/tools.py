@@ -43,11 +43,13 @@ class AnthropicTool(msgspec.Struct, frozen=True):
         names: The names that a request may use for it; empty if it has no name.
         tools: What the model may call; a tool with a name is called by the name in the request.
         toolset: The name of the toolset; empty for a single tool.
+        tokens: What its definition costs, where the API's docs say so; 0 if it is counted as it is sent.
     """
 
     names: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
     toolset: str = ""
+    tokens: int = 0
 
 
 def undated_type(type_: str) -> str:
@@ -73,6 +75,11 @@ def _parse_tool(param: ToolParam) -> Iterator[Tool]:
                 yield tool
         elif param.name is not None:
             yield msgspec.structs.replace(tool, name=param.name)
+
+
+def defined_tokens(param: ToolParam) -> int:
+    """Return what the definition of a tool costs where the API's docs say so, else 0."""
+    return 0 if param.is_custom else ANTHROPIC_TOOLS[undated_type(param.type or "")].tokens
 
 
 def parse_toolsets(request: CountRequest) -> dict[str, str]:
@@ -114,8 +121,9 @@ def _object_schema(**properties: Any) -> dict[str, Any]:
     }
 
 
-def _client_tool(*names: str, description: str, schema: dict[str, Any]) -> AnthropicTool:
-    return AnthropicTool(names, (Tool(names[0], ToolKind.FUNCTION, description, encode(schema)),))
+def _client_tool(*names: str, description: str, schema: dict[str, Any], tokens: int = 0) -> AnthropicTool:
+    tool = Tool(names[0], ToolKind.FUNCTION, description, encode(schema))
+    return AnthropicTool(names, (tool,), tokens=tokens)
 
 
 def _toolset(toolset: str, **members: tuple[str, dict[str, Any]]) -> AnthropicTool:
@@ -146,12 +154,14 @@ ANTHROPIC_TOOLS = {
         "bash",
         description="Run a command in a shell",
         schema=_object_schema(command={"type": "string", "enum": ["pwd", "ls -la", "date", "uname -a"]}),
+        tokens=245,
     ),
     "text_editor": _client_tool(
         "str_replace_based_edit_tool",
         "str_replace_editor",
         description="View a file",
         schema=_object_schema(command={"const": "view"}, path=_PATH),
+        tokens=700,
     ),
     "memory": _client_tool(
         "memory",
@@ -169,6 +179,7 @@ ANTHROPIC_TOOLS = {
                 _object_schema(action={"const": "mouse_move"}, coordinate=_POINT),
             ],
         },
+        tokens=735,
     ),
     "computer_toolset": _toolset(
         "computer",

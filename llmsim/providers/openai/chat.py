@@ -9,9 +9,10 @@ from typing import Any, assert_never
 
 import msgspec
 
-from llmsim.domain import Image, Message, PriorToolCall, Prompt, ToolResult
+from llmsim.domain import Message, PriorToolCall, Prompt, ToolResult
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
+from llmsim.providers.media import Media
 from llmsim.providers.openai.chat_request import (
     AnyMessage,
     AssistantMessage,
@@ -29,6 +30,7 @@ from llmsim.providers.openai.chat_request import (
     UserMessage,
 )
 from llmsim.providers.openai.chat_tools import parse_response_format, parse_tool_choice, parse_tools
+from llmsim.providers.openai_family.request_fields import parse_cache
 from llmsim.wire.codec import decoder
 
 _FILE_TOKENS = 765
@@ -92,20 +94,22 @@ def parse(incoming: IncomingRequest) -> ParsedRequest[ChatOptions]:
             "conflict",
             "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
         )
-    images: list[Image] = []
-    messages = tuple([_to_message(message, index, images) for index, message in enumerate(request.messages)])
+    media = Media()
+    messages = tuple([_to_message(message, index, media) for index, message in enumerate(request.messages)])
     _check_calls(request.messages)
     tools = parse_tools(request)
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     prompt = Prompt(
         model=request.model,
         messages=messages,
-        images=tuple(images),
+        images=tuple(media.images),
+        attachments=tuple(media.attachments),
         limit=request.max_completion_tokens if request.max_tokens is None else request.max_tokens,
         stop=stop,
         choices=request.n or 1,
         seed=request.seed,
         effort=request.reasoning_effort,
+        cache=parse_cache(request, incoming.body, media),
         stream=bool(request.stream),
         tools=tools,
         tool_choice=parse_tool_choice(request, tools),
@@ -124,16 +128,16 @@ def parse(incoming: IncomingRequest) -> ParsedRequest[ChatOptions]:
     return ParsedRequest(prompt, options)
 
 
-def _to_message(message: AnyMessage, index: int, images: list[Image]) -> Message:
-    """Build one message of the prompt; add its images to `images`."""
+def _to_message(message: AnyMessage, index: int, media: Media) -> Message:
+    """Build one message of the prompt; add what is not text to `media`."""
     # PERF: the most frequent kinds come first; each pattern that does not match takes 0.05 us.
     match message:
         case UserMessage():
-            return _with_content("user", message.content, message.name, index, images)
+            return _with_content("user", message.content, message.name, index, media)
         case AssistantMessage():
             return _from_assistant(message, index)
         case SystemMessage():
-            return _with_content("system", message.content, message.name, index, images)
+            return _with_content("system", message.content, message.name, index, media)
         case FunctionMessage():
             result = ToolResult(message.name, message.content or "")
             return Message("function", (), name=message.name, results=(result,))
@@ -141,28 +145,32 @@ def _to_message(message: AnyMessage, index: int, images: list[Image]) -> Message
             text = content if isinstance(content, str) else "".join(part.text for part in content)
             return Message("tool", (), results=(ToolResult(message.tool_call_id, text),))
         case DeveloperMessage():
-            return _with_content("developer", message.content, message.name, index, images)
+            return _with_content("developer", message.content, message.name, index, media)
         case _:
             assert_never(message)
 
 
 def _with_content(
-    role: str, content: str | Sequence[Any], name: str | None, index: int, images: list[Image]
+    role: str, content: str | Sequence[Any], name: str | None, index: int, media: Media
 ) -> Message:
     if isinstance(content, str):
         return Message(role, (content,), name=name)
     texts: list[str] = []
     extra = 0
+    media.message = index
     for position, part in enumerate(content):
         match part:
             case TextPart():
                 texts.append(part.text)
             case ImagePart():
-                detail = part.image_url.detail or "auto"
-                images.append(Image(("messages", index, "content", position), detail))
+                image = part.image_url
+                path = ("messages", index, "content", position)
+                media.add_image(path, image.url, image.detail, texts=len(texts))
             case AudioPart():
+                media.add_file(part.input_audio.data, texts=len(texts))
                 extra += -(-len(part.input_audio.data) * 3 // 4 // _AUDIO_BYTES_PER_TOKEN)
             case FilePart():
+                media.add_file(part.file.file_data, part.file.file_id, texts=len(texts))
                 extra += _FILE_TOKENS
     return Message(role, tuple(texts), name=name, extra_tokens=extra)
 

@@ -253,6 +253,9 @@ class ChatRequest(Struct):
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     parallel_tool_calls: bool | None = None
     presence_penalty: fields.Penalty | None = None
+    prompt_cache_key: fields.CacheKey | None = None
+    prompt_cache_options: fields.CacheOptions | None = None
+    prompt_cache_retention: fields.CacheRetention | None = None
     reasoning_effort: fields.Effort | None = None
     response_format: fields.TextFormat | fields.JsonFormat | SchemaFormat | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None

@@ -56,11 +56,13 @@ def _build_tool(tool: AnyTool, index: int) -> Tool:
         case FunctionTool(function=function):
             return _build_function(function, ("tools", index, "function", "parameters"))
         case CustomTool(custom=custom):
-            schema = b""
-            if isinstance(custom.format, GrammarFormat) and custom.format.grammar.syntax == "regex":
-                path = ("tools", index, "custom", "format", "grammar", "definition")
-                schema = parse_pattern(custom.format.grammar.definition, path, custom.name)
-            return Tool(custom.name, ToolKind.CUSTOM, custom.description or "", schema)
+            schema, grammar = b"", ""
+            if isinstance(custom.format, GrammarFormat):
+                grammar = custom.format.grammar.definition
+                if custom.format.grammar.syntax == "regex":
+                    path = ("tools", index, "custom", "format", "grammar", "definition")
+                    schema = parse_pattern(grammar, path, custom.name)
+            return Tool(custom.name, ToolKind.CUSTOM, custom.description or "", schema, grammar)
 
 
 def _build_function(function: Function, path: Path) -> Tool:
@@ -163,6 +165,6 @@ def parse_response_format(request: ChatRequest, messages: Sequence[Message]) -> 
                 named.name,
                 strict=named.strict is True,
             )
-            return ResponseFormat(schema, named.name)
+            return ResponseFormat(schema, named.name, named.description or "")
         case _:
             return None

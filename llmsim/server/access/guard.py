@@ -38,7 +38,7 @@ from llmsim.wire.codec import encode
 OWNER = "llmsim.owner"
 """Where the scope of a WebSocket carries the owner of its API key."""
 
-_OPEN = frozenset({"health", "ready", "metrics", "llmsim/stats"})
+_OPEN = frozenset({"health", "ready", "metrics", "llmsim", "llmsim/", "llmsim/stats"})
 """Paths that need no key, and are not part of the control API; a provider's prefix may stand before them."""
 
 _FORWARDED = (b"forwarded", b"x-real-ip")

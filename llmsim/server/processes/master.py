@@ -20,13 +20,13 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
 from llmsim.catalogue import load_catalogue
-from llmsim.config import Settings, load
+from llmsim.config import LoadedSettings, Settings, load
 from llmsim.errors import ConfigError, LlmsimError
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
@@ -60,6 +60,7 @@ class Master:
         self._block: Block | None = None
         self._listeners: Listeners | None = None
         self._directory: RunDirectory | None = None
+        self._origins: Mapping[str, str] = {}
         self._lock = -1
         self._reloaded: Application | None = None
         self._terminal = os.isatty(0)
@@ -71,7 +72,8 @@ class Master:
             ConfigError: The settings are faulty.
         """
         if self.settings is None:
-            self.settings = _read_settings()
+            loaded = _read_settings()
+            self.settings, self._origins = loaded.settings, loaded.origins
         return self._gunicorn(self.settings)
 
     def _prepare_reload(self) -> bool:
@@ -81,8 +83,9 @@ class Master:
             os.kill(os.getpid(), signal.SIGTERM)
             return False
         try:
-            settings = self._in_place(_read_settings())
-            application = Application(settings)
+            loaded = _read_settings()
+            settings = self._in_place(loaded.settings)
+            application = Application(settings, loaded.origins)
             asyncio.run(application.publish_scripts())
         except LlmsimError as error:
             _print_message(
@@ -136,7 +139,7 @@ class Master:
         """Load the application by the settings in force."""
         if self.settings is None:
             raise ConfigError("the master is not configured")
-        return Application(self.settings)
+        return Application(self.settings, self._origins)
 
     def on_starting(self, server: Any) -> None:
         """Lock the port and create the stats block; gunicorn calls it before the first worker."""
@@ -238,8 +241,8 @@ class Master:
         self._remove_shared(server.app.wsgi())
 
 
-def _read_settings() -> Settings:
-    return load(environ=os.environ, profiles=load_catalogue().profiles).settings
+def _read_settings() -> LoadedSettings:
+    return load(environ=os.environ, profiles=load_catalogue().profiles)
 
 
 def _other_program(port: int) -> str:

@@ -90,7 +90,7 @@ def test_keys_are_not_shown(run: Run) -> None:
     settings = json.loads(shown.output)["settings"]
 
     assert "s3cret" not in plain.output + shown.output
-    assert (settings["admin"]["key"], settings["auth"]["keys"]) == ("…", ["…", "…"])
+    assert (settings["admin"]["key"], settings["auth"]["keys"]) == ("***", ["***", "***"])
     with pytest.raises(ConfigError) as caught:
         load(environ={}, flags={"auth.keys": ["s3cret", 7]})
     assert "s3cret" not in str(caught.value)

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from support.planning import plan_turn
+from support.planning import count_prompt, plan_turn
 from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
@@ -29,7 +29,6 @@ from llmsim.domain import (
     Turn,
 )
 from llmsim.planning.planner import Planner
-from llmsim.planning.prompt_tokens import count_prompt
 from llmsim.planning.tokens import load_tokenizer
 
 CATALOGUE = load_catalogue()

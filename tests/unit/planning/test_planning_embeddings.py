@@ -9,7 +9,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.planning import plan, plan_turn
+from support.planning import count_prompt, plan, plan_turn
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import ErrorSettings, ResponseSettings, Settings
@@ -25,7 +25,6 @@ from llmsim.errors import (
 from llmsim.planning import embeddings
 from llmsim.planning.embeddings import embed
 from llmsim.planning.planner import Planner
-from llmsim.planning.prompt_tokens import count_prompt
 from llmsim.planning.tokens import load_tokenizer
 
 SMALL, LARGE, ADA = "text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.incoming import incoming
-from support.planning import plan
+from support.planning import NoPrefixCache, plan
 
 from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings
-from llmsim.domain import CacheUse, Fault
+from llmsim.domain import Fault
 from llmsim.errors import RefusedError
 from llmsim.planning.cost import is_laborious
 from llmsim.planning.planner import Planner
@@ -25,14 +25,6 @@ ENDPOINTS = [
     for endpoint in provider.generation_endpoints
 ]
 PLANNER = Planner(Settings(), load_catalogue(), lambda: 1_700_000_000.0)
-
-
-class Uncached:
-    """A prompt cache without entries."""
-
-    async def use(self, prefixes: Any, minimum: int) -> CacheUse:
-        """Return that nothing is cached."""
-        return CacheUse()
 
 
 class Deep(dict[str, Any]):
@@ -106,7 +98,7 @@ def answer(endpoint: GenerationEndpoint[Any], provider: Any, body: bytes) -> Non
     try:
         parsed = endpoint.http.parse(incoming(body, headers=headers))
         is_laborious(parsed.prompt)
-        outcome = plan(PLANNER, parsed.prompt, cache=Uncached())
+        outcome = plan(PLANNER, parsed.prompt, cache=NoPrefixCache())
     except RefusedError as error:
         check_refusal(endpoint, provider, error)
         return

@@ -21,9 +21,10 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from llmsim.domain import Image, Message, PriorToolCall, ToolResult
+from llmsim.domain import Attachment, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import ParsedRequest
+from llmsim.providers.media import Media
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.input_item_list import list_input_items
 from llmsim.providers.openai_family.responses.input_items import (
@@ -59,10 +60,8 @@ _FILE_TOKENS = 765
 """Tokens of a file or video: those of an image in full detail."""
 
 
-def parse_messages(
-    items: Sequence[bytes], images: list[Image], root: Path = ("input",)
-) -> tuple[Message, ...]:
-    """Parse `items`, the elements of the array at `root`; add their images to `images`.
+def parse_messages(items: Sequence[bytes], media: Media, root: Path = ("input",)) -> tuple[Message, ...]:
+    """Parse `items`, the elements of the array at `root`; add what is not text to `media`.
 
     Raises:
         InvalidFieldError: An item has no known type, or does not fit its type.
@@ -70,24 +69,25 @@ def parse_messages(
     messages: list[Message] = []
     for index, item in enumerate(items):
         path = (*root, index)
-        message = _to_message(parse_item(item, path), item, path, images)
+        message = _to_message(parse_item(item, path), item, path, media)
         if message is not None:
             messages.append(message)
+            media.message += 1
     return tuple(messages)
 
 
-def _to_message(item: Item, sent: bytes, path: Path, images: list[Image]) -> Message | None:
+def _to_message(item: Item, sent: bytes, path: Path, media: Media) -> Message | None:
     match item:
         case UserMessage():
-            return _parse_content(item.role, item.content, (*path, "content"), images)
+            return _parse_content(item.role, item.content, (*path, "content"), media)
         case AssistantMessage():
-            return _parse_content("assistant", item.content, (*path, "content"), images)
+            return _parse_content("assistant", item.content, (*path, "content"), media)
         case FunctionCall():
             return _call_message(item.call_id, item.name, item.arguments)
         case CustomCall():
             return _call_message(item.call_id, item.name, item.text)
         case CallOutput():
-            content = _parse_content("tool", item.output, (*path, "output"), images)
+            content = _parse_content("tool", item.output, (*path, "output"), media)
             result = ToolResult(item.call_id or "", "".join(content.texts))
             return Message("tool", (), extra_tokens=content.extra_tokens, results=(result,))
         case Compaction():
@@ -108,7 +108,7 @@ def _call_message(call_id: str, name: str, arguments: str) -> Message:
 
 
 def _parse_content(
-    role: str, content: str | Sequence[UserPart | ToolPart], path: Path, images: list[Image]
+    role: str, content: str | Sequence[UserPart | ToolPart], path: Path, media: Media
 ) -> Message:
     if isinstance(content, str):
         return Message(role, (content,))
@@ -126,12 +126,15 @@ def _parse_content(
             case InputImage() | Screenshot():
                 if part.image_url is None and part.file_id is None:
                     raise InvalidFieldError((*path, index, "image_url"), "missing", None)
-                images.append(Image((*path, index), part.detail or "auto"))
+                file = part.file_id or ""
+                media.add_image((*path, index), part.image_url, part.detail, texts=len(texts), file=file)
             case InputFile():
                 if part.file_data is None and part.file_id is None and part.file_url is None:
                     raise InvalidFieldError((*path, index, "file_id"), "missing", None)
+                media.add_file(part.file_data, part.file_id, part.file_url, texts=len(texts))
                 extra += _FILE_TOKENS
             case InputVideo():
+                media.add_file(part.video_url, texts=len(texts))
                 extra += _FILE_TOKENS
             case _:
                 assert_never(part)
@@ -148,20 +151,30 @@ def with_history(
     if earlier.cancelled is None:
         output = [item.json for item in build_output(earlier.turn, earlier_options, dialect).items]
     own = 1 if options.has_instructions else 0
-    messages = (
-        *request.prompt.messages[:own],
-        *earlier.prompt.messages[1 if earlier_options.has_instructions else 0 :],
-        *parse_messages(output, []),
-        *request.prompt.messages[own:],
-    )
+    prompt, earlier_prompt = request.prompt, earlier.prompt
+    dropped = 1 if earlier_options.has_instructions else 0
+    before = (*earlier_prompt.messages[dropped:], *parse_messages(output, Media()))
+    messages = (*prompt.messages[:own], *before, *prompt.messages[own:])
     items = (
         *list_input_items(earlier_options.input_items, earlier.turn.id),
         *output,
         *options.input_items,
     )
     # The request's own images come first: a refusal names the first image.
-    images = (*request.prompt.images, *earlier.prompt.images)
+    images = (*prompt.images, *earlier_prompt.images)
+    attachments = (
+        *_moved(earlier_prompt.attachments, messages=own - dropped, images=len(prompt.images)),
+        *_moved(prompt.attachments, messages=len(before)),
+    )
     return ParsedRequest(
-        replace(request.prompt, messages=messages, images=images),
+        replace(prompt, messages=messages, images=images, attachments=attachments),
         replace(options, input_items=items),
     )
+
+
+def _moved(attachments: Sequence[Attachment], *, messages: int, images: int = 0) -> list[Attachment]:
+    """Return attachments where there are so many more messages and images before them."""
+    return [
+        replace(one, message=one.message + messages, image=None if one.image is None else one.image + images)
+        for one in attachments
+    ]

@@ -5,10 +5,11 @@ Decisions:
 * What the API refuses is refused here; what a model would refuse, where prompts are planned.
 """
 
-from llmsim.domain import Image, Message, Prompt, ResponseFormat
+from llmsim.domain import Message, Prompt, ResponseFormat
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import ParsedRequest
-from llmsim.providers.openai_family.request_fields import JsonFormat
+from llmsim.providers.media import Media
+from llmsim.providers.openai_family.request_fields import JsonFormat, parse_cache
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.history import parse_messages
 from llmsim.providers.openai_family.responses.options import ResponseOptions
@@ -43,7 +44,7 @@ def parse(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
             "conflict",
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
         )
-    return _parse_create(request, dialect)
+    return _parse_create(request, body, dialect)
 
 
 def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
@@ -63,11 +64,11 @@ def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptio
             ("background",), "conflict", "The 'background' parameter is not supported over WebSocket."
         )
     request.stream = True
-    parsed = _parse_create(request, dialect)
+    parsed = _parse_create(request, body, dialect)
     return ParsedRequest(parsed.prompt, parsed.options, is_warm_up=_decode_generate(body).generate is False)
 
 
-def _parse_create(request: Request, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
+def _parse_create(request: Request, body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
     if request.model is None:
         raise InvalidFieldError(("model",), "missing", None)
     if (
@@ -81,7 +82,7 @@ def _parse_create(request: Request, dialect: Dialect) -> ParsedRequest[ResponseO
         raise InvalidFieldError(
             ("background",), "conflict", "The 'background' parameter requires 'store' to be true."
         )
-    return _parse_request(request, dialect)
+    return _parse_request(request, body, dialect)
 
 
 def parse_count(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
@@ -91,7 +92,7 @@ def parse_count(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]
         InvalidJsonError: It is not JSON.
         InvalidFieldError: A field is wrong, out of range or contradicts another.
     """
-    return _parse_request(_decode(body), dialect)
+    return _parse_request(_decode(body), body, dialect)
 
 
 def parse_compact(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
@@ -106,10 +107,10 @@ def parse_compact(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOption
         raise InvalidFieldError(("model",), "missing", None)
     if request.input is None and request.previous_response_id is None:
         raise InvalidFieldError(("input",), "missing", None)
-    return _parse_request(request, dialect)
+    return _parse_request(request, body, dialect)
 
 
-def _parse_request(request: Request, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
+def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
     if request.previous_response_id is not None and request.conversation is not None:
         raise InvalidFieldError(
             ("previous_response_id",),
@@ -120,8 +121,8 @@ def _parse_request(request: Request, dialect: Dialect) -> ParsedRequest[Response
         items: tuple[bytes, ...] = (b'{"role":"user","content":%b}' % encode(request.input),)
     else:
         items = tuple(bytes(item) for item in request.input or ())
-    images: list[Image] = []
-    messages = parse_messages(items, images)
+    media = Media(message=0 if request.instructions is None else 1)
+    messages = parse_messages(items, media)
     if request.instructions is not None:
         messages = (Message("developer", (request.instructions,)), *messages)
     tools = parse_tools(request.tools) if request.tools else ()
@@ -132,10 +133,12 @@ def _parse_request(request: Request, dialect: Dialect) -> ParsedRequest[Response
     prompt = Prompt(
         model=request.model or "",
         messages=messages,
-        images=tuple(images),
+        images=tuple(media.images),
+        attachments=tuple(media.attachments),
         limit=request.max_output_tokens,
         effort=None if reasoning is None else reasoning.effort,
         summary=summary,
+        cache=parse_cache(request, body, media, continues=request.previous_response_id is not None),
         stream=bool(request.stream),
         tools=tuple(callable_tool for tool in tools for callable_tool in tool.callable_tools),
         tool_choice=tool_choice,
@@ -164,12 +167,14 @@ def _parse_format(text: TextConfig) -> ResponseFormat | None:
     match text.format:
         case JsonFormat():
             return ResponseFormat()
-        case JsonSchema(name=name, schema=schema, strict=strict):
+        case JsonSchema(name=name, schema=schema, strict=strict, description=description):
             path = ("text", "format", "schema")
             if bytes(schema) == b"null":
                 raise InvalidFieldError(path, "type", "object", None)
             return ResponseFormat(
-                parse_schema(schema, path, "response_format", name, strict=strict is True), name
+                parse_schema(schema, path, "response_format", name, strict=strict is True),
+                name,
+                description or "",
             )
         case _:
             return None

@@ -98,8 +98,9 @@ class Request(Struct):
     presence_penalty: fields.Penalty | None = None
     previous_response_id: str | None = None
     prompt: Template | None = None
-    prompt_cache_key: Annotated[str, Meta(max_length=64)] | None = None
-    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+    prompt_cache_key: fields.CacheKey | None = None
+    prompt_cache_options: fields.CacheOptions | None = None
+    prompt_cache_retention: fields.CacheRetention | None = None
     reasoning: Reasoning | None = None
     safety_identifier: Annotated[str, Meta(max_length=128)] | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"] | None = None

@@ -172,11 +172,12 @@ def _parse_tool(sent: bytes, path: Path) -> ParsedTool:
 
 
 def _build_custom_tool(custom: CustomTool, path: Path) -> Tool:
-    grammar = custom.format
-    schema = b""
-    if isinstance(grammar, GrammarFormat) and grammar.syntax == "regex":
-        schema = parse_pattern(grammar.definition, (*path, "format", "definition"), custom.name)
-    return Tool(custom.name, ToolKind.CUSTOM, custom.description or "", schema)
+    schema, grammar = b"", ""
+    if isinstance(custom.format, GrammarFormat):
+        grammar = custom.format.definition
+        if custom.format.syntax == "regex":
+            schema = parse_pattern(grammar, (*path, "format", "definition"), custom.name)
+    return Tool(custom.name, ToolKind.CUSTOM, custom.description or "", schema, grammar)
 
 
 def _parse_namespace(namespace: Namespace, sent: bytes, path: Path) -> ParsedTool:
