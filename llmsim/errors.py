@@ -104,6 +104,20 @@ class InvalidFieldError(RefusedError):
         self.found = found
 
 
+class UnknownFieldError(RefusedError):
+    """The request has a field that the API does not know; only in strict mode.
+
+    Attributes:
+        path: Keys and indices from the root to the field.
+        document: The request as decoded from JSON.
+    """
+
+    def __init__(self, path: tuple[str | int, ...], document: Any) -> None:
+        super().__init__(f"{path}: unknown field")
+        self.path = path
+        self.document = document
+
+
 class InvalidSchemaError(RefusedError):
     """A JSON schema of the request is invalid, or violates the strict-mode rules.
 
@@ -377,6 +391,20 @@ class ExpectationError(RefusedError):
         self.script = script
         self.number = number
         self.unmet = unmet
+
+
+class ScenarioError(RefusedError):
+    """A scenario cannot answer the request.
+
+    Attributes:
+        code: Why: `scenario_not_found`, `scenario_tool_not_offered` or `scenario_exhausted`.
+        status: HTTP status: 400, or 500 if it is exhausted.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
 
 
 class StoreError(RefusedError):

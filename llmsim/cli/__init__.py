@@ -19,7 +19,18 @@ from llmsim.errors import ControlApiError, LlmsimError, StatsError
 from llmsim.text import nearest
 
 _COMMANDS = (
-    *("serve", "stats", "loadtest", "models", "profiles", "tokens", "config", "script", "sessions"),
+    *(
+        "serve",
+        "stats",
+        "loadtest",
+        "models",
+        "profiles",
+        "tokens",
+        "config",
+        "script",
+        "scenario",
+        "sessions",
+    ),
     "doctor",
 )
 

@@ -76,6 +76,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "objects only where `[auth]` asks for keys."
         ),
     ] = "*"
+    strict: Annotated[
+        bool,
+        setting(
+            "Refuse fields of a request that its API does not know, as the real APIs do; `false` ignores them. What is known is "
+            "what the newest SDKs know."
+        ),
+    ] = False
     direct_writes: Annotated[
         bool,
         setting(

@@ -157,6 +157,8 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         render_response: Renders the body of the whole response.
         storage: How its responses are stored; None if they are not.
         websocket: How it speaks over WebSocket; None if it does not.
+        splits_turns: Whether clients send a turn back as several items, not as one message.
+        shows_reasoning: Whether the reasoning of a scenario is shown though no request can ask for it.
     """
 
     path: str
@@ -165,6 +167,8 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     render_response: Callable[[Turn, O], bytes]
     storage: ResponseStorage[O] | None = None
     websocket: WebSocketFormat[O] | None = None
+    splits_turns: bool = False
+    shows_reasoning: bool = False
 
 
 class DocumentCollection(Protocol):

@@ -8,11 +8,13 @@ from llmsim.providers.anthropic.provider import anthropic
 from llmsim.providers.contract import Provider
 from llmsim.providers.openai.provider import OPENAI
 from llmsim.providers.openresponses.provider import OPENRESPONSES
+from llmsim.providers.strict_fields import make_strict
 
 
 def providers(settings: Settings) -> tuple[Provider, ...]:
     """Return all providers as configured; the same settings give the same ones."""
-    return (OPENAI, anthropic(settings.anthropic), OPENRESPONSES)
+    configured = (OPENAI, anthropic(settings.anthropic), OPENRESPONSES)
+    return tuple(map(make_strict, configured)) if settings.server.strict else configured
 
 
 PROVIDERS = providers(Settings())

@@ -26,9 +26,12 @@ from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.errors import InvalidJsonError, MethodError, RefusedError, StoreError, UnknownRouteError
 from llmsim.planning.planner import Planner
+from llmsim.planning.scenarios import ScenarioPlanner
+from llmsim.planning.timing import LatencySampler
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
+from llmsim.scenarios import Scenario
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control, render_settings
 from llmsim.server.channels import CHANNEL, HttpChannel
@@ -39,6 +42,7 @@ from llmsim.server.http import HttpGeneration, RequestHeaders, Responder, resour
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
+from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.transport.bodies import BodyReader
 from llmsim.server.transport.body_budget import BodyBudget
@@ -71,6 +75,7 @@ def create_routes(
     catalogue: Catalogue,
     planner: Planner,
     state: State,
+    scenarios: Mapping[str, Scenario],
     *,
     block: Block,
     recorder: Recorder,
@@ -87,6 +92,7 @@ def create_routes(
         catalogue: The facts about models.
         planner: Plans responses.
         state: What all workers share.
+        scenarios: Those that can be played, by name.
         block: The counters of all workers.
         recorder: Counts for this worker.
         wheel: Wakes streams.
@@ -96,6 +102,10 @@ def create_routes(
     app = falcon.asgi.App()
     context = WorkerContext(served_models(settings, catalogue), planner, state, recorder)
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
+    steps = None
+    if scenarios:
+        planned = ScenarioPlanner(planner, LatencySampler(settings.latency, catalogue.profiles))
+        steps = ScenarioPlayer(scenarios, state.attempts, planned)
     admin = settings.admin
     # What no client can ask for is not written.
     scope = admin.journal if admin.enabled else "off"
@@ -108,7 +118,7 @@ def create_routes(
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for endpoint in provider.generation_endpoints:
-            service = GenerationService(provider, endpoint, endpoint.http, context, player, journal)
+            service = GenerationService(provider, endpoint, endpoint.http, context, player, journal, steps)
             generation = HttpGeneration(provider, endpoint.path, service, reader)
             routes[endpoint.path]["post"] = generation.on_post
             if "{" not in endpoint.path:
@@ -118,7 +128,7 @@ def create_routes(
                     provider,
                     endpoint.websocket,
                     GenerationService(
-                        provider, endpoint, endpoint.websocket.messages, context, player, journal
+                        provider, endpoint, endpoint.websocket.messages, context, player, journal, steps
                     ),
                     number,
                     wheel=wheel,

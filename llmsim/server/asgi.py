@@ -19,6 +19,7 @@ from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import find_endpoint, has_websocket, providers
+from llmsim.scenarios.files import read_scenario_path
 from llmsim.scripts.files import read_scripts
 from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest
@@ -77,6 +78,8 @@ class Application:
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
+        scenarios = settings.response.scenarios_path
+        self._scenarios = read_scenario_path(scenarios) if scenarios else {}
         self._planner = Planner(settings, self._catalogue, time.time)
         self._planner.warm()
         # NOTE: the source of ids is another one after the fork.
@@ -128,6 +131,7 @@ class Application:
             self._catalogue,
             self._planner,
             self.state,
+            self._scenarios,
             block=block,
             recorder=self._recorder,
             wheel=wheel,

@@ -27,8 +27,9 @@ from llmsim.domain import (
 )
 from llmsim.errors import ExhaustedError, ExpectationError, RefusedError, StoreError
 from llmsim.server.controls import RequestControls
+from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn, ScriptSelection
-from llmsim.state.ports import Journal
+from llmsim.state.journal_port import Journal
 from llmsim.stats import Recorder
 
 _MAX_TEXT = 65_536
@@ -99,7 +100,11 @@ class JournalWriter:
         return JournalKey(endpoint, controls.session or "", None)
 
     async def write_planned(
-        self, key: JournalKey, body: bytes, outcome: Turn | Fault, played: PlayedTurn | None
+        self,
+        key: JournalKey,
+        body: bytes,
+        outcome: Turn | Fault,
+        played: PlayedTurn | ScenarioAttempt | None,
     ) -> OnFinished:
         """Write a request that was planned; return what completes the entry."""
         result = {"fault": _fault(outcome)} if isinstance(outcome, Fault) else {"answer": _answer(outcome)}
@@ -120,15 +125,25 @@ class JournalWriter:
         await finish("refused", 0.0)
 
     async def _write(
-        self, key: JournalKey, body: bytes, result: dict[str, Any], played: PlayedTurn | None
+        self,
+        key: JournalKey,
+        body: bytes,
+        result: dict[str, Any],
+        played: PlayedTurn | ScenarioAttempt | None,
     ) -> OnFinished:
+        scripted = played if isinstance(played, PlayedTurn) else None
         entry = {
             "endpoint": key.endpoint,
             "script": key.script,
-            "turn": None if played is None else played.step.number,
-            "cursor": None if played is None else played.lease.cursor,
+            "turn": None if scripted is None else scripted.step.number,
+            "cursor": None if scripted is None else scripted.lease.cursor,
             "request": _request(body, self._max_request_bytes),
         }
+        if isinstance(played, ScenarioAttempt):
+            resolved = played.resolved
+            step = {"name": resolved.scenario, "step": resolved.step, "attempt": played.number}
+            # A scenario comes before the script that would have been played.
+            entry |= {"script": None, "scenario": step}
         try:
             number = await self._journal.append(key.session, time.time(), _encode(entry | result))
         except StoreError:

@@ -193,6 +193,16 @@ class TestBatches:
                 return batch
             await asyncio.sleep(0.02)
 
+    async def test_a_conversation_that_the_api_refuses(self) -> None:
+        """ANTH-11.5: Such a request has an errored result."""
+        worker = simulator()
+        blank = [{"role": "user", "content": " "}]
+        batch = await self.ended(worker, (await self.create(worker, self.item("a", messages=blank)))["id"])
+        results = await worker.ask("GET", f"{BATCHES}/{batch['id']}/results")
+
+        error = json.loads(results.body)["result"]["error"]["error"]
+        assert error["message"] == TestConversations.MESSAGE
+
     async def test_from_creation_to_results(self) -> None:
         """ANTH-8.2: Each request has the result it would have got, and no request is counted."""
         worker = simulator()
@@ -306,3 +316,56 @@ class TestBatches:
 def test_instants(unix: int, written: str) -> None:
     """ANTH-6.1: Instants are RFC 3339, in UTC."""
     assert rfc3339(unix) == written
+
+
+class TestConversations:
+    """Conversations that the API refuses, wherever they are sent."""
+
+    BLANK = BASIC | {"messages": [{"role": "user", "content": " "}]}
+    MESSAGE = "messages: text content blocks must contain non-whitespace text"
+
+    @pytest.mark.parametrize("path", ["/messages", "/messages/count_tokens"])
+    async def test_messages_and_counts(self, path: str) -> None:
+        """ANTH-11.5: They are checked alike."""
+        exchange = await simulator().post(ROOT + path, self.BLANK)
+
+        assert (exchange.status, exchange.json["error"]["message"]) == (400, self.MESSAGE)
+
+    async def test_thinking_of_another_worker(self) -> None:
+        """ANTH-11.2: A block of one server is verified by another, for messages and counts."""
+        thinking = {"type": "enabled", "budget_tokens": 1024}
+        answer = (await simulator().post(f"{ROOT}/messages", BASIC | {"thinking": thinking})).json
+        history = [
+            *BASIC["messages"],
+            {"role": "assistant", "content": answer["content"]},
+            *BASIC["messages"],
+        ]
+
+        for path in ("/messages", "/messages/count_tokens"):
+            assert (
+                await simulator(target_tokens=7).post(ROOT + path, BASIC | {"messages": history})
+            ).status == 200
+        history[1]["content"][0]["thinking"] += "."
+        refused = await simulator().post(f"{ROOT}/messages", BASIC | {"messages": history})
+        assert refused.json["error"]["message"] == (
+            "messages.1.content.0: Invalid `signature` in `thinking` block"
+        )
+
+
+class TestStrictMode:
+    """Unknown fields, through the whole server."""
+
+    @pytest.mark.parametrize("path", ["/messages", "/messages/count_tokens"])
+    async def test_unknown_fields(self, path: str) -> None:
+        """API-4.2: They are refused on request only."""
+        body = BASIC | {"reasoning_effort": "low"}
+        if path != "/messages":
+            del body["max_tokens"]
+        lenient = await simulator().post(ROOT + path, body)
+        strict = await simulator(server={"strict": True}).post(ROOT + path, body)
+
+        assert lenient.status == 200
+        assert (strict.status, strict.json["error"]["message"]) == (
+            400,
+            "reasoning_effort: Extra inputs are not permitted",
+        )

@@ -21,8 +21,10 @@ from llmsim.errors import (
     MethodError,
     ModelUseError,
     RefusedError,
+    ScenarioError,
     StoreError,
     TransportError,
+    UnknownFieldError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -30,6 +32,7 @@ from llmsim.errors import (
     UnsupportedError,
     VisionError,
 )
+from llmsim.providers.anthropic.field_paths import with_kinds
 from llmsim.providers.contract import Reply
 from llmsim.providers.error_messages import (
     CRASH_MESSAGE,
@@ -110,6 +113,9 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(400, f"The request body is not valid JSON: {error}")
         case InvalidFieldError():
             return _reply(400, _field_message(error))
+        case UnknownFieldError():
+            place = _place(with_kinds(error.path, error.document))
+            return _reply(400, f"{place}: Extra inputs are not permitted")
         case InvalidSchemaError():
             return _reply(400, _schema_message(error))
         case UnsupportedError():
@@ -130,7 +136,7 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(404, f"model: {_shown(error.model)}")
         case UnknownResponseError():
             return _reply(404, f"Not found: {_shown(error.id)}")
-        case UnknownScriptError() | ExhaustedError() | ExpectationError():
+        case UnknownScriptError() | ExhaustedError() | ExpectationError() | ScenarioError():
             return _reply(*script_error(error))
         case StoreError():
             return _reply(STORE_STATUS, store_message(error), STORE_HEADERS)
@@ -233,7 +239,7 @@ def _rule_message(error: InvalidFieldError) -> str:
         case "too_long":
             return f"{_kind(error.found)} should have at most {wanted} {_unit(error.found)}"
         case "pattern":
-            return f"String should match pattern '{wanted}'"
+            return f"String should match pattern {wanted}"
         case "conflict":
             return str(wanted)
         case _:

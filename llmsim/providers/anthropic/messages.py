@@ -8,14 +8,15 @@ import msgspec
 from llmsim.domain import Prompt, ResponseFormat
 from llmsim.errors import UnsupportedError
 from llmsim.providers.anthropic.conversation import parse_conversation
+from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, raw_json
 from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
 from llmsim.providers.anthropic.validation import check_conversation, check_generation
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import decoder, encode
 
-_decode = decoder(MessageRequest)
-_decode_count = decoder(CountRequest)
+_decode = placed(decoder(MessageRequest))
+_decode_count = placed(decoder(CountRequest))
 
 
 class MessageOptions(msgspec.Struct, frozen=True, gc=False):

@@ -228,6 +228,7 @@ CHAT_COMPLETIONS = GenerationEndpoint(
     ),
     render_response=render_response,
     storage=CHAT_STORAGE,
+    shows_reasoning=True,
 )
 
 _COMPLETION = "/v1/chat/completions/{completion_id}"

@@ -26,10 +26,12 @@ from llmsim.errors import (
     ModelUseError,
     RefusedError,
     RequestTokensError,
+    ScenarioError,
     ShortenedError,
     StoreError,
     ToolChoiceError,
     TransportError,
+    UnknownFieldError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -100,6 +102,10 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
             )
         case InvalidFieldError():
             return _field_error(error)
+        case UnknownFieldError():
+            param = format_path(error.path)
+            message = f"Unknown parameter: '{param}'."
+            return ErrorBody(status=400, message=message, param=param, code="unknown_parameter")
         case InvalidSchemaError():
             return _schema_error(error)
         case ToolChoiceError(choice="required"):
@@ -165,6 +171,10 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
         case UnknownScriptError() | ExhaustedError() | ExpectationError():
             status, message = script_error(error)
             return ErrorBody(status=status, message=message, code=_SCRIPT_CODES[type(error)])
+        case ScenarioError():
+            status, message = script_error(error)
+            kind = "server_error" if status >= 500 else None
+            return ErrorBody(status=status, message=message, code=error.code, type=kind)
         case StoreError():
             return ErrorBody(
                 status=STORE_STATUS,

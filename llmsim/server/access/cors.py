@@ -24,6 +24,9 @@ _EXPOSED = ", ".join(
         "retry-after",
         "retry-after-ms",
         "openai-processing-ms",
+        "x-llmsim-scenario",
+        "x-llmsim-step",
+        "x-llmsim-attempt",
         *(f"x-ratelimit-{fact}-{unit}" for unit in ("requests", "tokens") for fact in _LIMITS),
         *(
             f"anthropic-ratelimit-{unit}-{fact}"

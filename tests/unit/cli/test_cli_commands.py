@@ -22,6 +22,7 @@ COMMANDS = [
     "tokens",
     "config",
     "script",
+    "scenario",
     "sessions",
     "doctor",
 ]

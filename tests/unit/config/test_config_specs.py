@@ -13,6 +13,7 @@ FLAGS = {
     "--target-tokens": "response.target_tokens",
     "--seed": "response.seed",
     "--script": "response.script_path",
+    "--scenarios": "response.scenarios_path",
     "--scripts-dir": "scripts.dir",
 }
 

@@ -84,12 +84,19 @@ class TestAccepted:
             tools=[TOOL | {"description": "é"}],
             messages=[
                 HELLO,
-                {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "s"}]},
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "thinking", "thinking": "hm", "signature": "AAAA"},
+                        {"type": "text", "text": "So"},
+                    ],
+                },
+                HELLO,
             ],
         )
 
         assert json.loads(prompt.messages[0].notes[0]) == TOOL | {"description": "é"}
-        assert (prompt.messages[2].texts, prompt.messages[2].notes) == ((), ())
+        assert (prompt.messages[2].texts, prompt.messages[2].notes) == (("So",), ())
 
     def test_options_are_reported(self) -> None:
         """ANTH-2.3: Region and speed are reported as requested."""
@@ -128,7 +135,7 @@ class TestThinking:
             ({"thinking": {"type": "enabled"}}, "thinking.enabled.budget_tokens: Field required"),
             (
                 {"thinking": {"type": "enabled", "budget_tokens": 1023}},
-                "thinking.budget_tokens: Input should be greater than or equal to 1024",
+                "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
             ),
             (
                 {"thinking": {"type": "enabled", "budget_tokens": 2000}},
@@ -176,7 +183,7 @@ class TestRefused:
             ({"output_config": {"effort": "none"}}, "output_config.effort: Input should be 'high', 'low'"),
             (
                 {"cache_control": {"type": "ephemeral", "ttl": "1d"}},
-                "cache_control.ttl: Input should be '1h' or '5m'",
+                "cache_control.ephemeral.ttl: Input should be '1h' or '5m'",
             ),
             (
                 {"stop_sequences": ["a", " "]},
@@ -206,7 +213,7 @@ class TestRefused:
                 [{"role": "user", "content": [{"type": "song"}]}],
                 "messages.0.content.0: Input tag 'song' found using 'type' does not match any of the expected tags: ",
             ),
-            ([{"role": "user", "content": [RESULT]}], "messages.0: unexpected `tool_use_id` found"),
+            ([{"role": "user", "content": [RESULT]}], "messages.0.content.0: unexpected `tool_use_id` found"),
             (
                 [{"role": "assistant", "content": [CALL]}, HELLO],
                 "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: toolu_1.",
@@ -221,7 +228,7 @@ class TestRefused:
             ),
             (
                 [{"role": "user", "content": [{"type": "image", "source": {"type": "url"}}]}],
-                "messages.0.content.0.source.url.url: Field required",
+                "messages.0.content.0.image.source.url.url: Field required",
             ),
             (
                 [{"role": "system", "content": [{"type": "image", "source": {"type": "url", "url": "x"}}]}],
@@ -236,10 +243,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("fields", "expected"),
         [
-            ({"tools": [{"input_schema": {"type": "object"}}]}, "tools.0.name: Field required"),
-            ({"tools": [{"name": "f"}]}, "tools.0.input_schema: Field required"),
+            ({"tools": [{"input_schema": {"type": "object"}}]}, "tools.0.custom.name: Field required"),
+            ({"tools": [{"name": "f"}]}, "tools.0.custom.input_schema: Field required"),
             ({"tools": [TOOL, TOOL]}, "tools: Tool names must be unique."),
-            ({"tools": [TOOL | {"name": "a b"}]}, "tools.0.name: String should match pattern"),
+            ({"tools": [TOOL | {"name": "a b"}]}, "tools.0.custom.name: String should match pattern"),
             (
                 {"tools": [{"name": "f", "input_schema": {"type": "string"}}]},
                 "tools.0.custom.input_schema.type: Input should be 'object'",

@@ -267,7 +267,7 @@ class TestMistakes:
             "s.json:8: turns[3].text: wanted a text, found 5",
             's.json:8: turns[3].latency: unknown word "gpt5"; did you mean "gpt-5"?',
             "s.json:9: turns[4]: wanted a table, found 7",
-            "s.json:10: titel: unknown key. One of: name, description, on_exhausted, turns",
+            "s.json:10: titel: unknown key. One of: name, description, on_exhausted, turns, when",
         )
 
     def test_yaml_has_lines_too(self) -> None:

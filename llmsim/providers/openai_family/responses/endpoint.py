@@ -103,6 +103,7 @@ def endpoint(
             stream_headers=SSE_HEADERS,
         ),
         render_response=partial(render_response, dialect=dialect),
+        splits_turns=True,
         storage=ResponseStorage(
             kind=label,
             options=ResponseOptions,

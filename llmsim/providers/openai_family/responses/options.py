@@ -14,6 +14,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
         server: Label of the MCP server; empty if there is no server.
         server_tool: The tool that is called on it.
         namespaces: The namespace of each tool that is in one, by the tool's name.
+        batches_actions: Whether a call of the computer has a list of actions.
     """
 
     results: bool = False
@@ -23,6 +24,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     server: str = ""
     server_tool: str = ""
     namespaces: dict[str, str] = {}
+    batches_actions: bool = False
 
 
 class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -105,7 +105,7 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
                 items.append(MessageItem(position, segment))
             case ReasoningSegment():
                 items.append(ReasoningItem(position, segment, options, dialect))
-            case ToolCallSegment(call=call) if call.kind is not ToolKind.HOSTED:
+            case ToolCallSegment(call=call) if call.kind in (ToolKind.FUNCTION, ToolKind.CUSTOM):
                 items.append(ClientCallItem(position, segment, options.tools, dialect))
             case ToolCallSegment(call=call):
                 if call.name == "mcp" and not has_tool_list:
