@@ -97,9 +97,13 @@ def restrict(words: list[str]) -> list[str]:
 
 
 def build_script(agent: Agent) -> dict[str, Any]:
-    """Return the scripted task: a look, a call that fails, a 429, a file, and the end."""
+    """Return the scripted task: a look, a call that fails, a 429, a file, and the end.
+
+    It is for requests that offer tools: agents also ask for titles and the like.
+    """
     turns = [agent.look, agent.miss, fail("rate_limit", retry_after_ms=50), agent.write, say(DONE)]
-    return {"on_exhausted": "error", "turns": turns}
+    when = {"when": {"tools_offered": True}} if agent.executes_tools else {}
+    return {"on_exhausted": "error", **when, "turns": turns}
 
 
 def _run_agent(agent: Agent, cache: Path, home: Path, *, scripted: bool) -> Run:
