@@ -79,7 +79,13 @@ class SchemaError(LlmsimError):
 
 
 class RefusedError(LlmsimError):
-    """The provider would not take this request; nothing was simulated."""
+    """The provider would not take this request; nothing was simulated.
+
+    Attributes:
+        is_temporary: Whether the fault is the server's, and the request may be sent again.
+    """
+
+    is_temporary = False
 
 
 class InvalidJsonError(RefusedError):
@@ -184,11 +190,15 @@ class BodyTooLargeError(RefusedError):
 
 
 class TransportError(RefusedError):
-    """The request breaks a rule of HTTP, or a budget of what a client may send; `status` is 400, 405, 408 or 431."""
+    """The request breaks a rule of HTTP, or a budget of what a client may send; `status` is 400, 405, 408 or 431.
+
+    With 503 the worker had no room for the request.
+    """
 
     def __init__(self, status: int, problem: str) -> None:
         super().__init__(problem)
         self.status = status
+        self.is_temporary = status == 503
 
 
 class VisionError(RefusedError):
@@ -409,3 +419,5 @@ class ScenarioError(RefusedError):
 
 class StoreError(RefusedError):
     """The file of the shared store cannot be used, so the request is not answered. The message names it and the reason."""
+
+    is_temporary = True

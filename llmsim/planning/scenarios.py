@@ -200,6 +200,7 @@ class ScenarioPlanner:
         attempt: int,
         prompt: Prompt,
         facts: PromptFacts,
+        outcome_rng: Random,
         use: CacheUse,
         *,
         shows_reasoning: bool,
@@ -211,6 +212,7 @@ class ScenarioPlanner:
             attempt: How many attempts came before.
             prompt: The request.
             facts: From `Planner.analyze`.
+            outcome_rng: Draws its id.
             use: What was read from the prompt cache, and written to it.
             shows_reasoning: Whether reasoning is shown though the request does not ask for it.
         """
@@ -230,7 +232,7 @@ class ScenarioPlanner:
         rng = seeded_rng("scenario time", resolved.key)
         schedule = self._latency.schedule(facts.model.profile, rng, cached=use.read / facts.tokens)
         return replace(
-            self._planner.plan_empty(prompt, facts),
+            self._planner.plan_empty(prompt, facts, outcome_rng),
             choices=choices,
             usage=Usage(
                 prompt=facts.tokens,

@@ -18,8 +18,8 @@ import msgspec
 from llmsim.budgets import remembered
 from llmsim.config import ToolSettings
 from llmsim.domain import Prompt, Tool, ToolKind, ToolMode
+from llmsim.domain.question import question_of
 from llmsim.json_schema.document import read
-from llmsim.planning.question import question_of
 from llmsim.planning.rng import Random
 
 _GRAMMAR = frozenset(

@@ -16,13 +16,12 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from llmsim.domain import Message, Prompt
+from llmsim.domain.question import question_of
 
 _MARKER = "[[llmsim:"
 _MODEL = "llmsim-scenario-"
 _CALL_ID = "call_llmsim_"
 _OWN_ID = re.compile(r"call_llmsim_([a-z0-9-]+)_(\d{1,9})_\d{1,9}_[^_]*")
-_HARNESS_TAGS = ("system-reminder", "environment_context", "environment_details", "user_instructions")
-"""Tags of what harnesses add. Source: requests of Claude Code, Codex and Cline."""
 
 _MOST_SEED = (1 << 64) - 1
 
@@ -71,12 +70,7 @@ def _is_user(message: Message) -> bool:
     """Return whether a message is the user's, and not what a harness adds to tool results."""
     if message.author != "user":
         return False
-    return not message.results or not all(map(_is_harness_text, message.texts))
-
-
-def _is_harness_text(text: str) -> bool:
-    text = text.strip()
-    return any(text.startswith(f"<{tag}>") and text.endswith(f"</{tag}>") for tag in _HARNESS_TAGS)
+    return not message.results or bool(question_of(message.texts))
 
 
 def _read_marker(text: str) -> tuple[str, int, float] | None:

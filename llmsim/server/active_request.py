@@ -23,11 +23,11 @@ class ActiveRequest:
         sent_at: Instant at which the last byte was sent; None to take the end of the request.
         owner: Owner of its API key; empty where no keys are configured.
         extra_headers: Header lines of its response that a web page needs; empty for other clients.
-        release: Releases what is held until the end of the request; None if nothing is.
     """
 
     __slots__ = (
         "_endpoint",
+        "_release",
         "_streams",
         "arrival",
         "extra_headers",
@@ -35,7 +35,6 @@ class ActiveRequest:
         "outcome",
         "owner",
         "recorder",
-        "release",
         "sent_at",
     )
 
@@ -53,12 +52,23 @@ class ActiveRequest:
         self.sent_at: float | None = None
         self.owner = ""
         self.extra_headers = b""
-        self.release: Callable[[], None] | None = None
+        self._release: Callable[[], None] | None = None
         self._endpoint = endpoint
         self._streams = False
         self.finished = False
         if endpoint is not None:
             recorder.began(endpoint, arrival)
+
+    def hold_until_end(self, release: Callable[[], None]) -> None:
+        """Note what releases something that is held until the end of the request."""
+        before = self._release
+
+        def release_both() -> None:
+            release()
+            if before is not None:
+                before()
+
+        self._release = release_both
 
     def open_stream(self) -> None:
         """Book that the response is a stream; at most once."""
@@ -79,8 +89,8 @@ class ActiveRequest:
         if self.finished:
             return seconds
         self.finished = True
-        if self.release is not None:
-            self.release()
+        if self._release is not None:
+            self._release()
         if self._streams:
             self.recorder.stream_closed()
         if self.outcome is None:

@@ -29,7 +29,7 @@ from llmsim.planning.planner import Planner
 from llmsim.planning.scenarios import ScenarioPlanner
 from llmsim.planning.timing import LatencySampler
 from llmsim.providers.contract import Provider, Reply
-from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
+from llmsim.providers.error_messages import UNAVAILABLE_HEADERS, UNAVAILABLE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
 from llmsim.scenarios import Scenario
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
@@ -100,7 +100,7 @@ def create_routes(
         origins: Where each setting came from, by dotted name.
     """
     app = falcon.asgi.App()
-    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder)
+    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder, bodies)
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
     steps = None
     if scenarios:
@@ -111,7 +111,7 @@ def create_routes(
     scope = admin.journal if admin.enabled else "off"
     journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
     limit = settings.server.max_body_bytes
-    reader = BodyReader(limit, bodies, settings.budgets.body_timeout_secs)
+    reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
     number = 0
@@ -298,7 +298,7 @@ class _Errors:
         """Answer a refusal that no endpoint has caught."""
         provider = _provider_of(req)
         if isinstance(error, StoreError):
-            unavailable = falcon.HTTPServiceUnavailable(title=str(error), headers=STORE_HEADERS)
+            unavailable = falcon.HTTPServiceUnavailable(title=str(error), headers=UNAVAILABLE_HEADERS)
             reply = provider.render_refusal(error) if provider is not None else None
             await self._send(req, resp, ws, unavailable, Outcome.FAILED, reply)
             return
@@ -350,7 +350,7 @@ class _Errors:
         message = f"{error.title}: {req.method} {req.path}. " + (
             f"Allowed: {allowed}." if allowed else f"llmsim serves {self._served}."
         )
-        if error.status_code == STORE_STATUS:
+        if error.status_code == UNAVAILABLE_STATUS:
             message = str(error.title)
         resp.status = error.status
         resp.set_headers(dict(error.headers or ()))
@@ -378,7 +378,8 @@ class Health:
 
 
 OPERATIONAL: Mapping[str, object] = {"/health": Health()}
-"""Paths that operators and load tools ask, at the root and behind each provider's prefix."""
+"""Paths that operators and load tools ask, at the root and behind each provider's prefix. What needs the state of the worker
+is added by `create_routes` with `add_operational`."""
 
 
 class Stats:

@@ -67,6 +67,7 @@ class Application:
         budgets = settings.budgets
         LIMITS.configure(
             json_depth=budgets.json_depth,
+            json_values=budgets.json_values,
             pattern_chars=budgets.pattern_chars,
             pattern_ms=budgets.pattern_ms,
             schema_steps=budgets.schema_steps,
@@ -116,7 +117,9 @@ class Application:
         self._planner.start_process()
         self.state.open()
         self._recorder = Recorder(block, slot)
-        self.bodies = BodyBudget(self.settings.budgets.max_bodies_bytes)
+        self.bodies = BodyBudget(
+            self.settings.budgets.max_bodies_bytes, self.settings.budgets.room_timeout_secs
+        )
         self._rejections = Rejections(self._planner.new_id, self._recorder)
         self.reject = self._rejections.render
         direct = self.settings.server.direct_writes

@@ -146,7 +146,7 @@ class GenerationService(Generic[O]):
 
     async def refuse(self, error: RefusedError, channel: Channel) -> None:
         """Answer a request that is refused."""
-        channel.active.outcome = Outcome.FAILED if isinstance(error, StoreError) else Outcome.REFUSED
+        channel.active.outcome = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
         await self._reply_error(self._format.render_refusal(error), channel)
 
     async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:
@@ -182,6 +182,8 @@ class GenerationService(Generic[O]):
                     outcome = planned
                 else:
                     context = self._context.for_owner(channel.active.owner)
+                    if heavy and facts.embedding is not None:
+                        await context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
                 if journal_key is not None:

@@ -16,6 +16,7 @@ import msgspec
 from llmsim.domain import CacheUse, Fault, Prompt, Turn
 from llmsim.errors import ScenarioError
 from llmsim.planning.planner import PromptFacts
+from llmsim.planning.rng import Random
 from llmsim.planning.scenarios import ResolvedStep, ScenarioPlanner, resolve
 from llmsim.providers.contract import GenerationEndpoint
 from llmsim.scenarios import Scenario, select_scenario
@@ -54,10 +55,10 @@ class ScenarioAttempt(msgspec.Struct, frozen=True):
             self.number,
         )
 
-    def plan(self, prompt: Prompt, facts: PromptFacts, use: CacheUse) -> Turn:
+    def plan(self, prompt: Prompt, facts: PromptFacts, outcome_rng: Random, use: CacheUse) -> Turn:
         """Plan its turn; see `ScenarioPlanner.plan`."""
         return self.planner.plan(
-            self.resolved, self.number, prompt, facts, use, shows_reasoning=self.shows_reasoning
+            self.resolved, self.number, prompt, facts, outcome_rng, use, shows_reasoning=self.shows_reasoning
         )
 
 

@@ -22,6 +22,7 @@ from llmsim.providers.contract import IncomingRequest, Provider, Reply, WebSocke
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.guard import OWNER
 from llmsim.server.active_request import ActiveRequest
+from llmsim.server.channels import Waker
 from llmsim.server.controls import read_controls
 from llmsim.server.generation import GenerationService
 from llmsim.server.http import RequestHeaders
@@ -129,7 +130,7 @@ class WebSocketGeneration:
                 active.owner = req.scope.get(OWNER, "")
                 await self._answer(request, connection.channel(active), is_text=message is not None)
                 consumed()
-            if not connection.disconnected:
+            if not connection.waker.disconnected:
                 minutes = round(self._lifetime / 60)
                 await self._turn_away(
                     ws, self._format.render_limit(f"a connection lasts at most {minutes} minutes"), 1000
@@ -139,7 +140,7 @@ class WebSocketGeneration:
         except Exception:
             # The bug costs this connection only.
             _log.exception("GET %s failed", req.path)
-            if not connection.disconnected:
+            if not connection.waker.disconnected:
                 await ws.close(_UNEXPECTED)
         finally:
             connection.close()
@@ -166,9 +167,7 @@ class _Connection:
 
     def __init__(self, ws: WebSocket, wheel: TimerWheel, lifetime: float) -> None:
         self.ws = ws
-        self.wheel = wheel
-        self.disconnected = False
-        self.waker = asyncio.Event()
+        self.waker = Waker(wheel, time.monotonic)
         self.remembered: OrderedDict[str, StoredResponse[Any]] = OrderedDict()
         self._messages: asyncio.Queue[tuple[bytes | None] | None] = asyncio.Queue(_MAX_WAITING)
         self._reader = asyncio.create_task(self._read())
@@ -188,8 +187,7 @@ class _Connection:
 
     def hang_up(self) -> None:
         """Note that the connection is over, and wake what waits."""
-        self.disconnected = True
-        self.waker.set()
+        self.waker.disconnect()
         while True:
             try:
                 self._messages.put_nowait(None)
@@ -222,26 +220,18 @@ class _Connection:
 class WebSocketChannel:
     """A channel for one message of a connection: a response is a message, or one for each event of a stream."""
 
-    def __init__(
-        self, connection: _Connection, active: ActiveRequest, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, connection: _Connection, active: ActiveRequest) -> None:
         self.active = active
         self._connection = connection
-        self._clock = clock
 
     @property
     def disconnected(self) -> bool:
         """Whether the client has disconnected."""
-        return self._connection.disconnected
+        return self._connection.waker.disconnected
 
     async def wait_until(self, instant: float) -> bool:
         """Wait until the clock shows `instant`; return whether the client is still there then."""
-        connection = self._connection
-        while not connection.disconnected and self._clock() < instant:
-            connection.wheel.at(instant, connection.waker.set)
-            await connection.waker.wait()
-            connection.waker.clear()
-        return not connection.disconnected
+        return await self._connection.waker.wait_until(instant)
 
     async def _send(self, event: bytes) -> None:
         try:
@@ -258,7 +248,7 @@ class WebSocketChannel:
         while not stream.done:
             if self.disconnected:
                 return
-            if events := stream.take(self._clock()):
+            if events := stream.take(time.monotonic()):
                 for event in events.splitlines():
                     await self._send(event)
             else:

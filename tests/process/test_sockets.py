@@ -113,7 +113,7 @@ async def test_warm_up(server: Server) -> None:
 
 
 async def test_connections_are_limited_over_all_workers(tmp_path: Path) -> None:
-    """SOCK-3.1: one connection more than the limit is told so and closed, whichever worker took the others."""
+    """SOCK-3.1: one connection more than the limit gets an error event and is closed, whichever worker took the others."""
     limit = {"LLMSIM_SERVER_MAX_WEBSOCKET_CONNECTIONS": "6"}
     with serve(tmp_path, "--workers", "3", "--latency", "instant", **limit) as server:
         opened = [await connect(f"ws://127.0.0.1:{server.port}/openai/v1/responses") for _ in range(6)]

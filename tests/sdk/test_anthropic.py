@@ -121,7 +121,7 @@ def test_what_was_answered_can_be_sent_back(client: Anthropic) -> None:
 
 
 def test_tokens_are_counted_alike(client: Anthropic) -> None:
-    """ANTH-5.1: `count_tokens` tells what the message will report."""
+    """ANTH-5.1: `count_tokens` returns what the message will report."""
     asked = {
         "model": MODEL,
         "system": "Be kind.",

@@ -164,7 +164,7 @@ def test_raw_headers(client: OpenAI) -> None:
 
 
 def test_retries_obey_retry_after(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """CHAT-4.3: the SDK retries a simulated rate limit as it is told, and gets through."""
+    """CHAT-4.3: the SDK retries a simulated rate limit as its headers ask, and gets through."""
     with (
         caplog.at_level("INFO", "openai"),
         serve(

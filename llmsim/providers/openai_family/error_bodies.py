@@ -40,8 +40,8 @@ from llmsim.errors import (
 )
 from llmsim.providers.error_messages import (
     CRASH_MESSAGE,
-    STORE_HEADERS,
-    STORE_STATUS,
+    UNAVAILABLE_HEADERS,
+    UNAVAILABLE_STATUS,
     fault_message,
     retry_headers,
     script_error,
@@ -133,6 +133,13 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
                 "Please reduce the size of your request.",
                 code="request_too_large",
             )
+        case TransportError(is_temporary=True):
+            return ErrorBody(
+                status=UNAVAILABLE_STATUS,
+                message=f"The engine is currently overloaded, please try again later: {error}.",
+                headers=UNAVAILABLE_HEADERS,
+                type="server_error",
+            )
         case TransportError():
             return ErrorBody(status=error.status, message=f"{error}.")
         case VisionError():
@@ -177,10 +184,10 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
             return ErrorBody(status=status, message=message, code=error.code, type=kind)
         case StoreError():
             return ErrorBody(
-                status=STORE_STATUS,
+                status=UNAVAILABLE_STATUS,
                 message=store_message(error),
                 code="store_unavailable",
-                headers=STORE_HEADERS,
+                headers=UNAVAILABLE_HEADERS,
                 type="server_error",
             )
         case UnknownRouteError():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.planning.question import question_of
+from llmsim.domain.question import question_of
 
 REMINDER = "<system-reminder>\nToday is a day for tasks.\n</system-reminder>"
 CONTEXT = "<environment_context>\n  <cwd>/work</cwd>\n  <shell>bash</shell>\n</environment_context>"
