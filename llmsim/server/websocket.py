@@ -21,7 +21,7 @@ from llmsim.errors import BodyTooLargeError, InvalidJsonError, RefusedError
 from llmsim.providers.contract import IncomingRequest, Provider, Reply, WebSocketFormat
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.guard import OWNER
-from llmsim.server.active_request import ActiveRequest
+from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.channels import Waker
 from llmsim.server.controls import read_controls
 from llmsim.server.generation import GenerationService
@@ -68,6 +68,7 @@ class WebSocketGeneration:
         max_connections: int,
         lifetime: float,
         max_message_bytes: int,
+        open_request: OpenRequest = ActiveRequest,
     ) -> None:
         """Prepare to accept connections.
 
@@ -82,6 +83,7 @@ class WebSocketGeneration:
             max_connections: Connections that may be open over all workers.
             lifetime: Seconds after which a connection is closed.
             max_message_bytes: Largest message that is read.
+            open_request: Books the beginning of each request.
         """
         self._provider = provider
         self._format = websocket_format
@@ -93,6 +95,7 @@ class WebSocketGeneration:
         self._max_connections = max_connections
         self._lifetime = lifetime
         self._max_message_bytes = max_message_bytes
+        self._open_request = open_request
 
     async def on_websocket(self, req: Request, ws: WebSocket) -> None:
         """Serve one connection to its end."""
@@ -126,7 +129,7 @@ class WebSocketGeneration:
                     else "",
                     arrival=arrival,
                 )
-                active = ActiveRequest(arrival, self._recorder, self._number)
+                active = self._open_request(arrival, self._recorder, self._number)
                 active.owner = req.scope.get(OWNER, "")
                 await self._answer(request, connection.channel(active), is_text=message is not None)
                 consumed()

@@ -56,6 +56,9 @@ class _ProblemError(Exception):
 class Protocol(HttpToolsProtocol):
     """One connection over HTTP."""
 
+    closes = False
+    """Whether each response closes its connection, because the server is about to stop; set on the class."""
+
     def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
         application: Any = config.app
@@ -184,6 +187,8 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserInvalidURLError:
             self._fail(400, "the request target is not a path")
         self._reading = _BODY
+        if self.closes:
+            self.cycle.keep_alive = False
         if len(self.pipeline) == 1:
             self._earlier = before
         if version == "1.0":

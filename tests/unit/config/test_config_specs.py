@@ -8,6 +8,7 @@ FLAGS = {
     "--port": "server.port",
     "--workers": "server.workers",
     "--log-level": "server.log_level",
+    "--request-log": "server.request_log",
     "--latency": "latency.profile",
     "--generator": "response.generator",
     "--target-tokens": "response.target_tokens",
