@@ -136,8 +136,14 @@ def endpoint(
 
 
 def _as_event(reply: Reply) -> Reply:
-    """Return an error reply as a WebSocket message: one line, with the status beside the error."""
-    return Reply(reply.status, b'{"type":"error","status":%d,%b\n' % (reply.status, reply.body[1:]))
+    """Return an error reply as a WebSocket message: one line, with the status and the headers beside the error.
+
+    Source: codex, codex-api/src/endpoint/responses_websocket.rs: a 429 is retried if its event has `retry-after` in `headers`.
+    """
+    headers = b',"headers":%b' % encode(dict(reply.headers)) if reply.headers else b""
+    return Reply(
+        reply.status, b'{"type":"error","status":%d,%b%b}\n' % (reply.status, reply.body[1:-1], headers)
+    )
 
 
 def render_response(turn: Turn, options: ResponseOptions, dialect: Dialect) -> bytes:
