@@ -28,9 +28,9 @@ def retry_headers(fault: Fault) -> tuple[tuple[str, str], ...]:
     )
 
 
-STORE_STATUS = 503
-STORE_HEADERS = (("retry-after", "5"),)
-"""What a request is answered whose state cannot be kept: that may pass, as a full disk does."""
+UNAVAILABLE_STATUS = 503
+UNAVAILABLE_HEADERS = (("retry-after", "5"),)
+"""What a request is answered whose state cannot be kept, or for which there is no room: that may pass."""
 
 
 def store_message(error: StoreError) -> str:

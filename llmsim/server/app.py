@@ -26,7 +26,7 @@ from llmsim.planning.planner import Planner
 from llmsim.planning.scenarios import ScenarioPlanner
 from llmsim.planning.timing import LatencySampler
 from llmsim.providers.contract import Provider, Reply
-from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
+from llmsim.providers.error_messages import UNAVAILABLE_HEADERS, UNAVAILABLE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
 from llmsim.scenarios import Scenario
 from llmsim.server.active_request import ActiveRequest, OpenRequest
@@ -101,7 +101,7 @@ def create_routes(
         open_request: Books the beginning of each request over WebSocket.
     """
     app = falcon.asgi.App()
-    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder)
+    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder, bodies)
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
     steps = None
     if scenarios:
@@ -109,9 +109,10 @@ def create_routes(
         steps = ScenarioPlayer(scenarios, state.attempts, planned)
     admin = settings.admin
     # What no client can ask for is not written.
-    journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off", recorder)
+    scope = admin.journal if admin.enabled else "off"
+    journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
     limit = settings.server.max_body_bytes
-    reader = BodyReader(limit, bodies, settings.budgets.body_timeout_secs)
+    reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
     number = 0
@@ -145,9 +146,9 @@ def create_routes(
             routes[resource.path][resource.method.lower()] = responder
         table.add_provider(provider, routes)
     table.add_bare()
-    for path, operational in (("/health", Health()), ("/ready", Ready(block))):
+    metrics = Metrics(block, vllm_names=settings.metrics.vllm_names)
+    for path, operational in (("/health", Health()), ("/ready", Ready(block)), ("/metrics", metrics)):
         table.add_operational(path, operational)
-    app.add_route("/metrics", Metrics(block, vllm_names=settings.metrics.vllm_names))
     app.add_route("/llmsim/stats", Stats(block))
     app.add_route(DASHBOARD, Dashboard())
     app.add_route(DASHBOARD.rstrip("/"), Redirect())
@@ -299,7 +300,7 @@ class _Errors:
         """Answer a refusal that no endpoint has caught."""
         provider = _provider_of(req)
         if isinstance(error, StoreError):
-            unavailable = falcon.HTTPServiceUnavailable(title=str(error), headers=STORE_HEADERS)
+            unavailable = falcon.HTTPServiceUnavailable(title=str(error), headers=UNAVAILABLE_HEADERS)
             reply = provider.render_refusal(error) if provider is not None else None
             await self._send(req, resp, ws, unavailable, Outcome.FAILED, reply)
             return
@@ -351,7 +352,7 @@ class _Errors:
         message = f"{error.title}: {req.method} {req.path}. " + (
             f"Allowed: {allowed}." if allowed else f"llmsim serves {self._served}."
         )
-        if error.status_code == STORE_STATUS:
+        if error.status_code == UNAVAILABLE_STATUS:
             message = str(error.title)
         resp.status = error.status
         resp.set_headers(dict(error.headers or ()))

@@ -20,8 +20,10 @@ from llmsim.planning.planner import UNCACHED, LinesNeeded, Planner, PromptFacts
 from llmsim.planning.rng import Random
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
+from llmsim.server.active_request import ActiveRequest
 from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn
+from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.state.ports import Record, RecordStore, State
 from llmsim.stats import Recorder
 
@@ -70,6 +72,7 @@ class WorkerContext:
         planner: Planner,
         state: State,
         recorder: Recorder,
+        bodies: BodyBudget,
         owner: str = "",
     ) -> None:
         self.models = models
@@ -77,12 +80,13 @@ class WorkerContext:
         self.owner = owner
         self._state = state
         self._recorder = recorder
+        self._bodies = bodies
 
     def for_owner(self, owner: str) -> "WorkerContext":
         """Return the services for the requests of one API key's owner."""
         if owner == self.owner:
             return self
-        return WorkerContext(self.models, self.planner, self._state, self._recorder, owner)
+        return WorkerContext(self.models, self.planner, self._state, self._recorder, self._bodies, owner)
 
     def now(self) -> float:
         """Return the Unix time, in seconds."""
@@ -104,6 +108,14 @@ class WorkerContext:
         if len(request.body) < OFF_LOOP:
             return work(*args)
         return await compute_in_thread(work, *args)
+
+    async def reserve(self, size: int, active: ActiveRequest) -> None:
+        """Wait for room for a large response, and hold it until the end of its request.
+
+        Raises:
+            TransportError: There was none in time.
+        """
+        active.hold_until_end((await self._bodies.reserve(size)).release)
 
     async def count(self, request: IncomingRequest, prompt: Prompt) -> int:
         """Count the tokens of a prompt that comes with a request."""

@@ -36,8 +36,8 @@ from llmsim.providers.anthropic.field_paths import with_kinds
 from llmsim.providers.contract import Reply
 from llmsim.providers.error_messages import (
     CRASH_MESSAGE,
-    STORE_HEADERS,
-    STORE_STATUS,
+    UNAVAILABLE_HEADERS,
+    UNAVAILABLE_STATUS,
     fault_message,
     retry_headers,
     script_error,
@@ -125,6 +125,8 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(401, _KEY_MESSAGES.get(error.header, page))
         case BodyTooLargeError():
             return _reply(413, f"Request exceeds the maximum size: the limit is {error.limit} bytes")
+        case TransportError(is_temporary=True):
+            return _reply(529, f"Overloaded: {error}", UNAVAILABLE_HEADERS)
         case TransportError():
             return _reply(error.status, str(error))
         case VisionError():
@@ -139,7 +141,7 @@ def render_refusal(error: RefusedError) -> Reply:
         case UnknownScriptError() | ExhaustedError() | ExpectationError() | ScenarioError():
             return _reply(*script_error(error))
         case StoreError():
-            return _reply(STORE_STATUS, store_message(error), STORE_HEADERS)
+            return _reply(UNAVAILABLE_STATUS, store_message(error), UNAVAILABLE_HEADERS)
         case UnknownRouteError():
             return _reply(404, f"Not Found: {error.method} {error.path}")
         case MethodError():

@@ -1,4 +1,4 @@
-"""Which pages may call from a browser, and the headers that tell the browser (CORS).
+"""Which pages may call from a browser, and the headers for the browser (CORS).
 
 Decisions:
 * As the real APIs: every page may call, and reads answers and errors alike. They are safe with that because a page needs a secret key.
