@@ -27,7 +27,7 @@ from llmsim.server.channels import direct_writes_problem
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGE = ROOT / "llmsim"
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 TEXTS = (
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
@@ -87,6 +87,16 @@ def test_program_prints_its_version() -> None:
 
     assert printed.exit_code == 0
     assert printed.output.split()[-1] == llmsim.__version__
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_shown_versions_are_this_one(page: Path) -> None:
+    """REL-1.5: Banner and health check on a page have the version; figures of a benchmark have that of their run."""
+    shown = re.findall(
+        r'llmsim (\d+\.\d+\.\d+) simulates|"version":"(\d[\d.]+)"', page.read_text(encoding="utf-8")
+    )
+
+    assert {banner or health for banner, health in shown} <= {llmsim.__version__}
 
 
 # The changelog
