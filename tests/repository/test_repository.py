@@ -190,7 +190,7 @@ def test_named_pythons_are_tested() -> None:
 
 
 def test_installed_commands() -> None:
-    """REL-3.6: The package has the command `llmsim`, which has `loadtest`, and an extra that brings what that needs."""
+    """REL-3.6: The command `llmsim` has `loadtest`, an extra brings what that needs, and results go to the current folder."""
     assert PROJECT["project"]["scripts"] == {"llmsim": "llmsim.cli:main"}
     assert "loadtest" in COMMANDS
     assert [Requirement(line).name for line in PROJECT["project"]["optional-dependencies"]["load"]] == [
