@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import llmsim
+import loadtest.cli
 from llmsim.catalogue import CatalogueFile, load_catalogue
 from llmsim.cli import main
 from llmsim.config import CONFIG_VARIABLE, setting_specs
@@ -196,6 +197,7 @@ def test_installed_commands() -> None:
     assert [Requirement(line).name for line in PROJECT["project"]["optional-dependencies"]["load"]] == [
         "locust"
     ]
+    assert not loadtest.cli._RESULTS.is_absolute()
 
 
 # Model facts and vocabularies
