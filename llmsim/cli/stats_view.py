@@ -45,6 +45,11 @@ def render_stats(stats: Snapshot, *, origin: str) -> RenderableType:
         _verdict(stats),
         _activity(stats),
         _latencies(stats),
+        *(
+            [_breakdown(stats)]
+            if max(len(stats.latency_by_endpoint), len(stats.latency_by_model)) > 1
+            else []
+        ),
         _outcomes(stats),
     ]
     if stats.workers:
@@ -185,6 +190,20 @@ def _latencies(stats: Snapshot) -> Table:
     return table
 
 
+def _breakdown(stats: Snapshot) -> Table:
+    """Render the latencies of each endpoint and of each model, where there are several."""
+    table = _table("Latency by, ms", "TTFT p50", "p99", "ITL p50", "p99", "E2E p50", "p99")
+    models = list(stats.latency_by_model.items())
+    parts = [list(stats.latency_by_endpoint.items()), models[:_MODELS_SHOWN]]
+    for found in parts:
+        for name, latency in found if len(found) > 1 else ():
+            rows = (latency.ttft_ms, latency.inter_token_ms, latency.end_to_end_ms)
+            table.add_row(_truncated(name, 24), *(_ms(value) for row in rows for value in (row.p50, row.p99)))
+        if len(found) > 1:
+            table.add_section()
+    return table
+
+
 def _models(stats: Snapshot) -> Table:
     table = _table("Model", "requests", "prompt", "completion")
     models = list(stats.models.items())
@@ -269,9 +288,9 @@ def _short(count: int) -> str:
     return f"{value:.1f}{suffix}" if suffix and value < 9.95 else f"{value:.0f}{suffix}"
 
 
-def _truncated(name: str) -> Text:
+def _truncated(name: str, width: int = _NAME_WIDTH) -> Text:
     text = Text(printable(name))
-    text.truncate(_NAME_WIDTH, overflow="ellipsis")
+    text.truncate(width, overflow="ellipsis")
     return text
 
 

@@ -36,6 +36,14 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         setting("Least severe level of messages that are logged.", flag="--log-level"),
     ] = "warning"
     access_log: Annotated[bool, setting("Log a line for every request; costs throughput.")] = False
+    request_log: Annotated[
+        Literal["off", "text", "json"],
+        setting(
+            "Write a line to standard output for each request to a generating endpoint when it ends: as text, or as a JSON "
+            "object. It has request id, model, status, tokens and times, and neither bodies nor keys.",
+            flag="--request-log",
+        ),
+    ] = "off"
     backlog: Annotated[
         int,
         setting(
@@ -56,6 +64,16 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     graceful_timeout_secs: Annotated[
         int, seconds("How long responses in progress may continue after a stop or reload signal.")
     ] = 30
+    drain_delay_secs: Annotated[
+        int,
+        setting(
+            "How long the server goes on accepting requests after SIGTERM, with `/ready` answering 503, so that load balancers "
+            "can take it out first; 0 stops at once.",
+            unit="s",
+            ge=0,
+            le=3600,
+        ),
+    ] = 0
     max_body_bytes: Annotated[
         int, setting("Largest request body; a larger one gets a 413.", unit="bytes", ge=1, le=2**30)
     ] = 20 * 2**20
@@ -90,3 +108,15 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "`$XDG_RUNTIME_DIR/llmsim`, else `llmsim-<uid>` in the directory for temporary files."
         ),
     ] = ""
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `GET /metrics` shows besides the metrics of llmsim."""
+
+    vllm_names: Annotated[
+        bool,
+        setting(
+            "Add the metrics of vLLM under its own names and with its buckets (`vllm:num_requests_running`, "
+            "`vllm:time_to_first_token_seconds`, ...), for dashboards and load tools that expect them."
+        ),
+    ] = False

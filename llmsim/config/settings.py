@@ -13,7 +13,7 @@ import msgspec
 from llmsim.config.access_settings import AdminSettings, AuthSettings
 from llmsim.config.budget_settings import BudgetSettings
 from llmsim.config.metadata import DAY_SECS, milliseconds, seconds, setting, share
-from llmsim.config.server_settings import ServerSettings
+from llmsim.config.server_settings import MetricsSettings, ServerSettings
 
 
 class LatencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -274,3 +274,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scripts: ScriptSettings = msgspec.field(default_factory=ScriptSettings)
     admin: AdminSettings = msgspec.field(default_factory=AdminSettings)
     auth: AuthSettings = msgspec.field(default_factory=AuthSettings)
+    metrics: MetricsSettings = msgspec.field(default_factory=MetricsSettings)

@@ -24,6 +24,17 @@ def endpoint_labels() -> tuple[str, ...]:
     return tuple(endpoint.label for provider in PROVIDERS for endpoint in provider.generation_endpoints)
 
 
+def request_id_formats() -> tuple[str, ...]:
+    """Return how the API of each endpoint sends a request id: the header's value, with `{request_id}` in its place."""
+    found = {
+        provider.name: next(
+            (value for _, value in provider.response_headers if "{request_id}" in value), "{request_id}"
+        )
+        for provider in PROVIDERS
+    }
+    return tuple(found[provider.name] for provider in PROVIDERS for _ in provider.generation_endpoints)
+
+
 def endpoint_paths() -> tuple[str, ...]:
     """Return the full path of every generating endpoint, by its number in the stats."""
     return tuple(
@@ -55,6 +66,9 @@ _PATTERNS = tuple((_pattern(path), number) for path, number in _NUMBERS.items() 
 def find_endpoint(path: str) -> int | None:
     """Return the number of the generating endpoint at a path; None if there is no such endpoint."""
     number = _NUMBERS.get(path)
+    if number is None and path.startswith("//"):
+        # The router ignores slashes at the beginning of a path.
+        return find_endpoint(f"/{path.lstrip('/')}")
     if number is not None or not _PATTERNS:
         return number
     return next((number for pattern, number in _PATTERNS if pattern.fullmatch(path)), None)

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from llmsim.stats import Outcome, Recorder
+from llmsim.stats import Outcome, Recorder, Row
 
 
 class ActiveRequest:
@@ -17,6 +17,8 @@ class ActiveRequest:
 
     Attributes:
         arrival: Instant of arrival, on `time.monotonic()`.
+        endpoint: Number of the generating endpoint; None for any other path, which is not counted.
+        row: Where it is counted once it is accepted.
         recorder: The worker's counters.
         outcome: How it ended, once that is known.
         finished: Whether its end is booked.
@@ -24,19 +26,27 @@ class ActiveRequest:
         owner: Owner of its API key; empty where no keys are configured.
         extra_headers: Header lines of its response that a web page needs; empty for other clients.
         release: Releases what is held until the end of the request; None if nothing is.
+        request_id: The id that its response has; unset until there is one.
+        status: HTTP status of the response, where it was built of a provider's reply; unset else.
     """
 
+    request_id: str
+    status: int
+
     __slots__ = (
-        "_endpoint",
         "_streams",
         "arrival",
+        "endpoint",
         "extra_headers",
         "finished",
         "outcome",
         "owner",
         "recorder",
         "release",
+        "request_id",
+        "row",
         "sent_at",
+        "status",
     )
 
     def __init__(self, arrival: float, recorder: Recorder, endpoint: int | None = None) -> None:
@@ -54,11 +64,24 @@ class ActiveRequest:
         self.owner = ""
         self.extra_headers = b""
         self.release: Callable[[], None] | None = None
-        self._endpoint = endpoint
+        self.endpoint = endpoint
+        self.row: Row | None = None
         self._streams = False
         self.finished = False
         if endpoint is not None:
             recorder.began(endpoint, arrival)
+
+    def accepted(self, model: str, *, streaming: bool, prompt_tokens: int) -> Row:
+        """Book that it was parsed and accepted; see `Recorder.accepted`."""
+        row = self.recorder.accepted(
+            self.endpoint or 0, model, streaming=streaming, prompt_tokens=prompt_tokens
+        )
+        self.row = row
+        return row
+
+    def replied(self, model: str, prompt_tokens: int, tokens: int, lateness: float, now: float) -> None:
+        """Book that it was answered whole; see `Recorder.replied`."""
+        self.row = self.recorder.replied(self.endpoint or 0, model, prompt_tokens, tokens, lateness, now)
 
     def open_stream(self) -> None:
         """Book that the response is a stream; at most once."""
@@ -85,9 +108,13 @@ class ActiveRequest:
             self.recorder.stream_closed()
         if self.outcome is None:
             self.outcome = _outcome_of(error)
-        if self._endpoint is not None:
-            self.recorder.ended(self._endpoint, self.outcome, seconds, now)
+        if self.endpoint is not None:
+            self.recorder.ended(self.endpoint, self.outcome, seconds, now, self.row)
         return seconds
+
+
+OpenRequest = Callable[[float, Recorder, int | None], ActiveRequest]
+"""Books the beginning of a request: `ActiveRequest`, or what is used in its place."""
 
 
 def _outcome_of(error: BaseException | None) -> Outcome:

@@ -10,7 +10,6 @@ Decisions:
 
 import logging
 import re
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,10 +17,8 @@ from typing import Any
 import falcon
 import falcon.asgi
 import msgspec
-import orjson
 from falcon.asgi import Request, Response, WebSocket
 
-from llmsim import __version__
 from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.errors import InvalidJsonError, MethodError, RefusedError, StoreError, UnknownRouteError
@@ -29,6 +26,7 @@ from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
+from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control, render_settings
 from llmsim.server.channels import CHANNEL, HttpChannel
@@ -37,6 +35,7 @@ from llmsim.server.dashboard import Dashboard, Redirect
 from llmsim.server.generation import GenerationService
 from llmsim.server.http import HttpGeneration, RequestHeaders, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
+from llmsim.server.operations import Health, Metrics, Ready, Stats
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.script_player import ScriptPlayer
@@ -45,7 +44,7 @@ from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.websocket import WebSocketGeneration
 from llmsim.server.worker_context import WorkerContext
 from llmsim.state.ports import State
-from llmsim.stats import Block, Outcome, Recorder, snapshot
+from llmsim.stats import Block, Outcome, Recorder
 from llmsim.wire.codec import encode
 
 _log = logging.getLogger(__name__)
@@ -77,6 +76,7 @@ def create_routes(
     wheel: TimerWheel,
     bodies: BodyBudget,
     origins: Mapping[str, str],
+    open_request: OpenRequest = ActiveRequest,
 ) -> Routes:
     """Build the routes of one worker.
 
@@ -126,6 +126,7 @@ def create_routes(
                     max_connections=settings.server.max_websocket_connections,
                     lifetime=_WEBSOCKET_LIFETIME,
                     max_message_bytes=limit,
+                    open_request=open_request,
                 ).on_websocket
             number += 1
         for resource in provider.resource_endpoints:
@@ -133,8 +134,9 @@ def create_routes(
             routes[resource.path][resource.method.lower()] = responder
         table.add_provider(provider, routes)
     table.add_bare()
-    for path, operational in OPERATIONAL.items():
+    for path, operational in (("/health", Health()), ("/ready", Ready(block))):
         table.add_operational(path, operational)
+    app.add_route("/metrics", Metrics(block, vllm_names=settings.metrics.vllm_names))
     app.add_route("/llmsim/stats", Stats(block))
     app.add_route(DASHBOARD, Dashboard())
     app.add_route(DASHBOARD.rstrip("/"), Redirect())
@@ -241,8 +243,7 @@ class _Errors:
         self._replies = {provider.name: ReplyBuilder(provider, planner.new_id) for provider in PROVIDERS}
         served = [provider.base_path for provider in PROVIDERS] + [
             BARE_PREFIX,
-            "/health",
-            "/llmsim/stats",
+            *("/health", "/ready", "/metrics", "/llmsim/stats"),
             *control,
         ]
         self._served = f"{', '.join(served[:-1])} and {served[-1]}"
@@ -351,33 +352,3 @@ class _Errors:
             {"problems": [message]} if req.path.startswith(self._control) else {"param": None, "code": None}
         )
         resp.data = encode({"error": body})
-
-
-class Health:
-    """`GET /health`: the worker answers."""
-
-    _body = orjson.dumps({"status": "ok", "version": __version__})
-
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Return status and version."""
-        resp.content_type = "application/json"
-        resp.data = self._body
-
-    on_head = on_get
-
-
-OPERATIONAL: Mapping[str, object] = {"/health": Health()}
-"""Paths that operators and load tools ask, at the root and behind each provider's prefix."""
-
-
-class Stats:
-    """`GET /llmsim/stats`: the counters of all workers."""
-
-    def __init__(self, block: Block) -> None:
-        self._block = block
-
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """Return their sums."""
-        resp.content_type = "application/json"
-        resp.set_header("cache-control", "no-store")
-        resp.data = orjson.dumps(snapshot(self._block, time.monotonic(), wall=time.time()).as_dict())

@@ -18,14 +18,15 @@ from llmsim.budgets import LIMITS
 from llmsim.catalogue import load_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
-from llmsim.providers.registry import find_endpoint, has_websocket, providers
+from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
 from llmsim.scripts.files import read_scripts
 from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
-from llmsim.server.active_request import ActiveRequest
+from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
+from llmsim.server.request_log import RequestLog
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.transport.rejections import Rejections
 from llmsim.state.directory import run_directory
@@ -80,6 +81,7 @@ class Application:
         self._planner = Planner(settings, self._catalogue, time.time)
         self._planner.warm()
         # NOTE: the source of ids is another one after the fork.
+        self._log: RequestLog | None = None
         self._guard = Guard(settings, providers(settings), lambda: self._planner.new_id())
 
     async def publish_scripts(self) -> None:
@@ -114,6 +116,17 @@ class Application:
         self.state.open()
         self._recorder = Recorder(block, slot)
         self.bodies = BodyBudget(self.settings.budgets.max_bodies_bytes)
+        self._open_request: OpenRequest = ActiveRequest
+        if self.settings.server.request_log != "off":
+            recorder = self._recorder
+            self._log = RequestLog(
+                self.settings.server.request_log,
+                block.endpoints,
+                request_id_formats(),
+                asyncio.get_running_loop(),
+                lambda lines: recorder.count("log_dropped", lines),
+            )
+            self._open_request = self._log.open
         self._rejections = Rejections(self._planner.new_id, self._recorder)
         self.reject = self._rejections.render
         direct = self.settings.server.direct_writes
@@ -133,9 +146,15 @@ class Application:
             wheel=wheel,
             bodies=self.bodies,
             origins=self._origins,
+            open_request=self._open_request,
         )
         self._app, self._generations = routes.app, routes.generations
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
+
+    def close(self) -> None:
+        """Write what is left of the request log; at the end of the worker."""
+        if self._log is not None:
+            self._log.close()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; book its end whatever happens."""
@@ -153,7 +172,7 @@ class Application:
         if scope["method"] == "POST":
             path = scope["path"]
             endpoint, generation = find_endpoint(path), self._generations.get(path)
-        active = ActiveRequest(time.monotonic(), self._recorder, endpoint)
+        active = self._open_request(time.monotonic(), self._recorder, endpoint)
         channel = scope[CHANNEL] = self._open_channel(receive, send, active)
         try:
             denial = self._guard.check(scope, active)

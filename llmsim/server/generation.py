@@ -239,7 +239,7 @@ class GenerationService(Generic[O]):
 
     async def _fail(self, planned: PlannedResponse[O], fault: Fault, channel: Channel) -> None:
         active, prompt = channel.active, planned.request.prompt
-        active.recorder.accepted(prompt.model, streaming=prompt.stream, prompt_tokens=0)
+        active.accepted(prompt.model, streaming=prompt.stream, prompt_tokens=0)
         if not await channel.wait_until(active.arrival + fault.delay):
             active.outcome = Outcome.ABANDONED
             return
@@ -257,9 +257,9 @@ class GenerationService(Generic[O]):
             body = render(turn, planned.request.options)
         now = time.monotonic()
         if due <= now and not channel.disconnected:
-            recorder.replied(turn.model, usage.prompt, usage.completion, now - due, now)
+            active.replied(turn.model, usage.prompt, usage.completion, now - due, now)
         else:
-            row = recorder.accepted(turn.model, streaming=False, prompt_tokens=usage.prompt)
+            row = active.accepted(turn.model, streaming=False, prompt_tokens=usage.prompt)
             if not await channel.wait_until(due):
                 active.outcome = Outcome.ABANDONED
                 return
@@ -278,7 +278,7 @@ class GenerationService(Generic[O]):
         if not stream_fault.disconnect:
             await self._fail(planned, msgspec.structs.replace(stream_fault.fault, delay=due), channel)
             return
-        row = active.recorder.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
+        row = active.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
         if not await channel.wait_until(active.arrival + due):
             active.outcome = Outcome.ABANDONED
             return
@@ -290,7 +290,7 @@ class GenerationService(Generic[O]):
         """Answer a request whose response is generated in the background: at once, as it is. Its tokens count now."""
         assert self._endpoint.storage is not None
         active, usage = channel.active, stored.turn.usage
-        row = active.recorder.accepted(stored.turn.model, streaming=False, prompt_tokens=usage.prompt)
+        row = active.accepted(stored.turn.model, streaming=False, prompt_tokens=usage.prompt)
         active.recorder.sent(row, usage.completion, time.monotonic())
         active.outcome = Outcome.FINISHED
         body = self._endpoint.storage.render(stored, self._context.now())
@@ -298,7 +298,7 @@ class GenerationService(Generic[O]):
 
     async def _stream(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         active, options = channel.active, planned.request.options
-        row = active.recorder.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
+        row = active.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         render, render_fault = self._format.render_stream, self._format.render_stream_fault
         assert render is not None, "the endpoint does not stream"
         frames, stream_fault = render(turn, options), turn.stream_fault

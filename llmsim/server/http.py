@@ -24,6 +24,7 @@ Responder = Callable[..., Awaitable[None]]
 
 # What was counted when it was generated is not counted again.
 _UNCOUNTED = Recorder(Block.private(endpoints=("replays",), now=0.0), 0)
+_REPLAYS = _UNCOUNTED.accepted(0, "", streaming=True, prompt_tokens=0)
 
 
 class RequestHeaders(Mapping[str, str]):
@@ -170,7 +171,7 @@ def _paced(replay: Replay) -> PacedStream:
     """Pace a stored response as it was generated: what is past leaves at once."""
     stored = replay.stored
     arrival = time.monotonic() - (time.time() - stored.arrived)
-    return PacedStream(stored.turn, replay.frames, arrival=arrival, recorder=_UNCOUNTED, row=0)
+    return PacedStream(stored.turn, replay.frames, arrival=arrival, recorder=_UNCOUNTED, row=_REPLAYS)
 
 
 async def read_request(

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from math import ceil
 
 from llmsim.domain import Fault, StreamFault, Turn
-from llmsim.stats import Recorder
+from llmsim.stats import Recorder, Row
 from llmsim.wire.frames import FrameBatch, single, truncate
 
 _MOST_FRAMES = 256
@@ -112,7 +112,7 @@ class PacedStream:
         *,
         arrival: float,
         recorder: Recorder,
-        row: int,
+        row: Row,
         ends_abruptly: bool = False,
     ) -> None:
         """Prepare to send.
@@ -122,7 +122,7 @@ class PacedStream:
             frames: Its frames.
             arrival: Instant of the request's arrival; the schedule counts from it.
             recorder: Counts what is observed.
-            row: The model's row in the stats.
+            row: Where it is counted in the stats.
             ends_abruptly: Whether the client is disconnected behind the last frame.
         """
         self.ends_abruptly = ends_abruptly
@@ -235,9 +235,9 @@ class PacedStream:
         recorder.sent(self._row, self._total, now)
         if frames:
             recorder.late(now - self._whole_due, frames)
-            recorder.first_token(now - self._arrival)
+            recorder.first_token(self._row, now - self._arrival)
             if frames > 1:
-                recorder.gap(0.0, frames - 1)
+                recorder.gap(self._row, 0.0, frames - 1)
 
     def _ready(self, run: FrameBatch, start: int, now: float) -> int:
         """Return up to which frame (exclusive) `run` may leave; if each is due at its time, book how late it is."""
@@ -275,12 +275,12 @@ class PacedStream:
         if self._at_once:
             recorder.late(now - self.due, frames)
         if self._last < 0.0:
-            recorder.first_token(now - self._arrival)
+            recorder.first_token(self._row, now - self._arrival)
         else:
-            recorder.gap(now - self._last)
+            recorder.gap(self._row, now - self._last)
         self._last = now
         if frames > 1:
-            recorder.gap(0.0, frames - 1)
+            recorder.gap(self._row, 0.0, frames - 1)
 
 
 def truncated_frames(

@@ -96,6 +96,7 @@ class ReplyBuilder:
         return EncodedReply(200, self._fill(template, self._new_id(), active))
 
     def _build(self, reply: Reply, request_id: str, active: ActiveRequest) -> EncodedReply:
+        active.status = reply.status
         # A reply that is not JSON has its content type as the first of its headers.
         own = reply.headers
         if not own or own[0][0] != _JSON[0]:
@@ -104,6 +105,7 @@ class ReplyBuilder:
         return EncodedReply(reply.status, header_lines(own[:1]) + common + header_lines(own[1:]), reply.body)
 
     def _fill(self, template: bytes, request_id: str, active: ActiveRequest) -> bytes:
+        active.request_id = request_id
         elapsed_ms = int((time.monotonic() - active.arrival) * 1000)
         lines = template % {b"request_id": request_id.encode(), b"elapsed_ms": elapsed_ms}
         return lines + active.extra_headers if active.extra_headers else lines

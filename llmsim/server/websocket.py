@@ -21,7 +21,7 @@ from llmsim.errors import BodyTooLargeError, InvalidJsonError, RefusedError
 from llmsim.providers.contract import IncomingRequest, Provider, Reply, WebSocketFormat
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.guard import OWNER
-from llmsim.server.active_request import ActiveRequest
+from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.controls import read_controls
 from llmsim.server.generation import GenerationService
 from llmsim.server.http import RequestHeaders
@@ -67,6 +67,7 @@ class WebSocketGeneration:
         max_connections: int,
         lifetime: float,
         max_message_bytes: int,
+        open_request: OpenRequest = ActiveRequest,
     ) -> None:
         """Prepare to accept connections.
 
@@ -81,6 +82,7 @@ class WebSocketGeneration:
             max_connections: Connections that may be open over all workers.
             lifetime: Seconds after which a connection is closed.
             max_message_bytes: Largest message that is read.
+            open_request: Books the beginning of each request.
         """
         self._provider = provider
         self._format = websocket_format
@@ -92,6 +94,7 @@ class WebSocketGeneration:
         self._max_connections = max_connections
         self._lifetime = lifetime
         self._max_message_bytes = max_message_bytes
+        self._open_request = open_request
 
     async def on_websocket(self, req: Request, ws: WebSocket) -> None:
         """Serve one connection to its end."""
@@ -125,7 +128,7 @@ class WebSocketGeneration:
                     else "",
                     arrival=arrival,
                 )
-                active = ActiveRequest(arrival, self._recorder, self._number)
+                active = self._open_request(arrival, self._recorder, self._number)
                 active.owner = req.scope.get(OWNER, "")
                 await self._answer(request, connection.channel(active), is_text=message is not None)
                 consumed()

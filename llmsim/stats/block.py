@@ -183,6 +183,15 @@ class Block:
             )
         )
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server is about to stop."""
+        return bool(self.words[layout.HEADER_DRAINING])
+
+    def start_drain(self) -> None:
+        """Note that the server is about to stop; for the master."""
+        self.words[layout.HEADER_DRAINING] = 1
+
     def open_websockets(self) -> int:
         """Count the open WebSocket connections of all workers."""
         word = layout.WORKER["websocket_connections"]
@@ -226,7 +235,7 @@ def _write_header(
     words = octets.cast("q")
     for slot in range(shape.slots):
         first = shape.slot(slot)
-        for offset in layout.HISTOGRAM.values():
+        for offset in shape.histograms():
             words[first + offset + histogram.MIN] = histogram.EMPTY_MIN
     for endpoint, label in enumerate(endpoints):
         start = (layout.HEADER_LABELS + endpoint * layout.LABEL_WORDS) * layout.WORD_BYTES

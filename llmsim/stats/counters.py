@@ -50,6 +50,7 @@ COUNTERS = (
     Counter("evicted_records", "Records evicted from the shared store to make room.", Per.WORKER),
     Counter("journal_dropped", "Entries of the journal that could not be kept.", Per.WORKER),
     Counter("waited_writes", "Writes of streams that waited until a client had read.", Per.WORKER),
+    Counter("log_dropped", "Lines of the request log that could not be written.", Per.WORKER),
     Counter("requests", "Requests that began.", Per.ENDPOINT),
     Counter("streaming_requests", "Accepted requests that are streamed.", Per.MODEL),
     Counter("non_streaming_requests", "Accepted requests that are not streamed.", Per.MODEL),
@@ -57,13 +58,19 @@ COUNTERS = (
     Counter("completion_tokens", "Completion tokens sent.", Per.MODEL),
 )
 
-# Latencies, by name; each has a histogram, in microseconds.
-HISTOGRAMS = {
+# Latencies of requests, by name; each endpoint and each model has a histogram of each, in microseconds.
+REQUEST_HISTOGRAMS = {
     "ttft": "Time to first token: arrival of the request to its first token.",
     "inter_token": "Inter-token latency: the gap between two tokens.",
     "end_to_end": "Arrival of the request to its last byte; finished requests only.",
+}
+
+# Those of workers, likewise.
+WORKER_HISTOGRAMS = {
     "lateness": "When a token was sent minus when it was due: the simulator's own timing error.",
 }
+
+HISTOGRAMS = REQUEST_HISTOGRAMS | WORKER_HISTOGRAMS
 
 
 class Outcome(enum.Enum):
@@ -121,7 +128,9 @@ def fingerprint() -> int:
     """Return a number that differs when the names in the tables, or their order, differ."""
     tables = (
         *(name for per in Per for name in (*names(per), "")),
-        *HISTOGRAMS,
+        *REQUEST_HISTOGRAMS,
+        "",
+        *WORKER_HISTOGRAMS,
         *(each.value for each in Outcome),
     )
     return zlib.crc32(" ".join(tables).encode("ascii"))

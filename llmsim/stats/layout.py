@@ -4,12 +4,13 @@ Decisions:
 * Everything is a 64-bit word of the machine's own byte order: an aligned word is stored and
   loaded whole, so one writer and any number of readers need no lock.
 * A slot begins on a cache line of its own: two workers never write the same line.
-* Totals are not stored where rows add up to them: requests and outcomes are counted per endpoint,
-  tokens per model. Each event has one increment, and no two figures can disagree.
+* Totals are not stored where rows add up to them: requests, outcomes and latencies are counted per endpoint,
+  tokens per model. So no two figures can disagree. Latencies are counted per model too, and not per both.
 * The order within a slot is the order of reading. A reader copies a slot from its start, and meets
   first what is written last: models before endpoints (a request is accepted after it began),
   outcomes before requests, a model's counts before its name, a mark before the histogram it
-  was copied from. So a difference is never negative and a name never half written.
+  was copied from. Latencies stand behind all that, because their number depends on that of the endpoints, and are
+  read first. So a difference is never negative and a name never half written.
 * An entry that is written again and again (a pulse, a mark) has its instant first and last. It
   is written from the end and read from the start, so a reader that finds the same instant twice
   has read one whole entry.
@@ -24,7 +25,7 @@ from llmsim.stats.counters import Outcome, Per
 
 MAGIC = int.from_bytes(b"llmstats", "little")
 # Incremented when the meaning of a word changes; the fingerprint covers counters that were added or moved.
-VERSION = 5 << 32 | counters.fingerprint()
+VERSION = 6 << 32 | counters.fingerprint()
 
 WORD_BYTES = 8
 LINE_WORDS = 8  # 64 bytes, the cache line of x86-64 and most of ARM
@@ -47,7 +48,8 @@ HEADER_STARTED_AT = 4  # Unix time of the start, ns
 HEADER_MASTER = 5  # process id
 HEADER_SLOTS = 6
 HEADER_ENDPOINTS = 7
-HEADER_LABELS = 8  # the first endpoint's label; zero-padded ASCII
+HEADER_DRAINING = 8  # 1 from the signal that stops the server; the only word that changes after the start
+HEADER_LABELS = 9  # the first endpoint's label; zero-padded ASCII
 LABEL_WORDS = 4
 LABEL_BYTES = LABEL_WORDS * WORD_BYTES
 
@@ -79,7 +81,9 @@ MARK_AT_AGAIN = MARK_BUCKETS + histogram.BUCKETS
 MARK_WORDS = MARK_AT_AGAIN + 1
 
 _HISTOGRAMS = MARKS + MARK_ENTRIES * MARK_WORDS
-HISTOGRAM = {name: _HISTOGRAMS + index * histogram.WORDS for index, name in enumerate(counters.HISTOGRAMS)}
+HISTOGRAM = {
+    name: _HISTOGRAMS + index * histogram.WORDS for index, name in enumerate(counters.WORKER_HISTOGRAMS)
+}
 
 # The ring of seconds: one entry for each of the last 64. An entry is cleared before its second is
 # written, and its second comes first, so that an old second never shows a new one's counts.
@@ -108,6 +112,11 @@ OUTCOMES = len(Outcome)
 ENDPOINT = _offsets(Per.ENDPOINT, first=OUTCOMES)
 ENDPOINT_WORDS = OUTCOMES + len(ENDPOINT)
 
+# A set of histograms for each of the models in the first rows, one for all further models, then one for each endpoint.
+LATENCY = {name: index * histogram.WORDS for index, name in enumerate(counters.REQUEST_HISTOGRAMS)}
+LATENCY_WORDS = len(LATENCY) * histogram.WORDS
+LATENCY_MODELS = 16
+
 
 class Layout(msgspec.Struct, frozen=True):
     """The size of a block and the place of its slots.
@@ -128,6 +137,11 @@ class Layout(msgspec.Struct, frozen=True):
     @property
     def slot_words(self) -> int:
         """Words of a slot."""
+        return _whole_lines(self.endpoint_latencies(self.endpoints))
+
+    @property
+    def count_words(self) -> int:
+        """Words of a slot before its latencies."""
         return _whole_lines(ENDPOINTS + self.endpoints * ENDPOINT_WORDS)
 
     @property
@@ -151,3 +165,16 @@ class Layout(msgspec.Struct, frozen=True):
     def endpoint(self, slot: int, endpoint: int) -> int:
         """Return the index of the first word of an endpoint's row in a slot."""
         return self.slot(slot) + ENDPOINTS + endpoint * ENDPOINT_WORDS
+
+    def model_latencies(self, row: int) -> int:
+        """Return the offset, in a slot, of the latencies of the model in a row, from 0; the rows behind the first share one."""
+        return self.count_words + min(row, LATENCY_MODELS) * LATENCY_WORDS
+
+    def endpoint_latencies(self, endpoint: int) -> int:
+        """Return the offset, in a slot, of the latencies of an endpoint."""
+        return self.count_words + (LATENCY_MODELS + 1 + endpoint) * LATENCY_WORDS
+
+    def histograms(self) -> list[int]:
+        """Return the offsets, in a slot, of all histograms."""
+        sets = range(self.count_words, self.endpoint_latencies(self.endpoints), LATENCY_WORDS)
+        return [*HISTOGRAM.values(), *(first + offset for first in sets for offset in LATENCY.values())]

@@ -8,12 +8,12 @@ Decisions:
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from llmsim.stats import counters, histogram
+from llmsim.stats import counters, histogram, layout
 from llmsim.stats.block import Block
 from llmsim.stats.counters import Outcome, Per
 from llmsim.stats.totals import HistogramTotals, Recent, Totals, WorkerTotals, read_totals
@@ -93,6 +93,9 @@ class Latency(msgspec.Struct, frozen=True):
     p99_9: float | None
 
 
+_NOTHING = Latency(0, None, None, None, None, None, None, None)
+
+
 class Latencies(msgspec.Struct, frozen=True):
     """Observed latencies, by the names of the table of histograms."""
 
@@ -100,6 +103,14 @@ class Latencies(msgspec.Struct, frozen=True):
     inter_token_ms: Latency
     end_to_end_ms: Latency
     lateness_ms: Latency
+
+
+class RequestLatencies(msgspec.Struct, frozen=True):
+    """The observed latencies of the requests to one endpoint, or for one model."""
+
+    ttft_ms: Latency
+    inter_token_ms: Latency
+    end_to_end_ms: Latency
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +137,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         workers: By slot; those that are taken, or have counted anything.
         latency: Observed distributions.
         last_60_seconds: Second by second.
+        latency_by_endpoint: By stats label; endpoints with any observations.
+        latency_by_model: By model id, likewise, in the order of `models`; models beyond the first 16 of a worker are part of
+            `__other__`, the last one.
     """
 
     uptime_secs: int
@@ -146,6 +160,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerStats, ...]
     latency: Latencies
     last_60_seconds: Recent
+    latency_by_endpoint: dict[str, RequestLatencies]
+    latency_by_model: dict[str, RequestLatencies]
 
     def __getattr__(self, name: str) -> int:
         """Return a counter by its name in the JSON."""
@@ -225,6 +241,14 @@ def render(totals: Totals, *, wall: float) -> Snapshot:
         workers=workers,
         latency=Latencies(**{f"{name}_ms": _latency(row) for name, row in totals.histograms.items()}),
         last_60_seconds=totals.recent,
+        latency_by_endpoint={
+            label: _request_latencies(found) for label, found in totals.endpoint_histograms.items()
+        },
+        latency_by_model={
+            model: _request_latencies(found)
+            for model in _other_last(models)
+            if (found := totals.model_histograms.get(model))
+        },
     )
 
 
@@ -261,6 +285,19 @@ def _models(totals: Totals) -> dict[str, dict[str, int]]:
     return dict(sorted(rows.items(), key=lambda item: (-item[1]["requests"], item[0])))
 
 
+def _other_last(models: Iterable[str]) -> list[str]:
+    return [*(model for model in models if model != layout.OTHER), layout.OTHER]
+
+
+def _request_latencies(found: Mapping[str, HistogramTotals]) -> RequestLatencies:
+    return RequestLatencies(
+        **{
+            f"{name}_ms": _latency(found[name]) if name in found else _NOTHING
+            for name in counters.REQUEST_HISTOGRAMS
+        }
+    )
+
+
 def _worker(worker: WorkerTotals) -> WorkerStats:
     health = worker.health
     lag = None if health is None else health.lag
@@ -287,7 +324,7 @@ def _worst(lags: Sequence[Lag]) -> Lag | None:
 def _latency(row: HistogramTotals) -> Latency:
     count = row.count
     if not count:
-        return Latency(0, None, None, None, None, None, None, None)
+        return _NOTHING
     p50, p90, p99, p99_9 = (
         _ms(histogram.quantile(row.buckets, fraction, minimum=row.minimum, maximum=row.maximum))
         for fraction in (0.5, 0.9, 0.99, 0.999)

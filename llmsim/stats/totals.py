@@ -61,6 +61,16 @@ class HistogramTotals(msgspec.Struct, frozen=True):
         """Observations."""
         return sum(self.buckets)
 
+    @classmethod
+    def merge(cls, rows: Sequence["HistogramTotals"]) -> "HistogramTotals":
+        """Return the sum of histograms; an empty one of none."""
+        return cls(
+            _add([row.buckets for row in rows], histogram.BUCKETS),
+            sum(row.sum for row in rows),
+            min((row.minimum for row in rows), default=histogram.EMPTY_MIN),
+            max((row.maximum for row in rows), default=0),
+        )
+
 
 class WorkerTotals(msgspec.Struct, frozen=True, kw_only=True):
     """What was counted in one slot, by its worker and its predecessors there.
@@ -109,6 +119,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         models: Counters by model: model id, then counter.
         counts: Counters by worker, summed, by name.
         histograms: By the name of the latency.
+        endpoint_histograms: By stats label, then by the name of the latency; only those of endpoints that have any.
+        model_histograms: By model id, likewise; models beyond the first of each worker are part of `layout.OTHER`.
         recent: The last 60 seconds.
         workers: By slot; those that are taken, or have counted anything.
     """
@@ -120,6 +132,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[str, dict[str, int]]
     counts: dict[str, int]
     histograms: dict[str, HistogramTotals]
+    endpoint_histograms: dict[str, dict[str, HistogramTotals]]
+    model_histograms: dict[str, dict[str, HistogramTotals]]
     recent: Recent
     workers: tuple[WorkerTotals, ...]
 
@@ -137,15 +151,25 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Slot(msgspec.Struct, frozen=True):
-    """A copy of one slot: all its words, and the rows in them.
+    """A copy of one slot: its words, and the rows in them.
 
     PERF: sums are made of rows of integers, and named when they are done: naming each row doubles the time.
+
+    Attributes:
+        number: The number of the slot.
+        words: Its words before the latencies.
+        endpoints: A row for each endpoint.
+        models: Name and row of each model.
+        endpoint_latencies: The histograms of each endpoint by name; those that have counted anything.
+        model_latencies: The same by the model's name.
     """
 
     number: int
     words: list[int]
     endpoints: list[list[int]]
     models: list[tuple[str, list[int]]]
+    endpoint_latencies: list[dict[str, list[int]]]
+    model_latencies: dict[str, dict[str, list[int]]]
 
 
 def read_totals(block: Block, now: float) -> Totals:
@@ -157,6 +181,11 @@ def read_totals(block: Block, now: float) -> Totals:
     """
     slots = [_copy_slot(block, number) for number in range(block.layout.slots) if not block.is_unused(number)]
     workers = tuple(_worker(slot, now) for slot in slots)
+    by_endpoint = {
+        label: _histograms([slot.endpoint_latencies[number] for slot in slots])
+        for number, label in enumerate(block.endpoints)
+    }
+    models = _models(slots)
     return Totals(
         started=block.started,
         started_at=block.started_at,
@@ -165,9 +194,22 @@ def read_totals(block: Block, now: float) -> Totals:
             label: _endpoint([slot.endpoints[number] for slot in slots])
             for number, label in enumerate(block.endpoints)
         },
-        models=_models(slots),
+        models=models,
         counts={name: sum(worker.counts[name] for worker in workers) for name in layout.WORKER},
-        histograms={name: _histogram(slots, first) for name, first in layout.HISTOGRAM.items()},
+        histograms={
+            name: HistogramTotals.merge([found[name] for found in by_endpoint.values() if name in found])
+            for name in counters.REQUEST_HISTOGRAMS
+        }
+        | {
+            name: _sum([slot.words[first : first + histogram.WORDS] for slot in slots])
+            for name, first in layout.HISTOGRAM.items()
+        },
+        endpoint_histograms={label: found for label, found in by_endpoint.items() if found},
+        model_histograms={
+            model: found
+            for model in {**models, layout.OTHER: None}
+            if (found := _histograms([slot.model_latencies.get(model, {}) for slot in slots]))
+        },
         recent=_recent(slots, int(now)),
         workers=workers,
     )
@@ -188,8 +230,9 @@ def is_alive(pid: int) -> bool:
 
 def _copy_slot(block: Block, number: int) -> _Slot:
     first = block.layout.slot(number)
+    by_endpoint, by_row = _copy_latencies(block, first)
     # NOTE: `tolist` reads word by word, upwards; the order within a slot relies on it.
-    words: list[int] = block.words[first : first + block.layout.slot_words].tolist()
+    words: list[int] = block.words[first : first + block.layout.count_words].tolist()
     end = layout.ENDPOINTS + block.layout.endpoints * layout.ENDPOINT_WORDS
     endpoints = [
         words[start : start + layout.ENDPOINT_WORDS]
@@ -202,7 +245,34 @@ def _copy_slot(block: Block, number: int) -> _Slot:
         for start in range(layout.MODELS, layout.ENDPOINTS, layout.MODEL_WORDS)
         if words[start + _STREAMING] or words[start + _NON_STREAMING]
     ]
-    return _Slot(number, words, endpoints, models)
+    # A name is written before anything is counted under it.
+    by_model = {
+        layout.OTHER if row == layout.LATENCY_MODELS else _model_name(words, _model_row(row)): found
+        for row, found in enumerate(by_row)
+        if found
+    }
+    return _Slot(number, words, endpoints, models, by_endpoint, by_model)
+
+
+def _copy_latencies(block: Block, slot: int) -> tuple[list[dict[str, list[int]]], list[dict[str, list[int]]]]:
+    """Copy the latencies of a slot that begins at a word: by endpoint, and by the place of the model's row."""
+    shape = block.layout
+
+    def copy(first: int) -> dict[str, list[int]]:
+        found = {}
+        for name, offset in layout.LATENCY.items():
+            start = first + offset
+            # PERF: most are empty: 5 us are spared for each.
+            if block.words[start + histogram.MIN] != histogram.EMPTY_MIN:
+                found[name] = block.words[start : start + histogram.WORDS].tolist()
+        return found
+
+    endpoints = [copy(slot + shape.endpoint_latencies(number)) for number in range(shape.endpoints)]
+    return endpoints, [copy(slot + shape.model_latencies(row)) for row in range(layout.LATENCY_MODELS + 1)]
+
+
+def _model_row(row: int) -> int:
+    return layout.MODELS + row * layout.MODEL_WORDS
 
 
 def _model_name(words: list[int], row: int) -> str:
@@ -216,7 +286,10 @@ def _named(words: Sequence[int], offsets: dict[str, int]) -> dict[str, int]:
 
 def _add(rows: Sequence[list[int]], width: int) -> list[int]:
     """Return the sum of rows, column by column; zeros of no rows."""
-    return [sum(column) for column in zip(*rows, strict=True)] if rows else [0] * width
+    if not rows:
+        return [0] * width
+    # PERF: 10 us a row less than a comprehension; many a histogram is that of one worker.
+    return list(rows[0]) if len(rows) == 1 else list(map(sum, zip(*rows, strict=True)))
 
 
 def _endpoint(rows: Sequence[list[int]]) -> EndpointTotals:
@@ -246,14 +319,24 @@ def _worker(slot: _Slot, now: float) -> WorkerTotals:
     )
 
 
-def _histogram(slots: Sequence[_Slot], first: int) -> HistogramTotals:
-    copies = [slot.words[first : first + histogram.WORDS] for slot in slots]
-    return HistogramTotals(
-        _add([words[: histogram.BUCKETS] for words in copies], histogram.BUCKETS),
-        sum(words[histogram.SUM] for words in copies),
-        min((words[histogram.MIN] for words in copies), default=histogram.EMPTY_MIN),
-        max((words[histogram.MAX] for words in copies), default=0),
-    )
+def _histograms(parts: Sequence[dict[str, list[int]]]) -> dict[str, HistogramTotals]:
+    """Return the sums of the histograms of one endpoint or model over slots, by name."""
+    return {
+        name: _sum(copies)
+        for name in layout.LATENCY
+        if (copies := [part[name] for part in parts if name in part])
+    }
+
+
+def _sum(copies: Sequence[list[int]]) -> HistogramTotals:
+    """Return the sum of histograms, of which each is a copy of its words."""
+    minimum = min((words[histogram.MIN] for words in copies), default=histogram.EMPTY_MIN)
+    maximum = max((words[histogram.MAX] for words in copies), default=0)
+    # PERF: only buckets between the extremes, which are written first, have counted anything: half the time.
+    first, end = histogram.bucket(minimum), histogram.bucket(maximum) + 1
+    counted = _add([words[first:end] for words in copies], end - first) if first < end else []
+    buckets = [0] * first + counted + [0] * (histogram.BUCKETS - first - len(counted))
+    return HistogramTotals(buckets, sum(words[histogram.SUM] for words in copies), minimum, maximum)
 
 
 def _recent(slots: Sequence[_Slot], second: int) -> Recent:

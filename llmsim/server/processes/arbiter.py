@@ -7,6 +7,8 @@ Decisions:
   over the fork, and unblocked by the worker once it can obey them.
 * A stop that arrives while workers are started, or while a reload waits for the old ones, ends that at once. gunicorn would first
   start them all, or wait for `graceful_timeout`.
+* gunicorn closes its listeners before it tells its workers to stop, so the delay in which the server goes on accepting comes
+  first. Meanwhile dead workers are replaced as ever; the next stop signal ends it.
 * The settings of a reload are read and tried before anything is replaced: gunicorn replaces its workers in any case.
 """
 
@@ -30,21 +32,55 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]  # gunicorn publishes no t
 
     Attributes:
         prepare_reload: Called before a reload; returns False to refuse it.
+        start_drain: Called when the server is to stop; returns for how many seconds it is to go on accepting.
     """
 
     prepare_reload: Callable[[], bool]
-    _is_stopping = False
+    start_drain: Callable[[], float]
+    _stops: tuple[int, ...] = ()
+    _is_delayed = False
 
-    def take_over(self, prepare_reload: Callable[[], bool]) -> None:
+    def take_over(self, prepare_reload: Callable[[], bool], start_drain: Callable[[], float]) -> None:
         """Receive signals from now on: what was created is removed, whenever the server is stopped."""
         self.prepare_reload = prepare_reload
+        self.start_drain = start_drain
         self.init_signals()
+
+    @property
+    def _is_stopping(self) -> bool:
+        # The first stop may begin a delay; the second one ends it.
+        return len(self._stops) > self._is_delayed
 
     def signal(self, sig: int, frame: Any) -> None:
         """Queue a signal, as gunicorn does, and note a stop."""
         if sig in STOP_SIGNALS:
-            self._is_stopping = True
+            self._stops += (sig,)
         super().signal(sig, frame)
+
+    def handle_term(self) -> None:
+        """Go on accepting for the configured delay, then stop.
+
+        Raises:
+            StopIteration: Always; the arbiter then stops its workers.
+        """
+        delay = self.start_drain()
+        if delay and all(number == signal.SIGTERM for number in self._stops):
+            self._is_delayed = True
+            self._serve_until(time.monotonic() + delay)
+            self._is_delayed = False
+        if any(number != signal.SIGTERM for number in self._stops):
+            self.handle_int()
+        super().handle_term()
+
+    def _serve_until(self, deadline: float) -> None:
+        """Serve as ever until an instant or the next stop signal; a reload is ignored."""
+        while not self._is_stopping and (left := deadline - time.monotonic()) > 0:
+            for number in self.wait_for_signals(timeout=min(1.0, left)):
+                if number == signal.SIGCHLD:
+                    self.reap_workers()
+            if not self._is_stopping:
+                self.murder_workers()
+                self.manage_workers()
 
     def spawn_worker(self) -> int:
         """Start a worker; it is forked with stop signals blocked.

@@ -95,6 +95,13 @@ class Master:
         self.settings, self._reloaded = settings, application
         return True
 
+    def _start_drain(self) -> float:
+        """Have `/ready` answer 503; return for how many seconds the server is to go on accepting."""
+        if self._block is None or self.settings is None:
+            return 0.0
+        self._block.start_drain()
+        return self.settings.server.drain_delay_secs
+
     def _in_place(self, settings: Settings) -> Settings:
         """Keep host and port over a reload: sockets, lock and stats block are bound to them."""
         if self.settings is None:
@@ -144,7 +151,7 @@ class Master:
     def on_starting(self, server: Any) -> None:
         """Lock the port and create the stats block; gunicorn calls it before the first worker."""
         server.__class__ = Arbiter
-        server.take_over(self._prepare_reload)
+        server.take_over(self._prepare_reload, self._start_drain)
         host, port = server.cfg.address[0][:2]
         assert self.settings is not None
         application = server.app.wsgi()

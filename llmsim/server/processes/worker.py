@@ -17,7 +17,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -60,7 +60,26 @@ with Python's own (700, 10, 10), in a third of the pause; everything once in a m
 
 
 class _Server(Server):
-    """uvicorn's server, which exits in silence after a signal."""
+    """uvicorn's server, which exits in silence after a signal.
+
+    Attributes:
+        is_draining: Returns whether the server is about to stop.
+    """
+
+    is_draining: Callable[[], bool]
+    _closes = False
+
+    async def on_tick(self, counter: int) -> bool:
+        """Have every response close its connection once the server is about to stop; uvicorn calls this ten times a second."""
+        if not self._closes and self.is_draining():
+            self._closes = True
+            protocol: Any = self.config.http_protocol_class
+            protocol.closes = True
+            for connection in list(self.server_state.connections):
+                cycle = getattr(connection, "cycle", None)
+                if cycle is not None and not cycle.response_complete:
+                    cycle.keep_alive = False
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -135,6 +154,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
         PERF: at once. The interpreter would release, and thereby copy, all that is shared with the master: 0.2 s of four workers.
         """
         super().run()
+        self.wsgi.close()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -148,6 +168,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
         gc.set_threshold(*_COLLECTIONS)
         self.config.app = self.wsgi
         server = _Server(config=self.config)
+        server.is_draining = lambda: self.block.is_draining
         heartbeats = asyncio.create_task(self._send_heartbeats(server))
         try:
             # NOTE: uvloop closes the socket itself, which gunicorn's object around it would report as an error.

@@ -47,7 +47,13 @@ class _ProblemError(Exception):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection over HTTP."""
+    """One connection over HTTP.
+
+    Attributes:
+        closes: Whether each response closes its connection: the server is about to stop. Of the class.
+    """
+
+    closes = False
 
     def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
@@ -178,6 +184,8 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserInvalidURLError:
             self._fail(400, "the request target is not a path")
         self._reading = _BODY
+        if self.closes:
+            self.cycle.keep_alive = False
         if len(self.pipeline) == 1:
             self._earlier = before
         if version == "1.0":

@@ -103,7 +103,7 @@ class Driver:
     def paced(self, planned: Turn, *, ends_abruptly: bool = False) -> PacedStream:
         """Return the stream of a turn."""
         recorder = self.counted.recorder
-        row = recorder.accepted(planned.model, streaming=True, prompt_tokens=planned.usage.prompt)
+        row = recorder.accepted(0, planned.model, streaming=True, prompt_tokens=planned.usage.prompt)
         return PacedStream(
             planned,
             render_stream(planned, PLAIN),
@@ -724,7 +724,7 @@ class TestWrites:
             (single(b"", 0),),
             arrival=ARRIVED,
             recorder=direct.counted.recorder,
-            row=0,
+            row=direct.counted.recorder.accepted(0, "m", streaming=True, prompt_tokens=0),
             ends_abruptly=True,
         )
         await direct.channel.stream(empty, STREAM_HEAD)

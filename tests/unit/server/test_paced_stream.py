@@ -55,7 +55,7 @@ class Paced:
         self.clock = FakeClock(ARRIVED)
         self.counted = Counted(self.clock)
         recorder = self.counted.recorder
-        row = recorder.accepted(planned.model, streaming=True, prompt_tokens=0)
+        row = recorder.accepted(0, planned.model, streaming=True, prompt_tokens=0)
         self.runs = render_stream(planned, options)
         self.stream = PacedStream(planned, self.runs, arrival=ARRIVED, recorder=recorder, row=row)
 

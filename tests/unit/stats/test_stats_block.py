@@ -124,7 +124,7 @@ def test_a_missing_block_says_what_to_do() -> None:
     [
         (layout.HEADER_MAGIC, 0, "is just starting"),
         (layout.HEADER_MAGIC, 7, "not a stats block"),
-        (layout.HEADER_VERSION, 99, "writes stats layout 63, and this llmsim reads 5"),
+        (layout.HEADER_VERSION, 99, "writes stats layout 63, and this llmsim reads 6"),
         (layout.HEADER_SLOTS, 10**6, "bytes where"),
         (layout.HEADER_BYTES, 64, "bytes where"),
     ],
@@ -293,9 +293,9 @@ def test_reading_while_it_is_written(name: str) -> None:
         for number in itertools.count():
             now = 101.0 + number / 1000
             recorder.began(number % 2, now)
-            row = recorder.accepted(f"model-{number % 80}", streaming=True, prompt_tokens=1)
+            row = recorder.accepted(0, f"model-{number % 80}", streaming=True, prompt_tokens=1)
             recorder.sent(row, 1, now)
-            recorder.first_token(number % 1000 / 1e4)
+            recorder.first_token(row, number % 1000 / 1e4)
             recorder.ended(number % 2, Outcome.FINISHED, number % 1000 / 1e4, now)
 
     pid = _forked(work)
@@ -376,7 +376,7 @@ def test_a_successor_continues_the_totals() -> None:
     for pid in (11, 12, 13):
         recorder = Recorder(block, block.claim(pid))
         recorder.began(0, 1.0)
-        row = recorder.accepted("gpt-5", streaming=True, prompt_tokens=7)
+        row = recorder.accepted(0, "gpt-5", streaming=True, prompt_tokens=7)
         recorder.sent(row, 3, 1.0)
         recorder.ended(0, Outcome.FINISHED, pid / 10, 1.0)
         block.release(0)

@@ -31,14 +31,14 @@ def _busy(*, workers: int = 2, lateness: float = 0.001) -> Snapshot:
         recorder = Recorder(block, block.claim(1))
         for number, outcome in enumerate([*Outcome, *[Outcome.FINISHED] * 40]):
             recorder.began(number % 2, NOW - number)
-            row = recorder.accepted("gpt-5", streaming=True, prompt_tokens=40_000)
-            recorder.first_token(0.6)
-            recorder.gap(0.04, 99)
+            row = recorder.accepted(0, "gpt-5", streaming=True, prompt_tokens=40_000)
+            recorder.first_token(row, 0.6)
+            recorder.gap(row, 0.04, 99)
             recorder.late(lateness, 100)
             recorder.sent(row, 100, NOW - number)
-            recorder.ended(number % 2, outcome, 4.6, NOW - number)
+            recorder.ended(number % 2, outcome, 4.6, NOW - number, row)
         recorder.began(0, NOW)
-        recorder.accepted("\x1b[2J[red]evil\a" + "x" * 200, streaming=False, prompt_tokens=1)
+        recorder.accepted(0, "\x1b[2J[red]evil\a" + "x" * 200, streaming=False, prompt_tokens=1)
     return snapshot(block, NOW, wall=1.75e9)
 
 
@@ -292,7 +292,7 @@ def test_many_models_are_summed_up() -> None:
     recorder = Recorder(block, block.claim(1))
     for number in range(40):
         for _ in range(number + 1):
-            recorder.accepted(f"model-{number:02}", streaming=True, prompt_tokens=1)
+            recorder.accepted(0, f"model-{number:02}", streaming=True, prompt_tokens=1)
     text = "\n".join(_lines(snapshot(block, 1.0), 80))
 
     assert "model-39" in text
@@ -386,3 +386,19 @@ def test_sparklines_distinguish_little_from_zero(values: tuple[int, ...], bars: 
 def test_durations_have_two_units(seconds: int, words: str) -> None:
     """STATS-8.5: An uptime is shown in its two largest units."""
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_view_shows_a_mix(width: int) -> None:
+    """STATS-8.5: Where there are several endpoints or models, each has p50 and p99 of its latencies."""
+    block = Block.private(endpoints=("completions", "messages"), slots=1, now=1.0)
+    recorder = Recorder(block, block.claim(1))
+    for endpoint, model, seconds in ((0, "fast", 0.4), (1, "s" * 50, 6.0)):
+        row = recorder.accepted(endpoint, model, streaming=True, prompt_tokens=1)
+        recorder.ended(endpoint, Outcome.FINISHED, seconds, 2.0, row)
+    lines = _lines(snapshot(block, 2.0), width)
+
+    assert any(line.split()[:1] == ["messages"] and line.split()[-2:] == ["6,000", "6,000"] for line in lines)
+    assert any(line.split()[:1] == ["fast"] and line.split()[-2:] == ["400", "400"] for line in lines)
+    assert any("…" in line and line.split()[-2:] == ["6,000", "6,000"] for line in lines)
+    assert max(map(len, lines)) <= width

@@ -33,12 +33,12 @@ def _fill(block: Block) -> None:
             recorder.began(number % 2, now)
             recorder.stream_opened()
             row = recorder.accepted(
-                f"model-{number % 4}", streaming=number % 3 > 0, prompt_tokens=11 + number
+                number % 2, f"model-{number % 4}", streaming=number % 3 > 0, prompt_tokens=11 + number
             )
-            recorder.first_token(0.1 * pid + 0.01 * number)
-            recorder.gap(0.0401 + 0.001 * number, 3)
+            recorder.first_token(row, 0.1 * pid + 0.01 * number)
+            recorder.gap(row, 0.0401 + 0.001 * number, 3)
             recorder.sent(row, 4 + number, now)
-            recorder.ended(number % 2, outcome, 1.5 + 0.1 * number, now)
+            recorder.ended(number % 2, outcome, 1.5 + 0.1 * number, now, row)
             recorder.stream_closed()
         recorder.began(pid - 1, NOW - 3)
         recorder.stream_opened()
@@ -46,7 +46,7 @@ def _fill(block: Block) -> None:
             recorder.websocket_opened()
         recorder.websocket_closed()
         recorder.evicted(5 * pid)
-        recorder.accepted(" ", streaming=False, prompt_tokens=1)
+        recorder.accepted(0, " ", streaming=False, prompt_tokens=1)
     block.release(1)
     block.claim(0)
     block.claim(0)

@@ -97,7 +97,7 @@ def test_only_accepted_requests_stream_or_not(block: Block, recorder: Recorder) 
     recorder.ended(0, Outcome.REFUSED, 0.1, NOW)
     for streaming in (True, True, False):
         recorder.began(0, NOW)
-        recorder.accepted("gpt-5", streaming=streaming, prompt_tokens=10)
+        recorder.accepted(0, "gpt-5", streaming=streaming, prompt_tokens=10)
 
     stats = snapshot(block, NOW)
 
@@ -108,8 +108,8 @@ def test_only_accepted_requests_stream_or_not(block: Block, recorder: Recorder) 
 
 def test_completion_tokens_count_when_they_leave(block: Block, recorder: Recorder) -> None:
     """STATS-3.5: Completion tokens are those that were sent, in the total, by model, by worker and by second."""
-    row = recorder.accepted("gpt-5", streaming=True, prompt_tokens=1)
-    other = recorder.accepted("gpt-4o", streaming=True, prompt_tokens=1)
+    row = recorder.accepted(0, "gpt-5", streaming=True, prompt_tokens=1)
+    other = recorder.accepted(0, "gpt-4o", streaming=True, prompt_tokens=1)
     recorder.sent(row, 3, NOW)
     recorder.sent(other, 2, NOW)
     recorder.sent(row, 1, NOW)
@@ -141,7 +141,7 @@ def test_every_request_is_accounted_for(
         recorder = recorders[worker]
         recorder.began(endpoint, NOW)
         if outcome is not Outcome.REFUSED:
-            row = recorder.accepted(f"model-{tokens % 3}", streaming=streaming, prompt_tokens=tokens)
+            row = recorder.accepted(0, f"model-{tokens % 3}", streaming=streaming, prompt_tokens=tokens)
             recorder.sent(row, tokens, NOW)
         if outcome is not None:
             recorder.ended(endpoint, outcome, 0.1, NOW)
@@ -179,7 +179,7 @@ def test_every_request_is_accounted_for(
 def test_models_have_a_bounded_number_of_rows(block: Block, recorder: Recorder) -> None:
     """STATS-4.1: 63 models a worker have a row each, all further ones share `__other__`, and nothing is lost."""
     for number in range(1000):
-        row = recorder.accepted(f"model-{number}", streaming=True, prompt_tokens=1)
+        row = recorder.accepted(0, f"model-{number}", streaming=True, prompt_tokens=1)
         recorder.sent(row, 2, NOW)
 
     models = snapshot(block, NOW).models
@@ -193,8 +193,8 @@ def test_models_have_a_bounded_number_of_rows(block: Block, recorder: Recorder) 
 def test_a_known_model_keeps_its_row(block: Block, recorder: Recorder) -> None:
     """STATS-4.1: A model that has a row keeps it when all rows are taken."""
     for number in range(1000):
-        recorder.accepted(f"model-{number}", streaming=True, prompt_tokens=1)
-    recorder.accepted("model-5", streaming=True, prompt_tokens=1)
+        recorder.accepted(0, f"model-{number}", streaming=True, prompt_tokens=1)
+    recorder.accepted(0, "model-5", streaming=True, prompt_tokens=1)
 
     assert snapshot(block, NOW).model_requests["model-5"] == 2
 
@@ -202,7 +202,7 @@ def test_a_known_model_keeps_its_row(block: Block, recorder: Recorder) -> None:
 def test_memory_of_names_is_bounded(recorder: Recorder) -> None:
     """STATS-4.1: A recorder keeps no more names than it has rows, and none longer than the field."""
     for number in range(1000):
-        recorder.accepted(f"{number}" * 500, streaming=True, prompt_tokens=1)
+        recorder.accepted(0, f"{number}" * 500, streaming=True, prompt_tokens=1)
 
     assert len(recorder._rows) == 63
     assert max(map(len, recorder._rows)) <= layout.NAME_BYTES
@@ -213,8 +213,8 @@ def test_any_name_is_counted(model: str) -> None:
     """STATS-4.3: Any model name is counted under a readable name of at most 128 bytes."""
     block = Block.private(endpoints=("completions",), now=0.0)
     recorder = Recorder(block, block.claim(1))
-    assert recorder.accepted(model, streaming=True, prompt_tokens=1) == recorder.accepted(
-        model, streaming=False, prompt_tokens=1
+    assert recorder.accepted(0, model, streaming=True, prompt_tokens=1) == recorder.accepted(
+        0, model, streaming=False, prompt_tokens=1
     )
 
     [(name, count)] = snapshot(block, 1.0).model_requests.items()
@@ -245,14 +245,16 @@ def test_names_are_truncated_between_characters(
     block: Block, recorder: Recorder, model: str, name: str
 ) -> None:
     """STATS-4.2: A name is truncated where its field ends, never within a character; a blank one is `__other__`."""
-    recorder.accepted(model, streaming=True, prompt_tokens=1)
+    recorder.accepted(0, model, streaming=True, prompt_tokens=1)
 
     assert snapshot(block, NOW).model_requests == {name: 1}
 
 
 def test_names_that_are_truncated_alike_share_a_row(block: Block, recorder: Recorder) -> None:
     """STATS-4.2: Names that differ only beyond the field count as one."""
-    rows = {recorder.accepted("x" * 128 + tail, streaming=True, prompt_tokens=1) for tail in ("", "a", "b")}
+    rows = {
+        recorder.accepted(0, "x" * 128 + tail, streaming=True, prompt_tokens=1) for tail in ("", "a", "b")
+    }
 
     assert len(rows) == 1
     assert snapshot(block, NOW).model_requests == {"x" * 128: 3}
@@ -264,7 +266,7 @@ def test_models_merge_by_name_over_workers(block: Block) -> None:
     for _ in range(3):
         recorder = Recorder(block, block.claim(1))
         for name in (*names, "o3"):
-            recorder.accepted(name, streaming=True, prompt_tokens=1)
+            recorder.accepted(0, name, streaming=True, prompt_tokens=1)
         names.rotate()
 
     stats = snapshot(block, NOW)
@@ -276,12 +278,15 @@ def test_models_merge_by_name_over_workers(block: Block) -> None:
 def test_a_successor_finds_its_predecessors_rows(block: Block) -> None:
     """STATS-4.5: A worker in a released slot counts a model in the row that it has there, also when rows are short."""
     first = Recorder(block, block.claim(1))
-    rows = {name: first.accepted(name, streaming=True, prompt_tokens=1) for name in ("é" * 100, "b", "a\0")}
+    rows = {
+        name: first.accepted(0, name, streaming=True, prompt_tokens=1).first
+        for name in ("é" * 100, "b", "a\0")
+    }
     block.release(0)
     second = Recorder(block, block.claim(2))
 
-    assert {name: second.accepted(name, streaming=True, prompt_tokens=1) for name in rows} == rows
-    assert second.accepted("new", streaming=True, prompt_tokens=1) not in rows.values()
+    assert {name: second.accepted(0, name, streaming=True, prompt_tokens=1).first for name in rows} == rows
+    assert second.accepted(0, "new", streaming=True, prompt_tokens=1).first not in rows.values()
     assert snapshot(block, NOW).model_requests["b"] == 2
 
 
@@ -293,7 +298,7 @@ def test_a_name_is_there_before_its_count(block: Block) -> None:
 
     recorder._words[row + layout.MODEL_NAME_BYTES] = 0
     successor = Recorder(block, 0)
-    successor.accepted("x", streaming=True, prompt_tokens=1)
+    successor.accepted(0, "x", streaming=True, prompt_tokens=1)
     assert snapshot(block, NOW).model_requests == {"x": 1}
 
 
@@ -341,7 +346,7 @@ def test_the_ring_is_the_sum_of_all_workers(events: list[tuple[int, int, int]]) 
     """STATS-6.1: Each second shows the sum over all workers, whenever each of them counted last."""
     block = Block.private(endpoints=("completions",), slots=3, now=900.0)
     recorders = [Recorder(block, block.claim(1)) for _ in range(3)]
-    rows = [recorder.accepted("m", streaming=True, prompt_tokens=0) for recorder in recorders]
+    rows = [recorder.accepted(0, "m", streaming=True, prompt_tokens=0) for recorder in recorders]
     for worker, second, tokens in sorted(events, key=lambda event: event[1]):
         recorders[worker].sent(rows[worker], tokens, NOW + second)
 

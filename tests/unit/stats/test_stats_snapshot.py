@@ -20,7 +20,7 @@ ORIGINAL_NAMES = (
 OWN_NAMES = (
     "started_at taken_at finished_requests refused_requests abandoned_requests aborted_requests failed_requests "
     "overloaded_errors invalid_request_errors authentication_errors tokens_per_second "
-    "websocket_connections websocket_connections_total evicted_records journal_dropped waited_writes verdict loop_lag_ms endpoints models workers latency last_60_seconds"
+    "websocket_connections websocket_connections_total evicted_records journal_dropped waited_writes verdict loop_lag_ms endpoints models workers latency last_60_seconds latency_by_endpoint latency_by_model"
 )
 
 
@@ -65,7 +65,7 @@ def test_every_label_has_its_requests() -> None:
 def test_json_can_be_parsed_back(block: Block, recorder: Recorder) -> None:
     """STATS-7.3: A snapshot read from the JSON is the snapshot, whichever encoder wrote it."""
     recorder.began(0, NOW)
-    recorder.accepted('quote " back \\ 名 \x1b[2J', streaming=True, prompt_tokens=1)
+    recorder.accepted(0, 'quote " back \\ 名 \x1b[2J', streaming=True, prompt_tokens=1)
     recorder.ended(0, Outcome.FINISHED, 0.25, NOW)
     stats = snapshot(block, NOW + 1, wall=1.75e9)
 
@@ -95,9 +95,10 @@ def test_nothing_yet_is_zero_or_null(block: Block) -> None:
 
 def test_latencies_are_in_milliseconds(block: Block, recorder: Recorder) -> None:
     """STATS-5.2: Count, mean, minimum and maximum of each histogram are exact, in milliseconds."""
-    recorder.first_token(0.2)
-    recorder.gap(0.04, 3)
-    recorder.gap(0.02)
+    row = recorder.accepted(0, "m", streaming=True, prompt_tokens=0)
+    recorder.first_token(row, 0.2)
+    recorder.gap(row, 0.04, 3)
+    recorder.gap(row, 0.02)
     recorder.late(0.0005)
     recorder.ended(0, Outcome.FINISHED, 1.5, NOW)
 
@@ -114,9 +115,10 @@ def test_latencies_are_in_milliseconds(block: Block, recorder: Recorder) -> None
 def test_histograms_add_up_over_workers(block: Block, recorder: Recorder) -> None:
     """STATS-5.7: A histogram is the sum over all workers, its extremes those of any of them."""
     other = Recorder(block, block.claim(2))
+    rows = [one.accepted(0, "m", streaming=True, prompt_tokens=0) for one in (recorder, other)]
     for _ in range(99):
-        recorder.first_token(0.1)
-    other.first_token(0.9)
+        recorder.first_token(rows[0], 0.1)
+    other.first_token(rows[1], 0.9)
 
     ttft = snapshot(block, NOW).latency.ttft_ms
 
@@ -139,7 +141,7 @@ def test_end_to_end_is_of_finished_requests(block: Block, recorder: Recorder) ->
 
 def test_rates_are_means_of_ten_seconds(block: Block, recorder: Recorder) -> None:
     """STATS-6.2: Requests and tokens per second are the mean of the last ten complete seconds."""
-    row = recorder.accepted("m", streaming=True, prompt_tokens=0)
+    row = recorder.accepted(0, "m", streaming=True, prompt_tokens=0)
     for second in range(20):
         for _ in range(second):
             recorder.began(0, NOW + second)
@@ -175,7 +177,7 @@ def test_uptime_is_whole_seconds(block: Block) -> None:
 def test_workers_show_slot_process_and_counts(block: Block, recorder: Recorder) -> None:
     """STATS-7.5: A worker shows its slot, process, whether that exists, and its counts; unused slots are left out."""
     recorder.began(0, NOW)
-    row = recorder.accepted("m", streaming=True, prompt_tokens=1)
+    row = recorder.accepted(0, "m", streaming=True, prompt_tokens=1)
     recorder.sent(row, 5, NOW)
 
     assert snapshot(block, NOW).as_dict()["workers"] == (

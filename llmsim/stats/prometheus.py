@@ -1,0 +1,306 @@
+"""The metrics of `GET /metrics`, in the text format of Prometheus, rendered from the totals.
+
+Decisions:
+* Counters and outcomes follow from the table, so a counter that it gains is a metric without a line here.
+* Bounds of buckets are bounds of our own histograms, powers of two of a microsecond and their halves, so each count is exact.
+  vLLM's bounds are not: within the bucket of ours that such a bound divides, values are assumed to be spread evenly.
+* The labels of models are the models that a worker counts apart, and `other`: a series never moves from one to the other, which
+  Prometheus would take for a restart.
+
+Source of the format: https://prometheus.io/docs/instrumenting/exposition_formats/
+Source of vLLM's names and bounds: vllm, v1/metrics/loggers.py.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+
+from llmsim.stats import counters, histogram, layout
+from llmsim.stats.counters import COUNTERS, Counter, Outcome, Per
+from llmsim.stats.totals import HistogramTotals, Totals
+from llmsim.stats.verdict import available_cores, judge
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+OTHER = "other"
+"""Label of the models that are not counted apart."""
+
+_NAMES = {
+    "ttft": "time_to_first_token_seconds",
+    "inter_token": "inter_token_latency_seconds",
+    "end_to_end": "e2e_request_latency_seconds",
+    "lateness": "lateness_seconds",
+}
+_RENAMED = {"requests": "requests_started_total"}
+"""Names of counters whose own name is another metric's."""
+
+# By the name of the latency: exponents of the first and the last power of two of a microsecond.
+_RANGES = {"ttft": (12, 27), "inter_token": (9, 23), "end_to_end": (14, 30), "lateness": (7, 23)}
+
+_VLLM = {
+    "ttft": (
+        *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+        *(20.0, 40.0, 80.0, 160.0, 640.0, 2560.0),
+    ),
+    "inter_token": (
+        *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+        *(20.0, 40.0, 80.0),
+    ),
+    "end_to_end": (
+        *(0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0),
+        *(480.0, 960.0, 1920.0, 7680.0),
+    ),
+}
+
+Labels = str
+"""Labels as they are written, without braces."""
+
+
+class _Bounds:
+    """The bounds of the buckets of one histogram.
+
+    Args:
+        micros: In microseconds, ascending.
+    """
+
+    def __init__(self, micros: Sequence[float]) -> None:
+        self.texts = [repr(bound / 1e6) for bound in micros]
+        # For each: the bucket of ours that it lies in, and which part of that is below it.
+        self._places = []
+        for bound in micros:
+            index = histogram.bucket(int(bound))
+            lower, upper = histogram.bounds(index)
+            self._places.append((index, (bound - lower) / (upper - lower)))
+
+    def cumulate(self, row: HistogramTotals) -> list[int]:
+        """Return how many values are below each bound."""
+        below = [0, *accumulate(row.buckets)]
+        return [
+            below[index] + int(row.buckets[index] * part) if part else below[index]
+            for index, part in self._places
+        ]
+
+
+def _doubling(first: int, last: int) -> _Bounds:
+    """Return powers of two, and the bound in the middle between each two."""
+    halves = [bound for power in range(first, last) for bound in (1 << power, 3 << (power - 1))]
+    return _Bounds([*halves, 1 << last])
+
+
+_BOUNDS = {name: _doubling(*limits) for name, limits in _RANGES.items()}
+_VLLM_BOUNDS = {name: _Bounds([bound * 1e6 for bound in bounds]) for name, bounds in _VLLM.items()}
+
+
+class _Page:
+    """Lines of the text format."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def family(self, name: str, kind: str, text: str, values: Iterable[tuple[Labels, int | float]]) -> None:
+        """Add a counter or gauge."""
+        self._head(name, kind, text)
+        for labels, value in values:
+            self.lines.append(f"{name}{{{labels}}} {value}" if labels else f"{name} {value}")
+
+    def histogram(
+        self, name: str, text: str, bounds: _Bounds, values: Iterable[tuple[Labels, HistogramTotals]]
+    ) -> None:
+        """Add a histogram."""
+        self._head(name, "histogram", text)
+        for labels, row in values:
+            before = f"{name}_bucket{{{labels},le=" if labels else f"{name}_bucket{{le="
+            # Of one reading: buckets are counted from one copy, so they never contradict the count.
+            count = row.count
+            self.lines += [
+                f'{before}"{bound}"}} {below}'
+                for bound, below in zip(bounds.texts, bounds.cumulate(row), strict=True)
+            ]
+            braces = f"{{{labels}}}" if labels else ""
+            self.lines += (
+                f'{before}"+Inf"}} {count}',
+                f"{name}_sum{braces} {row.sum / 1e6}",
+                f"{name}_count{braces} {count}",
+            )
+
+    def _head(self, name: str, kind: str, text: str) -> None:
+        self.lines += (f"# HELP {name} {text}", f"# TYPE {name} {kind}")
+
+
+def render_metrics(totals: Totals, *, version: str, is_draining: bool, vllm_names: bool) -> bytes:
+    """Render totals in the text format.
+
+    Args:
+        totals: All counters.
+        version: The version of llmsim.
+        is_draining: Whether the server is about to stop.
+        vllm_names: Whether to add what vLLM has under its own names.
+    """
+    page = _Page()
+    _add_state(page, totals, version, is_draining=is_draining)
+    _add_requests(page, totals)
+    models = _models(totals)
+    for counter in COUNTERS:
+        _add_counter(page, counter, totals, models)
+    by_model = _model_histograms(totals)
+    for name, text in counters.HISTOGRAMS.items():
+        page.histogram(f"llmsim_{_NAMES[name]}", text, _BOUNDS[name], [("", totals.histograms[name])])
+    for name, text in counters.REQUEST_HISTOGRAMS.items():
+        for unit, rows in (("endpoint", totals.endpoint_histograms), ("model", by_model)):
+            page.histogram(
+                f"llmsim_{unit}_{_NAMES[name]}",
+                f"{text} By {unit}.",
+                _BOUNDS[name],
+                _labelled(unit, name, rows),
+            )
+    if vllm_names:
+        _add_vllm(page, totals, models, by_model)
+    page.lines.append("")
+    return "\n".join(page.lines).encode()
+
+
+def _add_state(page: _Page, totals: Totals, version: str, *, is_draining: bool) -> None:
+    health = [worker.health for worker in totals.workers if worker.health is not None]
+    state = judge(health, cores=available_cores()).state
+    page.family("llmsim_build_info", "gauge", "Version of llmsim.", [(_label("version", version), 1)])
+    page.family(
+        "llmsim_start_time_seconds",
+        "gauge",
+        "Unix time of the start of the server.",
+        [("", round(totals.started_at, 3))],
+    )
+    page.family("llmsim_ready", "gauge", "Whether GET /ready answers 200.", [("", int(not is_draining))])
+    page.family("llmsim_workers", "gauge", "Living worker processes.", [("", len(health))])
+    page.family(
+        "llmsim_verdict",
+        "gauge",
+        "1 for the state of the verdict over the last 30 to 40 seconds, 0 for the others.",
+        [(_label("state", each), int(each == state)) for each in ("on_time", "late", "idle")],
+    )
+    page.family(
+        "llmsim_event_loop_lag_seconds",
+        "gauge",
+        "Greatest lag of a worker's event loop over the last ten seconds.",
+        [
+            (_label("worker", str(each.slot)), round(each.lag.max, 6))
+            for each in health
+            if each.lag is not None
+        ],
+    )
+    page.family(
+        "llmsim_worker_cpu_ratio",
+        "gauge",
+        "Share of one core that a worker used over the last ten seconds.",
+        [(_label("worker", str(each.slot)), round(each.cpu, 4)) for each in health if each.cpu is not None],
+    )
+
+
+def _add_requests(page: _Page, totals: Totals) -> None:
+    page.family(
+        "llmsim_requests_total",
+        "counter",
+        "Requests that ended, by endpoint and outcome.",
+        [
+            (f"{_label('endpoint', label)},{_label('outcome', outcome.value)}", count)
+            for label, row in totals.endpoints.items()
+            for outcome, count in row.outcomes.items()
+        ],
+    )
+    in_flight = sum(row.in_flight for row in totals.endpoints.values())
+    page.family(
+        "llmsim_requests_in_flight", "gauge", "Requests that began and have not ended.", [("", in_flight)]
+    )
+    outcomes = totals.outcomes
+    page.family(
+        "llmsim_faults_total",
+        "counter",
+        "Simulated failures, by kind; part of llmsim_requests_total.",
+        [(_label("kind", each.value), outcomes[each]) for each in Outcome if each.is_fault],
+    )
+
+
+def _add_counter(
+    page: _Page, counter: Counter, totals: Totals, models: Mapping[str, Mapping[str, int]]
+) -> None:
+    name, values = counter.name, list[tuple[Labels, int | float]]()
+    match counter.per:
+        case Per.WORKER:
+            values = [("", totals.counts[name])]
+        case Per.ENDPOINT:
+            values = [
+                (_label("endpoint", label), row.counts[name]) for label, row in totals.endpoints.items()
+            ]
+        case Per.MODEL:
+            values = [(_label("model", model), counts[name]) for model, counts in models.items()]
+    if not counter.is_gauge:
+        name = _RENAMED.get(name, name if name.endswith("_total") else f"{name}_total")
+    page.family(f"llmsim_{name}", "gauge" if counter.is_gauge else "counter", counter.help, values)
+
+
+def _add_vllm(
+    page: _Page,
+    totals: Totals,
+    models: Mapping[str, Mapping[str, int]],
+    by_model: Mapping[str, Mapping[str, HistogramTotals]],
+) -> None:
+    engine = _label("engine", "0")
+    in_flight = sum(row.in_flight for row in totals.endpoints.values())
+    page.family("vllm:num_requests_running", "gauge", "Requests in flight.", [(engine, in_flight)])
+    page.family("vllm:num_requests_waiting", "gauge", "Requests in a queue.", [(engine, 0)])
+    for name, ours in (("prompt", "prompt_tokens"), ("generation", "completion_tokens")):
+        page.family(
+            f"vllm:{name}_tokens_total",
+            "counter",
+            f"{name.capitalize()} tokens.",
+            [(f"{engine},{_label('model_name', model)}", row[ours]) for model, row in models.items()],
+        )
+    page.family(
+        "vllm:request_success_total",
+        "counter",
+        "Finished requests.",
+        [
+            (f"{engine},{_label('model_name', model)}", rows["end_to_end"].count)
+            for model, rows in by_model.items()
+            if "end_to_end" in rows
+        ],
+    )
+    for name, bounds in _VLLM_BOUNDS.items():
+        rows = [(f"{engine},{labels}", row) for labels, row in _labelled("model_name", name, by_model)]
+        text = counters.REQUEST_HISTOGRAMS[name]
+        page.histogram(f"vllm:{_NAMES[name]}", text, bounds, rows)
+        if name == "inter_token":
+            # The name that vLLM had for it before.
+            page.histogram("vllm:time_per_output_token_seconds", text, bounds, rows)
+
+
+def _models(totals: Totals) -> dict[str, dict[str, int]]:
+    """Return the counters of each model, `OTHER` last; a model that is called so is part of it."""
+    models = {name: row for name, row in totals.models.items() if name not in (OTHER, layout.OTHER)}
+    rest = [totals.models[name] for name in (OTHER, layout.OTHER) if name in totals.models]
+    if rest:
+        models[OTHER] = {name: sum(row[name] for row in rest) for name in counters.names(Per.MODEL)}
+    return models
+
+
+def _model_histograms(totals: Totals) -> dict[str, dict[str, HistogramTotals]]:
+    """Return the histograms of each model likewise."""
+    found = totals.model_histograms
+    models = {name: rows for name, rows in found.items() if name not in (OTHER, layout.OTHER)}
+    rest = [found[name] for name in (OTHER, layout.OTHER) if name in found]
+    if rest:
+        models[OTHER] = {
+            name: HistogramTotals.merge([rows[name] for rows in rest if name in rows])
+            for name in counters.REQUEST_HISTOGRAMS
+            if any(name in rows for rows in rest)
+        }
+    return models
+
+
+def _labelled(
+    label: str, name: str, rows: Mapping[str, Mapping[str, HistogramTotals]]
+) -> list[tuple[Labels, HistogramTotals]]:
+    return [(_label(label, value), found[name]) for value, found in rows.items() if name in found]
+
+
+def _label(name: str, value: str) -> Labels:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{name}="{escaped}"'
