@@ -92,6 +92,7 @@ def create_routes(
         wheel: Wakes streams.
         bodies: The bytes of bodies that this worker holds.
         origins: Where each setting came from, by dotted name.
+        open_request: Counts a request from its arrival to its end.
     """
     app = falcon.asgi.App()
     context = WorkerContext(served_models(settings, catalogue), planner, state, recorder)
