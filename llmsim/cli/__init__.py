@@ -19,7 +19,7 @@ from llmsim.errors import ControlApiError, LlmsimError, StatsError
 from llmsim.text import nearest
 
 _COMMANDS = (
-    *("serve", "stats", "loadtest", "models", "profiles", "tokens", "config", "script", "sessions"),
+    *("serve", "stats", "top", "loadtest", "models", "profiles", "tokens", "config", "script", "sessions"),
     "doctor",
 )
 
@@ -84,6 +84,7 @@ _EXAMPLES = """\b
 Start here:
   llmsim serve --latency instant    serve on http://localhost:8080
   llmsim stats --watch              show what it serves
+  llmsim top                        the same as a dashboard
   llmsim loadtest quick-smoke       put load on one
   llmsim doctor                     say what this machine lacks
   llmsim COMMAND --help             explain a command

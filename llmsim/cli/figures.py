@@ -16,6 +16,9 @@ WAIT = (10.0, 25.0)
 NONE = "–"  # noqa: RUF001 # a dash, not a minus
 """Shown where nothing was measured."""
 
+LARGE = 99_999.5
+"""Figures from which they are shortened where there is little room: `99,999`, `100k`."""
+
 _BARS = "▁▂▃▄▅▆▇█"
 _NAME_WIDTH = 34
 
@@ -63,9 +66,11 @@ def level(value: float | None, yellow: float = TIGHT_MS, red: float = LATE_MS) -
 
 
 def milliseconds(value: float | None) -> str:
-    """Format a latency: `0.48`, `12.34`, `1,234`."""
+    """Format a latency in at most six characters: `0.48`, `12.34`, `1,234`, `123k`."""
     if value is None:
         return NONE
+    if value >= LARGE:
+        return short(round(value))
     return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
 
 
