@@ -6,7 +6,13 @@ Decisions:
   not depend on timing.
 """
 
-from llmsim.budgets.json_limits import LARGE_INTEGER, has_large_integer, is_too_deep, json_problem
+from llmsim.budgets.json_limits import (
+    LARGE_INTEGER,
+    has_large_integer,
+    has_too_many_values,
+    is_too_deep,
+    json_problem,
+)
 from llmsim.budgets.limits import LIMITS
 from llmsim.budgets.remembered import remembered
 from llmsim.budgets.work import PatternBudget, WorkBudget, pattern_problem
@@ -17,6 +23,7 @@ __all__ = [
     "PatternBudget",
     "WorkBudget",
     "has_large_integer",
+    "has_too_many_values",
     "is_too_deep",
     "json_problem",
     "pattern_problem",

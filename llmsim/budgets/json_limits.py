@@ -1,4 +1,4 @@
-"""The bounds of JSON: levels of nesting, and the size of integers.
+"""The bounds of JSON: levels of nesting, the number of values, and the size of integers.
 
 Decisions:
 * They are checked once, on the bytes, before anything is decoded. So nothing behind it has to care that a recursion could be too
@@ -37,6 +37,17 @@ def is_too_deep(body: bytes) -> bool:
     return len(body) > depth and body.count(b"[") + body.count(b"{") > depth and _is_deeper(body, depth)
 
 
+def has_too_many_values(body: bytes) -> bool:
+    """Return whether JSON has too many values: two bytes of it may take 100 when they are decoded. Of malformed JSON it may be either.
+
+    PERF: a plain request is shorter than the bound.
+    """
+    most = LIMITS.json_values
+    if len(body) <= most or body.count(b",") < most:
+        return False
+    return sum(piece.count(b",") for piece in _outside_texts(body)) >= most
+
+
 def has_large_integer(body: bytes) -> bool:
     """Return whether JSON holds an integer of more than 64 bits. Of malformed JSON the result may be either."""
     probes = body[_SAFE_DIGITS :: _SAFE_DIGITS + 1]
@@ -52,6 +63,8 @@ def json_problem(body: bytes) -> str | None:
     """Return how JSON is over the bounds; None if it is within them."""
     if is_too_deep(body):
         return f"more than {LIMITS.json_depth} levels of nesting"
+    if has_too_many_values(body):
+        return f"more than {LIMITS.json_values:,} values"
     return LARGE_INTEGER if has_large_integer(body) else None
 
 

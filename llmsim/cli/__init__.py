@@ -19,7 +19,19 @@ from llmsim.errors import ControlApiError, LlmsimError, StatsError
 from llmsim.text import nearest
 
 _COMMANDS = (
-    *("serve", "stats", "top", "loadtest", "models", "profiles", "tokens", "config", "script", "sessions"),
+    *(
+        "serve",
+        "stats",
+        "top",
+        "loadtest",
+        "models",
+        "profiles",
+        "tokens",
+        "config",
+        "script",
+        "scenario",
+        "sessions",
+    ),
     "doctor",
 )
 

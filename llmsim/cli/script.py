@@ -36,7 +36,14 @@ _ON_EXHAUSTED = {
     OnExhausted.LOOP: "the script starts again",
     OnExhausted.ERROR: "the script is exhausted: further requests get an error",
 }
-_COLOURS = {"fails": "red", "breaks": "red", "refuses": "yellow", "calls": "magenta", "expects": "cyan"}
+_COLOURS = {
+    "fails": "red",
+    "breaks": "red",
+    "refuses": "yellow",
+    "calls": "magenta",
+    "expects": "cyan",
+    "only for": "cyan",
+}
 
 
 @click.group()
@@ -82,6 +89,9 @@ def _render(script: Script) -> RenderableType:
     parts: list[RenderableType] = [head]
     if script.description:
         parts.append(Text(_printable(script.description)))
+    if script.when is not None:
+        requests = "; ".join(_describe_expectation(script.when)) or "all requests"
+        parts.append(Text.assemble(("only for ", "dim"), _printable(requests)))
     first = 1
     for number, turn in enumerate(script.turns):
         parts += ["", _render_turn(number, turn, first)]
@@ -113,6 +123,9 @@ def _render_turn(number: int, turn: ScriptTurn, first: int) -> RenderableType:
 
 def _lines(number: int, turn: ScriptTurn) -> Iterator[tuple[str, str]]:
     """Yield what happens, in order: a word, and its details."""
+    if turn.when is not None:
+        for part in _describe_expectation(turn.when):
+            yield "only for", part
     if turn.expect is not None:
         for part in _describe_expectation(turn.expect):
             yield "expects", part
@@ -160,6 +173,10 @@ def _describe_expectation(expect: Expectation) -> Iterator[str]:
     yield from _describe_text("the conversation" if expect.anywhere else "the user", expect.last_user_message)
     if expect.tools_offered:
         yield f"tools {', '.join(expect.tools_offered)}"
+    if expect.offers_tools is not None:
+        yield "any tools" if expect.offers_tools else "no tools"
+    if expect.last_author is not None:
+        yield f"a last message of role {expect.last_author}"
     for result in expect.tool_results:
         yield from (
             _describe_text(f"the result of {result.call}", result.text)

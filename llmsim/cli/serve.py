@@ -117,6 +117,8 @@ def _banner(settings: Settings) -> None:
     ]
     if settings.scripts.dir:
         facts.append(("scripts", f"{printable(settings.scripts.dir)}, chosen by the header {SCRIPT_HEADER}"))
+    if scenarios := settings.response.scenarios_path:
+        facts.append(("scenarios", f"{printable(scenarios)}, chosen by a marker: [[llmsim:NAME]]"))
     if rates := _rates(settings):
         facts.append(("faults", rates))
     click.echo(click.style(f"\nllmsim {__version__}", bold=True) + " simulates LLM APIs without a model.\n")

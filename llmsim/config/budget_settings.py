@@ -36,13 +36,19 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_bodies_bytes: Annotated[
         int,
         setting(
-            "Most bytes of request bodies and WebSocket messages that a worker holds at a time; beyond it reading waits. "
-            "Bodies of up to 64 KB always pass.",
+            "Most bytes of request bodies and WebSocket messages that a worker holds at a time; beyond it reading waits, and "
+            "the time of its client with it. Bodies of up to 64 KB always pass. Large responses with embeddings count, too.",
             unit="bytes",
             ge=2**16,
             le=2**40,
         ),
     ] = 512 * 2**20
+    room_timeout_secs: Annotated[
+        int,
+        seconds(
+            "How long a body waits for room among those that a worker holds; then it gets a 503 with `retry-after`."
+        ),
+    ] = 120
     max_pipelined: Annotated[
         int,
         setting(
@@ -70,6 +76,15 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=200,
         ),
     ] = 200
+    json_values: Annotated[
+        int,
+        setting(
+            "Values in JSON; more are refused (400). Decoded they take some 100 bytes each.",
+            unit="values",
+            ge=10_000,
+            le=100_000_000,
+        ),
+    ] = 500_000
     pattern_chars: Annotated[
         int,
         setting(

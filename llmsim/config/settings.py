@@ -113,6 +113,17 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    scenarios_path: (
+        Annotated[
+            str,
+            setting(
+                "Scenarios that a marker in a message, `[[llmsim:NAME]]`, chooses: a file, a folder of `.json` files, or "
+                "`builtin` for those that come with llmsim; unset or empty, markers are plain text.",
+                flag="--scenarios",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,8 +133,8 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[
             float,
             share(
-                "Share of turns that call a tool when allowed to; unset, a turn calls one when the last user message "
-                "shares a word with its name or description.",
+                "Share of turns that call a tool when allowed to; unset, a turn calls one when the user's question shares "
+                "a word with its name, description or parameters.",
                 unit="of turns",
             ),
         ]

@@ -4,6 +4,7 @@ from llmsim.domain.fault import Fault, FaultKind, StreamFault
 from llmsim.domain.image import Image, ImageRule, PatchLimit
 from llmsim.domain.prompt import (
     Attachment,
+    Author,
     AutomaticCache,
     CacheMark,
     CacheUse,

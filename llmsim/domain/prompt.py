@@ -1,9 +1,23 @@
 """A request, whichever API it came by."""
 
+from typing import Literal
+
 import msgspec
 
 from llmsim.domain.image import Image
 from llmsim.domain.tool import PriorToolCall, ResponseFormat, Tool, ToolChoice, ToolResult
+
+Author = Literal["system", "user", "assistant", "tool"]
+"""Whose a message is, in the same terms for all APIs."""
+
+_AUTHORS: dict[str, Author] = {
+    "system": "system",
+    "developer": "system",
+    "tools": "system",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -28,6 +42,13 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     calls: tuple[PriorToolCall, ...] = ()
     results: tuple[ToolResult, ...] = ()
     token_ids: tuple[int, ...] = ()
+
+    @property
+    def author(self) -> Author:
+        """Whose it is. One that holds nothing but tool results is a tool's, whatever its role."""
+        if self.results and not self.texts:
+            return "tool"
+        return _AUTHORS.get(self.role, "user")
 
 
 class Embedding(msgspec.Struct, frozen=True):

@@ -14,11 +14,13 @@ class ToolKind(enum.Enum):
     """Who runs a tool, and what its arguments are.
 
     Arguments of `FUNCTION` are JSON by a schema, those of `CUSTOM` free text; the client runs both. The provider runs `HOSTED`.
+    The provider defines `CLIENT_HOSTED`, as a shell or a computer, and the client runs it; its arguments are the action, JSON.
     """
 
     FUNCTION = "function"
     CUSTOM = "custom"
     HOSTED = "hosted"
+    CLIENT_HOSTED = "client_hosted"
 
 
 class Tool(msgspec.Struct, frozen=True):

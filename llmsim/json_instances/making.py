@@ -1,41 +1,27 @@
-"""The generator of instances: plausible JSON for structured responses and tool calls.
+"""Instances of a schema: plausible JSON for structured responses. The arguments of `calls` are generated likewise.
 
 Decisions:
-* Values are generated to conform, then validated where generation alone does not guarantee it (`not`, `oneOf`,
-  `contains` ...), and generated again if they are not valid, a bounded number of times.
 * The work is bounded for any schema: by the budget of the request, from which all loops draw, and by 10 000 values, a long text counted
   as one for each 20 characters, 1000 items of an array, 200 invented members, 60 levels. A schema that requires more, or the
   impossible, gets the nearest value: never an exception.
-* Recursion ends: in the second nesting of a schema in itself only required members are generated, and of
-  several branches the one that ends first.
-* PERF: the shapes of a schema are read once and cached with it. A tool of five members takes 45 us after the
+* PERF: the shapes of a schema are read once and cached with it. An object of five members takes 45 us after the
   first time, and 150 us then, of a core of a shared 2-core machine.
 """
 
 import json
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from llmsim.budgets import WorkBudget
-from llmsim.json_instances import kinds, scalars
-from llmsim.json_instances.argument_hints import ArgumentHints
-from llmsim.json_instances.members import MOST_MEMBERS, Members
+from llmsim.json_instances.maker import Maker
 from llmsim.json_instances.message_facts import MOST_READ, extract_facts
-from llmsim.json_instances.shape import ANY_KIND, Group, Parts, Shape
+from llmsim.json_instances.message_values import MessageValues
+from llmsim.json_instances.shape import Parts
 from llmsim.json_instances.shapes import Shapes
 from llmsim.json_schema.document import Schema, read
-from llmsim.json_schema.validation import canonical, is_of
 
-_TRIES = 10
 _WHOLE_TRIES = 3
-_MOST_VALUES = 10_000
-_LONG = 20
-_MOST_ITEMS = 1000
-_MOST_LEVELS = 60
-_ENTRIES_A_STEP = 32
-
-_NOT_NULL = 0.85
-_EXEMPLARY = 0.7
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -72,9 +58,26 @@ def instance(
         budget: The budget of the request; None for one of its own.
         name: Name of the value; empty if unknown.
     """
-    shapes = Shapes(schema, budget or WorkBudget())
+    values = MessageValues(extract_facts(message[:MOST_READ]))
+    return nearest_instance(
+        schema, budget or WorkBudget(), lambda shapes: Maker(shapes, values, rng), name=name
+    )
+
+
+def nearest_instance(
+    schema: Schema, budget: WorkBudget, maker_for: Callable[[Shapes], Maker], *, name: str = ""
+) -> Any:
+    """Generate the nearest value to an instance.
+
+    Args:
+        schema: The schema.
+        budget: Bounds the work.
+        maker_for: Creates the generator of a value for the shapes of the schema.
+        name: Name of the value; empty if unknown.
+    """
+    shapes = Shapes(schema, budget)
     try:
-        made = _nearest_instance(shapes, (schema.document,), message, rng, name)
+        made = _nearest(shapes, (schema.document,), maker_for(shapes), name)
     except RecursionError:
         # Levels of values, of schemas and of the server above add up.
         made = None
@@ -82,281 +85,12 @@ def instance(
     return {} if made is None and is_object else made
 
 
-def _nearest_instance(shapes: Shapes, parts: Parts, message: str, rng: Random, name: str) -> Any:
+def _nearest(shapes: Shapes, parts: Parts, maker: Maker, name: str) -> Any:
     nearest = None
     for number in range(_WHOLE_TRIES):
-        maker = _Maker(shapes, message, rng, is_plain=number > 1)
+        maker.restart(is_plain=number > 1)
         made = maker.make(parts, name, is_ending=number == _WHOLE_TRIES - 1)
         if not maker.has_doubts or maker.is_spent or shapes.is_valid(made, parts):
             return made
         nearest = made if number == 0 else nearest
     return nearest
-
-
-class _Maker:
-    """Generates one value.
-
-    Attributes:
-        has_doubts: Whether the value may not conform.
-    """
-
-    def __init__(self, shapes: Shapes, message: str, rng: Random, *, is_plain: bool) -> None:
-        self.has_doubts = False
-        self._is_full = False
-        self._shapes = shapes
-        self._budget = shapes.budget
-        self._rng = rng
-        self._members = Members(shapes, rng)
-        self._hints = ArgumentHints(extract_facts(message[:MOST_READ]))
-        self._is_plain = is_plain
-        self._values = 0
-        self._above: list[Shape] = []
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether the schema requires more than the limits allow."""
-        return self._is_full or self._budget.is_spent
-
-    def make(self, parts: Parts, name: str, *, is_ending: bool) -> Any:
-        """Generate a value for all `parts`.
-
-        Args:
-            parts: Schemas.
-            name: Name of the innermost member that contains it.
-            is_ending: Whether to make it as small as possible.
-        """
-        self._values += 1
-        if self._values > _MOST_VALUES // 2:
-            is_ending = True
-        if self._values > _MOST_VALUES or len(self._above) > _MOST_LEVELS or not self._budget.spend():
-            self.has_doubts = self._is_full = True
-            return None
-        shape = self._shapes.of(parts)
-        is_ending = is_ending or self._above.count(shape) > 1
-        self._above.append(shape)
-        made = self._conforming(shape, name, is_ending=is_ending)
-        self._above.pop()
-        return made
-
-    def _conforming(self, shape: Shape, name: str, *, is_ending: bool) -> Any:
-        """Generate a value; if it may not conform, generate others until one does."""
-        chosen = self._chosen(shape, is_ending=is_ending)
-        if not shape.is_doubtful and not chosen.is_doubtful:
-            self.has_doubts |= chosen.is_impossible
-            return self._made(chosen, name, is_ending=is_ending)
-        was_plain, used = self._is_plain, set(self._hints.used)
-        nearest = None
-        for number in range(_TRIES if self._values <= _MOST_VALUES // 2 else 1):
-            # The message and the examples would only offer the same values again.
-            self._is_plain = was_plain or number > 1
-            made = self._made(chosen, name, is_ending=is_ending)
-            if self._shapes.is_valid(made, shape.parts):
-                nearest = made
-                break
-            nearest = made if number == 0 else nearest
-            if self.is_spent:
-                break
-            self._hints.used = set(used)
-            chosen = self._chosen(shape, is_ending=is_ending)
-        else:
-            self.has_doubts = True
-        self._is_plain = was_plain
-        return nearest
-
-    def _made(self, shape: Shape, name: str, *, is_ending: bool) -> Any:
-        """Generate a value of a shape without branches."""
-        if shape.values is not None:
-            return self._listed(shape)
-        self._budget.spend(len(shape.suggestions) // _ENTRIES_A_STEP)
-        if shape.suggestions and not self._is_plain and (found := self._suggested(shape)):
-            return found[0]
-        kind = self._kind(shape, is_ending=is_ending)
-        match kind:
-            case "object":
-                return self._object(shape, is_ending=is_ending)
-            case "array":
-                return self._array(shape, name, is_ending=is_ending)
-            case "string":
-                text = scalars.text(shape, name, self._usable_hints, self._rng, self._budget)
-                self._values += len(text) // _LONG
-                self._budget.spend(len(text) // _LONG)
-                return text
-            case "boolean":
-                return self._rng.random() < 0.5
-            case "null":
-                return None
-        return scalars.number(shape, name, self._usable_hints, self._rng, is_integer=kind == "integer")
-
-    @property
-    def _usable_hints(self) -> ArgumentHints | None:
-        return None if self._is_plain else self._hints
-
-    def _chosen(self, shape: Shape, *, is_ending: bool) -> Shape:
-        """Choose branches until none are left."""
-        while shape.groups and not self._budget.is_spent:
-            shape = self._narrowed(shape, shape.groups[0], is_ending=is_ending)
-        return shape
-
-    def _narrowed(self, shape: Shape, group: Group, *, is_ending: bool) -> Shape:
-        """Choose a possible branch; prefer one that is not null or that the message mentions."""
-        narrowed = [self._shapes.narrowed(shape, group, branch) for branch in group.branches]
-        possible = [place for place, other in enumerate(narrowed) if self._may_be(other)]
-        if not possible:
-            self.has_doubts = True
-            return narrowed[0]
-        if is_ending:
-            # Shortest first; equal ones are chosen at random.
-            start = self._rng.randrange(len(possible))
-            places = possible[start:] + possible[:start]
-            return narrowed[min(places, key=lambda place: self._shapes.distance(group.branches[place]))]
-        if len(possible) > 1:
-            solid = [place for place in possible if narrowed[place].types != {"null"}]
-            if solid and (len(solid) == len(possible) or self._rng.random() < _NOT_NULL):
-                possible = solid
-        if len(possible) > 1 and not self._is_plain and self._hints.facts.text:
-            mentioned = [place for place in possible if self._is_mentioned(narrowed[place])]
-            possible = mentioned or possible
-        # A number or its text, as pydantic writes a decimal: words would not do.
-        if narrowed[possible[0]].kinds in (("number",), ("integer",)):
-            possible = [place for place in possible if narrowed[place].kinds != ("string",)]
-        return narrowed[self._rng.choice(possible)]
-
-    def _may_be(self, shape: Shape) -> bool:
-        return not shape.is_impossible and (shape.values is None or bool(self._shapes.fitting(shape)))
-
-    def _is_mentioned(self, shape: Shape) -> bool:
-        """Return whether the message mentions the discriminator of a branch: a constant, its own or that of a member."""
-        marks = list(shape.values or ()) if shape.values and len(shape.values) == 1 else []
-        for name in list(shape.required)[:4]:
-            if name in shape.names:
-                marks += self._shapes.of(shape.member(name, self._budget)).values or ()
-        return any(isinstance(mark, str) and self._hints.facts.mentions(mark) for mark in marks[:8])
-
-    def _listed(self, shape: Shape) -> Any:
-        """Choose one of enumerated values, one that the message mentions if possible."""
-        fitting = self._shapes.fitting(shape)
-        if not fitting:
-            self.has_doubts = True
-            return shape.values[0] if shape.values else None
-        if len(fitting) == 1:
-            return fitting[0]
-        if not self._is_plain and self._hints.facts.text:
-            mentions = self._hints.facts.mentions
-            for value in fitting[:MOST_MEMBERS]:
-                if isinstance(value, str) and mentions(value):
-                    return value
-            for value in fitting[:MOST_MEMBERS]:
-                if isinstance(value, str) and self._hints.facts.mentions_form_of(value):
-                    return value
-            numbers = [value for value in fitting if is_of(value, "number")]
-            for number in self._hints.numbers() if numbers else ():
-                if number in numbers:
-                    return number
-        one = self._rng.choice(fitting)
-        # Null is less likely than the other values: it is drawn again once.
-        return self._rng.choice(fitting) if one is None else one
-
-    def _suggested(self, shape: Shape) -> list[Any]:
-        """Return at random a default or an example that conforms; texts and numbers are left to the message."""
-        rest = [one for one in shape.suggestions if not is_of(one, "string") and not is_of(one, "number")]
-        if not rest or self._rng.random() > _EXEMPLARY:
-            return []
-        one = self._rng.choice(rest)
-        is_empty = one is None or one in ([], {})
-        return [one] if not is_empty and self._shapes.is_valid(one, shape.parts) else []
-
-    def _kind(self, shape: Shape, *, is_ending: bool) -> str:
-        """Choose the type, a scalar if the value must end, and rarely null."""
-        kinds = shape.kinds
-        if len(kinds) == 1:
-            return kinds[0]
-        if kinds == ANY_KIND:
-            return shape.likely or "string"
-        if is_ending:
-            return self._rng.choice([kind for kind in kinds if kind not in ("object", "array")] or kinds[-1:])
-        if self._rng.random() < _NOT_NULL:
-            kinds = tuple(kind for kind in kinds if kind != "null")
-            if shape.likely in kinds:
-                return shape.likely
-        return self._rng.choice(kinds)
-
-    def _array(self, shape: Shape, name: str, *, is_ending: bool) -> list[Any]:
-        least = max([shape.fewest, *(count for _, count in shape.contains)])
-        most = int(min(shape.longest_array, max(least, _MOST_ITEMS)))
-        count = self._count_items(shape, name, least, most, is_ending=is_ending)
-        made: list[Any] = []
-        seen: set[Any] = set()
-        for place in range(min(count, _MOST_ITEMS)):
-            if self._values > _MOST_VALUES or self._budget.is_spent:
-                break
-            parts = shape.item(place, self._budget)
-            if self._shapes.of(parts).is_impossible:
-                break
-            for inner, wanted in shape.contains:
-                if place < wanted and (inner is not True):
-                    parts = (*parts, inner)
-            item = self.make(parts, name, is_ending=is_ending)
-            if shape.is_unique:
-                item = self._another(parts, name, item, seen, is_ending=is_ending)
-                if (mark := canonical(item, self._budget)) in seen:
-                    if place >= least:
-                        break
-                    self.has_doubts = True
-                seen.add(mark)
-            made.append(item)
-        self.has_doubts |= len(made) < least
-        return made
-
-    def _count_items(self, shape: Shape, name: str, least: int, most: int, *, is_ending: bool) -> int:
-        if is_ending:
-            return least
-        if shape.prefix:
-            least = max(least, min(shape.prefix, most))
-            is_open = any(raw.get("items", raw.get("additionalItems")) is not None for raw in shape.lists)
-            return min(most, least + (self._rng.randint(0, 1) if is_open else 0))
-        if not self._is_plain:
-            item = self._shapes.of(shape.item(0, self._budget))
-            kind = kinds.kind_of(name[:200], item.description[:200])
-            found = self._hints.count(
-                kind, is_number=not item.types.isdisjoint(("integer", "number")) and len(item.types) <= 2
-            )
-            if found:
-                return max(least, min(found, most))
-        # Deeper lists are shorter, so that trees stay small.
-        return self._rng.randint(
-            min(max(least, 1), most), max(least, min(most, least + max(1, 4 - len(self._above))))
-        )
-
-    def _another(self, parts: Parts, name: str, item: Any, seen: set[Any], *, is_ending: bool) -> Any:
-        """Generate other items until one is new, first at random, then by counting."""
-        was_plain, self._is_plain = self._is_plain, True
-        for _ in range(_TRIES):
-            if canonical(item, self._budget) not in seen or self._budget.is_spent:
-                break
-            item = self.make(parts, name, is_ending=is_ending)
-        else:
-            shape = self._shapes.of(parts)
-            others: list[Any] = self._shapes.fitting(shape) or [False, True, None]
-            if is_of(item, "number"):
-                others = scalars.counted(shape, min(len(seen) + 2, _MOST_ITEMS))
-                self._budget.spend(len(others) // _ENTRIES_A_STEP)
-            item = next(
-                (
-                    one
-                    for one in others
-                    if canonical(one, self._budget) not in seen and self._shapes.is_valid(one, parts)
-                ),
-                item,
-            )
-        self._is_plain = was_plain
-        return item
-
-    def _object(self, shape: Shape, *, is_ending: bool) -> dict[str, Any]:
-        given = self._members.given(shape, is_ending=is_ending)
-        for other, parts in shape.dependents.items():
-            if other in given and -id(parts[0]) not in shape.settled:
-                deeper = self._shapes.of(shape.parts + parts, shape.settled | {-id(part) for part in parts})
-                return self._object(self._chosen(deeper, is_ending=is_ending), is_ending=is_ending)
-        ordered = [one for one in shape.names if one in given]
-        ordered += [one for one in given if one not in shape.names]
-        return {one: self.make(shape.member(one, self._budget), one, is_ending=is_ending) for one in ordered}

@@ -1,9 +1,9 @@
 """Members of generated objects."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from random import Random
 
-from llmsim.json_instances import kinds, scalars
+from llmsim.json_instances import scalars
 from llmsim.json_instances.shape import Shape
 from llmsim.json_instances.shapes import Shapes
 
@@ -29,21 +29,27 @@ class Members:
         self._budget = shapes.budget
         self._rng = rng
 
-    def given(self, shape: Shape, *, is_ending: bool) -> dict[str, None]:
-        """Choose the members of an object."""
+    def given(self, shape: Shape, *, is_ending: bool, is_drawn: bool = True) -> dict[str, None]:
+        """Choose the members of an object.
+
+        Args:
+            shape: Its requirements.
+            is_ending: Whether to choose as few as possible.
+            is_drawn: Whether to draw optional members and to invent some, or to choose those only that are needed.
+        """
         given = dict.fromkeys(list(shape.required)[:_MOST_REQUIRED])
         self._add_needed(shape, given, list(given))
         optional = [name for name in shape.names if name not in given and self._may_be_given(shape, name)]
-        if not is_ending:
+        if not is_ending and is_drawn:
             for name in optional:
                 if self._rng.random() < _OPTIONAL and len(given) < shape.most_members:
-                    self._add(shape, given, name)
+                    self.add(shape, given, name)
         for name in optional:
             if len(given) >= shape.fewest_members or self._budget.is_spent:
                 break
-            self._add(shape, given, name)
+            self.add(shape, given, name)
         wanted = min(shape.fewest_members - len(given), MOST_MEMBERS)
-        if not shape.names and shape.is_map and not is_ending:
+        if not shape.names and shape.is_map and not is_ending and is_drawn:
             wanted = max(wanted, self._rng.randint(1, 3))
         for _ in range(_TRIES + 3 * wanted if wanted > 0 else 0):
             if wanted <= 0 or len(given) >= shape.most_members or self._budget.is_spent:
@@ -54,7 +60,13 @@ class Members:
                 wanted -= 1
         return given
 
-    def _add(self, shape: Shape, given: dict[str, None], name: str) -> None:
+    def optional(self, shape: Shape, given: Container[str]) -> Iterator[str]:
+        """Yield the named members of an object that may be added to `given`."""
+        for name in shape.names:
+            if name not in given and self._may_be_given(shape, name):
+                yield name
+
+    def add(self, shape: Shape, given: dict[str, None], name: str) -> None:
         """Add a member with all that it needs, or none of them."""
         if name in given:
             return
@@ -103,4 +115,4 @@ class Members:
             )
             asked.shortest, asked.longest, asked.format = named.shortest, named.longest, named.format
             return scalars.text(asked, "", None, self._rng, self._budget)
-        return kinds.phrase(self._rng, 1, 2).replace(" ", "_")
+        return scalars.phrase(self._rng, 1, 2).replace(" ", "_")

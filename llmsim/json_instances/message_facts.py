@@ -1,18 +1,22 @@
-"""Facts in a message: its names, numbers, dates, addresses and quotations.
+"""Facts in a message: paths, URLs, numbers, dates, quotations, read-only commands and one proper noun.
 
 Decisions:
-* Only patterns and capitals, English first. A wrong guess is still a plausible value.
-* The first word of a sentence is always capitalized. It counts as a name only if nothing else does.
+* Only what is unmistakable is extracted. Everything else in a message is left to models.
+* A sentence with a negation is negated as a whole, and so is a name that occurs in one. Too much is negated rather than
+  too little, as what is not negated may be run or written.
+* Words are separated at blanks and taken whole, so that a part of a hostile name is never taken for a harmless one.
 * PERF: each kind is extracted on first use, from the first 4000 characters; messages are cached, as several
   choices and calls use the same one.
 """
 
+import bisect
 import datetime
 import functools
 import re
 
+import msgspec
+
 from llmsim.budgets import remembered
-from llmsim.json_instances.kinds import SPOKEN_LANGUAGES
 
 MOST_READ = 4000
 """Characters of a message that are read."""
@@ -23,118 +27,70 @@ _LONGEST_NAME = 60
 _QUOTED = re.compile(
     r"\"([^\"\n]{1,200})\"|\u201c([^\u201d\n]{1,200})\u201d|`([^`\n]{1,200})`|(?<!\w)'([^'\n]{1,200})'(?!\w)"
 )
-_EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+", re.ASCII)
-_LINK = re.compile(r"(?:https?://|\bwww\.)[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]]", re.ASCII)
-_ISO_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b", re.ASCII)
-_MONTHS = (
-    "January February March April May June July August September October November December "
-    "Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec"
-)
+_TOKEN = re.compile(r"\S+")
+_AROUND = "\"'`\u201c\u201d\u2018\u2019()[]{}<>,;:!?*"
+_URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'`]+", re.ASCII)
+_FILE = re.compile(r"\S*[\w-]\.[a-z][a-z0-9]{0,7}", re.ASCII)
+_NO_FILES = re.compile(r"(?:e\.g|i\.e|a\.k\.a|vs\.\w+|[^/\\]+\.(?:com|org|net|gov|edu))", re.IGNORECASE)
+_BARE_FILES = frozenset(["README", "LICENSE", "Makefile", "Dockerfile", "Gemfile", "Rakefile"])
+
+_MONTHS = "January February March April May June July August September October November December"
 _DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
 _MONTH = "(?:" + "|".join(_MONTHS.split()) + ")"
-_DAY = "(?:" + "|".join(_DAYS.split()) + ")"
 _DATE = re.compile(
-    rf"\b\d{{4}}-\d{{2}}-\d{{2}}\b|\b\d{{1,2}}[/.]\d{{1,2}}[/.]\d{{2,4}}\b"
-    rf"|\b{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?\b|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?: \d{{4}})?\b"
-    rf"|\b(?:next |this |last )?{_DAY}\b|\b(?i:today|tomorrow|yesterday|tonight|(?:next|this|last) (?:week|month|year))\b",
+    rf"\b(?P<iso>\d{{4}}-\d{{2}}-\d{{2}})(?:[T ](?P<clock>\d{{2}}:\d{{2}})(?::\d{{2}})?Z?)?\b"
+    rf"|\b(?P<month>{_MONTH}) (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}})\b"
+    rf"|\b(?P<day2>\d{{1,2}})(?:st|nd|rd|th)? (?:of )?(?P<month2>{_MONTH}),? (?P<year2>\d{{4}})\b",
     re.ASCII,
 )
-_TIME = re.compile(
-    r"\b\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\b)?|\b\d{1,2} ?[ap]m\b|\b(?:noon|midnight)\b",
-    re.ASCII | re.IGNORECASE,
+_MONTH_NUMBERS = {month: number for number, month in enumerate(_MONTHS.split(), 1)}
+_CLOCK = re.compile(r"\b\d{1,2}:\d{2}\b", re.ASCII)
+_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,10})?(?![\w]|\.\d)", re.ASCII)
+
+_NAME_WORD = r"[^\W\d_a-z][\w'\u2019-]*"
+_NAME = re.compile(rf"{_NAME_WORD}(?:(?: (?:of|de|la|del|du|da|von|van))? {_NAME_WORD}){{0,4}}")
+_NO_NAMES = frozenset(
+    f"{_MONTHS} {_DAYS} A An And At But For He How If In It On Or Please She That The These They This To We What "
+    f"When Where Which Who Why You I I'm I'd I'll I've I\u2019m I\u2019ll OK".split()
 )
-_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,10})?(?![\d])", re.ASCII)
-_CODE = re.compile(r"#?\b(?=[\w-]{0,40}\d)[A-Za-z]+[-_]?\d[\w-]*\b|#\d+\b", re.ASCII)
-_FILE = re.compile(
-    r"(?<![\w/.~-])(?:[\w.~-]*/)*[\w-]+\.[a-z][a-z0-9]{0,4}\b|(?<!\w)(?:~|\.{1,2})?(?:/[\w.-]+)+"
-    r"|(?<![\w/.-])(?:[\w.-]+/)+(?![\w/])",
-    re.ASCII,
-)
-_FORMULA = re.compile(r"[\d(][\d\s.+*/^%()-]{0,40}[+*/^%-][\d\s.+*/^%()-]{0,40}[\d)]", re.ASCII)
-_TICKER = re.compile(r"\b[A-Z]{2,5}\b", re.ASCII)
-_CALLED = re.compile(r"\b(?:named|called|titled)\s+([\w-]+)")
-_AFTER_PREPOSITION = re.compile(
-    r"\b(in|at|near|from|to|for)\s+"
-    r"((?:(?:new|san|santa|los|las|st|hong|cape|tel|kuala|buenos|el|abu|sao|fort|mexico|salt lake) )?[a-z][a-z'-]{2,})",
-    re.ASCII,
-)
-_NAME = re.compile(
-    r"[^\W\d_a-z][\w'\u2019-]*(?:(?: (?:of|de|la|del|du|da|von|van|the))? [^\W\d_a-z][\w'\u2019-]*){0,5}",
-)
-_BEFORE = re.compile(r"([\w'\u2019-]+)\s+$")
+
 _WORD = re.compile(r"[\w-]+")
-_WORD_OR_SIGN = re.compile(r"[\w-]+|[$\u20ac\u00a3\u00a5]")
-_A_MONTH = re.compile(_MONTH)
-_FIGURES = re.compile(r"\d+", re.ASCII)
-_MONTH_NUMBERS = {month[:3]: number for number, month in enumerate(_MONTHS.split()[:12], 1)}
-_YEAR = "2026"
-
-_COUNTED = "two three four five six seven eight nine ten eleven twelve"
-_NUMBER_WORDS = {word: number for number, word in enumerate(_COUNTED.split(), 2)}
-
-_OPENERS = """a about add after all am an and any are as ask at be before book but buy by calculate call can check compare
-    compute convert cool could count create currently dear define delete describe did do does draft each either every
-    explain extract fetch find first for from generate get give good great has have he hello help hey hi hola how i i'd
-    i'll i'm i've if in is it its just let list load look make many may me multiply my no not now of ok okay on one open
-    or order our plan play please put read remind run say schedule search see send set she should show so solve some
-    charge commit copy divide download email grep insert list move pay post query refund remove rename reserve share
-    transfer upload click close cancel assign book
-    start stop subtract sum summarise summarize tell thank thanks that the their then there these they this those to
-    translate try turn two update us use verify want was we were what what's whats when where which who who's whose why
-    will with work would write yes you your celsius fahrenheit usd eur gbp json api ai"""
-_NO_NAMES = frozenset(f"{_OPENERS} {_MONTHS} {_DAYS}".lower().split())
-
-_DETERMINERS = (
-    "a an all any each every her his it its me my our that the their them then this those two you your order case case "
-    "example fun time today tomorrow total which what him us short general"
+_SENTENCE_END = re.compile(r"(?<=[.!?;])[\"'`)\u201d]*\s+|\n+")
+_COLON = re.compile(r":\s+")
+_NEGATION = re.compile(
+    r"\b(?:no|not|nor|none|never|without|avoid\w*|don['\u2019]?t|cannot|\w+n['\u2019]t|stop|refus\w+|forb\w+|prohibit\w*|"
+    r"instead of|rather than|except|unless|why|warn\w*|danger\w*|harm\w*|"
+    r"nicht|kein\w*|nie|niemals|ne|n['\u2019]\w+|pas|jamais|sans|nunca|jam[a\u00e1]s|sin|n[a\u00e3]o|non|mai|niet|geen|nooit|"
+    r"inte|aldrig|nie|bez|\u043d\u0435|\u043d\u0435\u043b\u044c\u0437\u044f)\b"
+    r"|[\u4e0d\u522b\u5225\u52ff\u7981]|\u306a\u3044|\u3059\u308b\u306a|\ub9c8\uc138\uc694|\uc548 ",
+    re.IGNORECASE,
 )
-_NO_PLACES = _NO_NAMES | frozenset(_DETERMINERS.split())
+_RUN = re.compile(
+    r"\b[Rr]un (?:the |this )?(?:following )?(?:(?:bash|shell|terminal) )?(?:command:? )?(ls|pwd|git status|cat [^\s\"'`\u201d,;:!?]+)"
+)
+_PLAIN_END = re.compile(r"[.,!?:]*(?:\s+[^\W\d_]|\s*$)")
+"""What may follow a command without quotes: another clause, but no option and no sign of a shell."""
 
-_LISTS = {
-    "language": f"{SPOKEN_LANGUAGES} python javascript typescript java rust go kotlin swift ruby",
-    "currency": """usd eur gbp jpy chf cad aud cny inr krw brl mxn sek nok dkk pln dollars dollar euros euro pounds yen
-        francs rupees bitcoin btc eth""",
-    "unit": """celsius fahrenheit kelvin metric imperial km kilometers kilometres miles meters metres feet inches cm mm kg
-        kilograms grams pounds ounces lbs liters litres gallons hours minutes seconds days weeks mph""",
-    "color": "red green blue yellow orange purple pink black white gray grey brown cyan magenta teal violet",
-}
-_LISTS["currency"] += " $ \u20ac \u00a3 \u00a5"
-_TICKERS = {
-    "adobe": "ADBE",
-    "alphabet": "GOOGL",
-    "amazon": "AMZN",
-    "amd": "AMD",
-    "apple": "AAPL",
-    "disney": "DIS",
-    "google": "GOOGL",
-    "ibm": "IBM",
-    "intel": "INTC",
-    "meta": "META",
-    "microsoft": "MSFT",
-    "netflix": "NFLX",
-    "nvidia": "NVDA",
-    "oracle": "ORCL",
-    "salesforce": "CRM",
-    "tesla": "TSLA",
-}
-_LISTED = {kind: frozenset(words.split()) for kind, words in _LISTS.items()}
+_FIXED_COMMANDS = frozenset(["ls", "pwd", "git status"])
+_SAFE_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*/?")
+_LONGEST_PATH = 200
 
 
-class Name:
-    """A proper noun of a message.
+def safe_name(name: str) -> bool:
+    """Return whether a name is a plain relative one: no `..`, no leading dot or dash, no signs of a shell."""
+    return len(name) <= _LONGEST_PATH and _SAFE_NAME.fullmatch(name) is not None and ".." not in name
+
+
+class Number(msgspec.Struct, frozen=True):
+    """A number of a message.
 
     Attributes:
-        text: The noun.
-        before: The word before it, in small letters; empty if there is none.
-        is_firm: Whether it is capitalized as a name, not as the first word of a sentence.
+        value: The number; an integer unless it is written with a fraction.
+        words: The words around it, in lower case.
     """
 
-    __slots__ = ("before", "is_firm", "text")
-
-    def __init__(self, text: str, before: str, *, is_firm: bool) -> None:
-        self.text = text
-        self.before = before
-        self.is_firm = is_firm
+    value: float
+    words: tuple[str, ...]
 
 
 class MessageFacts:
@@ -147,7 +103,8 @@ class MessageFacts:
 
     def __init__(self, text: str) -> None:
         self.text = text.strip()
-        self.read = self.text[:MOST_READ]
+        # What follows a colon belongs to the sentence before it.
+        self.read = _COLON.sub(": ", self.text[:MOST_READ])
 
     @functools.cached_property
     def lowered(self) -> str:
@@ -165,124 +122,142 @@ class MessageFacts:
             f" {words} " in self.lowered or f" {words.replace('-', ' ')} " in self.lowered
         )
 
-    def mentions_form_of(self, value: str) -> bool:
-        """Return whether a word occurs in it that begins as `value` does: "divided" for `divide`."""
-        stem = value.lower()[: max(5, len(value) - 2)]
-        return len(stem) > 4 and stem.isalpha() and f" {stem}" in self.lowered
-
     @functools.cached_property
     def quotes(self) -> list[str]:
-        """Texts in quotation marks."""
+        """Texts in quotation marks and back quotes."""
         found = ("".join(groups) for groups in _QUOTED.findall(self.read))
         return [one for one in found if one.strip()][:_MOST_FOUND]
 
     @functools.cached_property
-    def emails(self) -> list[str]:
-        """Email addresses."""
-        return _EMAIL.findall(self.read)[:_MOST_FOUND]
-
-    @functools.cached_property
-    def links(self) -> list[str]:
+    def urls(self) -> list[str]:
         """URLs."""
-        found = _LINK.findall(self.read)[:_MOST_FOUND]
+        found = [one.rstrip(".,;:!?)]") for one in _URL.findall(self.read)][:_MOST_FOUND]
         return [f"https://{one}" if one.startswith("www.") else one for one in found]
 
     @functools.cached_property
-    def dates(self) -> list[str]:
-        """Dates as they are written."""
-        return _DATE.findall(self.read)[:_MOST_FOUND]
+    def paths(self) -> list[str]:
+        """Names and paths of files and directories."""
+        return [path for _, path in self._located_paths][:_MOST_FOUND]
 
     @functools.cached_property
-    def iso_dates(self) -> list[str]:
-        """Dates that exist, as ISO 8601 has them; one without a year is in 2026."""
-        return [iso for one in self.dates if (iso := _iso(one))]
+    def safe_names(self) -> list[str]:
+        """Those of the paths that are plain relative names, and that no negated sentence contains."""
+        negated = {path.lower() for start, path in self._located_paths if self._is_negated(start)}
+        return [path for path in self.paths if safe_name(path) and path.lower() not in negated]
+
+    @functools.cached_property
+    def command(self) -> str:
+        """The read-only command that the message asks to run; empty if there is none.
+
+        It is in quotes or back quotes, or the plain object of "run", and not negated.
+        """
+        for match in _QUOTED.finditer(self.read):
+            quoted = "".join(one or "" for one in match.groups()).strip()
+            if self._is_read_only(quoted) and not self._is_negated(match.start()):
+                return quoted
+        for match in _RUN.finditer(self.read):
+            found = match[1].rstrip(".")
+            # Without quotes, a word behind "cat" is a file only if it looks like one.
+            is_plain = found in _FIXED_COMMANDS or _is_path(found[4:])
+            if (
+                is_plain
+                and _PLAIN_END.match(self.read, match.end())
+                and self._is_read_only(found)
+                and not self._is_negated(match.start())
+            ):
+                return found
+        return ""
+
+    @functools.cached_property
+    def dates(self) -> list[str]:
+        """Dates with a year that exist, as ISO 8601 has them."""
+        return [day for day, _ in self._moments]
 
     @functools.cached_property
     def moments(self) -> list[str]:
-        """Days and times of day together, as ISO 8601 has them: nine o'clock by default."""
-        days, clocks = self.iso_dates, [clock for one in self.times if (clock := _clock(one))]
-        if not days:
-            return []
-        return [
-            f"{days[min(place, len(days) - 1)]}T{clocks[place] if place < len(clocks) else '09:00:00'}Z"
-            for place in range(max(len(days), len(clocks)))
-        ]
+        """The same, each with its time of day; nine o'clock by default."""
+        return [f"{day}T{clock or '09:00'}:00Z" for day, clock in self._moments]
 
     @functools.cached_property
-    def times(self) -> list[str]:
-        """Times of day as they are written."""
-        return _TIME.findall(self.read)[:_MOST_FOUND]
-
-    @functools.cached_property
-    def codes(self) -> list[str]:
-        """Identifiers such as `#42` and `ORD-1234`."""
-        return _CODE.findall(_without(self.read, _LINK, _EMAIL, _ISO_DATE, _FILE))[:_MOST_FOUND]
-
-    @functools.cached_property
-    def files(self) -> list[str]:
-        """Names and paths of files."""
-        return _FILE.findall(_without(self.read, _LINK, _EMAIL))[:_MOST_FOUND]
-
-    @functools.cached_property
-    def formulas(self) -> list[str]:
-        """Sums and products."""
-        return [one.strip() for one in _FORMULA.findall(_without(self.read, _ISO_DATE))][:_MOST_FOUND]
-
-    @functools.cached_property
-    def tickers(self) -> list[str]:
-        """Words in capitals, and the symbols of well-known companies."""
-        known = [_TICKERS[name] for name in _WORD.findall(self.read.lower()) if name in _TICKERS]
-        return [*_TICKER.findall(self.read), *known][:_MOST_FOUND]
-
-    @functools.cached_property
-    def called(self) -> list[str]:
-        """Names given with "named", "called" or "titled"."""
-        return _CALLED.findall(self.read)[:_MOST_FOUND]
-
-    @functools.cached_property
-    def numbers(self) -> list[float]:
-        """Numbers, in figures or as words up to twelve, in their order; not those of dates, times and addresses."""
-        rest = _without(self.read, _LINK, _EMAIL, _DATE, _TIME)
-        found: list[tuple[int, float]] = []
+    def numbers(self) -> list[Number]:
+        """Numbers in figures, in their order; not those of dates, times, paths and URLs."""
+        rest = _without(self.read, _URL, _DATE, _CLOCK)
+        found = []
         for match in _NUMBER.finditer(rest):
             figures = match[0].replace(",", "")
-            found.append((match.start(), float(figures) if "." in figures else int(figures)))
-        words = ((match.start(), _NUMBER_WORDS.get(match[0])) for match in _WORD.finditer(rest.lower()))
-        found += [(start, number) for start, number in words if number is not None]
-        return [number for _, number in sorted(found)][:_MOST_FOUND]
-
-    @functools.cached_property
-    def names(self) -> list[Name]:
-        """Proper nouns, in their order."""
-        found = []
-        rest = _without(self.read, _LINK, _EMAIL, _FILE)
-        for match in _NAME.finditer(rest):
-            start, words = match.start(), match[0].removesuffix("'s").removesuffix("\u2019s").split(" ")
-            is_firm = not _opens_sentence(rest, start)
-            while words and words[0].lower() in _NO_NAMES:
-                start += len(words.pop(0)) + 1
-                is_firm = True
-            while words and words[-1].lower() in _NO_NAMES:
-                words.pop()
-            if not words or not 2 <= len(" ".join(words)) <= _LONGEST_NAME:
-                continue
-            before = _BEFORE.search(rest, max(0, start - 40), start)
-            found.append(Name(" ".join(words), before[1].lower() if before else "", is_firm=is_firm))
+            value = float(figures) if float(figures) != int(float(figures)) else int(float(figures))
+            before = _WORD.findall(rest[max(0, match.start() - 40) : match.start()])[-2:]
+            after = _WORD.findall(rest[match.end() : match.end() + 40])[:1]
+            found.append(Number(value, tuple(word.lower() for word in (*before, *after))))
         return found[:_MOST_FOUND]
 
     @functools.cached_property
-    def places(self) -> list[Name]:
-        """Words in small letters that stand where a place might, for messages that know no capitals."""
-        found = _AFTER_PREPOSITION.findall(self.read)
-        return [
-            Name(word.title(), before, is_firm=False) for before, word in found if word not in _NO_PLACES
-        ][:_MOST_FOUND]
+    def noun(self) -> str:
+        """The first proper noun; empty if there is none.
 
-    def listed(self, kind: str) -> list[tuple[str, str]]:
-        """Return the words that are a `language`, a `currency`, a `unit` or a `color`, as they are written, behind those before them."""
-        known, words = _LISTED[kind], _WORD_OR_SIGN.findall(self.read)
-        pairs = zip(["", *words], words, strict=False)
-        return [(before.lower(), word) for before, word in pairs if word.lower() in known][:_MOST_FOUND]
+        The first word of a sentence is always capitalized: it counts only if the message is nothing else.
+        """
+        rest = _without(self.read, _URL, _QUOTED)
+        for match in _NAME.finditer(rest):
+            is_opening = not (before := rest[: match.start()].rstrip(" \t\"'\u201c\u2018(*-")) or (
+                before[-1] in ".!?\n_"
+            )
+            words = match[0].removesuffix("'s").removesuffix("\u2019s").split(" ")
+            if is_opening and match[0] != rest.rstrip(" .!?"):
+                words = words[1:]
+            while words and not _is_name(words[0]):
+                words.pop(0)
+            while words and not _is_name(words[-1]):
+                words.pop()
+            noun = " ".join(words)
+            if 2 <= len(noun) <= _LONGEST_NAME and not _is_part_of_path(rest, match.start(), match.end()):
+                return noun
+        return ""
+
+    @functools.cached_property
+    def _located_paths(self) -> list[tuple[int, str]]:
+        found = []
+        for match in _TOKEN.finditer(self.read):
+            word = match[0].strip(_AROUND).rstrip(".").rstrip(_AROUND)
+            if _is_path(word):
+                found.append((match.start(), word))
+        return found[:_MOST_FOUND]
+
+    @functools.cached_property
+    def _moments(self) -> list[tuple[str, str]]:
+        found = []
+        for match in _DATE.finditer(self.read):
+            day = match["iso"]
+            if not day:
+                month = _MONTH_NUMBERS[match["month"] or match["month2"]]
+                day = f"{match['year'] or match['year2']}-{month:02}-{int(match['day'] or match['day2']):02}"
+            clock = match["clock"] or ""
+            try:
+                datetime.datetime.fromisoformat(f"{day}T{clock or '09:00'}")
+            except ValueError:
+                continue
+            found.append((day, clock))
+        return found[:_MOST_FOUND]
+
+    @functools.cached_property
+    def _sentences(self) -> tuple[list[int], list[bool]]:
+        """The starts of its sentences, and whether each is negated."""
+        starts = [0, *(match.end() for match in _SENTENCE_END.finditer(self.read))]
+        ends = [*starts[1:], len(self.read)]
+        spans = zip(starts, ends, strict=True)
+        return starts, [_NEGATION.search(self.read, start, end) is not None for start, end in spans]
+
+    def _is_negated(self, position: int) -> bool:
+        starts, negated = self._sentences
+        return negated[bisect.bisect_right(starts, position) - 1]
+
+    def _is_read_only(self, command: str) -> bool:
+        return command in _FIXED_COMMANDS or (
+            command.startswith("cat ") and safe_name(command[4:]) and self._may_be_named(command[4:])
+        )
+
+    def _may_be_named(self, name: str) -> bool:
+        return not _is_path(name) or name in self.safe_names
 
 
 @remembered(maxsize=64, max_chars=MOST_READ)
@@ -291,40 +266,31 @@ def extract_facts(text: str) -> MessageFacts:
     return MessageFacts(text)
 
 
+def _is_path(word: str) -> bool:
+    if not word or "://" in word or "@" in word or word.startswith("www.") or _NO_FILES.fullmatch(word):
+        return False
+    if word.startswith(("/", "./", "../", "~/", "..\\")) or word.endswith("/") or "\\" in word:
+        return any(character.isalnum() for character in word) or word in ("./", "../", "~/")
+    is_hidden = word[0] == "." and word[1:2].isalpha()
+    return is_hidden or word in _BARE_FILES or _FILE.fullmatch(word) is not None
+
+
+def _is_name(word: str) -> bool:
+    """Return whether a capitalized word may be part of a name: no acronym, no identifier, no day."""
+    return (
+        word not in _NO_NAMES
+        and not word[1:].isupper()
+        and (word[1:].islower() or "-" in word or "'" in word)
+    )
+
+
+def _is_part_of_path(text: str, start: int, end: int) -> bool:
+    return text[start - 1 : start] in ("/", ".", "_", "\\", "~") or (
+        text[end : end + 1] in ("/", "\\", "_") or re.match(r"\.\w", text[end : end + 2]) is not None
+    )
+
+
 def _without(text: str, *patterns: re.Pattern[str]) -> str:
     for pattern in patterns:
         text = pattern.sub(lambda match: "_" * len(match[0]), text)
     return text
-
-
-def _opens_sentence(text: str, start: int) -> bool:
-    before = text[:start].rstrip(" \t\"'\u201c\u2018(*-")
-    return not before or before[-1] in ".!?:\n"
-
-
-def _iso(text: str) -> str:
-    """Return a date as ISO 8601 has it; empty if it names no day of a month, or none that exists."""
-    if not _ISO_DATE.fullmatch(text):
-        month = _A_MONTH.search(text)
-        figures = _FIGURES.findall(text)
-        if month is None or not figures:
-            return ""
-        year = figures[1] if len(figures) > 1 else _YEAR
-        text = f"{year}-{_MONTH_NUMBERS[month[0][:3]]:02}-{int(figures[0]):02}"
-    try:
-        datetime.date.fromisoformat(text)
-    except ValueError:
-        return ""
-    return text
-
-
-def _clock(text: str) -> str:
-    """Return a time of day as ISO 8601 has it; empty if there is none."""
-    if text.lower() in ("noon", "midnight"):
-        return "12:00:00" if text.lower() == "noon" else "00:00:00"
-    hour, *rest = (int(figures) for figures in _FIGURES.findall(text))
-    half = text.lower().replace(".", "")[-2:]
-    if half in ("am", "pm"):
-        hour = hour % 12 + (12 if half == "pm" else 0)
-    minute, second = (*rest, 0, 0)[:2]
-    return f"{hour:02}:{minute:02}:{second:02}" if hour < 24 and minute < 60 and second < 60 else ""

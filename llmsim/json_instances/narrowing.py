@@ -171,6 +171,11 @@ def _set(field: str) -> Merge:
     return merge
 
 
+def _merge_default(shape: Shape, value: Any, raw: dict[str, Any]) -> None:
+    shape.suggestions = [*shape.suggestions, value]
+    shape.defaults = [*shape.defaults, value]
+
+
 def _merge_likely(kind: str, merge: Merge) -> Merge:
     def merge_and_note(shape: Shape, value: Any, raw: dict[str, Any]) -> None:
         shape.likely = shape.likely or kind
@@ -187,7 +192,7 @@ _MERGES: dict[str, Merge] = {
     "anyOf": _merge_groups,
     "oneOf": _merge_groups,
     "if": _merge_condition,
-    "default": _append("suggestions"),
+    "default": _merge_default,
     "examples": lambda shape, value, raw: _set("suggestions")(shape, [*shape.suggestions, *value], raw),
     "description": _merge_description,
     "minimum": lambda shape, value, raw: _merge_least(value, shape, is_excluded=False),

@@ -1,19 +1,21 @@
 """Generated texts and numbers.
 
 Decisions:
-* A value comes from the message, from the schema's own examples, or from the plausible values for its name, whichever
-  conforms first; if none does, it is generated from the bounds.
+* A value comes from the message, from the schema's own examples, or is made of everyday words, whichever conforms first; if
+  none does, it is generated from the bounds.
 * A text has at most 10 000 characters, and a number is finite and has at most 64 bits, whatever the schema requires.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from llmsim.budgets import WorkBudget
-from llmsim.json_instances import formats, kinds, patterns
-from llmsim.json_instances.argument_hints import ArgumentHints
+from llmsim.json_instances import formats, patterns
 from llmsim.json_instances.common_words import COMMON_WORDS
+from llmsim.json_instances.member_names import kind_of
+from llmsim.json_instances.message_values import MessageValues
 from llmsim.json_instances.shape import Shape
 from llmsim.json_schema.validation import is_multiple
 
@@ -23,7 +25,6 @@ _FAR = 10**6
 _FARTHEST = 10**15
 _TOO_FAR = 1 << 63
 _NEAR = 100
-_DESCRIBED = 200
 
 _RANGES: dict[str, tuple[float, float]] = {
     "age": (18, 80),
@@ -51,18 +52,25 @@ _RANGES: dict[str, tuple[float, float]] = {
 """Ranges of numbers by name."""
 
 
-def text(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random, budget: WorkBudget) -> str:
+def text(
+    shape: Shape,
+    name: str,
+    values: MessageValues | None,
+    rng: Random,
+    budget: WorkBudget,
+    candidates: Iterable[str] = (),
+) -> str:
     """Generate a text.
 
     Args:
         shape: Its requirements.
         name: Name of the member.
-        hints: Values of the message; None to use the schema alone.
+        values: Values of the message; None to use the schema alone.
         rng: Draws the rest.
         budget: Bounds the work.
+        candidates: Texts that are preferred to any other.
     """
-    kind = kinds.kind_of(name[:_DESCRIBED], shape.description[:_DESCRIBED])
-    for candidate in _candidates(shape, kind, name[:_DESCRIBED], hints, rng):
+    for candidate in itertools.chain(candidates, _candidates(shape, name, values, rng)):
         if _fits(shape, candidate, budget):
             return candidate
     for pattern in shape.patterns:
@@ -82,28 +90,25 @@ def text(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random, budg
     return _sized(shape, rng)
 
 
-def _candidates(
-    shape: Shape, kind: str, name: str, hints: ArgumentHints | None, rng: Random
-) -> Iterator[str]:
-    if hints is not None:
-        yield from hints.texts(kind, shape.format, name)
+def _candidates(shape: Shape, name: str, values: MessageValues | None, rng: Random) -> Iterator[str]:
+    if values is not None:
+        yield from values.texts(kind_of(name, shape.format))
         suggested = [one for one in shape.suggestions if isinstance(one, str) and one]
         if suggested:
             yield rng.choice(suggested)
-        if not shape.format and (example := kinds.exemplified(shape.description[:_DESCRIBED])):
-            yield example
     if shape.format and (made := formats.text(shape.format, rng)) is not None:
         yield made
         if shape.patterns and shape.format == "email":
             # Zod sends a pattern beside the format, which not every address matches.
             yield from ("ann@example.com", "bob@example.com")
-    elif shape.patterns and hints is not None and kinds.is_known(kind):
-        yield kinds.plausible(kind, rng)
     elif not shape.patterns:
-        if hints is not None:
-            yield kinds.plausible(kind, rng)
-        yield kinds.phrase(rng, 2, 4)
-        yield kinds.phrase(rng, 1, 1)
+        yield phrase(rng, 2, 4)
+        yield phrase(rng, 1, 1)
+
+
+def phrase(rng: Random, least: int, most: int) -> str:
+    """Generate some everyday words."""
+    return " ".join(rng.choices(COMMON_WORDS, k=rng.randint(least, most)))
 
 
 def _fits(shape: Shape, made: str, budget: WorkBudget, *, is_made: bool = False) -> bool:
@@ -127,33 +132,33 @@ def _sized(shape: Shape, rng: Random) -> str:
     return words[:-1] + "s" if words.endswith(" ") else words
 
 
-def number(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random, *, is_integer: bool) -> float:
+def number(
+    shape: Shape,
+    name: str,
+    values: MessageValues | None,
+    rng: Random,
+    *,
+    is_integer: bool,
+    candidates: Iterable[float] = (),
+) -> float:
     """Generate a number.
 
     Args:
         shape: Its requirements.
         name: Name of the member.
-        hints: Values of the message; None to use the schema alone.
+        values: Values of the message; None to use the schema alone.
         rng: Draws the rest.
         is_integer: Whether it must be an integer.
+        candidates: Numbers that are preferred to any other.
     """
-    if hints is not None:
-        for candidate in hints.numbers():
-            if (
-                abs(candidate) < _TOO_FAR
-                and _is_within(shape, candidate)
-                and (not is_integer or candidate == int(candidate))
-            ):
-                return int(candidate) if is_integer else candidate
+    for candidate in itertools.chain(candidates, () if values is None else values.numbers(name)):
+        if _is_usable(shape, candidate, is_integer=is_integer):
+            return int(candidate) if is_integer else candidate
+    if values is not None:
         suggested = [
             one for one in shape.suggestions if isinstance(one, int | float) and not isinstance(one, bool)
         ]
-        if (
-            suggested
-            and math.isfinite(one := rng.choice(suggested))
-            and _is_within(shape, one)
-            and (not is_integer or one == int(one))
-        ):
+        if suggested and _is_usable(shape, one := rng.choice(suggested), is_integer=is_integer):
             return int(one) if is_integer else one
     try:
         made = _generated(shape, name, rng, is_integer=is_integer)
@@ -161,6 +166,15 @@ def number(shape: Shape, name: str, hints: ArgumentHints | None, rng: Random, *,
         # Bounds and multiples may be 1e308 and 5e-324.
         return 0
     return made if -_TOO_FAR <= made < _TOO_FAR or (isinstance(made, float) and math.isfinite(made)) else 0
+
+
+def _is_usable(shape: Shape, value: float, *, is_integer: bool) -> bool:
+    return (
+        math.isfinite(value)
+        and abs(value) < _TOO_FAR
+        and _is_within(shape, value)
+        and (not is_integer or value == int(value))
+    )
 
 
 def _generated(shape: Shape, name: str, rng: Random, *, is_integer: bool) -> float:

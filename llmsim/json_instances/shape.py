@@ -50,6 +50,7 @@ class Shape(msgspec.Struct, eq=False):
         fitting_steps: Steps of work that `fitting` took.
         cost: Steps of work to read the shape.
         suggestions: Defaults and examples, not validated.
+        defaults: The defaults among them.
         is_doubtful: Whether a value must be validated, even if all its parts conform.
         is_impossible: Whether obviously nothing conforms.
     """
@@ -64,6 +65,7 @@ class Shape(msgspec.Struct, eq=False):
     fitting_steps: int = 0
     cost: int = 1
     suggestions: list[Any] = []
+    defaults: list[Any] = []
     description: str = ""
     is_doubtful: bool = False
     is_impossible: bool = False

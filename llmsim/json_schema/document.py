@@ -69,9 +69,14 @@ def _check(document: Any) -> tuple[dict[str, Any], bool]:
     references: dict[str, Any] = {}
     checked: set[int] = set()
     is_laborious = False
-    waiting: list[tuple[Context, int, Any]] = [((), 1, document)]
+    # Iterators, not lists: a list of a million subschemas would take as many paths in memory.
+    waiting: list[Iterator[tuple[Context, int, Any]]] = [iter([((), 1, document)])]
     while waiting:
-        context, level, raw = waiting.pop()
+        found = next(waiting[-1], None)
+        if found is None:
+            waiting.pop()
+            continue
+        context, level, raw = found
         if isinstance(raw, bool) or id(raw) in checked:
             continue
         if not isinstance(raw, dict):
@@ -87,10 +92,14 @@ def _check(document: Any) -> tuple[dict[str, Any], bool]:
             if (reference := raw.get(keyword)) is not None:
                 references[reference] = target = _resolve(reference, document, names, context)
                 # The target may be at a place without schemas, e.g. under `components`.
-                waiting.append(((*context, keyword), 1, target))
-        inner = [((*context, *keys), level + 1, item) for keys, item in keywords.subschemas(raw)]
-        waiting.extend(reversed(inner))
+                waiting.append(iter([((*context, keyword), 1, target)]))
+        waiting.append(_inner(raw, context, level + 1))
     return references, is_laborious or len(checked) > _MANY
+
+
+def _inner(raw: dict[str, Any], context: Context, level: int) -> Iterator[tuple[Context, int, Any]]:
+    for keys, item in keywords.subschemas(raw):
+        yield (*context, *keys), level, item
 
 
 _MANY = 64
@@ -161,11 +170,9 @@ def _step(target: Any, key: str) -> Any:
 
 def _names(document: Any) -> Iterator[tuple[str, Any]]:
     """Yield each schema with an id or an anchor, by the names that refer to it: an id whole, or its last part."""
-    waiting = [document]
+    waiting = [document] if isinstance(document, dict) else []
     while waiting:
         raw = waiting.pop()
-        if not isinstance(raw, dict):
-            continue
         if isinstance(name := raw.get("$id"), str) and name:
             yield name, raw
             yield name.removesuffix("#"), raw
@@ -173,4 +180,4 @@ def _names(document: Any) -> Iterator[tuple[str, Any]]:
         for keyword in ("$anchor", "$dynamicAnchor"):
             if isinstance(name := raw.get(keyword), str):
                 yield "#" + name, raw
-        waiting.extend(item for _, item in keywords.subschemas(raw))
+        waiting.extend(item for _, item in keywords.subschemas(raw) if isinstance(item, dict))

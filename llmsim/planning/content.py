@@ -29,7 +29,11 @@ from llmsim.domain import (
     ToolKind,
 )
 from llmsim.errors import InvalidJsonError
-from llmsim.json_instances.making import instance, json_instance
+from llmsim.json_instances.call_arguments import CalledTool, client_action, free_text
+from llmsim.json_instances.calls import arguments as call_arguments
+from llmsim.json_instances.calls import json_arguments
+from llmsim.json_instances.making import json_instance
+from llmsim.json_instances.message_facts import MOST_READ, extract_facts
 from llmsim.json_schema.document import read
 from llmsim.json_schema.validation import conforms
 from llmsim.planning.endings import EMPTY, cut_at_limit, cut_at_stop
@@ -144,7 +148,7 @@ class ContentPlanner:
         text = self._generate(prompt, tokenizer, rng, lines)
         if prompt.form is not None and not (self._keeps_text and _has_format(text, prompt.form, budget)):
             schema = prompt.form.schema or find_schema(prompt.messages)
-            text = tokenizer.tokenize(json_instance(schema, state.user_message, rng, budget))
+            text = tokenizer.tokenize(json_instance(schema, state.question, rng, budget))
         text, stop = cut_at_stop(text, prompt.stop)
         return Content((*calls, TextSegment(text.tokens, text)), FinishReason.STOP, stop)
 
@@ -185,15 +189,22 @@ def _call(
     budget: WorkBudget,
 ) -> Segment:
     """Call a tool with arguments that fit: JSON by its schema, or free text."""
-    message = state.user_message
+    question = state.question
+    called = CalledTool(tool.name, tool.description)
     match tool.kind:
         case ToolKind.FUNCTION:
             # Source: openai SDK, function_definition.py: without parameters it is a function without arguments.
-            arguments = json_instance(tool.schema, message, rng, budget) if tool.schema else "{}"
+            arguments = json_arguments(called, tool.schema, question, rng, budget) if tool.schema else "{}"
         case ToolKind.CUSTOM if tool.schema:
-            arguments = instance(read(tool.schema), message, rng, budget) or ""
+            arguments = call_arguments(called, read(tool.schema), question, rng, budget) or ""
+        case ToolKind.CUSTOM:
+            arguments = free_text(called, extract_facts(question[:MOST_READ]))
+        case ToolKind.CLIENT_HOSTED:
+            arguments = client_action(tool.name, extract_facts(question[:MOST_READ]))
+        case ToolKind.HOSTED:
+            arguments = question or tool.name
         case _:
-            arguments = message or tool.name
+            assert_never(tool.kind)
     return call_segment(ToolCall(call_id, tool.name, tool.kind), arguments, tokenizer)
 
 

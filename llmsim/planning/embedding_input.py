@@ -43,6 +43,11 @@ class EmbeddingInput(msgspec.Struct, frozen=True):
     size: int
     dimensions: int
 
+    @property
+    def response_bytes(self) -> int:
+        """About the most bytes that the vectors take: as they are, and twice as text of 20 characters a number, in parts and whole."""
+        return len(self.texts) * self.dimensions * 44
+
     def vectors(self) -> tuple[bytes, ...]:
         """Compute the vector of each text."""
         return tuple(embed(text, self.model, self.size, self.dimensions) for text in self.texts)

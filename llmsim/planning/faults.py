@@ -51,13 +51,13 @@ class Faults:
         return next((fault for step, fault in self._steps if sample < step), None)
 
 
-def scripted_fault(failure: ScriptFailure, delay: float, retry_after: float) -> Fault:
+def scripted_fault(failure: ScriptFailure, delay: float, retry_after: float | None) -> Fault:
     """Return the fault of an error turn.
 
     Args:
         failure: What the script says of it.
         delay: Seconds before the failure is answered.
-        retry_after: Retry delay in seconds where the script has none.
+        retry_after: Retry delay in seconds where the script has none; None to send none.
     """
     kind = failure.kind or _kind_of_status(failure.status_code or 500)
     wait = retry_after if kind in _RETRIED else None

@@ -22,13 +22,14 @@ from llmsim.planning.tokens import Tokenizer
 GENERATED = ("lorem", "random")
 """Generators whose texts are made up; others return a text of the user."""
 
-_LOREM = """
+LOREM = """
     lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et
     dolore magna aliqua enim ad minim veniam quis nostrud exercitation ullamco laboris nisi aliquip ex
     ea commodo consequat duis aute irure in reprehenderit voluptate velit esse cillum eu fugiat nulla
     pariatur excepteur sint occaecat cupidatat non proident sunt culpa qui officia deserunt mollit anim
     id est laborum
 """.split()
+"""The words of lorem ipsum."""
 
 _POOL = 64
 _POOL_TOKENS = 200_000
@@ -113,7 +114,7 @@ class Pool:
         self._texts = functools.cache(self._make)
 
     def _make(self, tokenizer: Tokenizer) -> tuple[TokenizedText, ...]:
-        prose = Prose(_LOREM, tokenizer)
+        prose = Prose(LOREM, tokenizer)
         return tuple(prose.compose(self._tokens, seeded_rng("lorem", number)) for number in range(self._size))
 
     def prepare(self, tokenizer: Tokenizer) -> None:

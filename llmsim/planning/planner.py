@@ -4,8 +4,8 @@ Decisions:
 * Refusals come before faults: a request that the provider would not accept is never counted as a simulated failure.
 * Planning is given values, never the shared state: the number of the request, what the prompt cache did, the turn of a script.
   Its caller fetches them in between, so a plan is made in steps.
-* A server seed makes responses depend on the request alone, and faults and ids on the request's number, which all workers
-  share: with 1 worker or 16, request k of a run gets the same outcome.
+* A server seed makes responses depend on the request alone, faults on the request's number, which all workers share, and ids on
+  both: with 1 worker or 16, request k of a run gets the same outcome.
 * The choices of a turn are generated side by side, as a model samples them in one batch.
 * Refusals are drawn like faults, by the number of the request; where a request brings a seed, by that.
 """
@@ -40,7 +40,7 @@ from llmsim.planning.logprobs import with_logprobs
 from llmsim.planning.prompt_prefixes import LEAST_TOKENS, chain_prefixes
 from llmsim.planning.prompt_tokens import prefix_tokens, prompt_tokens
 from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
-from llmsim.planning.rng import Random, fresh_rng, id_source, seeded_id, seeded_rng
+from llmsim.planning.rng import Random, fresh_rng, id_source, seed_of, seeded_id, seeded_rng
 from llmsim.planning.scripts import play
 from llmsim.planning.timing import LatencySampler
 from llmsim.planning.tokens import Tokenizer, TokenReader, load_tokenizer
@@ -235,12 +235,12 @@ class Planner:
         self, prompt: Prompt, facts: PromptFacts, outcome_rng: Random, cache_use: CacheUse, lines: LineNumbers
     ) -> Turn:
         seed = prompt.seed if prompt.seed is not None else self._seed
-        rng = (
-            self._rng
-            if seed is None
-            else seeded_rng("turn", seed, prompt.model, prompt.messages, prompt.images)
-        )
-        turn_id = self.new_id() if self._seed is None else seeded_id(outcome_rng)
+        if seed is None:
+            rng, turn_id = self._rng, self.new_id()
+        else:
+            content = seed_of("turn", seed, prompt.model, prompt.messages, prompt.images)
+            rng = Random(content)
+            turn_id = self.new_id() if self._seed is None else seeded_id(outcome_rng, content)
         choices: tuple[Choice, ...] = (_EMPTY,)
         budget = WorkBudget() if prompt.tools or prompt.form is not None else None
         if not prompt.silent:
@@ -271,9 +271,14 @@ class Planner:
         )
 
     def play(
-        self, prompt: Prompt, facts: PromptFacts, step: ScriptStep, cache_use: CacheUse = UNCACHED
+        self,
+        prompt: Prompt,
+        facts: PromptFacts,
+        step: ScriptStep,
+        outcome_rng: Random,
+        cache_use: CacheUse = UNCACHED,
     ) -> Turn | Fault:
-        """Plan the response to a prompt as a turn of a script has it. No simulated failure comes between."""
+        """Plan the response to a prompt as a turn of a script has it; see `plan`. No simulated failure comes between."""
         seed = prompt.seed if prompt.seed is not None else self._seed
         rng = (
             self._rng
@@ -283,7 +288,7 @@ class Planner:
         return play(
             step,
             prompt,
-            id=self.new_id(),
+            id=self._turn_id(prompt, outcome_rng),
             created=int(self._clock()),
             tokenizer=facts.tokenizer,
             prompt_tokens=facts.tokens,
@@ -295,10 +300,18 @@ class Planner:
             use=cache_use,
         )
 
-    def plan_empty(self, prompt: Prompt, facts: PromptFacts, cache_use: CacheUse = UNCACHED) -> Turn:
+    def _turn_id(self, prompt: Prompt, outcome_rng: Random) -> str:
+        if self._seed is None:
+            return self.new_id()
+        content = seed_of("turn", self._seed, prompt.model, prompt.messages, prompt.images)
+        return seeded_id(outcome_rng, content)
+
+    def plan_empty(
+        self, prompt: Prompt, facts: PromptFacts, outcome_rng: Random, cache_use: CacheUse = UNCACHED
+    ) -> Turn:
         """Plan an empty turn that is due immediately (WebSocket warm-up)."""
         return Turn(
-            id=self.new_id(),
+            id=self._turn_id(prompt, outcome_rng),
             created=int(self._clock()),
             model=prompt.model,
             choices=(_EMPTY,),

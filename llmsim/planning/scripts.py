@@ -3,9 +3,11 @@
 Decisions:
 * The request's limits and stop texts hold: a script says what a model would say, and every model can be cut short.
 * Ids of calls are made of the numbers of turn and call, as in the Rust project, so that they can be foretold. Clients
-  distinguish calls by id, so a repetition, and every further choice, gets a number more.
+  distinguish calls by id, so a repetition, every further choice, and an id that the conversation has, get a number more.
 * Usage that a script reports in place of what was counted leaves out figures that would contradict it.
 """
+
+import itertools
 
 from llmsim.domain import (
     CacheUse,
@@ -129,8 +131,20 @@ def _call(step: ScriptStep, prompt: Prompt, call: ScriptCall, number: int, index
         numbers.append(index)
     # A tool that is not offered is called as a function.
     kinds = (tool.kind for tool in prompt.tools if tool.name == call.name)
-    own = "llmsim_" + "_".join(map(str, numbers))
+    own = _unused_id("llmsim_" + "_".join(map(str, numbers)), prompt)
     return ToolCall(own, call.name, next(kinds, ToolKind.FUNCTION), call.id)
+
+
+def _unused_id(own: str, prompt: Prompt) -> str:
+    """Return an id for a call: `own`, with a number more if the conversation has it already, of another server or script."""
+    held = {_own_id(call.id) for message in prompt.messages for call in message.calls}
+    numbered = (f"{own}_{number}" for number in itertools.count(1))
+    return own if own not in held else next(one for one in numbered if one not in held)
+
+
+def _own_id(public_id: str) -> str:
+    _, own, numbers = public_id.partition("llmsim_")
+    return own + numbers
 
 
 def _usage(turn: ScriptTurn, prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Usage:

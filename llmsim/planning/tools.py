@@ -1,11 +1,12 @@
 """Which tools a turn calls.
 
 Decisions:
-* A turn calls what the conversation is about: words that the last user message shares with a tool's name weigh more
-  than those of its description, and most where they are the whole name. Words of grammar, and those that all tools are
-  described with, count for nothing.
-* Of a long word only the beginning is compared: "calculate" finds the tool `calculator`.
-* What was called since the last user message is not called again while there is something else to call, and a tool
+* A turn calls what the question is about: words that it shares with a tool's name weigh more than those of its description
+  and of its parameters, and most where they are the whole name. Words of grammar, and those that all tools are described
+  with, count for nothing, and a name without them is not whole: "task" is not `TaskOutput`.
+* Of a long word only the beginning is compared: "calculate" finds the tool `calculator`. Of a description the beginning
+  counts: agents put pages of advice behind it.
+* What was called since the last question is not called again while there is something else to call, and a tool
   whose name speaks of an end comes last: so loops that only a tool can end do end, as those of a good model do.
 """
 
@@ -17,6 +18,8 @@ import msgspec
 from llmsim.budgets import remembered
 from llmsim.config import ToolSettings
 from llmsim.domain import Prompt, Tool, ToolKind, ToolMode
+from llmsim.domain.question import question_of
+from llmsim.json_schema.document import read
 from llmsim.planning.rng import Random
 
 _GRAMMAR = frozenset(
@@ -40,13 +43,29 @@ _ENDS = frozenset(
 )
 """Words in the name of a tool that ends the agent's loop."""
 
+_COMMON_PARAMETERS = frozenset(
+    """
+    answer body content context count data description details field format id info input items key keywords kind limit
+    message mode name note notes number object offset options page params path prompt q query question reason
+    size source start status summary target text time title type url value values question task
+    """.split()
+)
+"""Names of parameters that say nothing of what a tool does."""
+
 _NAME_GRAMMAR = _GRAMMAR - {"user"}
 """Words without meaning in a name; a user is what the tool deals with there."""
+
+_PARAMETER_GRAMMAR = _GRAMMAR | _COMMON_PARAMETERS
+_NO_GRAMMAR: frozenset[str] = frozenset()
+
+_DESCRIBED = 300
+"""Characters of a description that count."""
 
 _STEM = 7
 """Letters of a word that are compared."""
 
 _WORD = re.compile(r"[^\W\d_]+")
+_PATH = re.compile(r"https?://\S+|(?<!\S)\S*[/\\]\S*|(?<!\S)[^\s.]*\w\.[a-z]\w{0,7}\b")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -54,12 +73,12 @@ class ConversationState(msgspec.Struct, frozen=True):
     """What has happened since the last user message.
 
     Attributes:
-        user_message: The text of that message.
+        question: The text of that message, without what harnesses add.
         called: Names of the tools called since then.
         answered: Whether a call has returned a result since then.
     """
 
-    user_message: str
+    question: str
     called: frozenset[str] = frozenset()
     answered: bool = False
 
@@ -67,15 +86,22 @@ class ConversationState(msgspec.Struct, frozen=True):
 def conversation_state(prompt: Prompt) -> ConversationState:
     """Return what has happened since the last user message."""
     called: set[str] = set()
-    answered = False
+    answered = has_reminders = False
     for message in reversed(prompt.messages):
         answered = answered or bool(message.results)
         called.update(call.name for call in message.calls)
-        # A user message with results, too, belongs to the turn that they answer.
+        if has_reminders and message.role == "assistant" and message.texts and not message.calls:
+            # The question before has its answer.
+            break
+        # A user message with results, too, belongs to the turn that they answer, and so does one of reminders only.
         if message.role == "user" and message.texts and not message.results:
-            return ConversationState("\n".join(message.texts), frozenset(called), answered)
+            question = question_of(message.texts)
+            if question or not any(text.strip() for text in message.texts):
+                return ConversationState(question, frozenset(called), answered)
+            has_reminders = True
     last = prompt.messages[-1] if prompt.messages else None
-    return ConversationState("\n".join(last.texts) if last else "", frozenset(called), answered)
+    question = question_of(last.texts) if last else ""
+    return ConversationState(question, frozenset(called), answered)
 
 
 class ToolPicker:
@@ -105,8 +131,11 @@ class ToolPicker:
         self, tools: Sequence[Tool], state: ConversationState, rng: Random, *, forced: bool
     ) -> Sequence[Tool]:
         """Return those of the client's tools that fit the conversation, the best first."""
-        spoken = _words(state.user_message, grammar=_NAME_GRAMMAR)
-        fits = {tool.name: _fit(tool, spoken) for tool in tools}
+        # The words of a path or URL are not what the question is about.
+        question = _PATH.sub(" ", state.question[:_LONGEST])
+        spoken = _words(question, grammar=_NAME_GRAMMAR)
+        all_spoken = _words(question, grammar=_NO_GRAMMAR)
+        fits = {tool.name: _fit(tool, spoken, all_spoken) for tool in tools}
         ranked = sorted(tools, key=lambda tool: (fits[tool.name], _ends(tool)), reverse=True)
         fitting = [tool for tool in ranked if fits[tool.name] and tool.name not in state.called]
         if not state.answered:
@@ -122,10 +151,19 @@ def _ends(tool: Tool) -> bool:
     return bool(_words(tool.name, grammar=frozenset()) & _STEMS_OF_ENDS)
 
 
-def _fit(tool: Tool, spoken: frozenset[str]) -> int:
+def _fit(tool: Tool, spoken: frozenset[str], all_spoken: frozenset[str]) -> int:
     named = _words(tool.name, grammar=_NAME_GRAMMAR)
-    is_whole = bool(named) and named <= spoken
-    return 3 * (len(named & spoken) + is_whole) + len(_words(tool.description) & spoken)
+    is_whole = bool(named) and _words(tool.name, grammar=_NO_GRAMMAR) <= all_spoken
+    described = _words(tool.description[:_DESCRIBED]) | _parameters(tool.schema)
+    return 3 * (len(named & spoken) + is_whole) + len(described & spoken)
+
+
+@remembered(1024, max_chars=50_000)
+def _parameters(schema: bytes) -> frozenset[str]:
+    """Return the words of the parameters that a schema names."""
+    document = read(schema).document if schema else None
+    properties = document.get("properties") if isinstance(document, dict) else None
+    return _words(" ".join(properties or ()).replace("_", " "), grammar=_PARAMETER_GRAMMAR)
 
 
 @remembered(4096, max_chars=500)

@@ -141,10 +141,13 @@ class WebSocketFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     Attributes:
         messages: How messages are read and written.
         render_limit: Renders the event that says why no further message is answered.
+        previous_id: Returns the id of the response that a message means to continue, whatever is wrong with the message; None if it
+            names none.
     """
 
     messages: ChannelFormat[O]
     render_limit: Callable[[str], Reply]
+    previous_id: Callable[[bytes], str | None] = lambda _: None
 
 
 class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
@@ -157,6 +160,8 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         render_response: Renders the body of the whole response.
         storage: How its responses are stored; None if they are not.
         websocket: How it speaks over WebSocket; None if it does not.
+        splits_turns: Whether clients send a turn back as several items, not as one message.
+        shows_reasoning: Whether the reasoning of a scenario is shown though no request can ask for it.
     """
 
     path: str
@@ -165,6 +170,8 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     render_response: Callable[[Turn, O], bytes]
     storage: ResponseStorage[O] | None = None
     websocket: WebSocketFormat[O] | None = None
+    splits_turns: bool = False
+    shows_reasoning: bool = False
 
 
 class DocumentCollection(Protocol):
@@ -308,7 +315,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         check_headers: Checks the headers of a request, by name in lower case, before all else; raises `RefusedError`.
             None if any headers will do.
         is_bare: Whether its paths are served without the prefix, too.
-        own_header: A header that tells its requests from those of other APIs, where several serve a path without prefix.
+        own_header: A header that distinguishes its requests from those of other APIs, where several serve a path without prefix.
         add_request_id: Adds the request id to a refusal, fault or crash, where the API's errors carry it in their body.
         key_headers: Headers that may hold the API key, the first that was sent counts; `authorization` holds it as a bearer token.
         browser_header: Header that must be `true` in requests of web pages; None if pages may call without one.

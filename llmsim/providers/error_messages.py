@@ -3,7 +3,7 @@
 import math
 
 from llmsim.domain import Fault
-from llmsim.errors import ExhaustedError, ExpectationError, StoreError, UnknownScriptError
+from llmsim.errors import ExhaustedError, ExpectationError, ScenarioError, StoreError, UnknownScriptError
 
 CRASH_MESSAGE = "llmsim failed while it answered this request; its log says why."
 """The message for a bug of llmsim's own."""
@@ -28,9 +28,9 @@ def retry_headers(fault: Fault) -> tuple[tuple[str, str], ...]:
     )
 
 
-STORE_STATUS = 503
-STORE_HEADERS = (("retry-after", "5"),)
-"""What a request is answered whose state cannot be kept: that may pass, as a full disk does."""
+UNAVAILABLE_STATUS = 503
+UNAVAILABLE_HEADERS = (("retry-after", "5"),)
+"""What a request is answered whose state cannot be kept, or for which there is no room: that may pass."""
 
 
 def store_message(error: StoreError) -> str:
@@ -38,6 +38,10 @@ def store_message(error: StoreError) -> str:
     return f"{error} (llmsim)"
 
 
-def script_error(error: UnknownScriptError | ExhaustedError | ExpectationError) -> tuple[int, str]:
-    """Return the HTTP status and the message for a request that a script cannot answer."""
+def script_error(
+    error: UnknownScriptError | ExhaustedError | ExpectationError | ScenarioError,
+) -> tuple[int, str]:
+    """Return the HTTP status and the message for a request that a script or scenario cannot answer."""
+    if isinstance(error, ScenarioError):
+        return error.status, f"{error} (llmsim)"
     return 404 if isinstance(error, UnknownScriptError) else 422, f"{error} (llmsim)"

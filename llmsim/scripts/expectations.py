@@ -60,6 +60,14 @@ def _unmet(expect: Expectation, prompt: Prompt, patterns: PatternBudget) -> Iter
     else:
         yield from _misses("the last user message", expect.last_user_message, _last_user_text(talk), patterns)
     offered = {tool.name for tool in prompt.tools}
+    if expect.offers_tools is not None and expect.offers_tools is not bool(offered):
+        wanted = "any tool" if expect.offers_tools else "no tools"
+        got = _listed([tool.name for tool in prompt.tools]) or "none"
+        yield f"expected {wanted} to be offered, got {got}"
+    if expect.last_author is not None:
+        author = prompt.messages[-1].author if prompt.messages else "none"
+        if author != expect.last_author:
+            yield f"expected the last message to be of role {expect.last_author}, got {author}"
     missing = [name for name in expect.tools_offered if name not in offered]
     if missing:
         names = [tool.name for tool in prompt.tools]

@@ -9,10 +9,10 @@ Decisions:
 
 import json
 from collections.abc import Collection
-from typing import Any
+from typing import Any, get_args
 
 from llmsim.budgets import LIMITS, pattern_problem
-from llmsim.domain import FaultKind, FinishReason
+from llmsim.domain import Author, FaultKind, FinishReason
 from llmsim.scripts.script import (
     Expectation,
     OnExhausted,
@@ -43,17 +43,19 @@ _OTHER = "other"
 FAILURES = (*(kind.value for kind in FaultKind), _OTHER)
 
 _RESPONSE = "belongs to a turn with a response, not to an error"
-_CALLS = 'belongs to a turn of type "tool_calls" or "mixed"'
+CALLS = 'belongs to a turn of type "tool_calls" or "mixed"'
 _TEXT = 'belongs to a turn of type "assistant" or "mixed"'
 _REFUSAL = 'belongs to a turn of type "assistant"'
 _ERROR = 'belongs to a turn of type "error"'
 
-_ELSEWHERE = {
+ELSEWHERE = {
     **dict.fromkeys(("kind", "message", "status_code", "retry_after_ms"), _ERROR),
-    "calls": _CALLS,
+    "calls": CALLS,
     "text": _TEXT,
     "refusal": _REFUSAL,
 }
+"""Messages for keys of a turn that belong to one of another type."""
+
 _ELSEWHERE_OF_ERRORS = dict.fromkeys(
     ("text", "calls", "reasoning", "refusal", "finish_reason", "usage", "latency", "stream_fault"), _RESPONSE
 )
@@ -87,12 +89,14 @@ def _script(table: Table, name: str, profiles: Collection[str]) -> Script:
     description = table.text("description")
     exhausted = table.choice("on_exhausted", [word.value for word in OnExhausted])
     turns = [_turn(turn, profiles) for turn in table.tables("turns", "turns", MOST_TURNS, required=True)]
+    when = _expectation(table, "when")
     table.close()
     return Script(
         name=own or name,
         on_exhausted=OnExhausted(exhausted) if exhausted else OnExhausted.REPEAT_LAST,
         turns=tuple(turns),
         description=description or "",
+        when=when,
     )
 
 
@@ -110,12 +114,12 @@ def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
     kind = TurnKind(word)
     repeat = table.whole("repeat", 1, _MOST_REPEATS)
     delay = table.number("delay_ms", _MOST_MS)
-    expect = _expectation(table)
+    when, expect = _expectation(table, "when"), _expectation(table, "expect")
     if kind is TurnKind.ERROR:
-        failure = _failure(table)
+        failure = read_failure(table)
         table.close(_ELSEWHERE_OF_ERRORS)
         return ScriptTurn(
-            kind=kind, failure=failure, delay_ms=delay or 0.0, repeat=repeat or 1, expect=expect
+            kind=kind, failure=failure, delay_ms=delay or 0.0, repeat=repeat or 1, when=when, expect=expect
         )
     has_text = kind is not TurnKind.TOOL_CALLS
     refusal = table.text("refusal", empty=False) if kind is TurnKind.ASSISTANT else None
@@ -135,9 +139,10 @@ def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
         delay_ms=delay or 0.0,
         stream_fault=_stream_fault(table),
         repeat=repeat or 1,
+        when=when,
         expect=expect,
     )
-    table.close(_ELSEWHERE)
+    table.close(ELSEWHERE)
     return turn
 
 
@@ -151,11 +156,12 @@ def _calls(table: Table) -> tuple[ScriptCall, ...]:
         item.close()
         if call_id is not None and ids.setdefault(call_id, item.place) != item.place:
             item.problem("id", f"calls[{ids[call_id][-1]}] has the same id")
-        calls.append(ScriptCall(name or "", _arguments(arguments), call_id))
+        calls.append(ScriptCall(name or "", encode_arguments(arguments), call_id))
     return tuple(calls)
 
 
-def _arguments(value: Any) -> str:
+def encode_arguments(value: Any) -> str:
+    """Return arguments as they are sent: a text as it is, anything else as compact JSON."""
     if value is None:
         return "{}"
     if isinstance(value, str):
@@ -163,13 +169,19 @@ def _arguments(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _failure(table: Table) -> ScriptFailure:
+def read_failure(table: Table, most_retry_ms: float = _MOST_RETRY_MS) -> ScriptFailure:
+    """Read the keys of an error; the caller closes its table.
+
+    Args:
+        table: The table that holds them.
+        most_retry_ms: Longest retry delay, in milliseconds.
+    """
     word = table.choice("kind", FAILURES, required=True)
     return ScriptFailure(
         kind=FaultKind(word) if word is not None and word != _OTHER else None,
         message=table.text("message", empty=False),
         status_code=table.whole("status_code", 400, 599),
-        retry_after_ms=table.number("retry_after_ms", _MOST_RETRY_MS),
+        retry_after_ms=table.number("retry_after_ms", most_retry_ms),
     )
 
 
@@ -230,14 +242,21 @@ def _stream_fault(table: Table) -> ScriptStreamFault | None:
     )
 
 
-def _expectation(table: Table) -> Expectation | None:
-    expect = table.table("expect")
+_AUTHORS: tuple[Author, ...] = get_args(Author)
+
+
+def _expectation(table: Table, key: str) -> Expectation | None:
+    expect = table.table(key)
     if expect is None:
         return None
     fewest, most = _message_count(expect)
     model = expect.text("model", empty=False)
     if model is not None and len(model) > LIMITS.pattern_chars:
         expect.problem("model", f"wanted at most {LIMITS.pattern_chars:,} characters, found {len(model):,}")
+    offers_tools = None
+    if isinstance(expect.get("tools_offered"), bool):
+        offers_tools = expect.flag("tools_offered")
+    author = expect.choice("last_role", _AUTHORS)
     found = Expectation(
         model=model,
         last_user_message=TextExpectation(contains=expect.texts("contains"), matches=_pattern(expect)),
@@ -245,7 +264,9 @@ def _expectation(table: Table) -> Expectation | None:
         tool_results=tuple(
             map(_tool_result, expect.tables("tool_result", "results", _MOST_CALLS, lone=True))
         ),
-        tools_offered=expect.texts("tools_offered"),
+        tools_offered=expect.texts("tools_offered") if offers_tools is None else (),
+        offers_tools=offers_tools,
+        last_author=next((known for known in _AUTHORS if known == author), None),
         fewest_messages=fewest,
         most_messages=most,
         system_contains=expect.texts("system_contains"),

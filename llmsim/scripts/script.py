@@ -13,7 +13,7 @@ from bisect import bisect_right
 
 import msgspec
 
-from llmsim.domain import FaultKind, FinishReason
+from llmsim.domain import Author, FaultKind, FinishReason
 
 
 class OnExhausted(enum.Enum):
@@ -134,7 +134,7 @@ class ResultExpectation(msgspec.Struct, frozen=True):
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a turn expects of its request.
+    """What a turn expects of its request, or which requests it is for.
 
     Attributes:
         model: Model id, or a pattern with `*`, `?` and `[…]`; None for any.
@@ -142,6 +142,8 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
         anywhere: Whether the whole conversation may meet those instead.
         tool_results: Results that it must contain.
         tools_offered: Names of tools that it must offer.
+        offers_tools: Whether it must offer any tool, or must not; None for either.
+        last_author: Whose its last message must be; None for any.
         fewest_messages: Least number of messages, without system messages.
         most_messages: Largest number of messages likewise; None for any number.
         system_contains: Texts that must occur in the system messages.
@@ -153,6 +155,8 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     anywhere: bool = False
     tool_results: tuple[ResultExpectation, ...] = ()
     tools_offered: tuple[str, ...] = ()
+    offers_tools: bool | None = None
+    last_author: Author | None = None
     fewest_messages: int = 0
     most_messages: int | None = None
     system_contains: tuple[str, ...] = ()
@@ -181,6 +185,7 @@ class ScriptTurn(msgspec.Struct, frozen=True, kw_only=True):
         stream_fault: Failure in the middle; None for none.
         failure: The error of an error turn; None for other types.
         repeat: How many requests in a row it answers; >= 1.
+        when: Which requests it is for: others are answered without it; None for all.
         expect: Expectations of the request; None for any request.
     """
 
@@ -196,6 +201,7 @@ class ScriptTurn(msgspec.Struct, frozen=True, kw_only=True):
     stream_fault: ScriptStreamFault | None = None
     failure: ScriptFailure | None = None
     repeat: int = 1
+    when: Expectation | None = None
     expect: Expectation | None = None
 
 
@@ -221,12 +227,14 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         on_exhausted: What happens after the last turn.
         turns: At least one.
         description: Its purpose; empty if not given.
+        when: Which requests it is for: others are answered without it; None for all.
     """
 
     name: str
     on_exhausted: OnExhausted = OnExhausted.REPEAT_LAST
     turns: tuple[ScriptTurn, ...]
     description: str = ""
+    when: Expectation | None = None
 
     @functools.cached_property
     def _ends(self) -> tuple[int, ...]:

@@ -172,6 +172,12 @@ class _Scalars(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {}
 
+    def fetch_flow_collection_start(self, token_type: Any) -> None:
+        """Begin a list or object in brackets; it is refused here, because the scanner takes time by the square of their depth."""
+        if self.flow_level > _DEEPEST:
+            raise _MalformedError(_TOO_DEEP, self.get_mark().line + 1)
+        super().fetch_flow_collection_start(token_type)
+
 
 _TAG = "tag:yaml.org,2002:"
 for _name, _pattern, _first in (

@@ -25,7 +25,6 @@ class ActiveRequest:
         sent_at: Instant at which the last byte was sent; None to take the end of the request.
         owner: Owner of its API key; empty where no keys are configured.
         extra_headers: Header lines of its response that a web page needs; empty for other clients.
-        release: Releases what is held until the end of the request; None if nothing is.
         request_id: The id that its response has; unset until there is one.
         status: HTTP status of the response, where it was built of a provider's reply; unset else.
     """
@@ -34,6 +33,7 @@ class ActiveRequest:
     status: int
 
     __slots__ = (
+        "_release",
         "_streams",
         "arrival",
         "endpoint",
@@ -42,7 +42,6 @@ class ActiveRequest:
         "outcome",
         "owner",
         "recorder",
-        "release",
         "request_id",
         "row",
         "sent_at",
@@ -63,13 +62,24 @@ class ActiveRequest:
         self.sent_at: float | None = None
         self.owner = ""
         self.extra_headers = b""
-        self.release: Callable[[], None] | None = None
+        self._release: Callable[[], None] | None = None
         self.endpoint = endpoint
         self.row: Row | None = None
         self._streams = False
         self.finished = False
         if endpoint is not None:
             recorder.began(endpoint, arrival)
+
+    def hold_until_end(self, release: Callable[[], None]) -> None:
+        """Note what releases something that is held until the end of the request."""
+        before = self._release
+
+        def release_both() -> None:
+            release()
+            if before is not None:
+                before()
+
+        self._release = release_both
 
     def accepted(self, model: str, *, streaming: bool, prompt_tokens: int) -> Row:
         """Book that it was parsed and accepted; see `Recorder.accepted`."""
@@ -102,8 +112,8 @@ class ActiveRequest:
         if self.finished:
             return seconds
         self.finished = True
-        if self.release is not None:
-            self.release()
+        if self._release is not None:
+            self._release()
         if self._streams:
             self.recorder.stream_closed()
         if self.outcome is None:

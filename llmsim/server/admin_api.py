@@ -25,7 +25,8 @@ from llmsim.scripts import ScriptFormat, read
 from llmsim.server.controls import NAMES, is_name
 from llmsim.server.script_player import DEFAULT
 from llmsim.server.transport.bodies import BodyReader, DisconnectedError
-from llmsim.state.ports import JournalEntry, ScriptInfo, SessionProgress, State
+from llmsim.state.journal_port import JournalEntry
+from llmsim.state.ports import ScriptInfo, SessionProgress, State
 from llmsim.text import nearest, printable
 
 _FORMATS: dict[str, ScriptFormat] = {

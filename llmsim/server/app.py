@@ -23,9 +23,12 @@ from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.errors import InvalidJsonError, MethodError, RefusedError, StoreError, UnknownRouteError
 from llmsim.planning.planner import Planner
+from llmsim.planning.scenarios import ScenarioPlanner
+from llmsim.planning.timing import LatencySampler
 from llmsim.providers.contract import Provider, Reply
-from llmsim.providers.error_messages import STORE_HEADERS, STORE_STATUS
+from llmsim.providers.error_messages import UNAVAILABLE_HEADERS, UNAVAILABLE_STATUS
 from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
+from llmsim.scenarios import Scenario
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control, render_settings
@@ -38,6 +41,7 @@ from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.operations import Health, Metrics, Ready, Stats
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
+from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.transport.bodies import BodyReader
 from llmsim.server.transport.body_budget import BodyBudget
@@ -70,6 +74,7 @@ def create_routes(
     catalogue: Catalogue,
     planner: Planner,
     state: State,
+    scenarios: Mapping[str, Scenario],
     *,
     block: Block,
     recorder: Recorder,
@@ -87,28 +92,34 @@ def create_routes(
         catalogue: The facts about models.
         planner: Plans responses.
         state: What all workers share.
+        scenarios: Those that can be played, by name.
         block: The counters of all workers.
         recorder: Counts for this worker.
         wheel: Wakes streams.
         bodies: The bytes of bodies that this worker holds.
         origins: Where each setting came from, by dotted name.
-        open_request: Counts a request from its arrival to its end.
+        open_request: Books the beginning of each request over WebSocket.
     """
     app = falcon.asgi.App()
-    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder)
+    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder, bodies)
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
+    steps = None
+    if scenarios:
+        planned = ScenarioPlanner(planner, LatencySampler(settings.latency, catalogue.profiles))
+        steps = ScenarioPlayer(scenarios, state.attempts, planned)
     admin = settings.admin
     # What no client can ask for is not written.
-    journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off", recorder)
+    scope = admin.journal if admin.enabled else "off"
+    journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
     limit = settings.server.max_body_bytes
-    reader = BodyReader(limit, bodies, settings.budgets.body_timeout_secs)
+    reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
     number = 0
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for endpoint in provider.generation_endpoints:
-            service = GenerationService(provider, endpoint, endpoint.http, context, player, journal)
+            service = GenerationService(provider, endpoint, endpoint.http, context, player, journal, steps)
             generation = HttpGeneration(provider, endpoint.path, service, reader)
             routes[endpoint.path]["post"] = generation.on_post
             if "{" not in endpoint.path:
@@ -118,7 +129,7 @@ def create_routes(
                     provider,
                     endpoint.websocket,
                     GenerationService(
-                        provider, endpoint, endpoint.websocket.messages, context, player, journal
+                        provider, endpoint, endpoint.websocket.messages, context, player, journal, steps
                     ),
                     number,
                     wheel=wheel,
@@ -135,9 +146,9 @@ def create_routes(
             routes[resource.path][resource.method.lower()] = responder
         table.add_provider(provider, routes)
     table.add_bare()
-    for path, operational in (("/health", Health()), ("/ready", Ready(block))):
+    metrics = Metrics(block, vllm_names=settings.metrics.vllm_names)
+    for path, operational in (("/health", Health()), ("/ready", Ready(block)), ("/metrics", metrics)):
         table.add_operational(path, operational)
-    app.add_route("/metrics", Metrics(block, vllm_names=settings.metrics.vllm_names))
     app.add_route("/llmsim/stats", Stats(block))
     app.add_route(DASHBOARD, Dashboard())
     app.add_route(DASHBOARD.rstrip("/"), Redirect())
@@ -289,7 +300,7 @@ class _Errors:
         """Answer a refusal that no endpoint has caught."""
         provider = _provider_of(req)
         if isinstance(error, StoreError):
-            unavailable = falcon.HTTPServiceUnavailable(title=str(error), headers=STORE_HEADERS)
+            unavailable = falcon.HTTPServiceUnavailable(title=str(error), headers=UNAVAILABLE_HEADERS)
             reply = provider.render_refusal(error) if provider is not None else None
             await self._send(req, resp, ws, unavailable, Outcome.FAILED, reply)
             return
@@ -341,7 +352,7 @@ class _Errors:
         message = f"{error.title}: {req.method} {req.path}. " + (
             f"Allowed: {allowed}." if allowed else f"llmsim serves {self._served}."
         )
-        if error.status_code == STORE_STATUS:
+        if error.status_code == UNAVAILABLE_STATUS:
             message = str(error.title)
         resp.status = error.status
         resp.set_headers(dict(error.headers or ()))

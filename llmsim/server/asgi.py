@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import Any
 
 from llmsim.budgets import LIMITS
-from llmsim.catalogue import load_catalogue
+from llmsim.catalogue import shipped_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
+from llmsim.scenarios.files import read_scenario_path
 from llmsim.scripts.files import read_scripts
 from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest, OpenRequest
@@ -67,17 +68,20 @@ class Application:
         budgets = settings.budgets
         LIMITS.configure(
             json_depth=budgets.json_depth,
+            json_values=budgets.json_values,
             pattern_chars=budgets.pattern_chars,
             pattern_ms=budgets.pattern_ms,
             schema_steps=budgets.schema_steps,
         )
-        self._catalogue = load_catalogue()
+        self._catalogue = shipped_catalogue()
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         directory = run_directory(settings.server.run_dir, os.environ)
         self.state = open_state(settings, directory, time.time)
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
+        scenarios = settings.response.scenarios_path
+        self._scenarios = read_scenario_path(scenarios) if scenarios else {}
         self._planner = Planner(settings, self._catalogue, time.time)
         self._planner.warm()
         # NOTE: the source of ids is another one after the fork.
@@ -115,7 +119,9 @@ class Application:
         self._planner.start_process()
         self.state.open()
         self._recorder = Recorder(block, slot)
-        self.bodies = BodyBudget(self.settings.budgets.max_bodies_bytes)
+        self.bodies = BodyBudget(
+            self.settings.budgets.max_bodies_bytes, self.settings.budgets.room_timeout_secs
+        )
         self._open_request: OpenRequest = ActiveRequest
         if self.settings.server.request_log != "off":
             recorder = self._recorder
@@ -141,6 +147,7 @@ class Application:
             self._catalogue,
             self._planner,
             self.state,
+            self._scenarios,
             block=block,
             recorder=self._recorder,
             wheel=wheel,

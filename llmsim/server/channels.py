@@ -86,6 +86,35 @@ class HttpChannel(Channel, Protocol):
         ...
 
 
+class Waker:
+    """Lets a channel wait for an instant or its client's disconnect, whichever comes first.
+
+    Attributes:
+        disconnected: Whether the client has disconnected.
+    """
+
+    __slots__ = ("_clock", "_event", "_wheel", "disconnected")
+
+    def __init__(self, wheel: TimerWheel, clock: Callable[[], float]) -> None:
+        self.disconnected = False
+        self._wheel = wheel
+        self._clock = clock
+        self._event = asyncio.Event()
+
+    def disconnect(self) -> None:
+        """Note that the client has disconnected, and wake what waits."""
+        self.disconnected = True
+        self._event.set()
+
+    async def wait_until(self, instant: float) -> bool:
+        """Wait until the clock shows `instant`; return whether the client is still there then."""
+        while not self.disconnected and self._clock() < instant:
+            self._wheel.at(instant, self._event.set)
+            await self._event.wait()
+            self._event.clear()
+        return not self.disconnected
+
+
 def _body(data: bytes, *, more: bool) -> dict[str, Any]:
     return {"type": "http.response.body", "body": data, "more_body": more}
 
@@ -95,12 +124,10 @@ class AsgiChannel:
 
     __slots__ = (
         "_clock",
-        "_disconnected",
         "_receive",
         "_send",
         "_waker",
         "_watcher",
-        "_wheel",
         "active",
         "responded",
     )
@@ -116,35 +143,26 @@ class AsgiChannel:
         self.active = active
         self._receive = receive
         self._send = send
-        self._wheel = wheel
         self._clock = clock
-        self._disconnected = False
         self.responded = False
-        self._waker = asyncio.Event()
+        self._waker = Waker(wheel, clock)
         self._watcher: asyncio.Task[None] | None = None
 
     @property
     def disconnected(self) -> bool:
         """Whether the client has disconnected."""
-        return self._disconnected
+        return self._waker.disconnected
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._disconnected = True
-        self._waker.set()
+        self._waker.disconnect()
 
     async def wait_until(self, instant: float) -> bool:
         """Wait until the clock shows `instant`; return whether the client is still there then."""
-        if self._clock() >= instant:
-            return not self._disconnected
-        if self._watcher is None:
+        if self._watcher is None and self._clock() < instant:
             self._watcher = asyncio.create_task(self._watch())
-        while not self._disconnected and self._clock() < instant:
-            self._wheel.at(instant, self._waker.set)
-            await self._waker.wait()
-            self._waker.clear()
-        return not self._disconnected
+        return await self._waker.wait_until(instant)
 
     async def reply(self, reply: EncodedReply) -> None:
         """Send a whole response."""
@@ -155,7 +173,7 @@ class AsgiChannel:
         """Send a streamed response as it falls due; return when it has ended, or the client is gone."""
         await self._begin(reply)
         while not stream.done:
-            if self._disconnected:
+            if self.disconnected:
                 return
             now = self._clock()
             if data := stream.take(now):

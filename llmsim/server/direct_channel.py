@@ -25,6 +25,9 @@ from llmsim.server.replies import EncodedReply, status_line
 _PAUSED = 0.020
 """Seconds after which a connection whose reader is slow is tried again."""
 
+_LARGE = 65_536
+"""Bytes of a response whose end waits until the client has read it."""
+
 Receive = Callable[[], Awaitable[Any]]
 
 _REQUIRED = (
@@ -124,6 +127,12 @@ class DirectChannel:
             body = b""
         if self._cycle.flow.write_paused:
             await self._drain()
+        if len(body) > _LARGE and not self._cycle.disconnected:
+            # Not joined with its head, which would copy it; and what is held for it is not released before it is read.
+            self._transport.write(head)
+            self._transport.write(body)
+            await self._cycle.flow.drain()
+            head = body = b""
         self._end(head + body)
 
     async def stream(self, stream: PacedStream, reply: EncodedReply) -> None:

@@ -20,6 +20,7 @@ from llmsim.domain import Fault, StreamFault, Turn
 from llmsim.errors import RefusedError, StoreError, UnknownResponseError
 from llmsim.planning.cost import is_laborious, is_long, is_long_step
 from llmsim.planning.planner import PromptFacts
+from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import (
     ChannelFormat,
     GenerationEndpoint,
@@ -28,13 +29,14 @@ from llmsim.providers.contract import (
     Provider,
     Reply,
 )
-from llmsim.providers.storage import StoredResponse
+from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.channels import Channel
 from llmsim.server.controls import NO_CONTROLS, read_controls
 from llmsim.server.journal_writer import JournalWriter, OnFinished
 from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_memo import RequestMemo
+from llmsim.server.scenario_player import ScenarioAttempt, ScenarioPlayer
 from llmsim.server.script_player import PlayedTurn, ScriptPlayer
 from llmsim.server.worker_context import OFF_LOOP, WorkerContext, compute_in_thread
 from llmsim.stats import Outcome
@@ -55,11 +57,13 @@ class AnalyzedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
         request: The request, with what it continues put before it.
         facts: What planning needs to know of its prompt.
         heavy: Whether planning and rendering its response is laborious.
+        step: The step of a scenario that it plays; None if it plays none.
     """
 
     request: ParsedRequest[O]
     facts: PromptFacts
     heavy: bool = False
+    step: ResolvedStep | None = None
 
 
 class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
@@ -70,7 +74,7 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
         outcome: The turn, or what fails instead.
         heavy: Whether rendering it is laborious.
         stored: The response as it was stored for all workers; None if it was not.
-        played: The script turn that was played; None if the response was generated.
+        played: The script turn, or the attempt of a scenario's step, that was played; None if the response was generated.
         on_finished: Completes the journal entry; None if there is none.
     """
 
@@ -78,7 +82,7 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
     outcome: Turn | Fault
     heavy: bool
     stored: StoredResponse[O] | None = None
-    played: PlayedTurn | None = None
+    played: PlayedTurn | ScenarioAttempt | None = None
     on_finished: OnFinished | None = None
 
     @property
@@ -98,6 +102,7 @@ class GenerationService(Generic[O]):
         context: WorkerContext,
         player: ScriptPlayer,
         journal: JournalWriter,
+        scenarios: ScenarioPlayer | None = None,
     ) -> None:
         """Prepare to run requests.
 
@@ -108,11 +113,13 @@ class GenerationService(Generic[O]):
             context: The worker's services.
             player: Plays the turns of scripts.
             journal: Writes the journal.
+            scenarios: Plays scenarios; None if there are none.
         """
         self._endpoint = endpoint
         self._format = channel_format
         self._context = context
         self._player = player
+        self._scenarios = scenarios
         self._journal = journal
         self.replies = ReplyBuilder(provider, context.planner.new_id)
         self._follows_all = player.has_default or journal.writes_all
@@ -139,7 +146,7 @@ class GenerationService(Generic[O]):
 
     async def refuse(self, error: RefusedError, channel: Channel) -> None:
         """Answer a request that is refused."""
-        channel.active.outcome = Outcome.FAILED if isinstance(error, StoreError) else Outcome.REFUSED
+        channel.active.outcome = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
         await self._reply_error(self._format.render_refusal(error), channel)
 
     async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:
@@ -153,7 +160,7 @@ class GenerationService(Generic[O]):
         if controls is not NO_CONTROLS or self._follows_all:
             selection = self._player.select(controls)
             journal_key = self._journal.key(self._endpoint.label, controls, selection)
-        played: PlayedTurn | None = None
+        played: PlayedTurn | ScenarioAttempt | None = None
         outcome: Turn | Fault
         try:
             try:
@@ -163,7 +170,10 @@ class GenerationService(Generic[O]):
                 if parsed.is_warm_up:
                     context = self._context.for_owner(channel.active.owner)
                     return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
-                if selection is not None and not prompt.silent:
+                if analyzed.step is not None:
+                    played = await self._begin_step(analyzed.step, controls.session, channel)
+                    heavy = heavy or analyzed.step.is_long
+                elif selection is not None and not prompt.silent:
                     played = await self._player.play(prompt, selection, in_thread=heavy)
                     heavy = heavy or (played is not None and is_long_step(played.step))
                 if facts.is_plain and played is None and not heavy:
@@ -172,6 +182,8 @@ class GenerationService(Generic[O]):
                     outcome = planned
                 else:
                     context = self._context.for_owner(channel.active.owner)
+                    if heavy and facts.embedding is not None:
+                        await context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await context.plan_turn(prompt, facts, played, in_thread=heavy)
             except RefusedError as error:
                 if journal_key is not None:
@@ -191,9 +203,25 @@ class GenerationService(Generic[O]):
         except BaseException:
             if played is not None:
                 with contextlib.suppress(StoreError):
-                    await self._player.release(played)
+                    await self._release(played)
             raise
         return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished)
+
+    async def _begin_step(self, step: ResolvedStep, session: str | None, channel: Channel) -> ScenarioAttempt:
+        """Count an attempt of a scenario's step, and name it in the headers of the response."""
+        assert self._scenarios is not None, "there are scenarios"
+        active = channel.active
+        attempt = await self._scenarios.begin(step, self._endpoint, session, active.owner)
+        active.extra_headers += attempt.header_lines
+        return attempt
+
+    async def _release(self, played: PlayedTurn | ScenarioAttempt) -> None:
+        """Release a turn or an attempt that could not be answered."""
+        if isinstance(played, PlayedTurn):
+            await self._player.release(played)
+        else:
+            assert self._scenarios is not None, "there are scenarios"
+            await self._scenarios.release(played)
 
     async def _analyze(self, request: IncomingRequest, channel: Channel) -> AnalyzedRequest[O]:
         """Parse a request, put what it continues before it, and analyze its prompt.
@@ -206,24 +234,40 @@ class GenerationService(Generic[O]):
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
         storage = self._endpoint.storage
         heavy = heavy or is_laborious(parsed.prompt)
+        references = storage.referenced(parsed.options) if storage is not None else ()
+        if storage is not None and references:
+            found = [one for name in references if (one := await self._find(storage, name, channel))]
+            parsed = await compute_in_thread(storage.with_references, parsed, found)
         previous = storage.previous_id(parsed.options) if storage is not None else None
         if storage is not None and previous is not None:
-            earlier = channel.recall(previous)
-            if earlier is None:
-                earlier = await self._context.for_owner(channel.active.owner).find(storage, previous)
+            earlier = await self._find(storage, previous, channel)
             if earlier is None:
                 raise UnknownResponseError(previous, "previous_response_id")
-            with_history = storage.with_history
             if heavy:
-                parsed = await compute_in_thread(with_history, parsed, earlier)
+                parsed = await compute_in_thread(storage.with_history, parsed, earlier)
             else:
-                parsed = with_history(parsed, earlier)
+                parsed = storage.with_history(parsed, earlier)
         if heavy or (previous is not None and is_long(parsed.prompt)):
-            return AnalyzedRequest(parsed, await compute_in_thread(analyze, parsed.prompt), heavy=True)
-        analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt))
-        if previous is None:
+            facts = await compute_in_thread(analyze, parsed.prompt)
+            step = await compute_in_thread(self._resolve_step, parsed)
+            return AnalyzedRequest(parsed, facts, heavy=True, step=step)
+        analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed))
+        if previous is None and not references:
             self._memo.put(request, analyzed)
         return analyzed
+
+    async def _find(
+        self, storage: ResponseStorage[O], response_id: str, channel: Channel
+    ) -> StoredResponse[O] | None:
+        """Return an earlier response, remembered or stored; None if there is no such response."""
+        context = self._context.for_owner(channel.active.owner)
+        return channel.recall(response_id) or await context.find(storage, response_id)
+
+    def _resolve_step(self, parsed: ParsedRequest[O]) -> ResolvedStep | None:
+        """Return the step of a scenario that a request plays; None if it plays none."""
+        if self._scenarios is None or parsed.is_warm_up:
+            return None
+        return self._scenarios.resolve(parsed.prompt, self._endpoint)
 
     def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored
@@ -345,9 +389,12 @@ class GenerationService(Generic[O]):
             # The client never gets its id: it hung up, the server gave up, or the response was truncated.
             with contextlib.suppress(StoreError):
                 await self._context.for_owner(owner).delete(storage, storage.public_id(stored.turn))
-        if planned.played is not None:
-            end = self._player.release if outcome in _UNPLAYED else self._player.commit
+        played = planned.played
+        if played is not None:
             with contextlib.suppress(StoreError):
-                await end(planned.played)
+                if outcome in _UNPLAYED:
+                    await self._release(played)
+                elif isinstance(played, PlayedTurn):
+                    await self._player.commit(played)
         if planned.on_finished is not None:
             await planned.on_finished(outcome.value, seconds)

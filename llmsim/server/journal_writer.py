@@ -2,7 +2,8 @@
 
 Decisions:
 * A response is written in one format for all APIs: what tests assert does not depend on the API that was used.
-* A request is written as it was sent, up to a size; a larger one as text that is truncated. So is a response.
+* A request is written as it was sent, up to `[admin] journal_request_bytes`; of a larger one its size and its beginning. A
+  response is truncated.
 * The journal is a convenience: an entry that cannot be kept is dropped and counted, and the request goes on.
 * Ids are written without the prefixes of the APIs: `chatcmpl-`, `resp_`, `call_`.
 """
@@ -26,12 +27,10 @@ from llmsim.domain import (
 )
 from llmsim.errors import ExhaustedError, ExpectationError, RefusedError, StoreError
 from llmsim.server.controls import RequestControls
+from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn, ScriptSelection
-from llmsim.state.ports import Journal
+from llmsim.state.journal_port import Journal
 from llmsim.stats import Recorder
-
-_MAX_REQUEST_BYTES = 65_536
-"""Largest request that is written whole."""
 
 _MAX_TEXT = 65_536
 """Characters of a response that are written."""
@@ -74,11 +73,13 @@ class JournalWriter:
         journal: The journal of all workers.
         scope: Which requests are written: `sessions` (those that name a session or script, or play one), `all` or `off`.
         recorder: Counts entries that are dropped.
+        max_request_bytes: Largest request that is written whole.
     """
 
-    def __init__(self, journal: Journal, scope: str, recorder: Recorder) -> None:
+    def __init__(self, journal: Journal, scope: str, recorder: Recorder, max_request_bytes: int) -> None:
         self._journal = journal
         self._recorder = recorder
+        self._max_request_bytes = max_request_bytes
         self.writes_all = scope == "all"
         self._off = scope == "off"
 
@@ -99,7 +100,11 @@ class JournalWriter:
         return JournalKey(endpoint, controls.session or "", None)
 
     async def write_planned(
-        self, key: JournalKey, body: bytes, outcome: Turn | Fault, played: PlayedTurn | None
+        self,
+        key: JournalKey,
+        body: bytes,
+        outcome: Turn | Fault,
+        played: PlayedTurn | ScenarioAttempt | None,
     ) -> OnFinished:
         """Write a request that was planned; return what completes the entry."""
         result = {"fault": _fault(outcome)} if isinstance(outcome, Fault) else {"answer": _answer(outcome)}
@@ -120,15 +125,25 @@ class JournalWriter:
         await finish("refused", 0.0)
 
     async def _write(
-        self, key: JournalKey, body: bytes, result: dict[str, Any], played: PlayedTurn | None
+        self,
+        key: JournalKey,
+        body: bytes,
+        result: dict[str, Any],
+        played: PlayedTurn | ScenarioAttempt | None,
     ) -> OnFinished:
+        scripted = played if isinstance(played, PlayedTurn) else None
         entry = {
             "endpoint": key.endpoint,
             "script": key.script,
-            "turn": None if played is None else played.step.number,
-            "cursor": None if played is None else played.lease.cursor,
-            "request": _request(body),
+            "turn": None if scripted is None else scripted.step.number,
+            "cursor": None if scripted is None else scripted.lease.cursor,
+            "request": _request(body, self._max_request_bytes),
         }
+        if isinstance(played, ScenarioAttempt):
+            resolved = played.resolved
+            step = {"name": resolved.scenario, "step": resolved.step, "attempt": played.number}
+            # A scenario comes before the script that would have been played.
+            entry |= {"script": None, "scenario": step}
         try:
             number = await self._journal.append(key.session, time.time(), _encode(entry | result))
         except StoreError:
@@ -163,8 +178,8 @@ class _TextBudget:
         return truncated
 
 
-def _request(body: bytes) -> Any:
-    if len(body) <= _MAX_REQUEST_BYTES:
+def _request(body: bytes, max_bytes: int) -> Any:
+    if len(body) <= max_bytes:
         try:
             # Decoded, and not copied as it is: clients of the journal must be able to parse it.
             return msgspec.Raw(_encode(msgspec.json.decode(body)))

@@ -7,10 +7,13 @@ Decisions:
   try exponentially many ways.
   A turn is then leased on condition that it is still the session's next one; otherwise the next one is checked. A request
   that does not fit its turn takes none.
+* Which requests a turn is for (`when`) is decided before what it expects, and by the next turn alone: a request that it is not for is
+  answered without the script, and the session stays as it is.
 """
 
 import asyncio
 import contextlib
+from functools import partial
 
 import msgspec
 
@@ -21,7 +24,7 @@ from llmsim.errors import (
     ExpectationError,
     UnknownScriptError,
 )
-from llmsim.scripts import Script, ScriptStep, unmet
+from llmsim.scripts import Expectation, Script, ScriptStep, unmet
 from llmsim.server.controls import RequestControls
 from llmsim.state.ports import OutdatedError, ScriptRegistry, SessionStore, TurnLease
 from llmsim.text import nearest
@@ -65,6 +68,31 @@ class _CachedScript(msgspec.Struct, frozen=True):
     script: Script
 
 
+class _ExpectationCheck:
+    """Checks one request against expectations, each once."""
+
+    def __init__(self, prompt: Prompt, *, in_thread: bool) -> None:
+        self._prompt = prompt
+        self._in_thread = in_thread
+        self._patterns = PatternBudget()
+        self._checked: dict[int, tuple[str, ...]] = {}
+
+    async def misses(self, expect: Expectation | None) -> tuple[str, ...]:
+        """Return what the request does not meet, a sentence each."""
+        if expect is None:
+            return ()
+        # Expectations live as long as their script, which the caller holds.
+        missed = self._checked.get(id(expect))
+        if missed is None:
+            work = partial(unmet, expect, self._prompt, self._patterns)
+            if self._in_thread or expect.has_patterns:
+                missed = await asyncio.get_running_loop().run_in_executor(None, work)
+            else:
+                missed = work()
+            self._checked[id(expect)] = missed
+        return missed
+
+
 class ScriptPlayer:
     """Plays the scripts of one worker's requests."""
 
@@ -95,7 +123,7 @@ class ScriptPlayer:
             in_thread: Whether its expectations are checked in a thread, because it is large.
 
         Returns:
-            The turn; None if the server's own script was deleted.
+            The turn; None if the server's own script was deleted, or if the next turn is not for such a request.
 
         Raises:
             UnknownScriptError: There is no such script.
@@ -116,10 +144,11 @@ class ScriptPlayer:
 
     async def _lease_next(
         self, prompt: Prompt, session: str, name: str, cached: _CachedScript, *, in_thread: bool
-    ) -> PlayedTurn:
+    ) -> PlayedTurn | None:
         sessions, script, version = self._sessions, cached.script, cached.version
-        patterns = PatternBudget()
-        checked: dict[int, tuple[str, ...]] = {}
+        check = _ExpectationCheck(prompt, in_thread=in_thread)
+        if await check.misses(script.when):
+            return None
         while True:
             cursor = await sessions.next_cursor(session, name, version)
             step = script.at(cursor)
@@ -127,14 +156,9 @@ class ScriptPlayer:
                 await sessions.touch(session, name)
                 raise ExhaustedError(name, session, script.length)
             expect = step.turn.expect
-            if expect is not None and step.number not in checked:
-                checked[step.number] = (
-                    await asyncio.get_running_loop().run_in_executor(None, unmet, expect, prompt, patterns)
-                    if in_thread or expect.has_patterns
-                    else unmet(expect, prompt, patterns)
-                )
-            missed = checked.get(step.number, ())
-            if missed:
+            if await check.misses(step.turn.when):
+                return None
+            if missed := await check.misses(expect):
                 if await sessions.record_mismatch(session, name, version, cursor, missed):
                     raise ExpectationError(name, step.number, missed)
                 continue

@@ -3,7 +3,8 @@
 Decisions:
 * What arrives while a turn is in progress waits for its end: one response at a time.
 * The connection remembers the last responses itself, so that those which are not stored for others can still be continued by the
-  client that has them.
+  client that has them. It forgets the one whose continuation fails.
+  Source: OpenAI WebSocket guide: "If a turn fails (4xx or 5xx), the service evicts the referenced previous_response_id".
 * Whatever a client sends costs it an error event, never the connection, and never the worker.
 """
 
@@ -22,15 +23,18 @@ from llmsim.providers.contract import IncomingRequest, Provider, Reply, WebSocke
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.guard import OWNER
 from llmsim.server.active_request import ActiveRequest, OpenRequest
+from llmsim.server.channels import Waker
 from llmsim.server.controls import read_controls
 from llmsim.server.generation import GenerationService
 from llmsim.server.http import RequestHeaders
 from llmsim.server.pacing import PacedStream, TimerWheel
 from llmsim.server.replies import EncodedReply
-from llmsim.stats import Block, Recorder
+from llmsim.stats import Block, Outcome, Recorder
 
 _MAX_REMEMBERED = 32
 """Responses that a connection remembers."""
+
+_SUCCESSFUL = (Outcome.FINISHED, Outcome.ABANDONED)
 
 _UNEXPECTED = 1011
 """Close code of a connection that is disconnected. Source: RFC 6455, 7.4.1: an unexpected condition."""
@@ -132,7 +136,7 @@ class WebSocketGeneration:
                 active.owner = req.scope.get(OWNER, "")
                 await self._answer(request, connection.channel(active), is_text=message is not None)
                 consumed()
-            if not connection.disconnected:
+            if not connection.waker.disconnected:
                 minutes = round(self._lifetime / 60)
                 await self._turn_away(
                     ws, self._format.render_limit(f"a connection lasts at most {minutes} minutes"), 1000
@@ -142,7 +146,7 @@ class WebSocketGeneration:
         except Exception:
             # The bug costs this connection only.
             _log.exception("GET %s failed", req.path)
-            if not connection.disconnected:
+            if not connection.waker.disconnected:
                 await ws.close(_UNEXPECTED)
         finally:
             connection.close()
@@ -155,6 +159,11 @@ class WebSocketGeneration:
             refusal = BodyTooLargeError(self._max_message_bytes)
         else:
             await self._service.run(request, channel)
+            if channel.active.outcome in _SUCCESSFUL:
+                return
+            # A failed continuation must not be continued from what is remembered.
+            if (previous := self._format.previous_id(request.body)) is not None:
+                channel.forget(previous)
             return
         await self._service.refuse(refusal, channel)
         channel.active.finish()
@@ -169,9 +178,7 @@ class _Connection:
 
     def __init__(self, ws: WebSocket, wheel: TimerWheel, lifetime: float) -> None:
         self.ws = ws
-        self.wheel = wheel
-        self.disconnected = False
-        self.waker = asyncio.Event()
+        self.waker = Waker(wheel, time.monotonic)
         self.remembered: OrderedDict[str, StoredResponse[Any]] = OrderedDict()
         self._messages: asyncio.Queue[tuple[bytes | None] | None] = asyncio.Queue(_MAX_WAITING)
         self._reader = asyncio.create_task(self._read())
@@ -191,8 +198,7 @@ class _Connection:
 
     def hang_up(self) -> None:
         """Note that the connection is over, and wake what waits."""
-        self.disconnected = True
-        self.waker.set()
+        self.waker.disconnect()
         while True:
             try:
                 self._messages.put_nowait(None)
@@ -225,26 +231,18 @@ class _Connection:
 class WebSocketChannel:
     """A channel for one message of a connection: a response is a message, or one for each event of a stream."""
 
-    def __init__(
-        self, connection: _Connection, active: ActiveRequest, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, connection: _Connection, active: ActiveRequest) -> None:
         self.active = active
         self._connection = connection
-        self._clock = clock
 
     @property
     def disconnected(self) -> bool:
         """Whether the client has disconnected."""
-        return self._connection.disconnected
+        return self._connection.waker.disconnected
 
     async def wait_until(self, instant: float) -> bool:
         """Wait until the clock shows `instant`; return whether the client is still there then."""
-        connection = self._connection
-        while not connection.disconnected and self._clock() < instant:
-            connection.wheel.at(instant, connection.waker.set)
-            await connection.waker.wait()
-            connection.waker.clear()
-        return not connection.disconnected
+        return await self._connection.waker.wait_until(instant)
 
     async def _send(self, event: bytes) -> None:
         try:
@@ -261,7 +259,7 @@ class WebSocketChannel:
         while not stream.done:
             if self.disconnected:
                 return
-            if events := stream.take(self._clock()):
+            if events := stream.take(time.monotonic()):
                 for event in events.splitlines():
                     await self._send(event)
             else:
@@ -280,6 +278,10 @@ class WebSocketChannel:
         remembered[response_id] = response
         while len(remembered) > _MAX_REMEMBERED:
             remembered.popitem(last=False)
+
+    def forget(self, response_id: str) -> None:
+        """Remember a response no longer."""
+        self._connection.remembered.pop(response_id, None)
 
     def recall(self, response_id: str) -> StoredResponse[Any] | None:
         """Return a remembered response; None if it is not remembered."""

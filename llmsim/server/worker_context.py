@@ -17,9 +17,13 @@ from llmsim.domain import CacheUse, Fault, Prompt, Turn
 from llmsim.errors import StoreError
 from llmsim.planning.cost import is_laborious
 from llmsim.planning.planner import UNCACHED, LinesNeeded, Planner, PromptFacts
+from llmsim.planning.rng import Random
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
+from llmsim.server.active_request import ActiveRequest
+from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn
+from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.state.ports import Record, RecordStore, State
 from llmsim.stats import Recorder
 
@@ -68,6 +72,7 @@ class WorkerContext:
         planner: Planner,
         state: State,
         recorder: Recorder,
+        bodies: BodyBudget,
         owner: str = "",
     ) -> None:
         self.models = models
@@ -75,12 +80,13 @@ class WorkerContext:
         self.owner = owner
         self._state = state
         self._recorder = recorder
+        self._bodies = bodies
 
     def for_owner(self, owner: str) -> "WorkerContext":
         """Return the services for the requests of one API key's owner."""
         if owner == self.owner:
             return self
-        return WorkerContext(self.models, self.planner, self._state, self._recorder, owner)
+        return WorkerContext(self.models, self.planner, self._state, self._recorder, self._bodies, owner)
 
     def now(self) -> float:
         """Return the Unix time, in seconds."""
@@ -103,6 +109,14 @@ class WorkerContext:
             return work(*args)
         return await compute_in_thread(work, *args)
 
+    async def reserve(self, size: int, active: ActiveRequest) -> None:
+        """Wait for room for a large response, and hold it until the end of its request.
+
+        Raises:
+            TransportError: There was none in time.
+        """
+        active.hold_until_end((await self._bodies.reserve(size)).release)
+
     async def count(self, request: IncomingRequest, prompt: Prompt) -> int:
         """Count the tokens of a prompt that comes with a request."""
         return await self.compute(request, self.planner.count, prompt)
@@ -122,33 +136,37 @@ class WorkerContext:
         return await self.plan_turn(prompt, facts, None, in_thread=in_thread)
 
     async def plan_turn(
-        self, prompt: Prompt, facts: PromptFacts, played: PlayedTurn | None, *, in_thread: bool
+        self,
+        prompt: Prompt,
+        facts: PromptFacts,
+        played: PlayedTurn | ScenarioAttempt | None,
+        *,
+        in_thread: bool,
     ) -> Turn | Fault:
         """Plan the response to a prompt, with what the shared state has for it.
 
         Args:
             prompt: The prompt.
             facts: From `Planner.analyze`.
-            played: The script turn that is played; None to generate the response.
+            played: The turn of a script, or the attempt of a scenario's step, that is played; None to generate the response.
             in_thread: Whether planning is laborious.
         """
+        if isinstance(played, ScenarioAttempt) and played.fault is not None:
+            return played.fault
         planner = self.planner
-        outcome_rng = None
-        if played is None:
-            number = await self._state.counters.next("request") if planner.numbers_requests else None
-            outcome_rng = planner.outcome_rng(number)
-            if (fault := planner.draw_fault(outcome_rng)) is not None:
-                return fault
+        outcome_rng = await self._outcome_rng()
+        if played is None and (fault := planner.draw_fault(outcome_rng)) is not None:
+            return fault
         use = UNCACHED
         if facts.prefixes or facts.chain is not None:
             use = await self._use_cache(facts)
-        if outcome_rng is not None:
-            plan: Callable[..., Turn | Fault | LinesNeeded] = partial(
-                planner.plan, prompt, facts, outcome_rng, use
-            )
+        plan: Callable[..., Turn | Fault | LinesNeeded]
+        if played is None:
+            plan = partial(planner.plan, prompt, facts, outcome_rng, use)
+        elif isinstance(played, ScenarioAttempt):
+            plan = partial(played.plan, prompt, facts, outcome_rng, use)
         else:
-            assert played is not None
-            plan = partial(planner.play, prompt, facts, played.step, use)
+            plan = partial(planner.play, prompt, facts, played.step, outcome_rng, use)
         planned = await compute_in_thread(plan) if in_thread else plan()
         if isinstance(planned, LinesNeeded):
             plan = partial(plan, await self._state.counters.next("sequence", planned.count))
@@ -156,9 +174,15 @@ class WorkerContext:
         assert not isinstance(planned, LinesNeeded), "the lines were reserved"
         return planned
 
+    async def _outcome_rng(self) -> Random:
+        """Return what draws the outcome of a request; with a seed of the server, the request gets its number."""
+        planner = self.planner
+        number = await self._state.counters.next("request") if planner.numbers_requests else None
+        return planner.outcome_rng(number)
+
     async def plan_warm_up(self, prompt: Prompt, facts: PromptFacts) -> Turn:
         """Plan an empty turn, for which the prompt is cached like any other."""
-        return self.planner.plan_empty(prompt, facts, await self._use_cache(facts))
+        return self.planner.plan_empty(prompt, facts, await self._outcome_rng(), await self._use_cache(facts))
 
     async def _use_cache(self, facts: PromptFacts) -> CacheUse:
         cache = self._state.prefix_cache

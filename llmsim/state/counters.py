@@ -4,7 +4,7 @@ Decisions:
 * `flock` around a read and a write, each process with a descriptor of its own: a process killed at any instant releases it, where
   a `multiprocessing.Lock` stays locked forever. Not a mapped file: a page beyond the end of one that was truncated kills the
   process that touches it. PERF: 3 us alone.
-* The threads of a process share its descriptor, and `flock` does not tell them apart: a thread lock comes first. It dies with its
+* The threads of a process share its descriptor, and `flock` does not distinguish them: a thread lock comes first. It dies with its
   process, so it can keep no other process waiting.
 * A file that was removed or truncated is made anew, and goes on after the last number that this process has drawn.
 """

@@ -24,7 +24,17 @@ from llmsim.errors import ConfigError
 _USERS = "users"
 """Kind of the file that master and workers hold locked."""
 
-FILE_KINDS = ("counters", "records", "prefixes", "sessions", "journal", "scripts", "opening", _USERS)
+FILE_KINDS = (
+    "counters",
+    "records",
+    "prefixes",
+    "sessions",
+    "journal",
+    "scripts",
+    "attempts",
+    "opening",
+    _USERS,
+)
 """Names of the files, after the master's process id; SQLite puts others beside them, with suffixes of its own."""
 
 

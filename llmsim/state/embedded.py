@@ -12,12 +12,14 @@ from pathlib import Path
 
 from llmsim.config import Settings
 from llmsim.errors import StoreError
+from llmsim.state.attempt_port import AttemptStore
+from llmsim.state.attempts import SqliteAttemptStore
 from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
 from llmsim.state.directory import FILE_KINDS
 from llmsim.state.journal import SqliteJournal
+from llmsim.state.journal_port import Journal
 from llmsim.state.ports import (
-    Journal,
     PrefixCache,
     RecordStore,
     ScriptRegistry,
@@ -46,20 +48,23 @@ class EmbeddedState:
     """All ports, on files that are opened at the start of a process, or when they are first used; see `State`."""
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:6]]
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:7]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
         prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
         sessions = SqliteSessionStore(paths[3], settings.scripts.max_sessions, clock)
         journal = SqliteJournal(paths[4], settings.admin.journal_entries)
         scripts = SqliteScriptRegistry(paths[5], settings.scripts.max_uploaded, clock)
+        attempts = SqliteAttemptStore(paths[6], clock)
         self.counters: SharedCounters = counters
         self.records: RecordStore = records
         self.prefix_cache: PrefixCache = prefix_cache
         self.sessions: SessionStore = sessions
         self.journal: Journal = journal
         self.scripts: ScriptRegistry = scripts
-        databases = [one.database for one in (records, prefix_cache, sessions, journal, scripts)]
+        self.attempts: AttemptStore = attempts
+        stores = (records, prefix_cache, sessions, journal, scripts, attempts)
+        databases = [store.database for store in stores]
         self._files: tuple[FileCounters | Database, ...] = (counters, *databases)
 
     def open(self) -> None:

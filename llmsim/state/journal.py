@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 
 from llmsim.state.database import Database, transaction
-from llmsim.state.ports import JournalEntry
+from llmsim.state.journal_port import JournalEntry
 
 _SCHEMA = """\
 CREATE TABLE entries (

@@ -16,6 +16,8 @@ import msgspec
 
 from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
+from llmsim.state.attempt_port import AttemptStore
+from llmsim.state.journal_port import Journal
 
 UPLOADED = "uploaded"
 """Origin of a script that a client has sent."""
@@ -269,51 +271,6 @@ class SessionStore(Protocol):
         """Reset one session, or all, in one script, or all; return how many entries there were."""
 
 
-class JournalEntry(msgspec.Struct, frozen=True):
-    """One request in the journal.
-
-    Attributes:
-        number: Counts the entries of all workers, from 1.
-        session: Name of the session.
-        at: Unix time of its arrival, in seconds.
-        outcome: How it ended; None while it is in flight, and forever if its worker was killed.
-        seconds: How long it took; None until it has ended.
-        data: Request and response, as JSON.
-    """
-
-    number: int
-    session: str
-    at: float
-    outcome: str | None
-    seconds: float | None
-    data: bytes
-
-
-class Journal(Protocol):
-    """The last requests and their responses."""
-
-    async def append(self, session: str, at: float, data: bytes) -> int:
-        """Add an entry; return its number."""
-
-    async def finish(self, number: int, outcome: str, seconds: float) -> None:
-        """Complete an entry, if it is still there."""
-
-    async def read(
-        self, session: str | None = None, *, after: int = 0, limit: int = 100, last: bool = False
-    ) -> tuple[list[JournalEntry], bool]:
-        """Read entries, the oldest first; return them and whether more follow.
-
-        Args:
-            session: Only entries of this session; None for all.
-            after: Number of the entry after which to begin.
-            limit: Maximum number of entries; fewer are read if they are large.
-            last: Whether to read the last entries instead of the first.
-        """
-
-    async def clear(self, session: str | None = None) -> int:
-        """Delete the entries of one session, or all; return how many there were."""
-
-
 class ScriptInfo(msgspec.Struct, frozen=True):
     """A script's metadata.
 
@@ -384,6 +341,7 @@ class State(Protocol):
     sessions: SessionStore
     journal: Journal
     scripts: ScriptRegistry
+    attempts: AttemptStore
 
     def open(self) -> None:
         """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""

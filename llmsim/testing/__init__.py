@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llmsim.testing.client import ControlError
     from llmsim.testing.journal import Exchange
     from llmsim.testing.process import StartError
-    from llmsim.testing.script import Script, Turn, call, calls, fail, say
+    from llmsim.testing.script import Script, Turn, call, calls, fail, say, scripted
     from llmsim.testing.session import Session
     from llmsim.testing.simulator import Simulator
 
@@ -37,6 +37,7 @@ __all__ = [
     "calls",
     "fail",
     "say",
+    "scripted",
 ]
 
 _MODULES = {
@@ -45,7 +46,7 @@ _MODULES = {
     "StartError": "process",
     "Session": "session",
     "Simulator": "simulator",
-} | dict.fromkeys(("Script", "Turn", "call", "calls", "fail", "say"), "script")
+} | dict.fromkeys(("Script", "Turn", "call", "calls", "fail", "say", "scripted"), "script")
 
 
 def __getattr__(name: str) -> Any:

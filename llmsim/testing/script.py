@@ -85,6 +85,21 @@ def fail(kind: str = "other", **keys: Any) -> Turn:
     return {"type": "error", "kind": kind, **keys}
 
 
+def scripted(*turns: Turn, on_exhausted: str = "error", **keys: Any) -> dict[str, Any]:
+    """Build a script of turns with keys of its own.
+
+    Args:
+        turns: Its turns.
+        on_exhausted: What follows the last turn: `error`, `repeat_last` or `loop`.
+        keys: Other keys of a script: `when={"tools_offered": True}`, `name="…"`, …
+
+    Examples:
+        >>> scripted(say("Done."), when={"tools_offered": True})["when"]
+        {'tools_offered': True}
+    """
+    return {"on_exhausted": on_exhausted, "turns": list(turns), **keys}
+
+
 def encode_script(script: Script) -> tuple[str, bytes]:
     """Encode a script for the server.
 

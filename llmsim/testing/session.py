@@ -24,7 +24,14 @@ class Session:
         anthropic_base_url: Base URL for clients of the Anthropic API.
     """
 
-    def __init__(self, base_url: str, name: str | None = None, *, script: Script | str | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        name: str | None = None,
+        *,
+        script: Script | str | None = None,
+        api_key: str = "llmsim",
+    ) -> None:
         """Create a session.
 
         Args:
@@ -32,6 +39,7 @@ class Session:
             name: Its name, printable ASCII without a slash, because it is sent in headers and paths; None for a unique
                 name.
             script: The script that it plays, see `play`; None for the server's.
+            api_key: API key of its clients, see `env`; any will do unless the server has `auth.keys`.
 
         Raises:
             ControlError: The script is invalid.
@@ -47,6 +55,7 @@ class Session:
         self.openai_base_url = f"{self.base_url}/openai/v1"
         self.openresponses_base_url = f"{self.base_url}/openresponses/v1"
         self.anthropic_base_url = f"{self.base_url}/anthropic"
+        self._api_key = api_key
         self._client = ControlClient(self.base_url)
         self._script: str | None = None
         if script is not None:
@@ -97,9 +106,9 @@ class Session:
             unproxied = f"{unproxied},{_HOST}"
         return {
             "OPENAI_BASE_URL": self.openai_base_url,
-            "OPENAI_API_KEY": "llmsim",
+            "OPENAI_API_KEY": self._api_key,
             "ANTHROPIC_BASE_URL": self.anthropic_base_url,
-            "ANTHROPIC_API_KEY": "llmsim",
+            "ANTHROPIC_API_KEY": self._api_key,
             "NO_PROXY": unproxied,
             "no_proxy": unproxied,
         } | ({"ANTHROPIC_CUSTOM_HEADERS": headers} if headers else {})

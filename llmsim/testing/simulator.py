@@ -170,9 +170,19 @@ class Simulator:
         return ControlClient(self.base_url)
 
     @property
+    def _api_key(self) -> str:
+        """The first API key of the settings; any if they have none."""
+        if keys := self._settings.get("auth.keys"):
+            return str(keys[0])
+        if file := self._settings.get("auth.keys_file"):
+            lines = Path(file).read_text(encoding="utf-8").splitlines()
+            return next(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+        return "llmsim"
+
+    @property
     def _global_session(self) -> Session:
         """The session of requests that name none."""
-        return Session(self.base_url, "global")
+        return Session(self.base_url, "global", api_key=self._api_key)
 
     @property
     def openai_base_url(self) -> str:
@@ -232,7 +242,7 @@ class Simulator:
         Raises:
             ControlError: The script is invalid; the message lists all mistakes.
         """
-        return Session(self.base_url, name, script=script)
+        return Session(self.base_url, name, script=script, api_key=self._api_key)
 
     @property
     def requests(self) -> list[Exchange]:

@@ -18,7 +18,7 @@ import msgspec
 import orjson
 from msgspec import inspect
 
-from llmsim.budgets import LARGE_INTEGER, LIMITS, has_large_integer, is_too_deep
+from llmsim.budgets import LARGE_INTEGER, LIMITS, has_large_integer, has_too_many_values, is_too_deep
 from llmsim.domain import TokenizedText
 from llmsim.errors import InvalidFieldError, InvalidJsonError, Rule
 
@@ -69,6 +69,8 @@ def decoder(kind: type[T]) -> Callable[[bytes], T]:
     def decode_body(body: bytes) -> T:
         if is_too_deep(body):
             raise InvalidJsonError(f"more than {LIMITS.json_depth} levels of nesting")
+        if has_too_many_values(body):
+            raise InvalidJsonError(f"more than {LIMITS.json_values:,} values")
         try:
             value = decode(body)
             # After decoding: a field that is out of its range is named.

@@ -69,7 +69,7 @@ class TestThinking:
     )
     async def test_tokens_by_effort(self, thinking: Any, effort: str | None, tokens: int) -> None:
         """ANTH-4.1: So many tokens of reasoning are made, shown and counted."""
-        answer = await self.ask(thinking=thinking, output_config={"effort": effort})
+        answer = await self.ask(model="claude-opus-4-6", thinking=thinking, output_config={"effort": effort})
 
         assert answer["usage"]["output_tokens_details"]["thinking_tokens"] == tokens
         assert answer["usage"]["output_tokens"] == tokens + 10
@@ -78,7 +78,10 @@ class TestThinking:
     async def test_a_budget_is_kept(self) -> None:
         """ANTH-4.3: However long the text, no more is thought than the budget allows."""
         answer = await self.ask(
-            target=600, max_tokens=4000, thinking={"type": "enabled", "budget_tokens": 1024}
+            model="claude-opus-4-6",
+            target=600,
+            max_tokens=4000,
+            thinking={"type": "enabled", "budget_tokens": 1024},
         )
 
         assert answer["usage"]["output_tokens_details"]["thinking_tokens"] == 1024
@@ -86,7 +89,9 @@ class TestThinking:
 
     async def test_a_model_that_does_not_reason_does_not_think(self) -> None:
         """ANTH-4.1: Such a model answers at once."""
-        answer = await self.ask(model="claude-3-haiku-20240307", thinking={"type": "adaptive"})
+        answer = await self.ask(
+            model="claude-3-haiku-20240307", thinking={"type": "enabled", "budget_tokens": 1024}
+        )
 
         assert [block["type"] for block in answer["content"]] == ["text"]
 
@@ -192,6 +197,26 @@ class TestBatches:
             if batch["processing_status"] == "ended":
                 return batch
             await asyncio.sleep(0.02)
+
+    async def test_a_conversation_that_the_api_refuses(self) -> None:
+        """ANTH-11.5: Such a request has an errored result."""
+        worker = simulator()
+        blank = [{"role": "user", "content": " "}]
+        batch = await self.ended(worker, (await self.create(worker, self.item("a", messages=blank)))["id"])
+        results = await worker.ask("GET", f"{BATCHES}/{batch['id']}/results")
+
+        error = json.loads(results.body)["result"]["error"]["error"]
+        assert error["message"] == TestConversations.MESSAGE
+
+    @pytest.mark.parametrize("is_strict", [False, True])
+    async def test_unknown_fields(self, is_strict: bool) -> None:
+        """API-4.2: In strict mode such a request has an errored result."""
+        worker = simulator(server={"strict": is_strict})
+        created = await self.create(worker, self.item("a", reasoning_effort="low"))
+        batch = await self.ended(worker, created["id"])
+        results = await worker.ask("GET", f"{BATCHES}/{batch['id']}/results")
+
+        assert (b"reasoning_effort: Extra inputs are not permitted" in results.body) is is_strict
 
     async def test_from_creation_to_results(self) -> None:
         """ANTH-8.2: Each request has the result it would have got, and no request is counted."""
@@ -306,3 +331,56 @@ class TestBatches:
 def test_instants(unix: int, written: str) -> None:
     """ANTH-6.1: Instants are RFC 3339, in UTC."""
     assert rfc3339(unix) == written
+
+
+class TestConversations:
+    """Conversations that the API refuses, wherever they are sent."""
+
+    BLANK = BASIC | {"messages": [{"role": "user", "content": " "}]}
+    MESSAGE = "messages: text content blocks must contain non-whitespace text"
+
+    @pytest.mark.parametrize("path", ["/messages", "/messages/count_tokens"])
+    async def test_messages_and_counts(self, path: str) -> None:
+        """ANTH-11.5: They are checked alike."""
+        exchange = await simulator().post(ROOT + path, self.BLANK)
+
+        assert (exchange.status, exchange.json["error"]["message"]) == (400, self.MESSAGE)
+
+    async def test_thinking_of_another_worker(self) -> None:
+        """ANTH-11.2: A block of one server is verified by another, for messages and counts."""
+        thinking = {"type": "enabled", "budget_tokens": 1024}
+        answer = (await simulator().post(f"{ROOT}/messages", BASIC | {"thinking": thinking})).json
+        history = [
+            *BASIC["messages"],
+            {"role": "assistant", "content": answer["content"]},
+            *BASIC["messages"],
+        ]
+
+        for path in ("/messages", "/messages/count_tokens"):
+            assert (
+                await simulator(target_tokens=7).post(ROOT + path, BASIC | {"messages": history})
+            ).status == 200
+        history[1]["content"][0]["thinking"] += "."
+        refused = await simulator().post(f"{ROOT}/messages", BASIC | {"messages": history})
+        assert refused.json["error"]["message"] == (
+            "messages.1.content.0: Invalid `signature` in `thinking` block"
+        )
+
+
+class TestStrictMode:
+    """Unknown fields, through the whole server."""
+
+    @pytest.mark.parametrize("path", ["/messages", "/messages/count_tokens"])
+    async def test_unknown_fields(self, path: str) -> None:
+        """API-4.2: They are refused on request only."""
+        body = BASIC | {"reasoning_effort": "low"}
+        if path != "/messages":
+            del body["max_tokens"]
+        lenient = await simulator().post(ROOT + path, body)
+        strict = await simulator(server={"strict": True}).post(ROOT + path, body)
+
+        assert lenient.status == 200
+        assert (strict.status, strict.json["error"]["message"]) == (
+            400,
+            "reasoning_effort: Extra inputs are not permitted",
+        )

@@ -147,11 +147,29 @@ async def test_batches_name_the_path_by_which_they_came() -> None:
     )
 
 
-async def test_health_behind_each_prefix(provider: Provider) -> None:
-    """API-1.7: Load tools ask the base URL that they were given."""
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
+async def test_the_servers_own_paths_behind_each_prefix(provider: Provider, path: str) -> None:
+    """API-1.7: Load tools ask the base URL that they were given; it has what the server has, and nothing else."""
     worker = simulator()
-    exchange = await worker.ask("GET", f"{provider.prefix}/health")
-    refused = await worker.ask("PURGE", f"{provider.prefix}/health")
+    own = await worker.ask("GET", path)
+    exchange = await worker.ask("GET", provider.prefix + path)
+    other = await worker.ask("PURGE", provider.prefix + path)
+
+    assert exchange.status == own.status
+    if own.status == 404:
+        assert (
+            exchange.body
+            == signed(
+                provider, provider.render_refusal(UnknownRouteError("GET", path)), exchange.headers
+            ).body
+        )
+    else:
+        assert exchange.headers["content-type"] == own.headers["content-type"]
+        assert other.status == 405
+
+
+async def test_health_behind_each_prefix(provider: Provider) -> None:
+    """API-1.7: It is the server's own answer."""
+    exchange = await simulator().ask("GET", f"{provider.prefix}/health")
 
     assert (exchange.status, exchange.json["status"]) == (200, "ok")
-    assert refused.status == 405

@@ -78,3 +78,41 @@ async def test_an_answer_that_says_nothing_is_counted() -> None:
     assert worker.stats().endpoints["embeddings"]["rate_limit"] == 1
     assert fine.stats().endpoints["embeddings"]["finished"] == 1
     assert (fine.stats().prompt_tokens, fine.stats().completion_tokens) == (2, 0)
+
+
+async def test_what_many_texts_take_is_held_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BUDG-5.2: Room is reserved before the vectors are there, and released after the response; one text needs none."""
+    worker = simulator(latency={"profile": "instant"})
+    bodies = worker.application.bodies
+    held = []
+
+    def watch(vector: bytes) -> bytes:
+        held.append(bodies.held)
+        return b"[]"
+
+    monkeypatch.setattr(embeddings, "_as_numbers", watch)
+    for texts in ("a", ["a"] * 100):
+        exchange = await worker.post(PATH, {"model": "text-embedding-3-large", "input": texts})
+        assert exchange.status == 200
+
+    assert held[0] == 0
+    assert min(held[1:]) > 100 * 3072 * 40
+    assert bodies.held == 0
+
+
+async def test_without_room_many_texts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRAN-1.12, BUDG-5.2: With 503 and `retry-after`, after the bounded wait; one text is embedded."""
+    worker = simulator(latency={"profile": "instant"})
+    bodies = worker.application.bodies
+    monkeypatch.setattr(bodies, "_wait_seconds", 0.01)
+    others = await bodies.reserve(bodies.limit + 1)
+    exchange = await worker.post(PATH, {"model": "text-embedding-3-large", "input": ["a"] * 100})
+    single = await worker.post(PATH, {"model": "text-embedding-3-large", "input": "a"})
+
+    assert (exchange.status, single.status) == (503, 200)
+    assert int(exchange.headers["retry-after"]) > 0
+    assert exchange.json["error"]["type"] == "server_error"
+    assert "no room" in exchange.json["error"]["message"]
+    assert worker.stats().failed_requests == 1
+    others.release()
+    assert bodies.held == 0

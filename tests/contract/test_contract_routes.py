@@ -230,7 +230,7 @@ class TestOwn:
     ) -> None:
         """ARCH-1.5: A bug outside every prefix is a 500, and logged."""
         worker: Simulator = simulator()
-        monkeypatch.setattr("llmsim.server.app.snapshot", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr("llmsim.server.operations.snapshot", lambda *_, **__: 1 / 0)
         with caplog.at_level(logging.ERROR):
             exchange = await worker.ask("GET", "/llmsim/stats")
 

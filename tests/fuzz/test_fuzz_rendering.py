@@ -52,7 +52,8 @@ def respond(endpoint: GenerationEndpoint[Any], channel: str, planner: Planner, b
     try:
         parsed = known.parse(incoming(body))
         if parsed.is_warm_up:
-            turn: Any = planner.plan_empty(parsed.prompt, planner.analyze(parsed.prompt))
+            facts, rng = planner.analyze(parsed.prompt), planner.outcome_rng(None)
+            turn: Any = planner.plan_empty(parsed.prompt, facts, rng)
         else:
             turn = plan(planner, parsed.prompt, cache=NoPrefixCache())
     except RefusedError as error:

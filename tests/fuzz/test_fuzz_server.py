@@ -101,7 +101,11 @@ def _survives(server: Server, seed: int, numbers: Iterable[int], seconds: float)
     assert server.workers() == before, "a worker ended"
     assert server.process.poll() is None
     # Whatever was sent, nothing of it was a bug of llmsim's own.
-    causes = {line for line in server.logged().splitlines() if re.match(r"[\w.]+(Error|Exception)\b", line)}
+    causes = {
+        line
+        for line in server.logged().splitlines()
+        if re.match(r"[\w.]+(Error|Exception|Disconnected)\b", line)
+    }
     assert causes == set()
     assert server.stats()["failed_requests"] == 0
 

@@ -402,9 +402,13 @@ def _websocket(rng: random.Random) -> Case:
         )
     path = rng.choice((*SOCKETS, *SOCKETS, CHAT, "/health", "/nothing", "/openai/nothing"))
     opened = request("GET", path, connection="Upgrade", upgrade="websocket", **fields)
-    return Case(
-        kind=f"WebSocket {path} {[kind for kind, _ in chosen]}", parts=(opened, *(sent for _, sent in chosen))
-    )
+    parts = (opened, *(sent for _, sent in chosen))
+    if rng.random() < 0.3:
+        # What comes with the handshake, or right behind it, meets a connection that is not accepted yet.
+        cut = rng.choice((0, len(opened)))
+        whole = b"".join(parts)
+        parts = (whole[:cut], whole[cut:]) if cut else (whole,)
+    return Case(kind=f"WebSocket {path} {[kind for kind, _ in chosen]}", parts=parts)
 
 
 KINDS: tuple[Callable[[random.Random], Case], ...] = (

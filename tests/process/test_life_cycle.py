@@ -1,4 +1,4 @@
-"""Starts, stops and kills at any instant: nothing hangs, nothing is left behind, nothing is said that is not so."""
+"""Starts, stops and kills at any instant: nothing hangs, nothing is left behind, and no message is wrong."""
 
 import contextlib
 import fcntl

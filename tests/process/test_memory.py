@@ -10,7 +10,7 @@ ROUND = 1500
 
 
 def _resident(pid: int) -> int:
-    """Give a process's resident memory in kB."""
+    """Return a process's resident memory in kB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 

@@ -22,7 +22,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture(autouse=True)
 def _anew(request: pytest.FixtureRequest) -> None:
-    """Let each test find the server as if it was the first."""
+    """Reset the server, so that each test finds it as the first one does."""
     if "simulator" in request.fixturenames:
         request.getfixturevalue("simulator").reset()
 
@@ -151,6 +151,24 @@ def test_env_leads_sdks_to_the_simulator(simulator: Simulator, monkeypatch: pyte
     assert received == "The server's"
     assert answer.content[0].text == "The session's"  # type: ignore[union-attr]
     assert "ANTHROPIC_CUSTOM_HEADERS" not in simulator.env
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_env_holds_a_key_that_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_file: bool) -> None:
+    """TEST-3.4: With keys in the settings or in a file; a session of a running server is given its own."""
+    file = tmp_path / "keys"
+    file.write_text("# of the team\n\n sk-first \nsk-second\n")
+    settings = {"auth.keys_file": str(file)} if is_file else {"auth.keys": ["sk-first", "sk-second"]}
+    with Simulator(say("Hello"), settings=settings) as simulator:
+        sessions = [simulator.session(), Session(simulator.base_url, api_key="sk-second")]
+        for env in (simulator.env, *[session.env for session in sessions]):
+            for name, value in env.items():
+                monkeypatch.setenv(name, value)
+            with OpenAI() as theirs, Anthropic() as ours:
+                assert theirs.models.list().data
+                assert ours.models.list().data
+
+        assert sessions[0].env["OPENAI_API_KEY"] == "sk-first"
 
 
 def test_names_of_sessions_are_unique(simulator: Simulator) -> None:
@@ -294,7 +312,7 @@ def test_resetting_a_session_begins_anew(simulator: Simulator) -> None:
 
 
 def test_all_pages_of_the_journal_are_read(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TEST-4.1: Requests are told in their order, however many there are."""
+    """TEST-4.1: Requests are returned in their order, however many there are."""
     monkeypatch.setattr("llmsim.testing.journal._PAGE", 2)
     session = simulator.session({"on_exhausted": "repeat_last", "turns": [say("One")]})
     with openai(session) as client:

@@ -100,7 +100,7 @@ def test_it_can_be_started_again() -> None:
 
 
 def test_a_faulty_script_is_reported(places: Path) -> None:
-    """TEST-1.2, TEST-2.3: A start with a script that cannot be played tells all that is wrong, and leaves nothing."""
+    """TEST-1.2, TEST-2.3: A start with a script that cannot be played reports all that is wrong, and leaves nothing."""
     with pytest.raises(StartError) as caught:
         Simulator([{"type": "tool_call"}, {"type": "assistant", "txt": "x"}]).start()
 
@@ -113,7 +113,7 @@ def test_a_faulty_script_is_reported(places: Path) -> None:
 
 
 def test_a_faulty_file_is_reported_with_its_lines(places: Path, tmp_path: Path) -> None:
-    """TEST-1.2, TEST-2.1: Of a file, path and line are told."""
+    """TEST-1.2, TEST-2.1: For a file, path and line are reported."""
     path = tmp_path / "agent.yaml"
     path.write_text("turns:\n  - type: asistant\n    text: Hello\n")
 
@@ -123,7 +123,7 @@ def test_a_faulty_file_is_reported_with_its_lines(places: Path, tmp_path: Path) 
 
 
 def test_faulty_settings_are_reported(places: Path) -> None:
-    """TEST-1.2: Every setting that is none is told, with what was probably meant."""
+    """TEST-1.2: Every unknown setting is reported, with what was probably meant."""
     with pytest.raises(StartError) as caught:
         Simulator(settings={"response.target_token": 5, "seed": 7, "errors.timeout_rate": 2}).start()
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_sent_leaves_nothing(
 
 
 def test_settings_reach_the_server() -> None:
-    """TEST-1.1: Settings of every type are taken over; a port that is asked for is taken, and one that is taken told."""
+    """TEST-1.1: Settings of every type are taken over; a port that is asked for is taken, and one that is taken is reported."""
     settings: dict[str, Any] = {"response.generator": 'fixed:"quoted" größe 🦜', "server.access_log": True}
     with (
         reserved_port() as port,

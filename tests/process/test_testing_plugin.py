@@ -74,12 +74,12 @@ def test_answer(llmsim_server, number):
     session = llmsim_server.session([say(f"Number {number}")])
     assert ask(session) == f"Number {number}"
     session.assert_finished()
-    Path(f"told-{number}").write_text(f"{os.getpid()} {llmsim_server.base_url} {session.name}")
+    Path(f"server-{number}").write_text(f"{os.getpid()} {llmsim_server.base_url} {session.name}")
 """
     )
 
     pytester.runpytest_subprocess(*PLAIN, "-n", "2", "--dist", "load").assert_outcomes(passed=8)
-    reported = [path.read_text().split() for path in pytester.path.glob("told-*")]
+    reported = [path.read_text().split() for path in pytester.path.glob("server-*")]
 
     assert len(reported) == 8
     processes = {process for process, _, _ in reported}

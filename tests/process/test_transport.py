@@ -536,6 +536,23 @@ class TestWebSocket:
         assert b"\x03" + bytes([code & 0xFF]) in end
         eventually(lambda: server.stats()["websocket_connections"] == 0)
 
+    @pytest.mark.parametrize("path", ["/openai/v1/responses", "/nope"])
+    @pytest.mark.parametrize("session", ["a", ""], ids=["a session", "no name of a session"])
+    @pytest.mark.parametrize(
+        "sent", [frame(8, b""), frame(8, b"\x03\xe8"), b"\xff\xff\xff\xff", frame(1, b"\xff")]
+    )
+    def test_a_client_that_ends_the_handshake_leaves_nothing(
+        self, server: Server, path: str, session: str, sent: bytes
+    ) -> None:
+        """TRAN-2.7: Whether it closes, or sends garbage, with the handshake or right behind it."""
+        handshake = head("GET", path, **WEBSOCKET, x_llmsim_session=session)
+        for pieces in ((handshake + sent,), (handshake, sent)):
+            for _ in range(20):
+                with Line(server) as line:
+                    line.send(*pieces).rest()
+
+        eventually(lambda: server.stats()["websocket_connections"] == 0)
+
     def test_some_pings_are_answered(self, server: Server) -> None:
         """TRAN-2.3: Up to the limit."""
         with self.open(server) as line:

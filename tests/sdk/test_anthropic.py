@@ -94,7 +94,8 @@ def test_thinking(client: Anthropic) -> None:
         "model": MODEL,
         "max_tokens": 2000,
         "messages": HELLO,
-        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "thinking": {"type": "adaptive"},
+        "output_config": {"effort": "medium"},
     }
     with client.messages.stream(**asked) as stream:
         kinds = [event.type for event in stream if event.type in ("thinking", "signature", "text")]
@@ -121,7 +122,7 @@ def test_what_was_answered_can_be_sent_back(client: Anthropic) -> None:
 
 
 def test_tokens_are_counted_alike(client: Anthropic) -> None:
-    """ANTH-5.1: `count_tokens` tells what the message will report."""
+    """ANTH-5.1: `count_tokens` returns what the message will report."""
     asked = {
         "model": MODEL,
         "system": "Be kind.",

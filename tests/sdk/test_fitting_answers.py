@@ -121,6 +121,46 @@ def test_a_loop_over_responses_ends(client: OpenAI, kept: bool) -> None:
     assert [item.type for item in last.output] == ["reasoning", "message"]
 
 
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize(
+    ("tool", "asked", "output"),
+    [
+        ({"type": "local_shell"}, "Run `pwd` in the shell", {"output": "/"}),
+        (
+            {"type": "shell", "environment": {"type": "local"}},
+            "Run `pwd` in the shell",
+            {"output": [{"stdout": "/", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}]},
+        ),
+        ({"type": "apply_patch"}, "Create a.txt with a patch", {"status": "completed", "output": "Done."}),
+        (
+            {"type": "computer"},
+            "Look at the screen of the computer",
+            {"output": {"type": "computer_screenshot", "image_url": "data:image/png;base64,iVBORw0KGgo="}},
+        ),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) and "type" in value else "",
+)
+def test_a_loop_over_tools_that_the_client_runs_ends(
+    client: OpenAI, tool: Any, asked: str, output: dict[str, Any], kept: bool
+) -> None:
+    """FIT-1.14: The call ends the turn, the output is taken, and the next turn is text."""
+    items: Any = [{"role": "user", "content": asked}]
+    answer = client.responses.create(model="gpt-4o", input=items, tools=[tool])
+    (call,) = answer.output
+    result: Any = {"type": f"{call.type}_output", "call_id": getattr(call, "call_id", None), **output}
+    if call.type == "local_shell_call":
+        result |= {"id": call.call_id}
+    if kept:
+        more: Any = {"input": [result], "previous_response_id": answer.id}
+    else:
+        more = {"input": [*items, *answer.output, result]}
+    last = client.responses.create(model="gpt-4o", tools=[tool], **more)
+
+    assert call.type == f"{tool['type']}_call"
+    assert (answer.status, answer.output_text) == ("completed", "")
+    assert [item.type for item in last.output] == ["message"]
+
+
 def test_responses_parse_forms(client: OpenAI) -> None:
     """FIT-2.1: `text_format`, whole and streamed."""
     whole = client.responses.parse(model="gpt-4o", input=ASKED, text_format=Report).output_parsed

@@ -44,7 +44,7 @@ def test_response(client: OpenAI) -> None:
 
 
 def test_stream_is_gathered_by_the_sdk(client: OpenAI) -> None:
-    """RESP-3.2, RESP-3.6: sequence numbers rise by one from 0, and the last event holds what the deltas said."""
+    """RESP-3.2, RESP-3.6: sequence numbers rise by one from 0, and the last event holds what the deltas added up to."""
     with client.responses.stream(
         model="gpt-5-mini", input="Hi", reasoning={"effort": "low", "summary": "auto"}
     ) as stream:

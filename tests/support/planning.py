@@ -61,7 +61,7 @@ def plan(
         cache: The prompt cache of all workers; only needed by prompts with cache marks.
     """
     state: Any = SimpleNamespace(counters=counters or FakeCounters(), prefix_cache=cache)
-    context = WorkerContext({}, planner, state, recorder=None)  # type: ignore[arg-type]
+    context = WorkerContext({}, planner, state, None, None)  # type: ignore[arg-type]
     # Not by `context.plan`, which plans laborious prompts in a thread.
     return drive(context.plan_turn(prompt, planner.analyze(prompt), None, in_thread=False))
 

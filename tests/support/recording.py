@@ -73,7 +73,7 @@ class Answer(NamedTuple):
 
 
 def _normalise_numbers(text: bytes) -> tuple[bytes, bool]:
-    """Replace times and measured figures; tell whether any of them has no fixed length."""
+    """Replace times and measured figures; return whether any of them has no fixed length."""
     now = time.time()
 
     def unix(match: re.Match[bytes]) -> bytes:

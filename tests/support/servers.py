@@ -17,7 +17,7 @@ _STATE_TIMEOUT = 60.0
 """Seconds until a state counts as never reached; generous, for loaded machines."""
 
 _EXIT_TIMEOUT = 30.0
-"""Seconds until a server that was told to stop counts as hanging."""
+"""Seconds until a server that was asked to stop counts as hanging."""
 
 
 def free_port() -> int:

@@ -27,11 +27,13 @@ from llmsim.domain import (
     Segment,
     TextSegment,
     TokenizedText,
+    ToolCall,
     ToolCallSegment,
     ToolKind,
     Turn,
 )
 from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
+from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.wire.codec import encode
 
@@ -98,7 +100,11 @@ def _call_blocks(
         if call.kind is ToolKind.CUSTOM:
             # No tool of this API takes free text; a script may call one all the same.
             text = wrap_in_object("input", text, truncated=truncated)
-        type_, call_id, name = "tool_use", call.public_id("toolu_"), call.name
+        type_, call_id, name = (
+            "tool_use",
+            call.public_id(_call_prefix(turn, call, options)),
+            call.name,
+        )
     fields = {"type": type_, "id": call_id, "name": name, "input": {}, "caller": DIRECT}
     if call.name in options.toolsets:
         fields["toolset_name"] = options.toolsets[call.name]
@@ -110,6 +116,12 @@ def _call_blocks(
     value = parse_partial_object(text.text).get(hosted_tool.input_field, "")
     result = hosted_tool.result_block(value, turn, call_id)
     return [block, ContentBlock(None, _NO_TEXT, before + segment.tokens, 0, fields=result)]
+
+
+def _call_prefix(turn: Turn, call: ToolCall, options: MessageOptions) -> str:
+    """Return the prefix of the id of a call: it shows whether thinking is to come back with it. Ids of scripts are foretold."""
+    thought = options.thinks and isinstance(turn.choices[0].segments[0], ReasoningSegment)
+    return THOUGHTFUL_CALL if thought and not call.id.startswith("llmsim_") else "toolu_"
 
 
 def _is_truncated(choice: Choice, segment: ToolCallSegment) -> bool:

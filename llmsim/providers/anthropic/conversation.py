@@ -10,12 +10,13 @@ Decisions:
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
 from llmsim.domain import CacheMark, Image, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
+from llmsim.providers.anthropic.media_rules import source_value
 from llmsim.providers.anthropic.messages_request import (
     Block,
     BrowserStateBlock,
@@ -28,7 +29,6 @@ from llmsim.providers.anthropic.messages_request import (
     RedactedThinkingBlock,
     ResultPart,
     SearchResultBlock,
-    Source,
     TextBlock,
     ThinkingBlock,
     ToolParam,
@@ -271,19 +271,13 @@ class _MessageBuilder:
 
     def add_block(self, block: Block, path: _Path, images: list[Image]) -> None:
         """Add a block; its images are appended to `images`."""
-        if self._role == "system" and not isinstance(block, TextBlock):
-            raise InvalidFieldError((*path, "type"), "choice", ("text",), type(block).__struct_config__.tag)
         match block:
             case TextBlock():
-                if not block.text:
-                    raise InvalidFieldError(
-                        path, "conflict", f"{path[0]}: text content blocks must be non-empty"
-                    )
                 self._texts.append(block.text)
             case ImageBlock():
                 images.append(_image(block, path))
             case DocumentBlock():
-                self._notes += self._document_texts(block, path)
+                self._notes += self._document_texts(block)
             case SearchResultBlock():
                 self._notes += _search_result_texts(block)
             case ThinkingBlock() | RedactedThinkingBlock():
@@ -301,10 +295,10 @@ class _MessageBuilder:
             case _:
                 assert_never(block)
 
-    def _document_texts(self, block: DocumentBlock, path: _Path) -> list[str]:
+    def _document_texts(self, block: DocumentBlock) -> list[str]:
         """Return the texts of a document; a document that is not text adds tokens instead."""
         texts = [text for text in (block.title, block.context) if text]
-        value = _source_value(block.source, path)
+        value = source_value(block.source)
         if block.source.type in ("text", "content"):
             texts.append(value if isinstance(value, str) else _encode(value).decode())
         else:
@@ -323,7 +317,7 @@ class _MessageBuilder:
                 case ImageBlock():
                     images.append(_image(part, (*path, "content", index)))
                 case DocumentBlock():
-                    texts += self._document_texts(part, (*path, "content", index))
+                    texts += self._document_texts(part)
                 case SearchResultBlock():
                     texts += _search_result_texts(part)
                 case ToolReferenceBlock():
@@ -340,23 +334,8 @@ def _search_result_texts(block: SearchResultBlock) -> tuple[str, ...]:
 
 
 def _image(block: ImageBlock, path: _Path) -> Image:
-    allowed = ("base64", "url", "file")
-    if block.source.type not in allowed:
-        raise InvalidFieldError((*path, "source", "type"), "choice", allowed, block.source.type)
-    value = _source_value(block.source, path)
+    value = source_value(block.source)
     if block.source.type != "base64" or not isinstance(value, str):
         return Image(path)
     width, height = measure_base64(value)
     return Image(path, width=width, height=height)
-
-
-_SOURCE_FIELDS = {"base64": "data", "text": "data", "url": "url", "file": "file_id", "content": "content"}
-
-
-def _source_value(source: Source, path: _Path) -> str | list[dict[str, Any]]:
-    """Return the field of a source that its type requires."""
-    field = _SOURCE_FIELDS[source.type]
-    value: str | list[dict[str, Any]] | None = getattr(source, field)
-    if value is None:
-        raise InvalidFieldError((*path, "source", source.type, field), "missing", None)
-    return value

@@ -21,8 +21,10 @@ from llmsim.errors import (
     MethodError,
     ModelUseError,
     RefusedError,
+    ScenarioError,
     StoreError,
     TransportError,
+    UnknownFieldError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -30,11 +32,12 @@ from llmsim.errors import (
     UnsupportedError,
     VisionError,
 )
+from llmsim.providers.anthropic.field_paths import with_kinds
 from llmsim.providers.contract import Reply
 from llmsim.providers.error_messages import (
     CRASH_MESSAGE,
-    STORE_HEADERS,
-    STORE_STATUS,
+    UNAVAILABLE_HEADERS,
+    UNAVAILABLE_STATUS,
     fault_message,
     retry_headers,
     script_error,
@@ -110,6 +113,9 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(400, f"The request body is not valid JSON: {error}")
         case InvalidFieldError():
             return _reply(400, _field_message(error))
+        case UnknownFieldError():
+            place = _place(with_kinds(error.path, error.document))
+            return _reply(400, f"{place}: Extra inputs are not permitted")
         case InvalidSchemaError():
             return _reply(400, _schema_message(error))
         case UnsupportedError():
@@ -119,6 +125,8 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(401, _KEY_MESSAGES.get(error.header, page))
         case BodyTooLargeError():
             return _reply(413, f"Request exceeds the maximum size: the limit is {error.limit} bytes")
+        case TransportError(is_temporary=True):
+            return _reply(529, f"Overloaded: {error}", UNAVAILABLE_HEADERS)
         case TransportError():
             return _reply(error.status, str(error))
         case VisionError():
@@ -130,10 +138,10 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(404, f"model: {_shown(error.model)}")
         case UnknownResponseError():
             return _reply(404, f"Not found: {_shown(error.id)}")
-        case UnknownScriptError() | ExhaustedError() | ExpectationError():
+        case UnknownScriptError() | ExhaustedError() | ExpectationError() | ScenarioError():
             return _reply(*script_error(error))
         case StoreError():
-            return _reply(STORE_STATUS, store_message(error), STORE_HEADERS)
+            return _reply(UNAVAILABLE_STATUS, store_message(error), UNAVAILABLE_HEADERS)
         case UnknownRouteError():
             return _reply(404, f"Not Found: {error.method} {error.path}")
         case MethodError():
@@ -233,7 +241,7 @@ def _rule_message(error: InvalidFieldError) -> str:
         case "too_long":
             return f"{_kind(error.found)} should have at most {wanted} {_unit(error.found)}"
         case "pattern":
-            return f"String should match pattern '{wanted}'"
+            return f"String should match pattern {wanted}"
         case "conflict":
             return str(wanted)
         case _:

@@ -15,6 +15,8 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
 
+HostedCallId = Annotated[str, Meta(pattern=r"^srvtoolu_[a-zA-Z0-9_]+$")]
+
 
 class CacheControl(Struct):
     """Marks the end of a prefix to be cached. The type is always `ephemeral`."""
@@ -116,7 +118,7 @@ class ToolResultBlock(Struct, tag_field="type", tag="tool_result"):
 
 
 class HostedBlock(Struct, tag_field="type"):
-    """A call or result of a tool that the API runs; counted as the JSON it holds."""
+    """A block that a tool of the API has made; counted as the JSON it holds."""
 
     content: Raw | UnsetType = UNSET
     input: Raw | UnsetType = UNSET
@@ -125,6 +127,8 @@ class HostedBlock(Struct, tag_field="type"):
 
 class ServerToolUseBlock(HostedBlock, tag="server_tool_use"):
     """A call of a tool that the API runs."""
+
+    id: HostedCallId | None = None
 
 
 class McpToolUseBlock(HostedBlock, tag="mcp_tool_use"):
@@ -135,31 +139,37 @@ class McpToolResultBlock(HostedBlock, tag="mcp_tool_result"):
     """The result of a tool of an MCP server."""
 
 
-class WebSearchResultBlock(HostedBlock, tag="web_search_tool_result"):
+class HostedResultBlock(HostedBlock):
+    """The result of a tool that the API runs."""
+
+    tool_use_id: HostedCallId | None = None
+
+
+class WebSearchResultBlock(HostedResultBlock, tag="web_search_tool_result"):
     """The results of a web search."""
 
 
-class WebFetchResultBlock(HostedBlock, tag="web_fetch_tool_result"):
+class WebFetchResultBlock(HostedResultBlock, tag="web_fetch_tool_result"):
     """A web page."""
 
 
-class CodeExecutionResultBlock(HostedBlock, tag="code_execution_tool_result"):
+class CodeExecutionResultBlock(HostedResultBlock, tag="code_execution_tool_result"):
     """The output of code."""
 
 
-class BashResultBlock(HostedBlock, tag="bash_code_execution_tool_result"):
+class BashResultBlock(HostedResultBlock, tag="bash_code_execution_tool_result"):
     """The output of a shell."""
 
 
-class TextEditorResultBlock(HostedBlock, tag="text_editor_code_execution_tool_result"):
+class TextEditorResultBlock(HostedResultBlock, tag="text_editor_code_execution_tool_result"):
     """The output of a text editor."""
 
 
-class ToolSearchResultBlock(HostedBlock, tag="tool_search_tool_result"):
+class ToolSearchResultBlock(HostedResultBlock, tag="tool_search_tool_result"):
     """The tools that a search found."""
 
 
-class AdvisorResultBlock(HostedBlock, tag="advisor_tool_result"):
+class AdvisorResultBlock(HostedResultBlock, tag="advisor_tool_result"):
     """The answer of an advisor."""
 
 

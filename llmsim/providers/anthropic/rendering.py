@@ -10,8 +10,6 @@ Source of fields and order: anthropic SDK 2.12, types/message.py, usage.py, raw_
 recorded streams in its tests and in those of vercel/ai, packages/anthropic/src/__fixtures__.
 """
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +33,7 @@ from llmsim.providers.anthropic.blocks import (
 )
 from llmsim.providers.anthropic.errors import render_stream_error
 from llmsim.providers.anthropic.messages import MessageOptions
+from llmsim.providers.anthropic.signatures import sign
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
 from llmsim.wire.frames import FrameBatch, single, sse
 
@@ -65,13 +64,6 @@ _EMPTY_INPUT = {"type": "input_json_delta", "partial_json": ""}
 """The first delta of a call. Source: recorded streams."""
 
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-
-_SIGNATURE_BYTES = 192
-"""Length of a signature. Source: recorded streams, where it is some hundred characters of base64."""
-
-
-def _signature(turn: Turn) -> str:
-    return base64.b64encode(hashlib.shake_128(turn.id.encode()).digest(_SIGNATURE_BYTES)).decode()
 
 
 def _usage(
@@ -123,7 +115,7 @@ def render_message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
         text = block.text.text
         if block.fields is None:
             content.append(
-                {"type": "thinking", "thinking": text, "signature": _signature(turn)}
+                {"type": "thinking", "thinking": text, "signature": sign(turn.id, text)}
                 if block.kind is ReasoningSegment
                 else {"type": "text", "text": text}
             )
@@ -269,7 +261,7 @@ class _StreamRenderer:
     def _block_stop(self, index: int, block: ContentBlock) -> bytes:
         signature = b""
         if block.kind is ReasoningSegment:
-            delta = {"type": "signature_delta", "signature": _signature(self._turn)}
+            delta = {"type": "signature_delta", "signature": sign(self._turn.id, block.text.text)}
             signature = self._event("content_block_delta", {"index": index, "delta": delta})
         return signature + self._event("content_block_stop", {"index": index})
 

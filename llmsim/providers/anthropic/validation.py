@@ -10,25 +10,16 @@ messages of the API as quoted in public issues: anthropics/claude-code#7365, Ber
 laravel/ai#715.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from llmsim.budgets import remembered
 from llmsim.errors import InvalidFieldError, SchemaError
 from llmsim.json_schema.document import MOST_CACHED_BYTES, read
 from llmsim.json_schema.keywords import subschemas
-from llmsim.providers.anthropic.messages_request import (
-    CountRequest,
-    MessageParam,
-    MessageRequest,
-    ToolParam,
-    ToolResultBlock,
-    ToolUseBlock,
-    raw_json,
-)
+from llmsim.providers.anthropic.message_rules import check_messages
+from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, ToolParam, raw_json
 from llmsim.providers.anthropic.tools import ANTHROPIC_TOOLS, undated_type
-
-_ROLES = ("user", "assistant", "system")
 
 _SEE_THINKING = (
     "Please consult our documentation at https://docs.claude.com/en/docs/build-with-claude/extended-thinking"
@@ -43,7 +34,7 @@ def check_conversation(request: CountRequest) -> None:
     """
     _check_tools(request)
     _check_format(request)
-    _check_messages(request.messages)
+    check_messages(request)
 
 
 def check_generation(request: MessageRequest, *, thinks: bool) -> None:
@@ -109,10 +100,10 @@ def _check_tools(request: CountRequest) -> None:
 def _check_custom_tool(tool: ToolParam, index: int) -> set[str]:
     """Check a tool that the client defines; return the names by which it may be chosen."""
     if tool.name is None:
-        raise InvalidFieldError(("tools", index, "name"), "missing", None)
+        raise InvalidFieldError(("tools", index, "custom", "name"), "missing", None)
     schema = tool.schema()
     if not schema:
-        raise InvalidFieldError(("tools", index, "input_schema"), "missing", None)
+        raise InvalidFieldError(("tools", index, "custom", "input_schema"), "missing", None)
     problem = tool_problem(schema, f"tools.{index}.custom", strict=bool(tool.strict))
     if problem is not None:
         raise _conflict(("tools", index, "input_schema"), problem)
@@ -152,59 +143,6 @@ def _check_format(request: CountRequest) -> None:
     problem = format_problem(schema, ".".join(path))
     if problem is not None:
         raise _conflict((*path, "schema"), problem)
-
-
-def _check_messages(messages: Sequence[MessageParam]) -> None:
-    """Check that each call has its result in the next message, and each result its call in the message before."""
-    if not messages:
-        raise _conflict(("messages",), "messages: at least one message is required")
-    called: set[str] = set()
-    for index, message in enumerate(messages):
-        if message.role not in _ROLES:
-            raise InvalidFieldError(("messages", index, "role"), "choice", _ROLES, message.role)
-        last = index == len(messages) - 1
-        if not message.content and not (last and message.role == "assistant"):
-            raise _conflict(
-                ("messages", index),
-                f"messages.{index}: all messages must have non-empty content except for the optional final assistant "
-                "message",
-            )
-        blocks = message.content if isinstance(message.content, list) else []
-        results = [block.tool_use_id for block in blocks if isinstance(block, ToolResultBlock)]
-        if results and message.role != "user":
-            raise _conflict(
-                ("messages", index),
-                f"messages.{index}: `tool_result` blocks can only be in `user` messages",
-            )
-        if stray := next((result for result in results if result not in called), None):
-            raise _conflict(
-                ("messages", index),
-                f"messages.{index}: unexpected `tool_use_id` found in `tool_result` blocks: {stray[:100]}. Each "
-                "`tool_result` block must have a corresponding `tool_use` block in the previous message.",
-            )
-        if unanswered := sorted(called - set(results)):
-            raise _conflict(
-                ("messages", index),
-                f"messages.{index}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-                f"{unanswered[0][:100]}. Each `tool_use` block must have a corresponding `tool_result` block in the "
-                "next message.",
-            )
-        called = {block.id for block in blocks if isinstance(block, ToolUseBlock)}
-        if called and message.role != "assistant":
-            raise _conflict(
-                ("messages", index),
-                f"messages.{index}: `tool_use` blocks can only be in `assistant` messages",
-            )
-    final = messages[-1]
-    if (
-        final.role == "assistant"
-        and isinstance(final.content, str)
-        and final.content != final.content.rstrip()
-    ):
-        raise _conflict(
-            ("messages",),
-            "messages: final assistant content cannot end with trailing whitespace",
-        )
 
 
 def _conflict(path: tuple[str | int, ...], message: str) -> InvalidFieldError:

@@ -13,11 +13,11 @@ import heapq
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
-from llmsim.domain import Fault, TokenizedText, ToolCall, ToolCallSegment, Turn
+from llmsim.domain import Fault, ReasoningSegment, TokenizedText, ToolCall, ToolCallSegment, Turn
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat_completion import (
+    DELTA_MEMBERS,
     INPUT_MEMBERS,
-    TEXT_MEMBERS,
     Message,
     fingerprint,
     finish_reason,
@@ -120,15 +120,19 @@ class _ChunkRenderer:
         return FrameBatch(b"", (data,), b"", (required_tokens,), (tokens,) if tokens else ())
 
     def _add_text(
-        self, batches: list[FrameBatch], choice_head: bytes, segment: Message, start: int, carried: int
+        self,
+        batches: list[FrameBatch],
+        choice_head: bytes,
+        segment: Message | ReasoningSegment,
+        start: int,
+        carried: int,
     ) -> int:
-        """Add the pieces of a text or refusal; return the number of tokens carried so far."""
+        """Add the pieces of a text, refusal or reasoning; return the number of tokens carried so far."""
         text = segment.text
-        if not text.pieces:
+        if text is None or not text.pieces:
             return carried
-        member = TEXT_MEMBERS[type(segment)]
-        head = b'%b{"%b":"' % (choice_head, member.encode())
-        if segment.logprobs:
+        head = b'%b{"%b":"' % (choice_head, DELTA_MEMBERS[type(segment)])
+        if not isinstance(segment, ReasoningSegment) and segment.logprobs:
             # Source: recorded streams; each chunk has the logprobs of its own tokens.
             rests = [
                 _REST % (b'"', render_choice_logprobs({type(segment): render_logprobs(piece)}))

@@ -2,7 +2,8 @@
 
 Decisions:
 * Reasoning is hidden: it is counted, and takes its time before the first visible token. So are hosted calls, which
-  chat completions do not have.
+  chat completions do not have. Only a scenario has reasoning with a text: it is shown as `reasoning_content`, as by other servers
+  of this API. Source: DeepSeek API docs, "Reasoning Model"; vLLM docs, "Reasoning Outputs".
 
 Source of fields and order: openai SDK 3.54, types/chat/chat_completion.py.
 """
@@ -105,8 +106,8 @@ def fingerprint(model: str) -> bytes:
 Message = TextSegment | RefusalSegment
 """The text of a message, or its refusal."""
 
-VisibleSegments = list[tuple[Message | ToolCallSegment, int]]
-"""The texts, refusals and client calls of a choice, each with the number of tokens that exist before it."""
+VisibleSegments = list[tuple[Message | ReasoningSegment | ToolCallSegment, int]]
+"""The texts, refusals, shown reasoning and client calls of a choice, each with the number of tokens that exist before it."""
 
 
 def visible_segments(choice: Choice) -> VisibleSegments:
@@ -118,7 +119,8 @@ def visible_segments(choice: Choice) -> VisibleSegments:
     start = 0
     for segment in segments:
         hosted = isinstance(segment, ToolCallSegment) and segment.call.kind is ToolKind.HOSTED
-        if not hosted and not isinstance(segment, ReasoningSegment):
+        hidden = hosted or (isinstance(segment, ReasoningSegment) and segment.text is None)
+        if not hidden:
             visible.append((segment, start))
         start += segment.tokens
     return visible
@@ -137,6 +139,7 @@ def finish_reason(choice: Choice, options: ChatOptions) -> str:
 def _render_message(visible: VisibleSegments, options: ChatOptions) -> bytes:
     content: bytes | None = None
     refusal: bytes | None = None
+    reasoning = b""
     calls = []
     for segment, _ in visible:
         match segment:
@@ -146,14 +149,17 @@ def _render_message(visible: VisibleSegments, options: ChatOptions) -> bytes:
                 calls.append(segment)
             case RefusalSegment():
                 refusal = (refusal or b"") + escaped_text(segment.text)
+            case ReasoningSegment(text=TokenizedText() as thought):
+                reasoning = b',"reasoning_content":"%b"' % escaped_text(thought)
     called = b""
     if calls and options.uses_functions:
         called = b',"function_call":%b' % encode(_build_function(calls[0], "arguments"))
     elif calls:
         called = b',"tool_calls":%b' % encode([_build_call(segment) for segment in calls])
-    return b'{"role":"assistant","content":%b,"refusal":%b,"annotations":[]%b}' % (
+    return b'{"role":"assistant","content":%b,"refusal":%b,"annotations":[]%b%b}' % (
         b"null" if content is None else b'"%b"' % content,
         b"null" if refusal is None else b'"%b"' % refusal,
+        reasoning,
         called,
     )
 
@@ -178,7 +184,7 @@ def _render_logprobs(visible: VisibleSegments) -> bytes:
     logprobs = {
         type(segment): segment.logprobs
         for segment, _ in visible
-        if not isinstance(segment, ToolCallSegment) and segment.logprobs
+        if isinstance(segment, TextSegment | RefusalSegment) and segment.logprobs
     }
     if not logprobs:
         return b"null"
@@ -198,5 +204,12 @@ def render_choice_logprobs(logprobs: Mapping[type[Message], bytes]) -> bytes:
     return b"{%b}" % b",".join(members)
 
 
+DELTA_MEMBERS: Mapping[type[Message | ReasoningSegment], bytes] = {
+    TextSegment: b"content",
+    RefusalSegment: b"refusal",
+    ReasoningSegment: b"reasoning_content",
+}
+"""The name of each kind of text in a delta."""
+
 TEXT_MEMBERS: Mapping[type[Message], str] = {TextSegment: "content", RefusalSegment: "refusal"}
-"""The name of each kind of text in a delta, and in the logprobs."""
+"""The name of each kind of text in the logprobs."""

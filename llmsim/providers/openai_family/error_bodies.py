@@ -12,6 +12,7 @@ import msgspec
 
 from llmsim.domain import Fault, FaultKind
 from llmsim.errors import (
+    ApiRuleError,
     AuthenticationError,
     BodyTooLargeError,
     ContextLengthError,
@@ -26,10 +27,12 @@ from llmsim.errors import (
     ModelUseError,
     RefusedError,
     RequestTokensError,
+    ScenarioError,
     ShortenedError,
     StoreError,
     ToolChoiceError,
     TransportError,
+    UnknownFieldError,
     UnknownModelError,
     UnknownResponseError,
     UnknownRouteError,
@@ -38,8 +41,8 @@ from llmsim.errors import (
 )
 from llmsim.providers.error_messages import (
     CRASH_MESSAGE,
-    STORE_HEADERS,
-    STORE_STATUS,
+    UNAVAILABLE_HEADERS,
+    UNAVAILABLE_STATUS,
     fault_message,
     retry_headers,
     script_error,
@@ -100,8 +103,14 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
             )
         case InvalidFieldError():
             return _field_error(error)
+        case UnknownFieldError():
+            param = format_path(error.path)
+            message = f"Unknown parameter: '{param}'."
+            return ErrorBody(status=400, message=message, param=param, code="unknown_parameter")
         case InvalidSchemaError():
             return _schema_error(error)
+        case ApiRuleError():
+            return ErrorBody(status=error.status, message=error.message, param=error.param, code=error.code)
         case ToolChoiceError(choice="required"):
             return ErrorBody(
                 status=400,
@@ -126,6 +135,13 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
                 message=f"Request body too large: the limit is {error.limit} bytes. "
                 "Please reduce the size of your request.",
                 code="request_too_large",
+            )
+        case TransportError(is_temporary=True):
+            return ErrorBody(
+                status=UNAVAILABLE_STATUS,
+                message=f"The engine is currently overloaded, please try again later: {error}.",
+                headers=UNAVAILABLE_HEADERS,
+                type="server_error",
             )
         case TransportError():
             return ErrorBody(status=error.status, message=f"{error}.")
@@ -165,12 +181,16 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
         case UnknownScriptError() | ExhaustedError() | ExpectationError():
             status, message = script_error(error)
             return ErrorBody(status=status, message=message, code=_SCRIPT_CODES[type(error)])
+        case ScenarioError():
+            status, message = script_error(error)
+            kind = "server_error" if status >= 500 else None
+            return ErrorBody(status=status, message=message, code=error.code, type=kind)
         case StoreError():
             return ErrorBody(
-                status=STORE_STATUS,
+                status=UNAVAILABLE_STATUS,
                 message=store_message(error),
                 code="store_unavailable",
-                headers=STORE_HEADERS,
+                headers=UNAVAILABLE_HEADERS,
                 type="server_error",
             )
         case UnknownRouteError():

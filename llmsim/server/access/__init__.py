@@ -1,1 +1,1 @@
-"""Who may ask for what: the guard of the control API, API keys, and what browsers are told of origins."""
+"""Who may ask for what: the guard of the control API, API keys, and what browsers may read."""

@@ -1,4 +1,4 @@
-"""Which pages may call from a browser, and the headers that tell the browser (CORS).
+"""Which pages may call from a browser, and the headers for the browser (CORS).
 
 Decisions:
 * As the real APIs: every page may call, and reads answers and errors alike. They are safe with that because a page needs a secret key.
@@ -24,6 +24,9 @@ _EXPOSED = ", ".join(
         "retry-after",
         "retry-after-ms",
         "openai-processing-ms",
+        "x-llmsim-scenario",
+        "x-llmsim-step",
+        "x-llmsim-attempt",
         *(f"x-ratelimit-{fact}-{unit}" for unit in ("requests", "tokens") for fact in _LIMITS),
         *(
             f"anthropic-ratelimit-{unit}-{fact}"

@@ -5,7 +5,6 @@ Decisions:
   response.
 """
 
-import asyncio
 import time
 from typing import Any
 
@@ -42,13 +41,11 @@ class BodyReader:
     Args:
         limit: Most bytes of a body, also inflated.
         budget: The bytes of bodies that the worker holds.
-        timeout: Seconds to wait for room.
     """
 
-    def __init__(self, limit: int, budget: BodyBudget, timeout: float) -> None:
+    def __init__(self, limit: int, budget: BodyBudget) -> None:
         self.limit = limit
         self._budget = budget
-        self._timeout = timeout
 
     async def read(self, req: Request) -> bytes:
         """Read the body, whether its length was announced or not.
@@ -115,14 +112,8 @@ class BodyReader:
 
     async def _inflate(self, req: Request, data: bytes, encoding: str, size: int) -> bytes:
         """Inflate a large body once there is room for it, which is held until the end of the request."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                reservation = await self._budget.reserve(size)
-        except TimeoutError:
-            raise TransportError(
-                408, f"there was no room for the body within {self._timeout:.0f} s"
-            ) from None
-        req.scope[CHANNEL].active.release = reservation.release
+        reservation = await self._budget.reserve(size)
+        req.scope[CHANNEL].active.hold_until_end(reservation.release)
         return await compute_in_thread(_joined, data, encoding)
 
 

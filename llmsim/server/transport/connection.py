@@ -10,6 +10,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
+from llmsim.server.replies import EncodedReply, status_line
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
 _LINGER = 1.0
 """Seconds for which input is discarded after an error, so that the client can read it: unread input would reset the connection."""
 
@@ -69,7 +73,27 @@ def linger(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, mus
     loop.call_later(_LINGER, transport.close if must_flush else transport.abort)
 
 
-def head_without_offer(parser: Any, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+def head_size(url: bytes, headers: RawHeaders) -> int:
+    """Return about the bytes of a head that was parsed."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
+
+
+def body_size(headers: RawHeaders, largest: int) -> int:
+    """Return the announced size of a body, at most the largest that is read; that one where none is announced."""
+    for name, value in headers:
+        if name == b"content-length":
+            return min(int(value), largest)
+    return largest
+
+
+def encode_last(reply: EncodedReply, headers: RawHeaders) -> bytes:
+    """Encode the last response of a connection, with further headers."""
+    framing = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(reply.body)
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return status_line(reply.status) + lines + reply.head + framing + reply.body
+
+
+def head_without_offer(parser: Any, url: bytes, headers: RawHeaders) -> bytes:
     """Return the head that was parsed last without its offer to change the protocol."""
     lines = [b"%b %b HTTP/%b" % (parser.get_method(), url, parser.get_http_version().encode())]
     for name, value in headers:

@@ -20,15 +20,22 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmsim.errors import TransportError
-from llmsim.server.replies import EncodedReply, status_line
+from llmsim.server.replies import EncodedReply
 from llmsim.server.transport.bodies import PROBLEM
 from llmsim.server.transport.body_budget import UNCOUNTED
-from llmsim.server.transport.connection import UNBOUNDED, Flow, head_without_offer, linger
+from llmsim.server.transport.body_deadline import BodyDeadline
+from llmsim.server.transport.connection import (
+    UNBOUNDED,
+    Flow,
+    body_size,
+    encode_last,
+    head_size,
+    head_without_offer,
+    linger,
+)
 
 _GRACE = 0.5
 """Seconds that a connection without a request is given when a drain begins."""
-
-_MB = 1_000_000
 
 _IDLE, _HEAD, _BODY = range(3)
 
@@ -47,13 +54,10 @@ class _ProblemError(Exception):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection over HTTP.
-
-    Attributes:
-        closes: Whether each response closes its connection: the server is about to stop. Of the class.
-    """
+    """One connection over HTTP."""
 
     closes = False
+    """Whether each response closes its connection, because the server is about to stop; set on the class."""
 
     def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
@@ -65,7 +69,8 @@ class Protocol(HttpToolsProtocol):
         self._max_head_fields = budgets.max_head_fields
         self._max_pipelined = budgets.max_pipelined
         self._head_timeout = budgets.head_timeout_secs
-        self._body_timeout = budgets.body_timeout_secs
+        self._deadline = BodyDeadline(budgets.body_timeout_secs, budgets.room_timeout_secs)
+        self._max_body_bytes: int = application.settings.server.max_body_bytes
         self._reading = _IDLE
         self._timer: asyncio.TimerHandle | None = None
         self._timed = _IDLE
@@ -76,7 +81,6 @@ class Protocol(HttpToolsProtocol):
         self._is_suspect = False
         # Of the body that is read.
         self._body_bytes = 0
-        self._body_began = 0.0
         self._overhead = 0
         # Of the data that was received last.
         self._completed = False
@@ -84,7 +88,6 @@ class Protocol(HttpToolsProtocol):
         # Of the connection. The cycle that is answered while others wait; uvicorn knows the last one only.
         self._earlier: Any = None
         self._held = 0
-        self._must_wait = False
         self._is_websocket = False
         self._is_declined = False
 
@@ -168,7 +171,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Check a head, and start its request."""
         if self._is_suspect or len(self.headers) > self._max_head_fields:
-            self._check_head(self._parsed_head_bytes())
+            self._check_head(head_size(self.url, self.headers))
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
             self._fail(400, f"HTTP/{version} is not served; use HTTP/1.1")
@@ -223,8 +226,13 @@ class Protocol(HttpToolsProtocol):
         self._had_body = True
         _on_body(self, body)
         if total > UNCOUNTED and not self.cycle.response_complete:
-            self._held += len(body) if before > UNCOUNTED else total
-            self._bodies.hold(self, self._held)
+            if before > UNCOUNTED:
+                self._held += len(body)
+            else:
+                self._held += total
+                self._bodies.hold(
+                    self, self._held, self._held - total + body_size(self.headers, self._max_body_bytes)
+                )
 
     def on_message_complete(self) -> None:
         """Note that a request is complete."""
@@ -234,11 +242,11 @@ class Protocol(HttpToolsProtocol):
         self._completed = True
         _on_message_complete(self)
         if self._held:
-            self._bodies.hold(self, self._held, 0)
+            self._bodies.hold(self, self._held)
 
     def on_response_complete(self) -> None:
         """Go on to the next request, or send the error that waits for the end of this response."""
-        if self._held and not self.pipeline and self._reading != _BODY:
+        if self._held and not self.pipeline:
             self._release()
         if self._problem is not None and not self.pipeline:
             self.server_state.total_requests += 1
@@ -257,16 +265,18 @@ class Protocol(HttpToolsProtocol):
 
     def pause(self) -> None:
         """Read no more of a body until there is room for it."""
-        self._must_wait = True
+        self._deadline.pause(self.loop.time())
         self.flow.pause_reading()
 
     def resume(self) -> None:
-        """Continue to read a body."""
-        self._must_wait = False
+        """Continue to read a body, in the time that its client had left."""
+        self._deadline.resume(now := self.loop.time())
+        if self._timed == _BODY:
+            self._arm(_BODY, self._deadline.left(now, self._body_bytes))
         self.flow.resume_reading()
 
     def _may_read(self) -> bool:
-        return self._is_deaf or not (self.pipeline or self._must_wait or self.flow.write_paused)
+        return self._is_deaf or not (self.pipeline or self._deadline.is_waiting or self.flow.write_paused)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -274,6 +284,7 @@ class Protocol(HttpToolsProtocol):
     def _release(self) -> None:
         if self._held:
             self._held = 0
+            self._deadline.resume(self.loop.time())
             self._bodies.release(self)
 
     def _fail(self, status: int, problem: str) -> None:
@@ -293,7 +304,7 @@ class Protocol(HttpToolsProtocol):
             elif before == _IDLE and not self._completed:
                 self._head_bytes = size
             else:
-                self._head_bytes = self._parsed_head_bytes()
+                self._head_bytes = head_size(self.url, self.headers)
             try:
                 self._check_head(self._head_bytes)
             except _ProblemError:
@@ -309,16 +320,13 @@ class Protocol(HttpToolsProtocol):
             if self._overhead > self._max_head_bytes or len(self.headers) > 2 * self._max_head_fields:
                 self._refuse(TransportError(431, "the trailers of the request are too large"))
             elif self._timed != _BODY or not continues:
-                self._body_began = self.loop.time()
-                self._arm(_BODY, self._body_timeout)
+                self._deadline.start(now := self.loop.time())
+                self._arm(_BODY, self._deadline.left(now, 0))
         elif self._completed:
             self._disarm()
         elif self._timed != _HEAD and not self._is_answering():
             # Blank lines between two requests.
             self._arm(_HEAD, self._head_timeout)
-
-    def _parsed_head_bytes(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _check_head(self, size: int) -> None:
         if size > self._max_head_bytes:
@@ -348,17 +356,15 @@ class Protocol(HttpToolsProtocol):
 
     def _expire_body(self) -> None:
         self._timer = None
-        elapsed = self.loop.time() - self._body_began
-        allowed = self._body_timeout + self._body_bytes / _MB
+        now = self.loop.time()
         if self.pipeline:
             # Nothing is read before the responses to earlier requests.
-            self._body_began = self.loop.time()
-            self._arm(_BODY, self._body_timeout)
-        elif elapsed < allowed - 0.01:
-            self._arm(_BODY, allowed - elapsed)
+            self._deadline.start(now)
+        left = self._deadline.left(now, self._body_bytes)
+        if left > 0.01:
+            self._arm(_BODY, left)
         else:
-            problem = f"the body of the request was not complete within {elapsed:.0f} s"
-            self._refuse(TransportError(408, problem))
+            self._refuse(TransportError(*self._deadline.problem(now)))
 
     def _refuse(self, problem: TransportError) -> None:
         """Answer a problem: now, once the response in progress has ended, or through the endpoint that reads the body."""
@@ -389,7 +395,5 @@ class Protocol(HttpToolsProtocol):
         path = self.url.partition(b"?")[0].decode("latin-1") if known else ""
         headers = {name.decode("latin-1") for name, _ in self.headers} if known else set()
         reply: EncodedReply = self._reject(self._problem, path, headers)
-        framing = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(reply.body)
-        date = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
-        self.transport.write(status_line(reply.status) + date + reply.head + framing + reply.body)
+        self.transport.write(encode_last(reply, self.server_state.default_headers))
         linger(self.transport, self.loop)

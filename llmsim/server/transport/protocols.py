@@ -4,6 +4,7 @@ from typing import Any
 
 BUDGETS = (
     *("max_head_bytes", "max_head_fields", "head_timeout_secs", "body_timeout_secs", "max_bodies_bytes"),
+    "room_timeout_secs",
     *("max_pipelined", "max_pings_per_sec"),
 )
 """Settings that only our protocols obey."""

@@ -13,9 +13,11 @@ from collections import deque
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from llmsim.server.transport.body_budget import UNCOUNTED
+from llmsim.server.transport.body_deadline import BodyDeadline
 from llmsim.server.transport.connection import linger
 from llmsim.server.websocket import CONSUMED
 
@@ -28,10 +30,9 @@ _SLICE = 4096
 _PAUSED_PINGS = 10
 """Pings that are answered while the client does not read."""
 
-_MB = 1_000_000
-
 _NOT_UTF8 = 1007
 _POLICY = 1008
+_TRY_AGAIN = 1013
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -43,20 +44,18 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         settings = application.settings
         self._max_waiting = settings.server.max_body_bytes
         self._max_pings = settings.budgets.max_pings_per_sec
-        self._message_timeout = settings.budgets.body_timeout_secs
+        self._deadline = BodyDeadline(settings.budgets.body_timeout_secs, settings.budgets.room_timeout_secs)
         self._bodies = application.bodies
         self._input = bytearray()
         self._sizes: deque[int] = deque()
         self._waiting_bytes = 0
         self._is_counted = False
         self._is_full = False
-        self._must_wait = False
         self._has_failed = False
         self._second = 0
         self._pings = 0
         self._paused_pings = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._began = 0.0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Release everything held for the connection."""
@@ -103,21 +102,22 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         held = self._waiting_bytes + partial
         if held > UNCOUNTED or (held and self._is_counted):
             self._is_counted = True
-            self._bodies.hold(self, held)
+            expected = self._waiting_bytes + self._max_waiting if partial > UNCOUNTED else held
+            self._bodies.hold(self, held, expected)
         elif self._is_counted:
             self._is_counted = False
+            self._deadline.resume(self.loop.time())
             self._bodies.release(self)
-            self._must_wait = False
         was_full, self._is_full = self._is_full, held > self._max_waiting and self._waiting_bytes > 0
         if was_full and not self._is_full:
             # The time in which nothing was read does not count.
-            self._began = self.loop.time()
+            self._deadline.start(self.loop.time())
         self._apply()
         if not partial:
             self._stop_timer()
         elif self._timer is None:
-            self._began = self.loop.time()
-            self._timer = self.loop.call_later(self._message_timeout, self._expire)
+            self._deadline.start(now := self.loop.time())
+            self._timer = self.loop.call_later(self._deadline.left(now, 0), self._expire)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -126,25 +126,26 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _expire(self) -> None:
         self._timer = None
-        elapsed = self.loop.time() - self._began
-        allowed = self._message_timeout + self._partial_bytes() / _MB
-        if self._is_full or elapsed < allowed - 0.01:
-            self._timer = self.loop.call_later(max(1.0, allowed - elapsed), self._expire)
+        now = self.loop.time()
+        left = self._deadline.left(now, self._partial_bytes())
+        if self._is_full or left > 0.01:
+            self._timer = self.loop.call_later(max(1.0, left), self._expire)
         else:
-            self._end(_POLICY, f"the message was not complete within {elapsed:.0f} s")
+            code = _TRY_AGAIN if self._deadline.is_waiting else _POLICY
+            self._end(code, self._deadline.problem(now)[1].replace("body of the request", "message"))
 
     def pause(self) -> None:
         """Read no more until there is room."""
-        self._must_wait = True
+        self._deadline.pause(self.loop.time())
         self._apply()
 
     def resume(self) -> None:
         """Continue to read."""
-        self._must_wait = False
+        self._deadline.resume(self.loop.time())
         self._apply()
 
     def _apply(self) -> None:
-        must_pause = bool(self._input or self._is_full or self._must_wait) and not self._has_failed
+        must_pause = bool(self._input or self._is_full or self._deadline.is_waiting) and not self._has_failed
         if must_pause != self.read_paused and not self.transport.is_closing():
             self.read_paused = must_pause
             (self.transport.pause_reading if must_pause else self.transport.resume_reading)()
@@ -198,7 +199,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 return
         else:
             message["bytes"] = bytes(data)
-        self._began = self.loop.time()
+        self._deadline.start(self.loop.time())
         self._sizes.append(len(data) + _MESSAGE)
         self._waiting_bytes += len(data) + _MESSAGE
         self.queue.put_nowait(message)
@@ -207,11 +208,21 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Return the next event."""
         return await self.queue.get()
 
-    def send(self, message: Any) -> Any:
-        """Send what the application sends; uvicorn does not take a refusal as the end of the handshake."""
-        if message["type"] == "websocket.http.response.body":
+    async def send(self, message: Any) -> None:
+        """Send what the application sends; to close what is closed is no error.
+
+        uvicorn does not take a refusal as the end of the handshake, and tries to answer the handshake of a client that has closed.
+        """
+        kind = message["type"]
+        if kind == "websocket.http.response.body":
             self.handshake_complete = True
-        return super().send(message)
+        if self.transport.is_closing():
+            self.disconnected = self.handshake_complete = True
+        try:
+            await super().send(message)
+        except ClientDisconnected:
+            if kind != "websocket.close":
+                raise
 
     def handle_ping(self) -> None:
         """Answer a ping, up to so many a second."""

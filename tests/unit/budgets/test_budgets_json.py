@@ -49,6 +49,19 @@ def test_what_is_beyond_the_bounds_is_found(value: Any, levels: int, is_ascii: b
     assert json_problem(body) == (DEEP if levels + depth(value) > 200 else LARGE if is_large else None)
 
 
+def test_values_are_bounded() -> None:
+    """BUDG-1.4: Commas in texts count nothing; what is behind them does."""
+    decode = decoder(Any)  # type: ignore[arg-type]
+    assert len(decode(b"[" + b"0," * 499_999 + b"0]")) == 500_000
+    assert decode(b'["' + b"," * 600_000 + b'"]') == ["," * 600_000]
+    for body in (
+        b"[" + b"0," * 500_000 + b"0]",
+        b'{"a": "' + b"," * 9 + b'", "b": [' + b"{}," * 500_000 + b"{}]}",
+    ):
+        with pytest.raises(InvalidJsonError, match="more than 500,000 values"):
+            decode(body)
+
+
 @pytest.mark.parametrize(
     ("body", "problem"),
     [

@@ -23,6 +23,7 @@ COMMANDS = [
     "tokens",
     "config",
     "script",
+    "scenario",
     "sessions",
     "doctor",
 ]

@@ -109,7 +109,7 @@ class TestPages:
         """SCRIPT-6.4: The scripts on the page can be played."""
         blocks = re.findall(r"```json\n(.*?)```", self.PAGE, re.DOTALL)
 
-        assert len(blocks) == 2
+        assert len(blocks) == 3
         for number, block in enumerate(blocks):
             assert run("validate", write(f"{number}.json", block)).exit_code == 0
 
@@ -231,3 +231,27 @@ class TestShow:
 
         assert result.exit_code == 2
         assert "at least one" in result.output
+
+
+def test_show_says_which_requests_a_script_is_for(write: Any) -> None:
+    """SCRIPT-8.5: For the whole script and for a turn, in the words of expectations."""
+    turn = {"type": "assistant", "text": "a", "when": {"last_role": "tool", "tools_offered": False}}
+    path = write("side.json", {"turns": [turn], "when": {"tools_offered": True, "model": "gpt-*"}})
+
+    output = run("show", path).output
+
+    assert "only for model gpt-*; any tools" in output
+    assert "  only for  no tools" in output
+    assert "  only for  a last message of role tool" in output
+
+
+def test_mistakes_in_when_are_reported(write: Any) -> None:
+    """SCRIPT-8.1: As those of an expectation are."""
+    turn = {"type": "assistant", "text": "a", "when": {"last_role": "tol", "modell": "x"}}
+    path = write("side.json", {"turns": [turn], "when": {"tools_offered": 3}})
+
+    output = run("validate", path).output
+
+    assert 'turns[0].when.last_role: unknown word "tol"; did you mean "tool"?' in output
+    assert 'turns[0].when.modell: unknown key; did you mean "model"?' in output
+    assert "when.tools_offered: wanted a text or a list of texts, none of them empty, found 3" in output

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from llmsim.config import load, setting_specs
+from llmsim.config.budget_settings import BudgetSettings
 from llmsim.config.reference import render_example, update_tables
 from llmsim.errors import ConfigError
 
@@ -68,3 +69,11 @@ def test_example_explains_every_setting() -> None:
         else:
             assert spec.key in tables[spec.section]
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_security_page_has_every_budget() -> None:
+    """CONF-4.5: A row for each setting of `[budgets]`."""
+    page = PAGE.with_name("security.md").read_text(encoding="utf-8")
+    rows = "\n".join(line for line in page.splitlines() if line.startswith("| "))
+
+    assert [name for name in BudgetSettings.__struct_fields__ if f"`{name}`" not in rows] == []

@@ -8,11 +8,13 @@ FLAGS = {
     "--port": "server.port",
     "--workers": "server.workers",
     "--log-level": "server.log_level",
+    "--request-log": "server.request_log",
     "--latency": "latency.profile",
     "--generator": "response.generator",
     "--target-tokens": "response.target_tokens",
     "--seed": "response.seed",
     "--script": "response.script_path",
+    "--scenarios": "response.scenarios_path",
     "--scripts-dir": "scripts.dir",
 }
 

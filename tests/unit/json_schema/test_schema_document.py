@@ -1,6 +1,7 @@
 """Parsing schemas: valid ones, invalid ones, and references."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import jsonschema
@@ -206,3 +207,17 @@ def test_keywords_follow_the_standard(keyword: str, value: Any) -> None:
             "definitions",
             "dependencies",
         )
+
+
+def test_what_is_not_reached_takes_no_memory() -> None:
+    """BUDG-3.4: The first of many wrong parts ends the check: less than 10 bytes for each other, besides its own."""
+    schema = json.dumps({"type": "array", "prefixItems": [0] * 100_000}).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(SchemaError, match="0 is not of type"):
+            read(schema)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 100_000 * 8 * 2

@@ -106,11 +106,12 @@ class TestCalls:
         assert all(len(call_id) == 24 for call_id in ids)
 
     def test_a_custom_tool_gets_text(self) -> None:
-        """FIT-1.9: The user's message, or what the grammar allows."""
+        """FIT-1.9: A quotation of the message, or what the grammar allows."""
         grammar = json.dumps({"type": "string", "pattern": "^(?:[ab]{3})$"}).encode()
         note, code = Tool("note", ToolKind.CUSTOM), Tool("code", ToolKind.CUSTOM, schema=grammar)
 
-        assert text(only(plan(message="Buy milk", tools=(note,), tool_choice=REQUIRED))) == "Buy milk"
+        message = 'Note "Buy milk"'
+        assert text(only(plan(message=message, tools=(note,), tool_choice=REQUIRED))) == "Buy milk"
         assert set(text(only(plan(tools=(code,), tool_choice=REQUIRED)))) <= set("ab")
 
     def test_a_hosted_call_is_followed_by_text(self) -> None:
@@ -121,6 +122,17 @@ class TestCalls:
         assert [type(segment) for segment in choice.segments] == [ToolCallSegment, TextSegment]
         assert text(choice.segments[0]) == "Cats"
         assert choice.finish is FinishReason.STOP
+
+    def test_a_call_that_the_client_runs_ends_the_turn(self) -> None:
+        """FIT-1.14: The turn waits for the output, also behind a hosted call."""
+        shell = Tool("shell", ToolKind.CLIENT_HOSTED, "Run shell commands")
+        search = Tool("web_search", ToolKind.HOSTED)
+        plans = planner(ToolSettings(hosted_calls=True))
+        choice = plan(plans, message="Run `pwd` in a shell", tools=(search, shell)).choices[0]
+
+        assert [segment.call.name for segment in choice.segments] == ["web_search", "shell"]
+        assert text(choice.segments[1]) == '{"commands":["pwd"]}'
+        assert choice.finish is FinishReason.TOOL_CALLS
 
     @pytest.mark.parametrize("limit", range(1, 20))
     def test_a_limit_cuts_a_call(self, limit: int) -> None:
@@ -168,7 +180,7 @@ class TestResponseFormats:
         """FIT-2.2: A schema in a message is followed; an invalid one is ignored."""
         messages = (
             Message("system", (around.format(SCHEMA.decode()),)),
-            Message("user", ("Rome for 4 days",)),
+            Message("user", ("In Rome for 4 days",)),
         )
 
         assert json.loads(text(only(plan(form=ResponseFormat(), messages=messages)))) == {

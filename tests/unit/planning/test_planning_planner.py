@@ -6,6 +6,7 @@ import pickle
 from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,12 +24,17 @@ from llmsim.domain import (
     ReasoningSegment,
     Segment,
     TextSegment,
+    Tool,
+    ToolCallSegment,
+    ToolChoice,
+    ToolMode,
     Turn,
 )
 from llmsim.errors import ContextLengthError, VisionError
 from llmsim.planning.planner import Planner
 from llmsim.planning.reasoning import EFFORTS
 from llmsim.planning.tokens import load_tokenizer
+from llmsim.scripts import ScriptStep, ScriptTurn, TurnKind
 
 CATALOGUE = load_catalogue()
 WORDS = load_tokenizer("o200k_base")
@@ -482,6 +488,37 @@ class TestSeeds:
         kinds = Counter(type(outcome) for outcome in alone)
         assert kinds[Fault] > 10
         assert kinds[tuple] > 10
+
+    def test_a_resumed_conversation_gets_ids_of_its_own(self) -> None:
+        """ARCH-3.16: After a start, a request of the same number has the same id only if it has the same content."""
+        fields: dict[str, Any] = {"tools": (Tool("f"),), "tool_choice": ToolChoice(ToolMode.REQUIRED)}
+        first, again = asked("weather", **fields), asked("weather", **fields)
+        history = (*first.messages, Message("assistant", ("Sunny.",)), *asked("and now?").messages)
+        resumed = msgspec.structs.replace(first, messages=history)
+
+        def ids(prompt: Prompt) -> tuple[str, str]:
+            turn = plan_turn(planner(seed=7), prompt)  # request 0 of a new start
+            call = turn.choices[0].segments[-1]
+            assert isinstance(call, ToolCallSegment)
+            return turn.id, call.call.id
+
+        assert ids(first) == ids(again)
+        assert not {*ids(first)} & {*ids(resumed)}
+        assert ids(first) != ids(msgspec.structs.replace(first, seed=1))
+
+    def test_scripts_and_warm_ups_have_seeded_ids(self) -> None:
+        """ARCH-3.16: Turns of scripts, and empty turns, have them as generated ones have."""
+        step = ScriptStep(0, ScriptTurn(kind=TurnKind.ASSISTANT, text="Hello"))
+
+        def ids(prompt: Prompt, number: int) -> tuple[str, str]:
+            plans = planner(seed=7)
+            facts = plans.analyze(prompt)
+            played = plans.play(prompt, facts, step, plans.outcome_rng(number))
+            assert isinstance(played, Turn)
+            return played.id, plans.plan_empty(prompt, facts, plans.outcome_rng(number)).id
+
+        assert ids(asked("a"), 1) == ids(asked("a"), 1)
+        assert not {*ids(asked("a"), 1)} & {*ids(asked("b"), 1), *ids(asked("a"), 2)}
 
     def test_faults_come_at_their_rate_under_a_server_seed(self) -> None:
         """CHAT-4.1: Over many numbered requests the rates come out."""

@@ -198,7 +198,7 @@ def test_a_warm_up_caches_its_prompt(tmp_path: Any, clock: FakeClock) -> None:
     planner = Planner(Settings(), CATALOGUE, clock)
     cache = SqlitePrefixCache(tmp_path / "prefixes", StoreSettings(), clock)
     state: Any = SimpleNamespace(prefix_cache=cache)
-    context = WorkerContext({}, planner, state, recorder=None)  # type: ignore[arg-type]
+    context = WorkerContext({}, planner, state, None, None)  # type: ignore[arg-type]
     prompt = prompt_of(LONG)
     warmed = drive(context.plan_warm_up(prompt, planner.analyze(prompt)))
 

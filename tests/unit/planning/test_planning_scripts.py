@@ -16,6 +16,7 @@ from llmsim.domain import (
     FaultKind,
     FinishReason,
     Message,
+    PriorToolCall,
     Prompt,
     ReasoningSegment,
     RefusalSegment,
@@ -184,6 +185,18 @@ class TestIds:
 
         assert len(ids) == len(set(ids)) == 3 * 3 * 3 * 2
         assert self.ids(answer(calls=(CALL,)), repetition=4) == ["call_llmsim_2_0_4"]
+
+    def test_a_conversation_gets_no_id_that_it_has(self) -> None:
+        """SCRIPT-5.4: It may have ids of another script, or of a server that was started anew."""
+        calls = tuple(
+            PriorToolCall(name, "f", "{}") for name in ("call_llmsim_2_0", "toolu_llmsim_2_0_1", "x")
+        )
+        history = (Message("user", ("a",)), Message("assistant", (), calls=calls))
+
+        assert self.ids(answer(calls=(CALL, CALL)), messages=history) == [
+            "call_llmsim_2_0_2",
+            "call_llmsim_2_1",
+        ]
 
 
 class TestLimits:

@@ -83,6 +83,40 @@ def test_words_of_one_stem_are_shared(message: str, names: list[str]) -> None:
     assert picked(user(message), tools=(TODO, CALCULATOR, USER)) == names
 
 
+def test_parameters_count() -> None:
+    """FIT-1.2: A word of a parameter's name calls the tool, unless it is one that says nothing."""
+    schema = b'{"type":"object","properties":{"postalCode":{},"name":{}}}'
+    lookup = Tool("lookup", schema=schema)
+
+    assert picked(user("Which postal region is it?"), tools=(lookup,)) == ["lookup"]
+    assert picked(user("What is your name?"), tools=(lookup,)) == []
+
+
+def test_a_name_without_its_grammar_is_not_whole() -> None:
+    """FIT-1.2: "task" is not `TaskOutput`; a name that is there with all its words is preferred."""
+    output = Tool("TaskOutput", description="Reads a task")
+    task = Tool("task_runner")
+
+    assert picked(user("Run the task runner"), tools=(output, task)) == ["task_runner"]
+    assert picked(user("Get the task output"), tools=(task, output)) == ["TaskOutput"]
+
+
+def test_paths_and_urls_are_no_words() -> None:
+    """FIT-1.2: The words of a path or URL do not call a tool."""
+    assert picked(user("Fix src/weather.py and https://flights.example/weather")) == []
+
+
+def test_what_a_harness_adds_does_not_call() -> None:
+    """FIT-1.13: Its words count for nothing, and a message of nothing else is passed over."""
+    reminder = "<system-reminder>\nThe weather and flights are relevant.\n</system-reminder>"
+
+    assert picked(Message("user", (reminder, "Good morning!"))) == []
+    assert picked(Message("user", (reminder + "\n\nGood morning!",))) == []
+    assert picked(user("weather"), user(reminder)) == ["get_weather"]
+    assert picked(user("weather"), Message("assistant", ("Sunny.",)), user(reminder)) == []
+    assert picked(user("weather"), *called("get_weather"), user(reminder)) == []
+
+
 def test_the_name_weighs_more_than_the_description() -> None:
     """FIT-1.2: The tool that fits best is called."""
     both = (Tool("trips", description="Plans trips by weather"), WEATHER)

@@ -75,21 +75,31 @@ class TestAccepted:
         """ANTH-1.5: Consecutive messages of one role, an assistant first, and a system message in between are accepted."""
         roles = ("assistant", "user", "user", "system", "assistant")
 
-        prompt = prompt_of(messages=[{"role": role, "content": "x"} for role in roles])
+        prompt = prompt_of(
+            model="claude-opus-4-5", messages=[{"role": role, "content": "x"} for role in roles]
+        )
         assert tuple(message.role for message in prompt.messages) == roles
 
     def test_tools_are_counted_as_sent(self) -> None:
         """ANTH-1.8: A tool is counted as its JSON; earlier thinking is not counted."""
         prompt = prompt_of(
+            model="claude-opus-4-5",
             tools=[TOOL | {"description": "é"}],
             messages=[
                 HELLO,
-                {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "s"}]},
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "thinking", "thinking": "hm", "signature": "AAAA"},
+                        {"type": "text", "text": "So"},
+                    ],
+                },
+                HELLO,
             ],
         )
 
         assert json.loads(prompt.messages[0].notes[0]) == TOOL | {"description": "é"}
-        assert (prompt.messages[2].texts, prompt.messages[2].notes) == ((), ())
+        assert (prompt.messages[2].texts, prompt.messages[2].notes) == (("So",), ())
 
     def test_options_are_reported(self) -> None:
         """ANTH-2.3: Region and speed are reported as requested."""
@@ -118,7 +128,7 @@ class TestThinking:
         self, thinking: Any, config: Any, effort: str, limit: int | None, summary: str | None
     ) -> None:
         """ANTH-4.3: Effort, budget and `display` are parsed, and have their defaults."""
-        prompt = prompt_of(thinking=thinking, output_config=config)
+        prompt = prompt_of(model="claude-opus-4-6", thinking=thinking, output_config=config)
 
         assert (prompt.effort, prompt.reasoning_limit, prompt.summary) == (effort, limit, summary)
 
@@ -128,7 +138,7 @@ class TestThinking:
             ({"thinking": {"type": "enabled"}}, "thinking.enabled.budget_tokens: Field required"),
             (
                 {"thinking": {"type": "enabled", "budget_tokens": 1023}},
-                "thinking.budget_tokens: Input should be greater than or equal to 1024",
+                "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
             ),
             (
                 {"thinking": {"type": "enabled", "budget_tokens": 2000}},
@@ -147,7 +157,7 @@ class TestThinking:
     )
     def test_contradictions(self, fields: dict[str, Any], expected: str) -> None:
         """ANTH-4.4: Fields that contradict thinking are refused with the API's message."""
-        assert refusal_of(**fields).startswith(expected)
+        assert refusal_of(model="claude-opus-4-6", **fields).startswith(expected)
 
 
 class TestRefused:
@@ -176,7 +186,7 @@ class TestRefused:
             ({"output_config": {"effort": "none"}}, "output_config.effort: Input should be 'high', 'low'"),
             (
                 {"cache_control": {"type": "ephemeral", "ttl": "1d"}},
-                "cache_control.ttl: Input should be '1h' or '5m'",
+                "cache_control.ephemeral.ttl: Input should be '1h' or '5m'",
             ),
             (
                 {"stop_sequences": ["a", " "]},
@@ -206,7 +216,7 @@ class TestRefused:
                 [{"role": "user", "content": [{"type": "song"}]}],
                 "messages.0.content.0: Input tag 'song' found using 'type' does not match any of the expected tags: ",
             ),
-            ([{"role": "user", "content": [RESULT]}], "messages.0: unexpected `tool_use_id` found"),
+            ([{"role": "user", "content": [RESULT]}], "messages.0.content.0: unexpected `tool_use_id` found"),
             (
                 [{"role": "assistant", "content": [CALL]}, HELLO],
                 "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: toolu_1.",
@@ -221,7 +231,7 @@ class TestRefused:
             ),
             (
                 [{"role": "user", "content": [{"type": "image", "source": {"type": "url"}}]}],
-                "messages.0.content.0.source.url.url: Field required",
+                "messages.0.content.0.image.source.url.url: Field required",
             ),
             (
                 [{"role": "system", "content": [{"type": "image", "source": {"type": "url", "url": "x"}}]}],
@@ -236,10 +246,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("fields", "expected"),
         [
-            ({"tools": [{"input_schema": {"type": "object"}}]}, "tools.0.name: Field required"),
-            ({"tools": [{"name": "f"}]}, "tools.0.input_schema: Field required"),
+            ({"tools": [{"input_schema": {"type": "object"}}]}, "tools.0.custom.name: Field required"),
+            ({"tools": [{"name": "f"}]}, "tools.0.custom.input_schema: Field required"),
             ({"tools": [TOOL, TOOL]}, "tools: Tool names must be unique."),
-            ({"tools": [TOOL | {"name": "a b"}]}, "tools.0.name: String should match pattern"),
+            ({"tools": [TOOL | {"name": "a b"}]}, "tools.0.custom.name: String should match pattern"),
             (
                 {"tools": [{"name": "f", "input_schema": {"type": "string"}}]},
                 "tools.0.custom.input_schema.type: Input should be 'object'",

@@ -13,6 +13,8 @@ from support.incoming import incoming
 from test_anthropic_parse import BASIC, CALL, HELLO, MARK, RESULT, TOOL, prompt_of, refusal_of
 
 from llmsim.domain import PriorToolCall, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
+from llmsim.json_instances.call_arguments import CalledTool
+from llmsim.json_instances.calls import json_arguments
 from llmsim.json_instances.making import json_instance
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.messages import parse as parse_request
@@ -83,14 +85,23 @@ class TestTools:
     def test_a_tool_that_anthropic_defines_and_the_client_runs(
         self, type_: str, name: str, example: dict[str, Any]
     ) -> None:
-        """ANTH-10.1: It has a schema of its input, which allows only calls that read."""
+        """FIT-6.5: It has a schema of its input, and what is generated for it only reads."""
         (offered,) = prompt_of(tools=[{"type": type_, "name": name}]).tools
         validator = Draft202012Validator(json.loads(offered.schema))
 
         assert (offered.name, offered.kind) == (name, ToolKind.FUNCTION)
         assert validator.is_valid(example)
         assert not validator.is_valid({"command": "create", "path": "/x", "file_text": "y"})
-        assert not validator.is_valid({"command": "rm -rf /"})
+        question = "Run rm -rf / with bash, then edit ../x.py, delete the memory and move the mouse"
+        called = json_arguments(
+            CalledTool(name, offered.description), offered.schema, question, random.Random(1)
+        )
+        assert called in (
+            '{"command":"echo ok"}',
+            '{"command":"view","path":"/tmp"}',
+            '{"command":"view","path":"/memories"}',
+            '{"action":"screenshot"}',
+        )
 
     @pytest.mark.parametrize(
         ("toolset", "union"), [("computer", ComputerToolUseBlock), ("browser", BrowserToolUseBlock)]
@@ -225,7 +236,7 @@ class TestRefused:
             ({"anyOf": [OBJECT]}, "tools.0.custom.input_schema.type: Field required"),
             ({"type": "array"}, "tools.0.custom.input_schema.type: Input should be 'object'"),
             ("x", "tools.0.custom.input_schema: Input should be a valid dictionary"),
-            (None, "tools.0.input_schema: Field required"),
+            (None, "tools.0.custom.input_schema: Field required"),
         ],
     )
     def test_schemas_of_tools(self, schema: Any, expected: str) -> None:
@@ -332,7 +343,10 @@ class TestRefused:
                 {"type": "bash_20250124", "name": "sh"},
                 "tools.0.bash_20250124.name: Input should be 'bash'",
             ),
-            (SEARCH | {"max_uses": 0}, "tools.0.max_uses: Input should be greater than or equal to 1"),
+            (
+                SEARCH | {"max_uses": 0},
+                "tools.0.web_search_20250305.max_uses: Input should be greater than or equal to 1",
+            ),
         ],
     )
     def test_unknown_types_and_names(self, tool: dict[str, Any], expected: str) -> None:
@@ -355,7 +369,7 @@ class TestPriorCalls:
             },
             {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}},
             {"type": "document", "source": {"type": "url", "url": "u"}},
-            {"type": "image", "source": {"type": "url", "url": "u"}},
+            {"type": "image", "source": {"type": "url", "url": "https://u"}},
         ]
         prompt = prompt_of(
             messages=[

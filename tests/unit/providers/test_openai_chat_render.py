@@ -13,7 +13,15 @@ from openai._streaming import SSEDecoder
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from support.turns import choice, shown_text, tokenized, turn
 
-from llmsim.domain import Choice, FinishReason, TokenizedText, Turn, Usage
+from llmsim.domain import (
+    Choice,
+    FinishReason,
+    ReasoningSegment,
+    TextSegment,
+    TokenizedText,
+    Turn,
+    Usage,
+)
 from llmsim.planning.tokens import load_tokenizer
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat_chunks import render_stream
@@ -255,6 +263,25 @@ def test_reasoning_is_hidden_and_counted() -> None:
     assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == 5
     assert answer["choices"][0]["message"]["content"] == "Hi"
     assert len(chunks(answered, PLAIN)) == 3
+
+
+def test_reasoning_with_a_text_is_shown() -> None:
+    """SCEN-4.2: Before the answer, in a member of its own; each token is carried once."""
+    thought = tokenized("Hm", ", ", "so")
+    text = tokenized("Hi", "!")
+    answered = turn(Choice((ReasoningSegment(3, thought), TextSegment(2, text)), FinishReason.STOP))
+    message = json.loads(render_response(answered, PLAIN))["choices"][0]["message"]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks(answered, PLAIN)]
+
+    assert (message["reasoning_content"], message["content"]) == ("Hm, so", "Hi!")
+    assert deltas == [
+        {"role": "assistant", "content": ""},
+        *({"reasoning_content": piece} for piece in thought.pieces),
+        *({"content": piece} for piece in text.pieces),
+        {},
+    ]
+    carried = [(end, tokens) for end, tokens, _ in frames(render_stream(answered, PLAIN))]
+    assert carried == [(1, 0), (1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (5, 0), (5, 0)]
 
 
 def test_pieces_of_several_tokens_count_as_many() -> None:

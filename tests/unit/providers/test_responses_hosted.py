@@ -2,9 +2,9 @@
 
 import base64
 import json
-import shlex
 from typing import Any
 
+import msgspec
 import pytest
 from openai.types.responses import Response
 from support.responses_api import (
@@ -20,7 +20,7 @@ from support.responses_api import (
     stream,
 )
 
-from llmsim.domain import FinishReason, Message, Turn
+from llmsim.domain import FinishReason, Message, ToolCallSegment, ToolKind, Turn
 from llmsim.providers.openai.responses import RESPONSES
 from llmsim.providers.openai_family.responses.hosted_items import HOSTED_TOOLS
 from llmsim.providers.openresponses.responses import RESPONSES as OPENRESPONSES
@@ -47,6 +47,13 @@ def used(name: str, *pieces: str, finish: FinishReason = FinishReason.STOP) -> T
     """Build a turn that calls a hosted tool and then has a text, or is truncated in the call."""
     call = searching(name, *(pieces or ("rain", ' "in" Paris')))
     return answering(call, *(() if finish is FinishReason.LENGTH else (saying("So"),)), finish=finish)
+
+
+def client_call(name: str, action: str) -> ToolCallSegment:
+    """Build a call of a tool that the client runs."""
+    segment = searching(name, action)
+    call = msgspec.structs.replace(segment.call, kind=ToolKind.CLIENT_HOSTED)
+    return msgspec.structs.replace(segment, call=call)
 
 
 def item(name: str, **fields: Any) -> dict[str, Any]:
@@ -94,12 +101,73 @@ class TestItems:
         assert base64.b64decode(found["result"], validate=True).startswith(b"\x89PNG\r\n\x1a\n")
         assert found["revised_prompt"] == 'rain "in" Paris'
 
-    def test_a_shell_command_only_echoes(self) -> None:
-        """RESP-6.5: The query is one argument of the command that a client runs."""
+    def test_a_shell_of_the_provider_only_echoes(self) -> None:
+        """FIT-6.5: The query is no part of a command."""
         turn = answering(searching("shell", "it's; rm -rf ~ $(date)"), saying("So"))
-        (command,) = answer(RESPONSES, turn)["output"][0]["action"]["commands"]
 
-        assert shlex.split(command) == ["echo", "it's; rm -rf ~ $(date)"]
+        assert answer(RESPONSES, turn)["output"][0]["action"]["commands"] == ["echo ok"]
+
+    @pytest.mark.parametrize(
+        ("name", "action", "members"),
+        [
+            (
+                "shell",
+                '{"commands":["ls"]}',
+                {"action": {"commands": ["ls"], "max_output_length": None, "timeout_ms": None}},
+            ),
+            (
+                "shell",
+                "make all",
+                {"action": {"commands": ["make all"], "max_output_length": None, "timeout_ms": None}},
+            ),
+            ("local_shell", '{"command":["ls"]}', {"action": {"type": "exec", "command": ["ls"], "env": {}}}),
+            (
+                "local_shell",
+                "make",
+                {"action": {"type": "exec", "command": ["bash", "-c", "make"], "env": {}}},
+            ),
+            (
+                "apply_patch",
+                '{"type":"delete_file","path":"x"}',
+                {"operation": {"type": "delete_file", "path": "x"}},
+            ),
+            (
+                "computer",
+                '{"type":"click","button":"left","x":1,"y":2}',
+                {"action": {"type": "click", "button": "left", "x": 1, "y": 2}},
+            ),
+        ],
+    )
+    def test_the_action_of_a_call_that_the_client_runs(
+        self, name: str, action: str, members: dict[str, Any]
+    ) -> None:
+        """FIT-1.14: Its arguments are the action of the item; a script may have a bare command."""
+        turn = answering(client_call(name, action), finish=FinishReason.TOOL_CALLS)
+        answered = answer(RESPONSES, turn)
+        (call,) = answered["output"]
+
+        assert members.items() <= call.items()
+        assert (call["type"], call["status"], answered["status"]) == (
+            f"{name}_call",
+            "completed",
+            "completed",
+        )
+        assert call["call_id"].startswith("call_")
+        assert Response.model_validate(answered)
+
+    def test_a_computer_that_batches_its_actions(self) -> None:
+        """FIT-1.14: The current tool has a list of actions, the preview of it one."""
+        turn = answering(client_call("computer", '{"type":"screenshot"}'), finish=FinishReason.TOOL_CALLS)
+        (call,) = answer(RESPONSES, turn, tools=[{"type": "computer"}])["output"]
+
+        assert (call["actions"], call.get("action")) == ([{"type": "screenshot"}], None)
+
+    def test_a_truncated_action(self) -> None:
+        """FIT-1.11: A part of a command is no command."""
+        turn = answering(client_call("shell", '{"commands":["ls -'), finish=FinishReason.LENGTH)
+        (call,) = answer(RESPONSES, turn)["output"]
+
+        assert (call["action"]["commands"], call["status"]) == ([], "incomplete")
 
     def test_a_server(self) -> None:
         """RESP-6.5: A server's tools are listed before the first call, which names server, tool and arguments."""
@@ -238,7 +306,7 @@ class TestSentBack:
         """RESP-1.2: Every output item of a hosted tool is accepted as input, and counts as its JSON."""
         for generation in (RESPONSES, OPENRESPONSES):
             output = answer(generation, used(name), tools=[SERVER])["output"]
-            messages = ask(generation, input=output).prompt.messages
+            messages = ask(generation, conversation="conv_1", input=output).prompt.messages
 
             assert len(messages) == len(output)
             assert messages[-1] == Message("assistant", ("So",))

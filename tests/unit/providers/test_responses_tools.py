@@ -92,6 +92,15 @@ class TestTools:
             ("code_interpreter", "code_interpreter"),
             ("image_generation", "image_generation"),
             ("mcp", "mcp"),
+        ],
+    )
+    def test_hosted_tools(self, named: str, kind: str) -> None:
+        """RESP-6.2: A hosted tool is offered by its kind, whatever its version."""
+        assert prompt(tools=[{"type": named}]).tools == (Tool(kind, ToolKind.HOSTED),)
+
+    @pytest.mark.parametrize(
+        ("named", "kind"),
+        [
             ("computer_use_preview", "computer"),
             ("computer", "computer"),
             ("local_shell", "local_shell"),
@@ -99,9 +108,27 @@ class TestTools:
             ("apply_patch", "apply_patch"),
         ],
     )
-    def test_hosted_tools(self, named: str, kind: str) -> None:
-        """RESP-6.2: A hosted tool is offered by its kind, whatever its version."""
-        assert prompt(tools=[{"type": named}]).tools == (Tool(kind, ToolKind.HOSTED),)
+    def test_tools_that_the_client_runs(self, named: str, kind: str) -> None:
+        """FIT-1.14: They are offered by their kind, with a description, as tools of the client."""
+        (tool,) = prompt(tools=[{"type": named}]).tools
+
+        assert (tool.name, tool.kind, tool.schema) == (kind, ToolKind.CLIENT_HOSTED, b"")
+        assert tool.description
+
+    @pytest.mark.parametrize(
+        ("environment", "kind"),
+        [
+            (None, ToolKind.CLIENT_HOSTED),
+            ({"type": "local"}, ToolKind.CLIENT_HOSTED),
+            ({"type": "container_auto"}, ToolKind.HOSTED),
+            ({"type": "container_reference", "container_id": "c"}, ToolKind.HOSTED),
+        ],
+    )
+    def test_a_shell_in_a_container(self, environment: Any, kind: ToolKind) -> None:
+        """FIT-1.14: The provider runs a shell that is in a container."""
+        (tool,) = prompt(tools=[{"type": "shell", "environment": environment}]).tools
+
+        assert tool.kind is kind
 
     @pytest.mark.parametrize("named", ["tool_search", "programmatic_tool_calling", "acme:lookup", ""])
     def test_tools_without_items(self, named: str) -> None:
@@ -390,7 +417,7 @@ class TestLogprobs:
     )
     def test_how_they_are_requested(self, fields: dict[str, Any], alternatives: int | None) -> None:
         """FIT-3.1, FIT-3.2: `include` requests them; `top_logprobs` alone does not."""
-        assert prompt(**fields).logprobs == alternatives
+        assert prompt(model="gpt-4.1", **fields).logprobs == alternatives
 
 
 class TestWording:

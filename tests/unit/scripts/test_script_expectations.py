@@ -46,6 +46,8 @@ def result(call: str, **text: Any) -> tuple[ResultExpectation, ...]:
         Expectation(tool_results=result("bash", contains=("b",), matches="^b")),
         Expectation(tool_results=result("read")),
         Expectation(tools_offered=("read",)),
+        Expectation(offers_tools=True),
+        Expectation(last_author="tool"),
         Expectation(fewest_messages=5, most_messages=5),
         Expectation(fewest_messages=2),
         Expectation(stream=True),
@@ -147,3 +149,40 @@ def test_a_slow_pattern_is_given_up() -> None:
     (sentence,) = unmet(expect, prompt)
 
     assert "tries too many ways" in sentence
+
+
+@pytest.mark.parametrize(
+    ("expect", "sentence"),
+    [
+        (Expectation(offers_tools=False), "expected no tools to be offered, got bash, read"),
+        (Expectation(last_author="user"), "expected the last message to be of role user, got tool"),
+    ],
+)
+def test_tools_and_the_last_role_are_expected(expect: Expectation, sentence: str) -> None:
+    """SCRIPT-4.4: A message with nothing but results is a tool's, as Anthropic's are of role `user`."""
+    assert unmet(expect, AGENT) == (sentence,)
+
+
+def test_a_prompt_without_tools_and_messages_has_neither() -> None:
+    """SCRIPT-4.4: Nothing is offered, and no message is the last."""
+    empty = Prompt(model="m", messages=())
+
+    assert unmet(Expectation(offers_tools=True), empty) == ("expected any tool to be offered, got none",)
+    assert unmet(Expectation(last_author="tool"), empty) == (
+        "expected the last message to be of role tool, got none",
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "author"),
+    [
+        (Message("developer", ("a",)), "system"),
+        (Message("user", ("a",), results=(ToolResult("1", "b"),)), "user"),
+        (Message("user", (), extra_tokens=5), "user"),
+        (Message("function", (), results=(ToolResult("f", "b"),)), "tool"),
+        (Message("assistant", ()), "assistant"),
+    ],
+)
+def test_the_author_of_a_message_is_the_same_for_all_apis(message: Message, author: str) -> None:
+    """SCRIPT-4.4: Roles of one meaning are one author."""
+    assert message.author == author

@@ -267,7 +267,7 @@ class TestMistakes:
             "s.json:8: turns[3].text: wanted a text, found 5",
             's.json:8: turns[3].latency: unknown word "gpt5"; did you mean "gpt-5"?',
             "s.json:9: turns[4]: wanted a table, found 7",
-            "s.json:10: titel: unknown key. One of: name, description, on_exhausted, turns",
+            "s.json:10: titel: unknown key. One of: name, description, on_exhausted, turns, when",
         )
 
     def test_yaml_has_lines_too(self) -> None:
@@ -393,12 +393,18 @@ class TestBounds:
         assert "bytes are too many" in problems(b" " * (1 << 20) + b" ", form)[0]
 
     @pytest.mark.parametrize(
-        ("opening", "form"),
-        [('{"turns":' + "[" * 100_000, "json"), ("[" * 100_000, "yaml"), ("a = " + "[" * 100_000, "toml")],
+        ("opening", "form", "place"),
+        [
+            ('{"turns":' + "[" * 100_000, "json", "s.json"),
+            ("[" * 100_000, "yaml", "s.yaml:1"),
+            ("\n{a: [" * 40_000, "yaml", "s.yaml:34"),
+            ("- " * 50_000, "yaml", "s.yaml"),
+            ("a = " + "[" * 100_000, "toml", "s.toml"),
+        ],
     )
-    def test_depth_is_bounded(self, opening: str, form: ScriptFormat) -> None:
+    def test_depth_is_bounded(self, opening: str, form: ScriptFormat, place: str) -> None:
         """SCRIPT-1.5: Endless brackets are a problem, not a crash."""
-        assert problems(opening, form) == (f"s.{form}: nested too deep; at most 64 levels",)
+        assert problems(opening, form) == (f"{place}: nested too deep; at most 64 levels",)
 
     @pytest.mark.parametrize("form", ["json", "yaml"])
     def test_depth_of_valid_scripts_is_bounded(self, form: ScriptFormat) -> None:

@@ -87,12 +87,12 @@ class Driver:
         raise NotImplementedError
 
     async def settle(self) -> None:
-        """Let everything happen that can happen now."""
+        """Run everything that can run now."""
         for _ in range(10):
             await asyncio.sleep(0)
 
     async def run_to(self, instant: float) -> None:
-        """Let time pass up to `instant`."""
+        """Advance the clock up to `instant`."""
         await self.settle()
         while (armed := self.loop.armed()) and armed[0].when <= instant:
             self.loop.run_to(armed[0].when)

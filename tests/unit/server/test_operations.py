@@ -62,6 +62,8 @@ async def test_operators_need_no_key() -> None:
     """METRICS-1.1: With API keys configured `/metrics` and `/ready` are open, as `/llmsim/stats` is."""
     worker = simulator(auth={"keys": ("sk-a",)})
 
-    statuses = [(await worker.ask("GET", path)).status for path in ("/metrics", "/ready", "/openai/v1/models")]
+    statuses = [
+        (await worker.ask("GET", path)).status for path in ("/metrics", "/ready", "/openai/v1/models")
+    ]
 
     assert statuses == [200, 200, 401]

@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 from llmsim.config import Settings
 from llmsim.server.replies import EncodedReply
 from llmsim.server.transport import connection, protocols
+from llmsim.server.transport.bodies import PROBLEM
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.transport.protocol import Protocol
 from llmsim.server.transport.websocket_protocol import WebSocketProtocol
@@ -60,10 +61,11 @@ class Transport:
 class Connection:
     """One connection to an application that keeps the bodies of its requests, and answers when it may."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bodies: int = 2**20) -> None:
+        self.reads_body = True
         self.requests: list[tuple[str, dict[bytes, bytes], bytes]] = []
         self.may_answer = asyncio.Event()
-        self.bodies = BodyBudget(2**20)
+        self.bodies = BodyBudget(max_bodies, 60)
         settings = Settings()
         application = self.answer
         holder = SimpleNamespace(
@@ -81,7 +83,7 @@ class Connection:
     async def answer(self, scope: Any, receive: Any, send: Any) -> None:
         """Read a request to its end, and answer."""
         body = b""
-        while (event := await receive())["type"] == "http.request":
+        while self.reads_body and (event := await receive())["type"] == "http.request":
             body += event["body"]
             if not event["more_body"]:
                 break
@@ -195,9 +197,80 @@ async def test_large_bodies_are_held_until_the_answer() -> None:
     assert line.bodies.held == 0
     assert len(line.requests[0][2]) == 100_000
     line.protocol.data_received(HEAD % (b"", 100_000) + b"x" * 80_000)
-    assert line.bodies.held == 80_000
+    assert line.bodies.held == 100_000
     line.protocol.connection_lost(None)
     assert line.bodies.held == 0
+
+
+async def test_a_body_without_length_reserves_the_largest() -> None:
+    """TRAN-1.11: Until it is complete."""
+    line = Connection(max_bodies=100 * 2**20)
+    line.protocol.data_received(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+    chunk = b"11170\r\n" + b"x" * 70_000 + b"\r\n"
+    line.protocol.data_received(chunk)
+    assert line.bodies.held == Settings().server.max_body_bytes
+    line.protocol.data_received(chunk + b"0\r\n\r\n")
+
+    assert line.bodies.held == 140_000
+    line.protocol.connection_lost(None)
+
+
+async def test_an_early_answer_releases_the_body() -> None:
+    """TRAN-1.3: A request that is refused before its body is read holds nothing, and the rest of it is read on."""
+    line = Connection(max_bodies=100)
+    line.reads_body = False
+    line.bodies.hold(object(), 1, 1000)  # type: ignore[arg-type]
+    line.protocol.data_received(HEAD % (b"", 100_000) + b"x" * 80_000)
+    await line.settle()
+    assert line.bodies.held == 1000 + 80_000
+    assert not line.transport.reads
+
+    line.may_answer.set()
+    await line.settle()
+
+    assert line.bodies.held == 1000
+    assert line.transport.reads
+    line.protocol.data_received(b"x" * 20_000)
+    assert line.bodies.held == 1000
+    line.protocol.connection_lost(None)
+
+
+async def test_the_deadline_counts_what_the_client_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRAN-1.6, TRAN-1.12: The time of a wait is not the client's; the wait itself ends with 503."""
+    now = 1000.0
+    line = Connection(max_bodies=100)
+    other: Any = object()
+    line.bodies.hold(other, 1, 1000)
+    monkeypatch.setattr(line.protocol.loop, "time", lambda: now)
+    line.protocol.data_received(HEAD % (b"", 100_000) + b"x" * 80_000)
+    await line.settle()
+    scope = line.protocol.cycle.scope
+    now += 100
+    line.protocol._expire_body()
+    assert PROBLEM not in scope
+
+    line.bodies.release(other)
+    assert line.transport.reads
+    now += 50
+    line.protocol._expire_body()
+    assert PROBLEM not in scope
+    now += 11
+    line.protocol._expire_body()
+
+    assert scope[PROBLEM][0] == 408
+    line.protocol.connection_lost(None)
+
+    line = Connection(max_bodies=100)
+    line.bodies.hold(other, 1, 1000)
+    monkeypatch.setattr(line.protocol.loop, "time", lambda: now)
+    line.protocol.data_received(HEAD % (b"", 100_000) + b"x" * 80_000)
+    await line.settle()
+    scope = line.protocol.cycle.scope
+    now += 121
+    line.protocol._expire_body()
+
+    assert scope[PROBLEM][0] == 503
+    line.protocol.connection_lost(None)
 
 
 def test_the_installed_uvicorn_fits() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from llmsim.state.journal import SqliteJournal
-from llmsim.state.ports import JournalEntry
+from llmsim.state.journal_port import JournalEntry
 
 
 @pytest.fixture

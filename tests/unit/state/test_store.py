@@ -67,7 +67,7 @@ def record(
 
 
 def bytes_of(one: Record) -> int:
-    """Give what a record with no metadata counts."""
+    """Return the size that a record without metadata counts."""
     return RECORD_BYTES + len((one.id + one.kind + one.model).encode()) + len("{}") + len(one.data)
 
 
@@ -77,7 +77,7 @@ def ids(store: RecordStore, kind: str = "response", **terms: Any) -> list[str]:
 
 
 def totals(store: RecordStore) -> tuple[int, int]:
-    """Give how many records and bytes there are, expired ones included, and check that the store knows."""
+    """Return how many records and bytes there are, expired ones included, and check that the store knows."""
 
     def read(connection: sqlite3.Connection) -> tuple[tuple[int, int], tuple[int, int]]:
         known = connection.execute("SELECT records, bytes FROM totals").fetchone()
@@ -407,7 +407,7 @@ def test_what_was_just_edited_stays(opener: Opener) -> None:
 
 
 def test_what_is_too_large_is_not_kept(opener: Opener) -> None:
-    """STATE-2.4: A record that no eviction could make room for goes itself, and is told as evicted; the others stay."""
+    """STATE-2.4: A record that no eviction could make room for goes itself, and is reported as evicted; the others stay."""
     store = opener(max_bytes=1000)
     store.put(record("a"))
     store.put(record("b"))
@@ -468,7 +468,7 @@ def test_an_edit_does_not_make_it_younger(opener: Opener, clock: FakeClock) -> N
 
 
 def test_expired_records_leave_the_file(opener: Opener, clock: FakeClock) -> None:
-    """STATE-2.6: Puts take them away, some at a time, from a minute after they last looked; each is told as evicted."""
+    """STATE-2.6: Puts take them away, some at a time, from a minute after they last looked; each is reported as evicted."""
     store = opener(max_age_secs=100)
     for number in range(40):
         store.put(record(str(number)))

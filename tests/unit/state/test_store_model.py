@@ -56,7 +56,7 @@ class PlainStore:
         return sorted(fresh, key=lambda one: one.record.created)
 
     def put(self, process: int, record: Record, size: int) -> int:
-        """Store a record; tell how many went."""
+        """Store a record; return how many were evicted."""
         self.remove(record.id)
         if not self.limits.max_records or size > self.limits.max_bytes:
             return self.make_room(process, 0, 0) + 1
@@ -157,7 +157,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.put(process, f"many{self.came}", KINDS[0], 2.0, "m1", {}, size)
 
     def _fits(self, one: Record, size: int) -> bool:
-        """Tell whether a record needs no room to be made."""
+        """Return whether a record fits without an eviction."""
         others = [kept.size for kept in self.plain.line if kept.record.id != one.id]
         limits = self.plain.limits
         return len(others) < limits.max_records and sum(others) + size <= limits.max_bytes
@@ -170,7 +170,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(process=PROCESS, name=NAMES, kind=KIND)
     def get(self, process: int, name: str, kind: str) -> None:
-        """Look one up."""
+        """Read a record."""
         kept = self.plain.find(kind, name)
 
         assert self.stores[process].get(kind, name) == (kept and kept.record)
@@ -256,7 +256,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1.0, 59.0, 61.0, 150.0, 299.0, 300.0]))
     def wait(self, seconds: float) -> None:
-        """Let time go by."""
+        """Advance the clock."""
         self.clock.now += seconds
 
     @invariant()
@@ -274,7 +274,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @staticmethod
     def _totals(connection: sqlite3.Connection) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Give what the store knows of its size, and what there is."""
+        """Return what the store knows of its size, and what there is."""
         known = connection.execute("SELECT records, bytes FROM totals").fetchone()
         return known, connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM record").fetchone()
 

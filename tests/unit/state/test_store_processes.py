@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 FORK = multiprocessing.get_context("fork")
 
 Work = Callable[[Callable[[], None]], object]
-"""What a child does; it is given what tells a byte."""
+"""What a child does; its argument sends one byte to the parent."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def record(name: str, data: bytes = b"") -> Record:
 
 
 def numbered(name: str) -> Record:
-    """Make a record whose data tell whether it is whole."""
+    """Make a record whose data show whether it is whole."""
     return record(name, (name.encode() + b"\n") * 300)
 
 
@@ -58,7 +58,7 @@ def grown(one: Record) -> Record:
 
 
 def count(store: RecordStore) -> int:
-    """Give how many records there are; check that the file is sound and its totals are exact."""
+    """Return how many records there are; check that the file is sound and its totals are exact."""
     query = "SELECT records, bytes, (SELECT count(*) FROM record), (SELECT coalesce(sum(size), 0) FROM record) FROM totals"
     (verdict,) = store.database.run(
         lambda connection: connection.execute("PRAGMA integrity_check").fetchone()
@@ -70,7 +70,7 @@ def count(store: RecordStore) -> int:
 
 
 class Child:
-    """A fork that tells single bytes, and leaves without tidying up.
+    """A fork that sends single bytes, and exits without tidying up.
 
     Args:
         work: What it does.
@@ -93,14 +93,14 @@ class Child:
         os.write(pipe, b"x")
 
     def wait(self, tellings: int = 1) -> None:
-        """Wait until it has told so many bytes more."""
+        """Wait until it has sent so many bytes more."""
         while tellings:
             got = len(os.read(self._reported, tellings))
             assert got, "the child is gone"
             tellings -= got
 
     def kill(self) -> int:
-        """Kill it; give how many bytes it told that nobody waited for."""
+        """Kill it; return how many bytes it sent that nobody waited for."""
         os.kill(self.pid, signal.SIGKILL)
         return self.end()[0]
 
@@ -110,7 +110,7 @@ class Child:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def end(self) -> tuple[int, int]:
-        """Wait for its end; give how many bytes it told that nobody waited for, and its exit status."""
+        """Wait for its end; return how many bytes it sent that nobody waited for, and its exit status."""
         left = 0
         while got := len(os.read(self._reported, 65536)):
             left += got
@@ -183,7 +183,7 @@ def test_puts_of_many_processes_are_all_there(store: RecordStore) -> None:
 
 
 def test_bounds_hold_whoever_puts(path: Path) -> None:
-    """STATE-4.2: However many put at once, the bounds hold, and each record is there or told as evicted once."""
+    """STATE-4.2: However many put at once, the bounds hold, and each record is there or reported as evicted once."""
     store = RecordStore(path, StoreSettings(max_records=100))
 
     def put(process: int) -> int:
@@ -206,7 +206,7 @@ def test_no_edit_is_lost(store: RecordStore) -> None:
 
 
 def test_a_record_is_deleted_once(store: RecordStore) -> None:
-    """STATE-4.2: Of several processes that delete a record, one is told that it was there."""
+    """STATE-4.2: Of several processes that delete a record, one learns that it was there."""
     for number in range(200):
         store.put(record(str(number)))
     deleted = together(store, 4, lambda _: [n for n in range(200) if store.delete("response", str(n))])
@@ -365,7 +365,7 @@ def test_readers_do_not_wait_for_a_writer(store: RecordStore) -> None:
 def test_writers_do_not_wait_for_ever(
     store: RecordStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """STATE-4.5: When a process that writes does not go on, the others are told so after a while; later it works again."""
+    """STATE-4.5: When a process that writes does not go on, the others get an error after a while; later it works again."""
     monkeypatch.setattr(database, "_MAX_WAIT", 0.01)
     store.put(record("a"))
     child = held_by_a_child(store)
@@ -567,7 +567,7 @@ def test_a_full_disk_is_reported(store: RecordStore, path: Path) -> None:
 
 
 def test_a_mistake_of_ours_is_no_store_error(store: RecordStore) -> None:
-    """STATE-5.5: Only what is wrong with the file is told as that."""
+    """STATE-5.5: Only what is wrong with the file is reported as that."""
     with pytest.raises(sqlite3.IntegrityError):
         store.put(msgspec.structs.replace(record("a"), created=float("nan")))
 

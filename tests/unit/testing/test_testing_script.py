@@ -8,7 +8,7 @@ import pytest
 
 from llmsim import testing
 from llmsim.scripts import read
-from llmsim.testing import Exchange, Session, call, calls, fail, say
+from llmsim.testing import Exchange, Session, call, calls, fail, say, scripted
 from llmsim.testing.script import encode_script
 
 
@@ -51,6 +51,19 @@ def test_calls_combines_single_calls() -> None:
 def test_turns_alone_are_exhausted_after_the_last(given: Any) -> None:
     """TEST-2.2: Turns, or a single one, are a script that is exhausted after them."""
     assert script_of(given) == {"on_exhausted": "error", "turns": [say("Hello")]}
+
+
+def test_scripted_adds_keys_of_a_script() -> None:
+    """TEST-2.1: Turns with the requests that they are for, and that are exhausted after the last."""
+    given = scripted(say("Hello", when={"last_role": "user"}), when={"tools_offered": True})
+
+    script = read(encode_script(given)[1], "json", "ours", profiles=())
+
+    assert script_of(given)["on_exhausted"] == "error"
+    assert script.when is not None
+    assert script.when.offers_tools is True
+    assert script.turns[0].when is not None
+    assert script.turns[0].when.last_author == "user"
 
 
 def test_a_table_is_sent_unchanged() -> None:

@@ -1,8 +1,9 @@
-"""Output items of hosted tool calls: the provider runs these tools itself, so the items include results.
+"""Output items of calls of tools that the provider defines. If it runs them itself, the items include results.
 
 Decisions:
 * Nothing is run. Results are made up from the query: code that prints it, a page and a file with its words, a picture of
   one pixel.
+* The arguments of a call that the client runs are its action, as JSON; a script may also have a command as it is.
 * A kind of tool is a row of `_KINDS`. A tool without a row has an item but no events of its own.
 * Tool input is generated token by token but shown only once complete, unless the API streams it. Tokens that no delta
   carries are carried by the end of the item.
@@ -13,18 +14,21 @@ Source: openai SDK 3.54, types/responses/response_output_item.py, response_*_too
 recorded streams of the API.
 """
 
-import shlex
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from llmsim.domain import TokenizedText, ToolCallSegment
+from llmsim.domain import TokenizedText, ToolCallSegment, ToolKind
+from llmsim.errors import InvalidFieldError, InvalidJsonError
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.event_stream import EventStream
 from llmsim.providers.openai_family.responses.options import ToolOptions
 from llmsim.providers.openai_family.responses.output_items import NO_TEXT, ItemPosition, emit_added, emit_done
-from llmsim.wire.codec import encode, escaped_text
+from llmsim.wire.codec import decoder, encode, escaped_text
+
+_decode_action = decoder(dict[str, Any])
+_PATCHED_FILE = "llmsim-example.txt"
 
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 _IMAGE_FORMAT = {"background": "opaque", "output_format": "png", "quality": "low", "size": "1x1"}
@@ -39,6 +43,8 @@ class _Call(msgspec.Struct, frozen=True):
         query: The query; empty while it is not complete.
         input: The query as the tool's streamed input; empty if the API does not stream it.
         tools: What the item shows.
+        is_clients: Whether the client runs the tool.
+        action: What it does then; empty while it is not complete.
     """
 
     key: str
@@ -46,6 +52,8 @@ class _Call(msgspec.Struct, frozen=True):
     query: str
     input: str
     tools: ToolOptions
+    is_clients: bool = False
+    action: dict[str, Any] = {}
 
 
 class _StreamedInput(msgspec.Struct, frozen=True):
@@ -146,23 +154,41 @@ def _mcp(call: _Call) -> dict[str, Any]:
 
 
 def _computer(call: _Call) -> dict[str, Any]:
-    return {"action": {"type": "screenshot"}, "call_id": call.call_id, "pending_safety_checks": []}
+    action = call.action or {"type": "screenshot"}
+    # Source: openai SDK 3.57, response_computer_tool_call.py: `computer` has a list, `computer_use_preview` one action.
+    actions = {"actions": [action]} if call.tools.batches_actions else {"action": action}
+    return {**actions, "call_id": call.call_id, "pending_safety_checks": []}
 
 
 def _local_shell(call: _Call) -> dict[str, Any]:
-    action = {"type": "exec", "command": ["echo", call.query], "env": {}}
-    return {"action": action, "call_id": call.call_id}
+    command = {"command": ["bash", "-c", call.query] if call.query and not call.action else []}
+    return {"action": {"type": "exec", **command, "env": {}, **call.action}, "call_id": call.call_id}
 
 
 def _shell(call: _Call) -> dict[str, Any]:
-    # NOTE: a client really runs it: the query must not become more than a word of the command.
-    action = {"commands": [f"echo {shlex.quote(call.query)}"], "max_output_length": None, "timeout_ms": None}
-    return {"action": action, "call_id": call.call_id, "environment": None}
+    commands = {"commands": [call.query] if call.query and not call.action else []}
+    if not call.is_clients:
+        # NOTE: a client may run what it finds here: the query must not become a part of it.
+        commands = {"commands": ["echo ok"]}
+    action = {**commands, "max_output_length": None, "timeout_ms": None, **call.action}
+    return {
+        "action": action,
+        "call_id": call.call_id,
+        "environment": {"type": "local"} if call.is_clients else None,
+    }
 
 
 def _apply_patch(call: _Call) -> dict[str, Any]:
-    operation = {"type": "create_file", "path": "note.txt", "diff": f"+{call.query}\n"}
-    return {"operation": operation, "call_id": call.call_id}
+    operation = {"type": "create_file", "path": _PATCHED_FILE, "diff": call.query}
+    return {"operation": call.action or operation, "call_id": call.call_id}
+
+
+def _parse_action(query: str) -> dict[str, Any]:
+    """Parse an action; empty if it is no JSON object."""
+    try:
+        return _decode_action(query.encode())
+    except (InvalidJsonError, InvalidFieldError, UnicodeEncodeError):
+        return {}
 
 
 def _events(name: str, *states: str) -> tuple[str, ...]:
@@ -249,9 +275,17 @@ class HostedCallItem:
             query="",
             input="",
             tools=tools,
+            is_clients=segment.call.kind is ToolKind.CLIENT_HOSTED,
         )
         self._begun = self._render("in_progress", begun)
-        done = msgspec.structs.replace(begun, query=query.text, input=self._input.text)
+        # What is truncated must not be run.
+        is_hidden = begun.is_clients and not position.is_complete
+        done = msgspec.structs.replace(
+            begun,
+            query="" if is_hidden else query.text,
+            input=self._input.text,
+            action=_parse_action(query.text) if begun.is_clients and not is_hidden else {},
+        )
         self.json = self._render("completed" if position.is_complete else kind.truncated_status, done)
 
     def _render(self, status: str, call: _Call) -> bytes:

@@ -3,6 +3,7 @@
 Decisions:
 * A hosted tool is known by its kind: `web_search_preview_2025_03_11` is a `web_search`. One that llmsim has no items for
   is echoed, and never called.
+* Shells, patches and computers are run by the client, which returns their output; a shell in a container is the provider's.
 * A namespace stands for the tools in it.
 * Schemas are checked strictly only on request: by default the API makes of a schema what it can.
 * The refusal of a named function that is not offered says `function`, as in the API; that of an allowed tool says its
@@ -76,6 +77,18 @@ class ImageTool(Struct):
     partial_images: Annotated[int, Meta(ge=0, le=3)] | None = None
 
 
+class Environment(Struct):
+    """Where a shell runs."""
+
+    type: str
+
+
+class ShellTool(Struct):
+    """A shell of the client, or of a container that the provider runs."""
+
+    environment: Environment | None = None
+
+
 class NamedChoice(Struct):
     """The one function or custom tool to call."""
 
@@ -101,6 +114,7 @@ _decode_custom = decoder(CustomTool)
 _decode_namespace = decoder(Namespace)
 _decode_mcp = decoder(McpTool)
 _decode_image = decoder(ImageTool)
+_decode_shell = decoder(ShellTool)
 _decode_named_choice = decoder(NamedChoice)
 _decode_mcp_choice = decoder(McpChoice)
 _decode_allowed = decoder(AllowedTools)
@@ -108,6 +122,14 @@ _decode_members = decoder(dict[str, Raw])
 
 _VERSION = re.compile(r"(?:_preview)?(?:_\d{4}_\d{2}_\d{2})?$")
 _ALIASES = {"computer_use": "computer"}
+_CLIENT_TOOLS = {
+    "shell": "Run shell commands",
+    "local_shell": "Run a shell command",
+    "apply_patch": "Create or edit a file with a patch",
+    "computer": "Use the computer: look at the screen, click and type",
+}
+"""Tools that the client runs, and what they do."""
+
 _NO_OPTIONS = ToolOptions()
 _DEFAULT_SERVER_TOOL = "search"
 """The tool of a server whose tools are not named."""
@@ -151,7 +173,7 @@ def _parse_tool(sent: bytes, path: Path) -> ParsedTool:
             case "namespace":
                 namespace = _decode_namespace(sent)
             case _:
-                return _parse_hosted(hosted_kind(name), sent)
+                return _parse_hosted(hosted_kind(name), name, sent)
     except InvalidFieldError as error:
         raise_below(error, path)
     if name == "namespace":
@@ -201,9 +223,11 @@ def hosted_kind(name: str) -> str:
     return _ALIASES.get(kind, kind)
 
 
-def _parse_hosted(kind: str, sent: bytes) -> ParsedTool:
+def _parse_hosted(kind: str, name: str, sent: bytes) -> ParsedTool:
     tools = (Tool(kind, ToolKind.HOSTED),) if kind in HOSTED_TOOLS else ()
     options: dict[str, Any] = {}
+    if kind in _CLIENT_TOOLS and not (kind == "shell" and _is_in_container(sent)):
+        tools = (Tool(kind, ToolKind.CLIENT_HOSTED, _CLIENT_TOOLS[kind]),)
     if kind == "mcp":
         server = _decode_mcp(sent)
         allowed = server.allowed_tools
@@ -214,7 +238,14 @@ def _parse_hosted(kind: str, sent: bytes) -> ParsedTool:
         }
     elif kind == "image_generation":
         options = {"partial_images": _decode_image(sent).partial_images or 0}
+    elif kind == "computer":
+        options = {"batches_actions": name == "computer"}
     return ParsedTool(kind, Raw(sent), tools, options)
+
+
+def _is_in_container(sent: bytes) -> bool:
+    environment = _decode_shell(sent).environment
+    return environment is not None and environment.type.startswith("container")
 
 
 def build_tool_options(request: Request, tools: Sequence[ParsedTool]) -> ToolOptions:

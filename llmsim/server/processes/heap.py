@@ -1,0 +1,53 @@
+"""The C heap of a worker: how it is laid out, and what is returned to the system.
+
+Decisions:
+* Each thread that parses a large body would have a heap of its own, and blocks of megabytes would stay on it, between small ones.
+* What is free between two blocks that stay is returned by `malloc_trim` only. It is called when more has become free, so an idle
+  worker, and one with small requests, does not call it. PERF: mostly 1 ms, up to 15 after a hostile mix.
+"""
+
+import ctypes
+from typing import Any
+
+_OPTIONS = ((-8, 2), (-3, 1 << 19))
+"""M_ARENA_MAX, M_MMAP_THRESHOLD. Source: mallopt(3)."""
+
+_GROWTH = 8 * 2**20
+"""Bytes by which the free part of the heap has grown when it is trimmed."""
+
+
+class _MallocInfo(ctypes.Structure):
+    """Source: mallinfo2(3)."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+    ]
+
+
+class Heap:
+    """The heap of this process; with other C libraries than glibc, which return free memory by themselves, it does nothing."""
+
+    def __init__(self) -> None:
+        libc: Any = ctypes.CDLL(None)
+        self._trim = getattr(libc, "malloc_trim", None)
+        self._info = getattr(libc, "mallinfo2", None)
+        self._least = 0
+        if self._info is not None:
+            self._info.restype = _MallocInfo
+        if hasattr(libc, "mallopt"):
+            for option, value in _OPTIONS:
+                libc.mallopt(option, value)
+
+    def trim(self) -> None:
+        """Return free memory to the system, if there is more of it than when that was done last."""
+        if self._trim is None or self._info is None:
+            return
+        if self._free() > self._least + _GROWTH:
+            self._trim(0)
+            # What was returned counts as free as before.
+            self._least = self._free()
+        self._least = min(self._least, self._free())
+
+    def _free(self) -> int:
+        return int(self._info().fordblks) if self._info is not None else 0
