@@ -6,8 +6,10 @@ Decisions:
 * All text from outside is rich `Text` of printable characters. Strings would be parsed as markup.
 """
 
+import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -33,9 +35,7 @@ _W = TypeVar("_W", bound=Widget)
 _NICENESS = 10
 """By how much it gives way to the server where both want a core."""
 
-_WIDE = 200
-_MEDIUM = 114
-_TALL = 34
+_WIDE, _MEDIUM, _TALL = 200, 114, 34
 """Columns and lines from which there are layouts with all tables."""
 
 _CSS = """
@@ -197,17 +197,22 @@ class Dashboard(App[None]):
         """Read the stats now, also during a pause."""
         if not self._is_reading:
             self._is_reading = True
-            self.run_worker(self._read, thread=True)
+            # Not a worker of Textual's, for whose end leaving would wait.
+            threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         try:
             found: Snapshot | StatsError = self._read_stats()
         except StatsError as error:
             found = error
-        self.call_from_thread(self._take, found)
+        with contextlib.suppress(RuntimeError):
+            if self.return_code is None:
+                self.call_from_thread(self._take, found)
 
     def _take(self, found: Snapshot | StatsError) -> None:
         self._is_reading = False
+        if self.return_code is not None:
+            return
         if isinstance(found, StatsError):
             self._problem = "" if self._is_stopping else str(found)
         else:

@@ -43,8 +43,8 @@ class Rates(_Panel):
 
     def draw(self, stats: Snapshot) -> RenderableType:
         """Render rates and bars."""
-        width, height = self.size.width - _AROUND_BARS, max(1, (self.size.height - 2) // 3)
-        bars = render_bars(stats, width=max(1, width), height=height)
+        width, height = max(1, self.size.width - _AROUND_BARS), max(1, (self.size.height - 2) // 3)
+        bars = render_bars(stats, width=width, height=height)
         errors = sum(stats.last_60_seconds.errors[-10:]) / 10
         figures = Text.assemble(
             render_rates(stats), "  ·  ", (rate(errors), "bold red" if errors else "bold"), " errors/s"

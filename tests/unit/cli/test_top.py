@@ -8,6 +8,7 @@ from functools import cache
 
 import pytest
 from click.testing import CliRunner
+from textual.pilot import Pilot
 from textual.widgets import Static
 
 from llmsim.cli import main
@@ -58,6 +59,12 @@ def _screen(app: Dashboard) -> str:
     """Return what the terminal shows, a line each."""
     strips = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+async def _read(app: Dashboard, pilot: Pilot[None]) -> None:
+    """Wait until a reading is shown."""
+    while app._is_reading:
+        await pilot.pause(0.01)
 
 
 def _table(app: Dashboard, name: str) -> StatsTable:
@@ -207,13 +214,13 @@ async def test_it_pauses_and_reads_at_once() -> None:
         assert not readings
         assert "paused" in _screen(app)
         await pilot.press("r")
-        await app.workers.wait_for_complete()
+        await _read(app, pilot)
         await pilot.pause()
         assert len(readings) == 1
         assert "2,0" in _screen(app)
         await pilot.press("p")
         app._tick()
-        await app.workers.wait_for_complete()
+        await _read(app, pilot)
         assert len(readings) == 2
 
 
@@ -245,7 +252,7 @@ async def test_a_table_keeps_its_place() -> None:
         chosen, scrolled = _names(app)[table.cursor_row], table.scroll_y
         assert scrolled > 0
         await pilot.press("r")
-        await app.workers.wait_for_complete()
+        await _read(app, pilot)
         await pilot.pause()
         assert _names(app)[0] == "gpt-5"
         assert _names(app)[table.cursor_row] == chosen
@@ -266,7 +273,7 @@ async def test_a_failed_reading_is_shown() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         for is_wrong in (True, False):
             await pilot.press("r")
-            await app.workers.wait_for_complete()
+            await _read(app, pilot)
             await pilot.pause()
             assert ("[b]gone[/b]" in _screen(app)) == is_wrong
             assert "gpt-5" in _screen(app)
@@ -288,8 +295,34 @@ async def test_a_slow_reading_does_not_hold_up_keys() -> None:
         await pilot.pause()
         assert "messages" in _screen(app)
         go_on.set()
-        await app.workers.wait_for_complete()
+        await _read(app, pilot)
         assert len(readings) == 1
+
+
+async def test_leaving_does_not_wait_for_a_reading() -> None:
+    """TUI-1.5: A server that does not answer does not keep the dashboard from ending."""
+    go_on = threading.Event()
+
+    def read() -> Snapshot:
+        go_on.wait()
+        return _busy()
+
+    app = _dashboard(read)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("r", "q")
+        await pilot.pause()
+    assert app.return_code == 0
+    go_on.set()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 6), (40, 12), (79, 17), (300, 10), (60, 100)])
+async def test_any_terminal_will_do(size: tuple[int, int]) -> None:
+    """TUI-2.1: Smaller terminals than 80 by 24 show less, and nothing fails."""
+    app = _dashboard()
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("2", "s", "question_mark", "escape", "slash", "a", "escape")
+        await pilot.pause()
+    assert app.return_code is None or app.return_code == 0
 
 
 @pytest.mark.parametrize(("is_local", "niceness"), [(True, [10]), (False, [])])
