@@ -348,7 +348,7 @@ class TestConversations:
 
     async def test_thinking_of_another_worker(self) -> None:
         """ANTH-11.2: A block of one server is verified by another, for messages and counts."""
-        thinking = {"type": "enabled", "budget_tokens": 1024}
+        thinking = {"type": "adaptive"}
         answer = (await simulator().post(f"{ROOT}/messages", BASIC | {"thinking": thinking})).json
         history = [
             *BASIC["messages"],
