@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.servers import eventually, serve
 
-ROOT = Path(__file__).parents[2]
+UNIT = Path(__file__).parents[2] / "docs" / "llmsim.service"
 BODY = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], "stream": true}'
 
 ELSEWHERE = """
@@ -94,9 +94,7 @@ def permitted_calls() -> set[str]:
 
     # systemd permits these always.
     calls = resolve("@default")
-    for value in re.findall(
-        r"^SystemCallFilter=(.*)$", (ROOT / "docs/llmsim.service").read_text(), re.MULTILINE
-    ):
+    for value in re.findall(r"^SystemCallFilter=(.*)$", UNIT.read_text(), re.MULTILINE):
         names = value.removeprefix("~").split()
         found = {call for name in names for call in resolve(name)}
         calls = calls - found if value.startswith("~") else calls | found
@@ -124,7 +122,10 @@ def test_unit_permits_what_a_server_calls(tmp_path: Path) -> None:
         stream(server.openai)
         subprocess.run(["kill", "-TERM", str(master)], check=True)
         server.process.wait(60)
-    called = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(errors="replace"), re.MULTILINE))
+    lines = trace.read_text(errors="replace")
+    called = set(re.findall(r"^\d+ +(\w+)\(", lines, re.MULTILINE))
+    families = set(re.findall(r"socket\((AF_\w+)", lines))
+    [permitted_families] = re.findall(r"^RestrictAddressFamilies=(.*)$", UNIT.read_text(), re.MULTILINE)
 
     if os.geteuid() == 0:
         # SQLite gives the files beside a database the owner of the database, as root only.
@@ -132,3 +133,4 @@ def test_unit_permits_what_a_server_calls(tmp_path: Path) -> None:
 
     assert {"accept4", "execve", "mmap"} <= called
     assert called - permitted_calls() == set()
+    assert families <= set(permitted_families.split())
