@@ -57,7 +57,13 @@ def output(server: Server, command: list[str], folder: Path, **variables: str) -
         "NO_COLOR": "1",
     }
     done = subprocess.run(
-        command, cwd=folder, env=environment | variables, capture_output=True, text=True, timeout=240, check=False
+        command,
+        cwd=folder,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -71,7 +77,7 @@ def check(name: str, printed: str) -> None:
 def test_python(name: str, server: Server, tmp_path: Path) -> None:
     """CLIENT-1.1: The program runs as it stands."""
     needed = re.findall(r"^(?:from|import) (\w+)", (FOLDER / name).read_text(encoding="utf-8"), re.MULTILINE)
-    missing = [one for one in needed if PYTHON == sys.executable and importlib.util.find_spec(one) is None]
+    missing = [one for one in needed if sys.executable == PYTHON and importlib.util.find_spec(one) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}; EXAMPLES_PYTHON names a Python that has them")
 

@@ -58,7 +58,9 @@ def answers(url: str) -> bool:
 def running(command: list[str], folder: Path, url: str, **variables: str) -> Iterator[None]:
     """Run a gateway until the block ends."""
     with (folder / "gateway.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env=os.environ | variables)
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env=os.environ | variables
+        )
     try:
 
         def is_up() -> bool:
@@ -101,9 +103,11 @@ def proxied(heading: str, server: Server, port: int) -> str:
 PROXIES = {
     "nginx": (
         "nginx.conf",
-        "daemon off; pid {folder}/pid; error_log stderr; events {{}}\nhttp {{ access_log off; "
-        "client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c; "
-        "uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;\n{snippet}\n}}",
+        (
+            "daemon off; pid {folder}/pid; error_log stderr; events {{}}\nhttp {{ access_log off; "
+            "client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c; "
+            "uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;\n{snippet}\n}}"
+        ),
         ["-c", "{file}"],
     ),
     "Caddy": ("Caddyfile", "{{\nadmin off\nauto_https off\n}}\n{snippet}", ["run", "--config", "{file}"]),
@@ -125,7 +129,9 @@ def test_proxies_pass_streams_and_websocket(heading: str, server: Server, tmp_pa
         # 19 gaps of 50 ms; a proxy that collects the stream delivers it at once.
         assert stream_seconds(f"http://127.0.0.1:{port}/openai/v1") > 0.5
         with connect(f"ws://127.0.0.1:{port}/openai/v1/responses") as socket:
-            socket.send(json.dumps({"type": "response.create", "model": "gpt-4o", "input": "Hi", "store": False}))
+            socket.send(
+                json.dumps({"type": "response.create", "model": "gpt-4o", "input": "Hi", "store": False})
+            )
             while (event := json.loads(socket.recv(timeout=60)))["type"] != "response.completed":
                 pass
         assert event["response"]["usage"]["output_tokens"] == 20
@@ -135,7 +141,9 @@ def test_proxies_pass_streams_and_websocket(heading: str, server: Server, tmp_pa
 def test_litellm(server: Server, tmp_path: Path) -> None:
     """CLIENT-2.1: Both vendors' models answer by the base URLs of the page, streamed too."""
     program, port = needed("litellm"), free_port()
-    (tmp_path / "litellm.yaml").write_text(snippet("LiteLLM").replace("127.0.0.1:8080", f"127.0.0.1:{server.port}"))
+    (tmp_path / "litellm.yaml").write_text(
+        snippet("LiteLLM").replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
+    )
     command = [program, "--config", "litellm.yaml", "--port", str(port), "--host", "127.0.0.1"]
     variables = {"LITELLM_MASTER_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 
@@ -148,13 +156,19 @@ def test_litellm(server: Server, tmp_path: Path) -> None:
 def test_portkey(server: Server, tmp_path: Path) -> None:
     """CLIENT-2.1: The curl command of the page reaches llmsim through the gateway."""
     program, port = needed("node"), free_port()
-    package = Path(os.environ.get("EXAMPLES_NODE", "."), "node_modules/@portkey-ai/gateway/build/start-server.js")
+    package = Path(
+        os.environ.get("EXAMPLES_NODE", "."), "node_modules/@portkey-ai/gateway/build/start-server.js"
+    )
     if not package.exists():
         pytest.skip("needs @portkey-ai/gateway in the folder EXAMPLES_NODE")
     code = snippet("Portkey").partition("\n")[2]
-    code = code.replace("localhost:8787", f"127.0.0.1:{port}").replace("localhost:8080", f"127.0.0.1:{server.port}")
+    code = code.replace("localhost:8787", f"127.0.0.1:{port}").replace(
+        "localhost:8080", f"127.0.0.1:{server.port}"
+    )
 
-    with running([program, str(package), f"--port={port}", "--headless"], tmp_path, f"http://127.0.0.1:{port}/"):
+    with running(
+        [program, str(package), f"--port={port}", "--headless"], tmp_path, f"http://127.0.0.1:{port}/"
+    ):
         done = subprocess.run(
             ["sh", "-c", f"set -e; {code}"], capture_output=True, text=True, timeout=60, check=True
         )
@@ -165,7 +179,11 @@ def test_portkey(server: Server, tmp_path: Path) -> None:
 def test_vegeta(server: Server, tmp_path: Path) -> None:
     """CLIENT-2.1: The commands of the page succeed."""
     needed("vegeta")
-    code = snippet("vegeta").replace("localhost:8080", f"127.0.0.1:{server.port}").replace("-duration 5s", "-duration 1s")
+    code = (
+        snippet("vegeta")
+        .replace("localhost:8080", f"127.0.0.1:{server.port}")
+        .replace("-duration 5s", "-duration 1s")
+    )
     done = subprocess.run(
         ["sh", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
     )
@@ -209,7 +227,9 @@ def test_yaml_is_valid(heading: str) -> None:
     assert isinstance(document, dict)
 
 
-@pytest.mark.parametrize("heading", [*PROXIES, "LiteLLM", "TensorZero", "claude-code-router", "Envoy", "Portkey"])
+@pytest.mark.parametrize(
+    "heading", [*PROXIES, "LiteLLM", "TensorZero", "claude-code-router", "Envoy", "Portkey"]
+)
 def test_addresses_are_those_of_the_server(heading: str) -> None:
     """CLIENT-2.2: Each snippet names the address where llmsim listens by default."""
     assert re.search(r"(127\.0\.0\.1|localhost):8080|port_value: 8080", snippet(heading))

@@ -21,7 +21,9 @@ def test_the_rules_are_those_of_one_file() -> None:
 def test_what_is_named_exists(page: Path) -> None:
     """CLIENT-3.1: Scripts, folders and files that the guidance names are there."""
     text = page.read_text(encoding="utf-8")
-    named = re.findall(r"(?<![\w/.])(?:\./)?((?:scripts|docs|specs|llmsim|tests)/[\w./-]*\w|\w[\w-]*\.lock)", text)
+    named = re.findall(
+        r"(?<![\w/.])(?:\./)?((?:scripts|docs|specs|llmsim|tests)/[\w./-]*\w|\w[\w-]*\.lock)", text
+    )
     links = re.findall(r"\]\(([^)#]+)", text)
 
     assert named or links
