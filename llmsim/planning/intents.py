@@ -32,7 +32,7 @@ _VERBS = {
     "write": "write create save",
     "make": "make generate add",
     "edit": "edit change replace update insert append modify apply rename overwrite multiedit",
-    "remove": "delete remove",
+    "remove": "delete remove cancel kill terminate exit",
 }
 _KIND_OF_VERB = {verb: kind for kind, verbs in _VERBS.items() for verb in verbs.split()}
 _ASKING = frozenset("what which where who why how is are does did was were has have".split())

@@ -302,6 +302,7 @@ def test_nothing_is_asked_of_files(question: str) -> None:
         ("run_tests(path) Run the tests", "run", False),
         ("execute_sql(query) Run SQL commands", "run", False),
         ("todos(todos) Create, list and delete todos", "", False),
+        ("Exit() Exit the current process with status code 1", "remove", False),
     ],
 )
 def test_purposes(line: str, kind: str, is_general: bool) -> None:
