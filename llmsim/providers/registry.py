@@ -16,7 +16,7 @@ def providers(settings: Settings) -> tuple[Provider, ...]:
     checks_models = settings.server.model_rules
     configured = (
         openai(checks_models=checks_models),
-        anthropic(settings.anthropic, checks_models=checks_models),
+        anthropic(settings.anthropic, checks_models=checks_models, is_strict=settings.server.strict),
         openresponses(checks_models=checks_models),
     )
     return tuple(map(make_strict, configured)) if settings.server.strict else configured

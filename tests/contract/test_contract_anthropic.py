@@ -208,6 +208,16 @@ class TestBatches:
         error = json.loads(results.body)["result"]["error"]["error"]
         assert error["message"] == TestConversations.MESSAGE
 
+    @pytest.mark.parametrize("is_strict", [False, True])
+    async def test_unknown_fields(self, is_strict: bool) -> None:
+        """API-4.2: In strict mode such a request has an errored result."""
+        worker = simulator(server={"strict": is_strict})
+        created = await self.create(worker, self.item("a", reasoning_effort="low"))
+        batch = await self.ended(worker, created["id"])
+        results = await worker.ask("GET", f"{BATCHES}/{batch['id']}/results")
+
+        assert (b"reasoning_effort: Extra inputs are not permitted" in results.body) is is_strict
+
     async def test_from_creation_to_results(self) -> None:
         """ANTH-8.2: Each request has the result it would have got, and no request is counted."""
         worker = simulator()
@@ -338,7 +348,7 @@ class TestConversations:
 
     async def test_thinking_of_another_worker(self) -> None:
         """ANTH-11.2: A block of one server is verified by another, for messages and counts."""
-        thinking = {"type": "enabled", "budget_tokens": 1024}
+        thinking = {"type": "adaptive"}
         answer = (await simulator().post(f"{ROOT}/messages", BASIC | {"thinking": thinking})).json
         history = [
             *BASIC["messages"],

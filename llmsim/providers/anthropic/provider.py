@@ -16,6 +16,7 @@ from llmsim.providers.anthropic.rendering import (
     render_stream_fault,
 )
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Headers, Provider
+from llmsim.providers.strict_fields import strict_parse
 from llmsim.wire.frames import SSE_HEADERS
 
 
@@ -39,12 +40,13 @@ Source: anthropic SDK 2.12, _exceptions.py reads request-id; Anthropic docs, api
 
 
 @functools.cache
-def anthropic(settings: AnthropicSettings, *, checks_models: bool) -> Provider:
+def anthropic(settings: AnthropicSettings, *, checks_models: bool, is_strict: bool) -> Provider:
     """Return the provider as configured; the same settings give the same one.
 
     Args:
         settings: Its own.
         checks_models: Whether parameters that a model does not take are refused.
+        is_strict: Whether unknown fields in the requests of a batch are refused, too.
     """
     parse_body = functools.partial(parse, checks_models=checks_models)
     messages = GenerationEndpoint(
@@ -60,12 +62,13 @@ def anthropic(settings: AnthropicSettings, *, checks_models: bool) -> Provider:
         ),
         render_response=render_response,
     )
+    batches = batch_endpoints(strict_parse(parse_body, messages.label) if is_strict else parse_body)
     return Provider(
         name="anthropic",
         prefix="/anthropic",
         base_path="/anthropic/v1",
         generation_endpoints=(messages,),
-        resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *batch_endpoints(parse_body)),
+        resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *batches),
         render_refusal=render_refusal,
         render_fault=render_fault,
         render_crash=render_crash,

@@ -357,7 +357,7 @@ class TestWebSocket:
         }
 
     def test_an_event_has_the_headers_of_its_error(self) -> None:
-        """SOCK-2.3: A client finds out when to try again, as over HTTP; without headers the event has none."""
+        """SOCK-2.5: A client finds out when to try again, as over HTTP; without headers the event has none."""
         assert RESPONSES.websocket is not None
         render = RESPONSES.websocket.messages.render_fault
         limited = json.loads(render(Fault(FaultKind.RATE_LIMIT, retry_after=0.25)).body)
