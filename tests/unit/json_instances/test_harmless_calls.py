@@ -202,6 +202,7 @@ def test_a_description_makes_a_tool_dangerous() -> None:
         ("Write hello.py", "hello.py"),
         ("Save it as `notes/day-1.md`", "notes/day-1.md"),
         ("Do not edit config.py. Write to out.txt.", "out.txt"),
+        ("Write a summary of README.md to out.txt", "out.txt"),
         ("Do not edit config.py", "llmsim-example.txt"),
         ("Write /etc/hosts", "llmsim-example.txt"),
         ("Write ../up.txt", "llmsim-example.txt"),
