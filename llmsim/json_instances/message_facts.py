@@ -73,7 +73,7 @@ _PLAIN_END = re.compile(r"[.,!?:]*(?:\s+[^\W\d_]|\s*$)")
 """What may follow a command without quotes: another clause, but no option and no sign of a shell."""
 
 _FIXED_COMMANDS = frozenset(["ls", "pwd", "git status"])
-_SAFE_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*/?")
+_SAFE_NAME = re.compile(r"\w[\w-]*(?:\.[\w-]+|/\w[\w-]*)*/?")
 _LONGEST_PATH = 200
 
 

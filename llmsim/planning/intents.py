@@ -201,7 +201,7 @@ def _first_sentence(description: str) -> str:
     return _SENTENCE.split(text[:_MOST_SENTENCE], maxsplit=1)[0]
 
 
-@remembered(1024, max_chars=50_000)
+@remembered(128, max_chars=20_000)
 def _purpose(name: str, sentence: str, schema: bytes) -> Purpose:
     # What precedes is the server that the tool comes from.
     words = words_of(re.split(r"__|[./]", name)[-1])

@@ -222,6 +222,14 @@ def test_names_that_are_written(prompt: str, path: str) -> None:
     assert called("Write", schema, prompt) == encoded({"file_path": path}).decode().replace(": ", ":")
 
 
+def test_an_option_is_not_written() -> None:
+    """FIT-6.3: A quoted text that begins with a dash is no prose."""
+    schema = {"type": "object", "properties": {"content": TEXT}, "required": ["content"]}
+
+    assert called("write_file", schema, "Write `-rf.txt`") == '{"content":"example"}'
+    assert called("write_file", schema, "Write `as-is`") == '{"content":"as-is"}'
+
+
 def test_a_query_is_no_statement() -> None:
     """FIT-6.1: A tool that searches is not given a statement that would change what it searches."""
     schema = {"type": "object", "properties": {"query": TEXT}, "required": ["query"]}
