@@ -183,7 +183,7 @@ def _is_written(clause: str, path: str) -> bool:
 
 def purpose_of(tool: Tool) -> Purpose:
     """Return what a tool does."""
-    return _purpose(tool.name, _first_sentence(tool.description), tool.schema)
+    return _purpose(tool.name, _first_sentence(tool.description[: 2 * _MOST_SENTENCE]), tool.schema)
 
 
 def described_purpose(description: str) -> str:
@@ -191,12 +191,13 @@ def described_purpose(description: str) -> str:
 
     It is empty if the tool is for special occasions only, which are not recognized.
     """
-    sentence = _first_sentence(description)
+    sentence = _first_sentence(description[: 2 * _MOST_SENTENCE])
     return "" if _ONLY.search(sentence) else sentence
 
 
+@remembered(256, max_chars=2 * _MOST_SENTENCE)
 def _first_sentence(description: str) -> str:
-    lines = description[: 2 * _MOST_SENTENCE].split("\n")
+    lines = description.split("\n")
     text = "\n".join(line for line in lines if not line.startswith("#")).strip()
     return _SENTENCE.split(text[:_MOST_SENTENCE], maxsplit=1)[0]
 
