@@ -26,7 +26,7 @@ body{margin:0 auto;padding:24px;max-width:1240px;background:var(--bg);color:var(
 font:15px/1.45 system-ui,"Segoe UI",Helvetica,Arial,sans-serif}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:17px;margin:28px 0 8px}
 .dim{color:var(--dim)}.passed{color:var(--good)}.failed{color:var(--bad)}.warning{color:var(--warn)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:18px 0}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;margin:18px 0}
 .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px}
 .card b{display:block;font-size:22px;font-variant-numeric:tabular-nums}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:16px}
