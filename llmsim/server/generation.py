@@ -16,10 +16,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from llmsim.domain import Fault, StreamFault, Turn
+from llmsim.domain import Fault, StreamFault, Turn, WireFault
 from llmsim.errors import RefusedError, StoreError, UnknownResponseError
 from llmsim.planning.cost import is_laborious, is_long, is_long_step
-from llmsim.planning.planner import PromptFacts
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import (
     ChannelFormat,
@@ -30,10 +29,13 @@ from llmsim.providers.contract import (
     Reply,
 )
 from llmsim.providers.storage import StoredResponse
+from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
 from llmsim.server.controls import NO_CONTROLS, read_controls
-from llmsim.server.journal_writer import JournalWriter, OnFinished
+from llmsim.server.faulty_responses import FaultyResponses, abort_at
+from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
+from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_memo import RequestMemo
 from llmsim.server.scenario_player import ScenarioAttempt, ScenarioPlayer
@@ -48,47 +50,6 @@ _UNPLAYED = (Outcome.ABORTED, Outcome.FAILED)
 """Outcomes that the server itself caused: the turn of a script goes to another request."""
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
-
-
-class AnalyzedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
-    """What can be known of a request from its bytes, and from what it continues.
-
-    Attributes:
-        request: The request, with what it continues put before it.
-        facts: What planning needs to know of its prompt.
-        heavy: Whether planning and rendering its response is laborious.
-        step: The step of a scenario that it plays; None if it plays none.
-    """
-
-    request: ParsedRequest[O]
-    facts: PromptFacts
-    heavy: bool = False
-    step: ResolvedStep | None = None
-
-
-class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
-    """What a request is to be answered.
-
-    Attributes:
-        request: The request, with what it continues put before it.
-        outcome: The turn, or what fails instead.
-        heavy: Whether rendering it is laborious.
-        stored: The response as it was stored for all workers; None if it was not.
-        played: The script turn, or the attempt of a scenario's step, that was played; None if the response was generated.
-        on_finished: Completes the journal entry; None if there is none.
-    """
-
-    request: ParsedRequest[O]
-    outcome: Turn | Fault
-    heavy: bool
-    stored: StoredResponse[O] | None = None
-    played: PlayedTurn | ScenarioAttempt | None = None
-    on_finished: OnFinished | None = None
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether the shared state has to know how it ends."""
-        return self.stored is not None or self.played is not None or self.on_finished is not None
 
 
 class GenerationService(Generic[O]):
@@ -122,8 +83,10 @@ class GenerationService(Generic[O]):
         self._scenarios = scenarios
         self._journal = journal
         self.replies = ReplyBuilder(provider, context.planner.new_id)
+        self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
         self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
+        self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
@@ -184,7 +147,13 @@ class GenerationService(Generic[O]):
                     context = self._context.for_owner(channel.active.owner)
                     if heavy and facts.embedding is not None:
                         await context.reserve(facts.embedding.response_bytes, channel.active)
-                    outcome = await context.plan_turn(prompt, facts, played, in_thread=heavy)
+                    outcome = await context.plan_turn(
+                        prompt,
+                        facts,
+                        played,
+                        in_thread=heavy,
+                        key=find_header_key(request.headers, self._key_headers),
+                    )
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)
@@ -265,6 +234,8 @@ class GenerationService(Generic[O]):
         outcome, stored = planned.outcome, planned.stored
         if isinstance(outcome, Fault):
             return self._fail(planned, outcome, channel)
+        if outcome.wire_fault is not None:
+            return self._respond_faulty(planned, outcome, outcome.wire_fault, channel)
         if planned.request.prompt.stream:
             return self._stream(planned, outcome, channel)
         if stored is not None and stored.background:
@@ -272,6 +243,20 @@ class GenerationService(Generic[O]):
         if outcome.stream_fault is not None:
             return self._truncate(planned, outcome, outcome.stream_fault, channel)
         return self._reply(planned, outcome, channel)
+
+    async def _respond_faulty(
+        self, planned: PlannedResponse[O], turn: Turn, fault: WireFault, channel: Channel
+    ) -> None:
+        """Answer a request with a response that has a fault on the wire; one in the background has none."""
+        plain = msgspec.structs.replace(planned, outcome=msgspec.structs.replace(turn, wire_fault=None))
+        respond_plainly = partial(self._respond, plain, channel)
+        request, stored = planned.request, planned.stored
+        if stored is not None and stored.background and not request.prompt.stream:
+            await respond_plainly()
+        elif await self._faulty.respond(
+            request, turn, fault, channel, respond_plainly, in_thread=planned.heavy
+        ):
+            self._remember(planned, turn, channel)
 
     async def _fail(self, planned: PlannedResponse[O], fault: Fault, channel: Channel) -> None:
         active, prompt = channel.active, planned.request.prompt
@@ -314,13 +299,7 @@ class GenerationService(Generic[O]):
         if not stream_fault.disconnect:
             await self._fail(planned, msgspec.structs.replace(stream_fault.fault, delay=due), channel)
             return
-        row = active.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
-        if not await channel.wait_until(active.arrival + due):
-            active.outcome = Outcome.ABANDONED
-            return
-        active.recorder.sent(row, turn.generated_tokens, time.monotonic())
-        active.outcome = Outcome.of(stream_fault.fault.kind)
-        await channel.abort()
+        await abort_at(active.arrival + due, turn, stream_fault, channel)
 
     async def _reply_in_background(self, stored: StoredResponse[O], channel: Channel) -> None:
         """Answer a request whose response is generated in the background: at once, as it is. Its tokens count now."""
@@ -362,11 +341,13 @@ class GenerationService(Generic[O]):
             active.outcome = Outcome.of(stream_fault.fault.kind)
             return
         active.outcome = Outcome.FINISHED
-        if self._endpoint.storage is not None:
-            channel.remember(
-                self._endpoint.storage.public_id(turn),
-                self._context.as_stored(self._endpoint.storage, planned.request, turn, active.arrival),
-            )
+        self._remember(planned, turn, channel)
+
+    def _remember(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
+        """Remember a response that was streamed, where the connection can continue it."""
+        if (storage := self._endpoint.storage) is not None:
+            stored = self._context.as_stored(storage, planned.request, turn, channel.active.arrival)
+            channel.remember(storage.public_id(turn), stored)
 
     async def _reply_error(self, reply: Reply, channel: Channel) -> None:
         await channel.reply(self.replies.build_error(reply, channel.active))

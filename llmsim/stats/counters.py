@@ -14,7 +14,7 @@ import zlib
 
 import msgspec
 
-from llmsim.domain import FaultKind
+from llmsim.domain import FaultKind, WireFaultKind
 
 _FAULTS = frozenset(kind.value for kind in FaultKind)
 
@@ -51,6 +51,14 @@ COUNTERS = (
     Counter("journal_dropped", "Entries of the journal that could not be kept.", Per.WORKER),
     Counter("waited_writes", "Writes of streams that waited until a client had read.", Per.WORKER),
     Counter("log_dropped", "Lines of the request log that could not be written.", Per.WORKER),
+    *(
+        Counter(
+            f"wire_fault_{kind.value}",
+            f"Responses with a simulated fault on the wire: {kind.value.replace('_', ' ')}.",
+            Per.WORKER,
+        )
+        for kind in WireFaultKind
+    ),
     Counter("requests", "Requests that began.", Per.ENDPOINT),
     Counter("streaming_requests", "Accepted requests that are streamed.", Per.MODEL),
     Counter("non_streaming_requests", "Accepted requests that are not streamed.", Per.MODEL),
