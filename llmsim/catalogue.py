@@ -14,7 +14,6 @@ Decisions:
 
 import functools
 import importlib.resources
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -23,9 +22,11 @@ import msgspec
 
 from llmsim.domain import ImageRule
 from llmsim.errors import CatalogueError
+from llmsim.model_names import PrefixMatcher, strip_vendor, without_snapshot
+from llmsim.model_rules import NO_RULES, REFUSABLE, ModelRules
 
 TOKENIZERS = ("cl100k_base", "o200k_base")
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 _DATA_FILE = "catalogue.json"
 
@@ -34,25 +35,6 @@ _MAX_NAME_LENGTH = 128
 
 # PERF: a known or cached name costs 0.1 us, a new one 8 us; a full cache holds less than 1 MB.
 _MAX_CACHED_NAMES = 1024
-
-# What may precede the model's own name: `openai/`, `models/`, `ft:` and Bedrock's `us.anthropic.`.
-_VENDOR = re.compile(r"(?:.*/)?(?:ft:)?(?:[a-z]+\.)*", re.DOTALL)
-
-# What may follow it: `-latest`, `-2025-08-07`, `-20250514` (Vertex: `@20250514`, Bedrock: `-v1:0` at the end),
-# the `-0613` of early GPTs, and Gemini's `-001` and `-preview-06-05` or `-preview-09-2025`.
-_SNAPSHOT = re.compile(
-    r"""(?: -latest
-          | [-@] 20\d\d (?:0[1-9]|1[0-2]) (?:[0-2]\d|3[01]) (?:-v\d+(?::\d+)?)?
-          | -20\d\d - (?:0[1-9]|1[0-2]) - (?:[0-2]\d|3[01])
-          | - (?:0[1-9]|1[0-2]) (?:[0-2]\d|3[01])
-          | -0\d\d
-          | -preview - (?:0[1-9]|1[0-2]) - (?:20)?\d\d
-        )\Z""",
-    re.VERBOSE,
-)
-
-_VERSION = r"\d+(?:[.-]\d+)*"
-_BOUNDARY = r"(?![a-z0-9])"
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -174,6 +156,7 @@ class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         profiles: All latency profiles.
         image_rules: How models count images.
         families: All families; one has the empty prefix.
+        rules: What models do not take.
         aliases: Other names of models, by the id they stand for.
         models: All models, in the order in which they are listed.
     """
@@ -182,29 +165,12 @@ class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     profiles: tuple[Profile, ...]
     image_rules: tuple[ImageRule, ...]
     families: tuple[Family, ...]
+    rules: tuple[ModelRules, ...] = ()
     aliases: dict[str, str]
     models: tuple[Model, ...]
 
 
 _decoder = msgspec.json.Decoder(CatalogueFile)
-
-
-class PrefixMatcher:
-    """Finds the family prefix of a name.
-
-    Args:
-        prefixes: Prefixes as in `Family.prefix`.
-    """
-
-    def __init__(self, prefixes: Iterable[str]) -> None:
-        self._ordered = sorted(filter(None, prefixes), key=lambda prefix: -len(prefix.replace("*", "")))
-        versioned = (_VERSION.join(re.escape(part) for part in prefix.split("*")) for prefix in self._ordered)
-        self._pattern = re.compile("|".join(f"({prefix}{_BOUNDARY})" for prefix in versioned), re.IGNORECASE)
-
-    def match(self, name: str) -> str:
-        """Return the matching prefix with the most literal characters; empty if none matches."""
-        found = self._pattern.match(name)
-        return self._ordered[found.lastindex - 1] if found and found.lastindex else ""
 
 
 class Catalogue:
@@ -235,6 +201,11 @@ class Catalogue:
             self._named.setdefault(without_snapshot(model.id), model)
         self._prefixes = PrefixMatcher(family.prefix for family in file.families)
         self._templates = {family.prefix: _template(family) for family in file.families}
+        self._rules = {rules.prefix: rules for rules in file.rules}
+        self._rule_prefixes = PrefixMatcher(self._rules)
+        self._rules_cached: Callable[[str], ModelRules] = functools.lru_cache(_MAX_CACHED_NAMES)(
+            self._match_rules
+        )
         self._resolve_cached: Callable[[str], Model] = functools.lru_cache(_MAX_CACHED_NAMES)(self._resolve)
 
     def find(self, model: str) -> Model | None:
@@ -263,15 +234,22 @@ class Catalogue:
             return self._family_facts(model)
         return self._named.get(model) or self._resolve_cached(model)
 
+    def rules(self, model: Model) -> ModelRules:
+        """Return what a model does not take; an unknown name follows the rules of its family."""
+        return self._rules_cached(model.id[:_MAX_NAME_LENGTH])
+
+    def _match_rules(self, name: str) -> ModelRules:
+        return self._rules.get(self._rule_prefixes.match(strip_vendor(name)), NO_RULES)
+
     def _resolve(self, model: str) -> Model:
-        name = _strip_vendor(model)
+        name = strip_vendor(model)
         for candidate in (name, without_snapshot(name)):
             if candidate in self._named:
                 return self._named[candidate]
         return self._family_facts(model)
 
     def _family_facts(self, model: str) -> Model:
-        template = self._templates[self._prefixes.match(_strip_vendor(model[:_MAX_NAME_LENGTH]))]
+        template = self._templates[self._prefixes.match(strip_vendor(model[:_MAX_NAME_LENGTH]))]
         return msgspec.structs.replace(template, id=model, name=model)
 
 
@@ -282,6 +260,12 @@ def load_catalogue() -> Catalogue:
         CatalogueError: The data file contradicts itself; the message lists all contradictions.
     """
     return parse_catalogue(importlib.resources.files("llmsim").joinpath(_DATA_FILE).read_bytes())
+
+
+@functools.cache
+def shipped_catalogue() -> Catalogue:
+    """Return the catalogue that ships with the package, loaded once a process."""
+    return load_catalogue()
 
 
 def parse_catalogue(data: bytes) -> Catalogue:
@@ -300,16 +284,6 @@ def parse_catalogue(data: bytes) -> Catalogue:
     if problems := list(_find_contradictions(file)):
         raise CatalogueError("\n".join(f"{_DATA_FILE}: {problem}" for problem in problems))
     return Catalogue(file)
-
-
-def without_snapshot(name: str) -> str:
-    """Strip the date or `-latest` from a model's own name; other names are returned unchanged."""
-    return _SNAPSHOT.sub("", name)
-
-
-def _strip_vendor(model: str) -> str:
-    found = _VENDOR.match(model)
-    return model[found.end() :] if found else model
 
 
 def _template(family: Family) -> Model:
@@ -349,11 +323,13 @@ def _find_contradictions(file: CatalogueFile) -> Iterator[str]:
     rules = [rule.name for rule in file.image_rules]
     ids = [model.id for model in file.models]
     prefixes = [family.prefix for family in file.families]
+    model_rules = [rule.prefix for rule in file.rules]
     for kind, names in (
         ("profile", profiles),
         ("image rule", rules),
         ("model", ids),
         ("family", prefixes),
+        ("model rules", model_rules),
     ):
         for name in _repeated(names):
             yield f'{kind} "{name}" occurs more than once'
@@ -386,6 +362,11 @@ def _find_contradictions(file: CatalogueFile) -> Iterator[str]:
             yield f"{label}: it is not an embedding model, yet shortens embeddings"
         elif not 0 < entry.max_output_tokens <= entry.context_window:
             yield f"{label}: {entry.max_output_tokens} output tokens in a window of {entry.context_window}"
+    for refusals in file.rules:
+        for word in sorted({*refusals.refused, *refusals.refused_reasoning} - REFUSABLE):
+            yield f'rules "{refusals.prefix}": nothing to refuse is called "{word}"'
+        for effort in sorted(set(refusals.efforts) - set(EFFORTS)):
+            yield f'rules "{refusals.prefix}": unknown effort "{effort}"; one of: {", ".join(EFFORTS)}'
     for alias, model in file.aliases.items():
         if model not in ids:
             yield f'alias "{alias}": no model "{model}"'

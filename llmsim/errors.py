@@ -151,12 +151,21 @@ class InvalidSchemaError(RefusedError):
         self.problem = problem
 
 
-class ToolChoiceError(RefusedError):
-    """The tool choice names a tool that is not offered.
+class ApiRuleError(RefusedError):
+    """The request breaks a rule of its API or of its model: `message`, `param`, `code` and `status` are as the API has them."""
 
-    Attributes:
-        choice: The tool as the refusal names it; `required` if any tool would do.
-    """
+    def __init__(
+        self, message: str, param: str | None = None, code: str | None = None, status: int = 400
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+        self.status = status
+
+
+class ToolChoiceError(RefusedError):
+    """The tool choice names a tool that is not offered: `choice`, or `required` if any tool would do."""
 
     def __init__(self, choice: str) -> None:
         super().__init__(f"no tool for the choice {choice!r}")
@@ -178,11 +187,7 @@ class UnsupportedError(RefusedError):
 
 
 class BodyTooLargeError(RefusedError):
-    """The body is over the limit.
-
-    Attributes:
-        limit: The configured limit, in bytes.
-    """
+    """The body is over the limit: `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the request body is larger than {limit} bytes")
@@ -202,12 +207,7 @@ class TransportError(RefusedError):
 
 
 class VisionError(RefusedError):
-    """The prompt holds an image, and the model takes no images.
-
-    Attributes:
-        model: The model id as requested.
-        path: Path of the first image in the request.
-    """
+    """The prompt holds an image, the first at `path`, and the model, `model` as requested, takes no images."""
 
     def __init__(self, model: str, path: tuple[str | int, ...]) -> None:
         super().__init__(f"{model} takes no images")
@@ -216,12 +216,7 @@ class VisionError(RefusedError):
 
 
 class ContextLengthError(RefusedError):
-    """The prompt, or prompt and output together, exceed the model's context window.
-
-    Attributes:
-        window: The model's context window, in tokens.
-        tokens: The prompt's length, in tokens.
-    """
+    """The prompt, or prompt and output together, exceed the model's context window: `tokens`, where `window` is the most."""
 
     def __init__(self, window: int, tokens: int) -> None:
         super().__init__(f"{tokens} tokens do not fit a window of {window}")
@@ -264,12 +259,7 @@ class InputLengthError(RefusedError):
 
 
 class RequestTokensError(RefusedError):
-    """The texts to embed are too long together.
-
-    Attributes:
-        limit: Most tokens per request.
-        tokens: Tokens of this request.
-    """
+    """The texts to embed are too long together: `tokens` of this request, where `limit` is the most."""
 
     def __init__(self, limit: int, tokens: int) -> None:
         super().__init__(f"{tokens} tokens in a request that may have {limit}")
@@ -278,11 +268,7 @@ class RequestTokensError(RefusedError):
 
 
 class ShortenedError(RefusedError):
-    """`dimensions` is set for a model that does not support it.
-
-    Attributes:
-        model: The model id as requested.
-    """
+    """`dimensions` is set for a model, `model` as requested, that does not support it."""
 
     def __init__(self, model: str) -> None:
         super().__init__(f"{model} makes no shorter embeddings")
@@ -290,11 +276,7 @@ class ShortenedError(RefusedError):
 
 
 class UnknownModelError(RefusedError):
-    """The model id is not served.
-
-    Attributes:
-        model: The id as requested.
-    """
+    """The model id is not served: `model` as requested."""
 
     def __init__(self, model: str) -> None:
         super().__init__(f"no model {model!r}")
@@ -326,12 +308,7 @@ class AuthenticationError(RefusedError):
 
 
 class UnknownRouteError(RefusedError):
-    """No such path under the provider's prefix.
-
-    Attributes:
-        method: HTTP method.
-        path: The path without the provider's prefix.
-    """
+    """No such path under the provider's prefix: `method`, and `path` without the prefix."""
 
     def __init__(self, method: str, path: str) -> None:
         super().__init__(f"no route {method} {path}")
@@ -356,11 +333,7 @@ class MethodError(RefusedError):
 
 
 class UnknownScriptError(RefusedError):
-    """The script is not loaded.
-
-    Attributes:
-        script: Its name, as requested.
-    """
+    """The script is not loaded: `script`, as requested."""
 
     def __init__(self, script: str, meant: str | None = None) -> None:
         hint = f"; did you mean '{meant}'?" if meant else ""

@@ -96,7 +96,7 @@ def _bodies(settings: Settings, model: str, **fields: Any) -> tuple[bytes, ...]:
 def _chat(settings: Settings) -> Iterator[RequestTemplate]:
     fields: dict[str, Any] = {"messages": [{"role": "user", "content": settings.prompt}]}
     if settings.max_tokens:
-        fields["max_tokens"] = settings.max_tokens
+        fields["max_completion_tokens"] = settings.max_tokens
     common: dict[str, Any] = {
         "endpoint": "chat",
         "method": "POST",

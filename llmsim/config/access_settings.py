@@ -48,6 +48,16 @@ class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=1_000_000,
         ),
     ] = 2_000
+    journal_request_bytes: Annotated[
+        int,
+        setting(
+            "Largest request that the journal keeps whole, of a larger one its size and its beginning. Coding agents send "
+            "instructions and tools of 100 KiB and more with each request.",
+            unit="bytes",
+            ge=0,
+            le=16_777_216,
+        ),
+    ] = 65_536
 
 
 class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

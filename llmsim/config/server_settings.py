@@ -94,6 +94,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "objects only where `[auth]` asks for keys."
         ),
     ] = "*"
+    model_rules: Annotated[
+        bool,
+        setting(
+            "Refuse parameters and values that the requested model does not take, as the real APIs do. `false` takes them: for "
+            "other models behind such a name."
+        ),
+    ] = True
     strict: Annotated[
         bool,
         setting(

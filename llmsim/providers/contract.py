@@ -141,10 +141,13 @@ class WebSocketFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     Attributes:
         messages: How messages are read and written.
         render_limit: Renders the event that says why no further message is answered.
+        previous_id: Returns the id of the response that a message means to continue, whatever is wrong with the message; None if it
+            names none.
     """
 
     messages: ChannelFormat[O]
     render_limit: Callable[[str], Reply]
+    previous_id: Callable[[bytes], str | None] = lambda _: None
 
 
 class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):

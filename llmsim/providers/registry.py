@@ -6,14 +6,19 @@ from collections.abc import Container, Sequence
 from llmsim.config import Settings
 from llmsim.providers.anthropic.provider import anthropic
 from llmsim.providers.contract import Provider
-from llmsim.providers.openai.provider import OPENAI
-from llmsim.providers.openresponses.provider import OPENRESPONSES
+from llmsim.providers.openai.provider import openai
+from llmsim.providers.openresponses.provider import openresponses
 from llmsim.providers.strict_fields import make_strict
 
 
 def providers(settings: Settings) -> tuple[Provider, ...]:
     """Return all providers as configured; the same settings give the same ones."""
-    configured = (OPENAI, anthropic(settings.anthropic), OPENRESPONSES)
+    checks_models = settings.server.model_rules
+    configured = (
+        openai(checks_models=checks_models),
+        anthropic(settings.anthropic, checks_models=checks_models, is_strict=settings.server.strict),
+        openresponses(checks_models=checks_models),
+    )
     return tuple(map(make_strict, configured)) if settings.server.strict else configured
 
 

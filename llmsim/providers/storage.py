@@ -10,7 +10,7 @@ Decisions:
 """
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -88,6 +88,8 @@ class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         previous_id: Returns the id of the response that a request continues; None if it continues none.
         with_history: Puts the stored response before a request that continues it.
         render: Renders a stored response as it is at a Unix time.
+        referenced: Returns the ids of other responses to whose items a request refers, whether they exist or not.
+        with_references: Puts the items of those that exist into a request.
     """
 
     kind: str
@@ -99,3 +101,5 @@ class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     previous_id: Callable[[O], str | None]
     with_history: Callable[[Any, StoredResponse[O]], Any]
     render: Callable[[StoredResponse[O], float], bytes]
+    referenced: Callable[[O], tuple[str, ...]] = lambda _: ()
+    with_references: Callable[[Any, Sequence[StoredResponse[O]]], Any] = lambda request, _: request

@@ -8,7 +8,7 @@ Decisions:
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -141,16 +141,31 @@ def _strict_generation(endpoint: GenerationEndpoint[Any]) -> GenerationEndpoint[
     return replace(endpoint, http=_strict_format(endpoint.http, roots[endpoint.label]), websocket=websocket)
 
 
-def _strict_format(channel_format: ChannelFormat[Any], root: Root) -> ChannelFormat[Any]:
-    parse = channel_format.parse
+Parse = Callable[[IncomingRequest], ParsedRequest[Any]]
 
+
+def strict_parse(parse: Parse, label: str) -> Parse:
+    """Return a parser that refuses unknown fields.
+
+    Args:
+        parse: Parses a request.
+        label: Label of the endpoint whose requests it parses.
+    """
+    return _strict_parse(parse, load_table().roots[label])
+
+
+def _strict_parse(parse: Parse, root: Root) -> Parse:
     def parse_strictly(request: IncomingRequest) -> ParsedRequest[Any]:
         parsed = parse(request)
         check_fields(request, root)
         return parsed
 
+    return parse_strictly
+
+
+def _strict_format(channel_format: ChannelFormat[Any], root: Root) -> ChannelFormat[Any]:
     headers = (*channel_format.parsed_headers, *([root.header] if root.header else ()))
-    return replace(channel_format, parse=parse_strictly, parsed_headers=headers)
+    return replace(channel_format, parse=_strict_parse(channel_format.parse, root), parsed_headers=headers)
 
 
 def _strict_resource(endpoint: ResourceEndpoint) -> ResourceEndpoint:

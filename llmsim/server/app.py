@@ -109,7 +109,8 @@ def create_routes(
         steps = ScenarioPlayer(scenarios, state.attempts, planned)
     admin = settings.admin
     # What no client can ask for is not written.
-    journal = JournalWriter(state.journal, admin.journal if admin.enabled else "off", recorder)
+    scope = admin.journal if admin.enabled else "off"
+    journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
     table = _RouteTable(app)

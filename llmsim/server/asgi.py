@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from llmsim.budgets import LIMITS
-from llmsim.catalogue import load_catalogue
+from llmsim.catalogue import shipped_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
@@ -73,7 +73,7 @@ class Application:
             pattern_ms=budgets.pattern_ms,
             schema_steps=budgets.schema_steps,
         )
-        self._catalogue = load_catalogue()
+        self._catalogue = shipped_catalogue()
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         directory = run_directory(settings.server.run_dir, os.environ)
         self.state = open_state(settings, directory, time.time)

@@ -28,7 +28,7 @@ from llmsim.providers.contract import (
     Provider,
     Reply,
 )
-from llmsim.providers.storage import StoredResponse
+from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
 from llmsim.server.controls import NO_CONTROLS, read_controls
@@ -203,26 +203,34 @@ class GenerationService(Generic[O]):
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
         storage = self._endpoint.storage
         heavy = heavy or is_laborious(parsed.prompt)
+        references = storage.referenced(parsed.options) if storage is not None else ()
+        if storage is not None and references:
+            found = [one for name in references if (one := await self._find(storage, name, channel))]
+            parsed = await compute_in_thread(storage.with_references, parsed, found)
         previous = storage.previous_id(parsed.options) if storage is not None else None
         if storage is not None and previous is not None:
-            earlier = channel.recall(previous)
-            if earlier is None:
-                earlier = await self._context.for_owner(channel.active.owner).find(storage, previous)
+            earlier = await self._find(storage, previous, channel)
             if earlier is None:
                 raise UnknownResponseError(previous, "previous_response_id")
-            with_history = storage.with_history
             if heavy:
-                parsed = await compute_in_thread(with_history, parsed, earlier)
+                parsed = await compute_in_thread(storage.with_history, parsed, earlier)
             else:
-                parsed = with_history(parsed, earlier)
+                parsed = storage.with_history(parsed, earlier)
         if heavy or (previous is not None and is_long(parsed.prompt)):
             facts = await compute_in_thread(analyze, parsed.prompt)
             step = await compute_in_thread(self._resolve_step, parsed)
             return AnalyzedRequest(parsed, facts, heavy=True, step=step)
         analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed))
-        if previous is None:
+        if previous is None and not references:
             self._memo.put(request, analyzed)
         return analyzed
+
+    async def _find(
+        self, storage: ResponseStorage[O], response_id: str, channel: Channel
+    ) -> StoredResponse[O] | None:
+        """Return an earlier response, remembered or stored; None if there is no such response."""
+        context = self._context.for_owner(channel.active.owner)
+        return channel.recall(response_id) or await context.find(storage, response_id)
 
     def _resolve_step(self, parsed: ParsedRequest[O]) -> ResolvedStep | None:
         """Return the step of a scenario that a request plays; None if it plays none."""

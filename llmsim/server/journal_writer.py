@@ -2,7 +2,8 @@
 
 Decisions:
 * A response is written in one format for all APIs: what tests assert does not depend on the API that was used.
-* A request is written as it was sent, up to a size; a larger one as text that is truncated. So is a response.
+* A request is written as it was sent, up to `[admin] journal_request_bytes`; of a larger one its size and its beginning. A
+  response is truncated.
 * The journal is a convenience: an entry that cannot be kept is dropped and counted, and the request goes on.
 * Ids are written without the prefixes of the APIs: `chatcmpl-`, `resp_`, `call_`.
 """
@@ -31,9 +32,6 @@ from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn, ScriptSelection
 from llmsim.state.journal_port import Journal
 from llmsim.stats import Recorder
-
-_MAX_REQUEST_BYTES = 65_536
-"""Largest request that is written whole."""
 
 _MAX_TEXT = 65_536
 """Characters of a response that are written."""
@@ -76,11 +74,13 @@ class JournalWriter:
         journal: The journal of all workers.
         scope: Which requests are written: `sessions` (those that name a session or script, or play one), `all` or `off`.
         recorder: Counts entries that are dropped.
+        max_request_bytes: Largest request that is written whole.
     """
 
-    def __init__(self, journal: Journal, scope: str, recorder: Recorder) -> None:
+    def __init__(self, journal: Journal, scope: str, recorder: Recorder, max_request_bytes: int) -> None:
         self._journal = journal
         self._recorder = recorder
+        self._max_request_bytes = max_request_bytes
         self.writes_all = scope == "all"
         self._off = scope == "off"
 
@@ -138,7 +138,7 @@ class JournalWriter:
             "script": key.script,
             "turn": None if scripted is None else scripted.step.number,
             "cursor": None if scripted is None else scripted.lease.cursor,
-            "request": _request(body),
+            "request": _request(body, self._max_request_bytes),
         }
         if isinstance(played, ScenarioAttempt):
             resolved = played.resolved
@@ -179,8 +179,8 @@ class _TextBudget:
         return truncated
 
 
-def _request(body: bytes) -> Any:
-    if len(body) <= _MAX_REQUEST_BYTES:
+def _request(body: bytes, max_bytes: int) -> Any:
+    if len(body) <= max_bytes:
         try:
             # Decoded, and not copied as it is: clients of the journal must be able to parse it.
             return msgspec.Raw(_encode(msgspec.json.decode(body)))

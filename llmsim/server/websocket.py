@@ -3,7 +3,8 @@
 Decisions:
 * What arrives while a turn is in progress waits for its end: one response at a time.
 * The connection remembers the last responses itself, so that those which are not stored for others can still be continued by the
-  client that has them.
+  client that has them. It forgets the one whose continuation fails.
+  Source: OpenAI WebSocket guide: "If a turn fails (4xx or 5xx), the service evicts the referenced previous_response_id".
 * Whatever a client sends costs it an error event, never the connection, and never the worker.
 """
 
@@ -29,10 +30,12 @@ from llmsim.server.http import RequestHeaders
 from llmsim.server.paced_writes import AnyStream
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import EncodedReply
-from llmsim.stats import Block, Recorder
+from llmsim.stats import Block, Outcome, Recorder
 
 _MAX_REMEMBERED = 32
 """Responses that a connection remembers."""
+
+_SUCCESSFUL = (Outcome.FINISHED, Outcome.ABANDONED)
 
 _UNEXPECTED = 1011
 """Close code of a connection that is disconnected. Source: RFC 6455, 7.4.1: an unexpected condition."""
@@ -157,6 +160,11 @@ class WebSocketGeneration:
             refusal = BodyTooLargeError(self._max_message_bytes)
         else:
             await self._service.run(request, channel)
+            if channel.active.outcome in _SUCCESSFUL:
+                return
+            # A failed continuation must not be continued from what is remembered.
+            if (previous := self._format.previous_id(request.body)) is not None:
+                channel.forget(previous)
             return
         await self._service.refuse(refusal, channel)
         channel.active.finish()
@@ -271,6 +279,10 @@ class WebSocketChannel:
         remembered[response_id] = response
         while len(remembered) > _MAX_REMEMBERED:
             remembered.popitem(last=False)
+
+    def forget(self, response_id: str) -> None:
+        """Remember a response no longer."""
+        self._connection.remembered.pop(response_id, None)
 
     def recall(self, response_id: str) -> StoredResponse[Any] | None:
         """Return a remembered response; None if it is not remembered."""

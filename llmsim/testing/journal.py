@@ -22,7 +22,8 @@ class Exchange:
         endpoint: `completions`, `responses`, `openresponses`, `messages` or `embeddings`.
         turn: Index of the script's turn that answered it, from 0; None if no turn did.
         scenario: The step of a scenario that answered it: `{"name", "step", "attempt"}`; None if none did.
-        request: The body as it was sent; `{"bytes", "begins"}` if it is not JSON, or over 64 KiB.
+        request: The body as it was sent; `{"bytes", "begins"}` if it is not JSON, or larger than
+            `admin.journal_request_bytes`, by default 64 KiB.
         outcome: How it ended: `finished`, `refused`, `abandoned` (the client disconnected), or the kind of a failure, such
             as `rate_limit`; None while it is in progress.
         answer: The answer in a form that is the same for every API; None if there was none. See also `text` and `calls`.

@@ -318,7 +318,7 @@ class TestKeys:
             assert answer.json["error"].items() >= members.items()
             assert "x-request-id" in answer.headers or "request-id" in answer.headers
         if method == "POST" and path == "/v1/chat/completions":
-            assert worker.stats().total_requests == 1
+            assert worker.stats().total_requests == 2
             assert worker.stats().active_requests == 0
 
     @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/", "/anything"])

@@ -69,7 +69,7 @@ class TestThinking:
     )
     async def test_tokens_by_effort(self, thinking: Any, effort: str | None, tokens: int) -> None:
         """ANTH-4.1: So many tokens of reasoning are made, shown and counted."""
-        answer = await self.ask(thinking=thinking, output_config={"effort": effort})
+        answer = await self.ask(model="claude-opus-4-6", thinking=thinking, output_config={"effort": effort})
 
         assert answer["usage"]["output_tokens_details"]["thinking_tokens"] == tokens
         assert answer["usage"]["output_tokens"] == tokens + 10
@@ -78,7 +78,10 @@ class TestThinking:
     async def test_a_budget_is_kept(self) -> None:
         """ANTH-4.3: However long the text, no more is thought than the budget allows."""
         answer = await self.ask(
-            target=600, max_tokens=4000, thinking={"type": "enabled", "budget_tokens": 1024}
+            model="claude-opus-4-6",
+            target=600,
+            max_tokens=4000,
+            thinking={"type": "enabled", "budget_tokens": 1024},
         )
 
         assert answer["usage"]["output_tokens_details"]["thinking_tokens"] == 1024
@@ -86,7 +89,9 @@ class TestThinking:
 
     async def test_a_model_that_does_not_reason_does_not_think(self) -> None:
         """ANTH-4.1: Such a model answers at once."""
-        answer = await self.ask(model="claude-3-haiku-20240307", thinking={"type": "adaptive"})
+        answer = await self.ask(
+            model="claude-3-haiku-20240307", thinking={"type": "enabled", "budget_tokens": 1024}
+        )
 
         assert [block["type"] for block in answer["content"]] == ["text"]
 
@@ -202,6 +207,16 @@ class TestBatches:
 
         error = json.loads(results.body)["result"]["error"]["error"]
         assert error["message"] == TestConversations.MESSAGE
+
+    @pytest.mark.parametrize("is_strict", [False, True])
+    async def test_unknown_fields(self, is_strict: bool) -> None:
+        """API-4.2: In strict mode such a request has an errored result."""
+        worker = simulator(server={"strict": is_strict})
+        created = await self.create(worker, self.item("a", reasoning_effort="low"))
+        batch = await self.ended(worker, created["id"])
+        results = await worker.ask("GET", f"{BATCHES}/{batch['id']}/results")
+
+        assert (b"reasoning_effort: Extra inputs are not permitted" in results.body) is is_strict
 
     async def test_from_creation_to_results(self) -> None:
         """ANTH-8.2: Each request has the result it would have got, and no request is counted."""
@@ -333,7 +348,7 @@ class TestConversations:
 
     async def test_thinking_of_another_worker(self) -> None:
         """ANTH-11.2: A block of one server is verified by another, for messages and counts."""
-        thinking = {"type": "enabled", "budget_tokens": 1024}
+        thinking = {"type": "adaptive"}
         answer = (await simulator().post(f"{ROOT}/messages", BASIC | {"thinking": thinking})).json
         history = [
             *BASIC["messages"],

@@ -337,6 +337,8 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 
 RESPONSES: dict[str, Any] = {
+    # No rules of a model are known for it, so it takes all fields.
+    "model": "acme-1",
     "input": [
         {
             "role": "user",
@@ -354,7 +356,6 @@ RESPONSES: dict[str, Any] = {
         {"type": "reasoning", "id": "rs_1", "summary": []},
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": "42"},
-        {"type": "item_reference", "id": "msg_1"},
     ],
     "instructions": "Be kind.",
     "max_output_tokens": 50,
@@ -392,6 +393,7 @@ RESPONSES: dict[str, Any] = {
 
 RICH: dict[str, dict[str, Any]] = {
     "completions": {
+        "model": "acme-1",
         "messages": [
             {"role": "system", "content": "Be kind.", "name": "s"},
             {

@@ -686,7 +686,7 @@ class TestJournal:
         scripted = ScriptedWorker()
         await scripted.load({"turns": [{"type": "assistant", "text": "word " * 100_000}]})
         asked = await scripted.ask(
-            streamer, **text_fields(streamer, "x " * 100_000), **_limit(streamer, 200_000)
+            streamer, model="acme-1", **text_fields(streamer, "x " * 100_000), **_limit(streamer, 200_000)
         )
         (entry,) = await scripted.journal()
 
@@ -694,6 +694,17 @@ class TestJournal:
         assert set(entry["request"]) == {"bytes", "begins"}
         assert entry["request"]["bytes"] > 200_000
         assert len(json.dumps(entry)) < 100_000
+
+    async def test_the_largest_request_that_is_written_whole(self, streamer: Endpoint) -> None:
+        """SESS-4.6: It is a setting: what a coding agent sent can be read."""
+        scripted = ScriptedWorker(admin={"journal_request_bytes": 200_000})
+
+        for padding in (100_000, 200_000):
+            await scripted.ask(streamer, script=None, **text_fields(streamer, "x" * padding))
+
+        whole, cut = (entry["request"] for entry in await scripted.journal())
+        assert "x" * 100_000 in str(whole)
+        assert cut["bytes"] > 200_000
 
     @pytest.mark.parametrize(
         ("journal", "sessions"),

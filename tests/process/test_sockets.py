@@ -101,6 +101,22 @@ async def test_errors_leave_the_connection_open(server: Server) -> None:
     assert events[-1]["type"] == "response.completed"
 
 
+@pytest.mark.parametrize("wrong", [{"model": 5}, {"temperature": 9}, {"input": [{"type": "nothing"}]}])
+async def test_a_failed_continuation_is_forgotten(server: Server, wrong: dict[str, Any]) -> None:
+    """SOCK-2.3: A turn that was continued in vain cannot be continued again; one that is stored can."""
+    async with socket(server) as opened:
+        for store, outcome in ((False, "error"), (True, "response.completed")):
+            first = (await turn(opened, create(store=store)))[-1]["response"]
+            continued = {"store": store, "previous_response_id": first["id"]}
+            assert (await turn(opened, create(**continued)))[-1]["type"] == "response.completed"
+            assert [event["type"] for event in await turn(opened, create(**(continued | wrong)))] == ["error"]
+            last = (await turn(opened, create(**continued)))[-1]
+
+            assert last["type"] == outcome
+            if not store:
+                assert last["error"]["code"] == "previous_response_not_found"
+
+
 async def test_warm_up(server: Server) -> None:
     """SOCK-1.4: generate false gives an empty response at once, to be continued."""
     async with socket(server) as opened:

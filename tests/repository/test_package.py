@@ -268,7 +268,9 @@ CACHES = {
     "llmsim/planning/reasoning.py": 2,  # tokenizers and numbers
     "llmsim/planning/scenarios.py": 1,  # tokenizers
     "llmsim/planning/tokens.py": 1,  # names of vocabularies
-    "llmsim/providers/anthropic/provider.py": 1,  # a setting
+    "llmsim/providers/anthropic/provider.py": 1,  # settings
+    "llmsim/providers/openai/provider.py": 1,  # a setting
+    "llmsim/providers/openresponses/provider.py": 1,  # a setting
     "llmsim/providers/strict_fields.py": 1,  # no key
 }
 """Caches by file whose keys are not texts of clients, and how many they are."""

@@ -48,10 +48,10 @@ FILES = """
     README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md AGENTS.md Dockerfile .dockerignore .editorconfig .gitignore
     pyproject.toml gunicorn.conf.py
     .ci/run .github/workflows/ci.yml .github/pull_request_template.md .github/ISSUE_TEMPLATE/bug_report.md
-    scripts/serve scripts/test scripts/check scripts/bench scripts/loadtest scripts/update-catalogue
+    scripts/serve scripts/test scripts/check scripts/bench scripts/agents scripts/loadtest scripts/update-catalogue
     scripts/update-known-fields
     docs/README.md docs/getting-started.md docs/configuration.md docs/latency.md docs/faults.md docs/models.md
-    docs/stats.md docs/load-testing.md docs/performance.md docs/hosting.md docs/llmsim.service
+    docs/stats.md docs/works-with.md docs/load-testing.md docs/performance.md docs/hosting.md docs/llmsim.service
     specs/README.md specs/release-process.md specs/maintenance.md
 """
 

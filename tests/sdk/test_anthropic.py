@@ -94,7 +94,8 @@ def test_thinking(client: Anthropic) -> None:
         "model": MODEL,
         "max_tokens": 2000,
         "messages": HELLO,
-        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "thinking": {"type": "adaptive"},
+        "output_config": {"effort": "medium"},
     }
     with client.messages.stream(**asked) as stream:
         kinds = [event.type for event in stream if event.type in ("thinking", "signature", "text")]

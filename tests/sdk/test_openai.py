@@ -109,16 +109,16 @@ def test_choices_interleave(client: OpenAI) -> None:
 
 def test_reasoning_is_counted(client: OpenAI) -> None:
     """CHAT-2.5: effort decides the reasoning tokens, which are part of the completion's."""
-    for effort, factor in {
-        "none": 0,
-        "minimal": 0.5,
-        "low": 1.5,
-        "medium": 3,
-        "high": 6,
-        "xhigh": 10,
-    }.items():
+    for model, effort, factor in (
+        ("gpt-5.2", "none", 0),
+        ("gpt-5", "minimal", 0.5),
+        ("gpt-5", "low", 1.5),
+        ("gpt-5", "medium", 3),
+        ("gpt-5", "high", 6),
+        ("gpt-5.2", "xhigh", 10),
+    ):
         usage = client.chat.completions.create(
-            model="gpt-5",
+            model=model,
             messages=HELLO,
             reasoning_effort=effort,  # type: ignore[arg-type]
         ).usage

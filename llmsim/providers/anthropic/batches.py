@@ -11,6 +11,8 @@ Decisions:
 Source of fields: anthropic SDK 2.12, types/messages/message_batch*.py, resources/messages/batches.py.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -19,18 +21,21 @@ from msgspec import Meta, Raw
 from llmsim.domain import Fault, Turn
 from llmsim.errors import InvalidFieldError, RefusedError, UnknownResponseError
 from llmsim.providers.anthropic.errors import render_fault, render_refusal, with_request_id
-from llmsim.providers.anthropic.messages import MessageOptions, parse
+from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.rendering import render_message
 from llmsim.providers.anthropic.resources import DAY, parse_page, render_page, rfc3339
 from llmsim.providers.contract import (
     DocumentCollection,
     EndpointContext,
     IncomingRequest,
+    ParsedRequest,
     Reply,
     ResourceEndpoint,
 )
 from llmsim.providers.storage import Document
 from llmsim.wire.codec import decoder, encode
+
+Parse = Callable[[IncomingRequest], ParsedRequest[MessageOptions]]
 
 _KIND = "anthropic.batch"
 
@@ -99,8 +104,8 @@ _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.Decoder(_Batch).decode
 
 
-async def create(context: EndpointContext, request: IncomingRequest) -> Reply:
-    """Create a batch."""
+async def create(context: EndpointContext, request: IncomingRequest, *, parse: Parse) -> Reply:
+    """Create a batch; `parse` parses each of its requests."""
     entries = (await context.compute(request, _decode, request.body)).requests
     if len({entry.custom_id for entry in entries}) < len(entries):
         raise _conflict("requests", "requests: custom_id must be unique within a batch")
@@ -109,13 +114,15 @@ async def create(context: EndpointContext, request: IncomingRequest) -> Reply:
         id=f"msgbatch_{context.new_id()}",
         created=int(now),
         arrived=now,
-        results=tuple([await _result(context, request, entry) for entry in entries]),
+        results=tuple([await _result(context, request, entry, parse) for entry in entries]),
     )
     await _batches(context).put(Document(id=batch.id, created=batch.created, data=_pack(batch)))
     return _reply(batch, 0.0, request)
 
 
-async def _result(context: EndpointContext, request: IncomingRequest, entry: _Request) -> _Result:
+async def _result(
+    context: EndpointContext, request: IncomingRequest, entry: _Request, parse: Parse
+) -> _Result:
     """Plan one request."""
     single = msgspec.structs.replace(request, body=bytes(entry.params))
     try:
@@ -259,11 +266,18 @@ def _render(batch: _Batch, age: float, request: IncomingRequest) -> dict[str, An
 _ALL = "/v1/messages/batches"
 _ONE = f"{_ALL}/{{message_batch_id}}"
 
-BATCH_ENDPOINTS = (
-    ResourceEndpoint(method="POST", path=_ALL, run=create),
-    ResourceEndpoint(method="GET", path=_ALL, run=list_batches),
-    ResourceEndpoint(method="GET", path=_ONE, run=retrieve),
-    ResourceEndpoint(method="DELETE", path=_ONE, run=delete),
-    ResourceEndpoint(method="POST", path=f"{_ONE}/cancel", run=cancel),
-    ResourceEndpoint(method="GET", path=f"{_ONE}/results", run=results),
-)
+
+def batch_endpoints(parse: Parse) -> tuple[ResourceEndpoint, ...]:
+    """Build the endpoints.
+
+    Args:
+        parse: Parses one request of a batch.
+    """
+    return (
+        ResourceEndpoint(method="POST", path=_ALL, run=partial(create, parse=parse)),
+        ResourceEndpoint(method="GET", path=_ALL, run=list_batches),
+        ResourceEndpoint(method="GET", path=_ONE, run=retrieve),
+        ResourceEndpoint(method="DELETE", path=_ONE, run=delete),
+        ResourceEndpoint(method="POST", path=f"{_ONE}/cancel", run=cancel),
+        ResourceEndpoint(method="GET", path=f"{_ONE}/results", run=results),
+    )

@@ -10,6 +10,7 @@ from llmsim.errors import UnsupportedError
 from llmsim.providers.anthropic.conversation import parse_conversation
 from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, raw_json
+from llmsim.providers.anthropic.model_rules import check_model_rules
 from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
 from llmsim.providers.anthropic.validation import check_conversation, check_generation
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
@@ -41,19 +42,26 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     toolsets: dict[str, str] = {}
 
 
-def parse(request: IncomingRequest) -> ParsedRequest[MessageOptions]:
+def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[MessageOptions]:
     """Parse a request.
+
+    Args:
+        request: The request.
+        checks_models: Whether parameters that a model does not take are refused.
 
     Raises:
         InvalidJsonError: The body is not JSON.
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
         UnsupportedError: The request asks for a thread.
+        ApiRuleError: The model does not take a parameter.
     """
     body = _decode(request.body)
     if body.thread is not None:
         raise UnsupportedError(("thread",), "thread_unsupported_request")
     thinks = _thinks(body)
     check_conversation(body)
+    if checks_models:
+        check_model_rules(body)
     check_generation(body, thinks=thinks)
     conversation = parse_conversation(body, request.body)
     tools = parse_tools(body)

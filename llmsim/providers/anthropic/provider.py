@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from llmsim.config import AnthropicSettings
 from llmsim.errors import InvalidFieldError
-from llmsim.providers.anthropic.batches import BATCH_ENDPOINTS
+from llmsim.providers.anthropic.batches import batch_endpoints
 from llmsim.providers.anthropic.errors import add_request_id, render_crash, render_fault, render_refusal
 from llmsim.providers.anthropic.messages import COUNT_TOKENS, parse
 from llmsim.providers.anthropic.models import LIST_MODELS, RETRIEVE_MODEL
@@ -16,6 +16,7 @@ from llmsim.providers.anthropic.rendering import (
     render_stream_fault,
 )
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Headers, Provider
+from llmsim.providers.strict_fields import strict_parse
 from llmsim.wire.frames import SSE_HEADERS
 
 
@@ -39,13 +40,20 @@ Source: anthropic SDK 2.12, _exceptions.py reads request-id; Anthropic docs, api
 
 
 @functools.cache
-def anthropic(settings: AnthropicSettings) -> Provider:
-    """Return the provider as configured; the same settings give the same one."""
+def anthropic(settings: AnthropicSettings, *, checks_models: bool, is_strict: bool) -> Provider:
+    """Return the provider as configured; the same settings give the same one.
+
+    Args:
+        settings: Its own.
+        checks_models: Whether parameters that a model does not take are refused.
+        is_strict: Whether unknown fields in the requests of a batch are refused, too.
+    """
+    parse_body = functools.partial(parse, checks_models=checks_models)
     messages = GenerationEndpoint(
         path="/v1/messages",
         label="messages",
         http=ChannelFormat(
-            parse=parse,
+            parse=parse_body,
             render_refusal=render_refusal,
             render_fault=render_fault,
             render_stream=render_padded if settings.pad_events else render_plain,
@@ -54,12 +62,13 @@ def anthropic(settings: AnthropicSettings) -> Provider:
         ),
         render_response=render_response,
     )
+    batches = batch_endpoints(strict_parse(parse_body, messages.label) if is_strict else parse_body)
     return Provider(
         name="anthropic",
         prefix="/anthropic",
         base_path="/anthropic/v1",
         generation_endpoints=(messages,),
-        resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *BATCH_ENDPOINTS),
+        resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *batches),
         render_refusal=render_refusal,
         render_fault=render_fault,
         render_crash=render_crash,

@@ -29,6 +29,7 @@ from llmsim.providers.openai.chat_request import (
     ToolMessage,
     UserMessage,
 )
+from llmsim.providers.openai.chat_rules import check_model_rules
 from llmsim.providers.openai.chat_tools import parse_response_format, parse_tool_choice, parse_tools
 from llmsim.providers.openai_family.request_fields import parse_cache
 from llmsim.wire.codec import decoder
@@ -67,13 +68,18 @@ class ChatOptions(msgspec.Struct, frozen=True, gc=False):
     uses_functions: bool = False
 
 
-def parse(incoming: IncomingRequest) -> ParsedRequest[ChatOptions]:
+def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[ChatOptions]:
     """Parse a request body.
+
+    Args:
+        incoming: The request.
+        checks_models: Whether parameters that a model does not take are refused.
 
     Raises:
         InvalidJsonError: It is not JSON.
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
         InvalidSchemaError: A schema is invalid.
+        ApiRuleError: The model does not take a parameter, or the conversation is inconsistent.
     """
     request = _decode(incoming.body)
     if request.stream_options is not None and not request.stream:
@@ -94,6 +100,8 @@ def parse(incoming: IncomingRequest) -> ParsedRequest[ChatOptions]:
             "conflict",
             "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
         )
+    if checks_models:
+        check_model_rules(request)
     media = Media()
     messages = tuple([_to_message(message, index, media) for index, message in enumerate(request.messages)])
     _check_calls(request.messages)

@@ -7,6 +7,7 @@ Source: openai SDK 3.54, resources/chat/completions/completions.py and messages.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -215,21 +216,28 @@ def _parse_metadata_filter(params: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-CHAT_COMPLETIONS = GenerationEndpoint(
-    path="/v1/chat/completions",
-    label="completions",
-    http=ChannelFormat(
-        parse=parse,
-        render_refusal=render_refusal,
-        render_fault=render_fault,
-        render_stream=render_stream,
-        render_stream_fault=render_stream_fault,
-        stream_headers=SSE_HEADERS,
-    ),
-    render_response=render_response,
-    storage=CHAT_STORAGE,
-    shows_reasoning=True,
-)
+def chat_completions(*, checks_models: bool) -> GenerationEndpoint[ChatOptions]:
+    """Build the endpoint.
+
+    Args:
+        checks_models: Whether parameters that a model does not take are refused.
+    """
+    return GenerationEndpoint(
+        path="/v1/chat/completions",
+        label="completions",
+        http=ChannelFormat(
+            parse=partial(parse, checks_models=checks_models),
+            render_refusal=render_refusal,
+            render_fault=render_fault,
+            render_stream=render_stream,
+            render_stream_fault=render_stream_fault,
+            stream_headers=SSE_HEADERS,
+        ),
+        render_response=render_response,
+        storage=CHAT_STORAGE,
+        shows_reasoning=True,
+    )
+
 
 _COMPLETION = "/v1/chat/completions/{completion_id}"
 

@@ -3,6 +3,8 @@
 Decisions:
 * `{"error": {"message", "type", "param", "code"}}`, all four keys always.
   Source: openai/openai-openapi, `Error`.
+* A wrong key is an `invalid_request_error`; the type of a rate limit is what is limited, `requests` or `tokens`.
+  Source: error bodies in TheR1D/shell_gpt#653, rotemweiss57/gpt-newspaper#10 and Pythagora-io/gpt-pilot#17.
 """
 
 from msgspec.structs import replace
@@ -15,12 +17,12 @@ from llmsim.providers.openai_family.error_bodies import CRASHED, ErrorBody, erro
 from llmsim.wire.codec import encode
 
 _TYPES = {
-    FaultKind.RATE_LIMIT: "rate_limit_error",
+    FaultKind.RATE_LIMIT: "requests",
     FaultKind.SERVER_ERROR: "server_error",
     FaultKind.OVERLOADED: "server_error",
     FaultKind.TIMEOUT: "timeout_error",
     FaultKind.INVALID_REQUEST: "invalid_request_error",
-    FaultKind.AUTHENTICATION: "authentication_error",
+    FaultKind.AUTHENTICATION: "invalid_request_error",
 }
 
 

@@ -1,11 +1,13 @@
 """The OpenAI API behind `/openai`."""
 
+import functools
+
 from llmsim.providers.contract import Headers, Provider
-from llmsim.providers.openai.chat_store import CHAT_COMPLETIONS, CHAT_OPERATIONS
+from llmsim.providers.openai.chat_store import CHAT_OPERATIONS, chat_completions
 from llmsim.providers.openai.embeddings import EMBEDDINGS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
-from llmsim.providers.openai.responses import RESPONSES, RESPONSES_OPERATIONS
+from llmsim.providers.openai.responses import responses
 
 RESPONSE_HEADERS: Headers = (
     ("openai-organization", "llmsim"),
@@ -19,15 +21,23 @@ Source: platform.openai.com/docs/api-reference/debugging-requests; openai SDK `_
 """
 
 
-OPENAI = Provider(
-    name="openai",
-    prefix="/openai",
-    base_path="/openai/v1",
-    generation_endpoints=(CHAT_COMPLETIONS, RESPONSES, EMBEDDINGS),
-    resource_endpoints=(LIST_MODELS, RETRIEVE_MODEL, *CHAT_OPERATIONS, *RESPONSES_OPERATIONS),
-    render_refusal=render_refusal,
-    render_fault=render_fault,
-    render_crash=render_crash,
-    response_headers=RESPONSE_HEADERS,
-    is_bare=True,
-)
+@functools.cache
+def openai(*, checks_models: bool) -> Provider:
+    """Return the provider as configured; the same settings give the same one.
+
+    Args:
+        checks_models: Whether parameters that a model does not take are refused.
+    """
+    response_creation, response_operations = responses(checks_models=checks_models)
+    return Provider(
+        name="openai",
+        prefix="/openai",
+        base_path="/openai/v1",
+        generation_endpoints=(chat_completions(checks_models=checks_models), response_creation, EMBEDDINGS),
+        resource_endpoints=(LIST_MODELS, RETRIEVE_MODEL, *CHAT_OPERATIONS, *response_operations),
+        render_refusal=render_refusal,
+        render_fault=render_fault,
+        render_crash=render_crash,
+        response_headers=RESPONSE_HEADERS,
+        is_bare=True,
+    )

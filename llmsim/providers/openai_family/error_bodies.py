@@ -12,6 +12,7 @@ import msgspec
 
 from llmsim.domain import Fault, FaultKind
 from llmsim.errors import (
+    ApiRuleError,
     AuthenticationError,
     BodyTooLargeError,
     ContextLengthError,
@@ -108,6 +109,8 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
             return ErrorBody(status=400, message=message, param=param, code="unknown_parameter")
         case InvalidSchemaError():
             return _schema_error(error)
+        case ApiRuleError():
+            return ErrorBody(status=error.status, message=error.message, param=error.param, code=error.code)
         case ToolChoiceError(choice="required"):
             return ErrorBody(
                 status=400,

@@ -62,7 +62,13 @@ def resolve_in(
 def turn_of(resolved: ResolvedStep, attempt: int = 0, *, shows: bool = False, **fields: Any) -> Turn:
     prompt = Prompt(**{"model": "gpt-4o", "messages": (Message("user", ("x",)),)} | fields)
     return SCENARIOS.plan(
-        resolved, attempt, prompt, PLANNER.analyze(prompt), CacheUse(), shows_reasoning=shows
+        resolved,
+        attempt,
+        prompt,
+        PLANNER.analyze(prompt),
+        PLANNER.outcome_rng(None),
+        CacheUse(),
+        shows_reasoning=shows,
     )
 
 

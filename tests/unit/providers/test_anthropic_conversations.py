@@ -243,7 +243,7 @@ class TestThinking:
         longer = [*lost, assistant(call("toolu_2")), user(result("toolu_2"))]
         assert refusal(*longer, thinking=ENABLED).startswith(expected)
         for config in (None, {"type": "adaptive"}, {"type": "disabled"}):
-            accept(*lost, thinking=config)
+            accept(*lost, model="claude-opus-4-6", thinking=config)
         accept(*lost, assistant(text("It is 42.")), HELLO, thinking=ENABLED)
         kept = assistant(thinking(), call())
         accept(HELLO, kept, user(result()), assistant(call("b")), user(result("b")), thinking=ENABLED)

@@ -75,12 +75,15 @@ class TestAccepted:
         """ANTH-1.5: Consecutive messages of one role, an assistant first, and a system message in between are accepted."""
         roles = ("assistant", "user", "user", "system", "assistant")
 
-        prompt = prompt_of(messages=[{"role": role, "content": "x"} for role in roles])
+        prompt = prompt_of(
+            model="claude-opus-4-5", messages=[{"role": role, "content": "x"} for role in roles]
+        )
         assert tuple(message.role for message in prompt.messages) == roles
 
     def test_tools_are_counted_as_sent(self) -> None:
         """ANTH-1.8: A tool is counted as its JSON; earlier thinking is not counted."""
         prompt = prompt_of(
+            model="claude-opus-4-5",
             tools=[TOOL | {"description": "é"}],
             messages=[
                 HELLO,
@@ -125,7 +128,7 @@ class TestThinking:
         self, thinking: Any, config: Any, effort: str, limit: int | None, summary: str | None
     ) -> None:
         """ANTH-4.3: Effort, budget and `display` are parsed, and have their defaults."""
-        prompt = prompt_of(thinking=thinking, output_config=config)
+        prompt = prompt_of(model="claude-opus-4-6", thinking=thinking, output_config=config)
 
         assert (prompt.effort, prompt.reasoning_limit, prompt.summary) == (effort, limit, summary)
 
@@ -154,7 +157,7 @@ class TestThinking:
     )
     def test_contradictions(self, fields: dict[str, Any], expected: str) -> None:
         """ANTH-4.4: Fields that contradict thinking are refused with the API's message."""
-        assert refusal_of(**fields).startswith(expected)
+        assert refusal_of(model="claude-opus-4-6", **fields).startswith(expected)
 
 
 class TestRefused:

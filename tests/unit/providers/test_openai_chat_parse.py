@@ -478,7 +478,7 @@ def test_a_limit_is_at_least_one(field: str) -> None:
 def test_choices_are_accepted(field: str, words: list[str]) -> None:
     """CHAT-1.5: All values of the newest SDK are accepted; a number or list is refused."""
     for word in words:
-        ask(**{field: word})
+        ask(model="acme-1", **{field: word})
     for other in (5, True, ["low"], {}):
         assert error(**{field: other})["param"] == field
 
@@ -580,7 +580,7 @@ def test_unknown_fields_are_ignored(fields: dict[str, Any]) -> None:
 )
 def test_checked_fields_have_no_other_effect(fields: dict[str, Any]) -> None:
     """CHAT-1.5: Fields that are only checked do not reach the planner."""
-    assert prompt(**fields) == prompt()
+    assert prompt(model="acme-1", **fields) == prompt(model="acme-1")
 
 
 class TestEffects:
@@ -597,7 +597,7 @@ class TestEffects:
     def test_seed_effort_and_stream_reach_the_prompt(self) -> None:
         """CHAT-2.4: The seed, zero too; CHAT-2.5: the effort; and whether to stream."""
         assert (prompt(seed=0).seed, prompt(seed=-5).seed, prompt().seed) == (0, -5, None)
-        assert prompt(reasoning_effort="low").effort == "low"
+        assert prompt(model="o3", reasoning_effort="low").effort == "low"
         assert (prompt(stream=True).stream, prompt(stream=False).stream) == (True, False)
 
     def test_stream_options_reach_the_renderer(self) -> None:

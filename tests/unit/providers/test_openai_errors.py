@@ -163,12 +163,12 @@ def test_a_wrong_method_lists_the_allowed_ones() -> None:
 @pytest.mark.parametrize(
     ("kind", "status", "type_", "code"),
     [
-        (FaultKind.RATE_LIMIT, 429, "rate_limit_error", "rate_limit_exceeded"),
+        (FaultKind.RATE_LIMIT, 429, "requests", "rate_limit_exceeded"),
         (FaultKind.SERVER_ERROR, 500, "server_error", "server_error"),
         (FaultKind.OVERLOADED, 503, "server_error", "server_overloaded"),
         (FaultKind.TIMEOUT, 504, "timeout_error", "timeout"),
         (FaultKind.INVALID_REQUEST, 400, "invalid_request_error", "invalid_request"),
-        (FaultKind.AUTHENTICATION, 401, "authentication_error", "invalid_api_key"),
+        (FaultKind.AUTHENTICATION, 401, "invalid_request_error", "invalid_api_key"),
     ],
 )
 def test_each_fault_has_its_status_and_message(kind: FaultKind, status: int, type_: str, code: str) -> None:

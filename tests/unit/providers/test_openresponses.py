@@ -24,7 +24,7 @@ from llmsim.errors import (
 from llmsim.providers.contract import Reply
 from llmsim.providers.openai_family.responses.endpoint import render_failure
 from llmsim.providers.openresponses.errors import render_crash, render_fault, render_refusal
-from llmsim.providers.openresponses.provider import OPENRESPONSES, RESPONSE_HEADERS
+from llmsim.providers.openresponses.provider import RESPONSE_HEADERS, openresponses
 from llmsim.providers.openresponses.responses import DIALECT, RESPONSES
 
 # Source: openresponses/openresponses, schema/components/schemas/ResponseResource.json, `required`.
@@ -225,5 +225,12 @@ class TestErrors:
 
 def test_the_provider() -> None:
     """OPRE-1.1: The endpoint is under `/openresponses`, and every response has a request id."""
-    assert OPENRESPONSES.prefix + RESPONSES.path == "/openresponses/v1/responses"
+    assert openresponses(checks_models=True).prefix + RESPONSES.path == "/openresponses/v1/responses"
     assert dict(RESPONSE_HEADERS) == {"x-request-id": "req_{request_id}"}
+
+
+def test_conversations_are_compacted() -> None:
+    """OPRE-1.8: The operation is the one of OpenAI's API, on the stored responses of this one."""
+    assert [(one.method, one.path) for one in openresponses(checks_models=True).resource_endpoints] == [
+        ("POST", "/v1/responses/compact")
+    ]

@@ -39,6 +39,7 @@ from llmsim.domain import (
     ToolKind,
     Turn,
 )
+from llmsim.errors import ApiRuleError
 from llmsim.providers.contract import GenerationEndpoint
 from llmsim.providers.openai.responses import DIALECT, RESPONSES
 from llmsim.providers.openai_family.responses.history import with_history
@@ -468,8 +469,11 @@ class TestContinued:
         stored = StoredResponse(
             prompt=first.prompt, turn=TURNS["parallel"], options=first.options, arrived=1.0
         )
-        result = {"type": "function_call_output", "call_id": "call_1", "output": "Sunny"}
-        second = with_history(ask(RESPONSES, input=[result]), stored, DIALECT)
+        results = [
+            {"type": "function_call_output", "call_id": call_id, "output": "Sunny"}
+            for call_id in ("call_1", "call_2")
+        ]
+        second = with_history(ask(RESPONSES, previous_response_id="resp_1", input=results), stored, DIALECT)
 
         assert [message.calls for message in second.prompt.messages[1:3]] == [
             (PriorToolCall("call_1", "get_weather", '{"city": "Paris"}'),),
@@ -481,10 +485,20 @@ class TestContinued:
         """RESP-5.1: A continued response counts as much as its items when a client sends them back."""
         first = ask(RESPONSES, input="One?")
         stored = StoredResponse(prompt=first.prompt, turn=turn, options=first.options, arrived=1.0)
-        chained = with_history(ask(RESPONSES, input="Two?"), stored, DIALECT)
         output = answer(RESPONSES, turn)["output"]
-        message = {"role": "user", "content": "One?"}
-        whole = {"model": "gpt-5", "input": [message, *output, {"role": "user", "content": "Two?"}]}
+        results = [
+            {"type": f"{item['type']}_output", "call_id": item["call_id"], "output": "ok"}
+            for item in output
+            if "call_id" in item
+        ]
+        own = [*results, {"role": "user", "content": "Two?"}]
+        asked = ask(RESPONSES, previous_response_id="resp_1", input=own)
+        whole = {"model": "gpt-5", "input": [{"role": "user", "content": "One?"}, *output, *own]}
+        if output[-1]["type"] == "reasoning":
+            with pytest.raises(ApiRuleError, match="required following item"):
+                with_history(asked, stored, DIALECT)
+            return
+        chained = with_history(asked, stored, DIALECT)
         # NOTE: without spaces, as it was put out: an item of a hosted tool counts byte for byte.
         sent = RESPONSES.http.parse(incoming(msgspec.json.encode(whole)))
 
@@ -517,7 +531,9 @@ class TestOpenResponses:
             "openai:response.custom_tool_call_input.delta",
             "openai:response.custom_tool_call_input.done",
         ]
-        assert ask(OPENRESPONSES, input=[item]).prompt.messages[0].calls[0].name == "run"
+        assert (
+            ask(OPENRESPONSES, conversation="conv_1", input=[item]).prompt.messages[0].calls[0].name == "run"
+        )
 
 
 class TestElsewhere:

@@ -306,7 +306,7 @@ class TestSentBack:
         """RESP-1.2: Every output item of a hosted tool is accepted as input, and counts as its JSON."""
         for generation in (RESPONSES, OPENRESPONSES):
             output = answer(generation, used(name), tools=[SERVER])["output"]
-            messages = ask(generation, input=output).prompt.messages
+            messages = ask(generation, conversation="conv_1", input=output).prompt.messages
 
             assert len(messages) == len(output)
             assert messages[-1] == Message("assistant", ("So",))

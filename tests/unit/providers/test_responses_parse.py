@@ -31,7 +31,8 @@ def prompt(**fields: Any) -> Prompt:
 
 
 def message(item: dict[str, Any]) -> Message:
-    return prompt(input=[item]).messages[0]
+    """Parse one item of a longer conversation."""
+    return prompt(conversation="conv_1", input=[item]).messages[0]
 
 
 def user_message(*parts: dict[str, Any], role: str = "user") -> Message:
@@ -144,7 +145,7 @@ class TestInput:
             {"type": "input_image", "image_url": "x"},
             {"type": "input_video", "video_url": "x"},
         ]
-        asked = prompt(input=[{"type": type_, "call_id": "call_1", "output": parts}])
+        asked = prompt(conversation="conv_1", input=[{"type": type_, "call_id": "call_1", "output": parts}])
 
         assert message({"type": type_, "call_id": "call_1", "output": "42"}) == Message(
             "tool", (), results=(ToolResult("call_1", "42"),)
@@ -175,7 +176,7 @@ class TestInput:
     @pytest.mark.parametrize("type_", ["web_search_call", "mcp_list_tools", "shell_call", "acme:receipt"])
     def test_items_of_hosted_tools(self, type_: str) -> None:
         """RESP-1.2: They are accepted whatever their content, and count as their JSON."""
-        item = {"type": type_, "id": "x_1", "status": "completed", "action": {"output": [1, {"content": 3}]}}
+        item = {"type": type_, "id": "ws_1", "status": "completed", "action": {"output": [1, {"content": 3}]}}
 
         assert message(item) == Message("assistant", (), (json.dumps(item),))
 
@@ -192,7 +193,12 @@ class TestParameters:
 
     def test_what_reaches_the_planner(self) -> None:
         """RESP-1.8: Limit, effort, summary and stream reach the prompt."""
-        asked = prompt(max_output_tokens=16, reasoning={"effort": "high", "summary": "concise"}, stream=True)
+        asked = prompt(
+            model="gpt-5",
+            max_output_tokens=16,
+            reasoning={"effort": "high", "summary": "concise"},
+            stream=True,
+        )
 
         assert (asked.limit, asked.effort, asked.summary, asked.stream) == (16, "high", "concise", True)
 

@@ -121,7 +121,7 @@ class TestResponse:
             "truncation": "auto",
             "user": "u",
         }
-        answered = answer(RESPONSES, thinking("Hi"), **asked, conversation="conv_1")
+        answered = answer(RESPONSES, thinking("Hi"), model="acme-1", **asked, conversation="conv_1")
 
         assert {name: answered[name] for name in asked} == asked
         assert answered["conversation"] == {"id": "conv_1"}
@@ -357,7 +357,7 @@ class TestReasoning:
 
 def test_ids_do_not_change() -> None:
     """RESP-2.9: Ids of items are the same in every rendering, and unique."""
-    answers = [answer(RESPONSES, thinking("Hi", thought=5), temperature=heat) for heat in (0, 1)]
+    answers = [answer(RESPONSES, thinking("Hi", thought=5), user=user) for user in ("a", "b")]
     ids = [[item["id"] for item in answered["output"]] for answered in answers]
 
     assert ids[0] == ids[1]

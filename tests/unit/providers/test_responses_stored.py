@@ -77,7 +77,8 @@ class TestContinued:
         """RESP-5.1: Only the request's own instructions count, and they come first."""
         first = stored_response(ask(RESPONSES, input="One?", instructions=theirs))
         second = with_history(ask(RESPONSES, input="Two?", instructions=mine), first, DIALECT)
-        third = with_history(ask(RESPONSES, input="Three?"), stored_response(second), DIALECT)
+        turn = msgspec.structs.replace(thinking("Yes", ".", thought=3), id="b" * 29)
+        third = with_history(ask(RESPONSES, input="Three?"), stored_response(second, turn), DIALECT)
 
         texts = [text for message in second.prompt.messages for text in message.texts]
         assert texts == [*([mine] if mine else []), "One?", "Yes.", "Two?"]
@@ -172,7 +173,7 @@ class TestItems:
     )
     def test_each_kind(self, sent: dict[str, Any], shown: dict[str, Any]) -> None:
         """RESP-5.2: Each item is of an SDK type, with an id and all that was sent."""
-        item = listed(stored_response(ask(RESPONSES, input=[sent])))[0]
+        item = listed(stored_response(ask(RESPONSES, conversation="conv_1", input=[sent])))[0]
 
         assert {name: item[name] for name in shown} == shown
         assert item["id"]
@@ -183,12 +184,12 @@ class TestItems:
         stored = stored_response(
             ask(
                 RESPONSES,
-                input=[{"role": "user", "content": "a", "id": "mine"}, {"role": "user", "content": "b"}],
+                input=[{"role": "user", "content": "a", "id": "msg_mine"}, {"role": "user", "content": "b"}],
             )
         )
 
         ids = [item["id"] for item in listed(stored)]
-        assert ids == ["mine", f"msg_{stored.turn.id}0001"]
+        assert ids == ["msg_mine", f"msg_{stored.turn.id}0001"]
         assert ids == [item["id"] for item in listed(stored)]
 
     def test_a_reference_is_listed_as_sent(self) -> None:

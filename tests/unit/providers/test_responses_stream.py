@@ -356,6 +356,16 @@ class TestWebSocket:
             **json.loads(render_refusal(error).body),
         }
 
+    def test_an_event_has_the_headers_of_its_error(self) -> None:
+        """SOCK-2.5: A client finds out when to try again, as over HTTP; without headers the event has none."""
+        assert RESPONSES.websocket is not None
+        render = RESPONSES.websocket.messages.render_fault
+        limited = json.loads(render(Fault(FaultKind.RATE_LIMIT, retry_after=0.25)).body)
+        failed = json.loads(render(Fault(FaultKind.SERVER_ERROR)).body)
+
+        assert limited["headers"] == {"retry-after": "1", "retry-after-ms": "250"}
+        assert "headers" not in failed
+
     def test_failures_and_limits_likewise(self) -> None:
         """RESP-4.3: Simulated failures and connection limits have the same form."""
         assert RESPONSES.websocket is not None

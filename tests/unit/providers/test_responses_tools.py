@@ -417,7 +417,7 @@ class TestLogprobs:
     )
     def test_how_they_are_requested(self, fields: dict[str, Any], alternatives: int | None) -> None:
         """FIT-3.1, FIT-3.2: `include` requests them; `top_logprobs` alone does not."""
-        assert prompt(**fields).logprobs == alternatives
+        assert prompt(model="gpt-4.1", **fields).logprobs == alternatives
 
 
 class TestWording:

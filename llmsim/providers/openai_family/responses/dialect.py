@@ -80,6 +80,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         names_functions: Whether the event that ends a function's arguments carries its name.
         constants: JSON members of the response object that only this dialect has, with a comma at the end; empty for no
             members. A count of web searches in them is 0.
+        has_phases: Whether messages of models that have them carry a phase.
+        has_id_prefixes: Whether ids of input items must begin with the prefix of their type.
+        checks_models: Whether parameters that a model does not take are refused.
     """
 
     reasoning: ReasoningStyle
@@ -91,3 +94,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     standard_calls: frozenset[bytes] = frozenset()
     names_functions: bool = True
     constants: bytes = b""
+    has_phases: bool = True
+    has_id_prefixes: bool = True
+    checks_models: bool = True

@@ -31,9 +31,13 @@ from llmsim.providers.contract import (
 from llmsim.providers.openai_family.error_bodies import ErrorBody
 from llmsim.providers.openai_family.responses.dialect import Dialect, Framing
 from llmsim.providers.openai_family.responses.event_stream import EventStream, encode_event
-from llmsim.providers.openai_family.responses.history import with_history
+from llmsim.providers.openai_family.responses.history import (
+    referenced_responses,
+    with_history,
+    with_references,
+)
 from llmsim.providers.openai_family.responses.options import ResponseOptions
-from llmsim.providers.openai_family.responses.parse import parse, parse_event
+from llmsim.providers.openai_family.responses.parse import continued_id, parse, parse_event
 from llmsim.providers.openai_family.responses.response import (
     Failure,
     build_output,
@@ -114,6 +118,8 @@ def endpoint(
             previous_id=lambda options: options.previous_response_id,
             with_history=partial(with_history, dialect=dialect),
             render=partial(render_stored, dialect=dialect),
+            referenced=referenced_responses,
+            with_references=partial(with_references, dialect=dialect),
         ),
         websocket=WebSocketFormat(
             messages=ChannelFormat(
@@ -124,13 +130,20 @@ def endpoint(
                 render_stream_fault=partial(broken, framing=Framing.LINES),
             ),
             render_limit=limit,
+            previous_id=continued_id,
         ),
     )
 
 
 def _as_event(reply: Reply) -> Reply:
-    """Return an error reply as a WebSocket message: one line, with the status beside the error."""
-    return Reply(reply.status, b'{"type":"error","status":%d,%b\n' % (reply.status, reply.body[1:]))
+    """Return an error reply as a WebSocket message: one line, with the status and the headers beside the error.
+
+    Source: codex, codex-api/src/endpoint/responses_websocket.rs: a 429 is retried if its event has `retry-after` in `headers`.
+    """
+    headers = b',"headers":%b' % encode(dict(reply.headers)) if reply.headers else b""
+    return Reply(
+        reply.status, b'{"type":"error","status":%d,%b%b}\n' % (reply.status, reply.body[1:-1], headers)
+    )
 
 
 def render_response(turn: Turn, options: ResponseOptions, dialect: Dialect) -> bytes:

@@ -25,6 +25,13 @@ from llmsim.domain import Attachment, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.media import Media
+from llmsim.providers.openai_family.responses.conversation import (
+    Head,
+    check_conversation,
+    read_heads,
+    referenced_ids,
+    resolve,
+)
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.input_item_list import list_input_items
 from llmsim.providers.openai_family.responses.input_items import (
@@ -52,8 +59,8 @@ from llmsim.providers.openai_family.responses.input_items import (
     parse_item,
 )
 from llmsim.providers.openai_family.responses.options import ResponseOptions
-from llmsim.providers.openai_family.responses.output_items import ENCRYPTED_CHARACTERS
 from llmsim.providers.openai_family.responses.response import build_output
+from llmsim.providers.openai_family.responses.sealed_content import CHARACTERS_PER_TOKEN
 from llmsim.providers.storage import StoredResponse
 
 _FILE_TOKENS = 765
@@ -91,7 +98,7 @@ def _to_message(item: Item, sent: bytes, path: Path, media: Media) -> Message | 
             result = ToolResult(item.call_id or "", "".join(content.texts))
             return Message("tool", (), extra_tokens=content.extra_tokens, results=(result,))
         case Compaction():
-            tokens = len(item.encrypted_content) // ENCRYPTED_CHARACTERS
+            tokens = len(item.encrypted_content) // CHARACTERS_PER_TOKEN
             return Message("assistant", (), extra_tokens=tokens)
         case HostedItem(is_result=True):
             return Message("tool", (), notes=(sent.decode(),), results=(ToolResult("", ""),))
@@ -141,25 +148,38 @@ def _parse_content(
     return Message(role, tuple(texts), notes=tuple(notes), extra_tokens=extra)
 
 
+def _items_of(earlier: StoredResponse[ResponseOptions], dialect: Dialect) -> tuple[bytes, ...]:
+    """Return all items of a stored response: its input, with that of earlier turns, and its output."""
+    options: ResponseOptions = earlier.options
+    output: list[bytes] = []
+    if earlier.cancelled is None:
+        output = [item.json for item in build_output(earlier.turn, options, dialect).items]
+    return (*list_input_items(options.input_items, earlier.turn.id), *output)
+
+
 def with_history(
     request: ParsedRequest[ResponseOptions], earlier: StoredResponse[ResponseOptions], dialect: Dialect
 ) -> ParsedRequest[ResponseOptions]:
-    """Return a request with the input and output of `earlier` before its own input."""
+    """Return a request with the input and output of `earlier` before its own input.
+
+    Raises:
+        ApiRuleError: The conversation is inconsistent.
+    """
     options: ResponseOptions = request.options
     earlier_options: ResponseOptions = earlier.options
-    output: list[bytes] = []
-    if earlier.cancelled is None:
-        output = [item.json for item in build_output(earlier.turn, earlier_options, dialect).items]
+    items = _items_of(earlier, dialect)
+    whole = (*items, *options.input_items)
+    check_conversation(read_heads(whole))
     own = 1 if options.has_instructions else 0
+    output = items[len(earlier_options.input_items) :]
+    # What a compaction stands for is not read again.
+    is_compacted = any(head.kind == "compaction" for head in read_heads(output))
     prompt, earlier_prompt = request.prompt, earlier.prompt
-    dropped = 1 if earlier_options.has_instructions else 0
+    if is_compacted:
+        earlier_prompt = replace(earlier_prompt, messages=(), images=(), attachments=())
+    dropped = 1 if earlier_options.has_instructions and not is_compacted else 0
     before = (*earlier_prompt.messages[dropped:], *parse_messages(output, Media()))
     messages = (*prompt.messages[:own], *before, *prompt.messages[own:])
-    items = (
-        *list_input_items(earlier_options.input_items, earlier.turn.id),
-        *output,
-        *options.input_items,
-    )
     # The request's own images come first: a refusal names the first image.
     images = (*prompt.images, *earlier_prompt.images)
     attachments = (
@@ -168,8 +188,77 @@ def with_history(
     )
     return ParsedRequest(
         replace(prompt, messages=messages, images=images, attachments=attachments),
-        replace(options, input_items=items),
+        replace(options, input_items=whole),
+        is_warm_up=request.is_warm_up,
     )
+
+
+_MOST_RESPONSES = 256
+"""Most stored responses that are looked up for the references of one request."""
+
+_INDEX_DIGITS = (2, 4)
+"""Digits of the index behind the turn's id in ids of items: of the output, and of the input as it is listed."""
+
+
+def referenced_responses(options: ResponseOptions) -> tuple[str, ...]:
+    """Return the ids of the responses that may hold the items which a request refers to."""
+    responses: dict[str, None] = {}
+    for item_id in options.references:
+        _, _, rest = item_id.partition("_")
+        for digits in _INDEX_DIGITS:
+            responses[f"resp_{rest[:-digits]}"] = None
+    return tuple(responses)[:_MOST_RESPONSES]
+
+
+def with_references(
+    request: ParsedRequest[ResponseOptions],
+    found: Sequence[StoredResponse[ResponseOptions]],
+    dialect: Dialect,
+) -> ParsedRequest[ResponseOptions]:
+    """Return a request with the items that it refers to in the place of the references.
+
+    Args:
+        request: The request.
+        found: Those of `referenced_responses` that exist.
+        dialect: The API's dialect.
+
+    Raises:
+        ApiRuleError: An item does not exist, or the conversation is inconsistent.
+    """
+    options: ResponseOptions = request.options
+    known: dict[str, bytes] = {}
+    for earlier in found:
+        stored = _items_of(earlier, dialect)
+        known |= {head.id: item for head, item in zip(read_heads(stored), stored, strict=True) if head.id}
+    heads = read_heads(options.input_items)
+    items = resolve(options.input_items, heads, known, is_stored=options.store)
+    if options.is_whole:
+        check_conversation(read_heads(items))
+    own = 1 if options.has_instructions else 0
+    media = Media(message=own)
+    messages = (*request.prompt.messages[:own], *parse_messages(items, media))
+    return ParsedRequest(
+        replace(
+            request.prompt,
+            messages=messages,
+            images=tuple(media.images),
+            attachments=tuple(media.attachments),
+        ),
+        replace(options, input_items=items, references=()),
+        is_warm_up=request.is_warm_up,
+    )
+
+
+def check_own_items(heads: Sequence[Head], *, is_whole: bool) -> tuple[str, ...]:
+    """Check the items of a request as a whole if nothing else belongs to them; return the ids of those that are named only.
+
+    Raises:
+        ApiRuleError: The conversation is inconsistent.
+    """
+    references = referenced_ids(heads)
+    if is_whole and not references:
+        check_conversation(heads)
+    return references
 
 
 def _moved(attachments: Sequence[Attachment], *, messages: int, images: int = 0) -> list[Attachment]:

@@ -30,13 +30,9 @@ from llmsim.providers.openai_family.responses.endpoint import render_stream
 from llmsim.providers.openai_family.responses.input_item_list import list_input_items, render_page
 from llmsim.providers.openai_family.responses.input_items import UserMessage, parse_item
 from llmsim.providers.openai_family.responses.options import ResponseOptions
-from llmsim.providers.openai_family.responses.output_items import (
-    MAX_ENCRYPTED_TOKENS,
-    MIN_ENCRYPTED_TOKENS,
-    encrypted_content,
-)
 from llmsim.providers.openai_family.responses.parse import parse_compact, parse_count
 from llmsim.providers.openai_family.responses.response import render_usage
+from llmsim.providers.openai_family.responses.sealed_content import compacted_tokens, encrypted_content
 from llmsim.providers.paging import parse_number
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import encode
@@ -46,9 +42,6 @@ _RESPONSE = "/v1/responses/{response_id}"
 
 Storage = ResponseStorage[ResponseOptions]
 Stored = StoredResponse[ResponseOptions]
-
-_COMPACTION_RATIO = 4
-"""Tokens of a conversation for each token of its compaction."""
 
 
 def operations(storage: Storage, dialect: Dialect) -> tuple[ResourceEndpoint, ...]:
@@ -66,11 +59,14 @@ def operations(storage: Storage, dialect: Dialect) -> tuple[ResourceEndpoint, ..
             run=partial(_count, storage, dialect),
             is_public=True,
         ),
-        ResourceEndpoint(
-            method="POST",
-            path="/v1/responses/compact",
-            run=partial(_compact, storage, dialect),
-        ),
+        compaction(storage, dialect),
+    )
+
+
+def compaction(storage: Storage, dialect: Dialect) -> ResourceEndpoint:
+    """Build the endpoint that compacts conversations, also those of stored responses."""
+    return ResourceEndpoint(
+        method="POST", path="/v1/responses/compact", run=partial(_compact, storage, dialect)
     )
 
 
@@ -190,10 +186,11 @@ def render_compaction(
         )
         if _is_user_message(sent)
     ]
-    compacted = min(max(tokens // _COMPACTION_RATIO, MIN_ENCRYPTED_TOKENS), MAX_ENCRYPTED_TOKENS)
+    compacted = compacted_tokens(tokens)
+    item_id = f"cmp_{turn_id}"
     items.append(
-        b'{"id":"cmp_%b","type":"compaction","encrypted_content":"%b"}'
-        % (turn_id.encode(), encrypted_content(turn_id, compacted))
+        b'{"id":"%b","type":"compaction","encrypted_content":"%b"}'
+        % (item_id.encode(), encrypted_content(item_id, compacted))
     )
     return b'{"id":"resp_%b","object":"response.compaction","created_at":%d,"output":[%b],"usage":%b}' % (
         turn_id.encode(),
@@ -214,7 +211,11 @@ async def _with_previous(
     request: IncomingRequest,
     parsed: ParsedRequest[ResponseOptions],
 ) -> ParsedRequest[ResponseOptions]:
-    """Return a request with the conversation that it continues before it."""
+    """Return a request with the items that it refers to, and the conversation that it continues before it."""
+    if references := storage.referenced(parsed.options):
+        stored = [await context.find(storage, response_id) for response_id in references]
+        found = [one for one in stored if one is not None]
+        parsed = await context.compute(request, storage.with_references, parsed, found)
     previous = storage.previous_id(parsed.options)
     if previous is None:
         return parsed

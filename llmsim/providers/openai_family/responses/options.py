@@ -34,6 +34,10 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         echo: JSON members of the response object that repeat the request, without braces.
         input_items: The input items as JSON, earlier turns first; those of this request as they were sent.
         has_instructions: Whether the prompt's first message is the `instructions`.
+        references: Ids of items that the input names only.
+        is_whole: Whether the conversation is no more than the input.
+        compact_threshold: Tokens of a prompt from which on it is compacted; None for never.
+        has_phase: Whether messages have a phase.
         previous_response_id: Id of the response that this one continues; None if there is no such response.
         summary: Detail of the reasoning summary; None for no summary.
         encrypts_reasoning: Whether reasoning items carry encrypted content.
@@ -48,6 +52,10 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     echo: bytes
     input_items: tuple[bytes, ...] = ()
     has_instructions: bool = False
+    references: tuple[str, ...] = ()
+    is_whole: bool = True
+    compact_threshold: int | None = None
+    has_phase: bool = False
     previous_response_id: str | None = None
     summary: str | None = None
     encrypts_reasoning: bool = False

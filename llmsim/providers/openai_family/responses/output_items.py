@@ -6,15 +6,11 @@ Decisions:
 * Logprobs belong to texts only: in the delta of their tokens, and all together where the text is whole.
 * Reasoning is announced with its first token and ends with its last. Tokens that are not shown are carried by the next
   event that carries any. A summary carries no tokens, but its pieces require as much of the reasoning to exist.
-* Encrypted content is a function of the turn: it has an identity and a length, and cannot be decrypted.
 * A call is announced with its first token, which is of its name; the tokens of the name are carried by the first piece of
   its arguments. If the call is truncated before it has any, they are carried by its end.
 * PERF: a text occurs four times in a stream, and is escaped once.
 """
 
-import base64
-import hashlib
-import zlib
 from typing import Protocol
 
 import msgspec
@@ -31,21 +27,13 @@ from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.providers.openai_family.responses.dialect import SUMMARY, Dialect
 from llmsim.providers.openai_family.responses.event_stream import EventStream
 from llmsim.providers.openai_family.responses.options import ResponseOptions, ToolOptions
+from llmsim.providers.openai_family.responses.sealed_content import encrypted_content
 from llmsim.wire.codec import encode, escaped_text
 
 NO_TEXT = TokenizedText((), ())
 
-ENCRYPTED_CHARACTERS = 8
-"""Characters of encrypted content for each token it stands for."""
-
-MIN_ENCRYPTED_TOKENS = 12
-MAX_ENCRYPTED_TOKENS = 2048
-
 _MAX_ENCRYPTED_REASONING = 256
 """Most tokens of reasoning that its encrypted content stands for: some 2 KB, as in the API."""
-
-_CIPHERTEXT = base64.urlsafe_b64encode(hashlib.shake_128(b"llmsim").digest(6 * MAX_ENCRYPTED_TOKENS)) * 2
-"""The characters that encrypted content is made of."""
 
 
 class ItemPosition(msgspec.Struct, frozen=True):
@@ -139,11 +127,14 @@ _REFUSAL = _PartKind(
 class MessageItem:
     """A message: a text, or a refusal."""
 
-    def __init__(self, position: ItemPosition, segment: TextSegment | RefusalSegment) -> None:
+    def __init__(
+        self, position: ItemPosition, segment: TextSegment | RefusalSegment, phase: bytes = b""
+    ) -> None:
         kind = _TEXT if isinstance(segment, TextSegment) else _REFUSAL
         self._position = position
         self._kind = kind
         self._id = position.item_id(b"msg")
+        self._phase = b',"phase":"%b"' % phase if phase else b""
         self._text = segment.text
         self._logprobs: tuple[bytes, ...] = ()
         logprobs = kind.no_logprobs
@@ -155,10 +146,11 @@ class MessageItem:
         self.json = self._render(position.status, b"%b%b}" % (kind.head, self._members))
 
     def _render(self, status: bytes, part: bytes) -> bytes:
-        return b'{"id":"%b","type":"message","status":"%b","content":[%b],"role":"assistant"}' % (
+        return b'{"id":"%b","type":"message","status":"%b","content":[%b]%b,"role":"assistant"}' % (
             self._id,
             status,
             part,
+            self._phase,
         )
 
     def emit(self, stream: EventStream) -> None:
@@ -180,17 +172,27 @@ class MessageItem:
         emit_done(stream, position, self.json, carries_tokens=False)
 
 
-def encrypted_content(seed: str, tokens: int) -> bytes:
-    """Return encrypted content, which differs for each `seed`.
+class CompactionItem:
+    """The compaction of a conversation that has become too long. It takes no tokens of the turn."""
 
-    Args:
-        seed: Id of the turn, with the position in it.
-        tokens: Tokens it stands for; bounded by `MIN_ENCRYPTED_TOKENS` and `MAX_ENCRYPTED_TOKENS`.
-    """
-    length = min(max(tokens, MIN_ENCRYPTED_TOKENS), MAX_ENCRYPTED_TOKENS) * ENCRYPTED_CHARACTERS
-    head = b"gAAAAA" + base64.urlsafe_b64encode(seed.encode()).rstrip(b"=")
-    start = zlib.crc32(head) % (MAX_ENCRYPTED_TOKENS * ENCRYPTED_CHARACTERS)
-    return head + _CIPHERTEXT[start : start + length - len(head)]
+    def __init__(self, position: ItemPosition, tokens: int, dialect: Dialect) -> None:
+        item_id = position.item_id(b"cmp")
+        status = b',"status":"completed"' if dialect.always_status else b""
+        self._position = position
+        self._event = dialect.extension_prefix + b"response.compaction.compacting"
+        self._place = b'"item_id":"%b","output_index":%d' % (item_id, position.index)
+        self._begun = b'{"id":"%b","type":"compaction"%b,"encrypted_content":""}' % (item_id, status)
+        self.json = b'{"id":"%b","type":"compaction"%b,"encrypted_content":"%b"}' % (
+            item_id,
+            status,
+            encrypted_content(item_id.decode(), tokens),
+        )
+
+    def emit(self, stream: EventStream) -> None:
+        """Add the item's events."""
+        emit_added(stream, self._position, self._begun, 0)
+        stream.emit(self._event, self._place, 0)
+        emit_done(stream, self._position, self.json, carries_tokens=False)
 
 
 class ReasoningItem:
@@ -210,8 +212,7 @@ class ReasoningItem:
         self._has_status = dialect.always_status
         encrypted = b""
         if options.encrypts_reasoning:
-            seed = position.turn_id.decode() + (str(position.index) if position.index else "")
-            content = encrypted_content(seed, min(segment.tokens, _MAX_ENCRYPTED_REASONING))
+            content = encrypted_content(self._id.decode(), min(segment.tokens, _MAX_ENCRYPTED_REASONING))
             encrypted = b',"encrypted_content":"%b"' % content
         self._part = self._render_part(escaped_text(self._text))
         self.json = self._render(position.status, self._part if self._text.pieces else b"", encrypted)

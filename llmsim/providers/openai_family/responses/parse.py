@@ -5,13 +5,20 @@ Decisions:
 * What the API refuses is refused here; what a model would refuse, where prompts are planned.
 """
 
+from typing import Any
+
+from msgspec import Struct
+
 from llmsim.domain import Message, Prompt, ResponseFormat
-from llmsim.errors import InvalidFieldError
+from llmsim.errors import InvalidFieldError, InvalidJsonError
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.media import Media
+from llmsim.providers.openai_family.model_rules import has_phase
 from llmsim.providers.openai_family.request_fields import JsonFormat, parse_cache
+from llmsim.providers.openai_family.responses.conversation import check_items, read_heads
 from llmsim.providers.openai_family.responses.dialect import Dialect
-from llmsim.providers.openai_family.responses.history import parse_messages
+from llmsim.providers.openai_family.responses.history import check_own_items, parse_messages
+from llmsim.providers.openai_family.responses.model_rules import check_model_rules
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.request import (
     ClientEvent,
@@ -36,6 +43,7 @@ def parse(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
     Raises:
         InvalidJsonError: It is not JSON.
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
+        ApiRuleError: The model does not take a parameter, or the conversation is inconsistent.
     """
     request = _decode(body)
     if request.stream_options is not None and not request.stream:
@@ -66,6 +74,25 @@ def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptio
     request.stream = True
     parsed = _parse_create(request, body, dialect)
     return ParsedRequest(parsed.prompt, parsed.options, is_warm_up=_decode_generate(body).generate is False)
+
+
+class _Continued(Struct):
+    previous_response_id: Any = None
+    response: Any = None
+
+
+_decode_continued = decoder(_Continued)
+
+
+def continued_id(message: bytes) -> str | None:
+    """Return the id of the response that a WebSocket message means to continue; None if it names none."""
+    try:
+        event = _decode_continued(message)
+    except (InvalidJsonError, InvalidFieldError):
+        return None
+    nested = event.response.get("previous_response_id") if isinstance(event.response, dict) else None
+    found = nested if isinstance(nested, str) else event.previous_response_id
+    return found if isinstance(found, str) else None
 
 
 def _parse_create(request: Request, body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptions]:
@@ -101,6 +128,7 @@ def parse_compact(body: bytes, dialect: Dialect) -> ParsedRequest[ResponseOption
     Raises:
         InvalidJsonError: It is not JSON.
         InvalidFieldError: A field is missing, wrong, out of range or contradicts another.
+        ApiRuleError: The model does not take a parameter, or the conversation is inconsistent.
     """
     request = _decode(body)
     if request.model is None:
@@ -117,12 +145,20 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
             "conflict",
             "The 'previous_response_id' and 'conversation' parameters cannot be used together.",
         )
+    if dialect.checks_models:
+        check_model_rules(request)
     if isinstance(request.input, str):
         items: tuple[bytes, ...] = (b'{"role":"user","content":%b}' % encode(request.input),)
     else:
         items = tuple(bytes(item) for item in request.input or ())
     media = Media(message=0 if request.instructions is None else 1)
     messages = parse_messages(items, media)
+    is_whole = request.previous_response_id is None and request.conversation is None
+    references: tuple[str, ...] = ()
+    if not isinstance(request.input, str):
+        heads = read_heads(items)
+        check_items(heads, has_prefixes=dialect.has_id_prefixes)
+        references = check_own_items(heads, is_whole=is_whole)
     if request.instructions is not None:
         messages = (Message("developer", (request.instructions,)), *messages)
     tools = parse_tools(request.tools) if request.tools else ()
@@ -149,6 +185,10 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         echo=render_echo(request, tools=[tool.echo for tool in tools], tool_choice=choice_echo),
         input_items=items,
         has_instructions=request.instructions is not None,
+        references=references,
+        is_whole=is_whole,
+        compact_threshold=_compact_threshold(request),
+        has_phase=dialect.has_phases and has_phase(request.model or ""),
         previous_response_id=request.previous_response_id,
         summary=summary,
         encrypts_reasoning=dialect.encrypts_reasoning
@@ -161,6 +201,12 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         tools=build_tool_options(request, tools),
     )
     return ParsedRequest(prompt, options)
+
+
+def _compact_threshold(request: Request) -> int | None:
+    """Return the tokens from which on the conversation is compacted; None for never."""
+    entries = [entry.compact_threshold for entry in request.context_management or ()]
+    return min((threshold for threshold in entries if threshold is not None), default=None)
 
 
 def _parse_format(text: TextConfig) -> ResponseFormat | None:

@@ -67,6 +67,13 @@ class StreamOptions(Struct):
     include_obfuscation: bool | None = None
 
 
+class ContextManagement(Struct):
+    """When to compact the conversation: when it has as many tokens as the threshold."""
+
+    type: Literal["compaction"]
+    compact_threshold: Annotated[int, Meta(ge=1)] | None = None
+
+
 class Conversation(Struct):
     """A conversation that the provider stores."""
 
@@ -87,6 +94,7 @@ class Request(Struct):
     model: fields.ModelId | None = None
     input: str | list[Raw] | None = None
     background: bool | None = None
+    context_management: list[ContextManagement] | None = None
     conversation: str | Conversation | None = None
     frequency_penalty: fields.Penalty | None = None
     include: list[Includable] | None = None
@@ -115,6 +123,13 @@ class Request(Struct):
     top_p: fields.TopP | None = None
     truncation: Literal["auto", "disabled"] | None = None
     user: str | None = None
+    # Names of chat completions, which are refused.
+    max_completion_tokens: Raw = Raw()
+    max_tokens: Raw = Raw()
+    messages: Raw = Raw()
+    reasoning_effort: Raw = Raw()
+    response_format: Raw = Raw()
+    verbosity: Raw = Raw()
 
 
 class ClientEvent(Struct):

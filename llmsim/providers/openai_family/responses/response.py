@@ -31,11 +31,13 @@ from llmsim.providers.openai_family.responses.hosted_items import HostedCallItem
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.output_items import (
     ClientCallItem,
+    CompactionItem,
     ItemPosition,
     MessageItem,
     OutputItem,
     ReasoningItem,
 )
+from llmsim.providers.openai_family.responses.sealed_content import compacted_tokens
 from llmsim.wire.codec import encode
 
 UnfinishedStatus = Literal["queued", "in_progress", "cancelled", "failed"]
@@ -96,13 +98,16 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
     items: list[OutputItem] = []
     start = web_searches = 0
     has_tool_list = False
+    if options.compact_threshold is not None and turn.usage.prompt >= options.compact_threshold:
+        place = ItemPosition(turn_id, 0, 0, 0, is_complete=True)
+        items.append(CompactionItem(place, compacted_tokens(turn.usage.prompt), dialect))
     for segment in segments:
         end = start + segment.tokens
         is_complete = segment is not truncated
         position = ItemPosition(turn_id, len(items), start, end, is_complete)
         match segment:
             case TextSegment() | RefusalSegment():
-                items.append(MessageItem(position, segment))
+                items.append(MessageItem(position, segment, _phase(segment, segments, options)))
             case ReasoningSegment():
                 items.append(ReasoningItem(position, segment, options, dialect))
             case ToolCallSegment(call=call) if call.kind in (ToolKind.FUNCTION, ToolKind.CUSTOM):
@@ -120,6 +125,15 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
                 assert_never(segment)
         start = end
     return ResponseOutput(tuple(items), reason, web_searches)
+
+
+def _phase(segment: Segment, segments: list[Segment], options: ResponseOptions) -> bytes:
+    """Return the phase of a message; empty for a model whose messages have none."""
+    if not options.has_phase:
+        return b""
+    rest = segments[segments.index(segment) + 1 :]
+    calls = any(isinstance(one, ToolCallSegment) and one.call.kind is not ToolKind.HOSTED for one in rest)
+    return b"commentary" if calls else b"final_answer"
 
 
 def _is_omitted(segment: Segment, finish: FinishReason) -> bool:

@@ -5,5 +5,5 @@ Connection: Upgrade
 Sec-WebSocket-Accept: <accept>
 date: <date>
 > {"type":"response.create","model":"gpt-5","input":"Hello"}
-< {"type":"error","status":429,"error":{"message":"Rate limit reached for requests. Please try again later. (simulated by llmsim)","type":"rate_limit_error","param":null,"code":"rate_limit_exceeded"}}
+< {"type":"error","status":429,"error":{"message":"Rate limit reached for requests. Please try again later. (simulated by llmsim)","type":"requests","param":null,"code":"rate_limit_exceeded"},"headers":{"retry-after":"2","retry-after-ms":"1500"}}
 

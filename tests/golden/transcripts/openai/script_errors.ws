@@ -8,10 +8,10 @@ date: <date>
 < {"type":"error","status":418,"error":{"message":"Teapot","type":"invalid_request_error","param":null,"code":"invalid_request"}}
 
 > {"type":"response.create","model":"gpt-5","input":"Hello"}
-< {"type":"error","status":429,"error":{"message":"Rate limit reached for requests. Please try again later. (simulated by llmsim)","type":"rate_limit_error","param":null,"code":"rate_limit_exceeded"}}
+< {"type":"error","status":429,"error":{"message":"Rate limit reached for requests. Please try again later. (simulated by llmsim)","type":"requests","param":null,"code":"rate_limit_exceeded"},"headers":{"retry-after":"1","retry-after-ms":"250"}}
 
 > {"type":"response.create","model":"gpt-5","input":"Hello"}
-< {"type":"error","status":503,"error":{"message":"Full","type":"server_error","param":null,"code":"server_overloaded"}}
+< {"type":"error","status":503,"error":{"message":"Full","type":"server_error","param":null,"code":"server_overloaded"},"headers":{"retry-after":"1","retry-after-ms":"1000"}}
 
 > {"type":"response.create","model":"gpt-5","input":"Hello"}
 < {"type":"error","status":504,"error":{"message":"The request timed out. (simulated by llmsim)","type":"timeout_error","param":null,"code":"timeout"}}

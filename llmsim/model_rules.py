@@ -1,0 +1,52 @@
+"""What models do not take, as the catalogue has it."""
+
+import msgspec
+
+REFUSABLE = frozenset(
+    {
+        "adaptive_thinking",
+        "effort",
+        "frequency_penalty",
+        "json_object",
+        "json_schema",
+        "logit_bias",
+        "logprobs",
+        "max_tokens",
+        "parallel_tool_calls",
+        "prefill",
+        "presence_penalty",
+        "reasoning_effort",
+        "stop",
+        "system_messages",
+        "temperature",
+        "temperature_with_top_p",
+        "thinking_budget",
+        "top_k",
+        "top_p",
+        "verbosity",
+    }
+)
+"""What a model may refuse: parameters by name, and `adaptive_thinking`, `thinking_budget` (thinking with a budget of tokens), `prefill`
+(a beginning of the answer), `system_messages`, `json_object` and `json_schema` (formats), `temperature_with_top_p` (both at once)."""
+
+
+class ModelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the models with a common prefix do not take, as reports of refusals have it.
+
+    Attributes:
+        prefix: As in `Family`; the longest one applies, and no other.
+        refused: What they never take, of `REFUSABLE`.
+        refused_reasoning: What they do not take while they reason: unless the effort is `none`.
+        efforts: The reasoning efforts that they take; empty for any.
+        has_phase: Whether their messages have a phase: commentary or final answer.
+    """
+
+    prefix: str
+    refused: tuple[str, ...] = ()
+    refused_reasoning: tuple[str, ...] = ()
+    efforts: tuple[str, ...] = ()
+    has_phase: bool = False
+
+
+NO_RULES = ModelRules(prefix="")
+"""The rules of a model that takes everything."""

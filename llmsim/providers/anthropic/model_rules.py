@@ -1,0 +1,83 @@
+"""What the model of a message does not take, refused in the API's words.
+
+Decisions:
+* The facts are the catalogue's; this module knows the words only. Models of other owners have no rules.
+* A conversation that ends with a call of a tool that the API runs is continued, as after `pause_turn`: that is no prefill.
+
+Source: the reports that `scripts/catalogue-overlay.toml` names.
+"""
+
+from collections.abc import Callable
+
+from llmsim.catalogue import shipped_catalogue
+from llmsim.errors import ApiRuleError
+from llmsim.providers.anthropic.messages_request import HostedBlock, MessageRequest
+
+_OWNER = "anthropic"
+
+
+def _has_effort(request: MessageRequest) -> bool:
+    return request.output_config is not None and request.output_config.effort is not None
+
+
+def _ends_with_prefill(request: MessageRequest) -> bool:
+    if not request.messages or request.messages[-1].role != "assistant":
+        return False
+    content = request.messages[-1].content
+    return isinstance(content, str) or not any(isinstance(block, HostedBlock) for block in content)
+
+
+def _thinks(request: MessageRequest, kind: str) -> bool:
+    return request.thinking is not None and request.thinking.type == kind
+
+
+_RULES: dict[str, tuple[Callable[[MessageRequest], bool], str]] = {
+    "temperature": (
+        lambda request: request.temperature not in (None, 1),
+        "`temperature` is deprecated for this model.",
+    ),
+    "top_p": (lambda request: request.top_p is not None, "`top_p` is deprecated for this model."),
+    "top_k": (lambda request: request.top_k is not None, "`top_k` is deprecated for this model."),
+    "temperature_with_top_p": (
+        lambda request: request.temperature is not None and request.top_p is not None,
+        "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+    ),
+    "thinking_budget": (
+        lambda request: _thinks(request, "enabled"),
+        (
+            '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" '
+            "to control thinking behavior."
+        ),
+    ),
+    "adaptive_thinking": (
+        lambda request: _thinks(request, "adaptive"),
+        "adaptive thinking is not supported on this model",
+    ),
+    "effort": (_has_effort, "This model does not support the effort parameter."),
+    "prefill": (
+        _ends_with_prefill,
+        "This model does not support assistant message prefill. The conversation must end with a user message.",
+    ),
+}
+"""For each rule, whether a request breaks it, and the refusal."""
+
+
+def check_model_rules(request: MessageRequest) -> None:
+    """Refuse what the model of a request does not take.
+
+    Raises:
+        ApiRuleError: The model does not take a parameter or value.
+    """
+    catalogue = shipped_catalogue()
+    facts = catalogue.facts(request.model)
+    if facts.owner != _OWNER:
+        return
+    most = facts.max_output_tokens
+    if facts.known and request.max_tokens > most:
+        raise ApiRuleError(
+            f"max_tokens: {request.max_tokens} > {most}, which is the maximum allowed number of output tokens for {request.model}"
+        )
+    for name in catalogue.rules(facts).refused:
+        is_broken, message = _RULES[name]
+        if is_broken(request):
+            raise ApiRuleError(message)

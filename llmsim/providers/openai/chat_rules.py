@@ -1,0 +1,123 @@
+"""What the model of a chat completion does not take, refused in the API's words.
+
+Source: the reports that `scripts/catalogue-overlay.toml` names.
+"""
+
+from llmsim.errors import ApiRuleError
+from llmsim.providers.openai.chat_request import ChatRequest, SchemaFormat, SystemMessage
+from llmsim.providers.openai_family.model_rules import (
+    MEDIUM,
+    UNSUPPORTED_PARAMETER,
+    UNSUPPORTED_VALUE,
+    RequestedModel,
+    listed,
+    requested_model,
+)
+from llmsim.providers.openai_family.request_fields import JsonFormat
+
+_PARAMETERS = frozenset(
+    {
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "max_tokens",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "stop",
+        "temperature",
+        "top_p",
+    }
+)
+
+_GUIDE = (
+    " Learn more about supported models at the Structured Outputs guide: "
+    "https://platform.openai.com/docs/guides/structured-outputs"
+)
+
+
+def check_model_rules(request: ChatRequest) -> None:
+    """Refuse what the model of a request does not take.
+
+    Raises:
+        ApiRuleError: The model does not take a parameter or value.
+    """
+    model = requested_model(request.model, request.reasoning_effort)
+    if model is None:
+        return
+    for name in model.refused_parameters(request, _PARAMETERS):
+        raise _refused_parameter(name, getattr(request, name))
+    _check_effort(request, model)
+    _check_limit(request, model)
+    _check_format(request, model)
+    if model.refuses("system_messages"):
+        for index, message in enumerate(request.messages):
+            if isinstance(message, SystemMessage):
+                param = f"messages[{index}].role"
+                raise ApiRuleError(
+                    f"Unsupported value: '{param}' does not support 'system' with this model.",
+                    param,
+                    UNSUPPORTED_VALUE,
+                )
+
+
+def _refused_parameter(name: str, value: float) -> ApiRuleError:
+    if name == "temperature":
+        return ApiRuleError(
+            f"Unsupported value: 'temperature' does not support {value:.15g} with this model. Only the default (1) value is "
+            "supported.",
+            name,
+            UNSUPPORTED_VALUE,
+        )
+    hint = " Use 'max_completion_tokens' instead." if name == "max_tokens" else ""
+    message = f"Unsupported parameter: '{name}' is not supported with this model.{hint}"
+    return ApiRuleError(message, name, UNSUPPORTED_PARAMETER)
+
+
+def _check_effort(request: ChatRequest, model: RequestedModel) -> None:
+    effort, verbosity = request.reasoning_effort, request.verbosity
+    if effort is not None and model.refuses("reasoning_effort"):
+        raise ApiRuleError("Unrecognized request argument supplied: reasoning_effort")
+    if effort is not None and model.efforts and effort not in model.efforts:
+        raise _unsupported_value("reasoning_effort", effort, model.efforts)
+    if verbosity not in (None, "medium") and model.refuses("verbosity"):
+        raise _unsupported_value("verbosity", verbosity, MEDIUM)
+
+
+def _unsupported_value(name: str, value: str | None, supported: tuple[str, ...]) -> ApiRuleError:
+    return ApiRuleError(
+        f"Unsupported value: '{name}' does not support '{value}' with this model. Supported values are: {listed(supported)}.",
+        name,
+        UNSUPPORTED_VALUE,
+    )
+
+
+def _check_limit(request: ChatRequest, model: RequestedModel) -> None:
+    """Refuse a limit above what a known model can write.
+
+    Source: ChatGPTNextWeb/NextChat#3195, enoch3712/ExtractThinker#346; `code` is null.
+    """
+    most = model.most_output_tokens
+    for name, limit in (
+        ("max_tokens", request.max_tokens),
+        ("max_completion_tokens", request.max_completion_tokens),
+    ):
+        if limit is not None and limit > most:
+            raise ApiRuleError(
+                f"{name} is too large: {limit}. This model supports at most {most} completion tokens, whereas you provided "
+                f"{limit}.",
+                name,
+            )
+
+
+def _check_format(request: ChatRequest, model: RequestedModel) -> None:
+    match request.response_format:
+        case JsonFormat() if model.refuses("json_object"):
+            kind, guide = "json_object", ""
+        case SchemaFormat() if model.refuses("json_schema"):
+            kind, guide = "json_schema", _GUIDE
+        case _:
+            return
+    message = (
+        f"Invalid parameter: 'response_format' of type '{kind}' is not supported with this model.{guide}"
+    )
+    raise ApiRuleError(message, "response_format")
