@@ -13,7 +13,7 @@ def _rate(kind: str) -> msgspec.Meta:
 
 
 class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Share of responses with a fault on the wire; the rates may add up to 1, and come after those of `[errors]`."""
+    """Share of responses with a fault on the wire; the rates may add up to 1."""
 
     reset_rate: Annotated[float, _rate("reset")] = 0.0
     close_rate: Annotated[float, _rate("close")] = 0.0

@@ -93,6 +93,11 @@ def _normalise_numbers(text: bytes) -> tuple[bytes, bool]:
     return text, bool(figures or versions or floats)
 
 
+def normalise(text: bytes) -> bytes:
+    """Replace times, measured figures and made up ids."""
+    return _normalise_ids(_normalise_numbers(text)[0])
+
+
 def _normalise_ids(text: bytes) -> bytes:
     """Replace made up ids by numbers in the order in which they appear."""
     seen: dict[bytes, bytes] = {}
