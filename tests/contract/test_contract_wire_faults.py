@@ -11,6 +11,7 @@ import httpx
 import pytest
 from support.asgi import Simulator, served, settings_of, simulator, twin
 from support.raw_http import chat, request
+from support.servers import eventually
 
 from llmsim.domain import WireFaultKind
 
@@ -51,11 +52,9 @@ async def test_a_reset_is_a_reset(stream: bool) -> None:
 async def assert_counted(
     worker: Simulator, before: Any, kind: str, outcome: str, tokens: int | None = None
 ) -> None:
-    deadline = time.monotonic() + 20
-    while (after := worker.stats()).active_requests and time.monotonic() < deadline:
-        await asyncio.sleep(0.005)
+    await asyncio.to_thread(eventually, lambda: not worker.stats().active_requests)
     counter = f"wire_fault_{kind}"
-    found, earlier = after.as_dict(), before.as_dict()
+    found, earlier = worker.stats().as_dict(), before.as_dict()
     assert found[counter] - earlier[counter] == 1
     assert found[outcome] - earlier[outcome] == 1
     if tokens is not None:
@@ -99,11 +98,12 @@ async def test_a_decoder_of_single_chunks_fails() -> None:
     """FAULT-4.4: `chunk.decode(errors="replace")` has replacement characters, the joined bytes have none."""
     worker = simulator(generator=TEXT, faults={"split_utf8_rate": 1.0})
     before = worker.stats()
-    async with served(worker) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-        chunks = []
-        async with client.stream("POST", CHAT, json=chat(stream=True)) as response:
-            async for chunk in response.aiter_raw():
-                chunks.append(chunk)
+    async with (
+        served(worker) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+        client.stream("POST", CHAT, json=chat(stream=True)) as response,
+    ):
+        chunks = [chunk async for chunk in response.aiter_raw()]
 
     assert "�" in "".join(chunk.decode(errors="replace") for chunk in chunks)
     joined = b"".join(chunks).decode()
@@ -127,7 +127,7 @@ async def test_rates_are_for_some_models_and_keys() -> None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         found = await worker.ask("POST", path, json.dumps(body).encode(), headers=named)
         try:
-            found.json
+            json.loads(found.body)
         except json.JSONDecodeError:
             return False
         return True
@@ -167,12 +167,21 @@ async def test_embeddings_have_those_of_whole_responses() -> None:
     before = cut.stats()
     found = await cut.post("/openai/v1/embeddings", body)
     with pytest.raises(json.JSONDecodeError):
-        found.json
+        json.loads(found.body)
     await assert_counted(cut, before, "malformed_json", "finished_requests")
 
     doubled = simulator(faults={"duplicate_event_rate": 1.0})
     assert len((await doubled.post("/openai/v1/embeddings", body)).json["data"]) == 1
     assert doubled.stats().as_dict()["wire_fault_duplicate_event"] == 0
+
+
+async def test_the_content_type_is_wrong() -> None:
+    """FAULT-3.6: Streams and whole responses are called HTML, and their bodies are as ever."""
+    worker = simulator(generator=TEXT, faults={"wrong_content_type_rate": 1.0})
+    for stream in (True, False):
+        found = await worker.post(CHAT, chat(stream=stream))
+        assert found.headers["content-type"] == "text/html; charset=utf-8"
+        assert found.body.startswith(b"data: {" if stream else b"{")
 
 
 async def test_a_response_that_breaks_off_is_not_stored() -> None:
@@ -194,7 +203,7 @@ async def test_a_scenario_has_faults(tmp_path: Path) -> None:
     body = chat(messages=[{"role": "user", "content": f"[[llmsim:cut]] {tmp_path.name}"}])
 
     with pytest.raises(json.JSONDecodeError):
-        (await worker.post(CHAT, body)).json
+        json.loads((await worker.post(CHAT, body)).body)
     assert (await worker.post(CHAT, body)).json["choices"][0]["message"]["content"] == "One two three"
 
 
