@@ -1,3 +1,3 @@
 """llmsim simulates the traffic of LLM APIs without a model."""
 
-__version__ = "0.1.0"
+__version__ = "0.5.0"

@@ -22,6 +22,7 @@ _COMMANDS = (
     *(
         "serve",
         "stats",
+        "top",
         "loadtest",
         "models",
         "profiles",
@@ -95,6 +96,7 @@ _EXAMPLES = """\b
 Start here:
   llmsim serve --latency instant    serve on http://localhost:8080
   llmsim stats --watch              show what it serves
+  llmsim top                        the same as a dashboard
   llmsim loadtest quick-smoke       put load on one
   llmsim doctor                     say what this machine lacks
   llmsim COMMAND --help             explain a command

@@ -161,6 +161,9 @@ def _examine_run_directory(settings: Settings) -> Iterator[Finding]:
 
 
 def _examine_memory(settings: Settings) -> Iterator[Finding]:
+    if sys.platform != "linux":
+        # There it has no folder that could be examined.
+        return
     segments = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory
     if not segments.is_dir() or not os.access(segments, os.W_OK):
         yield Finding("shared memory", "failure", f"{segments} cannot be written; counters are kept there")

@@ -19,6 +19,7 @@ from gunicorn.app.base import BaseApplication
 from llmsim import __version__
 from llmsim.catalogue import load_catalogue
 from llmsim.cli.options import setting_options
+from llmsim.cli.terminal import check_terminal
 from llmsim.config import CONFIG_VARIABLE, Settings, load, setting_specs
 from llmsim.domain import WireFaultKind
 from llmsim.providers.registry import PROVIDERS
@@ -29,7 +30,8 @@ from llmsim.text import printable
 
 @click.command()
 @setting_options
-def serve(path: str | None, flags: dict[str, Any]) -> None:
+@click.option("--tui", is_flag=True, help="Show a dashboard instead of the output; q stops the server.")
+def serve(path: str | None, flags: dict[str, Any], *, tui: bool) -> None:
     """Serve simulated LLM APIs until Ctrl-C.
 
     Settings come from the defaults, then the file, then the environment, then these options; `llmsim config` shows the
@@ -40,7 +42,17 @@ def serve(path: str | None, flags: dict[str, Any]) -> None:
     os.environ.update({variables[name]: str(value) for name, value in flags.items()})
     if path is not None:
         os.environ[CONFIG_VARIABLE] = str(Path(path).resolve())
+    if tui:
+        sys.exit(_serve_with_dashboard(settings))
     run(settings, _banner)
+
+
+def _serve_with_dashboard(settings: Settings) -> int:
+    """Serve in a process of its own beside the dashboard; return the server's exit code."""
+    check_terminal("llmsim serve --tui", "without --tui it serves anywhere")
+    from llmsim.cli.terminal.serving import serve_with_dashboard
+
+    return serve_with_dashboard(_choose_port(settings))
 
 
 def run(settings: Settings, announce: Callable[[Settings], None]) -> None:
@@ -50,11 +62,19 @@ def run(settings: Settings, announce: Callable[[Settings], None]) -> None:
         settings: The settings that the environment gives; the server reads them there, at the start and at each reload.
         announce: Called with the settings once the server listens.
     """
-    if settings.server.port == 0:
-        variable = next(spec.env for spec in setting_specs() if spec.name == "server.port")
-        os.environ[variable] = str(_free_port(settings.server.host))
+    _choose_port(settings)
     MASTER.announce = announce
     _Gunicorn().run()
+
+
+def _choose_port(settings: Settings) -> int:
+    """Return the port; where any will do, a free one, which the environment names from then on."""
+    if settings.server.port:
+        return settings.server.port
+    variable = next(spec.env for spec in setting_specs() if spec.name == "server.port")
+    port = _free_port(settings.server.host)
+    os.environ[variable] = str(port)
+    return port
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no types

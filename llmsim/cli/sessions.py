@@ -16,9 +16,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from llmsim.cli.figures import duration
 from llmsim.cli.http_client import fetch_bytes, resolve_address
 from llmsim.cli.options import port_option
-from llmsim.cli.stats_view import duration
 from llmsim.errors import ControlApiError
 from llmsim.state.ports import Failure
 from llmsim.text import printable

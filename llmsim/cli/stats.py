@@ -3,6 +3,7 @@
 Decisions:
 * On the same machine the shared memory is read, without a request to the server: that works when the
   server is too busy to answer, and does not disturb what is measured.
+* A view that is refreshed in place fits the terminal, whose size is asked for each time; the last one is printed in full.
 * Each refresh attaches anew, so that watching continues over a restart of the server.
 """
 
@@ -12,13 +13,12 @@ from functools import partial
 
 import click
 import msgspec
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.text import Text
 
 from llmsim.cli.http_client import fetch_bytes, resolve_address
 from llmsim.cli.options import port_option
-from llmsim.cli.stats_view import render_stats
+from llmsim.cli.stats_view import fit_stats, render_stats
 from llmsim.errors import ControlApiError, StatsError
 from llmsim.stats import Block, Snapshot, block_name, is_alive, snapshot
 
@@ -154,17 +154,21 @@ def _watch(read: Reader, interval: float, *, origin: str, as_json: bool) -> None
             else:
                 _print(console, stats, origin=origin, as_json=as_json, indent=0)
         return
-    last = render_stats(_first(found), origin=origin)
+    last = _first(found)
+
+    def view(problem: str = "") -> RenderableType:
+        return fit_stats(last, origin=origin, size=console.size, problem=problem)
+
     try:
-        with Live(last, console=console, screen=True, auto_refresh=False) as live:
+        with Live(view(), console=console, screen=True, auto_refresh=False) as live:
             for stats in found:
                 if isinstance(stats, StatsError):
-                    live.update(Group(Text(f" {stats}", "red"), "", last), refresh=True)
+                    live.update(view(str(stats)), refresh=True)
                 else:
-                    last = render_stats(stats, origin=origin)
-                    live.update(last, refresh=True)
+                    last = stats
+                    live.update(view(), refresh=True)
     finally:
-        console.print(last)
+        console.print(render_stats(last, origin=origin))
 
 
 def _first(found: Iterator[Snapshot | StatsError]) -> Snapshot:

@@ -9,24 +9,24 @@ Decisions:
 * Model names come from the network, so characters that do not print are replaced before they reach a terminal.
 """
 
+import io
 from collections.abc import Sequence
 
 from rich import box
 from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmsim.stats import LATE_MS, TIGHT_MS, Snapshot
+from llmsim.cli.figures import CPU, NONE, WAIT, chart, duration, level, milliseconds, rate, short, truncated
+from llmsim.stats import Snapshot
 from llmsim.text import printable
 
-_CPU = (75.0, 90.0)
-_WAIT = (10.0, 25.0)
-_BARS = "▁▂▃▄▅▆▇█"
-_NONE = "–"  # noqa: RUF001 # a dash, not a minus
 _MODELS_SHOWN = 12
-_NAME_WIDTH = 34
+_LOW = 26
+"""Lines of a terminal up to which none is left blank between bars and tables."""
+
 _FIGURE_WIDTHS = {"": 9, "%": 4, "prompt": 9, "completion": 10}
 
 
@@ -41,10 +41,10 @@ def render_stats(stats: Snapshot, *, origin: str) -> RenderableType:
         A renderable for a rich console of 80 columns or more.
     """
     parts: list[RenderableType] = [
-        _headline(stats, origin),
-        _verdict(stats),
+        render_headline(stats, origin),
+        render_verdict(stats),
         _activity(stats),
-        _latencies(stats),
+        render_latencies(stats),
         *(
             [_breakdown(stats)]
             if max(len(stats.latency_by_endpoint), len(stats.latency_by_model)) > 1
@@ -58,27 +58,47 @@ def render_stats(stats: Snapshot, *, origin: str) -> RenderableType:
     return Padding(Group(*_spaced(parts)), (0, 1), expand=False)
 
 
-def sparkline(values: Sequence[int]) -> str:
-    """Render values as bars, a character each, relative to the largest; a value above zero never looks like zero."""
-    top = max(values, default=0)
-    if not top:
-        return _BARS[0] * len(values)
-    steps = len(_BARS) - 1
-    return "".join(_BARS[-(-value * steps // top)] for value in values)
+def fit_stats(stats: Snapshot, *, origin: str, size: tuple[int, int], problem: str = "") -> RenderableType:
+    """Render a snapshot so that it fits a terminal: what there is no room for is shortened or left out.
 
-
-def duration(seconds: int) -> str:
-    """Format a duration in its two largest units: `2 d 3 h`, `5 min 12 s`, `7 s`."""
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    words = [
-        f"{seconds // size % wrap} {unit}"
-        for (unit, size), wrap in zip(units, (10**9, 24, 60, 60), strict=True)
+    Args:
+        stats: The snapshot.
+        origin: The source that it was read from.
+        size: Columns and lines of the terminal.
+        problem: What is wrong at the moment, for the first line.
+    """
+    columns, lines = size
+    console = Console(width=max(1, columns - 2), height=lines, color_system=None, file=io.StringIO())
+    parts: list[RenderableType] = [Text(printable(problem), "red")] if problem else []
+    full = [*parts, *([""] if problem else []), render_stats(stats, origin=origin)]
+    if len(console.render_lines(Group(*full))) <= lines:
+        return Group(*full)
+    parts += [
+        render_headline(stats, origin),
+        render_verdict(stats),
+        render_rates(stats),
+        *([""] if lines > _LOW else []),
+        _bars(stats),
+        *([""] if lines > _LOW else []),
+        render_latencies(stats, has_rule=False),
+        "",
+        _outcome_lines(stats),
     ]
-    first = next((place for place, (_, size) in enumerate(units) if seconds >= size), 3)
-    return " ".join(words[first : first + 2])
+    left = lines - len(console.render_lines(Group(*parts)))
+    for rows, build in ((len(stats.workers), _workers), (len(stats.models), _models)):
+        # A blank line, the heading, and a row at least.
+        if rows and left >= 3:
+            shown = min(rows, left - 2)
+            parts += ["", build(stats, shown, has_rule=False)]
+            left -= shown + 2
+    mix = _breakdown(stats, has_rule=False)
+    if mix.row_count and left >= mix.row_count + 2:
+        parts += ["", mix]
+    return Padding(Group(*parts), (0, 1), expand=False)
 
 
-def _headline(stats: Snapshot, origin: str) -> Text:
+def render_headline(stats: Snapshot, origin: str) -> Text:
+    """Render where the figures are from, the uptime and the number of living workers."""
     alive = sum(worker.alive for worker in stats.workers)
     line = Text()
     line.append("llmsim", "bold cyan")
@@ -87,10 +107,10 @@ def _headline(stats: Snapshot, origin: str) -> Text:
     return line
 
 
-def _verdict(stats: Snapshot) -> RenderableType:
+def render_verdict(stats: Snapshot) -> RenderableType:
     """Render the verdict, behind a mark of the same colour."""
     verdict = stats.verdict
-    style = "dim" if verdict.state == "idle" else _level(verdict.p99_lateness_ms) or "green"
+    style = "dim" if verdict.state == "idle" else level(verdict.p99_lateness_ms) or "green"
     if verdict.state == "late":
         style = "red"
     line = Table.grid(padding=(0, 1))
@@ -104,59 +124,106 @@ def _verdict(stats: Snapshot) -> RenderableType:
     return line
 
 
-def _activity(stats: Snapshot) -> RenderableType:
-    """Render three figures, and a minute of each as bars."""
-    recent = stats.last_60_seconds
-    figures = Text("  ·  ").join(
+def render_rates(stats: Snapshot) -> Text:
+    """Render rates and requests in flight."""
+    return Text("  ·  ").join(
         [
-            Text.assemble((f"{_rate(stats.requests_per_second)}", "bold"), " requests/s"),
-            Text.assemble((f"{_rate(stats.tokens_per_second)}", "bold"), " tokens/s"),
+            Text.assemble((f"{rate(stats.requests_per_second)}", "bold"), " requests/s"),
+            Text.assemble((f"{rate(stats.tokens_per_second)}", "bold"), " tokens/s"),
             Text.assemble((f"{stats.active_requests:,}", "bold"), " in flight"),
         ]
     )
+
+
+def render_bars(stats: Snapshot, *, width: int, height: int) -> Table:
+    """Render the last 60 seconds as bars.
+
+    Args:
+        stats: The snapshot.
+        width: Cells for the bars; where they are fewer than seconds, the oldest are left out.
+        height: Lines of each row of bars.
+    """
+    recent = stats.last_60_seconds
     bars = Table.grid(padding=(0, 1))
-    bars.add_column(no_wrap=True)
+    bars.add_column(no_wrap=True, vertical="bottom")
     bars.add_column(no_wrap=True, overflow="crop")
-    bars.add_column(no_wrap=True)
+    bars.add_column(no_wrap=True, vertical="bottom", min_width=len("1.2k/s"))
     for name, values, style in (
         ("requests", recent.requests, "cyan"),
         ("tokens", recent.tokens, "green"),
         ("errors", recent.errors, "red"),
     ):
         top = max(values, default=0)
+        lines = chart(values, width=width, height=height)
         bars.add_row(
             Text(name, "dim"),
-            Text(sparkline(values), style if top else "dim"),
-            Text(f"{_short(top)}/s", "dim"),
+            Text("\n".join(lines), style if top else "dim"),
+            Text(f"{short(top)}/s", "dim"),
         )
-    bars.add_row(
-        "", Text("60 s ago" + "now".rjust(len(recent.requests) - len("60 s ago")), "dim"), Text("peak", "dim")
-    )
-    return Group(figures, "", bars)
+    return bars
 
 
-def _outcomes(stats: Snapshot) -> RenderableType:
-    ended = _table("Requests", "", "%")
-    total = stats.total_requests
-    for name, count, style in (
+def render_axis(stats: Snapshot, *, width: int) -> Text:
+    """Render the line below the bars of `render_bars`."""
+    seconds = min(len(stats.last_60_seconds.requests), width)
+    start = f"{seconds} s ago"
+    cells = seconds * max(1, width // max(1, seconds))
+    return Text(" " * len("requests ") + start + "now".rjust(cells - len(start)) + " peak", "dim")
+
+
+def _bars(stats: Snapshot) -> Table:
+    return render_bars(stats, width=len(stats.last_60_seconds.requests), height=1)
+
+
+def _activity(stats: Snapshot) -> RenderableType:
+    axis = render_axis(stats, width=len(stats.last_60_seconds.requests))
+    return Group(render_rates(stats), "", _bars(stats), axis)
+
+
+def outcome_counts(stats: Snapshot) -> list[tuple[str, int, str]]:
+    """Return how requests ended, and those in flight: name, count and style of each."""
+    return [
         ("finished", stats.finished_requests, "green"),
         ("in flight", stats.active_requests, "cyan"),
         ("refused", stats.refused_requests, "yellow"),
         ("abandoned", stats.abandoned_requests, "yellow"),
         ("aborted", stats.aborted_requests, "red"),
         ("failed", stats.failed_requests, "red"),
-    ):
-        ended.add_row(*_share(name, count, total, style))
-    ended.add_row("total", f"{total:,}", "", style="bold")
-    faults = _table("Simulated faults", "", "%")
-    for name, count in (
+    ]
+
+
+def fault_counts(stats: Snapshot) -> list[tuple[str, int]]:
+    """Return simulated failures by kind."""
+    return [
         ("rate limit", stats.rate_limit_errors),
         ("server error", stats.server_errors - stats.overloaded_errors),
         ("overloaded", stats.overloaded_errors),
         ("timeout", stats.timeout_errors),
         ("invalid request", stats.invalid_request_errors),
         ("authentication", stats.authentication_errors),
-    ):
+    ]
+
+
+def _outcome_lines(stats: Snapshot) -> Text:
+    """Render outcomes in a line, and in another those failures that there were."""
+    counts = [(name, count, style if count else "dim") for name, count, style in outcome_counts(stats)]
+    faults = [(name, count, "red") for name, count in fault_counts(stats) if count]
+    lines = [
+        Text(" · ", "dim").join(Text(f"{name} {short(count)}", style) for name, count, style in found)
+        for found in (counts, faults)
+        if found
+    ]
+    return Text("\n").join(lines)
+
+
+def _outcomes(stats: Snapshot) -> RenderableType:
+    ended = _table("Requests", "", "%")
+    total = stats.total_requests
+    for name, count, style in outcome_counts(stats):
+        ended.add_row(*_share(name, count, total, style))
+    ended.add_row("total", f"{total:,}", "", style="bold")
+    faults = _table("Simulated faults", "", "%")
+    for name, count in fault_counts(stats):
         faults.add_row(*_share(name, count, total, "red"))
     simulated = stats.total_errors - stats.failed_requests
     faults.add_row("total", f"{simulated:,}", "", style="bold")
@@ -172,8 +239,10 @@ def _outcomes(stats: Snapshot) -> RenderableType:
     return Columns([ended, faults, traffic], padding=(1, 4))
 
 
-def _latencies(stats: Snapshot) -> Table:
-    table = _table("Latency, ms", "count", "mean", "p50", "p90", "p99", "p99.9", "max")
+def render_latencies(stats: Snapshot, *, has_rule: bool = True) -> Table:
+    """Render the observed distributions."""
+    columns = ("count", "mean", "p50", "p90", "p99", "p99.9", "max")
+    table = _table("Latency, ms", *columns, has_rule=has_rule)
     latency = stats.latency
     for name, row in (
         ("first token", latency.ttft_ms),
@@ -183,38 +252,43 @@ def _latencies(stats: Snapshot) -> Table:
     ):
         late = row is latency.lateness_ms
         cells = [
-            Text(_ms(value), _level(value) if late else "")
+            Text(milliseconds(value), level(value) if late else "")
             for value in (row.mean, row.p50, row.p90, row.p99, row.p99_9, row.max)
         ]
-        table.add_row(name, _short(row.count), *cells, style="" if row.count else "dim")
+        table.add_row(name, short(row.count), *cells, style="" if row.count else "dim")
     return table
 
 
-def _breakdown(stats: Snapshot) -> Table:
+def _breakdown(stats: Snapshot, *, has_rule: bool = True) -> Table:
     """Render the latencies of each endpoint and of each model, where there are several."""
-    table = _table("Latency by, ms", "TTFT p50", "p99", "ITL p50", "p99", "E2E p50", "p99")
+    columns = ("TTFT p50", "p99", "ITL p50", "p99", "E2E p50", "p99")
+    table = _table("Latency by, ms", *columns, has_rule=has_rule)
     models = list(stats.latency_by_model.items())
     parts = [list(stats.latency_by_endpoint.items()), models[:_MODELS_SHOWN]]
     for found in parts:
         for name, latency in found if len(found) > 1 else ():
             rows = (latency.ttft_ms, latency.inter_token_ms, latency.end_to_end_ms)
-            table.add_row(_truncated(name, 24), *(_ms(value) for row in rows for value in (row.p50, row.p99)))
+            table.add_row(
+                truncated(name, 24), *(milliseconds(value) for row in rows for value in (row.p50, row.p99))
+            )
         if len(found) > 1:
             table.add_section()
     return table
 
 
-def _models(stats: Snapshot) -> Table:
-    table = _table("Model", "requests", "prompt", "completion")
+def _models(stats: Snapshot, rows: int = _MODELS_SHOWN + 1, *, has_rule: bool = True) -> Table:
+    """Render the models with most requests; those beyond `rows` are summed up in the last row."""
+    table = _table("Model", "requests", "prompt", "completion", has_rule=has_rule)
     models = list(stats.models.items())
-    for name, counts in models[:_MODELS_SHOWN]:
+    first = len(models) if len(models) <= rows else rows - 1
+    for name, counts in models[:first]:
         table.add_row(
-            _truncated(name),
+            truncated(name),
             f"{counts['requests']:,}",
             f"{counts['prompt_tokens']:,}",
             f"{counts['completion_tokens']:,}",
         )
-    hidden = [counts for _, counts in models[_MODELS_SHOWN:]]
+    hidden = [counts for _, counts in models[first:]]
     if hidden:
         table.add_row(
             f"{len(hidden)} more",
@@ -226,30 +300,39 @@ def _models(stats: Snapshot) -> Table:
     return table
 
 
-def _workers(stats: Snapshot) -> Table:
-    table = _table("Worker", "pid", "cpu %", "wait %", "lag ms", "streams", "requests", "in flight", "tokens")
-    for worker in stats.workers:
+def _workers(stats: Snapshot, rows: int | None = None, *, has_rule: bool = True) -> Table:
+    """Render the workers; of those beyond `rows` there is only the number."""
+    columns = ("pid", "cpu %", "wait %", "lag ms", "streams", "requests", "in flight", "tokens")
+    table = _table("Worker", *columns, has_rule=has_rule)
+    hidden = 0 if rows is None or len(stats.workers) <= rows else len(stats.workers) - rows + 1
+    for worker in stats.workers[: len(stats.workers) - hidden]:
         state = "" if worker.alive else " (gone)"
         cpu, wait, lag = worker.cpu_percent, worker.cpu_wait_percent, worker.loop_lag_ms
         table.add_row(
             f"{worker.slot}{state}",
             "" if worker.pid is None else str(worker.pid),
-            Text(_NONE if cpu is None else f"{cpu:.0f}", _level(cpu, *_CPU)),
-            Text(_NONE if wait is None else f"{wait:.0f}", _level(wait, *_WAIT)),
-            Text(_NONE if lag is None else _ms(lag.max), _level(None if lag is None else lag.max)),
-            _NONE if worker.open_streams is None else f"{worker.open_streams:,}",
+            Text(NONE if cpu is None else f"{cpu:.0f}", level(cpu, *CPU)),
+            Text(NONE if wait is None else f"{wait:.0f}", level(wait, *WAIT)),
+            Text(NONE if lag is None else milliseconds(lag.max), level(None if lag is None else lag.max)),
+            NONE if worker.open_streams is None else f"{worker.open_streams:,}",
             f"{worker.requests:,}",
             f"{worker.active:,}",
-            _short(worker.tokens),
+            short(worker.tokens),
             style="" if worker.alive else "dim",
         )
+    if hidden:
+        table.add_row(f"{hidden} more", style="dim")
     return table
 
 
-def _table(title: str, *headings: str) -> Table:
+def _table(title: str, *headings: str, has_rule: bool = True) -> Table:
     """Create a table: names on the left, figures on the right, wide enough that growing figures do not shift."""
     table = Table(
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, header_style="bold"
+        box=box.SIMPLE_HEAD if has_rule else None,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        pad_edge=False,
+        header_style="bold",
     )
     table.add_column(title, no_wrap=True)
     for heading in headings:
@@ -261,37 +344,6 @@ def _share(name: str, count: int, total: int, style: str) -> tuple[Text, Text, T
     style = style if count else "dim"
     share = f"{100 * count / total:.1f}" if count else ""
     return Text(name, style), Text(f"{count:,}", style), Text(share, "dim")
-
-
-def _level(value: float | None, yellow: float = TIGHT_MS, red: float = LATE_MS) -> str:
-    if value is None or value < yellow:
-        return ""
-    return "red" if value >= red else "yellow"
-
-
-def _ms(value: float | None) -> str:
-    if value is None:
-        return _NONE
-    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
-
-
-def _rate(value: float) -> str:
-    return f"{value:,.1f}" if 0.0 < value < 100.0 else f"{value:,.0f}"
-
-
-def _short(count: int) -> str:
-    """Format a count in at most five characters: `12`, `1.2k`, `340M`."""
-    value, suffixes = float(count), "kMGTP"
-    while value >= 999.5:
-        value, suffixes = value / 1000, suffixes[1:]
-    suffix = "kMGTP"[: 5 - len(suffixes)][-1:]
-    return f"{value:.1f}{suffix}" if suffix and value < 9.95 else f"{value:.0f}{suffix}"
-
-
-def _truncated(name: str, width: int = _NAME_WIDTH) -> Text:
-    text = Text(printable(name))
-    text.truncate(width, overflow="ellipsis")
-    return text
 
 
 def _spaced(parts: Sequence[RenderableType]) -> list[RenderableType]:

@@ -148,7 +148,7 @@ def tool_hazard(name: str, description: str) -> int:
     return Hazard.READS if is_reading and hazard == Hazard.NONE else hazard
 
 
-@remembered(maxsize=4096, max_chars=800)
+@remembered(maxsize=1024, max_chars=800)
 def member_hazard(name: str, description: str = "") -> int:
     """Return what a member adds to the hazard of its tool: it may be run."""
     words = words_of(name)
@@ -161,7 +161,7 @@ def member_hazard(name: str, description: str = "") -> int:
     return _hazard(frozenset(words)) & Hazard.RUNS
 
 
-@remembered(maxsize=4096, max_chars=800)
+@remembered(maxsize=1024, max_chars=800)
 def sibling_hazard(name: str, description: str = "") -> int:
     """Return what a free text adds to the hazard of the members beside it."""
     words = frozenset(words_of(name))
@@ -169,7 +169,7 @@ def sibling_hazard(name: str, description: str = "") -> int:
     return member_hazard(name, description) | sends
 
 
-@remembered(maxsize=4096, max_chars=400)
+@remembered(maxsize=1024, max_chars=400)
 def action_hazard(name: str) -> int:
     """Return what an enumerated action, or the name of an object, adds to the hazard of all that belongs to it."""
     return _hazard(frozenset(words_of(name)))

@@ -33,13 +33,13 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _LONGEST = 200
 
 
-@remembered(maxsize=4096, max_chars=400)
+@remembered(maxsize=1024, max_chars=400)
 def words_of(name: str) -> tuple[str, ...]:
     """Return the words of a name in `snake_case` or `camelCase`, in lower case."""
     return tuple(word.lower() for word in _WORD.findall(name[:_LONGEST]))
 
 
-@remembered(maxsize=4096, max_chars=400)
+@remembered(maxsize=1024, max_chars=400)
 def kind_of(name: str, form: str) -> str:
     """Return the kind of a member: a key of the table above, `date-time`, `format`, or empty for a text.
 

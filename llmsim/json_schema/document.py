@@ -46,7 +46,7 @@ class Schema(msgspec.Struct, frozen=True, eq=False):
     derived: dict[type, Any] = {}
 
 
-@remembered(128, MOST_CACHED_BYTES)
+@remembered(48, MOST_CACHED_BYTES)
 def read(schema: bytes) -> Schema:
     """Parse a schema.
 

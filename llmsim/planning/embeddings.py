@@ -106,7 +106,7 @@ def _counts(text: str, seed: int) -> dict[int, float]:
 
 
 # PERF: 0.1 us for a cached word against 6 us; some 1 KB each.
-@remembered(8192, max_chars=100)
+@remembered(2048, max_chars=100)
 def _features(piece: str, seed: int) -> tuple[int, tuple[tuple[int, float], ...]]:
     """Return a number for a word, and its directions with their weights."""
     number = zlib.crc32(piece.encode(), seed)

@@ -158,7 +158,7 @@ def _fit(tool: Tool, spoken: frozenset[str], all_spoken: frozenset[str]) -> int:
     return 3 * (len(named & spoken) + is_whole) + len(described & spoken)
 
 
-@remembered(1024, max_chars=50_000)
+@remembered(128, max_chars=20_000)
 def _parameters(schema: bytes) -> frozenset[str]:
     """Return the words of the parameters that a schema names."""
     document = read(schema).document if schema else None
@@ -166,7 +166,7 @@ def _parameters(schema: bytes) -> frozenset[str]:
     return _words(" ".join(properties or ()).replace("_", " "), grammar=_PARAMETER_GRAMMAR)
 
 
-@remembered(4096, max_chars=500)
+@remembered(1024, max_chars=500)
 def _stems(text: str, grammar: frozenset[str]) -> frozenset[str]:
     words = {word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))} - grammar
     # Flights are what a flight is searched for.

@@ -16,10 +16,10 @@ from llmsim.providers.contract import IncomingRequest
 
 _MAX_BODY_BYTES = 4_096
 
-_MAX_ENTRIES = 512
+_MAX_ENTRIES = 128
 """Entries of one generation."""
 
-_MAX_BYTES = 1 << 20
+_MAX_BYTES = 1 << 18
 """Bytes of the bodies of one generation."""
 
 V = TypeVar("V")

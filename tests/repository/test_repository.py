@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import llmsim
+import loadtest.cli
 from llmsim.catalogue import CatalogueFile, load_catalogue
 from llmsim.cli import main
 from llmsim.config import CONFIG_VARIABLE, setting_specs
@@ -27,7 +28,7 @@ from llmsim.server.channels import direct_writes_problem
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGE = ROOT / "llmsim"
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 TEXTS = (
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
@@ -38,6 +39,8 @@ COMMANDS = main.list_commands(click.Context(main))
 
 OWN_DATA = ("py.typed", "dashboard.html")
 
+READ_AT_RUN_TIME = ("catalogue.json", "providers/known_fields.json", "server/dashboard.html", "py.typed")
+
 # Published with tiktoken; see NOTICE.
 VOCABULARIES = {
     "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
@@ -46,9 +49,9 @@ VOCABULARIES = {
 
 FILES = """
     README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md AGENTS.md Dockerfile .dockerignore .editorconfig .gitignore
-    pyproject.toml gunicorn.conf.py
-    .ci/run .github/workflows/ci.yml .github/pull_request_template.md .github/ISSUE_TEMPLATE/bug_report.md
-    scripts/serve scripts/test scripts/check scripts/bench scripts/agents scripts/loadtest scripts/update-catalogue
+    pyproject.toml gunicorn.conf.py compose.yaml
+    .ci/run .github/workflows/ci.yml .github/workflows/release.yml .github/pull_request_template.md .github/ISSUE_TEMPLATE/bug_report.md
+    scripts/serve scripts/test scripts/check scripts/bench scripts/agents scripts/loadtest scripts/package scripts/update-catalogue
     scripts/update-known-fields
     docs/README.md docs/getting-started.md docs/configuration.md docs/latency.md docs/faults.md docs/models.md
     docs/stats.md docs/works-with.md docs/load-testing.md docs/performance.md docs/hosting.md docs/llmsim.service
@@ -85,6 +88,16 @@ def test_program_prints_its_version() -> None:
 
     assert printed.exit_code == 0
     assert printed.output.split()[-1] == llmsim.__version__
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_shown_versions_are_this_one(page: Path) -> None:
+    """REL-1.5: Banner and health check on a page have the version; figures of a benchmark have that of their run."""
+    shown = re.findall(
+        r'llmsim (\d+\.\d+\.\d+) simulates|"version":"(\d[\d.]+)"', page.read_text(encoding="utf-8")
+    )
+
+    assert {banner or health for banner, health in shown} <= {llmsim.__version__}
 
 
 # The changelog
@@ -130,12 +143,12 @@ def test_changelog_has_the_usual_headings() -> None:
 
 
 def test_package_holds_what_it_reads() -> None:
-    """REL-3.1: Catalogue, vocabularies and `py.typed` are inside the package, and the load tests beside it."""
+    """REL-3.1: What is read at run time is inside the package, and the load tests beside it."""
     package = resources.files("llmsim")
 
     assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["llmsim", "loadtest"]
-    assert package.joinpath("catalogue.json").is_file()
-    assert package.joinpath("py.typed").is_file()
+    assert all(package.joinpath(name).is_file() for name in READ_AT_RUN_TIME)
+    assert [one for one in package.joinpath("scenarios", "builtin").iterdir() if one.name.endswith(".json")]
     assert all(package.joinpath("vocabularies", vocabulary_file(name)).is_file() for name in VOCABULARIES)
 
 
@@ -175,6 +188,16 @@ def test_named_pythons_are_tested() -> None:
     assert matrix is not None
     assert re.findall(r'"([^"]+)"', matrix[1]) == named
     assert PROJECT["project"]["requires-python"] == f">={named[0]}"
+
+
+def test_installed_commands() -> None:
+    """REL-3.6: The command `llmsim` has `loadtest`, an extra brings what that needs, and results go to the current folder."""
+    assert PROJECT["project"]["scripts"] == {"llmsim": "llmsim.cli:main"}
+    assert "loadtest" in COMMANDS
+    assert [Requirement(line).name for line in PROJECT["project"]["optional-dependencies"]["load"]] == [
+        "locust"
+    ]
+    assert not loadtest.cli._RESULTS.is_absolute()
 
 
 # Model facts and vocabularies
@@ -297,11 +320,16 @@ def test_build_is_locked() -> None:
 
 def test_image_and_ci_install_from_lock_files() -> None:
     """MAINT-3.6: No pip of image or CI installs anything but llmsim itself without a hash."""
-    commands = re.findall(r"pip (?:install|wheel) [^&]*", text_of("Dockerfile").replace("\\\n", " "))
+    texts = [text_of(name).replace("\\\n", " ") for name in ("Dockerfile", "scripts/package")]
+    commands = [
+        command
+        for text in texts
+        for command in re.findall(r"\bpip (?:--\S+ (?:/\S+ )?)*(?:install|wheel) [^&\n]*", text)
+    ]
 
-    assert commands
+    assert len(commands) == 7
     assert all("--require-hashes" in command or "--no-deps" in command for command in commands)
-    assert 'LOCKED: "1"' in text_of(".github/workflows/ci.yml")
+    assert all('LOCKED: "1"' in text_of(f".github/workflows/{name}.yml") for name in WORKFLOWS)
     assert "--require-hashes" in text_of("scripts/venv.sh")
 
 
@@ -329,15 +357,46 @@ def test_expected_file_exists(path: str) -> None:
     assert (ROOT / path).stat().st_size > 0
 
 
-def test_ci_runs_the_test_command_only() -> None:
-    """MAINT-4.2: The workflow runs `.ci/run`, and that runs `scripts/test`."""
-    steps = re.findall(r"^\s*(?:- )?run: (.*)$", text_of(".github/workflows/ci.yml"), re.MULTILINE)
+WORKFLOWS = ("ci", "release")
+
+
+def run_steps(workflow: str) -> list[str]:
+    return re.findall(r"^\s*(?:- )?run: (.*)$", text_of(f".github/workflows/{workflow}.yml"), re.MULTILINE)
+
+
+def test_ci_runs_scripts_of_the_repository_only() -> None:
+    """MAINT-4.2: `.ci/run` is `scripts/test`; the workflow runs checks, tests and package as jobs of their own."""
     lines = [
         line for line in text_of(".ci/run").splitlines() if line and not line.startswith(("#", "set ", "cd "))
     ]
+    jobs = re.findall(
+        r"^  (\w+):$", text_of(".github/workflows/ci.yml").partition("\njobs:\n")[2], re.MULTILINE
+    )
 
-    assert steps == ["./.ci/run"]
     assert lines == ["exec ./scripts/test"]
+    assert jobs == ["checks", "tests", "package"]
+    assert run_steps("ci") == ["./scripts/check", "./scripts/test tests", "./scripts/package"]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_actions_have_a_version(workflow: str) -> None:
+    """MAINT-4.2: Each action is named by a version, none by a branch."""
+    used = re.findall(r"uses: (\S+)", text_of(f".github/workflows/{workflow}.yml"))
+
+    assert used
+    assert [name for name in used if not re.fullmatch(r"[\w/-]+@v\d+", name)] == []
+
+
+def test_a_tag_makes_the_release() -> None:
+    """REL-4.5: The workflow runs for tags, builds the package, compares tag and version, and then makes image and release."""
+    text = text_of(".github/workflows/release.yml")
+    steps = run_steps("release")
+
+    assert 'tags: ["v*"]' in text
+    assert steps[0] == "./scripts/package"
+    assert "dist/llmsim-${GITHUB_REF_NAME#v}-py3-none-any.whl" in steps[1]
+    assert "needs: package" in text
+    assert "needs: [package, image]" in text
 
 
 def test_pull_request_template_has_five_sections() -> None:

@@ -285,10 +285,11 @@ def test_a_client_that_leaves_is_noticed(tmp_path_factory: pytest.TempPathFactor
     """ANTH-3.8: A stream that its client closes ends at once, and is counted as abandoned."""
     directory = tmp_path_factory.mktemp("leaving")
     with (
-        serve(directory, "--workers", "1", "--latency", "claude-sonnet") as server,
+        # So long that it has not ended when the client leaves, however busy the machine is.
+        serve(directory, "--workers", "1", "--latency", "claude-sonnet", "--target-tokens", "5000") as server,
         connect(server) as client,
     ):
-        with client.messages.stream(model=MODEL, max_tokens=100, messages=HELLO) as stream:
+        with client.messages.stream(model=MODEL, max_tokens=8000, messages=HELLO) as stream:
             next(iter(stream.text_stream))
         stats = server.settled(1)
 

@@ -194,7 +194,7 @@ def _schema_problem(schema: bytes, *, strict: bool, tool: bool) -> tuple[str, st
     return _check_schema(schema, strict, tool)
 
 
-@remembered(512, MOST_CACHED_BYTES)
+@remembered(128, MOST_CACHED_BYTES)
 def _check_schema(schema: bytes, strict: bool, tool: bool) -> tuple[str, str] | None:
     """Return what is wrong with a schema: the place in its tool, and the message."""
     if not schema.startswith(b"{"):

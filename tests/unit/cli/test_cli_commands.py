@@ -16,6 +16,7 @@ from llmsim.planning.tokens import load_tokenizer
 COMMANDS = [
     "serve",
     "stats",
+    "top",
     "loadtest",
     "models",
     "profiles",

@@ -97,7 +97,7 @@ def test_the_cache_of_counts_is_bounded(tokenizer: Tokenizer) -> None:
     kept = tokenizer._cached_count.cache_info()
     tokenizer.count("x" * 2_001)
 
-    assert kept.maxsize == 8192
+    assert kept.maxsize == 2048
     assert tokenizer._cached_count.cache_info().currsize == kept.currsize
 
 

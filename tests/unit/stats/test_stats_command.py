@@ -17,8 +17,9 @@ from rich.console import Console
 from support.servers import reserved_port
 
 from llmsim.cli import main
+from llmsim.cli.figures import chart, duration
 from llmsim.cli.stats import fetch, poll, stats_url
-from llmsim.cli.stats_view import duration, render_stats, sparkline
+from llmsim.cli.stats_view import fit_stats, render_stats
 from llmsim.errors import StatsError
 from llmsim.stats import Block, Gauges, Outcome, Recorder, Snapshot, block_name, layout, snapshot
 
@@ -264,6 +265,50 @@ def test_the_view_fits(width: int) -> None:
     assert "…" not in text.replace("x…", "")
 
 
+def _fitted(stats: Snapshot, size: tuple[int, int], problem: str = "") -> list[str]:
+    console = Console(width=size[0], height=size[1], color_system=None)
+    lines = console.render_lines(fit_stats(stats, origin="port 8080", size=size, problem=problem))
+    return ["".join(segment.text for segment in line).rstrip() for line in lines]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (80, 30), (100, 40), (120, 40), (200, 60), (80, 100)])
+@pytest.mark.parametrize("problem", ["", "llmsim on port 8080 is gone"])
+def test_the_watched_view_fits_the_terminal(size: tuple[int, int], problem: str) -> None:
+    """STATS-8.8: What is refreshed in place has no more lines and columns than the terminal, and all that matters."""
+    lines = _fitted(_busy(), size, problem)
+    text = "\n".join(lines)
+
+    assert len(lines) <= size[1]
+    assert max(map(len, lines)) <= size[0]
+    for words in (
+        problem,
+        "on time: p99",
+        "2 in flight",
+        "errors ",
+        "lateness",
+        "finished",
+        "Worker",
+        "gpt-5",
+    ):
+        assert words in text
+
+
+def test_a_low_terminal_shortens_tables() -> None:
+    """STATS-8.8: Rows for which there is no room are counted in the last one."""
+    block = Block.private(endpoints=("completions",), slots=12, now=0.0)
+    for number in range(12):
+        Recorder(block, block.claim(1)).accepted(0, f"model-{number:02}", streaming=True, prompt_tokens=1)
+    stats = snapshot(block, 1.0)
+    low, high = (_fitted(stats, (80, height)) for height in (22, 36))
+
+    assert len(low) <= 22
+    assert any(line.split()[1:] == ["more"] for line in low)
+    assert any(line.split()[:1] == ["11"] for line in high)
+    (rest,) = [line.split() for line in high if line.split()[1:2] == ["more"]]
+    assert len([line for line in high if line.startswith(" model-")]) + int(rest[0]) == 12
+    assert rest[2] == rest[0]
+
+
 def test_names_cannot_write_to_the_terminal() -> None:
     """STATS-8.6: A model name is shown as text: neither control characters nor markup take effect."""
     console = Console(width=120, force_terminal=True, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
@@ -369,7 +414,7 @@ def test_workers_show_cpu_lag_and_streams() -> None:
 )
 def test_sparklines_distinguish_little_from_zero(values: tuple[int, ...], bars: str) -> None:
     """STATS-8.5: The largest value is a full bar, and no value above zero looks like zero."""
-    assert sparkline(values) == bars
+    assert chart(values, width=len(values), height=1) == [bars]
 
 
 @pytest.mark.parametrize(
