@@ -6,6 +6,7 @@ Decisions:
   underscore, at the beginning of a line), is no part of the question. Other tags are: the question may be about HTML.
 * Some agents put the question itself in a tag: `<task>`, `<user_query>`. Then it is what that tag holds.
 * Of several texts the last one counts.
+* Some quote a question that is an argument of their command line. Quotation marks around all of it are no part of it.
 
 Source: requests of Claude Code, Codex, opencode, Cline, Cursor and Continue.
 """
@@ -25,6 +26,7 @@ _ADDED = frozenset(
 )
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]{0,60})((?: [^<>\n]{0,300})?)>")
 _WORD = re.compile(r"\w")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _CAMEL = re.compile(r"[a-z][A-Z]")
 _DEEPEST = 3
 """Questions inside of questions that are followed."""
@@ -35,8 +37,14 @@ def question_of(texts: Sequence[str]) -> str:
     for text in reversed(texts):
         found = text.strip() if "<" not in text else _outside(text)
         if _WORD.search(found):
-            return found
+            return _unquoted(found) if found[0] == '"' else found
     return ""
+
+
+def _unquoted(text: str) -> str:
+    """Return a text without the quotation marks around all of it."""
+    whole = _QUOTED.fullmatch(text)
+    return whole[1].replace('\\"', '"').strip() if whole else text
 
 
 @remembered(64, max_chars=20_000)

@@ -58,6 +58,7 @@ _KINDS = {
     "date": "2026-01-01",
 }
 _LISTING = frozenset("list ls glob grep search find tree dir directory".split())
+_GLOBBING = frozenset("list ls glob find".split())
 _SURROUNDINGS = frozenset("workdir cwd root workspace working".split())
 """Words of optional members that say where a tool runs, not what it works on."""
 
@@ -100,7 +101,7 @@ class CallArguments:
             name: Its name.
             hazard: What the tool does with it.
         """
-        kind = kind_of(name, shape.format)
+        kind = self._kind(shape, name)
         for candidate in itertools.chain(
             self._supplied_texts(shape, name, kind, hazard), self._neutral_texts(shape, kind, hazard)
         ):
@@ -109,6 +110,12 @@ class CallArguments:
                 yield (candidate + " ") * (shape.shortest // (len(candidate) + 1)) + candidate
             if len(candidate) > shape.longest:
                 yield candidate[: int(shape.longest)].rstrip() or candidate[:1]
+
+    def _kind(self, shape: Shape, name: str) -> str:
+        """Return the kind of a member; the name that a tool for files takes is a path."""
+        kind = kind_of(name, shape.format)
+        is_file = kind == "noun" and name == "name" and bool(self._tool_words & {"file", "files"})
+        return "path" if is_file else kind
 
     def _supplied_texts(self, shape: Shape, name: str, kind: str, hazard: int) -> Iterator[str]:
         if hazard & Hazard.RUNS:
@@ -139,13 +146,15 @@ class CallArguments:
         own = harmless.member_hazard(name, shape.description[:200])
         if hazard & Hazard.HAS_COMMAND and not own & Hazard.RUNS:
             return
-        if not harmless.is_inert(name) and kind in ("", "query", "format"):
+        if not harmless.is_inert(name) and kind in ("", "query", "format", "pattern"):
             described = f"{shape.description}" if name else self._tool.description
             yield harmless.command_text(name, self._tool.name, described, self.values.facts)
 
     def _neutral_texts(self, shape: Shape, kind: str, hazard: int) -> Iterator[str]:
         if kind in ("path", "directory"):
             yield from self._neutral_paths(kind, hazard)
+        elif kind == "pattern" and self._tool_words & _GLOBBING:
+            yield "*"
         elif neutral := _FORMATS.get(shape.format) or _KINDS.get(kind):
             yield neutral
         if shape.format == "email":
@@ -217,7 +226,7 @@ class CallArguments:
             return len(shape.values) > 1 and any(isinstance(one, str) for one in self._mentioned(kept))
         if "integer" in shape.kinds or "number" in shape.kinds:
             return self.values.beside(name)
-        kind = kind_of(name, shape.format)
+        kind = self._kind(shape, name)
         if "array" in shape.kinds:
             return kind in ("path", "url", "date", "noun") and self._has_text(kind, hazard)
         if "string" not in shape.kinds or not _SURROUNDINGS.isdisjoint(words_of(name)):

@@ -111,7 +111,7 @@ _PLAIN = re.compile(r"[\w ,.!?'\u2019()+-]*")
 _COMMANDS = re.compile(
     r"\s*(?:sudo|cat|rm|rmdir|mv|cp|dd|del|erase|kill|killall|pkill|shutdown|reboot|halt|poweroff|format|mkfs\S*|chmod|chown|ln|git|"
     r"curl|wget|bash|sh|zsh|python\S*|node|npm|npx|pip|make|docker|kubectl|eval|exec|source|truncate|tee|touch|mkdir|crontab|"
-    r"delete|drop|update|insert|alter|grant|revoke|create|replace|merge|call|import|os|subprocess|powershell|cmd|iex|remove-\S*)\b|.*\s-",
+    r"delete|drop|update|insert|alter|grant|revoke|create|replace|merge|call|import|os|subprocess|powershell|cmd|iex|remove-\S*)\b|(?:.*\s)?-",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -13,6 +13,7 @@ _KINDS = {
     "path": "path paths file files filename filenames filepath filepaths pathname notebook",
     "directory": "directory directories dir dirs dirpath folder folders workdir cwd root workspace",
     "url": "url urls uri uris link links href website webpage domain endpoint",
+    "pattern": "pattern patterns glob globs",
     "date": "date dates day deadline birthday dob since until",
     "noun": "city cities location locations place places town country countries region address venue destination origin "
     "name names person people customer user username contact company author artist owner assignee guest patient "

@@ -65,6 +65,7 @@ _NEGATION = re.compile(
     r"|[\u4e0d\u522b\u5225\u52ff\u7981]|\u306a\u3044|\u3059\u308b\u306a|\ub9c8\uc138\uc694|\uc548 ",
     re.IGNORECASE,
 )
+_BEFORE_SOURCE = re.compile(r"\b(?:of|from|about|like) (?:the )?(?:file )?\Z", re.IGNORECASE)
 _RUN = re.compile(
     r"\b[Rr]un (?:the |this )?(?:following )?(?:(?:bash|shell|terminal) )?(?:command:? )?(ls|pwd|git status|cat [^\s\"'`\u201d,;:!?]+)"
 )
@@ -72,7 +73,7 @@ _PLAIN_END = re.compile(r"[.,!?:]*(?:\s+[^\W\d_]|\s*$)")
 """What may follow a command without quotes: another clause, but no option and no sign of a shell."""
 
 _FIXED_COMMANDS = frozenset(["ls", "pwd", "git status"])
-_SAFE_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*/?")
+_SAFE_NAME = re.compile(r"\w[\w-]*(?:\.[\w-]+|/\w[\w-]*)*/?")
 _LONGEST_PATH = 200
 
 
@@ -141,9 +142,15 @@ class MessageFacts:
 
     @functools.cached_property
     def safe_names(self) -> list[str]:
-        """Those of the paths that are plain relative names, and that no negated sentence contains."""
+        """Those of the paths that are plain relative names, and that no negated sentence contains; sources come last."""
         negated = {path.lower() for start, path in self._located_paths if self._is_negated(start)}
-        return [path for path in self.paths if safe_name(path) and path.lower() not in negated]
+        sources = {
+            path
+            for start, path in self._located_paths
+            if _BEFORE_SOURCE.search(self.read, max(0, start - 20), start)
+        }
+        found = [path for path in self.paths if safe_name(path) and path.lower() not in negated]
+        return sorted(found, key=sources.__contains__)
 
     @functools.cached_property
     def command(self) -> str:

@@ -4,8 +4,9 @@ Decisions:
 * A turn calls what the question is about: words that it shares with a tool's name weigh more than those of its description
   and of its parameters, and most where they are the whole name. Words of grammar, and those that all tools are described
   with, count for nothing, and a name without them is not whole: "task" is not `TaskOutput`.
-* Of a long word only the beginning is compared: "calculate" finds the tool `calculator`. Of a description the beginning
+* Of a long word only the beginning is compared: "calculate" finds the tool `calculator`. Of a description the first sentence
   counts: agents put pages of advice behind it.
+* What is asked of files and commands weighs more than words: `intents` says which tools do it.
 * What was called since the last question is not called again while there is something else to call, and a tool
   whose name speaks of an end comes last: so loops that only a tool can end do end, as those of a good model do.
 """
@@ -20,6 +21,7 @@ from llmsim.config import ToolSettings
 from llmsim.domain import Prompt, Tool, ToolKind, ToolMode
 from llmsim.domain.question import question_of
 from llmsim.json_schema.document import read
+from llmsim.planning.intents import described_purpose, intent_of, purpose_of
 from llmsim.planning.rng import Random
 
 _GRAMMAR = frozenset(
@@ -57,9 +59,6 @@ _NAME_GRAMMAR = _GRAMMAR - {"user"}
 
 _PARAMETER_GRAMMAR = _GRAMMAR | _COMMON_PARAMETERS
 _NO_GRAMMAR: frozenset[str] = frozenset()
-
-_DESCRIBED = 300
-"""Characters of a description that count."""
 
 _STEM = 7
 """Letters of a word that are compared."""
@@ -131,19 +130,28 @@ class ToolPicker:
         self, tools: Sequence[Tool], state: ConversationState, rng: Random, *, forced: bool
     ) -> Sequence[Tool]:
         """Return those of the client's tools that fit the conversation, the best first."""
+        if not tools or (state.answered and not forced):
+            return ()
         # The words of a path or URL are not what the question is about.
         question = _PATH.sub(" ", state.question[:_LONGEST])
         spoken = _words(question, grammar=_NAME_GRAMMAR)
         all_spoken = _words(question, grammar=_NO_GRAMMAR)
-        fits = {tool.name: _fit(tool, spoken, all_spoken) for tool in tools}
+        intent = intent_of(state.question[:_LONGEST])
+        fits: dict[str, tuple[bool, int, bool, int, bool]] = {}
+        for tool in tools:
+            purpose = purpose_of(tool)
+            serves = purpose.serves(intent)
+            is_shell = purpose.kind == "shell"
+            fit = _fit(tool, spoken, all_spoken) + (is_shell and intent.kind == "run")
+            is_allowed = bool(serves or fit) and not (intent.only_reads and purpose.changes)
+            is_lost = purpose.needs_handle and not intent.has_handle
+            fits[tool.name] = (is_allowed, serves, not is_lost, fit, is_shell)
         ranked = sorted(tools, key=lambda tool: (fits[tool.name], _ends(tool)), reverse=True)
-        fitting = [tool for tool in ranked if fits[tool.name] and tool.name not in state.called]
+        fitting = [tool for tool in ranked if fits[tool.name][0] and tool.name not in state.called]
         if not state.answered:
             if forced or (self._probability is not None and rng.random() < self._probability):
                 return fitting or ranked[:1]
             return fitting if self._probability is None else ()
-        if not forced:
-            return ()
         return sorted(ranked, key=lambda tool: (tool.name not in state.called, _ends(tool)), reverse=True)[:1]
 
 
@@ -154,7 +162,7 @@ def _ends(tool: Tool) -> bool:
 def _fit(tool: Tool, spoken: frozenset[str], all_spoken: frozenset[str]) -> int:
     named = _words(tool.name, grammar=_NAME_GRAMMAR)
     is_whole = bool(named) and _words(tool.name, grammar=_NO_GRAMMAR) <= all_spoken
-    described = _words(tool.description[:_DESCRIBED]) | _parameters(tool.schema)
+    described = _words(described_purpose(tool.description)) | _parameters(tool.schema)
     return 3 * (len(named & spoken) + is_whole) + len(described & spoken)
 
 

@@ -151,6 +151,7 @@ AGENTS = (
         api="Chat Completions",
         command=("run", "--model", "llmsim/gpt-4o", "--auto", "TASK"),
         environment={"OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_DISABLE_AUTOUPDATE": "1"},
+        note="Without its limit a model is asked for 32,000 tokens, which OpenAI refuses for gpt-4o.",
         files={
             ".config/opencode/opencode.json": f"""\
 {{
@@ -158,7 +159,7 @@ AGENTS = (
     "llmsim": {{
       "npm": "@ai-sdk/openai-compatible",
       "options": {{ "baseURL": "{OPENAI}", "apiKey": "any" }},
-      "models": {{ "gpt-4o": {{}} }}
+      "models": {{ "gpt-4o": {{ "limit": {{ "context": 128000, "output": 16384 }} }} }}
     }}
   }}
 }}
@@ -202,8 +203,19 @@ AGENTS = (
         package="cline",
         program="cline",
         api="Chat Completions",
-        setup=("auth", "--provider", "openai", "--apikey", "any", "--modelid", "gpt-4o", "--baseurl", OPENAI),
+        setup=(
+            "auth",
+            "--provider",
+            "openai",
+            "--apikey",
+            "any",
+            "--modelid",
+            "gpt-4.1",
+            "--baseurl",
+            OPENAI,
+        ),
         command=("TASK",),
+        note="It asks for 32,000 tokens, which OpenAI refuses for gpt-4o.",
         look=call("run_commands", commands=["ls"]),
         miss=call("read_files", files=["missing.txt"]),
         write=call("run_commands", commands=[f"echo '{NOTES}' > notes.txt"]),

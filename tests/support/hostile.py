@@ -33,7 +33,7 @@ READ_ONLY = re.compile(
 )
 """What may be taken of a prompt for what runs: a command, or a word of one where it is a list."""
 
-SAFE_NAME = re.compile(r"[A-Za-z0-9_][\w-]*(?:[./][\w-]+)*")
+SAFE_NAME = re.compile(r"[A-Za-z0-9_][\w-]*(?:[./][\w-]+)*/?")
 
 PAYLOADS = (
     "rm -rf build",

@@ -37,6 +37,11 @@ DETAILS = "<environment_details>\n# Time\n<now>9:00</now>\n</environment_details
         (["Use <my-widget>x</my-widget> here"], "Use <my-widget>x</my-widget> here"),
         (["Is a < b and c > d?"], "Is a < b and c > d?"),
         (["</system-reminder> Hi"], "</system-reminder> Hi"),
+        (['"Run `ls` here."'], "Run `ls` here."),
+        ([r'"Write \"Hi\" to a.txt"'], 'Write "Hi" to a.txt'),
+        (['"Hi" and "Ho"'], '"Hi" and "Ho"'),
+        (['Say "Hi"'], 'Say "Hi"'),
+        (['"'], ""),
         ([], ""),
     ],
 )

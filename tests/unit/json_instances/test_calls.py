@@ -162,6 +162,18 @@ def test_optional_members(message: str, schema: dict[str, Any], name: str, expec
         assert arguments({name: schema}, message, required=[], seed=seed) == expected
 
 
+def test_the_name_that_a_tool_for_files_takes_is_a_path() -> None:
+    """FIT-1.6: A name is a proper noun elsewhere."""
+    assert arguments({"name": TEXT}, "Show README.md to Bob", name="read_file") == {"name": "README.md"}
+    assert arguments({"name": TEXT}, "Show README.md to Bob", name="get_user") == {"name": "Bob"}
+
+
+def test_all_files_match_without_a_pattern() -> None:
+    """FIT-1.12: The neutral pattern of a tool that lists by patterns matches all."""
+    assert arguments({"pattern": TEXT}, "list them", name="Glob") == {"pattern": "*"}
+    assert arguments({"pattern": TEXT}, "list them", name="grep") == {"pattern": "example"}
+
+
 def test_required_members_come_first() -> None:
     """FIT-1.12: An optional member gets what required ones leave."""
     members = {"path": TEXT, "file": TEXT}

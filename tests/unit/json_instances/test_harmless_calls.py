@@ -202,6 +202,7 @@ def test_a_description_makes_a_tool_dangerous() -> None:
         ("Write hello.py", "hello.py"),
         ("Save it as `notes/day-1.md`", "notes/day-1.md"),
         ("Do not edit config.py. Write to out.txt.", "out.txt"),
+        ("Write a summary of README.md to out.txt", "out.txt"),
         ("Do not edit config.py", "llmsim-example.txt"),
         ("Write /etc/hosts", "llmsim-example.txt"),
         ("Write ../up.txt", "llmsim-example.txt"),
@@ -219,6 +220,14 @@ def test_names_that_are_written(prompt: str, path: str) -> None:
     schema = {"type": "object", "properties": {"file_path": TEXT}, "required": ["file_path"]}
 
     assert called("Write", schema, prompt) == encoded({"file_path": path}).decode().replace(": ", ":")
+
+
+def test_an_option_is_not_written() -> None:
+    """FIT-6.3: A quoted text that begins with a dash is no prose."""
+    schema = {"type": "object", "properties": {"content": TEXT}, "required": ["content"]}
+
+    assert called("write_file", schema, "Write `-rf.txt`") == '{"content":"example"}'
+    assert called("write_file", schema, "Write `as-is`") == '{"content":"as-is"}'
 
 
 def test_a_query_is_no_statement() -> None:

@@ -113,6 +113,7 @@ def test_what_a_harness_adds_does_not_call() -> None:
     assert picked(Message("user", (reminder, "Good morning!"))) == []
     assert picked(Message("user", (reminder + "\n\nGood morning!",))) == []
     assert picked(user("weather"), user(reminder)) == ["get_weather"]
+    assert picked(user("weather"), Message("system", ("You can search flights.",))) == ["get_weather"]
     assert picked(user("weather"), Message("assistant", ("Sunny.",)), user(reminder)) == []
     assert picked(user("weather"), *called("get_weather"), user(reminder)) == []
 
