@@ -10,16 +10,17 @@ Decisions:
 
 import contextlib
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import msgspec
 
 from llmsim.domain import Fault, StreamFault, Turn
+from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError, UnknownResponseError
 from llmsim.planning.cost import is_laborious, is_long, is_long_step
-from llmsim.planning.planner import PromptFacts
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import (
     ChannelFormat,
@@ -32,8 +33,10 @@ from llmsim.providers.contract import (
 from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.channels import Channel
 from llmsim.server.controls import NO_CONTROLS, read_controls
-from llmsim.server.journal_writer import JournalWriter, OnFinished
+from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
+from llmsim.server.planned_response import AnalyzedRequest, PlannedResponse
+from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_memo import RequestMemo
 from llmsim.server.scenario_player import ScenarioAttempt, ScenarioPlayer
@@ -50,47 +53,6 @@ _UNPLAYED = (Outcome.ABORTED, Outcome.FAILED)
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 
 
-class AnalyzedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
-    """What can be known of a request from its bytes, and from what it continues.
-
-    Attributes:
-        request: The request, with what it continues put before it.
-        facts: What planning needs to know of its prompt.
-        heavy: Whether planning and rendering its response is laborious.
-        step: The step of a scenario that it plays; None if it plays none.
-    """
-
-    request: ParsedRequest[O]
-    facts: PromptFacts
-    heavy: bool = False
-    step: ResolvedStep | None = None
-
-
-class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
-    """What a request is to be answered.
-
-    Attributes:
-        request: The request, with what it continues put before it.
-        outcome: The turn, or what fails instead.
-        heavy: Whether rendering it is laborious.
-        stored: The response as it was stored for all workers; None if it was not.
-        played: The script turn, or the attempt of a scenario's step, that was played; None if the response was generated.
-        on_finished: Completes the journal entry; None if there is none.
-    """
-
-    request: ParsedRequest[O]
-    outcome: Turn | Fault
-    heavy: bool
-    stored: StoredResponse[O] | None = None
-    played: PlayedTurn | ScenarioAttempt | None = None
-    on_finished: OnFinished | None = None
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether the shared state has to know how it ends."""
-        return self.stored is not None or self.played is not None or self.on_finished is not None
-
-
 class GenerationService(Generic[O]):
     """Runs the requests to one generating endpoint on one kind of channel."""
 
@@ -103,6 +65,7 @@ class GenerationService(Generic[O]):
         player: ScriptPlayer,
         journal: JournalWriter,
         scenarios: ScenarioPlayer | None = None,
+        quotas: QuotaGate | None = None,
     ) -> None:
         """Prepare to run requests.
 
@@ -114,6 +77,7 @@ class GenerationService(Generic[O]):
             player: Plays the turns of scripts.
             journal: Writes the journal.
             scenarios: Plays scenarios; None if there are none.
+            quotas: Holds requests to the limits of their keys; None if none are set.
         """
         self._endpoint = endpoint
         self._format = channel_format
@@ -121,7 +85,9 @@ class GenerationService(Generic[O]):
         self._player = player
         self._scenarios = scenarios
         self._journal = journal
-        self.replies = ReplyBuilder(provider, context.planner.new_id)
+        self._quotas = quotas
+        nominal = provider.limit_headers.nominal if quotas is None else ()
+        self.replies = ReplyBuilder(provider, context.planner.new_id, nominal)
         self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
@@ -135,18 +101,26 @@ class GenerationService(Generic[O]):
             planned = await self._plan(request, channel)
             await self._respond(planned, channel)
         except RefusedError as refusal:
-            await self.refuse(refusal, channel)
+            await self.refuse(refusal, channel, request.headers)
         except BaseException as error:
             failure = error
             raise
         finally:
             seconds = active.finish(failure)
+            if self._quotas is not None and active.admission is not None and active.admission.is_open:
+                await self._quotas.finish(active.admission)
             if planned is not None and planned.is_shared and active.outcome is not None:
                 await self._settle(planned, active.outcome, seconds, active.owner)
 
-    async def refuse(self, error: RefusedError, channel: Channel) -> None:
+    async def refuse(
+        self, error: RefusedError, channel: Channel, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Answer a request that is refused."""
-        channel.active.outcome = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
+        is_limited = isinstance(error, RateLimitError)
+        other = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
+        channel.active.outcome = Outcome.RATE_LIMIT if is_limited else other
+        if self._quotas is not None and channel.active.admission is None:
+            self._quotas.show(headers, channel.active)
         await self._reply_error(self._format.render_refusal(error), channel)
 
     async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:
@@ -167,6 +141,8 @@ class GenerationService(Generic[O]):
                 analyzed = self._memo.get(request) or await self._analyze(request, channel)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
+                if self._quotas is not None:
+                    await self._quotas.admit(request.headers, prompt, facts, channel.active)
                 if parsed.is_warm_up:
                     context = self._context.for_owner(channel.active.owner)
                     return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
@@ -185,6 +161,8 @@ class GenerationService(Generic[O]):
                     if heavy and facts.embedding is not None:
                         await context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await context.plan_turn(prompt, facts, played, in_thread=heavy)
+                if self._quotas is not None:
+                    await self._quotas.book_output(channel.active, outcome)
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)

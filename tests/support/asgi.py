@@ -19,6 +19,7 @@ from llmsim.config import (
     AuthSettings,
     ErrorSettings,
     LatencySettings,
+    LimitSettings,
     ModelSettings,
     ResponseSettings,
     ScriptSettings,
@@ -198,6 +199,7 @@ def settings_of(
     scripts: Mapping[str, Any] | None = None,
     admin: Mapping[str, Any] | None = None,
     auth: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
     available: tuple[str, ...] = (),
     **response: Any,
 ) -> Settings:
@@ -211,6 +213,7 @@ def settings_of(
         scripts=ScriptSettings(**dict(scripts or {})),
         admin=AdminSettings(**dict(admin or {})),
         auth=AuthSettings(**dict(auth or {})),
+        limits=msgspec.convert(dict(limits or {}), LimitSettings),
     )
 
 
