@@ -10,13 +10,15 @@ Decisions:
 
 import contextlib
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import msgspec
 
 from llmsim.domain import Fault, StreamFault, Turn, WireFault
+from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError, UnknownResponseError
 from llmsim.planning.cost import is_laborious, is_long, is_long_step
 from llmsim.planning.scenarios import ResolvedStep
@@ -36,6 +38,7 @@ from llmsim.server.faulty_responses import FaultyResponses, abort_at
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
+from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_memo import RequestMemo
 from llmsim.server.scenario_player import ScenarioAttempt, ScenarioPlayer
@@ -64,6 +67,7 @@ class GenerationService(Generic[O]):
         player: ScriptPlayer,
         journal: JournalWriter,
         scenarios: ScenarioPlayer | None = None,
+        quotas: QuotaGate | None = None,
     ) -> None:
         """Prepare to run requests.
 
@@ -75,6 +79,7 @@ class GenerationService(Generic[O]):
             player: Plays the turns of scripts.
             journal: Writes the journal.
             scenarios: Plays scenarios; None if there are none.
+            quotas: Holds requests to the limits of their keys; None if none are set.
         """
         self._endpoint = endpoint
         self._format = channel_format
@@ -82,7 +87,9 @@ class GenerationService(Generic[O]):
         self._player = player
         self._scenarios = scenarios
         self._journal = journal
-        self.replies = ReplyBuilder(provider, context.planner.new_id)
+        self._quotas = quotas
+        nominal = provider.limit_headers.nominal if quotas is None else ()
+        self.replies = ReplyBuilder(provider, context.planner.new_id, nominal)
         self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
         self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
@@ -98,18 +105,26 @@ class GenerationService(Generic[O]):
             planned = await self._plan(request, channel)
             await self._respond(planned, channel)
         except RefusedError as refusal:
-            await self.refuse(refusal, channel)
+            await self.refuse(refusal, channel, request.headers)
         except BaseException as error:
             failure = error
             raise
         finally:
             seconds = active.finish(failure)
+            if self._quotas is not None and active.admission is not None and active.admission.is_open:
+                await self._quotas.finish(active.admission)
             if planned is not None and planned.is_shared and active.outcome is not None:
                 await self._settle(planned, active.outcome, seconds, active.owner)
 
-    async def refuse(self, error: RefusedError, channel: Channel) -> None:
+    async def refuse(
+        self, error: RefusedError, channel: Channel, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Answer a request that is refused."""
-        channel.active.outcome = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
+        is_limited = isinstance(error, RateLimitError)
+        other = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
+        channel.active.outcome = Outcome.RATE_LIMIT if is_limited else other
+        if self._quotas is not None and channel.active.admission is None:
+            self._quotas.show(headers, channel.active)
         await self._reply_error(self._format.render_refusal(error), channel)
 
     async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:
@@ -130,6 +145,8 @@ class GenerationService(Generic[O]):
                 analyzed = self._memo.get(request) or await self._analyze(request, channel)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
+                if self._quotas is not None:
+                    await self._quotas.admit(request.headers, prompt, facts, channel.active)
                 if parsed.is_warm_up:
                     context = self._context.for_owner(channel.active.owner)
                     return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
@@ -154,6 +171,8 @@ class GenerationService(Generic[O]):
                         in_thread=heavy,
                         key=find_header_key(request.headers, self._key_headers),
                     )
+                if self._quotas is not None:
+                    await self._quotas.book_output(channel.active, outcome)
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)

@@ -97,7 +97,7 @@ class Outcome(enum.Enum):
     ABANDONED = "abandoned", "The client disconnected."
     ABORTED = "aborted", "The server gave up: its worker died, or the drain ran out of time."
     FAILED = "failed", "A bug of the simulator, 500, or state that could not be kept, 503."
-    RATE_LIMIT = "rate_limit", "Simulated 429."
+    RATE_LIMIT = "rate_limit", "429, simulated or by a limit."
     SERVER_ERROR = "server_error", "Simulated 500."
     OVERLOADED = "overloaded", "Simulated 503 or 529: overloaded."
     TIMEOUT = "timeout", "Simulated 504."

@@ -20,6 +20,7 @@ from llmsim.config import (
     ErrorSettings,
     FaultSettings,
     LatencySettings,
+    LimitSettings,
     ModelSettings,
     ResponseSettings,
     ScriptSettings,
@@ -200,6 +201,7 @@ def settings_of(
     scripts: Mapping[str, Any] | None = None,
     admin: Mapping[str, Any] | None = None,
     auth: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
     available: tuple[str, ...] = (),
     **response: Any,
 ) -> Settings:
@@ -214,6 +216,7 @@ def settings_of(
         scripts=ScriptSettings(**dict(scripts or {})),
         admin=AdminSettings(**dict(admin or {})),
         auth=AuthSettings(**dict(auth or {})),
+        limits=msgspec.convert(dict(limits or {}), LimitSettings),
     )
 
 

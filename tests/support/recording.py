@@ -67,6 +67,7 @@ class Answer(NamedTuple):
             body = body[:most] + b" <and so on>"
         head = re.sub(rb"\r\ndate: [^\r]*", b"\r\ndate: <date>", self.head)
         head = re.sub(rb"(\r\n[a-z]+-processing-ms: )\d+", rb"\1<ms>", head)
+        head = re.sub(rb"(\r\n[a-z-]+-reset: )[0-9TZ:-]+", rb"\1<time>", head)
         if varies or most is not None:
             head = re.sub(rb"(\r\ncontent-length: )\d+", rb"\1<length>", head)
         return head + body + (b"<closed by the server>" if self.closed else b"")
