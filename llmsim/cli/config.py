@@ -57,7 +57,8 @@ def _render_json(loaded: LoadedSettings) -> str:
     settings = msgspec.to_builtins(loaded.settings)
     for spec in setting_specs():
         if spec.secret and (value := settings[spec.section][spec.key]):
-            settings[spec.section][spec.key] = "***" if isinstance(value, str) else ["***"] * len(value)
+            is_one = isinstance(value, str | dict)
+            settings[spec.section][spec.key] = "***" if is_one else ["***"] * len(value)
     shown = {"settings": settings, "origins": dict(loaded.origins)}
     return json.dumps(shown, indent=2, ensure_ascii=False)
 

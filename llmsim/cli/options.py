@@ -51,7 +51,7 @@ def _metavar(spec: SettingSpec) -> str:
             return "|".join(spec.choices)
         case "integer" | "number":
             return "NUMBER"
-        case "text" | "boolean" | "list":
+        case "text" | "boolean" | "list" | "table":
             return "TEXT"
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmsim.catalogue import load_catalogue
+from llmsim.domain import EFFECTS, WireFaultKind
 from llmsim.errors import ScriptError
 from llmsim.scripts import (
     Expectation,
@@ -24,7 +25,6 @@ from llmsim.scripts import (
     ScriptLatency,
     ScriptStreamFault,
     ScriptTurn,
-    StreamFaultKind,
     TextExpectation,
 )
 from llmsim.scripts.files import read_script_file
@@ -214,15 +214,21 @@ def _describe_failure(failure: ScriptFailure) -> str:
 
 
 def _describe_stream_fault(fault: ScriptStreamFault) -> str:
-    after = f"after {fault.after_tokens:,} tokens"
+    after = (
+        f"after {fault.share:.0%} of it"
+        if fault.after_tokens is None
+        else f"after {fault.after_tokens:,} tokens"
+    )
     match fault.kind:
-        case StreamFaultKind.DISCONNECT:
+        case WireFaultKind.DISCONNECT:
             return f"{after}: the connection is cut"
-        case StreamFaultKind.STALL:
+        case WireFaultKind.STALL:
             return f"{after}: nothing for {fault.for_ms:,g} ms"
-        case StreamFaultKind.ERROR:
+        case WireFaultKind.ERROR:
             line = f"{after}: {fault.error.value.replace('_', ' ')}"
             return line if fault.message is None else f"{line}: {fault.message}"
+    effect = EFFECTS[fault.kind]
+    return f"{after}: {effect.summary}" if effect.has_place else effect.summary
 
 
 def _printable(text: str) -> str:

@@ -21,6 +21,7 @@ from llmsim.catalogue import load_catalogue
 from llmsim.cli.options import setting_options
 from llmsim.cli.terminal import check_terminal
 from llmsim.config import CONFIG_VARIABLE, Settings, load, setting_specs
+from llmsim.domain import WireFaultKind
 from llmsim.providers.registry import PROVIDERS
 from llmsim.server.controls import SCRIPT_HEADER
 from llmsim.server.processes.master import MASTER, worker_count
@@ -198,4 +199,6 @@ def _rates(settings: Settings) -> str:
         "invalid request": errors.invalid_request_rate,
         "authentication": errors.authentication_rate,
     }
+    faults = settings.faults
+    rated |= {kind.value.replace("_", " "): getattr(faults, f"{kind.value}_rate") for kind in WireFaultKind}
     return ", ".join(f"{rate:.1%} {name}" for name, rate in rated.items() if rate)

@@ -2,6 +2,8 @@
 
 from llmsim.config.access_settings import AdminSettings, AuthSettings
 from llmsim.config.budget_settings import BudgetSettings
+from llmsim.config.fault_settings import FaultSettings
+from llmsim.config.limit_settings import LimitSettings, Tier, TierLimits
 from llmsim.config.server_settings import ServerSettings
 from llmsim.config.settings import (
     AnthropicSettings,

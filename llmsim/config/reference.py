@@ -11,8 +11,8 @@ import msgspec
 
 from llmsim.config.settings import Settings
 from llmsim.config.specs import CONFIG_VARIABLE, SettingSpec, setting_specs
+from llmsim.config.tables import table_fields
 from llmsim.errors import ConfigError
-from llmsim.text import literal
 
 BEGIN = "<!-- settings: rewritten by `llmsim config --markdown FILE` -->"
 END = "<!-- end of settings -->"
@@ -34,7 +34,7 @@ def render_example() -> str:
                 "",
                 *textwrap.wrap(spec.description, 96, initial_indent="# ", subsequent_indent="# "),
                 "# " + " · ".join(filter(None, facts)),
-                f"# {spec.key} =" if spec.default is None else f"{spec.key} = {literal(spec.default)}",
+                f"# {spec.key} =" if spec.default is None else f"{spec.key} = {spec.show(spec.default)}",
             ]
     return "\n".join(lines) + "\n"
 
@@ -46,9 +46,20 @@ def render_tables() -> str:
     for section, description in _list_sections():
         lines += ["", f"### `[{section}]`", "", description, "", _row(*head), _row(*("---" for _ in head))]
         for spec in _specs_of(section):
-            default = "unset" if spec.default is None else f"`{literal(spec.default)}`"
+            default = "unset" if spec.default is None else f"`{spec.show(spec.default)}`"
             overrides = ", ".join(f"`{override}`" for override in spec.overrides)
             lines.append(_row(f"`{spec.key}`", default, spec.unit, spec.range, spec.description, overrides))
+        for spec in _specs_of(section):
+            if spec.kind == "table" and (fields := list(table_fields(spec.value_type))):
+                name = f"[{spec.name}.NAME]"
+                lines += [
+                    "",
+                    f"#### `{name}`",
+                    "",
+                    _row(*head[:1], *head[2:5]),
+                    _row(*("---" for _ in head[:4])),
+                ]
+                lines += [_row(f"`{key}`", *facts) for key, *facts in fields]
     return "\n".join(lines) + "\n"
 
 

@@ -3,7 +3,8 @@
 Decisions:
 * Table and key names are those of the original llmsim where it has the setting, so that its
   TOML files work unchanged; further settings are added beside them.
-* One file for each group: `server_settings.py`, `budget_settings.py`, `access_settings.py`, and here what is simulated.
+* One file for each group: `server_settings.py`, `budget_settings.py`, `access_settings.py`, `fault_settings.py`,
+  `limit_settings.py`, and here what is simulated.
 """
 
 from typing import Annotated
@@ -12,6 +13,8 @@ import msgspec
 
 from llmsim.config.access_settings import AdminSettings, AuthSettings
 from llmsim.config.budget_settings import BudgetSettings
+from llmsim.config.fault_settings import FaultSettings
+from llmsim.config.limit_settings import LimitSettings
 from llmsim.config.metadata import DAY_SECS, milliseconds, seconds, setting, share
 from llmsim.config.server_settings import MetricsSettings, ServerSettings
 
@@ -278,6 +281,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     response: ResponseSettings = msgspec.field(default_factory=ResponseSettings)
     tools: ToolSettings = msgspec.field(default_factory=ToolSettings)
     errors: ErrorSettings = msgspec.field(default_factory=ErrorSettings)
+    faults: FaultSettings = msgspec.field(default_factory=FaultSettings)
     models: ModelSettings = msgspec.field(default_factory=ModelSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
     cache: CacheSettings = msgspec.field(default_factory=CacheSettings)
@@ -286,3 +290,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: AdminSettings = msgspec.field(default_factory=AdminSettings)
     auth: AuthSettings = msgspec.field(default_factory=AuthSettings)
     metrics: MetricsSettings = msgspec.field(default_factory=MetricsSettings)
+    limits: LimitSettings = msgspec.field(default_factory=LimitSettings)

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.limit_settings import LimitSettings
 from llmsim.config.settings import ErrorSettings, Settings
 from llmsim.config.specs import CONFIG_VARIABLE, PREFIX, SettingSpec, setting_specs, specs_by_name
 from llmsim.config.values import check_value, parse_value
@@ -101,12 +102,15 @@ def load(
         try:
             value = check_value(spec, parse_value(spec, value) if finding.is_text else value, profiles)
         except ConfigError as error:
-            problems.append(f"{finding.origin}: {error}")
+            problems += [f"{finding.origin}: {line}" for line in str(error).splitlines()]
         else:
             values.setdefault(spec.section, {})[spec.key] = value
             origins[spec.name] = finding.origin
     settings = msgspec.convert(values, Settings)
     problems += _check_rates(settings, origins)
+    # Tiers that have a mistake are not there; that is one problem, not two.
+    if settings.limits.tiers or not problems:
+        problems += _check_tiers(settings.limits, origins)
     if problems:
         raise ConfigError("\n".join(problems))
     return LoadedSettings(settings, origins, None if named is None else str(named))
@@ -202,6 +206,19 @@ def _is_service_link(variable: str, text: str) -> bool:
     if variable.endswith("_PORT") and text.startswith(("tcp://", "udp://", "sctp://")):
         return True
     return _SERVICE_LINK.fullmatch(variable) is not None
+
+
+def _check_tiers(limits: LimitSettings, origins: Mapping[str, str]) -> Iterator[str]:
+    """Yield the tiers that are named and are not there; keys are not shown."""
+    names = [("limits.default", limits.default), *(("limits.keys", name) for name in limits.keys.values())]
+    for setting, name in dict.fromkeys(names):
+        if name and name not in limits.tiers:
+            meant = nearest(name, limits.tiers)
+            known = (
+                f" One of: {', '.join(limits.tiers)}" if limits.tiers else " There is no [limits.tiers.NAME]"
+            )
+            hint = f"; did you mean {literal(meant)}?" if meant else "."
+            yield f"{origins[setting]}: {setting}: unknown tier {literal(name)}{hint}{known}"
 
 
 def _check_rates(settings: Settings, origins: Mapping[str, str]) -> Iterator[str]:

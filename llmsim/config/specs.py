@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from llmsim.config.settings import Settings
+from llmsim.config.tables import show_table
 from llmsim.text import literal
 
 PREFIX = "LLMSIM_"
@@ -14,7 +15,7 @@ PREFIX = "LLMSIM_"
 CONFIG_VARIABLE = "LLMSIM_CONFIG"
 """The variable that names the TOML file; not itself a setting."""
 
-Kind = Literal["text", "choice", "integer", "number", "boolean", "list"]
+Kind = Literal["text", "choice", "integer", "number", "boolean", "list", "table"]
 
 
 class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +57,12 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.section}.{self.key}"
 
     @property
+    def value_type(self) -> Any:
+        """The type without its metadata, and without None."""
+        options = (self.type, *get_args(self.type))
+        return next(get_args(option)[0] for option in options if get_origin(option) is Annotated)
+
+    @property
     def overrides(self) -> tuple[str, ...]:
         """What overrides the file: its variable, and its flag if it has one."""
         return (self.env, self.flag) if self.flag else (self.env,)
@@ -72,12 +79,14 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
                 return ", ".join(
                     (*self.choices, *(("true", "false") if self.kind == "boolean" else ("a list",)))
                 )
-            case "boolean" | "text" | "list":
+            case "boolean" | "text" | "list" | "table":
                 return ""
 
     def show(self, value: Any) -> str:
         """Format a value as TOML does; a secret one without what it is."""
-        return '"***"' if self.secret and value else literal(value)
+        if self.secret and value:
+            return '"***"'
+        return show_table(value) if self.kind == "table" else literal(value)
 
 
 @functools.cache
@@ -111,7 +120,7 @@ def _build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
         type=field.type,
         kind=_KINDS[get_origin(main) or main],
         unit=meta.extra["unit"],
-        default=field.default,
+        default=field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory(),
         description=meta.description,
         env=PREFIX
         + (flag.removeprefix("--") if flag else f"{section}_{field.name}").replace("-", "_").upper(),
@@ -130,4 +139,5 @@ _KINDS: dict[Any, Kind] = {
     float: "number",
     bool: "boolean",
     tuple: "list",
+    dict: "table",
 }

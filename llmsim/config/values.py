@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from llmsim.config.specs import SettingSpec
+from llmsim.config.tables import check_table, parse_table
 from llmsim.errors import ConfigError
 from llmsim.text import literal, nearest
 
@@ -76,6 +77,8 @@ def parse_value(spec: SettingSpec, text: str) -> Any:
                 return _BOOLEANS[text.strip().lower()]
             case "list":
                 return [item.strip() for item in text.split(",") if item.strip()]
+            case "table":
+                return parse_table(spec.name, text)
             case "text" | "choice":
                 return text
     except (ValueError, KeyError):
@@ -96,6 +99,8 @@ def check_value(spec: SettingSpec, value: Any, profiles: Collection[str] = ()) -
     Raises:
         ConfigError: The value has the wrong type, is out of range, or is not one of the choices.
     """
+    if spec.kind == "table":
+        return check_table(spec.name, value, spec.value_type, secret=spec.secret)
     if spec.kind == "choice" and value not in spec.choices:
         raise _unknown_value(spec, value, spec.choices)
     try:
@@ -161,6 +166,8 @@ def _invalid_value(spec: SettingSpec, value: Any) -> ConfigError:
                 + " or " * bool(spec.choices)
                 + "a list of non-empty texts"
             )
+        case "table":
+            wanted = "a table"
         case "text" | "choice":
             wanted = "text" if not isinstance(value, str) else "non-empty text"
     found = "something else" if spec.secret else literal(value)

@@ -38,3 +38,4 @@ from llmsim.domain.turn import (
     Turn,
     Usage,
 )
+from llmsim.domain.wire_fault import BREAKING, EFFECTS, Effect, WireFault, WireFaultKind

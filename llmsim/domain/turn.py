@@ -17,6 +17,7 @@ import msgspec
 from llmsim.domain.fault import StreamFault
 from llmsim.domain.schedule import Schedule
 from llmsim.domain.tool import ToolCall
+from llmsim.domain.wire_fault import WireFault
 
 
 class FinishReason(enum.Enum):
@@ -185,6 +186,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         usage: The tokens that are reported and counted.
         schedule: When the tokens of a choice exist.
         stream_fault: Where and how it is truncated; None if it is not.
+        wire_fault: What goes wrong while it is sent; None if nothing does.
         vectors: The vector of each message of the prompt, as little-endian 32-bit floats; empty if none were requested.
     """
 
@@ -196,6 +198,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     schedule: Schedule
     vectors: tuple[bytes, ...] = ()
     stream_fault: StreamFault | None = None
+    wire_fault: WireFault | None = None
 
     @property
     def truncated_after(self) -> int | None:

@@ -1,18 +1,15 @@
-"""Simulated failures: of settings and of scripts, instead of a response or in the middle of it.
+"""Simulated failures instead of a response: of settings and of scripts. Those of a response are in `wire_faults`.
 
 Decisions:
 * One sample a request against the stacked rates, so that rates add up as they are written.
-* A stall is part of the schedule: an unstreamed response takes as long as its stream.
 """
 
 from itertools import accumulate
 
-from msgspec.structs import replace
-
 from llmsim.config import ErrorSettings
-from llmsim.domain import Fault, FaultKind, Schedule, StreamFault
+from llmsim.domain import Fault, FaultKind
 from llmsim.planning.rng import Random
-from llmsim.scripts import ScriptFailure, ScriptStreamFault, ScriptTurn, StreamFaultKind
+from llmsim.scripts import ScriptFailure
 
 _BY_STATUS = {
     401: FaultKind.AUTHENTICATION,
@@ -69,23 +66,3 @@ def scripted_fault(failure: ScriptFailure, delay: float, retry_after: float | No
 def _kind_of_status(status: int) -> FaultKind:
     plain = FaultKind.INVALID_REQUEST if status < 500 else FaultKind.SERVER_ERROR
     return _BY_STATUS.get(status, plain)
-
-
-def scripted_stream_fault(fault: ScriptStreamFault | None) -> StreamFault | None:
-    """Return the fault that truncates a turn; None if it is not truncated."""
-    if fault is None or fault.kind is StreamFaultKind.STALL:
-        return None
-    error = Fault(fault.error, message=fault.message)
-    return StreamFault(fault.after_tokens, error, disconnect=fault.kind is StreamFaultKind.DISCONNECT)
-
-
-def with_delays(schedule: Schedule, turn: ScriptTurn) -> Schedule:
-    """Add the delay and the stall of a scripted turn to its schedule."""
-    delay = turn.delay_ms / 1000
-    fault = turn.stream_fault
-    if fault is None or fault.kind is not StreamFaultKind.STALL:
-        return replace(schedule, ttft=schedule.ttft + delay) if delay else schedule
-    stall = fault.for_ms / 1000
-    if fault.after_tokens == 0:
-        return replace(schedule, ttft=schedule.ttft + delay + stall)
-    return replace(schedule, ttft=schedule.ttft + delay, stall_after=fault.after_tokens, stall=stall)

@@ -44,6 +44,7 @@ from llmsim.planning.rng import Random, fresh_rng, id_source, seed_of, seeded_id
 from llmsim.planning.scripts import play
 from llmsim.planning.timing import LatencySampler
 from llmsim.planning.tokens import Tokenizer, TokenReader, load_tokenizer
+from llmsim.planning.wire_faults import WireFaults
 from llmsim.scripts import ScriptStep
 
 _UNLIMITED = 1 << 62
@@ -108,6 +109,7 @@ class Planner:
         self._plan_content = ContentPlanner(settings, self._generate)
         self._latency = LatencySampler(settings.latency, catalogue.profiles)
         self._faults = Faults(settings.errors)
+        self.wire_faults = WireFaults(settings.faults)
         self._retry_after = settings.errors.retry_after_ms / 1000
         self._clock = clock
         self._rng = fresh_rng()
@@ -343,7 +345,7 @@ class Planner:
             and prompt.logprobs is None
             and prompt.choices == 1
             and self._seed is None
-            and not self._faults.active
+            and not (self._faults.active or self.wire_faults.active)
             and not self._plan_content.draws_outcome
             and not self._generate.takes_lines
         )

@@ -11,6 +11,7 @@ Decisions:
 
 import functools
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -26,13 +27,14 @@ from llmsim.domain import (
     ReasoningSegment,
     Schedule,
     Segment,
-    StreamFault,
     TextSegment,
     TokenizedText,
     Tool,
     ToolCall,
     Turn,
     Usage,
+    WireFault,
+    WireFaultKind,
 )
 from llmsim.errors import ScenarioError
 from llmsim.planning.content import Content, call_segment, truncate
@@ -45,6 +47,7 @@ from llmsim.planning.rng import Random, seeded_rng
 from llmsim.planning.scenario_tools import fill_arguments, pick_tool
 from llmsim.planning.timing import LatencySampler
 from llmsim.planning.tokens import Tokenizer
+from llmsim.planning.wire_faults import scripted_wire_fault, with_wire_fault
 from llmsim.scenarios import Amount, Scenario, ScenarioStep, ScenarioTiming, Selection
 from llmsim.scenarios.selection import call_id
 
@@ -117,9 +120,15 @@ class ResolvedStep(msgspec.Struct, frozen=True, kw_only=True):
                     return Fault(kind)
         return None
 
-    def cut(self, attempt: int) -> int | None:
-        """Return the tokens after which the connection is closed at an attempt; None if the answer is whole."""
-        return self.timing.cut_after_tokens if attempt == len(self.definition.fail_first) else None
+    def wire_faults(self, attempt: int) -> Iterator[WireFault]:
+        """Yield what goes wrong while an attempt is answered: at the first that does not fail, once."""
+        if attempt != len(self.definition.fail_first):
+            return
+        fault, cut = self.definition.turn.stream_fault, self.timing.cut_after_tokens
+        if fault is not None:
+            yield scripted_wire_fault(fault, self.speed)
+        if cut is not None:
+            yield WireFault(WireFaultKind.DISCONNECT, after=cut)
 
 
 def resolve(scenario: Scenario, selection: Selection, prompt: Prompt) -> ResolvedStep:
@@ -228,10 +237,9 @@ class ScenarioPlanner:
             for segment in choice.segments
             if isinstance(segment, ReasoningSegment)
         )
-        cut = resolved.cut(attempt)
         rng = seeded_rng("scenario time", resolved.key)
         schedule = self._latency.schedule(facts.model.profile, rng, cached=use.read / facts.tokens)
-        return replace(
+        turn = replace(
             self._planner.plan_empty(prompt, facts, outcome_rng),
             choices=choices,
             usage=Usage(
@@ -242,12 +250,10 @@ class ScenarioPlanner:
                 cache_written=use.written,
             ),
             schedule=_schedule(resolved, schedule),
-            stream_fault=None if cut is None else StreamFault(cut, _CUT, disconnect=True),
         )
-
-
-_CUT = Fault(FaultKind.SERVER_ERROR)
-"""What a connection that is cut counts as."""
+        for fault in resolved.wire_faults(attempt):
+            turn = with_wire_fault(turn, fault)
+        return turn
 
 
 def _schedule(resolved: ResolvedStep, own: Schedule) -> Schedule:

@@ -9,6 +9,8 @@ Decisions:
 
 import itertools
 
+from msgspec.structs import replace
+
 from llmsim.domain import (
     CacheUse,
     Choice,
@@ -28,11 +30,12 @@ from llmsim.domain import (
 from llmsim.errors import ScriptError
 from llmsim.planning.content import Content, call_segment, truncate
 from llmsim.planning.endings import cut_at_limit, cut_at_stop
-from llmsim.planning.faults import scripted_fault, scripted_stream_fault, with_delays
+from llmsim.planning.faults import scripted_fault
 from llmsim.planning.logprobs import with_logprobs
 from llmsim.planning.rng import Random
 from llmsim.planning.timing import Distribution, LatencyProfile, LatencySampler
 from llmsim.planning.tokens import Tokenizer
+from llmsim.planning.wire_faults import scripted_wire_fault, with_wire_fault
 from llmsim.scripts import ScriptCall, ScriptStep, ScriptTurn
 
 
@@ -74,15 +77,16 @@ def play(
     if turn.failure is not None:
         return scripted_fault(turn.failure, turn.delay_ms / 1000, retry_after)
     choices = tuple(_choice(step, prompt, tokenizer, limit, rng, index) for index in range(prompt.choices))
-    return Turn(
+    planned = Turn(
         id=id,
         created=created,
         model=prompt.model,
         choices=choices,
         usage=_usage(turn, prompt_tokens, choices, use),
         schedule=_schedule(turn, latency, profile, rng, cached=use.read / prompt_tokens),
-        stream_fault=scripted_stream_fault(turn.stream_fault),
     )
+    fault = turn.stream_fault
+    return planned if fault is None else with_wire_fault(planned, scripted_wire_fault(fault))
 
 
 def _choice(
@@ -189,4 +193,4 @@ def _schedule(
                 Distribution(own.ttft_ms, own.ttft_stddev_ms), Distribution(own.itl_ms, own.itl_stddev_ms)
             )
             schedule = latency.sample(figures, rng)
-    return with_delays(schedule, turn)
+    return replace(schedule, ttft=schedule.ttft + turn.delay_ms / 1000) if turn.delay_ms else schedule

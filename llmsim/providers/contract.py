@@ -15,6 +15,7 @@ import msgspec
 
 from llmsim.catalogue import Model
 from llmsim.domain import Fault, Prompt, Turn
+from llmsim.domain.quota import QuotaStatus
 from llmsim.errors import RefusedError
 from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
 from llmsim.wire.frames import FrameBatch
@@ -294,6 +295,18 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     is_public: bool = False
 
 
+class LimitHeaders(msgspec.Struct, frozen=True, kw_only=True):
+    """The headers that say what is left of an account's limits: on every response of a generating endpoint.
+
+    Attributes:
+        nominal: Where no limits are set. `{now}` in a value stands for the time in seconds, as RFC 3339 has it.
+        render: Renders the header lines of a request with limits.
+    """
+
+    nominal: Headers
+    render: Callable[[QuotaStatus], bytes]
+
+
 def _unchanged(reply: Reply, request_id: str) -> Reply:  # noqa: ARG001 - the shape of `Provider.add_request_id`
     return reply
 
@@ -312,6 +325,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         render_crash: Renders a bug of llmsim likewise: status 500.
         response_headers: The headers that every response has. `{request_id}` and `{elapsed_ms}` in a value stand for the facts of the
             response.
+        limit_headers: The headers that say what is left of an account's limits.
         check_headers: Checks the headers of a request, by name in lower case, before all else; raises `RefusedError`.
             None if any headers will do.
         is_bare: Whether its paths are served without the prefix, too.
@@ -319,6 +333,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         add_request_id: Adds the request id to a refusal, fault or crash, where the API's errors carry it in their body.
         key_headers: Headers that may hold the API key, the first that was sent counts; `authorization` holds it as a bearer token.
         browser_header: Header that must be `true` in requests of web pages; None if pages may call without one.
+        books_output_as_generated: Whether tokens of the output count against limits when they are generated, not their maximum when
+            the request is admitted.
     """
 
     name: str
@@ -330,9 +346,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     render_fault: Callable[[Fault], Reply]
     render_crash: Callable[[], Reply]
     response_headers: Headers
+    limit_headers: LimitHeaders
     check_headers: Callable[[Mapping[str, str]], None] | None = None
     is_bare: bool = False
     own_header: str | None = None
     add_request_id: Callable[[Reply, str], Reply] = _unchanged
     key_headers: tuple[str, ...] = ("authorization",)
     browser_header: str | None = None
+    books_output_as_generated: bool = False

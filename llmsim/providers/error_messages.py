@@ -28,6 +28,13 @@ def retry_headers(fault: Fault) -> tuple[tuple[str, str], ...]:
     )
 
 
+def wait_headers(wait_ms: int | None) -> tuple[tuple[str, str], ...]:
+    """Return the headers that ask the client to wait for a number of milliseconds; none if there is none."""
+    if wait_ms is None:
+        return ()
+    return ("retry-after", str(math.ceil(wait_ms / 1000))), ("retry-after-ms", str(wait_ms))
+
+
 UNAVAILABLE_STATUS = 503
 UNAVAILABLE_HEADERS = (("retry-after", "5"),)
 """What a request is answered whose state cannot be kept, or for which there is no room: that may pass."""

@@ -20,7 +20,7 @@ from llmsim.scenarios.scenario import (
     ToolClass,
 )
 from llmsim.scripts import OnExhausted, ScriptFailure, TurnKind
-from llmsim.scripts.reading import CALLS, ELSEWHERE, encode_arguments, read_failure
+from llmsim.scripts.reading import CALLS, ELSEWHERE, encode_arguments, read_failure, read_stream_fault
 from llmsim.scripts.sources import load
 from llmsim.scripts.tables import Problems, Table, describe
 
@@ -38,7 +38,7 @@ _WORDS = 'belongs to a turn of type "assistant" or "mixed"'
 _ANSWER = "belongs to a turn with an answer, not to an error"
 _ELSEWHERE = {**ELSEWHERE, "lorem_tokens": _WORDS, "reasoning_tokens": _ANSWER}
 _ELSEWHERE_OF_ERRORS = {
-    **dict.fromkeys(("text", "lorem_tokens", "reasoning_tokens"), _ANSWER),
+    **dict.fromkeys(("text", "lorem_tokens", "reasoning_tokens", "stream_fault"), _ANSWER),
     "calls": CALLS,
 }
 
@@ -156,8 +156,11 @@ def _turn(table: Table) -> ScenarioTurn:
             table.problem(None, '"text" is missing: wanted a text, or "lorem_tokens"')
     calls = _calls(table) if kind is not TurnKind.ASSISTANT else ()
     reasoning = _amount(table, "reasoning_tokens", _MOST_TOKENS)
+    fault = read_stream_fault(table)
     table.close(_ELSEWHERE)
-    return ScenarioTurn(kind=kind, text=text, lorem_tokens=lorem, reasoning_tokens=reasoning, calls=calls)
+    return ScenarioTurn(
+        kind=kind, text=text, lorem_tokens=lorem, reasoning_tokens=reasoning, calls=calls, stream_fault=fault
+    )
 
 
 def _calls(table: Table) -> tuple[ScenarioCall, ...]:

@@ -10,7 +10,7 @@ import enum
 import msgspec
 
 from llmsim.domain import FaultKind
-from llmsim.scripts import OnExhausted, ScriptFailure, TurnKind
+from llmsim.scripts import OnExhausted, ScriptFailure, ScriptStreamFault, TurnKind
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -88,6 +88,7 @@ class ScenarioTurn(msgspec.Struct, frozen=True, kw_only=True):
         reasoning_tokens: Number of words of reasoning before the answer; None for none.
         calls: Tool calls after the text.
         failure: The error of an error turn; None for other types.
+        stream_fault: What goes wrong while it is sent, at the first attempt that does not fail; None if nothing does.
     """
 
     kind: TurnKind
@@ -96,6 +97,7 @@ class ScenarioTurn(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_tokens: Amount | None = None
     calls: tuple[ScenarioCall, ...] = ()
     failure: ScriptFailure | None = None
+    stream_fault: ScriptStreamFault | None = None
 
 
 class ScenarioStep(msgspec.Struct, frozen=True):

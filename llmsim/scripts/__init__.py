@@ -14,7 +14,6 @@ from llmsim.scripts.script import (
     ScriptStreamFault,
     ScriptTurn,
     ScriptUsage,
-    StreamFaultKind,
     TextExpectation,
     TurnKind,
 )

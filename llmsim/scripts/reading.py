@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import Any, get_args
 
 from llmsim.budgets import LIMITS, pattern_problem
-from llmsim.domain import Author, FaultKind, FinishReason
+from llmsim.domain import Author, FaultKind, FinishReason, WireFaultKind
 from llmsim.scripts.script import (
     Expectation,
     OnExhausted,
@@ -24,7 +24,6 @@ from llmsim.scripts.script import (
     ScriptStreamFault,
     ScriptTurn,
     ScriptUsage,
-    StreamFaultKind,
     TextExpectation,
     TurnKind,
 )
@@ -38,6 +37,10 @@ _MOST_TOKENS = 1 << 40
 _MOST_MS = 3_600_000.0
 _MOST_RETRY_MS = 60_000.0
 """Clients sleep for as long as the header says. The bound is that of the setting."""
+
+_DRIP_MS = 10.0
+_PLACED = ("disconnect", "error", "stall")
+"""Kinds of faults whose place the files of the Rust project give."""
 
 _OTHER = "other"
 FAILURES = (*(kind.value for kind in FaultKind), _OTHER)
@@ -137,7 +140,7 @@ def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
         usage=_usage(table),
         latency=_latency(table, profiles),
         delay_ms=delay or 0.0,
-        stream_fault=_stream_fault(table),
+        stream_fault=read_stream_fault(table),
         repeat=repeat or 1,
         when=when,
         expect=expect,
@@ -214,31 +217,39 @@ def _latency(table: Table, profiles: Collection[str]) -> str | ScriptLatency | N
     return latency
 
 
-def _stream_fault(table: Table) -> ScriptStreamFault | None:
+def read_stream_fault(table: Table) -> ScriptStreamFault | None:
+    """Read the fault of a turn, at its key `stream_fault`; None if it has none."""
     fault = table.table("stream_fault")
     if fault is None:
         return None
-    word = fault.choice("kind", [kind.value for kind in StreamFaultKind], required=True)
-    after = fault.whole("after_tokens", 0, _MOST_TOKENS, required=True)
+    word = fault.choice("kind", [kind.value for kind in WireFaultKind], required=True)
+    share = fault.number("at", 1)
+    needs_place = word in _PLACED and "at" not in fault
+    after = fault.whole("after_tokens", 0, _MOST_TOKENS, required=needs_place)
     if word is None:
         return None
-    kind = StreamFaultKind(word)
-    error = message = stall = None
-    elsewhere = {"for_ms": 'belongs to a stream_fault of kind "stall"'}
+    kind = WireFaultKind(word)
+    if "at" in fault and "after_tokens" in fault:
+        fault.problem("at", "comes in place of after_tokens; give one of them")
+    error = message = pause = None
+    elsewhere = {"for_ms": 'belongs to a stream_fault of kind "stall" or "slow_drip"'}
     elsewhere |= dict.fromkeys(("error", "message"), 'belongs to a stream_fault of kind "error"')
     match kind:
-        case StreamFaultKind.ERROR:
+        case WireFaultKind.ERROR:
             error = fault.choice("error", [known.value for known in FaultKind])
             message = fault.text("message", empty=False)
-        case StreamFaultKind.STALL:
-            stall = fault.number("for_ms", _MOST_MS, required=True)
+        case WireFaultKind.STALL:
+            pause = fault.number("for_ms", _MOST_MS, required=True)
+        case WireFaultKind.SLOW_DRIP:
+            pause = fault.number("for_ms", _MOST_MS)
     fault.close(elsewhere)
     return ScriptStreamFault(
         kind=kind,
-        after_tokens=after or 0,
+        after_tokens=after if after is not None or not needs_place else 0,
         error=FaultKind(error) if error else FaultKind.SERVER_ERROR,
         message=message,
-        for_ms=stall or 0.0,
+        for_ms=_DRIP_MS if pause is None and kind is WireFaultKind.SLOW_DRIP else pause or 0.0,
+        share=0.5 if share is None else share,
     )
 
 

@@ -13,7 +13,7 @@ from bisect import bisect_right
 
 import msgspec
 
-from llmsim.domain import Author, FaultKind, FinishReason
+from llmsim.domain import Author, Fault, FaultKind, FinishReason, WireFaultKind
 
 
 class OnExhausted(enum.Enum):
@@ -65,30 +65,29 @@ class ScriptLatency(msgspec.Struct, frozen=True):
     itl_stddev_ms: float = 0.0
 
 
-class StreamFaultKind(enum.Enum):
-    """Kind of a stream's failure; the value is its name in the file."""
-
-    DISCONNECT = "disconnect"
-    ERROR = "error"
-    STALL = "stall"
-
-
 class ScriptStreamFault(msgspec.Struct, frozen=True):
     """A failure in the middle of a response.
 
     Attributes:
-        kind: Error, disconnect or stall.
-        after_tokens: Completion tokens that are generated before it.
+        kind: What goes wrong.
+        after_tokens: Completion tokens that are generated before it; None to take the share.
         error: The failure that is sent.
         message: Text of the error; None for the API's own.
-        for_ms: Duration of a stall in milliseconds; the response then continues.
+        for_ms: Duration of a stall, or time between two writes of a slow drip, in milliseconds.
+        share: Its place as a share of the response, from 0 to 1.
     """
 
-    kind: StreamFaultKind
-    after_tokens: int
+    kind: WireFaultKind
+    after_tokens: int | None
     error: FaultKind = FaultKind.SERVER_ERROR
     message: str | None = None
     for_ms: float = 0.0
+    share: float = 0.5
+
+    @property
+    def failure(self) -> Fault:
+        """The failure that is sent, or counted."""
+        return Fault(self.error, message=self.message)
 
 
 class ScriptFailure(msgspec.Struct, frozen=True):

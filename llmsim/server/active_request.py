@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from llmsim.server.admission import Admission
 from llmsim.stats import Outcome, Recorder, Row
 
 
@@ -17,6 +18,7 @@ class ActiveRequest:
 
     Attributes:
         arrival: Instant of arrival, on `time.monotonic()`.
+        admission: What was booked of the limits of its key; None if nothing was looked at.
         endpoint: Number of the generating endpoint; None for any other path, which is not counted.
         row: Where it is counted once it is accepted.
         recorder: The worker's counters.
@@ -24,7 +26,7 @@ class ActiveRequest:
         finished: Whether its end is booked.
         sent_at: Instant at which the last byte was sent; None to take the end of the request.
         owner: Owner of its API key; empty where no keys are configured.
-        extra_headers: Header lines of its response that a web page needs; empty for other clients.
+        extra_headers: Header lines of its response that others have not, such as those for a web page; empty for none.
         request_id: The id that its response has; unset until there is one.
         status: HTTP status of the response, where it was built of a provider's reply; unset else.
     """
@@ -35,6 +37,7 @@ class ActiveRequest:
     __slots__ = (
         "_release",
         "_streams",
+        "admission",
         "arrival",
         "endpoint",
         "extra_headers",
@@ -62,6 +65,7 @@ class ActiveRequest:
         self.sent_at: float | None = None
         self.owner = ""
         self.extra_headers = b""
+        self.admission: Admission | None = None
         self._release: Callable[[], None] | None = None
         self.endpoint = endpoint
         self.row: Row | None = None

@@ -41,6 +41,7 @@ from llmsim.server.http import HttpGeneration, RequestHeaders, Responder, resour
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.operations import Health, Metrics, Ready, Stats
 from llmsim.server.pacing import TimerWheel
+from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
@@ -119,8 +120,13 @@ def create_routes(
     number = 0
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
+        gate = None
+        if settings.limits.tiers and (settings.limits.keys or settings.limits.default):
+            gate = QuotaGate(settings.limits, state.quotas, provider, settings.response.target_tokens)
         for endpoint in provider.generation_endpoints:
-            service = GenerationService(provider, endpoint, endpoint.http, context, player, journal, steps)
+            service = GenerationService(
+                provider, endpoint, endpoint.http, context, player, journal, steps, gate
+            )
             generation = HttpGeneration(provider, endpoint.path, service, reader)
             routes[endpoint.path]["post"] = generation.on_post
             if "{" not in endpoint.path:
@@ -130,7 +136,7 @@ def create_routes(
                     provider,
                     endpoint.websocket,
                     GenerationService(
-                        provider, endpoint, endpoint.websocket.messages, context, player, journal, steps
+                        provider, endpoint, endpoint.websocket.messages, context, player, journal, steps, gate
                     ),
                     number,
                     wheel=wheel,

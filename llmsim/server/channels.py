@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.active_request import ActiveRequest
-from llmsim.server.pacing import PacedStream, TimerWheel
+from llmsim.server.paced_writes import AnyStream
+from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import EncodedReply
 
 CHANNEL = "llmsim.channel"
@@ -46,7 +47,7 @@ class Channel(Protocol):
         """Send a whole response, in one write."""
         ...
 
-    async def stream(self, stream: PacedStream, reply: EncodedReply) -> None:
+    async def stream(self, stream: AnyStream, reply: EncodedReply) -> None:
         """Send a streamed response as it falls due; return when it has ended, or the client is gone."""
         ...
 
@@ -169,7 +170,7 @@ class AsgiChannel:
         await self._begin(reply, (b"content-length", b"%d" % len(reply.body)))
         await self._send(_body(reply.body, more=False))
 
-    async def stream(self, stream: PacedStream, reply: EncodedReply) -> None:
+    async def stream(self, stream: AnyStream, reply: EncodedReply) -> None:
         """Send a streamed response as it falls due; return when it has ended, or the client is gone."""
         await self._begin(reply)
         while not stream.done:

@@ -9,6 +9,9 @@ Decisions:
 """
 
 import asyncio
+import os
+import socket
+import struct
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,9 +20,11 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
+from llmsim.domain import WireFaultKind
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.active_request import ActiveRequest
-from llmsim.server.pacing import PacedStream, TimerWheel
+from llmsim.server.paced_writes import AnyStream
+from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import EncodedReply, status_line
 
 _PAUSED = 0.020
@@ -27,6 +32,9 @@ _PAUSED = 0.020
 
 _LARGE = 65_536
 """Bytes of a response whose end waits until the client has read it."""
+
+_HALF_CLOSED = 10.0
+"""Seconds after which the other half of a connection is closed too."""
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -94,7 +102,7 @@ class DirectChannel:
         self._wheel = wheel
         self._clock = clock
         self._is_chunked = True
-        self._stream: PacedStream | None = None
+        self._stream: AnyStream | None = None
         self._failure: Exception | None = None
         self._closed = False
 
@@ -135,7 +143,7 @@ class DirectChannel:
             head = body = b""
         self._end(head + body)
 
-    async def stream(self, stream: PacedStream, reply: EncodedReply) -> None:
+    async def stream(self, stream: AnyStream, reply: EncodedReply) -> None:
         """Send a streamed response as it falls due, from the wheel; return when it has ended, or the client is gone."""
         # Source: RFC 9112, 6.1: a client of HTTP/1.0 knows no chunks; the end of the connection ends the body.
         self._is_chunked = chunked = self._cycle.scope["http_version"] != "1.0"
@@ -159,13 +167,31 @@ class DirectChannel:
                 await self._pace(stream)
         if stream.ends_abruptly:
             await self._write(b"".join(pending))
-            self.disconnect()
+            self._break_off(stream.ending)
         else:
             if self._cycle.flow.write_paused:
                 await self._drain()
             if chunked:
                 pending.append(b"0\r\n\r\n")
             self._end(b"".join(pending))
+
+    def _break_off(self, ending: WireFaultKind) -> None:
+        """End the connection without an end of the response."""
+        if self.disconnected:
+            return
+        match ending:
+            case WireFaultKind.RESET:
+                # A socket that does not linger is reset when it is closed, and closed when its last descriptor is.
+                with socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno())) as own:
+                    own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self._cycle.disconnected = True
+                self._transport.abort()
+            case WireFaultKind.HALF_CLOSE:
+                self._cycle.disconnected = True
+                self._transport.write_eof()
+                self._wheel.at(self._clock() + _HALF_CLOSED, self._transport.close)
+            case _:
+                self.disconnect()
 
     def _begin(self, reply: EncodedReply, framing: bytes) -> bytes:
         """Begin a response; return its head.
@@ -226,7 +252,7 @@ class DirectChannel:
             self._transport.close()
         cycle.on_response()
 
-    async def _pace(self, stream: PacedStream) -> None:
+    async def _pace(self, stream: AnyStream) -> None:
         """Write `stream` to its end from the wheel; return when it is done or the client is gone."""
         self._stream = stream
         self._wheel.at(stream.due, self._write_next)

@@ -10,16 +10,17 @@ Decisions:
 
 import contextlib
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import msgspec
 
-from llmsim.domain import Fault, StreamFault, Turn
+from llmsim.domain import Fault, StreamFault, Turn, WireFault
+from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError, UnknownResponseError
 from llmsim.planning.cost import is_laborious, is_long, is_long_step
-from llmsim.planning.planner import PromptFacts
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import (
     ChannelFormat,
@@ -30,10 +31,14 @@ from llmsim.providers.contract import (
     Reply,
 )
 from llmsim.providers.storage import ResponseStorage, StoredResponse
+from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
 from llmsim.server.controls import NO_CONTROLS, read_controls
-from llmsim.server.journal_writer import JournalWriter, OnFinished
+from llmsim.server.faulty_responses import FaultyResponses, abort_at
+from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
+from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
+from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_memo import RequestMemo
 from llmsim.server.scenario_player import ScenarioAttempt, ScenarioPlayer
@@ -50,47 +55,6 @@ _UNPLAYED = (Outcome.ABORTED, Outcome.FAILED)
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 
 
-class AnalyzedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
-    """What can be known of a request from its bytes, and from what it continues.
-
-    Attributes:
-        request: The request, with what it continues put before it.
-        facts: What planning needs to know of its prompt.
-        heavy: Whether planning and rendering its response is laborious.
-        step: The step of a scenario that it plays; None if it plays none.
-    """
-
-    request: ParsedRequest[O]
-    facts: PromptFacts
-    heavy: bool = False
-    step: ResolvedStep | None = None
-
-
-class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
-    """What a request is to be answered.
-
-    Attributes:
-        request: The request, with what it continues put before it.
-        outcome: The turn, or what fails instead.
-        heavy: Whether rendering it is laborious.
-        stored: The response as it was stored for all workers; None if it was not.
-        played: The script turn, or the attempt of a scenario's step, that was played; None if the response was generated.
-        on_finished: Completes the journal entry; None if there is none.
-    """
-
-    request: ParsedRequest[O]
-    outcome: Turn | Fault
-    heavy: bool
-    stored: StoredResponse[O] | None = None
-    played: PlayedTurn | ScenarioAttempt | None = None
-    on_finished: OnFinished | None = None
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether the shared state has to know how it ends."""
-        return self.stored is not None or self.played is not None or self.on_finished is not None
-
-
 class GenerationService(Generic[O]):
     """Runs the requests to one generating endpoint on one kind of channel."""
 
@@ -103,6 +67,7 @@ class GenerationService(Generic[O]):
         player: ScriptPlayer,
         journal: JournalWriter,
         scenarios: ScenarioPlayer | None = None,
+        quotas: QuotaGate | None = None,
     ) -> None:
         """Prepare to run requests.
 
@@ -114,6 +79,7 @@ class GenerationService(Generic[O]):
             player: Plays the turns of scripts.
             journal: Writes the journal.
             scenarios: Plays scenarios; None if there are none.
+            quotas: Holds requests to the limits of their keys; None if none are set.
         """
         self._endpoint = endpoint
         self._format = channel_format
@@ -121,9 +87,13 @@ class GenerationService(Generic[O]):
         self._player = player
         self._scenarios = scenarios
         self._journal = journal
-        self.replies = ReplyBuilder(provider, context.planner.new_id)
+        self._quotas = quotas
+        nominal = provider.limit_headers.nominal if quotas is None else ()
+        self.replies = ReplyBuilder(provider, context.planner.new_id, nominal)
+        self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
         self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
+        self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
@@ -135,18 +105,26 @@ class GenerationService(Generic[O]):
             planned = await self._plan(request, channel)
             await self._respond(planned, channel)
         except RefusedError as refusal:
-            await self.refuse(refusal, channel)
+            await self.refuse(refusal, channel, request.headers)
         except BaseException as error:
             failure = error
             raise
         finally:
             seconds = active.finish(failure)
+            if self._quotas is not None and active.admission is not None and active.admission.is_open:
+                await self._quotas.finish(active.admission)
             if planned is not None and planned.is_shared and active.outcome is not None:
                 await self._settle(planned, active.outcome, seconds, active.owner)
 
-    async def refuse(self, error: RefusedError, channel: Channel) -> None:
+    async def refuse(
+        self, error: RefusedError, channel: Channel, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Answer a request that is refused."""
-        channel.active.outcome = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
+        is_limited = isinstance(error, RateLimitError)
+        other = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
+        channel.active.outcome = Outcome.RATE_LIMIT if is_limited else other
+        if self._quotas is not None and channel.active.admission is None:
+            self._quotas.show(headers, channel.active)
         await self._reply_error(self._format.render_refusal(error), channel)
 
     async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:
@@ -167,6 +145,8 @@ class GenerationService(Generic[O]):
                 analyzed = self._memo.get(request) or await self._analyze(request, channel)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
+                if self._quotas is not None:
+                    await self._quotas.admit(request.headers, prompt, facts, channel.active)
                 if parsed.is_warm_up:
                     context = self._context.for_owner(channel.active.owner)
                     return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
@@ -184,7 +164,15 @@ class GenerationService(Generic[O]):
                     context = self._context.for_owner(channel.active.owner)
                     if heavy and facts.embedding is not None:
                         await context.reserve(facts.embedding.response_bytes, channel.active)
-                    outcome = await context.plan_turn(prompt, facts, played, in_thread=heavy)
+                    outcome = await context.plan_turn(
+                        prompt,
+                        facts,
+                        played,
+                        in_thread=heavy,
+                        key=find_header_key(request.headers, self._key_headers),
+                    )
+                if self._quotas is not None:
+                    await self._quotas.book_output(channel.active, outcome)
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)
@@ -273,6 +261,8 @@ class GenerationService(Generic[O]):
         outcome, stored = planned.outcome, planned.stored
         if isinstance(outcome, Fault):
             return self._fail(planned, outcome, channel)
+        if outcome.wire_fault is not None:
+            return self._respond_faulty(planned, outcome, outcome.wire_fault, channel)
         if planned.request.prompt.stream:
             return self._stream(planned, outcome, channel)
         if stored is not None and stored.background:
@@ -280,6 +270,20 @@ class GenerationService(Generic[O]):
         if outcome.stream_fault is not None:
             return self._truncate(planned, outcome, outcome.stream_fault, channel)
         return self._reply(planned, outcome, channel)
+
+    async def _respond_faulty(
+        self, planned: PlannedResponse[O], turn: Turn, fault: WireFault, channel: Channel
+    ) -> None:
+        """Answer a request with a response that has a fault on the wire; one in the background has none."""
+        plain = msgspec.structs.replace(planned, outcome=msgspec.structs.replace(turn, wire_fault=None))
+        respond_plainly = partial(self._respond, plain, channel)
+        request, stored = planned.request, planned.stored
+        if stored is not None and stored.background and not request.prompt.stream:
+            await respond_plainly()
+        elif await self._faulty.respond(
+            request, turn, fault, channel, respond_plainly, in_thread=planned.heavy
+        ):
+            self._remember(planned, turn, channel)
 
     async def _fail(self, planned: PlannedResponse[O], fault: Fault, channel: Channel) -> None:
         active, prompt = channel.active, planned.request.prompt
@@ -322,13 +326,7 @@ class GenerationService(Generic[O]):
         if not stream_fault.disconnect:
             await self._fail(planned, msgspec.structs.replace(stream_fault.fault, delay=due), channel)
             return
-        row = active.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
-        if not await channel.wait_until(active.arrival + due):
-            active.outcome = Outcome.ABANDONED
-            return
-        active.recorder.sent(row, turn.generated_tokens, time.monotonic())
-        active.outcome = Outcome.of(stream_fault.fault.kind)
-        await channel.abort()
+        await abort_at(active.arrival + due, turn, stream_fault, channel)
 
     async def _reply_in_background(self, stored: StoredResponse[O], channel: Channel) -> None:
         """Answer a request whose response is generated in the background: at once, as it is. Its tokens count now."""
@@ -370,11 +368,13 @@ class GenerationService(Generic[O]):
             active.outcome = Outcome.of(stream_fault.fault.kind)
             return
         active.outcome = Outcome.FINISHED
-        if self._endpoint.storage is not None:
-            channel.remember(
-                self._endpoint.storage.public_id(turn),
-                self._context.as_stored(self._endpoint.storage, planned.request, turn, active.arrival),
-            )
+        self._remember(planned, turn, channel)
+
+    def _remember(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
+        """Remember a response that was streamed, where the connection can continue it."""
+        if (storage := self._endpoint.storage) is not None:
+            stored = self._context.as_stored(storage, planned.request, turn, channel.active.arrival)
+            channel.remember(storage.public_id(turn), stored)
 
     async def _reply_error(self, reply: Reply, channel: Channel) -> None:
         await channel.reply(self.replies.build_error(reply, channel.active))

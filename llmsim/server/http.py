@@ -101,7 +101,7 @@ class HttpGeneration:
             try:
                 self._check_headers(headers)
             except RefusedError as error:
-                return self._service.refuse(error, channel)
+                return self._service.refuse(error, channel, headers)
         prefix = self._provider.prefix if scope["path"] != self._path else ""
         return self._service.run(
             IncomingRequest(
@@ -134,7 +134,7 @@ class HttpGeneration:
         try:
             request = await read_request(req, self._provider, self._bodies, path_params)
         except RefusedError as error:
-            await self._service.refuse(error, channel)
+            await self._service.refuse(error, channel, RequestHeaders(req.scope["headers"]))
         except DisconnectedError:
             channel.active.outcome = Outcome.ABANDONED
         else:

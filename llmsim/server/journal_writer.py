@@ -24,6 +24,7 @@ from llmsim.domain import (
     TextSegment,
     ToolCallSegment,
     Turn,
+    WireFault,
 )
 from llmsim.errors import ExhaustedError, ExpectationError, RefusedError, StoreError
 from llmsim.server.controls import RequestControls
@@ -213,13 +214,15 @@ def _answer(turn: Turn) -> dict[str, Any]:
             "reasoning_tokens": turn.usage.reasoning,
             "cached_tokens": turn.usage.cached,
         },
-    } | _breaks(turn.stream_fault)
+    } | _breaks(turn.stream_fault, turn.wire_fault)
 
 
-def _breaks(breakage: StreamFault | None) -> dict[str, Any]:
-    """Describe how a response breaks off; its text is written whole."""
+def _breaks(breakage: StreamFault | None, fault: WireFault | None) -> dict[str, Any]:
+    """Describe how a response breaks off, or what else goes wrong while it is sent; its text is written whole."""
     if breakage is None:
-        return {}
+        return (
+            {} if fault is None else {"wire_fault": {"after_tokens": fault.after, "kind": fault.kind.value}}
+        )
     kind = "disconnect" if breakage.disconnect else breakage.fault.kind.value
     return {"breaks": {"after_tokens": breakage.after, "kind": kind}}
 

@@ -18,8 +18,9 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from math import ceil
+from typing import ClassVar
 
-from llmsim.domain import Fault, StreamFault, Turn
+from llmsim.domain import Fault, StreamFault, Turn, WireFaultKind
 from llmsim.stats import Recorder, Row
 from llmsim.wire.frames import FrameBatch, single, truncate
 
@@ -84,7 +85,10 @@ class PacedStream:
         due: Instant at which the next frame may leave; meaningless once done.
         done: Whether everything was taken.
         ends_abruptly: Whether the client is disconnected behind the last frame.
+        ending: How it is disconnected then.
     """
+
+    ending: ClassVar = WireFaultKind.CLOSE
 
     __slots__ = (
         "_arrival",

@@ -7,6 +7,7 @@ Decisions:
 """
 
 import functools
+import math
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -61,13 +62,17 @@ class ReplyBuilder:
     Args:
         provider: The API.
         new_id: Returns a new request id.
+        limits: Headers that say what is left of limits, on all responses: those that are the same for all.
     """
 
-    def __init__(self, provider: Provider, new_id: Callable[[], str]) -> None:
+    def __init__(self, provider: Provider, new_id: Callable[[], str], limits: Headers = ()) -> None:
         self._provider = provider
         self._new_id = new_id
-        self._common = _template(provider.response_headers)
-        self._json = _template((_JSON, *provider.response_headers))
+        self._headers = headers = (*provider.response_headers, *limits)
+        self._common = _template(headers)
+        self._json = _template((_JSON, *headers))
+        self._now = b""
+        self._now_until = 0.0 if any("{now}" in value for _, value in headers) else math.inf
         self._streams: dict[Headers, bytes] = {}
 
     def build(self, body: bytes, active: ActiveRequest) -> EncodedReply:
@@ -92,7 +97,7 @@ class ReplyBuilder:
         """
         template = self._streams.get(headers)
         if template is None:
-            template = self._streams[headers] = _template((*headers, *self._provider.response_headers))
+            template = self._streams[headers] = _template((*headers, *self._headers))
         return EncodedReply(200, self._fill(template, self._new_id(), active))
 
     def _build(self, reply: Reply, request_id: str, active: ActiveRequest) -> EncodedReply:
@@ -106,12 +111,27 @@ class ReplyBuilder:
 
     def _fill(self, template: bytes, request_id: str, active: ActiveRequest) -> bytes:
         active.request_id = request_id
-        elapsed_ms = int((time.monotonic() - active.arrival) * 1000)
-        lines = template % {b"request_id": request_id.encode(), b"elapsed_ms": elapsed_ms}
+        now = time.monotonic()
+        if now >= self._now_until:
+            self._read_clock(now)
+        elapsed_ms = int((now - active.arrival) * 1000)
+        lines = template % {b"request_id": request_id.encode(), b"elapsed_ms": elapsed_ms, b"now": self._now}
         return lines + active.extra_headers if active.extra_headers else lines
+
+    def _read_clock(self, now: float) -> None:
+        """Write the time anew, once a second."""
+        seconds = time.time()
+        self._now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)).encode()
+        self._now_until = now + 1 - seconds % 1
 
 
 def _template(headers: Headers) -> bytes:
-    """Return header lines as a `%` template, with the facts where providers have written `{request_id}` and `{elapsed_ms}`."""
+    """Return header lines as a `%` template, with a place for each fact that providers have written in braces."""
     lines = header_lines(headers).replace(b"%", b"%%")
-    return lines.replace(b"{request_id}", b"%(request_id)b").replace(b"{elapsed_ms}", b"%(elapsed_ms)d")
+    for name, place in (
+        (b"{request_id}", b"%(request_id)b"),
+        (b"{elapsed_ms}", b"%(elapsed_ms)d"),
+        (b"{now}", b"%(now)b"),
+    ):
+        lines = lines.replace(name, place)
+    return lines

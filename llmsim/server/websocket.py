@@ -27,7 +27,8 @@ from llmsim.server.channels import Waker
 from llmsim.server.controls import read_controls
 from llmsim.server.generation import GenerationService
 from llmsim.server.http import RequestHeaders
-from llmsim.server.pacing import PacedStream, TimerWheel
+from llmsim.server.paced_writes import AnyStream
+from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import EncodedReply
 from llmsim.stats import Block, Outcome, Recorder
 
@@ -254,7 +255,7 @@ class WebSocketChannel:
         """Send a whole response as one message."""
         await self._send(reply.body)
 
-    async def stream(self, stream: PacedStream, reply: EncodedReply) -> None:
+    async def stream(self, stream: AnyStream, reply: EncodedReply) -> None:
         """Send the events of a stream as they fall due; return when it has ended, or the client is gone."""
         while not stream.done:
             if self.disconnected:

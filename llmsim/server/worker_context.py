@@ -18,6 +18,7 @@ from llmsim.errors import StoreError
 from llmsim.planning.cost import is_laborious
 from llmsim.planning.planner import UNCACHED, LinesNeeded, Planner, PromptFacts
 from llmsim.planning.rng import Random
+from llmsim.planning.wire_faults import with_wire_fault
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
 from llmsim.server.active_request import ActiveRequest
@@ -142,6 +143,7 @@ class WorkerContext:
         played: PlayedTurn | ScenarioAttempt | None,
         *,
         in_thread: bool,
+        key: str = "",
     ) -> Turn | Fault:
         """Plan the response to a prompt, with what the shared state has for it.
 
@@ -150,13 +152,17 @@ class WorkerContext:
             facts: From `Planner.analyze`.
             played: The turn of a script, or the attempt of a scenario's step, that is played; None to generate the response.
             in_thread: Whether planning is laborious.
+            key: The API key of the request, where faults depend on it.
         """
         if isinstance(played, ScenarioAttempt) and played.fault is not None:
             return played.fault
         planner = self.planner
         outcome_rng = await self._outcome_rng()
-        if played is None and (fault := planner.draw_fault(outcome_rng)) is not None:
-            return fault
+        wire_fault = None
+        if played is None:
+            if (fault := planner.draw_fault(outcome_rng)) is not None:
+                return fault
+            wire_fault = planner.wire_faults.draw(outcome_rng, prompt.model, key)
         use = UNCACHED
         if facts.prefixes or facts.chain is not None:
             use = await self._use_cache(facts)
@@ -172,6 +178,8 @@ class WorkerContext:
             plan = partial(plan, await self._state.counters.next("sequence", planned.count))
             planned = await compute_in_thread(plan) if in_thread else plan()
         assert not isinstance(planned, LinesNeeded), "the lines were reserved"
+        if wire_fault is not None and isinstance(planned, Turn):
+            planned = with_wire_fault(planned, wire_fault)
         return planned
 
     async def _outcome_rng(self) -> Random:

@@ -32,6 +32,7 @@ FILE_KINDS = (
     "journal",
     "scripts",
     "attempts",
+    "quotas",
     "opening",
     _USERS,
 )

@@ -28,6 +28,8 @@ from llmsim.state.ports import (
     State,
 )
 from llmsim.state.prefix_cache import SqlitePrefixCache
+from llmsim.state.quota_port import QuotaStore
+from llmsim.state.quotas import FileQuotaStore
 from llmsim.state.record_store import SqliteRecordStore
 from llmsim.state.script_registry import SqliteScriptRegistry
 from llmsim.state.session_store import SqliteSessionStore
@@ -48,7 +50,7 @@ class EmbeddedState:
     """All ports, on files that are opened at the start of a process, or when they are first used; see `State`."""
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:7]]
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:8]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
         prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
@@ -56,6 +58,11 @@ class EmbeddedState:
         journal = SqliteJournal(paths[4], settings.admin.journal_entries)
         scripts = SqliteScriptRegistry(paths[5], settings.scripts.max_uploaded, clock)
         attempts = SqliteAttemptStore(paths[6], clock)
+        limits = settings.limits
+        # Workers before and after a reload run side by side, and some more may be started.
+        holders = 2 * (settings.server.workers or 4) + 8
+        quotas = FileQuotaStore(paths[7], clock, limits.max_buckets, holders)
+        self._limited = bool(limits.tiers)
         self.counters: SharedCounters = counters
         self.records: RecordStore = records
         self.prefix_cache: PrefixCache = prefix_cache
@@ -63,13 +70,16 @@ class EmbeddedState:
         self.journal: Journal = journal
         self.scripts: ScriptRegistry = scripts
         self.attempts: AttemptStore = attempts
+        self.quotas: QuotaStore = quotas
         stores = (records, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
-        self._files: tuple[FileCounters | Database, ...] = (counters, *databases)
+        self._files: tuple[FileCounters | Database | FileQuotaStore, ...] = (counters, *databases, quotas)
 
     def open(self) -> None:
         """See `State`."""
         for file in self._files:
+            if isinstance(file, FileQuotaStore) and not self._limited:
+                continue
             with contextlib.suppress(StoreError):
                 # It was logged, and is tried again when the file is used.
                 file.open()

@@ -17,7 +17,7 @@ _EXITING = 0x4
 """Source: Linux, include/linux/sched.h, PF_EXITING: set before the files of a process are closed."""
 
 
-def _read_start_time(pid: int) -> str | None:
+def read_start_time(pid: int) -> str | None:
     """Return when a process started, in ticks since boot; empty if unknown, None if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
@@ -46,10 +46,10 @@ def parse_start_time(stat: str) -> str | None:
 @functools.lru_cache(1)
 def owner_of(pid: int) -> str:
     """Return the owner name of a running process."""
-    return f"{pid}:{_read_start_time(pid)}"
+    return f"{pid}:{read_start_time(pid)}"
 
 
 def is_alive(owner: str) -> bool:
     """Return whether the process of that owner name is running."""
     pid, _, started = owner.partition(":")
-    return pid.isdigit() and _read_start_time(int(pid)) == started
+    return pid.isdigit() and read_start_time(int(pid)) == started

@@ -18,6 +18,7 @@ from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
 from llmsim.state.attempt_port import AttemptStore
 from llmsim.state.journal_port import Journal
+from llmsim.state.quota_port import QuotaStore
 
 UPLOADED = "uploaded"
 """Origin of a script that a client has sent."""
@@ -342,6 +343,7 @@ class State(Protocol):
     journal: Journal
     scripts: ScriptRegistry
     attempts: AttemptStore
+    quotas: QuotaStore
 
     def open(self) -> None:
         """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""

@@ -14,7 +14,7 @@ import zlib
 
 import msgspec
 
-from llmsim.domain import FaultKind
+from llmsim.domain import FaultKind, WireFaultKind
 
 _FAULTS = frozenset(kind.value for kind in FaultKind)
 
@@ -51,6 +51,14 @@ COUNTERS = (
     Counter("journal_dropped", "Entries of the journal that could not be kept.", Per.WORKER),
     Counter("waited_writes", "Writes of streams that waited until a client had read.", Per.WORKER),
     Counter("log_dropped", "Lines of the request log that could not be written.", Per.WORKER),
+    *(
+        Counter(
+            f"wire_fault_{kind.value}",
+            f"Responses with a simulated fault on the wire: {kind.value.replace('_', ' ')}.",
+            Per.WORKER,
+        )
+        for kind in WireFaultKind
+    ),
     Counter("requests", "Requests that began.", Per.ENDPOINT),
     Counter("streaming_requests", "Accepted requests that are streamed.", Per.MODEL),
     Counter("non_streaming_requests", "Accepted requests that are not streamed.", Per.MODEL),
@@ -89,7 +97,7 @@ class Outcome(enum.Enum):
     ABANDONED = "abandoned", "The client disconnected."
     ABORTED = "aborted", "The server gave up: its worker died, or the drain ran out of time."
     FAILED = "failed", "A bug of the simulator, 500, or state that could not be kept, 503."
-    RATE_LIMIT = "rate_limit", "Simulated 429."
+    RATE_LIMIT = "rate_limit", "429, simulated or by a limit."
     SERVER_ERROR = "server_error", "Simulated 500."
     OVERLOADED = "overloaded", "Simulated 503 or 529: overloaded."
     TIMEOUT = "timeout", "Simulated 504."

@@ -18,7 +18,9 @@ from llmsim.config import (
     AdminSettings,
     AuthSettings,
     ErrorSettings,
+    FaultSettings,
     LatencySettings,
+    LimitSettings,
     ModelSettings,
     ResponseSettings,
     ScriptSettings,
@@ -195,9 +197,11 @@ def settings_of(
     server: Mapping[str, Any] | None = None,
     latency: Mapping[str, Any] | None = None,
     errors: Mapping[str, Any] | None = None,
+    faults: Mapping[str, Any] | None = None,
     scripts: Mapping[str, Any] | None = None,
     admin: Mapping[str, Any] | None = None,
     auth: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
     available: tuple[str, ...] = (),
     **response: Any,
 ) -> Settings:
@@ -207,10 +211,12 @@ def settings_of(
         latency=LatencySettings(**dict(latency or {"profile": "instant"})),
         response=ResponseSettings(**response),
         errors=ErrorSettings(**dict(errors or {})),
+        faults=FaultSettings(**dict(faults or {})),
         models=ModelSettings(available=available),
         scripts=ScriptSettings(**dict(scripts or {})),
         admin=AdminSettings(**dict(admin or {})),
         auth=AuthSettings(**dict(auth or {})),
+        limits=msgspec.convert(dict(limits or {}), LimitSettings),
     )
 
 

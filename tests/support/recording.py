@@ -67,6 +67,7 @@ class Answer(NamedTuple):
             body = body[:most] + b" <and so on>"
         head = re.sub(rb"\r\ndate: [^\r]*", b"\r\ndate: <date>", self.head)
         head = re.sub(rb"(\r\n[a-z]+-processing-ms: )\d+", rb"\1<ms>", head)
+        head = re.sub(rb"(\r\n[a-z-]+-reset: )[0-9TZ:-]+", rb"\1<time>", head)
         if varies or most is not None:
             head = re.sub(rb"(\r\ncontent-length: )\d+", rb"\1<length>", head)
         return head + body + (b"<closed by the server>" if self.closed else b"")
@@ -91,6 +92,11 @@ def _normalise_numbers(text: bytes) -> tuple[bytes, bool]:
     # Both are made of the id, which is replaced.
     text = re.sub(rb'"(encrypted_content|signature)":"(?!")[^"]+"', rb'"\1":"<sealed>"', text)
     return text, bool(figures or versions or floats)
+
+
+def normalise(text: bytes) -> bytes:
+    """Replace times, measured figures and made up ids."""
+    return _normalise_ids(_normalise_numbers(text)[0])
 
 
 def _normalise_ids(text: bytes) -> bytes:

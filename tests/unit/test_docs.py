@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmsim.catalogue import Profile, load_catalogue
+from llmsim.domain import EFFECTS
 from llmsim.planning.reasoning import EFFORTS, reasoning_tokens
 
 PAGE = Path(__file__).parents[2] / "docs" / "latency.md"
@@ -68,3 +69,18 @@ def test_default_efforts_on_the_page_are_right(model: str, effort: str) -> None:
 
     assert f"`{effort}` for {model}" in prose
     assert CATALOGUE.models[model].default_effort == effort
+
+
+def test_faults_on_the_wire_are_those_of_the_program() -> None:
+    """FAULT-1.7: The page has the program's table: each fault, what it does and to what it applies."""
+    text = PAGE.with_name("faults.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "| yes |" in line
+    ]
+    expected = []
+    for kind, effect in EFFECTS.items():
+        marks = (effect.streams, effect.bodies, effect.messages, effect.is_direct, effect.has_place)
+        words = ["yes" if mark else "" for mark in marks]
+        expected.append([f"`{kind.value}`", effect.summary.rstrip("."), *words])
+
+    assert rows == expected

@@ -9,6 +9,7 @@ Decisions:
 from typing import assert_never
 
 from llmsim.domain import Fault, FaultKind
+from llmsim.domain.quota import RateLimitError
 from llmsim.errors import (
     AuthenticationError,
     BodyTooLargeError,
@@ -42,6 +43,7 @@ from llmsim.providers.error_messages import (
     retry_headers,
     script_error,
     store_message,
+    wait_headers,
 )
 from llmsim.wire.codec import encode, encode_for_message
 
@@ -140,6 +142,8 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(404, f"Not found: {_shown(error.id)}")
         case UnknownScriptError() | ExhaustedError() | ExpectationError() | ScenarioError():
             return _reply(*script_error(error))
+        case RateLimitError():
+            return _reply(429, _rate_limit_message(error), wait_headers(error.exceeded.wait_ms))
         case StoreError():
             return _reply(UNAVAILABLE_STATUS, store_message(error), UNAVAILABLE_HEADERS)
         case UnknownRouteError():
@@ -150,6 +154,33 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(405, message, (("allow", allowed),))
         case _:
             return _reply(400, str(error))
+
+
+_LIMITS = {
+    "rpm": "requests per minute",
+    "tpm": "tokens per minute",
+    "input_tpm": "input tokens per minute",
+    "output_tpm": "output tokens per minute",
+    "rpd": "requests per day",
+}
+
+
+def _rate_limit_message(error: RateLimitError) -> str:
+    """Return the message for a request that exceeds a limit.
+
+    Source: error bodies in stagewise-io/stagewise#927, anthropics/claude-code#55132.
+    """
+    sales = "You may also contact sales at https://claude.com/contact-sales to discuss your options for a rate limit increase."
+    limit = error.exceeded
+    if limit.kind == "concurrency":
+        return (
+            f"Number of concurrent connections has exceeded your rate limit. Please try again later. {sales}"
+        )
+    return (
+        f"This request would exceed your organization's rate limit of {limit.limit:,} {_LIMITS[limit.kind]} (org: llmsim, model: "
+        f"{_shown(error.model)}). For details, refer to: https://docs.claude.com/en/api/rate-limits. You can see the response "
+        f"headers for current usage. Please reduce the prompt length or the maximum tokens requested, or try again later. {sales}"
+    )
 
 
 def _unsupported(error: UnsupportedError) -> Reply:

@@ -9,6 +9,7 @@ from llmsim.providers.anthropic.batches import batch_endpoints
 from llmsim.providers.anthropic.errors import add_request_id, render_crash, render_fault, render_refusal
 from llmsim.providers.anthropic.messages import COUNT_TOKENS, parse
 from llmsim.providers.anthropic.models import LIST_MODELS, RETRIEVE_MODEL
+from llmsim.providers.anthropic.rate_limits import LIMIT_HEADERS
 from llmsim.providers.anthropic.rendering import (
     render_padded,
     render_plain,
@@ -73,6 +74,8 @@ def anthropic(settings: AnthropicSettings, *, checks_models: bool, is_strict: bo
         render_fault=render_fault,
         render_crash=render_crash,
         response_headers=RESPONSE_HEADERS,
+        limit_headers=LIMIT_HEADERS,
+        books_output_as_generated=True,
         check_headers=check_headers,
         is_bare=True,
         own_header="anthropic-version",

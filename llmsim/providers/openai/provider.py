@@ -8,6 +8,7 @@ from llmsim.providers.openai.embeddings import EMBEDDINGS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
 from llmsim.providers.openai.responses import responses
+from llmsim.providers.openai_family.rate_limits import LIMIT_HEADERS
 
 RESPONSE_HEADERS: Headers = (
     ("openai-organization", "llmsim"),
@@ -39,5 +40,6 @@ def openai(*, checks_models: bool) -> Provider:
         render_fault=render_fault,
         render_crash=render_crash,
         response_headers=RESPONSE_HEADERS,
+        limit_headers=LIMIT_HEADERS,
         is_bare=True,
     )

@@ -11,6 +11,7 @@ from typing import assert_never
 import msgspec
 
 from llmsim.domain import Fault, FaultKind
+from llmsim.domain.quota import RateLimitError
 from llmsim.errors import (
     ApiRuleError,
     AuthenticationError,
@@ -47,8 +48,10 @@ from llmsim.providers.error_messages import (
     retry_headers,
     script_error,
     store_message,
+    wait_headers,
 )
 from llmsim.providers.openai_family.field_messages import field_message, format_path, quote, schema_message
+from llmsim.providers.openai_family.rate_limits import format_duration
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +188,8 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
             status, message = script_error(error)
             kind = "server_error" if status >= 500 else None
             return ErrorBody(status=status, message=message, code=error.code, type=kind)
+        case RateLimitError():
+            return rate_limit_error(error)
         case StoreError():
             return ErrorBody(
                 status=UNAVAILABLE_STATUS,
@@ -206,6 +211,41 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
             )
         case _:
             return ErrorBody(status=400, message=str(error))
+
+
+_LIMITS = {
+    "rpm": "requests per min (RPM)",
+    "tpm": "tokens per min (TPM)",
+    "input_tpm": "input tokens per min (TPM)",
+    "output_tpm": "output tokens per min (TPM)",
+    "rpd": "requests per day (RPD)",
+    "concurrency": "concurrent requests",
+}
+
+
+def rate_limit_error(error: RateLimitError) -> ErrorBody:
+    """Return the error for a request that exceeds a limit.
+
+    Source: error bodies in BuilderIO/micro-agent#86, FoundationAgents/MetaGPT#523, TheR1D/shell_gpt#653.
+    """
+    limit = error.exceeded
+    more = "Visit https://platform.openai.com/account/rate-limits to learn more."
+    where = f"for {quote(error.model)} in organization llmsim on {_LIMITS[limit.kind]}: Limit {limit.limit}"
+    if limit.requested > limit.limit:
+        message = (
+            f"Request too large {where}, Requested {limit.requested}. The input or output tokens must be reduced in order to "
+            f"run successfully. {more}"
+        )
+    else:
+        wait = "later" if limit.wait_ms is None else f"in {format_duration(limit.wait_ms * 1000)}"
+        message = f"Rate limit reached {where}, Used {limit.used}, Requested {limit.requested}. Please try again {wait}. {more}"
+    return ErrorBody(
+        status=429,
+        message=message,
+        code="rate_limit_exceeded",
+        headers=wait_headers(limit.wait_ms),
+        type="tokens" if limit.kind.endswith("tpm") else "requests",
+    )
 
 
 def _embedding_error(

@@ -23,6 +23,10 @@ _TYPES = {
 }
 
 
+_REFUSALS = {404: "not_found", 429: "too_many_requests"}
+"""Type of a refusal by its status."""
+
+
 def _reply(error: ErrorBody, error_type: str) -> Reply:
     members = {"type": error_type, "code": error.code, "message": error.message, "param": error.param}
     return Reply(error.status, encode({"error": members}), error.headers)
@@ -30,7 +34,7 @@ def _reply(error: ErrorBody, error_type: str) -> Reply:
 
 def render_error(error: ErrorBody) -> Reply:
     """Render a client's error."""
-    return _reply(error, "not_found" if error.status == 404 else "invalid_request")
+    return _reply(error, _REFUSALS.get(error.status, "invalid_request"))
 
 
 def render_refusal(error: RefusedError) -> Reply:

@@ -3,6 +3,7 @@
 import functools
 
 from llmsim.providers.contract import Headers, Provider
+from llmsim.providers.openai_family.rate_limits import LIMIT_HEADERS
 from llmsim.providers.openresponses.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openresponses.responses import responses
 
@@ -28,4 +29,5 @@ def openresponses(*, checks_models: bool) -> Provider:
         render_fault=render_fault,
         render_crash=render_crash,
         response_headers=RESPONSE_HEADERS,
+        limit_headers=LIMIT_HEADERS,
     )

@@ -9,7 +9,7 @@ Decisions:
 import hashlib
 import hmac
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from llmsim.config import AuthSettings
@@ -58,6 +58,19 @@ def find_key(headers: RawHeaders, names: Sequence[bytes]) -> tuple[str | None, b
                 key = value if wanted != b"authorization" else bearer_token(value)
                 return wanted.decode(), key
     return None, b""
+
+
+def find_header_key(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    """Return the key of a request; empty if there is none, or if no names are given.
+
+    Args:
+        headers: The request's headers, by name in lower case.
+        names: Headers that may hold it; the first one that was sent counts.
+    """
+    for name in names:
+        if (value := headers.get(name)) is not None:
+            return value if name != "authorization" else bearer_token(value.encode()).decode()
+    return ""
 
 
 def bearer_token(value: bytes) -> bytes:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.config import LoadedSettings, Settings, SettingSpec, load, setting_specs
+from llmsim.config import LoadedSettings, Settings, SettingSpec, Tier, load, setting_specs
+from llmsim.config.tables import show_table
 from llmsim.errors import ConfigError
 from llmsim.text import literal
 
@@ -217,6 +218,17 @@ def valid_values(spec: SettingSpec) -> st.SearchStrategy[Any]:
         case "list":
             item = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)
             return st.lists(item, min_size=1).map(tuple)
+        case "table" if spec.name == "limits.keys":
+            return st.just({})
+        case "table":
+            limits = st.fixed_dictionaries(
+                {}, optional={"rpm": st.integers(1, 10_000), "tpm": st.integers(1, 10_000)}
+            )
+            return st.dictionaries(text.filter(bool), limits, max_size=2).map(
+                lambda tiers: msgspec.convert(tiers, dict[str, Tier])
+            )
+        case "text" if spec.name == "limits.default":
+            return st.just("")
         case "text" if spec.name == "latency.profile":
             return st.sampled_from(PROFILES)
         case "text" if spec.name == "response.generator":
@@ -240,13 +252,16 @@ class TestValues:
         """CONF-1.5: Any value in range is accepted, and is the same in the file, a variable and a flag."""
         spec, value = setting
         path = tmp_path_factory.getbasetemp() / "any.toml"
-        path.write_text(f"[{spec.section}]\n{spec.key} = {literal(value)}\n", encoding="utf-8", newline="")
-        text = ",".join(value) if spec.kind == "list" else str(value)
+        is_table = spec.kind == "table"
+        shown = show_table(value) if is_table else literal(value)
+        path.write_text(f"[{spec.section}]\n{spec.key} = {shown}\n", encoding="utf-8", newline="")
+        text = ",".join(value) if spec.kind == "list" else shown if is_table else str(value)
+        passed = msgspec.to_builtins(value) if is_table else value
 
         in_file = load(path, environ={}, profiles=PROFILES)
         in_variable = load(environ={spec.env: text}, profiles=PROFILES)
         in_flag = load(environ={}, flags={spec.name: text}, profiles=PROFILES)
-        in_python = load(environ={}, flags={spec.name: value}, profiles=PROFILES)
+        in_python = load(environ={}, flags={spec.name: passed}, profiles=PROFILES)
 
         assert value_of(in_file, spec.name) == value
         assert in_file.settings == in_flag.settings == in_python.settings

@@ -28,6 +28,7 @@ from llmsim.domain import (
     ToolKind,
     Turn,
     Usage,
+    WireFaultKind,
 )
 from llmsim.errors import ScriptError
 from llmsim.planning.rng import seeded_rng
@@ -42,7 +43,6 @@ from llmsim.scripts import (
     ScriptStreamFault,
     ScriptTurn,
     ScriptUsage,
-    StreamFaultKind,
     TurnKind,
 )
 
@@ -323,7 +323,7 @@ class TestTime:
     def test_a_stall_occurs_once(self, after: int, tokens: int) -> None:
         """SCRIPT-7.1: Tokens before the stall are on time, those after it later by its duration."""
         latency = ScriptLatency(ttft_ms=30, itl_ms=2, itl_stddev_ms=1)
-        fault = ScriptStreamFault(StreamFaultKind.STALL, after, for_ms=500)
+        fault = ScriptStreamFault(WireFaultKind.STALL, after, for_ms=500)
         plain = played(answer(latency=latency)).schedule
         stalled = played(answer(latency=latency, stream_fault=fault)).schedule
 
@@ -362,8 +362,8 @@ class TestFailures:
 
     def test_a_stream_fault_truncates_the_turn(self) -> None:
         """SCRIPT-7.2, SCRIPT-7.3: An error is sent, a disconnect is not; a stall truncates nothing."""
-        error = ScriptStreamFault(StreamFaultKind.ERROR, 4, FaultKind.OVERLOADED, "Too much")
-        cut = ScriptStreamFault(StreamFaultKind.DISCONNECT, 4)
+        error = ScriptStreamFault(WireFaultKind.ERROR, 4, FaultKind.OVERLOADED, "Too much")
+        cut = ScriptStreamFault(WireFaultKind.DISCONNECT, 4)
 
         turn = played(answer(stream_fault=error))
         assert turn.stream_fault == StreamFault(4, Fault(FaultKind.OVERLOADED, message="Too much"))
@@ -372,13 +372,13 @@ class TestFailures:
             4, Fault(FaultKind.SERVER_ERROR), disconnect=True
         )
         assert (
-            played(answer(stream_fault=ScriptStreamFault(StreamFaultKind.STALL, 4, for_ms=1))).stream_fault
+            played(answer(stream_fault=ScriptStreamFault(WireFaultKind.STALL, 4, for_ms=1))).stream_fault
             is None
         )
 
     def test_a_short_response_is_truncated_before_its_end(self) -> None:
         """SCRIPT-7.5: If it would be complete before the fault, its last token is omitted."""
-        cut = ScriptStreamFault(StreamFaultKind.DISCONNECT, 10_000)
+        cut = ScriptStreamFault(WireFaultKind.DISCONNECT, 10_000)
 
         turn = played(answer(stream_fault=cut), choices=2)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llmsim.domain import FaultKind, FinishReason
+from llmsim.domain import FaultKind, FinishReason, WireFaultKind
 from llmsim.errors import ScriptError
 from llmsim.scripts import (
     FORMS,
@@ -22,7 +22,6 @@ from llmsim.scripts import (
     ScriptStreamFault,
     ScriptTurn,
     ScriptUsage,
-    StreamFaultKind,
     TextExpectation,
     TurnKind,
     read,
@@ -182,14 +181,14 @@ turns:
             usage=ScriptUsage(prompt_tokens=7, completion_tokens=0, cached_tokens=7),
             latency=ScriptLatency(20.0, 1.5, itl_stddev_ms=0.5),
             delay_ms=250.0,
-            stream_fault=ScriptStreamFault(StreamFaultKind.STALL, 3, for_ms=900.0),
+            stream_fault=ScriptStreamFault(WireFaultKind.STALL, 3, for_ms=900.0),
             repeat=2,
         )
         assert turn(text=None, refusal="No.").refusal == "No."
         assert turn(latency="fast").latency == "fast"
         broken = {"kind": "error", "after_tokens": 0, "error": "overloaded", "message": "Too much"}
         assert turn(stream_fault=broken).stream_fault == ScriptStreamFault(
-            StreamFaultKind.ERROR, 0, FaultKind.OVERLOADED, "Too much"
+            WireFaultKind.ERROR, 0, FaultKind.OVERLOADED, "Too much"
         )
 
     def test_a_turn_with_all_expectations(self) -> None:

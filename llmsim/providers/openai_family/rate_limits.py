@@ -1,0 +1,76 @@
+"""The headers that say what is left of an account's limits, in the form of OpenAI's APIs.
+
+Decisions:
+* Where requests are limited by the minute and by the day, and tokens together and by their kind, the headers show the limit of which
+  least is left: they have place for one of each. What is not limited is shown as the nominal limits of a large account.
+
+Source: platform.openai.com/docs/guides/rate-limits, "Rate limits in headers"; the reset is written as Go writes durations.
+"""
+
+import functools
+
+from llmsim.domain.quota import RPD, RPM, QuotaStatus
+from llmsim.providers.contract import Headers, LimitHeaders
+
+_REQUESTS = (10_000, 10_000, 0)
+_TOKENS = (30_000_000, 30_000_000, 0)
+"""Nominal limits. Source: platform.openai.com/docs/models/gpt-4o, tier 5."""
+
+NOMINAL: Headers = (
+    ("x-ratelimit-limit-requests", str(_REQUESTS[0])),
+    ("x-ratelimit-limit-tokens", str(_TOKENS[0])),
+    ("x-ratelimit-remaining-requests", str(_REQUESTS[1])),
+    ("x-ratelimit-remaining-tokens", str(_TOKENS[1])),
+    ("x-ratelimit-reset-requests", "0s"),
+    ("x-ratelimit-reset-tokens", "0s"),
+)
+
+_LINES = "".join(f"{name}: %{'s' if 'reset' in name else 'd'}\r\n" for name, _ in NOMINAL)
+
+
+def format_duration(microseconds: int) -> str:
+    """Format a duration as Go does, rounded up to milliseconds: `12ms`, `1.5s`, `6m0s`, `1h0m0s`."""
+    return _format(-(-microseconds // 1000))
+
+
+@functools.lru_cache(1024)
+def _format(milliseconds: int) -> str:
+    """Format milliseconds likewise."""
+    if milliseconds < 1000:
+        return f"{milliseconds}ms" if milliseconds else "0s"
+    seconds, rest = divmod(milliseconds, 1000)
+    fraction = f".{rest:03}".rstrip("0") if rest else ""
+    if seconds < 60:
+        return f"{seconds}{fraction}s"
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{seconds}{fraction}s" if hours else f"{minutes}m{seconds}{fraction}s"
+
+
+def render_limits(status: QuotaStatus) -> bytes:
+    """Render what is left of the limits as header lines."""
+    # PERF: one pass, without `QuotaStatus.rates`; 1 us.
+    requests, tokens = _REQUESTS, _TOKENS
+    for index, limit, period, capacity in status.limits.rates:
+        used = status.used[index]
+        rate = (limit, (capacity - used) // period if used < capacity else 0, used // limit)
+        if index in (RPM, RPD):
+            if requests is _REQUESTS or rate[1] < requests[1]:
+                requests = rate
+        elif tokens is _TOKENS or rate[1] < tokens[1]:
+            tokens = rate
+    return (
+        _LINES
+        % (
+            requests[0],
+            tokens[0],
+            requests[1],
+            tokens[1],
+            _format((requests[2] + 999) // 1000),
+            _format((tokens[2] + 999) // 1000),
+        )
+    ).encode()
+
+
+LIMIT_HEADERS = LimitHeaders(nominal=NOMINAL, render=render_limits)
+"""The headers of the family's APIs."""

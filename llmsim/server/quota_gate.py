@@ -1,0 +1,183 @@
+"""Holds requests to the limits of their API key and model; says in their headers what is left.
+
+Decisions:
+* A request is asked before a turn of a script is played for it, and after it was parsed: what is refused as invalid takes nothing.
+* Tokens are booked when a request is admitted: its prompt, and the most that it may generate. Without `max_tokens` that is the length
+  of a generated text; what is generated beyond it is booked when it is planned.
+* Where the API books output as it is generated, the tokens whose time has come are booked each half second, and at the end. Requests
+  in progress are not ended, so output may go over its limit by what they generate; the next ones wait for it.
+* Snapshots and aliases of a model share its limits. PERF: what belongs to a key and a model is remembered, unless the key is long.
+"""
+
+import asyncio
+import contextlib
+import fnmatch
+import hashlib
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from llmsim.config import LimitSettings, Tier
+from llmsim.domain import Fault, Prompt, Turn
+from llmsim.domain.quota import RATES, Amounts, Limits, QuotaStatus, RateLimitError, limits_of
+from llmsim.errors import StoreError
+from llmsim.planning.planner import PromptFacts
+from llmsim.providers.contract import Provider
+from llmsim.server.active_request import ActiveRequest
+from llmsim.server.admission import Admission, OutputMeter
+from llmsim.state.quota_port import QuotaStore
+
+_METER_SECONDS = 0.5
+"""How often output is booked while it is generated."""
+
+_MOST_REMEMBERED = 4096
+_LONGEST_REMEMBERED = 300
+"""Pairs of a key and a model that are remembered, and the characters of the longest."""
+
+
+class _Account(msgspec.Struct, frozen=True, gc=False):
+    """The limits of a key and a model; an empty digest if there are none."""
+
+    digest: bytes
+    limits: Limits
+
+
+class QuotaGate:
+    """Holds the requests to one provider to their limits; one for each worker and provider."""
+
+    def __init__(
+        self, settings: LimitSettings, store: QuotaStore, provider: Provider, output_tokens: int
+    ) -> None:
+        """Prepare to admit requests.
+
+        Args:
+            settings: The limits.
+            store: What all workers have booked.
+            provider: The API.
+            output_tokens: Tokens of the output of a request that limits it not.
+        """
+        self._settings = settings
+        self._store = store
+        self._key_headers = provider.key_headers
+        self._render = provider.limit_headers.render
+        self._books_as_generated = provider.books_output_as_generated
+        self._output_tokens = output_tokens
+        self._accounts: dict[tuple[str | None, str], _Account] = {}
+        self._metered: set[Admission] = set()
+        self._metering: asyncio.Task[None] | None = None
+
+    async def admit(
+        self, headers: Mapping[str, str], prompt: Prompt, facts: PromptFacts, active: ActiveRequest
+    ) -> None:
+        """Book a request, and note what is left for the headers of its response.
+
+        Raises:
+            RateLimitError: It exceeds a limit.
+            StoreError: The shared state cannot be used.
+        """
+        sent = None
+        for name in self._key_headers:
+            if (sent := headers.get(name)) is not None:
+                break
+        model = facts.model.id
+        account = self._accounts.get((sent, model)) or self._account(sent, model)
+        limits = account.limits
+        active.admission = admission = Admission(account.digest, limits)
+        if not account.digest:
+            self.show(headers, active)
+            return
+        tokens, output = facts.tokens, 0
+        if not (self._books_as_generated or prompt.silent):
+            output = facts.limit if prompt.limit is not None else min(facts.limit, self._output_tokens)
+            output *= prompt.choices
+        status = await self._store.admit(account.digest, limits, (1, tokens + output, tokens, output, 1))
+        active.extra_headers += self._render(status)
+        exceeded = status.exceeded
+        if exceeded is None:
+            admission.booked = output
+            admission.is_held = admission.is_open = limits.concurrency > 0
+            return
+        admission.key = b""
+        raise RateLimitError(prompt.model, exceeded)
+
+    def show(self, headers: Mapping[str, str], active: ActiveRequest) -> None:
+        """Note what is left for the headers of a response for which nothing is booked: all of the limits of any model."""
+        sent = next((value for name in self._key_headers if (value := headers.get(name)) is not None), None)
+        limits = self._account(sent, "").limits
+        active.extra_headers += self._render(QuotaStatus(int(time.time() * 1e6), limits, (0, 0, 0, 0, 0)))
+
+    async def book_output(self, active: ActiveRequest, outcome: Turn | Fault) -> None:
+        """Book the output of a planned response, as far as it is not booked yet."""
+        admission = active.admission
+        if admission is None or not admission.key or isinstance(outcome, Fault):
+            return
+        if not self._books_as_generated:
+            await self._charge(admission, outcome.usage.completion)
+            return
+        admission.is_open = True
+        admission.meter = OutputMeter(outcome, active.arrival)
+        if outcome.due <= _METER_SECONDS:
+            # It is booked at its end, which is soon.
+            return
+        self._metered.add(admission)
+        if self._metering is None or self._metering.done():
+            self._metering = asyncio.get_running_loop().create_task(self._meter())
+
+    async def finish(self, admission: Admission) -> None:
+        """Book the rest of the output that a request has generated by its end, and let the next one in."""
+        # What cannot be booked any more is lost with the state; the request has been answered.
+        with contextlib.suppress(StoreError):
+            if admission.meter is not None:
+                self._metered.discard(admission)
+                await self._charge(admission, admission.meter.read(time.monotonic()))
+            if admission.is_held:
+                await self._store.release(admission.key)
+
+    async def _meter(self) -> None:
+        """Book output as it is generated, as long as any is."""
+        while self._metered:
+            await asyncio.sleep(_METER_SECONDS)
+            now = time.monotonic()
+            for admission in list(self._metered):
+                if admission.meter is not None:
+                    with contextlib.suppress(StoreError):
+                        await self._charge(admission, admission.meter.read(now))
+
+    async def _charge(self, admission: Admission, tokens: int) -> None:
+        """Book the tokens of an output, less those that are booked."""
+        more = tokens - admission.booked
+        if more > 0 and admission.limits.rates:
+            admission.booked = tokens
+            await self._store.charge(admission.key, admission.limits, (0, more, 0, more, 0))
+
+    def _account(self, sent: str | None, model: str) -> _Account:
+        """Return the limits of a key, as a header holds it, and a model."""
+        account = self._accounts.get((sent, model))
+        if account is None:
+            key = sent or ""
+            key = key[7:].strip() if key[:7].lower() == "bearer " else key
+            limits = self._limits(key, model)
+            digest = b""
+            if not limits.is_unlimited:
+                text = f"{len(key)} {key} {model}".encode("utf-8", "surrogateescape")
+                digest = hashlib.blake2b(text, digest_size=16).digest()
+            account = _Account(digest, limits)
+            if len(key) + len(model) <= _LONGEST_REMEMBERED:
+                if len(self._accounts) >= _MOST_REMEMBERED:
+                    self._accounts.clear()
+                self._accounts[sent, model] = account
+        return account
+
+    def _limits(self, key: str, model: str) -> Limits:
+        name = self._settings.keys.get(key, self._settings.default)
+        return tier_limits(self._settings.tiers[name], model) if name else Limits()
+
+
+def tier_limits(tier: Tier, model: str) -> Limits:
+    """Return the limits of a tier for a model: those of the longest pattern that fits, the others as for any model."""
+    patterns = [pattern for pattern in tier.models if fnmatch.fnmatchcase(model, pattern)]
+    special = tier.models[max(patterns, key=len)] if patterns else tier
+    values = [getattr(special, name) or getattr(tier, name) or 0 for name in (*RATES, "concurrency")]
+    amounts: Amounts = (values[0], values[1], values[2], values[3], values[4])
+    return limits_of(amounts, values[5])

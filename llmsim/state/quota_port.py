@@ -1,0 +1,30 @@
+"""The port of the limits of accounts; see `ports`, whose rules hold for it."""
+
+from typing import Protocol
+
+from llmsim.domain.quota import Amounts, Limits, QuotaStatus
+
+
+class QuotaStore(Protocol):
+    """What is used of the limits of each key and model: a bounded number of them, those that have most left are forgotten first.
+
+    A request that is admitted holds one of the requests at a time until it is released, or its process has ended.
+    """
+
+    async def admit(self, key: bytes, limits: Limits, amounts: Amounts) -> QuotaStatus:
+        """Book a request if all limits allow it, else nothing.
+
+        Args:
+            key: Digest of key and model, 16 bytes.
+            limits: Their limits.
+            amounts: What the request takes. Of what it takes nothing of, something must be left.
+        """
+
+    async def charge(self, key: bytes, limits: Limits, amounts: Amounts) -> None:
+        """Book what is used in any case, more than is left if need be: the next requests wait for it."""
+
+    async def status(self, key: bytes, limits: Limits) -> QuotaStatus:
+        """Return what is left; book nothing."""
+
+    async def release(self, key: bytes) -> None:
+        """End one of the requests at a time of this process."""
