@@ -6,8 +6,10 @@
    them). `BodyReader` reads a body; the worker's `BodyBudget` is the sum of all. `Rejections` answers what reaches no endpoint.
 3. `asgi.Application` is what uvicorn calls: it opens a channel (`direct_channel.DirectChannel` or `channels.AsgiChannel`) with an
    `active_request.ActiveRequest`, which books the request.
-4. `app.create_app` routes it past the `access` package (`Guard`, `CorsPolicy`, `ApiKeys`) to an endpoint: `http.HttpGeneration` or
-   `http.resource_responder`, `websocket.WebSocketGeneration`, or the `admin_api`. They read it into an `IncomingRequest`.
+4. The `access` package (`Guard`, `CorsPolicy`, `ApiKeys`) says whether it is routed. A generating request that has come whole goes
+   straight to its `http.HttpGeneration`; all others are routed by Falcon, in `app.create_routes`: to the same endpoints, to
+   `http.resource_responder`, `websocket.WebSocketGeneration`, `operations`, the `dashboard` or the `admin_api`. They are read into
+   an `IncomingRequest`.
 5. `generation.GenerationService` runs it: parse, plan, render, send, settle. It reads `controls.RequestControls`, asks the
    `worker_context.WorkerContext` for what depends on shared state, `script_player.ScriptPlayer` for the turns of scripts, and writes
    the journal by `journal_writer.JournalWriter`.

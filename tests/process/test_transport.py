@@ -273,7 +273,7 @@ def test_an_error_follows_the_response_in_progress(server: Server, wrong: bytes)
 
 
 def test_a_request_in_pieces_is_answered_as_a_whole_one(server: Server) -> None:
-    """TRAN-3.1: Neither pieces, chunks, a query nor `expect` change the answer."""
+    """ARCH-1.8: Neither pieces, chunks, a query nor `expect` change the answer."""
     whole = post()
     with Line(server) as line:
         answers = [
