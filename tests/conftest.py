@@ -1,5 +1,6 @@
 """Options, workers of a parallel run, and the profile of hypothesis, for all tests."""
 
+import os
 from pathlib import Path
 
 import hypothesis
@@ -21,13 +22,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Run whole folders in parallel; run a selection, and whatever writes files, in one process.
 
-    None leaves the number to xdist, which takes that of the cores; `-n` overrules both.
+    Twice the cores: tests of real servers and of time wait for most of theirs. `-n` overrules it.
     """
     selected = config.option.keyword or any(not Path(argument).is_dir() for argument in config.args)
-    return 0 if selected or config.option.update_golden else None
+    return 0 if selected or config.option.update_golden else 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture

@@ -97,6 +97,8 @@ def test_a_server_accepts_during_its_drain_delay(
 def test_the_drain_delay_ends(tmp_path: Path, workers: int) -> None:
     """METRICS-3.2: After the delay the server stops as without one."""
     with _serve(tmp_path, workers, 1) as server:
+        # A server that is still starting has nobody to wait for.
+        server.wait_for_workers(workers)
         begun = time.monotonic()
         server.signal(signal.SIGTERM)
 
