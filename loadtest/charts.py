@@ -54,7 +54,9 @@ def _round_up(value: float) -> float:
     if value <= 0:
         return 1.0
     unit = 10.0 ** math.floor(math.log10(value))
-    return next(step * unit for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * unit >= value)
+    steps = (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10)
+    # Of the smallest and greatest numbers no step may reach the value, because they are rounded.
+    return next((step * unit for step in steps if step * unit >= value), value)
 
 
 def _x(at: float, end: float) -> float:
