@@ -111,6 +111,7 @@ def _banner(settings: Settings) -> None:
         ("api key", _api_key(settings)),
         ("access", _access(settings)),
         ("web pages", _web_pages(settings)),
+        ("dashboard", f"{base}/llmsim/   or: {_program()} top" + _port_option(server.port)),
         ("stats", f"{base}/llmsim/stats   or: {_program()} stats --watch" + _port_option(server.port)),
         ("workers", f"{workers}"),
         ("latency", latency),

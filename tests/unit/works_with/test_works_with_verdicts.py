@@ -74,7 +74,7 @@ def test_a_call_that_was_executed(later: dict[str, Any]) -> None:
         messages("<tool_use_error>No task found with ID: 23f7ae46</tool_use_error>"),
         responses("failed to parse function arguments: invalid type: floating point `58.9`"),
         responses("Process exited with code 127\nOutput:\n"),
-        chat("NotFound: FileSystem.access (/work/notes.txt)"),
+        chat("NotFound: FileSystem.access (/project/notes.txt)"),
         chat('[{"query":"ls","result":"","success":false}]'),
         request_of(messages=[]),
     ],
