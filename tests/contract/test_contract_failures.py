@@ -476,7 +476,7 @@ async def test_a_request_with_all_fields_is_answered(endpoint: Endpoint) -> None
     assert exchange.headers["content-type"].startswith("text/event-stream") == endpoint.streams
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_spoiled_requests_are_taken_or_refused(endpoint: Endpoint, data: st.DataObject) -> None:
     """ARCH-4.2: A request spoiled in any places is answered 200 or 4xx in the envelope; never is it a bug."""
@@ -500,7 +500,7 @@ async def test_spoiled_requests_are_taken_or_refused(endpoint: Endpoint, data: s
     assert stats.active_requests == 0
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_spoiled_bytes_are_taken_or_refused(endpoint: Endpoint, data: st.DataObject) -> None:
     """ARCH-4.2: So is a body of which some bytes are others, or missing, or there twice."""
