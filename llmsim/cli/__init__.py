@@ -18,21 +18,8 @@ from llmsim import __version__
 from llmsim.errors import ControlApiError, LlmsimError, StatsError
 from llmsim.text import nearest
 
-_COMMANDS = (
-    *(
-        "serve",
-        "stats",
-        "top",
-        "loadtest",
-        "models",
-        "profiles",
-        "tokens",
-        "config",
-        "script",
-        "scenario",
-        "sessions",
-    ),
-    "doctor",
+_COMMANDS = tuple(
+    "serve stats top loadtest models profiles tokens config script scenario sessions doctor".split()
 )
 
 

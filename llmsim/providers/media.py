@@ -1,4 +1,4 @@
-"""Images, files and recordings in a prompt: how large an image is, and what tells one from another.
+"""Images, files and recordings in a prompt: how large an image is, and what distinguishes one from another.
 
 Decisions:
 * The size of an image is read from the first bytes of its base64, of a JPEG from the heads of its segments: nothing is decoded as a
@@ -66,7 +66,7 @@ class Media:
         """Add a file or recording of the current message.
 
         Args:
-            content: What tells it from others.
+            content: What distinguishes it from others.
             texts: Number of texts of the message that come before it.
         """
         self.attachments.append(Attachment(self.message, texts, content_digest(*content)))

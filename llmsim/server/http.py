@@ -102,7 +102,6 @@ class HttpGeneration:
                 self._check_headers(headers)
             except RefusedError as error:
                 return self._service.refuse(error, channel, headers)
-        prefix = self._provider.prefix if scope["path"] != self._path else ""
         return self._service.run(
             IncomingRequest(
                 path=self._path,
@@ -110,7 +109,7 @@ class HttpGeneration:
                 body=body,
                 scheme=scope["scheme"],
                 server=scope["server"],
-                prefix=scope["root_path"] + prefix,
+                prefix=scope["root_path"] + self._provider.prefix,
                 arrival=channel.active.arrival,
             ),
             channel,

@@ -20,7 +20,7 @@ from llmsim.planning.rng import Random
 from llmsim.planning.scenarios import ResolvedStep, ScenarioPlanner, resolve
 from llmsim.providers.contract import GenerationEndpoint
 from llmsim.scenarios import Scenario, select_scenario
-from llmsim.state.attempt_port import AttemptStore
+from llmsim.state.ports import AttemptStore
 from llmsim.text import nearest, printable
 
 _MAX_NAME = 100

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from llmsim.config import Settings
 from llmsim.errors import StoreError
-from llmsim.state.attempt_port import AttemptStore
 from llmsim.state.attempts import SqliteAttemptStore
 from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
@@ -20,6 +19,7 @@ from llmsim.state.directory import FILE_KINDS
 from llmsim.state.journal import SqliteJournal
 from llmsim.state.journal_port import Journal
 from llmsim.state.ports import (
+    AttemptStore,
     PrefixCache,
     RecordStore,
     ScriptRegistry,

@@ -2,7 +2,7 @@
 
 Decisions:
 * It runs between rendering and pacing. A renderer knows nothing of faults, and a channel only writes the pieces as they are given.
-* Each event is a write of its own, so that a fault is where it is said to be whatever falls due together.
+* Each event is a write of its own, so that a fault is where it is configured to be, whatever falls due together.
 * The pieces of an event that is cut are some milliseconds apart: a client that reads both at once would not notice the cut.
 * A stream's end is `[DONE]`, and where events are named the last event too.
 """

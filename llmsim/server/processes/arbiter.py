@@ -7,7 +7,7 @@ Decisions:
   over the fork, and unblocked by the worker once it can obey them.
 * A stop that arrives while workers are started, or while a reload waits for the old ones, ends that at once. gunicorn would first
   start them all, or wait for `graceful_timeout`.
-* gunicorn closes its listeners before it tells its workers to stop, so the delay in which the server goes on accepting comes
+* gunicorn closes its listeners before it stops its workers, so the delay in which the server goes on accepting comes
   first. Meanwhile dead workers are replaced as ever; the next stop signal ends it.
 * The settings of a reload are read and tried before anything is replaced: gunicorn replaces its workers in any case.
 """

@@ -13,20 +13,7 @@ from click.testing import CliRunner, Result
 from llmsim.cli import main
 from llmsim.planning.tokens import load_tokenizer
 
-COMMANDS = [
-    "serve",
-    "stats",
-    "top",
-    "loadtest",
-    "models",
-    "profiles",
-    "tokens",
-    "config",
-    "script",
-    "scenario",
-    "sessions",
-    "doctor",
-]
+COMMANDS = "serve stats top loadtest models profiles tokens config script scenario sessions doctor".split()
 
 
 @pytest.fixture(autouse=True)
