@@ -13,8 +13,6 @@ Decisions:
 import functools
 from collections.abc import Callable
 
-import msgspec
-
 from llmsim.budgets import WorkBudget
 from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
@@ -23,7 +21,6 @@ from llmsim.domain import (
     Choice,
     Fault,
     FinishReason,
-    PrefixChain,
     PrefixMark,
     Prompt,
     ReasoningSegment,
@@ -33,17 +30,18 @@ from llmsim.domain import (
 )
 from llmsim.errors import ContextLengthError, VisionError
 from llmsim.planning.content import Content, ContentPlanner, call_id_prefix, text_choice, truncate
-from llmsim.planning.embedding_input import EmbeddingInput, check_use, read_input
+from llmsim.planning.embedding_input import check_use, read_input
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import NO_LINES, Generator, LineNumbers, build_generator
 from llmsim.planning.logprobs import with_logprobs
+from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts
 from llmsim.planning.prompt_prefixes import LEAST_TOKENS, chain_prefixes
 from llmsim.planning.prompt_tokens import prefix_tokens, prompt_tokens
 from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
 from llmsim.planning.rng import Random, fresh_rng, id_source, seed_of, seeded_id, seeded_rng
 from llmsim.planning.scripts import play
 from llmsim.planning.timing import LatencySampler
-from llmsim.planning.tokens import Tokenizer, TokenReader, load_tokenizer
+from llmsim.planning.tokens import TokenReader, load_tokenizer
 from llmsim.planning.wire_faults import WireFaults
 from llmsim.scripts import ScriptStep
 
@@ -53,40 +51,6 @@ _EMPTY = Choice((), FinishReason.STOP)
 
 UNCACHED = CacheUse()
 """What the prompt cache does for a prompt that is not cached."""
-
-
-class PromptFacts(msgspec.Struct, frozen=True, gc=False):
-    """What a plan needs to know of a prompt beside its text.
-
-    Attributes:
-        model: The facts of its model.
-        tokenizer: The model's tokenizer.
-        tokens: Tokens of the prompt.
-        limit: Most completion tokens of a choice.
-        is_plain: Whether `Planner.plan` needs no more than these facts: the response is one text and needs nothing of the shared state, as of most requests.
-        prefixes: Its marked prefixes that may be in the prompt cache, the shortest first.
-        embedding: The texts to embed; None unless vectors are requested.
-        chain: Its prefixes that may be cached automatically; None if none may.
-    """
-
-    model: Model
-    tokenizer: Tokenizer
-    tokens: int
-    limit: int
-    is_plain: bool = False
-    prefixes: tuple[PrefixMark, ...] = ()
-    embedding: EmbeddingInput | None = None
-    chain: PrefixChain | None = None
-
-
-class LinesNeeded(msgspec.Struct, frozen=True):
-    """A plan that needs the next lines of `sequence:FILE`.
-
-    Attributes:
-        count: How many.
-    """
-
-    count: int
 
 
 class Planner:

@@ -42,7 +42,8 @@ from llmsim.planning.endings import cut_at_limit, cut_at_stop
 from llmsim.planning.faults import scripted_fault
 from llmsim.planning.generators import LOREM
 from llmsim.planning.logprobs import with_logprobs
-from llmsim.planning.planner import Planner, PromptFacts
+from llmsim.planning.planner import Planner
+from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.planning.rng import Random, seeded_rng
 from llmsim.planning.scenario_tools import fill_arguments, pick_tool
 from llmsim.planning.timing import LatencySampler

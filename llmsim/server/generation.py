@@ -19,18 +19,17 @@ import msgspec
 
 from llmsim.domain import Fault, StreamFault, Turn, WireFault
 from llmsim.domain.quota import RateLimitError
-from llmsim.errors import RefusedError, StoreError, UnknownResponseError
-from llmsim.planning.cost import is_laborious, is_long, is_long_step
+from llmsim.errors import RefusedError, StoreError
+from llmsim.planning.cost import is_long_step
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import (
     ChannelFormat,
     GenerationEndpoint,
     IncomingRequest,
-    ParsedRequest,
     Provider,
     Reply,
 )
-from llmsim.providers.storage import ResponseStorage, StoredResponse
+from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
 from llmsim.server.controls import NO_CONTROLS, read_controls
@@ -40,10 +39,11 @@ from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
 from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.replies import ReplyBuilder
+from llmsim.server.request_analyzer import RequestAnalyzer
 from llmsim.server.request_memo import RequestMemo
 from llmsim.server.scenario_player import ScenarioAttempt, ScenarioPlayer
 from llmsim.server.script_player import PlayedTurn, ScriptPlayer
-from llmsim.server.worker_context import OFF_LOOP, WorkerContext, compute_in_thread
+from llmsim.server.worker_context import WorkerContext, compute_in_thread
 from llmsim.stats import Outcome
 
 _LOST = (Outcome.ABANDONED, Outcome.ABORTED, Outcome.FAILED)
@@ -95,6 +95,7 @@ class GenerationService(Generic[O]):
         self._planner = context.planner
         self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
+        self._analyzer = RequestAnalyzer(endpoint, channel_format.parse, context, scenarios, self._memo)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""
@@ -142,7 +143,7 @@ class GenerationService(Generic[O]):
         outcome: Turn | Fault
         try:
             try:
-                analyzed = self._memo.get(request) or await self._analyze(request, channel)
+                analyzed = self._memo.get(request) or await self._analyzer.analyze(request, channel)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
                 if self._quotas is not None:
@@ -210,52 +211,6 @@ class GenerationService(Generic[O]):
         else:
             assert self._scenarios is not None, "there are scenarios"
             await self._scenarios.release(played)
-
-    async def _analyze(self, request: IncomingRequest, channel: Channel) -> AnalyzedRequest[O]:
-        """Parse a request, put what it continues before it, and analyze its prompt.
-
-        Raises:
-            RefusedError: The request is refused.
-        """
-        heavy = len(request.body) >= OFF_LOOP
-        parse, analyze = self._format.parse, self._context.planner.analyze
-        parsed = await compute_in_thread(parse, request) if heavy else parse(request)
-        storage = self._endpoint.storage
-        heavy = heavy or is_laborious(parsed.prompt)
-        references = storage.referenced(parsed.options) if storage is not None else ()
-        if storage is not None and references:
-            found = [one for name in references if (one := await self._find(storage, name, channel))]
-            parsed = await compute_in_thread(storage.with_references, parsed, found)
-        previous = storage.previous_id(parsed.options) if storage is not None else None
-        if storage is not None and previous is not None:
-            earlier = await self._find(storage, previous, channel)
-            if earlier is None:
-                raise UnknownResponseError(previous, "previous_response_id")
-            if heavy:
-                parsed = await compute_in_thread(storage.with_history, parsed, earlier)
-            else:
-                parsed = storage.with_history(parsed, earlier)
-        if heavy or (previous is not None and is_long(parsed.prompt)):
-            facts = await compute_in_thread(analyze, parsed.prompt)
-            step = await compute_in_thread(self._resolve_step, parsed)
-            return AnalyzedRequest(parsed, facts, heavy=True, step=step)
-        analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed))
-        if previous is None and not references:
-            self._memo.put(request, analyzed)
-        return analyzed
-
-    async def _find(
-        self, storage: ResponseStorage[O], response_id: str, channel: Channel
-    ) -> StoredResponse[O] | None:
-        """Return an earlier response, remembered or stored; None if there is no such response."""
-        context = self._context.for_owner(channel.active.owner)
-        return channel.recall(response_id) or await context.find(storage, response_id)
-
-    def _resolve_step(self, parsed: ParsedRequest[O]) -> ResolvedStep | None:
-        """Return the step of a scenario that a request plays; None if it plays none."""
-        if self._scenarios is None or parsed.is_warm_up:
-            return None
-        return self._scenarios.resolve(parsed.prompt, self._endpoint)
 
     def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from llmsim.domain import Fault, Turn
-from llmsim.planning.planner import PromptFacts
+from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.storage import StoredResponse

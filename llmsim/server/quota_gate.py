@@ -22,7 +22,7 @@ from llmsim.config import LimitSettings, Tier
 from llmsim.domain import Fault, Prompt, Turn
 from llmsim.domain.quota import RATES, Amounts, Limits, QuotaStatus, RateLimitError, limits_of
 from llmsim.errors import StoreError
-from llmsim.planning.planner import PromptFacts
+from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.providers.contract import Provider
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.admission import Admission, OutputMeter

@@ -15,7 +15,7 @@ import msgspec
 
 from llmsim.domain import CacheUse, Fault, Prompt, Turn
 from llmsim.errors import ScenarioError
-from llmsim.planning.planner import PromptFacts
+from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.planning.rng import Random
 from llmsim.planning.scenarios import ResolvedStep, ScenarioPlanner, resolve
 from llmsim.providers.contract import GenerationEndpoint

@@ -1,0 +1,42 @@
+"""What planning knows of a prompt, and what it needs beside it."""
+
+import msgspec
+
+from llmsim.catalogue import Model
+from llmsim.domain import PrefixChain, PrefixMark
+from llmsim.planning.embedding_input import EmbeddingInput
+from llmsim.planning.tokens import Tokenizer
+
+
+class PromptFacts(msgspec.Struct, frozen=True, gc=False):
+    """What a plan needs to know of a prompt beside its text.
+
+    Attributes:
+        model: The facts of its model.
+        tokenizer: The model's tokenizer.
+        tokens: Tokens of the prompt.
+        limit: Most completion tokens of a choice.
+        is_plain: Whether `Planner.plan` needs no more than these facts: the response is one text and needs nothing of the shared state, as of most requests.
+        prefixes: Its marked prefixes that may be in the prompt cache, the shortest first.
+        embedding: The texts to embed; None unless vectors are requested.
+        chain: Its prefixes that may be cached automatically; None if none may.
+    """
+
+    model: Model
+    tokenizer: Tokenizer
+    tokens: int
+    limit: int
+    is_plain: bool = False
+    prefixes: tuple[PrefixMark, ...] = ()
+    embedding: EmbeddingInput | None = None
+    chain: PrefixChain | None = None
+
+
+class LinesNeeded(msgspec.Struct, frozen=True):
+    """A plan that needs the next lines of `sequence:FILE`.
+
+    Attributes:
+        count: How many.
+    """
+
+    count: int

@@ -1,0 +1,95 @@
+"""What can be known of a generating request from its bytes, and from what it continues.
+
+Decisions:
+* Large and laborious requests are parsed and analyzed in a thread.
+* What is continued or referenced changes with time, so only a request that needs neither is remembered.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from llmsim.errors import UnknownResponseError
+from llmsim.planning.cost import is_laborious, is_long
+from llmsim.planning.scenarios import ResolvedStep
+from llmsim.providers.contract import GenerationEndpoint, IncomingRequest, ParsedRequest
+from llmsim.providers.storage import ResponseStorage, StoredResponse
+from llmsim.server.channels import Channel
+from llmsim.server.planned_responses import AnalyzedRequest
+from llmsim.server.request_memo import RequestMemo
+from llmsim.server.scenario_player import ScenarioPlayer
+from llmsim.server.worker_context import OFF_LOOP, WorkerContext, compute_in_thread
+
+O = TypeVar("O")  # noqa: E741 - the options of an endpoint
+
+
+class RequestAnalyzer(Generic[O]):
+    """Analyzes the requests to one generating endpoint on one kind of channel."""
+
+    def __init__(
+        self,
+        endpoint: GenerationEndpoint[O],
+        parse: Callable[[IncomingRequest], ParsedRequest[O]],
+        context: WorkerContext,
+        scenarios: ScenarioPlayer | None,
+        memo: RequestMemo[AnalyzedRequest[O]],
+    ) -> None:
+        """Prepare to analyze requests.
+
+        Args:
+            endpoint: The endpoint.
+            parse: Parses a request.
+            context: The worker's services.
+            scenarios: Resolves the steps of scenarios; None if there are none.
+            memo: Remembers what was analyzed.
+        """
+        self._endpoint = endpoint
+        self._parse = parse
+        self._context = context
+        self._scenarios = scenarios
+        self._memo = memo
+
+    async def analyze(self, request: IncomingRequest, channel: Channel) -> AnalyzedRequest[O]:
+        """Parse a request, put what it continues before it, and analyze its prompt.
+
+        Raises:
+            RefusedError: The request is refused.
+        """
+        heavy = len(request.body) >= OFF_LOOP
+        parse, analyze = self._parse, self._context.planner.analyze
+        parsed = await compute_in_thread(parse, request) if heavy else parse(request)
+        storage = self._endpoint.storage
+        heavy = heavy or is_laborious(parsed.prompt)
+        references = storage.referenced(parsed.options) if storage is not None else ()
+        if storage is not None and references:
+            found = [one for name in references if (one := await self._find(storage, name, channel))]
+            parsed = await compute_in_thread(storage.with_references, parsed, found)
+        previous = storage.previous_id(parsed.options) if storage is not None else None
+        if storage is not None and previous is not None:
+            earlier = await self._find(storage, previous, channel)
+            if earlier is None:
+                raise UnknownResponseError(previous, "previous_response_id")
+            if heavy:
+                parsed = await compute_in_thread(storage.with_history, parsed, earlier)
+            else:
+                parsed = storage.with_history(parsed, earlier)
+        if heavy or (previous is not None and is_long(parsed.prompt)):
+            facts = await compute_in_thread(analyze, parsed.prompt)
+            step = await compute_in_thread(self._resolve_step, parsed)
+            return AnalyzedRequest(parsed, facts, heavy=True, step=step)
+        analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed))
+        if previous is None and not references:
+            self._memo.put(request, analyzed)
+        return analyzed
+
+    async def _find(
+        self, storage: ResponseStorage[O], response_id: str, channel: Channel
+    ) -> StoredResponse[O] | None:
+        """Return an earlier response, remembered or stored; None if there is no such response."""
+        context = self._context.for_owner(channel.active.owner)
+        return channel.recall(response_id) or await context.find(storage, response_id)
+
+    def _resolve_step(self, parsed: ParsedRequest[O]) -> ResolvedStep | None:
+        """Return the step of a scenario that a request plays; None if it plays none."""
+        if self._scenarios is None or parsed.is_warm_up:
+            return None
+        return self._scenarios.resolve(parsed.prompt, self._endpoint)
