@@ -19,3 +19,4 @@ from llmsim.config.settings import (
 )
 from llmsim.config.sources import DEFAULT, LoadedSettings, load
 from llmsim.config.specs import CONFIG_VARIABLE, SettingSpec, setting_specs
+from llmsim.config.values import resolve_profile

@@ -108,6 +108,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "what the newest SDKs know."
         ),
     ] = False
+    control_headers: Annotated[
+        bool,
+        setting(
+            "Obey the headers `x-llmsim-*` of requests; `false` ignores all of them: for a server behind a gateway that passes "
+            "the headers of its clients."
+        ),
+    ] = True
     direct_writes: Annotated[
         bool,
         setting(

@@ -116,12 +116,18 @@ def check_value(spec: SettingSpec, value: Any, profiles: Collection[str] = ()) -
 
 
 def _check_profile(spec: SettingSpec, value: str, profiles: Collection[str]) -> str:
-    if not profiles or value in profiles:
-        return value
-    name = PROFILE_SYNONYMS.get(value.lower(), value.lower())
-    if name not in profiles:
+    name = resolve_profile(value, profiles) if profiles else value
+    if name is None:
         raise _unknown_value(spec, value, sorted(profiles))
     return name
+
+
+def resolve_profile(value: str, profiles: Collection[str]) -> str | None:
+    """Return the latency profile of a name or a synonym; None if there is none."""
+    if value in profiles:
+        return value
+    name = PROFILE_SYNONYMS.get(value.lower(), value.lower())
+    return name if name in profiles else None
 
 
 def _check_generator(spec: SettingSpec, value: str) -> str:

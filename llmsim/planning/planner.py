@@ -10,6 +10,7 @@ Decisions:
 * Refusals are drawn like faults, by the number of the request; where a request brings a seed, by that.
 """
 
+import copy
 import functools
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ from llmsim.domain import (
     ReasoningSegment,
     Schedule,
     Turn,
+    TurnOverrides,
     Usage,
 )
 from llmsim.errors import ContextLengthError, VisionError
@@ -34,6 +36,7 @@ from llmsim.planning.embedding_input import check_use, read_input
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import NO_LINES, Generator, LineNumbers, build_generator
 from llmsim.planning.logprobs import with_logprobs
+from llmsim.planning.overrides import Overrider, split_tokens
 from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts
 from llmsim.planning.prompt_prefixes import LEAST_TOKENS, chain_prefixes
 from llmsim.planning.prompt_tokens import prefix_tokens, prompt_tokens
@@ -74,6 +77,10 @@ class Planner:
         self._latency = LatencySampler(settings.latency, catalogue.profiles)
         self._faults = Faults(settings.errors)
         self.wire_faults = WireFaults(settings.faults)
+        self.overrider = Overrider(
+            self._generate, self._latency, settings.response, settings.errors, settings.faults
+        )
+        self._split: tuple[int, int] | None = None
         self._retry_after = settings.errors.retry_after_ms / 1000
         self._clock = clock
         self._rng = fresh_rng()
@@ -83,6 +90,19 @@ class Planner:
         """Draw a new random state and a new id prefix: called once in every process after a fork."""
         self._rng = fresh_rng()
         self.new_id = id_source()
+
+    def with_overrides(self, prompt: Prompt, facts: PromptFacts, overrides: TurnOverrides) -> "Planner":
+        """Return a planner for one response whose text is what was asked for."""
+        if overrides.tokens is None and overrides.generator is None:
+            return self
+        one, tokens = copy.copy(self), None
+        if overrides.tokens is not None:
+            effort = (prompt.effort or facts.model.default_effort) if facts.model.reasoning else None
+            one._split = split_tokens(overrides, effort, prompt.reasoning_limit)
+            tokens = one._split[0]
+        one._generate, keeps_text = self.overrider.generator(overrides.generator, tokens)
+        one._plan_content = self._plan_content.with_generator(one._generate, keeps_text=keeps_text)
+        return one
 
     def warm(self) -> None:
         """Load every vocabulary and build the pools, so that forked processes share them."""
@@ -332,6 +352,8 @@ class Planner:
         content = self._plan_content(prompt, tokenizer, rng, refusal_rng, call_id, lines, budget)
         if model.reasoning:
             thought = reasoning_tokens(prompt.effort or model.default_effort, content.tokens)
+            if self._split is not None and content.tokens == self._split[0]:
+                thought = self._split[1]
             if prompt.reasoning_limit is not None:
                 thought = min(thought, prompt.reasoning_limit)
             if thought:

@@ -34,15 +34,17 @@ from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control, render_settings
 from llmsim.server.channels import CHANNEL, HttpChannel
+from llmsim.server.controls import ControlReader, ignore_controls
 from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
 from llmsim.server.generation import GenerationService
-from llmsim.server.http import HttpGeneration, RequestHeaders, Responder, resource_responder
+from llmsim.server.http import HttpGeneration, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.operations import Health, Metrics, Ready, Stats
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.replies import ReplyBuilder
+from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.transport.bodies import BodyReader
@@ -103,7 +105,11 @@ def create_routes(
         open_request: Books the beginning of each request over WebSocket.
     """
     app = falcon.asgi.App()
-    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder, bodies)
+    obeys = settings.server.control_headers
+    read_controls = ControlReader(catalogue.profiles) if obeys else ignore_controls
+    context = WorkerContext(
+        served_models(settings, catalogue), planner, state, recorder, bodies, read_controls=read_controls
+    )
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
     steps = None
     if scenarios:

@@ -21,6 +21,7 @@ from llmsim.domain import Fault, StreamFault, Turn, WireFault
 from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError
 from llmsim.planning.cost import is_long_step
+from llmsim.planning.overrides import MANY_TOKENS
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import (
     ChannelFormat,
@@ -32,7 +33,7 @@ from llmsim.providers.contract import (
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
-from llmsim.server.controls import NO_CONTROLS, read_controls
+from llmsim.server.controls import NO_CONTROLS, check_generates
 from llmsim.server.faulty_responses import FaultyResponses, abort_at
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
@@ -93,6 +94,7 @@ class GenerationService(Generic[O]):
         self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
         self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
+        self.read_controls = context.read_controls
         self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
         self._analyzer = RequestAnalyzer(endpoint, channel_format.parse, context, scenarios, self._memo)
@@ -134,7 +136,8 @@ class GenerationService(Generic[O]):
         Raises:
             RefusedError: The request is refused.
         """
-        controls = read_controls(request.headers)
+        controls = self.read_controls(request.headers)
+        overrides, scenario = controls.overrides, controls.scenario
         selection = journal_key = None
         if controls is not NO_CONTROLS or self._follows_all:
             selection = self._player.select(controls)
@@ -143,21 +146,30 @@ class GenerationService(Generic[O]):
         outcome: Turn | Fault
         try:
             try:
-                analyzed = self._memo.get(request) or await self._analyzer.analyze(request, channel)
+                analyzed = None if scenario is not None else self._memo.get(request)
+                if analyzed is None:
+                    analyzed = await self._analyzer.analyze(request, channel, scenario)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
-                prompt = parsed.prompt
+                prompt, step = parsed.prompt, analyzed.step
+                if controls.sent and prompt.embedding is not None:
+                    check_generates(controls)
                 if self._quotas is not None:
                     await self._quotas.admit(request.headers, prompt, facts, channel.active)
                 if parsed.is_warm_up:
                     context = self._context.for_owner(channel.active.owner)
                     return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
-                if analyzed.step is not None:
-                    played = await self._begin_step(analyzed.step, controls.session, channel)
-                    heavy = heavy or analyzed.step.is_long
+                if overrides is not None:
+                    heavy = heavy or (overrides.tokens or 0) > MANY_TOKENS
+                    if overrides.fails:
+                        # A request that is answered with an error plays nothing: its repetition gets the turn.
+                        step = selection = None
+                if step is not None:
+                    played = await self._begin_step(step, controls.session, channel)
+                    heavy = heavy or step.is_long
                 elif selection is not None and not prompt.silent:
                     played = await self._player.play(prompt, selection, in_thread=heavy)
                     heavy = heavy or (played is not None and is_long_step(played.step))
-                if facts.is_plain and played is None and not heavy:
+                if facts.is_plain and played is None and overrides is None and not heavy:
                     planned = self._planner.plan(prompt, facts)
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
@@ -171,6 +183,7 @@ class GenerationService(Generic[O]):
                         played,
                         in_thread=heavy,
                         key=find_header_key(request.headers, self._key_headers),
+                        overrides=overrides,
                     )
                 if self._quotas is not None:
                     await self._quotas.book_output(channel.active, outcome)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from falcon.asgi import Request, Response
@@ -13,6 +13,7 @@ from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.generation import GenerationService
 from llmsim.server.pacing import PacedStream
 from llmsim.server.replies import ReplyBuilder
+from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.transport.bodies import PROBLEM, BodyReader, DisconnectedError
 from llmsim.server.transport.body_budget import UNCOUNTED
 from llmsim.server.worker_context import WorkerContext
@@ -25,44 +26,6 @@ Responder = Callable[..., Awaitable[None]]
 # What was counted when it was generated is not counted again.
 _UNCOUNTED = Recorder(Block.private(endpoints=("replays",), now=0.0), 0)
 _REPLAYS = _UNCOUNTED.accepted(0, "", streaming=True, prompt_tokens=0)
-
-
-class RequestHeaders(Mapping[str, str]):
-    """The headers of a request, decoded when they are looked up; of several of one name the first counts.
-
-    Args:
-        raw: As ASGI has them, names in lower case.
-    """
-
-    # PERF: 0.5 us to build and 0.1 us a look-up; decoded they take 2 us.
-    __slots__ = ("_by_name",)
-
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self._by_name = dict(raw[::-1])
-
-    def __getitem__(self, name: str) -> str:
-        value: str | None = self.get(name)
-        if value is None:
-            raise KeyError(name)
-        return value
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the header of that name."""
-        value = self._by_name.get(name.encode("latin-1"))
-        return default if value is None else value.decode("latin-1")
-
-    def has_any(self, names: frozenset[bytes]) -> bool:
-        """Return whether any of these names was sent."""
-        return not names.isdisjoint(self._by_name)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.encode("latin-1") in self._by_name
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in reversed(self._by_name))
-
-    def __len__(self) -> int:
-        return len(self._by_name)
 
 
 class HttpGeneration:
@@ -151,6 +114,8 @@ def resource_responder(
         active = channel.active
         try:
             request = await read_request(req, provider, bodies, path_params)
+            if request.method == "POST":
+                context.read_controls(request.headers)
             answer = await endpoint.run(context.for_owner(active.owner), request)
         except DisconnectedError:
             return

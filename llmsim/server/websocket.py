@@ -24,12 +24,11 @@ from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.guard import OWNER
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.channels import Waker
-from llmsim.server.controls import read_controls
 from llmsim.server.generation import GenerationService
-from llmsim.server.http import RequestHeaders
 from llmsim.server.paced_writes import AnyStream
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import EncodedReply
+from llmsim.server.request_headers import RequestHeaders
 from llmsim.stats import Block, Outcome, Recorder
 
 _MAX_REMEMBERED = 32
@@ -113,7 +112,7 @@ class WebSocketGeneration:
             )
             return
         try:
-            read_controls(headers)
+            self._service.read_controls(headers)
         except RefusedError as error:
             await self._turn_away(ws, self._format.messages.render_refusal(error), _POLICY)
             return
