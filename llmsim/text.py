@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-
 _PASSWORD = re.compile(r"(://[^/@\s]*?:)[^/\s]*(@)")
 
 

@@ -146,7 +146,7 @@ class LiveSettings:
         return self._store.epoch == self.epoch and now < self._until
 
     async def refresh(self) -> None:
-        """Take in what has changed, if anything has."""
+        """Put in force what has changed, if anything has."""
         async with self._lock:
             if self.is_current(time.monotonic()):
                 return
@@ -203,7 +203,7 @@ class LiveSettings:
         self._waking = asyncio.ensure_future(self.refresh())
 
     async def take_changes(self, now: float) -> None:
-        """Take in what has changed, if anything has; `now` as for `is_current`."""
+        """Put in force what has changed, if anything has; `now` as for `is_current`."""
         if not self.is_current(now):
             await self.refresh()
 

@@ -90,3 +90,20 @@ def test_changes_survive_json() -> None:
     decoded = msgspec.json.decode(msgspec.json.encode(encode_changes(changes)))
 
     assert check_changes(decoded) == changes
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("redis://user:p@ss@host:6379/1", '"redis://user:***@host:6379/1"'),
+        ("rediss://:secret@host", '"rediss://:***@host"'),
+        ("http://host:80/a:b@c", '"http://host:80/a:b@c"'),
+        ("a:b@c", '"a:b@c"'),
+    ],
+)
+def test_passwords_in_urls_are_not_shown(value: str, shown: str) -> None:
+    """CTRL-2.8: Of a URL its password is `***`, whichever setting holds it; in a refusal too."""
+    spec = next(spec for spec in setting_specs() if spec.name == "response.refusal_text")
+
+    assert spec.show(value) == shown
+    assert "p@ss" not in str(problems({"errors.timeout_rate": value}))

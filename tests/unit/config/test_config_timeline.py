@@ -1,6 +1,7 @@
 """Timelines: read, checked, and what holds when."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -152,3 +153,16 @@ def test_any_document_is_read_or_refused(document: Any) -> None:
         parse_timeline(msgspec.json.encode(document), Settings(), ("instant",), "json")
     except ConfigError as error:
         str(error).encode("utf-8", "surrogateescape")
+
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "docs" / "examples" / "timelines").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples(path: Path) -> None:
+    """CTRL-3.1: The timelines of the documentation are valid, and end with what was before."""
+    timeline = parse_timeline(path.read_bytes(), Settings())
+
+    assert len(EXAMPLES) == 4
+    assert path.name in path.parents[2].joinpath("control.md").read_text(encoding="utf-8")
+    assert timeline.steps[-1].at <= 60
