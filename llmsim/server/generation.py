@@ -153,28 +153,29 @@ class GenerationService(Generic[O]):
                 prompt, step = parsed.prompt, analyzed.step
                 if controls.sent and prompt.embedding is not None:
                     check_generates(controls)
-                if self._quotas is not None:
-                    await self._quotas.admit(request.headers, prompt, facts, channel.active)
-                if parsed.is_warm_up:
-                    context = self._context.for_owner(channel.active.owner)
-                    return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
                 if overrides is not None:
                     heavy = heavy or (overrides.tokens or 0) > MANY_TOKENS
                     if overrides.fails:
                         # A request that is answered with an error plays nothing: its repetition gets the turn.
                         step = selection = None
-                if step is not None:
-                    played = await self._begin_step(step, controls.session, channel)
-                    heavy = heavy or step.is_long
-                elif selection is not None and not prompt.silent:
-                    played = await self._player.play(prompt, selection, in_thread=heavy)
-                    heavy = heavy or (played is not None and is_long_step(played.step))
-                if facts.is_plain and played is None and overrides is None and not heavy:
+                if facts.is_plain and selection is None and step is None and overrides is None and not heavy:
                     planned = self._planner.plan(prompt, facts)
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
+                    if self._quotas is not None:
+                        await self._quotas.admit(request.headers, prompt, facts, channel.active, planned)
                 else:
+                    if self._quotas is not None:
+                        await self._quotas.admit(request.headers, prompt, facts, channel.active)
                     context = self._context.for_owner(channel.active.owner)
+                    if parsed.is_warm_up:
+                        return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
+                    if step is not None:
+                        played = await self._begin_step(step, controls.session, channel)
+                        heavy = heavy or step.is_long
+                    elif selection is not None and not prompt.silent:
+                        played = await self._player.play(prompt, selection, in_thread=heavy)
+                        heavy = heavy or (played is not None and is_long_step(played.step))
                     if heavy and facts.embedding is not None:
                         await context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await context.plan_turn(
@@ -185,8 +186,8 @@ class GenerationService(Generic[O]):
                         key=find_header_key(request.headers, self._key_headers),
                         overrides=overrides,
                     )
-                if self._quotas is not None:
-                    await self._quotas.book_output(channel.active, outcome)
+                    if self._quotas is not None:
+                        await self._quotas.book_output(channel.active, outcome)
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)
