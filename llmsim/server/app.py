@@ -106,7 +106,7 @@ def create_routes(
     """
     app = falcon.asgi.App()
     obeys = settings.server.control_headers
-    read_controls = ControlReader(catalogue.profiles) if obeys else ignore_controls
+    read_controls = ControlReader(catalogue.profiles).read if obeys else ignore_controls
     context = WorkerContext(
         served_models(settings, catalogue), planner, state, recorder, bodies, read_controls=read_controls
     )
