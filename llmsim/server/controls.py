@@ -130,7 +130,7 @@ class ControlReader:
         self._others: set[bytes] = set()
 
     def _has_controls(self, headers: RequestHeaders) -> bool:
-        """Return whether a header may be a control; remember the names of those that are none."""
+        """Return whether a header may be a control; remember the names of the others."""
         others = [name for name in headers.by_name if not name.startswith(_MARK)]
         if len(self._others) > _MOST_OTHERS:
             self._others.clear()
