@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
@@ -47,7 +48,8 @@ from llmsim.scripts import (
 )
 
 WORDS = load_tokenizer("o200k_base")
-PROFILES = load_catalogue().profiles
+CATALOGUE = load_catalogue()
+PROFILES = CATALOGUE.profiles
 TEXT = "The quick brown fox jumps over the lazy dog."
 REASONING = "Let me see what a fox would do."
 CALL = ScriptCall("write_file", '{"path":"notes.txt"}')
@@ -62,8 +64,9 @@ def plays(
     **options: Any,
 ) -> Turn | Fault:
     facts: dict[str, Any] = {
-        name: options.pop(name) for name in ("limit", "use", "prompt_tokens", "profile") if name in options
+        name: options.pop(name) for name in ("limit", "use", "prompt_tokens") if name in options
     }
+    model = replace(CATALOGUE.facts("gpt-5"), profile=options.pop("profile", "instant"))
     prompt = Prompt(**({"model": "gpt-5", "messages": (Message("user", ("Hi",)),)} | options))
     return play(
         ScriptStep(number, turn, repetition),
@@ -74,7 +77,7 @@ def plays(
         latency=LatencySampler(settings or LatencySettings(), PROFILES),
         rng=seeded_rng("scene"),
         retry_after=1.0,
-        **({"prompt_tokens": 20, "limit": 1 << 40, "profile": "instant", "use": CacheUse()} | facts),
+        **({"prompt_tokens": 20, "limit": 1 << 40, "model": model, "use": CacheUse()} | facts),
     )
 
 
