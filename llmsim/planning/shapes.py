@@ -31,6 +31,8 @@ _LEAST_STALLS = 64
 _KEPT = 256
 """Tables that are not built again, for the samplers of one process."""
 
+_MOST_PROPORTION = 1e9
+
 _AS_NORMAL = 1e8
 """Shape of a gamma distribution from which on it differs from a normal one by less than 0.0001."""
 
@@ -157,8 +159,7 @@ def build_table(
         quantiles: Of an empirical one.
         stalls: Pauses that some gaps hold.
     """
-    is_constant = quantiles is None and (not stddev or (shape != NORMAL and not mean))
-    if stalls is None and is_constant:
+    if stalls is None and quantiles is None and is_constant(shape, mean, stddev):
         return Table(mean, 0.0)
     size = SIZE
     if stalls is not None:
@@ -189,13 +190,20 @@ def strata(
     """Return the quantiles of a distribution in the middle of `size` strata of equal probability, cut at zero."""
     if quantiles is not None:
         return [quantiles.at((index + 0.5) / size) for index in range(size)]
-    if not stddev or (shape != NORMAL and not mean):
+    if is_constant(shape, mean, stddev):
         return [mean] * size
     if shape == NORMAL:
         return [max(0.0, latency) for latency in _normal(size, mean, stddev)]
     latencies = _SKEWED[shape](size, mean, stddev)
     latencies[-1] += max(0.0, size * mean - math.fsum(latencies))
     return latencies
+
+
+def is_constant(shape: str, mean: float, stddev: float) -> bool:
+    """Return whether all latencies are the mean: nothing skewed has a mean of zero, or a deviation out of all proportion to it."""
+    if shape == NORMAL:
+        return not stddev
+    return not mean or not 1 / _MOST_PROPORTION < stddev / mean < _MOST_PROPORTION
 
 
 def lognormal_parameters(mean: float, stddev: float) -> tuple[float, float]:

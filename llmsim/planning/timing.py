@@ -31,6 +31,7 @@ from llmsim.planning.shapes import (
     add_normal_table,
     build_table,
     gamma_parameters,
+    is_constant,
     lognormal_parameters,
     quantile_function,
 )
@@ -57,9 +58,9 @@ class Distribution(msgspec.Struct, frozen=True):
     gaps: Table | None = None
 
     @property
-    def is_constant(self) -> bool:
+    def is_fixed(self) -> bool:
         """Whether all latencies are the mean."""
-        return not self.stddev or (self.shape != NORMAL and not self.mean)
+        return is_constant(self.shape, self.mean, self.stddev)
 
     def sample(self, rng: Random) -> float:
         """Return one latency, in milliseconds."""
@@ -67,7 +68,7 @@ class Distribution(msgspec.Struct, frozen=True):
             return max(0.0, rng.gauss(self.mean, self.stddev)) if self.stddev else self.mean
         if self.quantiles is not None:
             return self.quantiles.at(rng.random())
-        if self.is_constant:
+        if self.is_fixed:
             return self.mean
         if self.shape == "lognormal":
             return rng.lognormvariate(*lognormal_parameters(self.mean, self.stddev))
@@ -127,10 +128,10 @@ class LatencyProfile(msgspec.Struct, frozen=True):
     @property
     def constant(self) -> Schedule | None:
         """The one schedule of all responses to prompts that are not cached; None if they differ."""
-        if self.needs_prompt or not self.ttft.is_constant:
+        if self.needs_prompt or not self.ttft.is_fixed:
             return None
         gaps = self.itl.gaps
-        if not self.itl.is_constant if gaps is None else gaps.spread:
+        if not self.itl.is_fixed if gaps is None else gaps.spread:
             return None
         return Schedule(ttft=self.ttft.mean / 1000, itl=(gaps or self.itl).mean / 1000)
 
@@ -274,7 +275,7 @@ def _distribution(
     return Distribution(
         getattr(profile, f"{what}_mean_ms") if mean is None else mean,
         getattr(profile, f"{what}_stddev_ms") if stddev is None else stddev,
-        figures.shape(what) or NORMAL,
+        figures.shape(what) or getattr(profile, f"{what}_shape"),
     )
 
 

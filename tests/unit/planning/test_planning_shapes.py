@@ -26,9 +26,10 @@ Cdf = Callable[[float], float]
 
 
 def distance(samples: list[float], cdf: Cdf) -> float:
-    """Return the Kolmogorov-Smirnov distance of samples from a distribution."""
-    ordered, count = sorted(samples), len(samples)
-    return max(max((rank + 1) / count - cdf(at), cdf(at) - rank / count) for rank, at in enumerate(ordered))
+    """Return at most the Kolmogorov-Smirnov distance of samples from a distribution: each 20th is looked at."""
+    ordered, count, step = sorted(samples), len(samples), 20
+    seen = [(rank, cdf(ordered[rank])) for rank in range(0, count, step)]
+    return max(max((rank + 1) / count - share, share - rank / count) for rank, share in seen) + step / count
 
 
 def normal_cdf(mean: float, stddev: float) -> Cdf:
