@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
-from llmsim.config import LatencySettings
+from llmsim.config import LatencyFigures, LatencySettings
 from llmsim.domain import (
     CacheUse,
     Choice,
@@ -388,3 +388,33 @@ class TestFailures:
         assert turn.truncated_after == turn.length - 1
         assert turn.generated_tokens == 2 * (turn.length - 1)
         assert played(answer(text="", stream_fault=cut)).truncated_after == 0
+
+
+class TestPatterns:
+    """Latencies of some models, and bursts, where a script says when."""
+
+    def test_a_script_has_the_latencies_of_its_model(self) -> None:
+        """LAT-7.3: Unless it names a profile or has figures of its own."""
+        settings = LatencySettings(
+            models={"gpt-5": LatencyFigures(ttft_mean_ms=70.0, ttft_stddev_ms=0.0, prefill_ms_per_token=1.0)}
+        )
+
+        assert played(answer(), settings=settings).schedule.ttft == pytest.approx(0.09)
+        assert played(answer(latency="instant"), settings=settings).schedule.ttft == 0
+        own = played(answer(latency=ScriptLatency(ttft_ms=30, itl_ms=2)), settings=settings)
+        assert own.schedule.ttft == 0.03
+
+    def test_a_script_is_sent_in_bursts(self) -> None:
+        """LAT-5.1: Its own figures mean one token an event."""
+        settings = LatencySettings(burst_tokens=4)
+        text = shown_text(played(answer(), settings=settings).choices[0].segments[0])
+        alone = shown_text(
+            played(answer(latency=ScriptLatency(ttft_ms=30, itl_ms=2)), settings=settings)
+            .choices[0]
+            .segments[0]
+        )
+
+        assert text is not None
+        assert alone is not None
+        assert text.text == alone.text == TEXT
+        assert len(text.pieces) < len(alone.pieces)

@@ -2,9 +2,11 @@
 
 import math
 import random
+import runpy
 import statistics
 from bisect import bisect_left
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from llmsim.domain.schedule import DEVIATES
 from llmsim.planning.shapes import Stalls, build_table, quantile_function, strata
 from llmsim.planning.timing import LatencySampler
 
+ROOT = Path(__file__).parents[3]
 PROFILES = load_catalogue().profiles
 DRAWS = 100_000
 MOST = 0.03
@@ -248,3 +251,10 @@ def test_a_stall_that_is_always_the_same_is_no_spread() -> None:
 
     assert latency.schedule("gpt-5", random.Random(3)) == Schedule(ttft=0.0, itl=0.025)
     assert latency.schedule("gpt-5", random.Random(3)) is latency.schedule("gpt-5", random.Random(4))
+
+
+def test_the_drawing_in_the_docs_is_of_what_is_served() -> None:
+    """LAT-4.1: `docs/latency-shapes.svg` is what `scripts/plot-shapes` draws of the tables."""
+    drawn = runpy.run_path(str(ROOT / "scripts" / "plot-shapes"))["render"]()
+
+    assert (ROOT / "docs" / "latency-shapes.svg").read_text(encoding="utf-8") == drawn
