@@ -115,7 +115,7 @@ def create_routes(
     # What no client can ask for is not written.
     scope = admin.journal if admin.enabled else "off"
     journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
-    services = Services(live.settings, catalogue, state, scenarios, context, player, journal)
+    services = Services(live.settings, state, scenarios, context, player, journal)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
     table = _RouteTable(app)

@@ -18,6 +18,7 @@ from llmsim.budgets import LIMITS
 from llmsim.catalogue import shipped_catalogue
 from llmsim.config import Settings, parse_timeline
 from llmsim.errors import ConfigError
+from llmsim.planning.overrides import has_tables
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
 from llmsim.scenarios.files import read_scenario_path
@@ -32,6 +33,7 @@ from llmsim.server.processes.loop_monitor import LoopMonitor, usage
 from llmsim.server.request_log import RequestLog
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.transport.rejections import Rejections
+from llmsim.server.worker_context import compute_in_thread
 from llmsim.state.directory import run_directory
 from llmsim.state.embedded import open_state
 from llmsim.state.ports import UPLOADED
@@ -185,9 +187,17 @@ class Application:
         )
         self._app, self._generations = routes.app, routes.generations
         services, planner = routes.services, self._planner
-        self.live.start(
-            lambda settings: services.replace(settings, planner.adapted(settings)), block.show_timeline
-        )
+
+        async def apply(settings: Settings) -> None:
+            is_long = has_tables(settings.latency)
+            adapted = (
+                planner.adapted(settings)
+                if not is_long
+                else await compute_in_thread(planner.adapted, settings)
+            )
+            services.replace(settings, adapted)
+
+        self.live.start(apply, block.show_timeline)
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
     def close(self) -> None:

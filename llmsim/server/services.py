@@ -7,11 +7,9 @@ Decisions:
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from llmsim.catalogue import Catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
 from llmsim.planning.scenarios import ScenarioPlanner
-from llmsim.planning.timing import LatencySampler
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Provider
 from llmsim.scenarios import Scenario
 from llmsim.server.generation import GenerationService
@@ -39,7 +37,6 @@ class Services:
     def __init__(
         self,
         settings: Settings,
-        catalogue: Catalogue,
         state: State,
         scenarios: Mapping[str, Scenario],
         context: WorkerContext,
@@ -50,14 +47,12 @@ class Services:
 
         Args:
             settings: Those in force.
-            catalogue: The facts about models.
             state: What all workers share.
             scenarios: Those that can be played, by name.
             context: The worker's services.
             player: Plays the turns of scripts.
             journal: Writes the journal.
         """
-        self._catalogue = catalogue
         self._state = state
         self._scenarios = scenarios
         self._player = player
@@ -71,8 +66,7 @@ class Services:
         self._gates: dict[str, QuotaGate] = {}
         self._steps = None
         if self._scenarios:
-            latency = LatencySampler(settings.latency, self._catalogue.profiles)
-            planned = ScenarioPlanner(context.planner, latency)
+            planned = ScenarioPlanner(context.planner, context.planner.overrider.latency)
             self._steps = ScenarioPlayer(self._scenarios, self._state.attempts, planned)
 
     def build(
