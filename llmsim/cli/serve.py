@@ -106,6 +106,8 @@ def _banner(settings: Settings) -> None:
     latency = settings.latency.profile or "each model's own"
     if any(getattr(settings.latency, name) is not None for name in _OVERRIDES):
         latency += ", overridden by [latency]"
+    if settings.latency.engine is not None:
+        latency = "of an engine that all models share, [latency.engine]"
     facts = [(provider.name, base + provider.base_path) for provider in PROVIDERS]
     facts += [
         ("api key", _api_key(settings)),
