@@ -23,6 +23,7 @@ from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.storage import ResponseStorage
 from llmsim.server.active_request import ActiveRequest
+from llmsim.server.admission import OutputMeter
 from llmsim.server.engine.reader import EnginePlace, EngineReader
 from llmsim.server.engine.ticker import EngineTicker, owner_word
 from llmsim.server.pacing import TimerWheel
@@ -142,7 +143,10 @@ class Engines:
             place.leave_after(tokens)
         else:
             active.hold_until_end(place.leave)
-        return replace(turn, schedule=self._expected(number, settings, turn)), place
+        expected = replace(turn, schedule=self._expected(number, settings, turn))
+        if active.admission is not None and active.admission.meter is not None:
+            active.admission.meter = OutputMeter(expected, active.arrival)
+        return expected, place
 
     def _expected(self, number: int, settings: EngineSettings, turn: Turn) -> Schedule:
         waited, step = self._reader.pace(number)
