@@ -69,6 +69,24 @@ ROWS = (
     ),
     _row("event-200", "token event of 200 open streams", stream=True, held=200),
     _row("event-1000", "token event of 1,000 open streams", stream=True, held=1000, limit_us=16),
+    _row(
+        "engine-200",
+        "token event of 200 streams of an engine",
+        app="engine",
+        stream=True,
+        held=200,
+        limit=1.3,
+        of="event-200",
+    ),
+    _row(
+        "engine-1000",
+        "token event of 1,000 streams of an engine",
+        app="engine",
+        stream=True,
+        held=1000,
+        limit=1.3,
+        of="event-1000",
+    ),
 )
 
 Group = Mapping[str, float]
