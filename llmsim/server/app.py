@@ -35,6 +35,7 @@ from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.controls import ControlReader, ignore_controls
 from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
+from llmsim.server.engine.engines import Engines
 from llmsim.server.http import HttpGeneration, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.live_settings import LiveSettings
@@ -86,6 +87,7 @@ def create_routes(
     bodies: BodyBudget,
     live: LiveSettings,
     open_request: OpenRequest = ActiveRequest,
+    engines: Engines | None = None,
 ) -> Routes:
     """Build the routes of one worker.
 
@@ -103,6 +105,7 @@ def create_routes(
         bodies: The bytes of bodies that this worker holds.
         live: The settings in force, as they are changed at run time.
         open_request: Books the beginning of each request over WebSocket.
+        engines: Produce the tokens of their models; None if there are none.
     """
     app = falcon.asgi.App()
     obeys = settings.server.control_headers
@@ -115,7 +118,7 @@ def create_routes(
     # What no client can ask for is not written.
     scope = admin.journal if admin.enabled else "off"
     journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
-    services = Services(live.settings, state, scenarios, context, player, journal)
+    services = Services(live.settings, state, scenarios, context, player, journal, engines)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
     table = _RouteTable(app)

@@ -27,6 +27,7 @@ from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
+from llmsim.server.engine.engines import Engines, engine_tables, memory_name
 from llmsim.server.live_settings import LiveSettings, RunningTimeline, encode_timeline
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
@@ -36,6 +37,7 @@ from llmsim.server.transport.rejections import Rejections
 from llmsim.server.worker_context import compute_in_thread
 from llmsim.state.directory import run_directory
 from llmsim.state.embedded import open_state
+from llmsim.state.engine_memory import engines_path
 from llmsim.state.ports import UPLOADED
 from llmsim.stats import Block, Gauges, Recorder
 from llmsim.text import literal
@@ -102,6 +104,7 @@ class Application:
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         directory = run_directory(settings.server.run_dir, os.environ)
         self.state = open_state(settings, directory, time.time)
+        self._engine_path = engines_path(directory, memory_name(settings.latency))
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
@@ -172,6 +175,16 @@ class Application:
         wheel = TimerWheel(loop)
         self._open_channel = channel_opener(wheel, direct=direct)
         self.live = LiveSettings(self.settings, self._origins, self.state.settings, self._catalogue.profiles)
+        engines = None
+        if engine_tables(self.settings.latency):
+            engines = Engines(
+                self.settings,
+                self._engine_path,
+                slot=slot,
+                slots=block.layout.slots,
+                wheel=wheel,
+                recorder=self._recorder,
+            )
         routes = create_routes(
             self.settings,
             self._catalogue,
@@ -184,6 +197,7 @@ class Application:
             bodies=self.bodies,
             live=self.live,
             open_request=self._open_request,
+            engines=engines,
         )
         self._app, self._generations = routes.app, routes.generations
         services, planner = routes.services, self._planner

@@ -12,6 +12,7 @@ from llmsim.planning.planner import Planner
 from llmsim.planning.scenarios import ScenarioPlanner
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Provider
 from llmsim.scenarios import Scenario
+from llmsim.server.engine.engines import Engines
 from llmsim.server.generation import GenerationService
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.quota_gate import QuotaGate
@@ -42,6 +43,7 @@ class Services:
         context: WorkerContext,
         player: ScriptPlayer,
         journal: JournalWriter,
+        engines: Engines | None,
     ) -> None:
         """Prepare to build services.
 
@@ -52,11 +54,13 @@ class Services:
             context: The worker's services.
             player: Plays the turns of scripts.
             journal: Writes the journal.
+            engines: Produce the tokens of their models; None if there are none.
         """
         self._state = state
         self._scenarios = scenarios
         self._player = player
         self._journal = journal
+        self._engines = engines
         self._held: list[tuple[ServiceHolder, Provider, GenerationEndpoint[Any], ChannelFormat[Any]]] = []
         self._use(settings, context)
 
@@ -82,6 +86,7 @@ class Services:
             self._journal,
             self._steps,
             self._gate(provider),
+            self._engines,
         )
 
     def _gate(self, provider: Provider) -> QuotaGate | None:

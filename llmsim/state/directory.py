@@ -34,6 +34,7 @@ FILE_KINDS = (
     "attempts",
     "quotas",
     "settings",
+    "engines",
     "opening",
     _USERS,
 )
