@@ -115,8 +115,8 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     """How a generating endpoint reads requests and writes responses on one kind of channel.
 
     Attributes:
-        parse: Parses a request; raises `RefusedError`. What it returns depends on body, query, path parameters and the headers
-            of `parsed_headers` alone: it may be remembered for the next request of the same bytes.
+        parse: Parses a request; raises `RefusedError`. What it returns depends on the endpoint, body, query, path parameters and the
+            headers of `parsed_headers` alone: it may be remembered for the next request of the same bytes.
         parsed_headers: Names of the headers that `parse` reads.
         render_refusal: Renders a refused request.
         render_fault: Renders a simulated failure.

@@ -1,7 +1,8 @@
 """The parts of a candidate: what each segment of a choice becomes, and how many tokens must exist before it is sent.
 
 Decisions:
-* A piece of text is a part of its own in a stream; clients join the texts of parts. A call is one part, sent when it is complete.
+* A piece of text is a part of its own in a stream; clients join the texts of parts. A call is one part, sent when it is complete, and so
+  is a value of an enumeration, which the model writes as JSON.
 * Thoughts that were not requested count and are not shown.
 * A call that was cut off is not sent: the API does not send half of one.
 * The first call of a turn that was thought about carries the signature; without calls the last part does, where functions are offered.
@@ -123,21 +124,21 @@ def _pieces(template: bytes, text: TokenizedText, before: int) -> Iterator[Candi
 
 
 def _text_parts(segment: TextSegment, before: int, options: GenerateOptions) -> Iterator[CandidatePart]:
-    pieces: Sequence[bytes] = escaped_pieces(segment.text)
-    if options.is_enum:
-        pieces = bare_pieces(segment.text)
-    ends = segment.text.cumulative_tokens
-    for index, piece in enumerate(pieces):
-        yield CandidatePart(b'{"text":"%b"' % piece, before + ends[index], (segment, index))
+    text = segment.text
+    if options.is_enum and isinstance(value := _parsed(text.text), str):
+        yield CandidatePart(b'{"text":%b' % encode(value), before + text.tokens)
+        return
+    for index, piece in enumerate(escaped_pieces(text)):
+        yield CandidatePart(b'{"text":"%b"' % piece, before + text.cumulative_tokens[index], (segment, index))
 
 
-def bare_pieces(text: TokenizedText) -> tuple[bytes, ...]:
-    """Return the pieces of a JSON string without its quotes, escaped."""
-    pieces = list(text.pieces)
-    pieces[0] = pieces[0].removeprefix('"')
-    pieces[-1] = pieces[-1].removesuffix('"')
-    # What is escaped in the JSON of the value stays so in the JSON of the response.
-    return tuple(encode(piece)[1:-1].replace(rb"\\", b"\\") for piece in pieces)
+def _parsed(text: str) -> Any:
+    """Return the value of a JSON text; None if it is not JSON."""
+    try:
+        encoded = text.encode()
+        return None if json_problem(encoded) else orjson.loads(encoded)
+    except (UnicodeEncodeError, orjson.JSONDecodeError):
+        return None
 
 
 def _is_cut(choice: Choice, segment: Segment) -> bool:
@@ -156,14 +157,8 @@ def _call_part(turn: Turn, segment: ToolCallSegment, before: int, *, is_signed: 
 def parse_arguments(segment: ToolCallSegment) -> dict[str, Any]:
     """Return the arguments of a call as an object; free text, which only a script can have here, is its `input`."""
     text = segment.arguments.text
-    if segment.call.kind is not ToolKind.CUSTOM:
-        try:
-            encoded = text.encode()
-            value = None if json_problem(encoded) else orjson.loads(encoded)
-        except (UnicodeEncodeError, orjson.JSONDecodeError):
-            value = None
-        if isinstance(value, dict):
-            return value
+    if segment.call.kind is not ToolKind.CUSTOM and isinstance(value := _parsed(text), dict):
+        return value
     return {"input": text} if text else {}
 
 

@@ -52,12 +52,20 @@ def gemini(*, checks_models: bool) -> Provider:
     Args:
         checks_models: Whether parameters that a model does not take are refused.
     """
+    content = ChannelFormat(
+        parse=functools.partial(parse, checks_models=checks_models),
+        render_refusal=render_refusal,
+        render_fault=render_fault,
+        render_stream=render_stream,
+        render_stream_fault=render_stream_fault,
+        choose_stream_headers=stream_headers,
+    )
     return Provider(
         name="gemini",
         prefix="/gemini",
         base_path="/gemini",
         generation_endpoints=tuple(
-            endpoint for version in VERSIONS for endpoint in _generation_endpoints(version, checks_models)
+            endpoint for version in VERSIONS for endpoint in _generation_endpoints(version, content)
         ),
         resource_endpoints=tuple(
             endpoint for version in VERSIONS for endpoint in _resource_endpoints(version, checks_models)
@@ -75,38 +83,22 @@ def gemini(*, checks_models: bool) -> Provider:
 
 
 def _generation_endpoints(
-    version: str,
-    checks_models: bool,
+    version: str, content: ChannelFormat[GenerateOptions]
 ) -> tuple[GenerationEndpoint[GenerateOptions] | GenerationEndpoint[EmbedOptions], ...]:
     models = f"/{version}/models/{{model}}"
     return (
-        _content_endpoint(
-            f"{models}:generateContent", functools.partial(parse, stream=False, checks_models=checks_models)
-        ),
-        _content_endpoint(
-            f"{models}:streamGenerateContent",
-            functools.partial(parse, stream=True, checks_models=checks_models),
-        ),
+        _content_endpoint(f"{models}:generateContent", content),
+        _content_endpoint(f"{models}:streamGenerateContent", content),
         _embedding_endpoint(f"{models}:embedContent", parse_single),
         _embedding_endpoint(f"{models}:batchEmbedContents", parse_batch),
     )
 
 
 def _content_endpoint(
-    path: str, parse_request: Callable[[IncomingRequest], ParsedRequest[GenerateOptions]]
+    path: str, content: ChannelFormat[GenerateOptions]
 ) -> GenerationEndpoint[GenerateOptions]:
     return GenerationEndpoint(
-        path=path,
-        label="generate_content",
-        http=ChannelFormat(
-            parse=parse_request,
-            render_refusal=render_refusal,
-            render_fault=render_fault,
-            render_stream=render_stream,
-            render_stream_fault=render_stream_fault,
-            choose_stream_headers=stream_headers,
-        ),
-        render_response=render_response,
+        path=path, label="generate_content", http=content, render_response=render_response
     )
 
 

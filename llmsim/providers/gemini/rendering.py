@@ -187,13 +187,16 @@ def _bodies(turn: Turn, options: GenerateOptions) -> tuple[list[bytes], list[int
     rest = _response(turn, options, {}, {})
     tail = b"," + encode({"modelVersion": rest["modelVersion"], "responseId": rest["responseId"]})[1:]
     bodies, required, carried = [], [], []
-    for event in _events(turn, options):
+    events = _events(turn, options)
+    for event in events:
         index = event.choice
         carried.append(event.required_tokens - sent[index])
         sent[index] = event.required_tokens
         reached[index] = min(sent[index], thoughts[index])
-        thought = sum(reached)
-        usage = _usage(turn, sum(sent) - thought, thought) | rest["usageMetadata"]
+        thought, total = sum(reached), sum(sent)
+        if event is events[-1]:
+            thought, total = turn.usage.reasoning, turn.usage.completion
+        usage = _usage(turn, total - thought, thought) | rest["usageMetadata"]
         bodies.append(b'{"candidates":[%b],"usageMetadata":%b%b' % (event.candidate, encode(usage), tail))
         required.append(event.required_tokens)
     return bodies, required, carried

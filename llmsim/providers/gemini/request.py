@@ -84,14 +84,11 @@ def model_of(request: IncomingRequest) -> str:
     return model
 
 
-def parse(
-    request: IncomingRequest, *, stream: bool, checks_models: bool = True
-) -> ParsedRequest[GenerateOptions]:
-    """Parse a request.
+def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[GenerateOptions]:
+    """Parse a request; the verb in its path says whether the response is streamed.
 
     Args:
         request: The request.
-        stream: Whether the response is streamed.
         checks_models: Whether parameters that a model does not take are refused.
 
     Raises:
@@ -99,6 +96,7 @@ def parse(
         ApiRuleError: A field is unknown or wrong, or breaks a rule.
     """
     model = model_of(request)
+    stream = request.path.endswith(":streamGenerateContent")
     body = read_message(request.body, GenerateContentRequest)
     prompt = parse_prompt(body, model, stream=stream, checks_models=checks_models)
     config = body.generation_config
