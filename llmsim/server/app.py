@@ -25,7 +25,14 @@ from llmsim.errors import InvalidJsonError, MethodError, RefusedError, StoreErro
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.error_messages import UNAVAILABLE_HEADERS, UNAVAILABLE_STATUS
-from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
+from llmsim.providers.registry import (
+    BARE_PREFIX,
+    PROVIDERS,
+    choose,
+    endpoint_number,
+    find_provider,
+    providers,
+)
 from llmsim.providers.route_suggestions import suggest_route
 from llmsim.scenarios import Scenario
 from llmsim.server.active_request import ActiveRequest, OpenRequest
@@ -123,7 +130,6 @@ def create_routes(
     reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
-    number = 0
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for endpoint in provider.generation_endpoints:
@@ -139,7 +145,7 @@ def create_routes(
                     provider,
                     endpoint.websocket,
                     services.build(provider, endpoint, messages),
-                    number,
+                    endpoint_number(endpoint.label),
                     wheel=wheel,
                     block=block,
                     recorder=recorder,
@@ -151,7 +157,6 @@ def create_routes(
                 )
                 services.hold(websocket, provider, endpoint, messages)
                 routes[endpoint.path]["websocket"] = websocket.on_websocket
-            number += 1
         for resource in provider.resource_endpoints:
             responder = resource_responder(provider, resource, services, reader)
             routes[resource.path][resource.method.lower()] = responder
