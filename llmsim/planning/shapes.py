@@ -245,7 +245,9 @@ def _gamma(size: int, mean: float, stddev: float) -> list[float]:
         wanted = (index + 0.5) / size * cumulative[-1]
         while cumulative[at + 1] < wanted:
             at += 1
-        share = (wanted - cumulative[at]) / (cumulative[at + 1] - cumulative[at])
+        # Where nearly all lies below the grid, nothing is left in it.
+        mass = cumulative[at + 1] - cumulative[at]
+        share = (wanted - cumulative[at]) / mass if mass else 0.0
         latencies.append(mean * math.exp(grid[at] + step * share) if share > 0 else 0.0)
     return latencies
 

@@ -258,3 +258,8 @@ def test_the_drawing_in_the_docs_is_of_what_is_served() -> None:
     drawn = runpy.run_path(str(ROOT / "scripts" / "plot-shapes"))["render"]()
 
     assert (ROOT / "docs" / "latency-shapes.svg").read_text(encoding="utf-8") == drawn
+
+
+def test_a_deviation_out_of_all_proportion() -> None:
+    """LAT-4.1: Where nearly all of a gamma distribution is close to zero, its mean is still that of its settings."""
+    assert build_table("gamma", 0.001, 11864.0).mean == pytest.approx(0.001)
