@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.config import LatencyFigures, LoadedSettings, Settings, SettingSpec, Tier, load, setting_specs
+from llmsim.config import EngineSettings, LatencyFigures, LoadedSettings, Settings, SettingSpec, Tier, load, setting_specs
 from llmsim.config.tables import show_table
 from llmsim.errors import ConfigError
 from llmsim.text import literal
@@ -242,6 +242,9 @@ def valid_values(spec: SettingSpec) -> st.SearchStrategy[Any]:
             return st.dictionaries(text.filter(bool), figures, max_size=2).map(
                 lambda models: msgspec.convert(models, dict[str, LatencyFigures])
             )
+        case "table" if spec.name == "latency.engine":
+            knobs = {"max_num_seqs": st.integers(1, 65_536), "step_base_ms": st.floats(0.1, 60_000)}
+            return st.fixed_dictionaries({}, optional=knobs).map(lambda one: EngineSettings(**one))
         case "table":
             limits = st.fixed_dictionaries(
                 {}, optional={"rpm": st.integers(1, 10_000), "tpm": st.integers(1, 10_000)}
