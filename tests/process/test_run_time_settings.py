@@ -38,6 +38,10 @@ VISIBLE = 0.1
 """Seconds after which a change is seen by every request."""
 
 
+LEAST_RATE = 300
+"""Requests a second that are answered at least, of the 500 that are offered."""
+
+
 class Answer(NamedTuple):
     """When a request was sent, and which states its answer shows: that of its limits, its text and its end."""
 
@@ -80,6 +84,8 @@ async def load(port: int, clients: int, rate: float, until: asyncio.Event) -> li
         begun = time.monotonic() + number / rate
         while not until.is_set():
             await asyncio.sleep(max(0.0, begun + len(answers) * clients / rate - time.monotonic()))
+            if until.is_set():
+                break
             answers.append(await ask(reader, writer))
         writer.close()
         return answers
@@ -120,7 +126,10 @@ def test_no_request_sees_half_a_change(tmp_path: Path) -> None:
     assert half_seen == []
     assert late == []
     assert {answer.states[0] for answer in answers} == {"alpha", "beta"}
-    assert len(answers) > 500
+    seconds = max(answer.sent for answer in answers) - min(answer.sent for answer in answers)
+    # 500 are offered each second; a machine that is slow or busy gets through fewer.
+    rate = len(answers) / seconds
+    assert rate >= LEAST_RATE
     assert sum(worker["requests"] > 0 for worker in stats["workers"]) == 4
 
 
