@@ -12,7 +12,9 @@ from llmsim.config.runtime import (
     changeable_names,
     check_changes,
     encode_changes,
+    engines_by_pattern,
     is_changeable,
+    merged_changes,
     with_changes,
 )
 from llmsim.config.server_settings import ServerSettings

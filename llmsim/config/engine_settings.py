@@ -13,6 +13,9 @@ from llmsim.config.metadata import milliseconds, setting
 
 MINUTE_MS = 60_000
 
+MOST_ENGINES = 56
+"""Engines that a simulator can have: the memory that workers share has places for as many."""
+
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An engine that runs all of its sequences in common steps (continuous batching).

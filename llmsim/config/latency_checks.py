@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+from llmsim.config.engine_settings import MOST_ENGINES
 from llmsim.config.latency_settings import (
     MOST_QUANTILES,
     TIMES,
@@ -48,6 +49,9 @@ def find_problems(settings: LatencySettings) -> Iterator[tuple[str, str]]:
     for pattern, figures in settings.models.items():
         for key, problem in _table_problems(figures, settings.overridden_by(figures)):
             yield "latency.models", f"latency.models.{literal(pattern)}.{key}: {problem}"
+    engines = sum(table.engine is not None for table in (settings, *settings.models.values()))
+    if engines > MOST_ENGINES:
+        yield "latency.models", f"latency.models: wanted at most {MOST_ENGINES} engines, found {engines}"
 
 
 def _table_problems(own: LatencyFigures, effective: LatencyFigures) -> Iterator[tuple[str, str]]:

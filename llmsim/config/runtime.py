@@ -4,6 +4,7 @@ Decisions:
 * What can change is what the next request is planned by. What processes and sockets are made of needs a restart.
 * All problems of a change are reported at once, and one with a problem changes nothing.
 * `unset` unsets a setting that is unset by default; None takes a change back.
+* A table such as `[latency.engine]` changes by its settings: what a change leaves out of it stays as it is.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -11,9 +12,11 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.engine_settings import EngineSettings
+from llmsim.config.latency_settings import LatencySettings
 from llmsim.config.settings import Settings
 from llmsim.config.sources import find_conflicts
-from llmsim.config.specs import SettingSpec, specs_by_name
+from llmsim.config.specs import SettingSpec, fields_of, find_spec, specs_by_name
 from llmsim.config.values import check_value
 from llmsim.errors import ConfigError
 from llmsim.text import literal, nearest
@@ -40,12 +43,14 @@ _UNSET = "unset"
 
 def is_changeable(spec: SettingSpec) -> bool:
     """Return whether a setting can be changed at run time."""
-    return spec.name in _RESPONSE or (spec.section in _SECTIONS and spec.name not in _FIXED)
+    section = spec.section.partition(".")[0]
+    return spec.name in _RESPONSE or (section in _SECTIONS and spec.name not in _FIXED)
 
 
 def changeable_names() -> tuple[str, ...]:
-    """Return the settings that can be changed at run time."""
-    return tuple(name for name, spec in specs_by_name().items() if is_changeable(spec))
+    """Return the settings that can be changed at run time, those of tables by themselves too."""
+    names = [name for name, spec in specs_by_name().items() if is_changeable(spec)]
+    return tuple(names + [f"{name}.{field.name}" for name in names for field in fields_of(name)])
 
 
 def check_changes(changes: Mapping[str, Any], profiles: Collection[str] = ()) -> dict[str, Any]:
@@ -75,14 +80,14 @@ def check_changes(changes: Mapping[str, Any], profiles: Collection[str] = ()) ->
 
 def _flatten(changes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in changes.items():
-        if name in Settings.__struct_fields__ and isinstance(value, dict):
-            yield from ((f"{name}.{key}", one) for key, one in value.items())
+        if isinstance(value, dict) and value and (name in Settings.__struct_fields__ or fields_of(name)):
+            yield from _flatten({f"{name}.{key}": one for key, one in value.items()})
         else:
             yield name, value
 
 
 def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
-    spec = specs_by_name().get(name)
+    spec = find_spec(name)
     if spec is None:
         meant = nearest(name[:100], changeable_names()) or nearest(name[:100], specs_by_name())
         hint = f"; did you mean {meant}?" if meant else f". One of: {', '.join(changeable_names())}"
@@ -97,6 +102,8 @@ def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
         return None
     if spec.default is None and value == _UNSET:
         return msgspec.UNSET
+    if value == {} and fields_of(name):
+        raise ConfigError(f"{name}: wanted at least one of its settings, or {literal(_UNSET)}")
     checked = check_value(spec, value, profiles)
     if name == "response.generator" and checked.startswith("sequence:"):
         raise ConfigError(f"{name}: {literal('sequence')} reads a file; it can be chosen at the start only")
@@ -124,24 +131,71 @@ def with_changes(settings: Settings, changes: Mapping[str, Any], origin: str = A
     Raises:
         ConfigError: They contradict each other, or what they leave; one line for each problem.
     """
-    by_section: dict[str, dict[str, Any]] = {}
-    for name, value in changes.items():
-        section, _, key = name.partition(".")
-        if value is not None:
-            by_section.setdefault(section, {})[key] = None if value is msgspec.UNSET else value
-    changed = msgspec.structs.replace(
-        settings,
-        **{
-            section: msgspec.structs.replace(getattr(settings, section), **values)
-            for section, values in by_section.items()
-        },
-    )
-    problems = list(
-        find_conflicts(changed, dict.fromkeys(specs_by_name(), "in force") | dict.fromkeys(changes, origin))
-    )
+    changed: Any = settings
+    problems: list[str] = []
+    # A table before the settings in it.
+    for name in sorted(changes, key=lambda one: one.count(".")):
+        if changes[name] is not None:
+            value = None if changes[name] is msgspec.UNSET else changes[name]
+            changed, problem = _replaced(changed, name.split("."), value)
+            problems += [f"{name}: {problem}"] if problem else []
+    origins = dict.fromkeys(specs_by_name(), "in force") | dict.fromkeys(changes, origin)
+    problems += _engine_problems(settings.latency, changed.latency)
+    problems += find_conflicts(changed, origins)
     if problems:
         raise ConfigError("\n".join(problems))
-    return changed
+    return changed  # type: ignore[no-any-return]
+
+
+def _replaced(struct: Any, path: list[str], value: Any) -> tuple[Any, str]:
+    """Return a struct with another value at a path; or as it is, and why that cannot be."""
+    key, *rest = path
+    if rest:
+        inner = getattr(struct, key)
+        if inner is None:
+            return (
+                struct,
+                "there is no engine in force that it could change; one can be set up at the start only",
+            )
+        value, problem = _replaced(inner, rest, value)
+        if problem:
+            return struct, problem
+    return msgspec.structs.replace(struct, **{key: value}), ""
+
+
+def _engine_problems(before: LatencySettings, after: LatencySettings) -> Iterator[str]:
+    """Yield what cannot be had of engines: the memory that workers share them by is made at the start."""
+    known = engines_by_pattern(before)
+    for pattern, engine in engines_by_pattern(after).items():
+        name = f"latency.models.{literal(pattern)}.engine" if pattern else "latency.engine"
+        if pattern not in known:
+            yield f"{name}: an engine can be set up at the start only; those that run can be changed, or be unset"
+        elif engine.max_requests > known[pattern].max_requests:
+            yield (
+                f"{name}.max_requests: wanted at most {known[pattern].max_requests}, as it was at the start, found "
+                f"{engine.max_requests}"
+            )
+
+
+def engines_by_pattern(latency: LatencySettings) -> dict[str, EngineSettings]:
+    """Return the engines that are set by the pattern of their models; that of all models is the first, by an empty one."""
+    tables = {"": latency} | latency.models
+    return {pattern: table.engine for pattern, table in tables.items() if table.engine is not None}
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """Return the value of a setting; None if the table that it is in is unset."""
+    value: Any = settings
+    for key in name.split("."):
+        value = None if value is None else getattr(value, key)
+    return value
+
+
+def merged_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return changes with later ones, of which None takes an earlier one back; of a table, with all settings in it."""
+    tables = tuple(f"{name}." for name in after if fields_of(name))
+    kept = {name: value for name, value in before.items() if not name.startswith(tables)} | dict(after)
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 def encode_changes(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,23 @@ def specs_by_name() -> dict[str, SettingSpec]:
     return {spec.name: spec for spec in setting_specs()}
 
 
+@functools.cache
+def find_spec(name: str) -> SettingSpec | None:
+    """Return the setting of a dotted name, which may be one of a table: `latency.engine.max_num_seqs`; None if there is none."""
+    if (spec := specs_by_name().get(name)) is not None:
+        return spec
+    table, _, key = name.rpartition(".")
+    return next((build_spec(table, field) for field in fields_of(table) if field.name == key), None)
+
+
+def fields_of(name: str) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return the settings of a setting that is one table, such as `latency.engine`; none of any other."""
+    spec = specs_by_name().get(name)
+    if spec is None or spec.kind != "table" or get_origin(spec.value_type) is dict:
+        return ()
+    return msgspec.structs.fields(spec.value_type)
+
+
 def build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
     """Build the spec of a field; `section` may also be a place, such as `limits.tiers.free`."""
     # The annotation is `Annotated[value, Meta]`, or that `| None`.

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeGuard
 import msgspec
 
 from llmsim.config.metadata import DAY_SECS
-from llmsim.config.runtime import BY_TIMELINE, check_changes, with_changes
+from llmsim.config.runtime import BY_TIMELINE, check_changes, value_of, with_changes
 from llmsim.config.settings import Settings
 from llmsim.errors import ConfigError
 from llmsim.text import literal, nearest, printable
@@ -109,8 +109,7 @@ class Timeline(msgspec.Struct, frozen=True):
 def _ends(
     name: str, before: Mapping[str, Any], after: Mapping[str, Any], settings: Settings
 ) -> tuple[Any, Any]:
-    section, _, key = name.partition(".")
-    own = getattr(getattr(settings, section), key)
+    own = value_of(settings, name)
     return before.get(name, own), after.get(name, own)
 
 

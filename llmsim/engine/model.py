@@ -106,20 +106,9 @@ class Engine:
             number: Number of the last step of the engine that it goes on for.
             end: End of that step.
         """
-        self.settings = settings
         self.number = number
         self.end = end
         self.preemptions = 0
-        self.used_blocks = 0
-        self.blocks = (settings.kv_tokens or 0) // settings.block_tokens
-        if settings.kv_tokens is not None:
-            self.blocks = max(1, self.blocks)
-        self._base = settings.step_base_ms / 1e3
-        self._per_sequence = settings.step_sequence_us / 1e6
-        self._per_prefill = settings.step_prefill_token_us / 1e6
-        self._per_context = settings.step_context_token_us / 1e6
-        self._per_prefill_context = settings.step_prefill_context_us / 1e9
-        self._before = settings.overhead_ms / 1e3
         self._sequences: dict[int, _Sequence] = {}
         self._future: list[tuple[float, int]] = []  # heap of what arrives later, by instant
         self._waiting: deque[_Sequence] = deque()
@@ -128,8 +117,30 @@ class Engine:
         self._width = 0  # sequences that run
         self._decoding = 0  # those of them that decode
         self._context = 0  # tokens in the contexts of those
-        self._needs = [0] * settings.block_tokens  # sequences by `key`
         self._finishing: dict[int, list[int]] = {}  # ids by the step of their last token
+        self.use(settings)
+
+    def use(self, settings: EngineSettings) -> None:
+        """Go on by other settings, from the next step on. What runs goes on running; if that is too much, nothing is admitted.
+
+        Args:
+            settings: What it can do.
+        """
+        self.settings = settings
+        size = settings.block_tokens
+        self.blocks = 0 if settings.kv_tokens is None else max(1, settings.kv_tokens // size)
+        self._base = settings.step_base_ms / 1e3
+        self._per_sequence = settings.step_sequence_us / 1e6
+        self._per_prefill = settings.step_prefill_token_us / 1e6
+        self._per_context = settings.step_context_token_us / 1e6
+        self._per_prefill_context = settings.step_prefill_context_us / 1e9
+        self._before = settings.overhead_ms / 1e3
+        self._needs = [0] * size  # sequences by `key`
+        self.used_blocks = 0
+        for sequence in self._running.values():
+            self._hold_prompt(sequence)
+            if sequence.first:
+                self._hold_outputs(sequence)
 
     @property
     def running(self) -> int:
@@ -176,8 +187,6 @@ class Engine:
         self._start_decoding(sequence, first)
         made, width = self.number - first, sequence.width
         self._context += made * width
-        if self.blocks:
-            self.used_blocks += width * self._added_blocks(sequence.target, made)
 
     def remove(self, request_id: int) -> None:
         """Drop a request whose client hung up, and free what it held; nothing if there is none of that id."""
@@ -278,10 +287,21 @@ class Engine:
         sequence.first = 0
         self._running[request.id] = self._reading[request.id] = sequence
         self._width += sequence.width
+        self._hold_prompt(sequence)
+
+    def _hold_prompt(self, sequence: _Sequence) -> None:
+        """Count the blocks of what a sequence reads."""
+        tokens = sequence.target + sequence.emitted * (sequence.width - 1) if self.blocks else 0
+        sequence.blocks = -(-tokens // self.settings.block_tokens)
+        self.used_blocks += sequence.blocks
+
+    def _hold_outputs(self, sequence: _Sequence) -> None:
+        """Count the blocks of what a sequence has produced since it was read, and note when it needs more."""
+        sequence.key = (sequence.target - sequence.first - 1) % self.settings.block_tokens
+        self._needs[sequence.key] += sequence.width
         if self.blocks:
-            tokens = sequence.target + sequence.emitted * (sequence.width - 1)
-            sequence.blocks = -(-tokens // self.settings.block_tokens)
-            self.used_blocks += sequence.blocks
+            made = self.number - sequence.first
+            self.used_blocks += sequence.width * self._added_blocks(sequence.target, made)
 
     def _read(self, sequence: _Sequence, budget: int, started: list[_Sequence]) -> int:
         """Read as much of a prompt as the budget has tokens; return how many."""
@@ -297,10 +317,9 @@ class Engine:
         del self._reading[request.id]
         sequence.first = number
         sequence.finish = max(number, number + request.completion_tokens - sequence.emitted - 1)
-        sequence.key = (sequence.target - number - 1) % self.settings.block_tokens
         self._decoding += width
         self._context += sequence.target * width
-        self._needs[sequence.key] += width
+        self._hold_outputs(sequence)
         self._finishing.setdefault(sequence.finish, []).append(request.id)
 
     def _make_room(self) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from llmsim.budgets import LIMITS
 from llmsim.catalogue import shipped_catalogue
-from llmsim.config import Settings, parse_timeline
+from llmsim.config import Settings, engines_by_pattern, parse_timeline
 from llmsim.errors import ConfigError
 from llmsim.planning.overrides import has_tables
 from llmsim.planning.planner import Planner
@@ -27,7 +27,7 @@ from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
-from llmsim.server.engine.engines import Engines, engine_tables, memory_name
+from llmsim.server.engine.engines import Engines, memory_name
 from llmsim.server.live_settings import LiveSettings, RunningTimeline, encode_timeline
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
@@ -176,7 +176,7 @@ class Application:
         self._open_channel = channel_opener(wheel, direct=direct)
         self.live = LiveSettings(self.settings, self._origins, self.state.settings, self._catalogue.profiles)
         engines = None
-        if engine_tables(self.settings.latency):
+        if engines_by_pattern(self.settings.latency):
             engines = Engines(
                 self.settings,
                 self._engine_path,
@@ -210,8 +210,12 @@ class Application:
                 else await compute_in_thread(planner.adapted, settings)
             )
             services.replace(settings, adapted)
+            if engines is not None:
+                engines.use(settings)
 
         self.live.start(apply, block.show_timeline)
+        if engines is not None:
+            self.live.follow()
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from llmsim.domain import Fault, Schedule, StreamFault, Turn, WireFault
+from llmsim.domain import Fault, StreamFault, Turn, WireFault
 from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError
 from llmsim.planning.cost import is_long_step
@@ -37,6 +37,7 @@ from llmsim.server.controls import NO_CONTROLS, check_generates
 from llmsim.server.engine.engines import Engines
 from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.engine.stream import EngineStream
+from llmsim.server.engine.whole_replies import reply_from_engine
 from llmsim.server.faulty_responses import FaultyResponses, abort_at
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
@@ -195,7 +196,8 @@ class GenerationService(Generic[O]):
                     )
                     if self._quotas is not None:
                         await self._quotas.book_output(channel.active, outcome)
-                if self._engines is not None and isinstance(outcome, Turn):
+                is_timed = overrides is not None and overrides.latency is not None
+                if self._engines is not None and isinstance(outcome, Turn) and not is_timed:
                     outcome, place = self._engines.enter(
                         outcome, facts, played, channel.active, parsed, self._endpoint.storage
                     )
@@ -250,7 +252,7 @@ class GenerationService(Generic[O]):
         if outcome.stream_fault is not None:
             return self._truncate(planned, outcome, outcome.stream_fault, channel)
         if planned.place is not None:
-            return self._reply_from_engine(planned, outcome, planned.place, channel)
+            return reply_from_engine(self._endpoint, self.replies, planned, outcome, planned.place, channel)
         return self._reply(planned, outcome, channel)
 
     async def _respond_faulty(
@@ -296,25 +298,6 @@ class GenerationService(Generic[O]):
             now = time.monotonic()
             recorder.late(now - due)
             recorder.sent(row, usage.completion, now)
-        active.outcome = Outcome.FINISHED
-        await channel.reply(self.replies.build(body, active))
-
-    async def _reply_from_engine(
-        self, planned: PlannedResponse[O], turn: Turn, place: EnginePlace, channel: Channel
-    ) -> None:
-        """Answer once the engine has produced the last token; rendered then, because the response says when that was."""
-        active, tokens = channel.active, turn.length or 1
-        row = active.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
-        if not await channel.wait_until(place.due(tokens)):
-            active.outcome = Outcome.ABANDONED
-            return
-        due = place.find(tokens)
-        timed = msgspec.structs.replace(turn, schedule=Schedule(ttft=due - active.arrival, itl=0.0))
-        render, options = self._endpoint.render_response, planned.request.options
-        body = (await compute_in_thread(render, timed, options)) if planned.heavy else render(timed, options)
-        now = time.monotonic()
-        active.recorder.late(now - due)
-        active.recorder.sent(row, turn.usage.completion, now)
         active.outcome = Outcome.FINISHED
         await channel.reply(self.replies.build(body, active))
 

@@ -26,6 +26,7 @@ from llmsim.config import (
     TimelineMoment,
     check_changes,
     encode_changes,
+    merged_changes,
     parse_timeline,
     with_changes,
 )
@@ -33,6 +34,9 @@ from llmsim.errors import ConfigError, StoreError
 from llmsim.state.settings_port import RuntimeSettings
 
 _log = logging.getLogger(__name__)
+
+_FOLLOW = 0.05
+"""Seconds between two looks of a worker that has engines."""
 
 _RETRY = 1.0
 """Seconds until changes that could not be read are tried again."""
@@ -231,8 +235,7 @@ class LiveSettings:
         checked = check_changes(values, self._profiles)
 
         def merge(changes: Changes) -> Changes:
-            merged = check_changes(changes.values, self._profiles) | checked
-            merged = {name: value for name, value in merged.items() if value is not None}
+            merged = merged_changes(check_changes(changes.values, self._profiles), checked)
             settings = with_changes(self._start, merged)
             if changes.timeline is not None:
                 try:
@@ -281,6 +284,13 @@ class LiveSettings:
 
     def origin(self, name: str) -> str | None:
         """Return where the value of a setting in force came from; None for its default."""
-        if name in self.moment.values:
-            return BY_TIMELINE
-        return AT_RUN_TIME if name in self._changed else self._origins.get(name)
+        for values, origin in ((self.moment.values, BY_TIMELINE), (self._changed, AT_RUN_TIME)):
+            if name in values or any(one.startswith(f"{name}.") for one in values):
+                return origin
+        return self._origins.get(name)
+
+    def follow(self) -> None:
+        """Refresh soon after a change, though no requests come, again and again: this worker may run engines for all others."""
+        if not self.is_current(time.monotonic()):
+            self._wake()
+        asyncio.get_running_loop().call_later(_FOLLOW, self.follow)

@@ -13,7 +13,7 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from llmsim.config import DEFAULT, is_changeable, setting_specs
-from llmsim.config.specs import specs_by_name
+from llmsim.config.specs import find_spec
 from llmsim.config.timeline import TimelineStep
 from llmsim.errors import BodyTooLargeError, ConfigError, RefusedError
 from llmsim.server.admin_api import DeniedError, check_parameters, send
@@ -164,7 +164,7 @@ def _render_step(step: TimelineStep) -> dict[str, Any]:
 
 
 def _render_values(values: Any) -> dict[str, str]:
-    specs = specs_by_name()
     return {
-        name: "unset" if value is msgspec.UNSET else specs[name].show(value) for name, value in values.items()
+        name: "unset" if value is msgspec.UNSET or (spec := find_spec(name)) is None else spec.show(value)
+        for name, value in values.items()
     }

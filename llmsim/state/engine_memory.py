@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from llmsim.config.engine_settings import MOST_ENGINES
 from llmsim.state.directory import open_private
 
 _MAGIC = int.from_bytes(b"llmsim e", "little")
@@ -40,8 +41,6 @@ ENDS = 8_192
 
 _OWNER, _LOGGED, _HELD = 0, 1, 8
 """Words of a slot: the worker's process, entries of its log so far, requests that it holds of each engine."""
-
-MOST_ENGINES = 56
 
 _RECORD_WORDS = 8
 _TICKET, _ARRIVAL, _TOKENS, _MORE, _ANSWER = range(5)

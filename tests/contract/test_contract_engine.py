@@ -17,6 +17,8 @@ from llmsim.config import EngineSettings, LatencyFigures
 
 CHAT = "/openai/v1/chat/completions"
 RESPONSES = "/openai/v1/responses"
+SETTINGS = "/llmsim/settings"
+PLAIN = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
 STEP = 0.03
 """Seconds of a step, whatever runs."""
 
@@ -249,3 +251,46 @@ async def test_patterns_choose_the_engine(run_dir: str) -> None:
 
     assert worker.stats().engines == 2
     assert slow_one.status == 0
+
+
+async def test_a_request_with_its_own_latency_takes_no_place(endpoint: Endpoint, run_dir: str) -> None:
+    """ENG-2.10: It has the times that it asks for, though the engine would take seconds."""
+    worker = engine(run_dir, step_base_ms=2000)
+    headers = {"x-llmsim-latency": "ttft=30,itl=1"}
+    began = time.monotonic()
+    exchange = await worker.ask("POST", endpoint.path, endpoint.body(), headers=headers)
+
+    assert exchange.status == 200
+    assert time.monotonic() - began < 1.5
+
+
+async def test_an_engine_changes_while_it_runs(run_dir: str) -> None:
+    """ENG-5.1, ENG-5.2: A stream that runs goes on in the steps of the change, though no other request comes."""
+    worker = engine(run_dir, step_base_ms=400)
+    held = asyncio.create_task(timed(worker, CHAT, PLAIN))
+    await asyncio.sleep(0.2)
+    changed = await worker.ask("PATCH", SETTINGS, b'{"latency.engine.step_base_ms": 10}')
+    found = {one["name"]: one for one in changed.json["settings"]}
+    _, seconds = await held
+
+    assert changed.json["changed"] == ["latency.engine.step_base_ms"]
+    assert found["latency.engine"]["value"].startswith("{step_base_ms = 10.0")
+    assert found["latency.engine"]["origin"] == "run time"
+    assert seconds < 2
+
+
+async def test_an_engine_is_unset_while_it_runs(run_dir: str) -> None:
+    """ENG-5.3: What it holds ends in its steps; requests that come then have the latencies of their profile, until it is taken back."""
+    worker = engine(run_dir)
+    held = asyncio.create_task(timed(worker, CHAT, PLAIN))
+    await asyncio.sleep(0.1)
+    await worker.ask("PATCH", SETTINGS, b'{"latency.engine": "unset", "latency.profile": "instant"}')
+    _, without = await timed(worker, CHAT, PLAIN)
+    exchange, seconds = await held
+    await worker.ask("PATCH", SETTINGS, b'{"latency.engine": null}')
+    _, again = await timed(worker, CHAT, PLAIN)
+
+    assert without < 5 * STEP
+    assert exchange.status == 200
+    assert seconds >= 10 * STEP
+    assert again >= 10 * STEP

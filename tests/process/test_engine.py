@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,29 @@ async def _hold(server: Server, count: int, **fields: Any) -> list[Client]:
     for client in clients:
         await client.send(chat(**fields))
     return clients
+
+
+async def test_a_change_reaches_the_ticker(server: Server) -> None:
+    """ENG-5.1, ENG-5.2: Streams of all workers go on in the steps of the change at once, though no worker gets a request."""
+    streams = [_Stream() for _ in range(12)]
+    reading = [asyncio.create_task(each.read(server.port, 500)) for each in streams]
+    await asyncio.to_thread(eventually, lambda: all(len(each.times) > 5 for each in streams))
+    began = time.monotonic()
+    await asyncio.to_thread(_change, server, {"latency.engine.step_base_ms": 2})
+    await asyncio.gather(*reading)
+    seconds = time.monotonic() - began
+
+    assert all(each.is_whole and each.tokens == 500 for each in streams)
+    # 10 s without the change.
+    assert seconds < 5
+
+
+def _change(server: Server, changes: dict[str, Any]) -> None:
+    request = urllib.request.Request(
+        f"{server.base}/llmsim/settings", json.dumps(changes).encode(), method="PATCH"
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert answer.status == 200
 
 
 async def test_a_full_engine_refuses(server: Server) -> None:

@@ -4,6 +4,7 @@ Decisions:
 * A turn that a script or scenario times itself, and one with a fault on the wire, keep their planned schedule and take no place.
 * What is stored must be timed when it is planned: it gets the times that a request would have had which began when the last one did.
   The response itself is timed by the steps. A response in the background has only the former, but takes its place all the same.
+* A request that asks for latencies of its own (`x-llmsim-latency`) has these, without a place.
 * Requests beyond the bound are refused as by a provider that is overloaded: memory is bounded, and so is the time of waiting.
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from llmsim.config import EngineSettings, LatencySettings, Settings
+from llmsim.config import EngineSettings, LatencySettings, Settings, engines_by_pattern
 from llmsim.domain import Fault, FaultKind, Schedule, Turn
 from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.providers.contract import ParsedRequest
@@ -29,7 +30,7 @@ from llmsim.server.engine.ticker import EngineTicker, owner_word
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn
-from llmsim.state.engine_memory import MOST_ENGINES, EngineMemory
+from llmsim.state.engine_memory import EngineMemory
 from llmsim.stats import Recorder
 
 _MOST_REMEMBERED = 1_024
@@ -41,15 +42,9 @@ _LEAST_GAP = 1e-6
 """Seconds: a schedule without gaps would have all tokens at once."""
 
 
-def engine_tables(settings: LatencySettings) -> list[EngineSettings]:
-    """Return the engines that are set: that of all models first, then those of patterns."""
-    tables = [settings, *settings.models.values()]
-    return [table.engine for table in tables if table.engine is not None][:MOST_ENGINES]
-
-
 def memory_name(settings: LatencySettings) -> str:
     """Return what the file that engines share is named by: workers with the same engines share them, also after a reload."""
-    text = msgspec.json.encode([engine_tables(settings), sorted(settings.models)])
+    text = msgspec.json.encode(list(engines_by_pattern(settings).items()))
     return hashlib.blake2b(text, digest_size=6).hexdigest()
 
 
@@ -79,9 +74,9 @@ class Engines:
         Raises:
             OSError: The memory cannot be made.
         """
-        tables = engine_tables(settings.latency)
-        self._tables = tables
-        self._numbers = {id(table): number for number, table in enumerate(tables)}
+        by_pattern = engines_by_pattern(settings.latency)
+        self._tables = tables = list(by_pattern.values())
+        self._numbers = {pattern: number for number, pattern in enumerate(by_pattern)}
         self._latency = settings.latency
         self._retry_after = settings.errors.retry_after_ms / 1e3
         self._by_model: dict[str, int] = {}
@@ -96,6 +91,17 @@ class Engines:
         lease = path.with_name(f"{path.name}-lease")
         self.ticker = EngineTicker(memory, tables, lease, wheel, recorder, self._reader, time.monotonic)
         self.ticker.start()
+
+    def use(self, settings: Settings) -> None:
+        """Put other settings in force: of the engines from their next step on. One that is unset goes on with what it holds."""
+        self._latency = settings.latency
+        self._retry_after = settings.errors.retry_after_ms / 1e3
+        self._by_model.clear()
+        for pattern, table in engines_by_pattern(settings.latency).items():
+            number = self._numbers[pattern]
+            self._tables[number] = table
+            self._reader.feeds[number].overhead = table.output_overhead_ms / 1e3
+        self.ticker.use(self._tables)
 
     def enter(
         self,
@@ -159,9 +165,9 @@ class Engines:
         """Return the number of a model's engine: that of the longest pattern that fits, or of all models; -1 if it has none."""
         table, patterns = self._latency, self._latency.models
         fitting = [pattern for pattern in patterns if fnmatch.fnmatchcase(model, pattern)]
-        engine = patterns[max(fitting, key=len)].engine if fitting else None
-        engine = engine or table.engine
-        number = -1 if engine is None else self._numbers.get(id(engine), -1)
+        longest = max(fitting, key=len, default="")
+        pattern = longest if longest and patterns[longest].engine is not None else ""
+        number = self._numbers[pattern] if pattern or table.engine is not None else -1
         if len(self._by_model) >= _MOST_REMEMBERED:
             self._by_model.clear()
         self._by_model[model] = number

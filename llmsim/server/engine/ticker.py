@@ -80,7 +80,14 @@ class _Run:
         self.requests: dict[int, _Admitted] = {}
         self.is_armed = False
         self.is_idle = False
-        self.idle = min(_MOST_IDLE, engine.settings.step_base_ms / 1e3 * _IDLE_SHARE)
+        self.use(engine.settings)
+
+    def use(self, settings: EngineSettings) -> None:
+        """Go on by other settings."""
+        self.engine.use(settings)
+        # The gauges are written anew.
+        self.is_idle = False
+        self.idle = min(_MOST_IDLE, settings.step_base_ms / 1e3 * _IDLE_SHARE)
 
 
 class EngineTicker:
@@ -110,7 +117,7 @@ class EngineTicker:
             find_owner: Returns the word for a process.
         """
         self._memory = memory
-        self._engines = engines
+        self._engines = list(engines)
         self._lease = lease
         self._file = -1
         self._wheel = wheel
@@ -130,6 +137,13 @@ class EngineTicker:
     def holds_lease(self) -> bool:
         """Whether this worker runs the engines."""
         return bool(self._runs)
+
+    def use(self, engines: Sequence[EngineSettings]) -> None:
+        """Put other settings of the same engines in force, from their next step on."""
+        self._engines = list(engines)
+        for run, settings in zip(self._runs, self._engines, strict=False):
+            if run.engine.settings != settings:
+                run.use(settings)
 
     def start(self) -> None:
         """Try to get the lease, again and again."""

@@ -3,7 +3,20 @@
 import msgspec
 import pytest
 
-from llmsim.config import Settings, check_changes, encode_changes, is_changeable, setting_specs, with_changes
+from llmsim.config import (
+    EngineSettings,
+    LatencyFigures,
+    LatencySettings,
+    Settings,
+    check_changes,
+    encode_changes,
+    is_changeable,
+    merged_changes,
+    parse_timeline,
+    setting_specs,
+    with_changes,
+)
+from llmsim.config.latency_checks import find_problems
 from llmsim.errors import ConfigError
 
 SECTIONS = ("latency", "errors", "faults", "limits", "tools")
@@ -123,3 +136,77 @@ def test_no_value_becomes_a_path() -> None:
         "a file can be named at the start only" in problems({"latency.models": {"a": {"ttft_file": "/x"}}})[0]
     )
     assert "needs" in problems({"latency.ttft_shape": "empirical"})[0]
+
+
+ENGINE = msgspec.structs.replace(
+    Settings(), latency=LatencySettings(engine=EngineSettings(step_base_ms=20, max_requests=100))
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"latency.engine.max_num_seqs": 4},
+        {"latency.engine": {"max_num_seqs": 4}},
+        {"latency": {"engine": {"max_num_seqs": 4}}},
+        {"latency": {"engine.max_num_seqs": 4}},
+    ],
+)
+def test_a_table_changes_by_its_settings(changes: dict[str, object]) -> None:
+    """ENG-5.1: However it is written, what a change leaves out of the engine stays as it is."""
+    checked = check_changes(changes)
+
+    assert checked == {"latency.engine.max_num_seqs": 4}
+    assert with_changes(ENGINE, checked).latency.engine == EngineSettings(
+        step_base_ms=20, max_requests=100, max_num_seqs=4
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"latency.engine.max_requests": 101}, "latency.engine.max_requests: wanted at most 100"),
+        ({"latency.engine": {}}, "latency.engine: wanted at least one of its settings"),
+        ({"latency.engine.max_num_seq": 1}, "did you mean latency.engine.max_num_seqs?"),
+        ({"latency.engine.max_num_seqs": 0}, "latency.engine.max_num_seqs: wanted a whole number from 1"),
+        ({"latency.models": {"a*": {"engine": {}}}}, 'latency.models."a*".engine: an engine can be set up'),
+        ({"latency.engine": "unset", "latency.engine.max_num_seqs": 1}, "there is no engine in force"),
+    ],
+)
+def test_what_an_engine_cannot_become(changes: dict[str, object], problem: str) -> None:
+    """ENG-5.4: What the shared memory was made by, and what is no engine, is refused by name."""
+    with pytest.raises(ConfigError) as refused:
+        with_changes(ENGINE, check_changes(changes))
+
+    assert problem in str(refused.value)
+
+
+def test_an_engine_cannot_begin_at_run_time() -> None:
+    """ENG-5.4: Where there was none at the start, each of its settings is refused, and so is a step of a timeline."""
+    assert problems({"latency.engine.max_num_seqs": 4})[0].startswith(
+        "latency.engine.max_num_seqs: there is no engine in force"
+    )
+    with pytest.raises(ConfigError, match=r"step 1: .*: there is no engine in force"):
+        parse_timeline(b"[[step]]\nat_secs = 0\nlatency.engine.max_num_seqs = 4", Settings())
+
+
+def test_later_changes_of_a_table() -> None:
+    """ENG-5.1: A change of the table as a whole takes back those of its settings; of one setting the last holds."""
+    before = {"latency.engine.max_num_seqs": 4, "errors.rate_limit_rate": 0.5}
+
+    assert merged_changes(before, {"latency.engine": None}) == {"errors.rate_limit_rate": 0.5}
+    assert merged_changes(before, {"latency.engine.max_num_seqs": 5}) == before | {
+        "latency.engine.max_num_seqs": 5
+    }
+    assert merged_changes(before, {"latency.engine": msgspec.UNSET}).keys() == {
+        "latency.engine",
+        "errors.rate_limit_rate",
+    }
+
+
+def test_too_many_engines() -> None:
+    """ENG-5.4: The memory has places for 56; more are refused rather than left out."""
+    models = {f"model-{number}": LatencyFigures(engine=EngineSettings()) for number in range(57)}
+    (problem,) = [text for _, text in find_problems(LatencySettings(models=models))]
+
+    assert problem == "latency.models: wanted at most 56 engines, found 57"

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.config import EngineSettings, LatencyFigures, LoadedSettings, Settings, SettingSpec, Tier, load, setting_specs
+from llmsim.config import (
+    EngineSettings,
+    LatencyFigures,
+    LoadedSettings,
+    Settings,
+    SettingSpec,
+    Tier,
+    load,
+    setting_specs,
+)
 from llmsim.config.tables import show_table
 from llmsim.errors import ConfigError
 from llmsim.text import literal

@@ -227,3 +227,38 @@ def test_sequences_of_one_request_take_a_place_each():
 
     assert engine.running == 3
     assert engine.step().decoding == 3
+
+
+@given(_ENGINES, _ENGINES, _REQUESTS, st.integers(0, 40))
+def test_an_engine_that_is_changed_ends_all(before, after, requests, steps):
+    """ENG-5.2: Whatever is changed while it runs, every request ends with its tokens, and blocks are counted as if nothing was."""
+    engine = Engine(before)
+    for request in _admitted(requests):
+        engine.add(request)
+    ended = []
+    for _ in range(steps):
+        if (step := engine.step()) is not None:
+            ended += step.finished
+    blocks = engine.used_blocks
+    engine.use(after)
+    engine.use(before)
+    assert engine.used_blocks == blocks
+    engine.use(after)
+    while (step := engine.step()) is not None:
+        ended += step.finished
+
+    assert sorted(ended) == list(range(len(requests)))
+    assert (engine.requests, engine.running, engine.waiting, engine.used_blocks) == (0, 0, 0, 0)
+
+
+def test_a_change_holds_from_the_next_step_on():
+    """ENG-5.2: The step after a change is as long as it says; a place that is added is taken."""
+    requests = [EngineRequest(one, 0.0, 1, 5) for one in range(2)]
+    quick = {"step_sequence_us": 0, "step_prefill_token_us": 0, "step_context_token_us": 0}
+    engine = _engine(requests, step_base_ms=10, max_num_seqs=1, **quick)
+    first, running = engine.step(), engine.running
+    engine.use(EngineSettings(step_base_ms=20, max_num_seqs=2, **quick))
+    second = engine.step()
+
+    assert (first.end, running) == (pytest.approx(0.01), 1)
+    assert (second.end, engine.running) == (pytest.approx(0.03), 2)
