@@ -15,7 +15,7 @@ from rich.text import Text
 from llmsim.cli.http_client import fetch_bytes, resolve_address
 from llmsim.cli.options import port_option
 from llmsim.config import AT_RUN_TIME, BY_TIMELINE, changeable_names
-from llmsim.config.specs import find_spec, specs_by_name
+from llmsim.config.specs import find_spec, show_name, specs_by_name
 from llmsim.config.values import parse_value
 from llmsim.errors import ConfigError, ControlApiError
 from llmsim.text import nearest, printable
@@ -82,7 +82,7 @@ def parse_changes(texts: tuple[str, ...]) -> dict[str, Any]:
         elif spec is None:
             meant = nearest(name, changeable_names()) or nearest(name, specs_by_name())
             hint = f"; did you mean {meant}?" if meant else ""
-            problems.append(f"{printable(name)}: unknown setting{hint}")
+            problems.append(f"{show_name(name)}: unknown setting{hint}")
         elif value == "unset" and spec.default is None:
             changes[name] = value
         else:

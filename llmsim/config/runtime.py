@@ -16,7 +16,7 @@ from llmsim.config.engine_settings import EngineSettings
 from llmsim.config.latency_settings import LatencySettings
 from llmsim.config.settings import Settings
 from llmsim.config.sources import find_conflicts
-from llmsim.config.specs import SettingSpec, fields_of, find_spec, specs_by_name
+from llmsim.config.specs import SettingSpec, fields_of, find_spec, show_name, specs_by_name
 from llmsim.config.values import check_value
 from llmsim.errors import ConfigError
 from llmsim.text import literal, nearest
@@ -91,7 +91,7 @@ def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
     if spec is None:
         meant = nearest(name[:100], changeable_names()) or nearest(name[:100], specs_by_name())
         hint = f"; did you mean {meant}?" if meant else f". One of: {', '.join(changeable_names())}"
-        raise ConfigError(f"{_shown(name)}: unknown setting{hint}")
+        raise ConfigError(f"{show_name(name)}: unknown setting{hint}")
     if not is_changeable(spec):
         sections = ", ".join(f"{section}.*" for section in _SECTIONS)
         raise ConfigError(
@@ -114,10 +114,6 @@ def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
                     f"{name}.{literal(pattern)}: a file can be named at the start only; set quantiles instead"
                 )
     return checked
-
-
-def _shown(name: str) -> str:
-    return name if len(name) <= 100 and name.isprintable() else literal(name[:100])
 
 
 def with_changes(settings: Settings, changes: Mapping[str, Any], origin: str = AT_RUN_TIME) -> Settings:

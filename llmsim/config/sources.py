@@ -226,7 +226,13 @@ def find_conflicts(
 
 def _check_tiers(limits: LimitSettings, origins: Mapping[str, str]) -> Iterator[str]:
     """Yield the tiers that are named and are not there; keys are not shown."""
-    names = [("limits.default", limits.default), *(("limits.keys", name) for name in limits.keys.values())]
+    names = [("limits.default", limits.default)]
+    for key, name in limits.keys.items():
+        if key in limits.tiers and name not in limits.tiers:
+            # What stands in the place of the tier is a key then.
+            yield f'{origins.get("limits.keys", DEFAULT)}: limits.keys: wanted KEY = "{key}", found it the other way round'
+        else:
+            names.append(("limits.keys", name))
     for setting, name in dict.fromkeys(names):
         if name and name not in limits.tiers:
             meant = nearest(name, limits.tiers)

@@ -16,6 +16,9 @@ PREFIX = "LLMSIM_"
 CONFIG_VARIABLE = "LLMSIM_CONFIG"
 """The variable that names the TOML file; not itself a setting."""
 
+_MOST_SHOWN = 100
+"""Characters of a name in a message."""
+
 Kind = Literal["text", "choice", "integer", "number", "boolean", "list", "quantiles", "table"]
 
 
@@ -113,6 +116,14 @@ def find_spec(name: str) -> SettingSpec | None:
         return spec
     table, _, key = name.rpartition(".")
     return next((build_spec(table, field) for field in fields_of(table) if field.name == key), None)
+
+
+def show_name(name: str) -> str:
+    """Format the name of a setting that there is not, for a message; what stands behind that of a secret one is not shown."""
+    for spec in setting_specs():
+        if spec.secret and name.startswith(f"{spec.name}."):
+            return f"{spec.name}.***"
+    return name if len(name) <= _MOST_SHOWN and name.isprintable() else literal(name[:_MOST_SHOWN])
 
 
 def fields_of(name: str) -> tuple[msgspec.structs.FieldInfo, ...]:

@@ -88,7 +88,8 @@ def _check_items(
     secret: bool = False,
 ) -> dict[str, Any]:
     if not isinstance(value, dict):
-        problems.append(f"{name}: wanted a table, [{name}], found {literal(value)}")
+        found = "something else" if secret else literal(value)
+        problems.append(f"{name}: wanted a table, [{name}], found {found}")
         return {}
     checked = dict(value)
     for key, item in value.items():

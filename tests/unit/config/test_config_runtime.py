@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from llmsim.cli.set import parse_changes
 from llmsim.config import (
     EngineSettings,
     LatencyFigures,
@@ -210,3 +211,26 @@ def test_too_many_engines() -> None:
     (problem,) = [text for _, text in find_problems(LatencySettings(models=models))]
 
     assert problem == "latency.models: wanted at most 56 engines, found 57"
+
+
+SECRETS = [spec.name for spec in setting_specs() if spec.secret]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize(
+    "value", ["sk-1", ["sk-1"], ["sk-1", 3], [["sk-1"]], {"sk-1": 3}, {"sk-1": {"sk-1": 3}}, {"a": "sk-1"}]
+)
+def test_mistakes_in_secrets_show_nothing_of_them(name: str, value: object) -> None:
+    """CTRL-2.8: Whatever is wrong with a key, where it stands and how it is written, no message has it."""
+    section, _, key = name.partition(".")
+    tiers = {"limits.tiers": {"a": {}}}
+    shown = ""
+    for changes in ({name: value}, {section: {key: value}}, {f"{name}.sk-1": value}, {f'{name}."sk-1"': 3}):
+        try:
+            with_changes(Settings(), check_changes(tiers | changes))
+        except ConfigError as error:
+            shown += str(error)
+    with pytest.raises(ConfigError) as refused:
+        parse_changes((f"{name}.sk-1=3",))
+
+    assert "sk-1" not in shown + str(refused.value)
