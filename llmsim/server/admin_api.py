@@ -22,6 +22,7 @@ from llmsim.config import DEFAULT as DEFAULT_ORIGIN
 from llmsim.config import Settings, setting_specs
 from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
 from llmsim.scripts import ScriptFormat, read
+from llmsim.server.client_watch import session_client
 from llmsim.server.controls import NAMES, is_name
 from llmsim.server.script_player import DEFAULT
 from llmsim.server.transport.bodies import BodyReader, DisconnectedError
@@ -92,6 +93,7 @@ class AdminState:
         self.sessions = state.sessions
         self.journal = state.journal
         self.scripts = state.scripts
+        self.clients = state.clients
         self.profiles = profiles
         self.bodies = bodies
         self.settings = settings
@@ -118,7 +120,8 @@ class AdminState:
         return [_render_progress(one, infos[one.script], failures=failures) for one in progress]
 
     async def reset(self, session: str | None) -> dict[str, int]:
-        """Reset one session, or all, and clear their journal."""
+        """Reset one session, or all, and clear their journal and what is reported of them as clients."""
+        await self.clients.forget(None if session is None else session_client(session).digest)
         return {
             "sessions_reset": await self.sessions.forget(session),
             "requests_forgotten": await self.journal.clear(session),
@@ -286,7 +289,14 @@ def render_settings(settings: Settings, origins: Mapping[str, str]) -> list[dict
     ]
 
 
-PATHS = ("/llmsim/scripts", "/llmsim/sessions", "/llmsim/requests", "/llmsim/reset", "/llmsim/settings")
+PATHS = (
+    "/llmsim/scripts",
+    "/llmsim/sessions",
+    "/llmsim/requests",
+    "/llmsim/reset",
+    "/llmsim/settings",
+    "/llmsim/clients",
+)
 """Paths of the control API."""
 
 

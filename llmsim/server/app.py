@@ -34,6 +34,8 @@ from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control, render_settings
 from llmsim.server.channels import CHANNEL, HttpChannel
+from llmsim.server.client_api import add_clients
+from llmsim.server.client_watch import ClientWatch
 from llmsim.server.controls import ControlReader, ignore_controls
 from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
@@ -67,10 +69,12 @@ class Routes(msgspec.Struct, frozen=True):
     Attributes:
         app: Answers every request, as Falcon routes it.
         generations: The generating endpoints that can answer a request themselves, by path.
+        clients: Watches how clients go about failures; None if no client can ask for it.
     """
 
     app: falcon.asgi.App[Any, Any]
     generations: Mapping[str, HttpGeneration]
+    clients: ClientWatch | None = None
 
 
 def create_routes(
@@ -119,6 +123,9 @@ def create_routes(
     # What no client can ask for is not written.
     scope = admin.journal if admin.enabled else "off"
     journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
+    clients = None
+    if admin.enabled and admin.client_report:
+        clients = ClientWatch(state.clients, providers(settings), obeys_sessions=obeys)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
@@ -131,7 +138,7 @@ def create_routes(
             gate = QuotaGate(settings.limits, state.quotas, provider, settings.response.target_tokens)
         for endpoint in provider.generation_endpoints:
             service = GenerationService(
-                provider, endpoint, endpoint.http, context, player, journal, steps, gate
+                provider, endpoint, endpoint.http, context, player, journal, steps, gate, clients
             )
             generation = HttpGeneration(provider, endpoint.path, service, reader)
             routes[endpoint.path]["post"] = generation.on_post
@@ -142,7 +149,15 @@ def create_routes(
                     provider,
                     endpoint.websocket,
                     GenerationService(
-                        provider, endpoint, endpoint.websocket.messages, context, player, journal, steps, gate
+                        provider,
+                        endpoint,
+                        endpoint.websocket.messages,
+                        context,
+                        player,
+                        journal,
+                        steps,
+                        gate,
+                        clients,
                     ),
                     number,
                     wheel=wheel,
@@ -168,12 +183,13 @@ def create_routes(
     if admin.enabled:
         shown = render_settings(settings, origins)
         add_control(app, AdminState(state, catalogue.profiles, reader, shown, has_default=player.has_default))
+        add_clients(app, state.clients)
 
     errors = _Errors(planner, table.methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)
     app.add_error_handler(RefusedError, errors.refused)
     app.add_error_handler(Exception, errors.crashed)
-    return Routes(app, generations)
+    return Routes(app, generations, clients)
 
 
 class _RouteTable:

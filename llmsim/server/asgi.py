@@ -18,6 +18,7 @@ from llmsim.budgets import LIMITS
 from llmsim.catalogue import shipped_catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
+from llmsim.providers.contract import IncomingRequest
 from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
 from llmsim.scenarios.files import read_scenario_path
 from llmsim.scripts.files import read_scripts
@@ -27,13 +28,14 @@ from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
+from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.request_log import RequestLog
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.transport.rejections import Rejections
 from llmsim.state.directory import run_directory
 from llmsim.state.embedded import open_state
 from llmsim.state.ports import UPLOADED
-from llmsim.stats import Block, Gauges, Recorder
+from llmsim.stats import Block, Gauges, Outcome, Recorder
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +157,7 @@ class Application:
             origins=self._origins,
             open_request=self._open_request,
         )
-        self._app, self._generations = routes.app, routes.generations
+        self._app, self._generations, self._clients = routes.app, routes.generations, routes.clients
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
     def close(self) -> None:
@@ -184,6 +186,7 @@ class Application:
         try:
             denial = self._guard.check(scope, active)
             if denial is not None:
+                await self._book_unread(scope, active)
                 await channel.reply(denial)
             elif generation is not None and (answered := generation.answer(scope, channel)) is not None:
                 try:
@@ -194,6 +197,8 @@ class Application:
                 await self._app(scope, receive, add_header_lines(channel.send, active.extra_headers))
             else:
                 await self._app(scope, receive, channel.send)
+                if active.outcome is Outcome.REFUSED and not active.is_watched:
+                    await self._book_unread(scope, active)
         except asyncio.CancelledError as error:
             # The drain ran out. The end is booked; a traceback for each stream that is aborted would help no one.
             active.finish(error)
@@ -209,3 +214,10 @@ class Application:
             # PERF: the channel leads to uvicorn's cycle, and that to the scope: ten objects a request that only the garbage
             # collector would find, and nothing else that it has to look for.
             del scope[CHANNEL]
+
+    async def _book_unread(self, scope: dict[str, Any], active: ActiveRequest) -> None:
+        """Book for the report on clients that a request was refused before it was read."""
+        if self._clients is not None and scope["method"] == "POST":
+            headers, path = RequestHeaders(scope["headers"]), scope["path"]
+            active.incoming = IncomingRequest(path=path, headers=headers, arrival=active.arrival)
+            await self._clients.fail(active, path[:80])

@@ -16,6 +16,7 @@ import msgspec
 
 from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
+from llmsim.state.client_port import ClientRegistry
 from llmsim.state.journal_port import Journal
 from llmsim.state.quota_port import QuotaStore
 
@@ -357,6 +358,7 @@ class State(Protocol):
     scripts: ScriptRegistry
     attempts: AttemptStore
     quotas: QuotaStore
+    clients: ClientRegistry
 
     def open(self) -> None:
         """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""
