@@ -122,6 +122,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "plain ASGI."
         ),
     ] = True
+    timeline_path: Annotated[
+        str,
+        setting(
+            "Timeline that begins with the server: a TOML file of instants and the settings that hold from then on. Empty for none.",
+            flag="--timeline",
+        ),
+    ] = ""
     run_dir: Annotated[
         str,
         setting(

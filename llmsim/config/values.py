@@ -14,7 +14,7 @@ import msgspec
 from llmsim.config.specs import SettingSpec
 from llmsim.config.tables import check_table, parse_table
 from llmsim.errors import ConfigError
-from llmsim.text import literal, nearest
+from llmsim.text import literal, mask_passwords, nearest
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -176,5 +176,5 @@ def _invalid_value(spec: SettingSpec, value: Any) -> ConfigError:
             wanted = "a table"
         case "text" | "choice":
             wanted = "text" if not isinstance(value, str) else "non-empty text"
-    found = "something else" if spec.secret else literal(value)
+    found = "something else" if spec.secret else literal(mask_passwords(value))
     return ConfigError(f"{spec.name}: wanted {wanted}, found {found}")

@@ -91,10 +91,15 @@ class WorkerContext:
 
     def for_owner(self, owner: str) -> "WorkerContext":
         """Return the services for the requests of one API key's owner."""
-        if owner == self.owner:
-            return self
+        return self if owner == self.owner else self._copy(self.planner, owner)
+
+    def with_planner(self, planner: Planner) -> "WorkerContext":
+        """Return the services by another planner."""
+        return self._copy(planner, self.owner)
+
+    def _copy(self, planner: Planner, owner: str) -> "WorkerContext":
         return WorkerContext(
-            self.models, self.planner, self._state, self._recorder, self._bodies, owner, self.read_controls
+            self.models, planner, self._state, self._recorder, self._bodies, owner, self.read_controls
         )
 
     def now(self) -> float:

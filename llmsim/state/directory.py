@@ -34,6 +34,7 @@ FILE_KINDS = (
     "attempts",
     "quotas",
     "clients",
+    "settings",
     "opening",
     _USERS,
 )

@@ -33,8 +33,10 @@ from llmsim.state.prefix_cache import SqlitePrefixCache
 from llmsim.state.quota_port import QuotaStore
 from llmsim.state.quotas import FileQuotaStore
 from llmsim.state.record_store import SqliteRecordStore
+from llmsim.state.runtime_settings import SharedSettings
 from llmsim.state.script_registry import SqliteScriptRegistry
 from llmsim.state.session_store import SqliteSessionStore
+from llmsim.state.settings_port import RuntimeSettings
 
 
 def open_state(settings: Settings, directory: Path, clock: Callable[[], float]) -> State:
@@ -52,7 +54,7 @@ class EmbeddedState:
     """All ports, on files that are opened at the start of a process, or when they are first used; see `State`."""
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:9]]
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:10]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
         prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
@@ -78,6 +80,8 @@ class EmbeddedState:
         self.attempts: AttemptStore = attempts
         self.quotas: QuotaStore = quotas
         self.clients: ClientRegistry = clients
+        self._changes = SharedSettings(paths[9])
+        self.settings: RuntimeSettings = self._changes
         stores = (records, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
         self._files: tuple[FileCounters | Database | FileQuotaStore | FileClientRegistry, ...]
@@ -99,5 +103,5 @@ class EmbeddedState:
 
     def remove(self) -> None:
         """See `State`."""
-        for file in self._files:
+        for file in (*self._files, self._changes):
             file.remove()

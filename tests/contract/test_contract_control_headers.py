@@ -44,9 +44,9 @@ async def test_latency_of_embeddings(endpoint: Endpoint) -> None:
 @STREAMED
 async def test_text(streamer: Endpoint, stream: bool) -> None:
     """CTRL-1.7: So does its text."""
-    exchange = await ask(simulator(), streamer, stream, generator="fixed:Pong")
+    exchange = await ask(simulator(), streamer, stream, generator="fixed:Yes")
 
-    assert b"Pong" in exchange.body
+    assert b"Yes" in exchange.body
 
 
 async def test_errors(endpoint: Endpoint) -> None:
@@ -142,12 +142,12 @@ async def test_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     path = "/anthropic/v1/messages/batches"
     monkeypatch.setattr("llmsim.providers.anthropic.batches._MIN_SECONDS", 0.0)
     wrong = await worker.ask("POST", path, body, headers={"x-llmsim-tokens": "x"})
-    made = await worker.ask("POST", path, body, headers={"x-llmsim-generator": "fixed:Pong"})
+    made = await worker.ask("POST", path, body, headers={"x-llmsim-generator": "fixed:Yes"})
     results = await worker.ask("GET", f"{path}/{made.json['id']}/results")
 
     assert wrong.status == 400
     assert "x-llmsim-tokens" in wrong.json["error"]["message"]
-    assert results.json["result"]["message"]["content"][0]["text"] == "Pong"
+    assert results.json["result"]["message"]["content"][0]["text"] == "Yes"
 
 
 async def test_websockets() -> None:
@@ -156,13 +156,13 @@ async def test_websockets() -> None:
     message = json.dumps({"type": "response.create", "model": "gpt-4o", "input": "Hello"})
     async with served(worker) as port:
         address = f"ws://127.0.0.1:{port}/openai/v1/responses"
-        async with connect(address, additional_headers={"x-llmsim-generator": "fixed:Pong"}) as opened:
+        async with connect(address, additional_headers={"x-llmsim-generator": "fixed:Yes"}) as opened:
             for _ in range(2):
                 await opened.send(message)
                 text = ""
                 while "response.completed" not in text:
                     text = str(await opened.recv())
-                assert "Pong" in text
+                assert "Yes" in text
         async with connect(address, additional_headers={"x-llmsim-seed": "x"}) as refused:
             assert "x-llmsim-seed" in str(await refused.recv())
 
@@ -171,9 +171,7 @@ async def test_background() -> None:
     """CTRL-1.10: A response in the background has the text that its request asks for."""
     worker = simulator()
     body = json.dumps({"model": "gpt-4o", "input": "Hello", "background": True}).encode()
-    made = await worker.ask(
-        "POST", "/openai/v1/responses", body, headers={"x-llmsim-generator": "fixed:Pong"}
-    )
+    made = await worker.ask("POST", "/openai/v1/responses", body, headers={"x-llmsim-generator": "fixed:Yes"})
     found = await worker.ask("GET", f"/openai/v1/responses/{made.json['id']}")
 
-    assert b"Pong" in found.body
+    assert b"Yes" in found.body
