@@ -20,6 +20,7 @@ from falcon.asgi import Request, Response
 
 from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
 from llmsim.scripts import ScriptFormat, read
+from llmsim.server.client_watch import session_client
 from llmsim.server.controls import NAMES, is_name
 from llmsim.server.script_player import DEFAULT
 from llmsim.server.transport.bodies import BodyReader, DisconnectedError
@@ -89,6 +90,7 @@ class AdminState:
         self.sessions = state.sessions
         self.journal = state.journal
         self.scripts = state.scripts
+        self.clients = state.clients
         self.profiles = profiles
         self.bodies = bodies
         self.has_default = has_default
@@ -114,7 +116,8 @@ class AdminState:
         return [_render_progress(one, infos[one.script], failures=failures) for one in progress]
 
     async def reset(self, session: str | None) -> dict[str, int]:
-        """Reset one session, or all, and clear their journal."""
+        """Reset one session, or all, and clear their journal and what is reported of them as clients."""
+        await self.clients.forget(None if session is None else session_client(session).digest)
         return {
             "sessions_reset": await self.sessions.forget(session),
             "requests_forgotten": await self.journal.clear(session),
@@ -257,6 +260,7 @@ PATHS = (
     "/llmsim/requests",
     "/llmsim/reset",
     "/llmsim/settings",
+    "/llmsim/clients",
     "/llmsim/timeline",
 )
 """Paths of the control API."""

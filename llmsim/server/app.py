@@ -39,6 +39,8 @@ from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control
 from llmsim.server.channels import CHANNEL, HttpChannel
+from llmsim.server.client_api import add_clients
+from llmsim.server.client_watch import ClientWatch
 from llmsim.server.controls import ControlReader, ignore_controls
 from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
@@ -73,11 +75,13 @@ class Routes(msgspec.Struct, frozen=True):
     Attributes:
         app: Answers every request, as Falcon routes it.
         generations: The generating endpoints that can answer a request themselves, by path.
+        clients: Watches how clients go about failures; None if no client can ask for it.
         services: The services of the endpoints.
     """
 
     app: falcon.asgi.App[Any, Any]
     generations: Mapping[str, HttpGeneration]
+    clients: ClientWatch | None
     services: Services
 
 
@@ -125,7 +129,10 @@ def create_routes(
     # What no client can ask for is not written.
     scope = admin.journal if admin.enabled else "off"
     journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
-    services = Services(live.settings, state, scenarios, context, player, journal, engines)
+    clients = None
+    if admin.enabled and admin.client_report:
+        clients = ClientWatch(state.clients, providers(settings), obeys_sessions=obeys)
+    services = Services(live.settings, state, scenarios, context, player, journal, engines, clients)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
@@ -171,12 +178,13 @@ def create_routes(
     if admin.enabled:
         add_control(app, AdminState(state, catalogue.profiles, reader, has_default=player.has_default))
         add_settings(app, live, reader)
+        add_clients(app, state.clients)
 
     errors = _Errors(planner, table.methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)
     app.add_error_handler(RefusedError, errors.refused)
     app.add_error_handler(Exception, errors.crashed)
-    return Routes(app, generations, services)
+    return Routes(app, generations, clients, services)
 
 
 class _RouteTable:

@@ -20,6 +20,7 @@ from llmsim.config import Settings, parse_timeline
 from llmsim.errors import ConfigError
 from llmsim.planning.overrides import has_tables
 from llmsim.planning.planner import Planner
+from llmsim.providers.contract import IncomingRequest
 from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
 from llmsim.scenarios.files import read_scenario_path
 from llmsim.scripts.files import read_scripts
@@ -31,6 +32,7 @@ from llmsim.server.engine.engines import Engines, engine_tables, memory_name
 from llmsim.server.live_settings import LiveSettings, RunningTimeline, encode_timeline
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
+from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.request_log import RequestLog
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.transport.rejections import Rejections
@@ -39,7 +41,7 @@ from llmsim.state.directory import run_directory
 from llmsim.state.embedded import open_state
 from llmsim.state.engine_memory import engines_path
 from llmsim.state.ports import UPLOADED
-from llmsim.stats import Block, Gauges, Recorder
+from llmsim.stats import Block, Gauges, Outcome, Recorder
 from llmsim.text import literal
 
 _log = logging.getLogger(__name__)
@@ -199,7 +201,7 @@ class Application:
             open_request=self._open_request,
             engines=engines,
         )
-        self._app, self._generations = routes.app, routes.generations
+        self._app, self._generations, self._clients = routes.app, routes.generations, routes.clients
         services, planner = routes.services, self._planner
 
         async def apply(settings: Settings) -> None:
@@ -243,6 +245,7 @@ class Application:
         try:
             denial = self._guard.check(scope, active)
             if denial is not None:
+                await self._book_unread(scope, active)
                 await channel.reply(denial)
             elif generation is not None and (answered := generation.answer(scope, channel)) is not None:
                 try:
@@ -253,6 +256,8 @@ class Application:
                 await self._app(scope, receive, add_header_lines(channel.send, active.extra_headers))
             else:
                 await self._app(scope, receive, channel.send)
+                if active.outcome is Outcome.REFUSED and not active.is_watched:
+                    await self._book_unread(scope, active)
         except asyncio.CancelledError as error:
             # The drain ran out. The end is booked; a traceback for each stream that is aborted would help no one.
             active.finish(error)
@@ -268,3 +273,10 @@ class Application:
             # PERF: the channel leads to uvicorn's cycle, and that to the scope: ten objects a request that only the garbage
             # collector would find, and nothing else that it has to look for.
             del scope[CHANNEL]
+
+    async def _book_unread(self, scope: dict[str, Any], active: ActiveRequest) -> None:
+        """Book for the report on clients that a request was refused before it was read."""
+        if self._clients is not None and scope["method"] == "POST":
+            headers, path = RequestHeaders(scope["headers"]), scope["path"]
+            active.incoming = IncomingRequest(path=path, headers=headers, arrival=active.arrival)
+            await self._clients.fail(active, path[:80])

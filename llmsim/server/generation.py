@@ -22,7 +22,6 @@ from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError
 from llmsim.planning.cost import is_long_step
 from llmsim.planning.overrides import MANY_TOKENS
-from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import (
     ChannelFormat,
     GenerationEndpoint,
@@ -33,6 +32,7 @@ from llmsim.providers.contract import (
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
+from llmsim.server.client_watch import ClientWatch
 from llmsim.server.controls import NO_CONTROLS, check_generates
 from llmsim.server.engine.engines import Engines
 from llmsim.server.engine.reader import EnginePlace
@@ -45,8 +45,9 @@ from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_analyzer import RequestAnalyzer
 from llmsim.server.request_memo import RequestMemo
-from llmsim.server.scenario_player import ScenarioAttempt, ScenarioPlayer
-from llmsim.server.script_player import PlayedTurn, ScriptPlayer
+from llmsim.server.scenario_player import ScenarioPlayer
+from llmsim.server.script_player import ScriptPlayer
+from llmsim.server.turn_player import Played, TurnPlayer
 from llmsim.server.worker_context import WorkerContext, compute_in_thread
 from llmsim.stats import Outcome
 
@@ -73,6 +74,7 @@ class GenerationService(Generic[O]):
         scenarios: ScenarioPlayer | None = None,
         quotas: QuotaGate | None = None,
         engines: Engines | None = None,
+        clients: ClientWatch | None = None,
     ) -> None:
         """Prepare to run requests.
 
@@ -86,18 +88,20 @@ class GenerationService(Generic[O]):
             scenarios: Plays scenarios; None if there are none.
             quotas: Holds requests to the limits of their keys; None if none are set.
             engines: Produce the tokens of their models; None if there are none.
+            clients: Watches how clients go about failures; None if no client can ask for it.
         """
         self._endpoint = endpoint
         self._format = channel_format
         self._context = context
-        self._player = player
-        self._scenarios = scenarios
+        self._player = TurnPlayer(endpoint, player, scenarios)
         self._journal = journal
         self._quotas = quotas
         self._engines = engines
+        self._clients = clients
         nominal = provider.limit_headers.nominal if quotas is None else ()
         self.replies = ReplyBuilder(provider, context.planner.new_id, nominal)
         self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
+        self._scripts = player
         self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
         self.read_controls = context.read_controls
@@ -110,11 +114,20 @@ class GenerationService(Generic[O]):
         active = channel.active
         planned: PlannedResponse[O] | None = None
         failure: BaseException | None = None
+        clients = self._clients
+        if clients is not None:
+            active.incoming = request
+            if clients.registry.is_watching:
+                await clients.begin(active, self._endpoint.label)
         try:
             planned = await self._plan(request, channel)
+            if clients is not None and active.attempt is not None:
+                await clients.check(active.attempt, planned.request.prompt)
             await self._respond(planned, channel)
         except RefusedError as refusal:
-            await self.refuse(refusal, channel, request.headers)
+            if clients is not None and active.attempt is not None:
+                await clients.check(active.attempt, refusal)
+            await self._refuse(refusal, channel, request.headers)
         except BaseException as error:
             failure = error
             raise
@@ -124,11 +137,20 @@ class GenerationService(Generic[O]):
                 await self._quotas.finish(active.admission)
             if planned is not None and planned.is_shared and active.outcome is not None:
                 await self._settle(planned, active.outcome, seconds, active.owner)
+            if clients is not None and (
+                active.outcome is not Outcome.FINISHED or clients.registry.is_watching
+            ):
+                await clients.end(active, self._endpoint.label, seconds)
 
     async def refuse(
         self, error: RefusedError, channel: Channel, headers: Mapping[str, str] = MappingProxyType({})
     ) -> None:
-        """Answer a request that is refused."""
+        """Answer a request that is refused before its body is read."""
+        active = channel.active
+        active.incoming = IncomingRequest(path=self._endpoint.path, headers=headers, arrival=active.arrival)
+        await self._refuse(error, channel, headers)
+
+    async def _refuse(self, error: RefusedError, channel: Channel, headers: Mapping[str, str]) -> None:
         is_limited = isinstance(error, RateLimitError)
         other = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
         channel.active.outcome = Outcome.RATE_LIMIT if is_limited else other
@@ -146,9 +168,9 @@ class GenerationService(Generic[O]):
         overrides, scenario = controls.overrides, controls.scenario
         selection = journal_key = None
         if controls is not NO_CONTROLS or self._follows_all:
-            selection = self._player.select(controls)
+            selection = self._scripts.select(controls)
             journal_key = self._journal.key(self._endpoint.label, controls, selection)
-        played: PlayedTurn | ScenarioAttempt | None = None
+        played: Played | None = None
         outcome: Turn | Fault
         place: EnginePlace | None = None
         try:
@@ -178,10 +200,10 @@ class GenerationService(Generic[O]):
                     if parsed.is_warm_up:
                         return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
                     if step is not None:
-                        played = await self._begin_step(step, controls.session, channel)
+                        played = await self._player.begin_step(step, controls.session, channel.active)
                         heavy = heavy or step.is_long
                     elif selection is not None and not prompt.silent:
-                        played = await self._player.play(prompt, selection, in_thread=heavy)
+                        played = await self._scripts.play(prompt, selection, in_thread=heavy)
                         heavy = heavy or (played is not None and is_long_step(played.step))
                     if heavy and facts.embedding is not None:
                         await context.reserve(facts.embedding.response_bytes, channel.active)
@@ -217,25 +239,9 @@ class GenerationService(Generic[O]):
         except BaseException:
             if played is not None:
                 with contextlib.suppress(StoreError):
-                    await self._release(played)
+                    await self._player.release(played)
             raise
         return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished, place)
-
-    async def _begin_step(self, step: ResolvedStep, session: str | None, channel: Channel) -> ScenarioAttempt:
-        """Count an attempt of a scenario's step, and name it in the headers of the response."""
-        assert self._scenarios is not None, "there are scenarios"
-        active = channel.active
-        attempt = await self._scenarios.begin(step, self._endpoint, session, active.owner)
-        active.extra_headers += attempt.header_lines
-        return attempt
-
-    async def _release(self, played: PlayedTurn | ScenarioAttempt) -> None:
-        """Release a turn or an attempt that could not be answered."""
-        if isinstance(played, PlayedTurn):
-            await self._player.release(played)
-        else:
-            assert self._scenarios is not None, "there are scenarios"
-            await self._scenarios.release(played)
 
     def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored
@@ -260,6 +266,7 @@ class GenerationService(Generic[O]):
         plain = msgspec.structs.replace(planned, outcome=msgspec.structs.replace(turn, wire_fault=None))
         respond_plainly = partial(self._respond, plain, channel)
         request, stored = planned.request, planned.stored
+        await self._note_truncation(planned, turn, channel)
         if stored is not None and stored.background and not request.prompt.stream:
             await respond_plainly()
         elif await self._faulty.respond(
@@ -297,6 +304,8 @@ class GenerationService(Generic[O]):
             recorder.late(now - due)
             recorder.sent(row, usage.completion, now)
         active.outcome = Outcome.FINISHED
+        if active.attempt is not None and self._clients is not None:
+            await self._clients.answer(active.attempt, active)
         await channel.reply(self.replies.build(body, active))
 
     async def _reply_from_engine(
@@ -354,6 +363,7 @@ class GenerationService(Generic[O]):
         if stream_fault is not None:
             assert render_fault is not None, "an endpoint that streams renders stream faults"
             frames = truncated_frames(turn, frames, stream_fault, partial(render_fault, turn, options))
+            await self._note_truncation(planned, turn, channel)
         pace: Callable[..., PacedStream] = PacedStream
         if planned.place is not None:
             pace = partial(EngineStream, planned.place)
@@ -380,6 +390,12 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.FINISHED
         self._remember(planned, turn, channel)
 
+    async def _note_truncation(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
+        """Note for the report on clients that a stream will be truncated, if it will."""
+        if self._clients is not None:
+            prompt = planned.request.prompt
+            await self._clients.truncate(channel.active, prompt, turn, self._endpoint.label)
+
     def _remember(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         """Remember a response that was streamed, where the connection can continue it."""
         if (storage := self._endpoint.storage) is not None:
@@ -387,7 +403,11 @@ class GenerationService(Generic[O]):
             channel.remember(storage.public_id(turn), stored)
 
     async def _reply_error(self, reply: Reply, channel: Channel) -> None:
-        await channel.reply(self.replies.build_error(reply, channel.active))
+        encoded = self.replies.build_error(reply, channel.active)
+        if self._clients is not None:
+            # Before it leaves: another worker may get the retry.
+            await self._clients.fail(channel.active, self._endpoint.label)
+        await channel.reply(encoded)
 
     async def _settle(
         self, planned: PlannedResponse[O], outcome: Outcome, seconds: float, owner: str
@@ -403,8 +423,8 @@ class GenerationService(Generic[O]):
         if played is not None:
             with contextlib.suppress(StoreError):
                 if outcome in _UNPLAYED:
-                    await self._release(played)
-                elif isinstance(played, PlayedTurn):
+                    await self._player.release(played)
+                else:
                     await self._player.commit(played)
         if planned.on_finished is not None:
             await planned.on_finished(outcome.value, seconds)

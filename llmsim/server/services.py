@@ -12,6 +12,7 @@ from llmsim.planning.planner import Planner
 from llmsim.planning.scenarios import ScenarioPlanner
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Provider
 from llmsim.scenarios import Scenario
+from llmsim.server.client_watch import ClientWatch
 from llmsim.server.engine.engines import Engines
 from llmsim.server.generation import GenerationService
 from llmsim.server.journal_writer import JournalWriter
@@ -44,6 +45,7 @@ class Services:
         player: ScriptPlayer,
         journal: JournalWriter,
         engines: Engines | None,
+        clients: ClientWatch | None,
     ) -> None:
         """Prepare to build services.
 
@@ -55,12 +57,14 @@ class Services:
             player: Plays the turns of scripts.
             journal: Writes the journal.
             engines: Produce the tokens of their models; None if there are none.
+            clients: Watches how clients go about failures; None if no client can ask for it.
         """
         self._state = state
         self._scenarios = scenarios
         self._player = player
         self._journal = journal
         self._engines = engines
+        self._clients = clients
         self._held: list[tuple[ServiceHolder, Provider, GenerationEndpoint[Any], ChannelFormat[Any]]] = []
         self._use(settings, context)
 
@@ -87,6 +91,7 @@ class Services:
             self._steps,
             self._gate(provider),
             self._engines,
+            self._clients,
         )
 
     def _gate(self, provider: Provider) -> QuotaGate | None:

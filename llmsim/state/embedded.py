@@ -13,6 +13,8 @@ from pathlib import Path
 from llmsim.config import Settings
 from llmsim.errors import StoreError
 from llmsim.state.attempts import SqliteAttemptStore
+from llmsim.state.client_port import ClientRegistry
+from llmsim.state.client_registry import FileClientRegistry
 from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
 from llmsim.state.directory import FILE_KINDS
@@ -54,7 +56,7 @@ class EmbeddedState:
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
         self._directory = directory
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:9]]
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:10]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
         prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
@@ -66,7 +68,11 @@ class EmbeddedState:
         # Workers before and after a reload run side by side, and some more may be started.
         holders = 2 * (settings.server.workers or 4) + 8
         quotas = FileQuotaStore(paths[7], clock, limits.max_buckets, holders)
-        self._limited = bool(limits.tiers)
+        clients = FileClientRegistry(paths[8], clock)
+        self._is_used = {
+            quotas: bool(limits.tiers),
+            clients: bool(settings.admin.enabled and settings.admin.client_report),
+        }
         self.counters: SharedCounters = counters
         self.records: RecordStore = records
         self.prefix_cache: PrefixCache = prefix_cache
@@ -75,16 +81,18 @@ class EmbeddedState:
         self.scripts: ScriptRegistry = scripts
         self.attempts: AttemptStore = attempts
         self.quotas: QuotaStore = quotas
-        self._changes = SharedSettings(paths[8])
+        self.clients: ClientRegistry = clients
+        self._changes = SharedSettings(paths[9])
         self.settings: RuntimeSettings = self._changes
         stores = (records, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
-        self._files: tuple[FileCounters | Database | FileQuotaStore, ...] = (counters, *databases, quotas)
+        self._files: tuple[FileCounters | Database | FileQuotaStore | FileClientRegistry, ...]
+        self._files = (counters, *databases, quotas, clients)
 
     def open(self) -> None:
         """See `State`."""
         for file in self._files:
-            if isinstance(file, FileQuotaStore) and not self._limited:
+            if not self._is_used.get(file, True):
                 continue
             with contextlib.suppress(StoreError):
                 # It was logged, and is tried again when the file is used.

@@ -16,6 +16,7 @@ import msgspec
 
 from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
+from llmsim.state.client_port import ClientRegistry
 from llmsim.state.journal_port import Journal
 from llmsim.state.quota_port import QuotaStore
 from llmsim.state.settings_port import RuntimeSettings
@@ -358,6 +359,7 @@ class State(Protocol):
     scripts: ScriptRegistry
     attempts: AttemptStore
     quotas: QuotaStore
+    clients: ClientRegistry
     settings: RuntimeSettings
 
     def open(self) -> None:
