@@ -11,40 +11,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from loadtest.distances import ks_distance, percentile, relative_errors
+from loadtest.distances import Measure, build_measure, percentile, time_per_token
 from loadtest.replay.schedule import Outcome
 
-PERCENTILES = (0.5, 0.9, 0.99)
 MEASURES = ("ttft", "tpot", "e2e")
-
-
-class Measure(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of time, in the recording and in the replay; ms.
-
-    Attributes:
-        name: `ttft`, `tpot` or `e2e`.
-        count: Requests compared.
-        recorded: p50, p90, p99 of the recording.
-        measured: The same of the replay.
-        mean_error: Mean of |measured / recorded - 1| over the requests.
-        median_error: The median of the same.
-        ks: Kolmogorov-Smirnov distance of the two distributions.
-    """
-
-    name: str
-    count: int
-    recorded: tuple[float, ...]
-    measured: tuple[float, ...]
-    mean_error: float
-    median_error: float
-    ks: float
-
-    @property
-    def errors(self) -> tuple[float, ...]:
-        """Measured / recorded - 1 of each percentile."""
-        return tuple(
-            one / other - 1 if other else 0.0 for one, other in zip(self.measured, self.recorded, strict=True)
-        )
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -124,26 +94,13 @@ def _time(measure: str, ttft: float | None, e2e: float | None, tokens: int) -> f
             return ttft
         case "e2e":
             return e2e
-    return None if ttft is None or e2e is None or tokens < 2 else (e2e - ttft) / (tokens - 1)
+    return time_per_token(ttft, e2e, tokens)
 
 
 def _measure_all(outcomes: Sequence[Outcome]) -> tuple[Measure, ...]:
     found = []
     for name in MEASURES:
-        times = pairs(outcomes, name)
-        if not times:
-            continue
-        recorded, measured = ([1000 * pair[side] for pair in times] for side in (0, 1))
-        errors = relative_errors(measured, recorded) or [0.0]
-        found.append(
-            Measure(
-                name=name,
-                count=len(times),
-                recorded=tuple(percentile(recorded, share) for share in PERCENTILES),
-                measured=tuple(percentile(measured, share) for share in PERCENTILES),
-                mean_error=statistics.fmean(errors),
-                median_error=statistics.median(errors),
-                ks=ks_distance(recorded, measured),
-            )
-        )
+        if times := pairs(outcomes, name):
+            recorded, measured = ([pair[side] for pair in times] for side in (0, 1))
+            found.append(build_measure(name, recorded, measured))
     return tuple(found)

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.charts import Curve, render_chart
+from loadtest.distances import PERCENTILES, Measure
 from loadtest.page import STYLE
-from loadtest.replay.comparison import PERCENTILES, Comparison, Measure, Part, pairs
+from loadtest.replay.comparison import Comparison, Part, pairs
 from loadtest.replay.schedule import Outcome
 
 LATE_MS = 20.0
@@ -85,7 +86,7 @@ _ERRORS = ("mean error", "median", "K-S")
 
 def _cells(measure: Measure) -> list[str]:
     cells = [measure.name.upper()]
-    for recorded, measured, error in zip(measure.recorded, measure.measured, measure.errors, strict=True):
+    for recorded, measured, error in zip(measure.recorded, measure.found, measure.errors, strict=True):
         cells += [_ms(recorded), _ms(measured), f"{100 * error:+.1f} %"]
     cells += [f"{100 * error:.1f} %" for error in (measure.mean_error, measure.median_error)]
     return [*cells, f"{measure.ks:.3f}"]

@@ -1,0 +1,338 @@
+"""Fits an engine: the times of its steps and what it holds, so that its queue gives the measured times.
+
+Decisions:
+* The error is that of logarithms, so that a short wait counts as a long one; 20 ms are added to a time to first token, below
+  which networks decide.
+* The queue is no smooth function of its figures: one token of KV cache more, and another request is preempted. So nothing
+  is differentiated; simplexes (Nelder-Mead) walk over the logarithms of the figures from several starts.
+* What the engine holds shows in the recording: the most requests that ran at once, and the most tokens in their contexts.
+  These are starts; a run without a limit is always one, and the error decides.
+* Rates of steps have a weak pull to what is common. Figures that the recording does not show, such as the cost of context
+  where contexts are short, stay near it instead of growing without bound.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from llmsim.calibration.engine_runs import count_steps, run_point, run_requests
+from llmsim.calibration.judgement import Data, Prediction
+from llmsim.config.engine_settings import EngineSettings
+from loadtest.distances import time_per_token
+from loadtest.recordings import TimedRequest
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of it that is done."""
+
+_NETWORK = 0.02
+_PULL = 0.001
+
+_RATES: Mapping[str, float] = {
+    "step_base_ms": 12.0,
+    "step_sequence_us": 80.0,
+    "step_prefill_token_us": 50.0,
+    "step_context_token_us": 0.08,
+    "output_overhead_ms": 5.0,
+}
+"""What is always fitted, each with a common value."""
+
+_LIMITS = ("max_num_seqs", "kv_tokens")
+_NO_LIMIT = {"max_num_seqs": 1_024, "kv_tokens": None}
+_BATCHES = (2_048, 8_192, 512)
+
+# Evaluations of the model in each stage.
+_TRIAL, _SEARCH, _REFINE = 60, 160, 260
+_STARTS = 3
+_FINALISTS = 2
+
+
+class EngineFit(msgspec.Struct, frozen=True):
+    """A fitted engine.
+
+    Attributes:
+        settings: The engine.
+        error: Mean error of logarithms on what it was fitted to.
+        evaluations: How often the model was run.
+    """
+
+    settings: EngineSettings
+    error: float
+    evaluations: int
+
+
+class _Candidate(msgspec.Struct, frozen=True):
+    """An engine while it is searched for: fixed figures, and the logarithms of the others."""
+
+    fixed: dict[str, Any]
+    names: tuple[str, ...]
+    logs: tuple[float, ...]
+    error: float = math.inf
+
+    def settings(self, logs: Sequence[float]) -> EngineSettings:
+        values: dict[str, Any] = dict(self.fixed)
+        for name, log in zip(self.names, logs, strict=True):
+            value = math.exp(min(25.0, max(-25.0, log)))
+            values[name] = min(_MOST[name], max(_LEAST[name], value))
+            if name in _LIMITS:
+                values[name] = round(values[name])
+        return EngineSettings(**values)
+
+
+_LEAST = {
+    "step_base_ms": 0.1,
+    "step_sequence_us": 0.0,
+    "step_prefill_token_us": 0.0,
+    "step_context_token_us": 0.0,
+    "step_prefill_context_us": 0.0,
+    "output_overhead_ms": 0.0,
+    "max_num_seqs": 1,
+    "kv_tokens": 16,
+}
+_MOST = {
+    "step_base_ms": 60_000,
+    "step_sequence_us": 1_000_000,
+    "step_prefill_token_us": 1_000_000,
+    "step_context_token_us": 10_000,
+    "step_prefill_context_us": 1_000_000,
+    "output_overhead_ms": 60_000,
+    "max_num_seqs": 65_536,
+    "kv_tokens": 10_000_000_000,
+}
+
+
+class EngineFitter:
+    """Fits one engine.
+
+    Args:
+        data: What it is fitted to.
+        known: Figures of the engine that are known, by the names of its settings; they are not fitted.
+        progress: Shows how far the fit is.
+    """
+
+    def __init__(self, data: Data, known: Mapping[str, Any], progress: Progress) -> None:
+        self._data = data
+        self._known = dict(known)
+        self._progress = progress
+        self._steps = [count_steps(recorded.requests) for recorded, _ in data.traces]
+        self._evaluations = 0
+        self._planned = 1
+
+    def fit(self) -> EngineFit:
+        """Search for the best engine from scratch."""
+        starts = list(self._starts())
+        finals = min(_FINALISTS, len(starts))
+        self._planned = (
+            len(starts) * _TRIAL + finals * (_STARTS - 1) * _SEARCH + finals * _SEARCH + _REFINE + 20
+        )
+        tried = sorted((self._walk(start, _TRIAL) for start in starts), key=lambda found: found.error)
+        best = self._walk(tried[0], _SEARCH)
+        for finalist in tried[:finals]:
+            for turn in range(_STARTS):
+                found = self._walk(self._moved(finalist, turn), _SEARCH if turn else _SEARCH // 2)
+                best = min(best, found, key=lambda one: one.error)
+        return self._finish(best)
+
+    def refit(self, engine: EngineSettings) -> EngineFit:
+        """Fit again, beginning with an engine that was fitted to a part of the data."""
+        self._planned = _SEARCH + _REFINE + 20
+        found = self._candidate(
+            {name: getattr(engine, name) for name in _LIMITS},
+            {name: getattr(engine, name) for name in self._rates()},
+            engine.max_num_batched_tokens,
+        )
+        return self._finish(self._walk(found, _SEARCH))
+
+    def _finish(self, best: _Candidate) -> EngineFit:
+        best = self._walk(self._moved(best, 1), _REFINE, start=best)
+        best = self._snap(best)
+        self._progress("", 1.0)
+        return EngineFit(_tidy(best.settings(best.logs)), best.error, self._evaluations)
+
+    def _rates(self) -> dict[str, float]:
+        rates = dict(_RATES)
+        if len({point.prompt_tokens for point in self._data.points}) > 1:
+            # Prompts of very different lengths show that reading a token costs more the more stand before it.
+            rates["step_prefill_context_us"] = 1.0
+        return rates
+
+    def _starts(self) -> Iterator[_Candidate]:
+        observed = _observe(self._data)
+        limits = [
+            dict(zip(_LIMITS, values, strict=True))
+            for values in itertools.product(*({_NO_LIMIT[name], observed[name]} for name in _LIMITS))
+        ]
+        limits.sort(key=str)
+        batches = (
+            (self._known.get("max_num_batched_tokens"),)
+            if "max_num_batched_tokens" in self._known
+            else _BATCHES
+        )
+        seen: list[tuple[dict[str, Any], Any]] = []
+        for found in limits:
+            for batch in batches:
+                key = ({**found, **{n: v for n, v in self._known.items() if n in _LIMITS}}, batch)
+                if key not in seen:
+                    seen.append(key)
+                    yield self._candidate(found, self._rates(), batch)
+
+    def _candidate(self, limits: Mapping[str, Any], rates: Mapping[str, float], batch: Any) -> _Candidate:
+        fixed = {"max_num_batched_tokens": batch, **limits, **self._known}
+        free: dict[str, float] = {name: rate for name, rate in rates.items() if name not in self._known}
+        for name in _LIMITS:
+            if name not in self._known and limits[name] != _NO_LIMIT[name]:
+                free[name] = limits[name]
+                del fixed[name]
+        logs = tuple(math.log(max(value, 1e-6)) for value in free.values())
+        return _Candidate(fixed, tuple(free), logs)
+
+    def _moved(self, candidate: _Candidate, turn: int) -> _Candidate:
+        """Return a candidate at another start: rates up or down in a fixed pattern."""
+        moved = tuple(
+            log
+            if name in _LIMITS or not turn
+            # Low-discrepancy steps (golden ratio), between -0.7 and 0.7.
+            else log + 1.4 * ((0.618034 * (turn * 7 + place) + 0.31) % 1.0 - 0.5)
+            for place, (name, log) in enumerate(zip(candidate.names, candidate.logs, strict=True))
+        )
+        return msgspec.structs.replace(candidate, logs=moved, error=math.inf)
+
+    def _walk(
+        self, candidate: _Candidate, evaluations: int, *, start: _Candidate | None = None
+    ) -> _Candidate:
+        """Walk a simplex from a candidate; return the best found, or `start` if that is better."""
+        from scipy.optimize import minimize
+
+        scale = [0.08 if name in _LIMITS else 0.35 for name in candidate.names]
+        corners = [list(candidate.logs)]
+        for place, width in enumerate(scale):
+            corner = list(candidate.logs)
+            corner[place] += width
+            corners.append(corner)
+        if start is not None:
+            corners[0] = list(start.logs)
+        result = minimize(
+            lambda logs: self._error(candidate, logs),
+            corners[0],
+            method="Nelder-Mead",
+            options={
+                "maxfev": evaluations,
+                "initial_simplex": corners,
+                "xatol": 0.003,
+                "fatol": 0.0001,
+                "adaptive": True,
+            },
+        )
+        found = msgspec.structs.replace(
+            candidate, logs=tuple(float(log) for log in result.x), error=float(result.fun)
+        )
+        return found if start is None or found.error <= start.error else start
+
+    def _snap(self, best: _Candidate) -> _Candidate:
+        """Round a limit of sequences to what people set, where that makes next to no difference."""
+        if "max_num_seqs" not in best.names:
+            return best
+        place = best.names.index("max_num_seqs")
+        value = math.exp(best.logs[place])
+        for step in (64, 32, 16, 8):
+            rounded = max(step, step * round(value / step))
+            logs = tuple(math.log(rounded) if at == place else log for at, log in enumerate(best.logs))
+            error = self._error(best, logs)
+            if error <= best.error * 1.02:
+                return msgspec.structs.replace(best, logs=logs, error=error)
+        return best
+
+    def _error(self, candidate: _Candidate, logs: Sequence[float]) -> float:
+        self._evaluations += 1
+        if self._evaluations % 5 == 0:
+            self._progress("engine", min(0.99, self._evaluations / self._planned))
+        predictions = predict_engine(candidate.settings(logs), self._data, self._steps)
+        error = _mean_error(self._data, predictions)
+        pulls = [
+            (log - math.log(_RATES[name])) ** 2
+            for name, log in zip(candidate.names, logs, strict=True)
+            if name in _RATES
+        ]
+        return error + _PULL * sum(pulls) / max(1, len(pulls))
+
+
+def predict_engine(
+    settings: EngineSettings, data: Data, steps: Sequence[int] | None = None
+) -> list[Prediction]:
+    """Return what an engine gives for each request and point that counts.
+
+    Args:
+        settings: The engine.
+        data: The measurements.
+        steps: Bounds on the steps of each trace; None to count them.
+    """
+    found: list[Prediction] = []
+    for index, (recorded, places) in enumerate(data.traces):
+        most = count_steps(recorded.requests) if steps is None else steps[index]
+        times = run_requests(settings, recorded.requests, places, most_steps=most)
+        for place in places:
+            one = times[place]
+            tokens = recorded.requests[place].completion_tokens
+            found.append(Prediction(one.ttft, time_per_token(one.ttft, one.e2e, tokens) or 0.0, one.e2e))
+    for point in data.points:
+        ttft, tpot = run_point(settings, point)
+        found.append(Prediction(ttft, tpot, ttft + tpot * (point.completion_tokens - 1)))
+    return found
+
+
+def _mean_error(data: Data, predictions: Sequence[Prediction]) -> float:
+    """Return the mean error of logarithms: of TTFT, plus that of E2E or, for points, TPOT."""
+    first: list[float] = []
+    whole: list[float] = []
+    for request, found in zip(data.requests, predictions, strict=False):
+        if request.ttft is not None:
+            first.append(abs(math.log((found.ttft + _NETWORK) / (request.ttft + _NETWORK))))
+        if request.e2e:
+            whole.append(abs(math.log(max(found.e2e, 1e-6) / request.e2e)))
+    for point, found in zip(data.points, predictions[len(predictions) - len(data.points) :], strict=True):
+        first.append(abs(math.log((found.ttft + _NETWORK) / (point.ttft + _NETWORK))))
+        if point.tpot:
+            whole.append(abs(math.log(max(found.tpot, 1e-6) / point.tpot)))
+    return sum(sum(errors) / len(errors) for errors in (first, whole) if errors)
+
+
+def _observe(data: Data) -> dict[str, int | None]:
+    """Return the most sequences that ran at once, and the tokens that they held: lower bounds of the limits."""
+    most_running, most_tokens = 0, 0.0
+    for recorded, places in data.traces:
+        requests = [recorded.requests[place] for place in places]
+        running = [
+            (request.arrival + request.ttft, request.arrival + request.e2e, request)
+            for request in requests
+            if request.ttft is not None and request.e2e is not None
+        ]
+        for instant in sorted(start for start, _, _ in running)[:: max(1, len(running) // 400)]:
+            now = [
+                (request, (instant - start) / max(1e-9, end - start))
+                for start, end, request in running
+                if start <= instant < end
+            ]
+            most_running = max(most_running, len(now))
+            held = sum(request.prompt_tokens + share * request.completion_tokens for request, share in now)
+            most_tokens = max(most_tokens, held)
+    if not most_running:
+        return dict(_NO_LIMIT)
+    largest = max(map(_tokens, data.requests))
+    # A preempted request seems to run on, so what seems to be held is above what was.
+    return {"max_num_seqs": max(1, most_running), "kv_tokens": max(largest, round(0.8 * most_tokens))}
+
+
+def _tokens(request: TimedRequest) -> int:
+    return request.prompt_tokens + request.completion_tokens
+
+
+def _tidy(settings: EngineSettings) -> EngineSettings:
+    """Return the engine with as many digits as a fit knows."""
+    rounded = {
+        name: float(f"{value:.4g}")
+        for name in EngineSettings.__struct_fields__
+        if isinstance(value := getattr(settings, name), float)
+    }
+    return msgspec.structs.replace(settings, **rounded)
