@@ -98,7 +98,7 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
             le=65_536,
         ),
     ] = 16
-    max_waiting: Annotated[
+    max_requests: Annotated[
         int,
         setting(
             "Most requests that an engine holds, running and waiting; further ones are refused as by an overloaded provider.",
@@ -106,4 +106,4 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
             ge=1,
             le=65_536,
         ),
-    ] = 8_192
+    ] = 4_096

@@ -120,7 +120,7 @@ def build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
         section=section,
         key=field.name,
         type=field.type,
-        kind="quantiles" if main is Quantiles else _KINDS[get_origin(main) or main],
+        kind=_kind(main),
         unit=meta.extra["unit"],
         default=field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory(),
         description=meta.description,
@@ -132,6 +132,12 @@ def build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
         maximum=meta.le,
         secret=meta.extra["secret"],
     )
+
+
+def _kind(main: Any) -> Kind:
+    if isinstance(main, type) and issubclass(main, msgspec.Struct):
+        return "table"
+    return "quantiles" if main is Quantiles else _KINDS[get_origin(main) or main]
 
 
 _KINDS: dict[Any, Kind] = {

@@ -163,6 +163,22 @@ class Engine:
         self._sequences[request.id] = _Sequence(request)
         heapq.heappush(self._future, (request.arrival + self._before, request.id))
 
+    def restore(self, request: EngineRequest, first: int) -> None:
+        """Take a request that decodes in the engine which this one goes on for.
+
+        Args:
+            request: The request, as it was when it was admitted there.
+            first: Step of its first token since then.
+        """
+        sequence = self._sequences[request.id] = _Sequence(request)
+        self._admit(sequence)
+        sequence.read = sequence.target
+        self._start_decoding(sequence, first)
+        made, width = self.number - first, sequence.width
+        self._context += made * width
+        if self.blocks:
+            self.used_blocks += width * self._added_blocks(sequence.target, made)
+
     def remove(self, request_id: int) -> None:
         """Drop a request whose client hung up, and free what it held; nothing if there is none of that id."""
         sequence = self._sequences.pop(request_id, None)
@@ -226,7 +242,7 @@ class Engine:
         self._context += decoding
         self.end = end
         for sequence in started:
-            self._start_decoding(sequence)
+            self._start_decoding(sequence, self.number)
         finished = self._finish()
         return Step(
             self.number,
@@ -275,9 +291,9 @@ class Engine:
             started.append(sequence)
         return tokens
 
-    def _start_decoding(self, sequence: _Sequence) -> None:
-        """Note that the first token of a sequence exists at the end of this step."""
-        request, number, width = sequence.request, self.number, sequence.width
+    def _start_decoding(self, sequence: _Sequence, number: int) -> None:
+        """Note that the first token of a sequence exists at the end of a step."""
+        request, width = sequence.request, sequence.width
         del self._reading[request.id]
         sequence.first = number
         sequence.finish = max(number, number + request.completion_tokens - sequence.emitted - 1)
@@ -319,12 +335,16 @@ class Engine:
         self._context -= context * width
         self._needs[sequence.key] -= width
         if self.blocks:
-            size = self.settings.block_tokens
-            self.used_blocks -= sequence.blocks + width * (-(-context // size) + (-target // size))
+            self.used_blocks -= sequence.blocks + width * self._added_blocks(target, context - target)
         ids = self._finishing[sequence.finish]
         ids.remove(request_id)
         if not ids:
             del self._finishing[sequence.finish]
+
+    def _added_blocks(self, target: int, made: int) -> int:
+        """Return the blocks that a sequence has taken with `made` tokens behind the `target` that were read."""
+        size = self.settings.block_tokens
+        return (-target // size) - (-(target + made) // size)
 
     def _finish(self) -> tuple[int, ...]:
         """Drop the sequences whose last token exists at the end of this step."""

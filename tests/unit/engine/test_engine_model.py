@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llmsim.config.engine_settings import EngineSettings
 from llmsim.engine import Engine, EngineRequest, TraceRequest, run_trace
@@ -137,25 +138,30 @@ def test_an_engine_that_goes_on_for_another_ends_all(knobs, requests):
             for one in step.finished:
                 del known[one]
     second = Engine(knobs, number=first.number, end=first.end)
+    running = []
     for request in known.values():
         emitted, since = first.progress(request.id)
-        emitted += first.number - since + 1 if since else 0
-        second.add(
-            EngineRequest(
-                request.id,
-                request.arrival,
-                request.prompt_tokens,
-                request.completion_tokens,
-                emitted=emitted,
-            )
-        )
-    ended = []
+        request = replace(request, emitted=emitted)
+        if since:
+            running.append((since, request))
+        else:
+            second.add(request)
+    for since, request in sorted(running, key=lambda one: one[0]):
+        second.restore(request, since)
+    made = {request.id: request.emitted + first.number - since + 1 for since, request in running}
+    assert second.used_blocks <= first.used_blocks
+    ended, preempted = [], set()
     while (step := second.step()) is not None:
         assert step.number > first.number
         assert step.start >= first.end
         ended.extend(step.finished)
+        for one in step.finished:
+            if one in made and one not in preempted:
+                assert made[one] + step.number - first.number == max(1, known[one].completion_tokens)
+        preempted.update(step.preempted)
 
     assert sorted(ended) == sorted(known)
+    assert (second.running, second.used_blocks) == (0, 0)
 
 
 def test_a_step_takes_what_its_terms_add_up_to():
@@ -174,9 +180,7 @@ def test_a_step_takes_what_its_terms_add_up_to():
     # 10 ms, 100 tokens of 50 us, and 100 tokens that have 50 tokens before them on average.
     assert first.end == pytest.approx(0.010 + 0.005 + 100 * 50 * 2e-9)
     assert (first.started, first.finished) == ((1,), ())
-    assert second.end - second.start == pytest.approx(
-        0.010 + 0.0001 + 50 * 50e-6 + 100e-6 + 50 * 25 * 2e-9
-    )
+    assert second.end - second.start == pytest.approx(0.010 + 0.0001 + 50 * 50e-6 + 100e-6 + 50 * 25 * 2e-9)
     assert (second.started, second.finished, second.decoding, second.prefilled) == ((2,), (2,), 1, 50)
     assert third.end - third.start == pytest.approx(0.010 + 0.0001 + 101e-6)
     assert third.finished == (1,)
