@@ -13,7 +13,7 @@ Decisions:
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +38,12 @@ _RATES: Mapping[str, float] = {
     "output_overhead_ms": 5.0,
 }
 """What is always fitted, each with a common value."""
+
+_USUAL_SEQUENCES = 256
+"""What engines are often started with; a limit that is not reached is set to that."""
+
+_WATERMARK = 0.01
+"""What vLLM's block manager leaves free."""
 
 _LIMITS = ("max_num_seqs", "kv_tokens")
 _NO_LIMIT = {"max_num_seqs": 1_024, "kv_tokens": None}
@@ -103,6 +109,17 @@ _MOST = {
 }
 
 
+class _Trial(msgspec.Struct, frozen=True):
+    """A candidate that was walked from a start a little, and the limits that it started with."""
+
+    limits: Mapping[str, Any]
+    candidate: _Candidate
+
+
+def _best(trials: Sequence[_Trial], count: int) -> list[_Trial]:
+    return sorted(trials, key=lambda trial: trial.candidate.error)[:count]
+
+
 class EngineFitter:
     """Fits one engine.
 
@@ -122,18 +139,25 @@ class EngineFitter:
 
     def fit(self) -> EngineFit:
         """Search for the best engine from scratch."""
-        starts = list(self._starts())
-        finals = min(_FINALISTS, len(starts))
-        self._planned = (
-            len(starts) * _TRIAL + finals * (_STARTS - 1) * _SEARCH + finals * _SEARCH + _REFINE + 20
-        )
-        tried = sorted((self._walk(start, _TRIAL) for start in starts), key=lambda found: found.error)
-        best = self._walk(tried[0], _SEARCH)
-        for finalist in tried[:finals]:
-            for turn in range(_STARTS):
-                found = self._walk(self._moved(finalist, turn), _SEARCH if turn else _SEARCH // 2)
-                best = min(best, found, key=lambda one: one.error)
-        return self._finish(best)
+        limits = self._limits()
+        batches = _BATCHES if "max_num_batched_tokens" not in self._known else (None,)
+        finals = min(_FINALISTS, len(limits))
+        trials = len(limits) + finals * (len(batches) - 1)
+        self._planned = trials * _TRIAL + (finals * _STARTS + 1) * _SEARCH + _REFINE + _SEARCH
+        tried = self._try([(found, batches[0]) for found in limits])
+        tried += self._try([(found.limits, batch) for found in _best(tried, finals) for batch in batches[1:]])
+        found = [
+            self._walk(self._moved(one.candidate, turn), _SEARCH)
+            for one in _best(tried, finals)
+            for turn in range(_STARTS)
+        ]
+        return self._finish(min(found, key=lambda one: one.error))
+
+    def _try(self, starts: Sequence[tuple[Mapping[str, Any], int | None]]) -> "list[_Trial]":
+        return [
+            _Trial(limits, self._walk(self._candidate(limits, self._rates(), batch), _TRIAL))
+            for limits, batch in starts
+        ]
 
     def refit(self, engine: EngineSettings) -> EngineFit:
         """Fit again, beginning with an engine that was fitted to a part of the data."""
@@ -143,11 +167,13 @@ class EngineFitter:
             {name: getattr(engine, name) for name in self._rates()},
             engine.max_num_batched_tokens,
         )
+        if engine.kv_watermark:
+            found = msgspec.structs.replace(found, fixed={**found.fixed, "kv_watermark": engine.kv_watermark})
         return self._finish(self._walk(found, _SEARCH))
 
     def _finish(self, best: _Candidate) -> EngineFit:
         best = self._walk(self._moved(best, 1), _REFINE, start=best)
-        best = self._snap(best)
+        best = self._snap(self._reserve(best))
         self._progress("", 1.0)
         return EngineFit(_tidy(best.settings(best.logs)), best.error, self._evaluations)
 
@@ -158,27 +184,20 @@ class EngineFitter:
             rates["step_prefill_context_us"] = 1.0
         return rates
 
-    def _starts(self) -> Iterator[_Candidate]:
+    def _limits(self) -> list[Mapping[str, Any]]:
+        """Return what the engine may hold: each limit as observed or absent, or as known."""
         observed = _observe(self._data)
-        limits = [
-            dict(zip(_LIMITS, values, strict=True))
-            for values in itertools.product(*({_NO_LIMIT[name], observed[name]} for name in _LIMITS))
+        choices = [
+            (self._known[name],)
+            if name in self._known
+            else tuple(dict.fromkeys((_NO_LIMIT[name], observed[name])))
+            for name in _LIMITS
         ]
-        limits.sort(key=str)
-        batches = (
-            (self._known.get("max_num_batched_tokens"),)
-            if "max_num_batched_tokens" in self._known
-            else _BATCHES
-        )
-        seen: list[tuple[dict[str, Any], Any]] = []
-        for found in limits:
-            for batch in batches:
-                key = ({**found, **{n: v for n, v in self._known.items() if n in _LIMITS}}, batch)
-                if key not in seen:
-                    seen.append(key)
-                    yield self._candidate(found, self._rates(), batch)
+        return [dict(zip(_LIMITS, values, strict=True)) for values in itertools.product(*choices)]
 
-    def _candidate(self, limits: Mapping[str, Any], rates: Mapping[str, float], batch: Any) -> _Candidate:
+    def _candidate(
+        self, limits: Mapping[str, Any], rates: Mapping[str, float], batch: int | None
+    ) -> _Candidate:
         fixed = {"max_num_batched_tokens": batch, **limits, **self._known}
         free: dict[str, float] = {name: rate for name, rate in rates.items() if name not in self._known}
         for name in _LIMITS:
@@ -230,17 +249,25 @@ class EngineFitter:
         )
         return found if start is None or found.error <= start.error else start
 
+    def _reserve(self, best: _Candidate) -> _Candidate:
+        """Try to leave some of the KV cache free at admission, as engines do that preempt."""
+        fixed = best.fixed
+        if "kv_watermark" in fixed or (fixed.get("kv_tokens") is None and "kv_tokens" not in best.names):
+            return best
+        tried = msgspec.structs.replace(best, fixed={**fixed, "kv_watermark": _WATERMARK})
+        return min(best, self._walk(tried, _SEARCH), key=lambda one: one.error)
+
     def _snap(self, best: _Candidate) -> _Candidate:
-        """Round a limit of sequences to what people set, where that makes next to no difference."""
+        """Set a limit of sequences to a usual or round number, where that makes next to no difference."""
         if "max_num_seqs" not in best.names:
             return best
         place = best.names.index("max_num_seqs")
         value = math.exp(best.logs[place])
-        for step in (64, 32, 16, 8):
-            rounded = max(step, step * round(value / step))
+        rounded_values = [step * max(1, round(value / step)) for step in (64, 32, 16, 8)]
+        for rounded in (max(_USUAL_SEQUENCES, rounded_values[0]), *rounded_values):
             logs = tuple(math.log(rounded) if at == place else log for at, log in enumerate(best.logs))
             error = self._error(best, logs)
-            if error <= best.error * 1.02:
+            if error <= best.error * 1.01:
                 return msgspec.structs.replace(best, logs=logs, error=error)
         return best
 

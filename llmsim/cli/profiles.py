@@ -1,4 +1,10 @@
-"""`llmsim profiles`: the latency profiles, and which models use them."""
+"""`llmsim profiles`: the latency profiles, and which models use them.
+
+Decisions:
+* Without a subcommand it lists, as it always has. `fit` is imported when it is called.
+"""
+
+import importlib
 
 import click
 import msgspec
@@ -27,10 +33,26 @@ class _Row(msgspec.Struct, frozen=True):
     models: list[str]
 
 
-@click.command()
+class _Profiles(click.Group):
+    """Imports `fit` from its own module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["fit"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "fit":
+            return None
+        command: click.Command = importlib.import_module("llmsim.cli.profile_fit").fit
+        return command
+
+
+@click.group(cls=_Profiles, invoke_without_command=True)
+@click.pass_context
 @click.option("--json", "as_json", is_flag=True, help="Print the profiles as a JSON array.")
-def profiles(*, as_json: bool) -> None:
-    """List the latency profiles, and which models use them."""
+def profiles(ctx: click.Context, *, as_json: bool) -> None:
+    """List the latency profiles, and which models use them; `fit` makes one of measurements."""
+    if ctx.invoked_subcommand is not None:
+        return
     catalogue = load_catalogue()
     rows = [_build_row(catalogue, profile) for profile in catalogue.profiles.values()]
     if as_json:

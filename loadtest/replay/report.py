@@ -5,20 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from loadtest.charts import Curve, render_chart
+from loadtest.charts import render_chart
 from loadtest.distances import PERCENTILES, Measure
 from loadtest.page import STYLE
 from loadtest.replay.comparison import Comparison, Part, pairs
 from loadtest.replay.schedule import Outcome
+from loadtest.time_charts import build_charts
+from loadtest.time_table import build_table, format_ms, format_share
 
 LATE_MS = 20.0
 """From here on the client itself distorts what it measures."""
 
-_GRID = 160
 _WIDTH = 120
 
 
@@ -27,7 +26,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     wide = Console(highlight=False)
     console = console or (wide if wide.is_terminal else Console(highlight=False, width=_WIDTH))
     for part in comparison.parts:
-        console.print(_table(part))
+        console.print(build_table(_heading(part), part.measures, "replay"))
     for line in describe_run(comparison):
         console.print(f" {line}", soft_wrap=True)
 
@@ -68,6 +67,16 @@ def write_files(
 
 def render_page(title: str, target: str, comparison: Comparison, outcomes: Sequence[Outcome]) -> str:
     """Return the page; it makes no request and runs no script."""
+    found = {
+        measure: [
+            (outcome.request.arrival, pair) for outcome in outcomes for pair in pairs([outcome], measure)
+        ]
+        for measure in ("ttft", "e2e")
+    }
+    charts = "".join(
+        render_chart(chart.title, chart.unit, chart.times, chart.curves)
+        for chart in build_charts(found, "replay")
+    )
     notes = "".join(f"<div>{html.escape(line)}</div>" for line in describe_run(comparison))
     tables = "".join(_html_table(part) for part in comparison.parts)
     return (
@@ -76,7 +85,7 @@ def render_page(title: str, target: str, comparison: Comparison, outcomes: Seque
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>"
         f'<h1>{html.escape(title)}</h1><div class="dim">{html.escape(target)}</div>{tables}'
-        f'<h2>Charts</h2><div class="charts">{"".join(_charts(outcomes))}</div><h2>The run</h2>{notes}</body></html>\n'
+        f'<h2>Charts</h2><div class="charts">{charts}</div><h2>The run</h2>{notes}</body></html>\n'
     )
 
 
@@ -87,30 +96,12 @@ _ERRORS = ("mean error", "median", "K-S")
 def _cells(measure: Measure) -> list[str]:
     cells = [measure.name.upper()]
     for recorded, measured, error in zip(measure.recorded, measure.found, measure.errors, strict=True):
-        cells += [_ms(recorded), _ms(measured), f"{100 * error:+.1f} %"]
-    cells += [f"{100 * error:.1f} %" for error in (measure.mean_error, measure.median_error)]
-    return [*cells, f"{measure.ks:.3f}"]
-
-
-def _ms(value: float) -> str:
-    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+        cells += [format_ms(recorded), format_ms(measured), f"{100 * error:+.1f} %"]
+    return [*cells, format_share(measure.mean_error), format_share(measure.median_error), f"{measure.ks:.3f}"]
 
 
 def _heading(part: Part) -> str:
-    return (
-        f"{part.name}: {max(measure.count for measure in part.measures) if part.measures else 0:,} requests"
-    )
-
-
-def _table(part: Part) -> Table:
-    table = Table(
-        title=_heading(part), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for index, name in enumerate((*_HEADINGS, *_ERRORS)):
-        table.add_column(name, justify="right" if index else "left", no_wrap=True)
-    for measure in part.measures:
-        table.add_row(*_cells(measure))
-    return table
+    return f"{part.name}: {max((measure.count for measure in part.measures), default=0):,} requests"
 
 
 def _html_table(part: Part) -> str:
@@ -123,47 +114,6 @@ def _html_table(part: Part) -> str:
         f'<h2>{html.escape(_heading(part))}</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
-
-
-def _charts(outcomes: Sequence[Outcome]) -> list[str]:
-    charts = []
-    for measure, name in (("ttft", "Time to first token"), ("e2e", "End-to-end latency")):
-        found = [
-            (outcome.request.arrival, pair) for outcome in outcomes for pair in pairs([outcome], measure)
-        ]
-        if not found:
-            continue
-        times = [at for at, _ in found]
-        sides = [[pair[side] for _, pair in found] for side in (0, 1)]
-        names = (("recorded", "a"), ("measured", "b"))
-        charts.append(
-            render_chart(
-                f"{name} by arrival",
-                "s",
-                times,
-                [Curve(label, style, tuple(side)) for (label, style), side in zip(names, sides, strict=True)],
-            )
-        )
-        grid, curves = cumulative(sides)
-        charts.append(
-            render_chart(
-                f"{name}: share of requests that took at most so long",
-                "%",
-                grid,
-                [Curve(label, style, curve) for (label, style), curve in zip(names, curves, strict=True)],
-            )
-        )
-    return charts
-
-
-def cumulative(sides: Sequence[Sequence[float]]) -> tuple[list[float], list[tuple[float | None, ...]]]:
-    """Return instants, and for each set of times the share of them, in percent, that are not above each instant."""
-    top = max(max(side) for side in sides)
-    grid = [top * step / _GRID for step in range(_GRID + 1)]
-    curves: list[tuple[float | None, ...]] = [
-        tuple(100 * sum(value <= at for value in side) / len(side) for at in grid) for side in sides
-    ]
-    return grid, curves
 
 
 class _Row(msgspec.Struct):
