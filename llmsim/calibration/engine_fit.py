@@ -224,7 +224,9 @@ class EngineFitter:
         """Walk a simplex from a candidate; return the best found, or `start` if that is better."""
         from scipy.optimize import minimize
 
-        scale = [0.08 if name in _LIMITS else 0.35 for name in candidate.names]
+        # A trace shows what ran at once; points show next to nothing of it.
+        limit = 0.08 if self._data.traces else 0.5
+        scale = [limit if name in _LIMITS else 0.35 for name in candidate.names]
         corners = [list(candidate.logs)]
         for place, width in enumerate(scale):
             corner = list(candidate.logs)
@@ -345,10 +347,23 @@ def _observe(data: Data) -> dict[str, int | None]:
             held = sum(request.prompt_tokens + share * request.completion_tokens for request, share in now)
             most_tokens = max(most_tokens, held)
     if not most_running:
-        return dict(_NO_LIMIT)
+        return _observe_points(data)
     largest = max(map(_tokens, data.requests))
     # A preempted request seems to run on, so what seems to be held is above what was.
     return {"max_num_seqs": max(1, most_running), "kv_tokens": max(largest, round(0.8 * most_tokens))}
+
+
+def _observe_points(data: Data) -> dict[str, int | None]:
+    """Return limits that the largest points would be just above: where waits are long, one of them was reached."""
+    if not data.points:
+        return dict(_NO_LIMIT)
+    largest = max(
+        point.concurrency * (point.prompt_tokens + point.completion_tokens // 2) for point in data.points
+    )
+    return {
+        "max_num_seqs": max(1, 3 * max(point.concurrency for point in data.points) // 4),
+        "kv_tokens": max(16, 3 * largest // 4),
+    }
 
 
 def _tokens(request: TimedRequest) -> int:

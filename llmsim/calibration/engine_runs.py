@@ -6,6 +6,7 @@ Decisions:
   a single try. What has not ended by then ends with the last step.
 """
 
+import zlib
 from collections.abc import Sequence
 
 import msgspec
@@ -74,45 +75,55 @@ def count_steps(requests: Sequence[TimedRequest]) -> int:
     )
 
 
-_LEAST_STEPS = 48
-_MOST_STEPS = 1_024
-_SAMPLES = 24
+def _phase(place: int) -> float:
+    """Return a number from 0 to 1 that is spread as if drawn, and always the same."""
+    return zlib.crc32(place.to_bytes(4, "big")) / 2**32
+
+
+_WARM_STEPS = 8
+_LEAST_STEPS, _MOST_STEPS = 64, 768
+_SAMPLES = 8
+_SATURATED = 0.05
+"""Share of the requests in flight that wait, from which on the queue decides about the time to first token."""
 
 
 def run_point(settings: EngineSettings, point: Point) -> tuple[float, float]:
     """Run equal requests, a constant number of them in flight; return mean TTFT and TPOT in seconds.
 
-    The first requests have as much left to produce as they would have in a run that has gone on for long: so a steady
-    state is there from the start, and a short look at it is enough.
+    The first requests have as much left to produce as they would have in a run that has gone on for long, with the chance
+    that several leave together, and their prompts are read: so a steady state is there from the start, and a short look at it is enough. Where requests wait for a place,
+    the wait follows from how fast others leave (Little's law), without waiting for it here.
     """
     engine = Engine(settings)
     tokens, places = point.completion_tokens, point.concurrency
     arrivals: dict[int, float] = {}
 
-    def add(arrival: float, left: int) -> None:
+    def add(arrival: float, emitted: int) -> None:
         number = len(arrivals)
         arrivals[number] = arrival
-        engine.add(EngineRequest(number, arrival, point.prompt_tokens, max(1, left)))
+        cached = point.prompt_tokens + emitted if emitted else 0
+        engine.add(EngineRequest(number, arrival, point.prompt_tokens, tokens, cached, emitted=emitted))
 
     for place in range(places):
-        add(0.0, tokens - tokens * place // places)
-    # Until all of the first have been read, their prompts are a burst that the steady state does not have.
-    begun = 0
-    while begun < places and (step := engine.step(float("-inf"))) is not None and step.number < 64 * places:
-        begun += len(step.started)
-        for _ in step.finished:
-            add(step.end, tokens)
-    start, from_number, steps = engine.end, len(arrivals), 0
-    waits: list[float] = []
+        add(0.0, int(tokens * _phase(place)))
     least = min(_MOST_STEPS, max(_LEAST_STEPS, -(-_SAMPLES * tokens // places)))
-    while steps < least or (not waits and steps < 4 * _MOST_STEPS):
+    start = decoding = waiting = 0.0
+    waits: list[float] = []
+    for number in range(_WARM_STEPS + least):
         step = engine.step(float("-inf"))
-        if step is None:
-            break
-        steps += 1
-        waits += [step.end - arrivals[number] for number in step.started if number >= from_number]
+        assert step is not None
+        if number == _WARM_STEPS:
+            start = step.start
+        if number >= _WARM_STEPS:
+            decoding += step.decoding
+            waiting += engine.waiting
+            waits += [step.end - arrivals[one] for one in step.started if one >= places]
         for _ in step.finished:
-            add(step.end, tokens)
-    after = settings.output_overhead_ms / 1e3
-    ttft = sum(waits) / len(waits) if waits else engine.end - start
-    return ttft + after, (engine.end - start) / max(1, steps)
+            add(step.end, 0)
+    tpot = (engine.end - start) / least
+    if waiting / least > _SATURATED * places or not waits:
+        # As many are in flight as leave in the time that one is there.
+        ttft = max(tpot, places * tokens * tpot / max(1.0, decoding / least) - (tokens - 1) * tpot)
+    else:
+        ttft = sum(waits) / len(waits)
+    return ttft + settings.output_overhead_ms / 1e3, tpot

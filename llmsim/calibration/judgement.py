@@ -4,6 +4,7 @@ Decisions:
 * A fit is judged on requests that it was not fitted to: the second half of each trace, every second of the points.
 """
 
+import statistics
 from collections.abc import Sequence
 
 import msgspec
@@ -59,9 +60,9 @@ class Judgement(msgspec.Struct, frozen=True):
 
     @property
     def score(self) -> float:
-        """One number to compare models by, the smaller the better: errors by request and distances of distributions."""
+        """One number to compare models by, the smaller the better: median errors and distances of distributions."""
         judged = [measure for measure in self.measures if measure.name != "tpot" or len(self.measures) < 3]
-        return sum(measure.mean_error + measure.ks for measure in judged) / max(1, len(judged))
+        return sum(measure.median_error + measure.ks for measure in judged) / max(1, len(judged))
 
 
 def gather(recordings: Sequence[Recording], most: int) -> Data:
@@ -80,11 +81,24 @@ def gather(recordings: Sequence[Recording], most: int) -> Data:
             places = tuple(place for place, request in enumerate(kept.requests) if request.is_judged)
             if places:
                 traces.append((kept, places))
-    ordered = sorted(
-        points, key=lambda point: (point.prompt_tokens, point.completion_tokens, point.concurrency)
-    )
+    ordered = _merge(points)
     stride = max(1, -(-len(ordered) // most))
     return Data(tuple(traces), tuple(ordered[::stride]))
+
+
+def _merge(points: Sequence[Point]) -> list[Point]:
+    """Return points by prompt, output and concurrency; those that are alike become one with their median times."""
+    alike: dict[tuple[int, int, int], list[Point]] = {}
+    for point in points:
+        alike.setdefault((point.prompt_tokens, point.completion_tokens, point.concurrency), []).append(point)
+    return [
+        Point(
+            *key,
+            ttft=statistics.median(point.ttft for point in found),
+            tpot=statistics.median(point.tpot for point in found),
+        )
+        for key, found in sorted(alike.items())
+    ]
 
 
 def split(data: Data) -> tuple[Data, Data]:
