@@ -196,6 +196,12 @@ class LatencySettings(LatencyFigures, frozen=True, forbid_unknown_fields=True, o
         ),
     ] = {}
 
+    @property
+    def sets_figures(self) -> bool:
+        """Whether any figure of the profiles is overridden for all models."""
+        others = set(LatencyFigures.__struct_fields__) - {"profile", "cache_hit_ttft_factor", "engine"}
+        return any(getattr(self, name) is not None for name in others)
+
     def __hash__(self) -> int:
         """Return a hash, which tables have not: settings are keys of caches."""
         figures = (getattr(self, name) for name in LatencyFigures.__struct_fields__)

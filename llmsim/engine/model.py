@@ -160,12 +160,12 @@ class Engine:
         return self._base + self._per_sequence * self._decoding + self._per_context * self._context
 
     def add(self, request: EngineRequest) -> None:
-        """Take a request; it is in the queue from its arrival on."""
+        """Add a request; it is in the queue from its arrival on."""
         self._sequences[request.id] = _Sequence(request)
         heapq.heappush(self._future, (request.arrival + self._before, request.id))
 
     def restore(self, request: EngineRequest, first: int) -> None:
-        """Take a request that decodes in the engine which this one goes on for.
+        """Add a request that decodes in the engine which this one goes on for.
 
         Args:
             request: The request, as it was when it was admitted there.

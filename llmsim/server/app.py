@@ -36,6 +36,7 @@ from llmsim.server.admin_api import AdminState, add_control, render_settings
 from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
+from llmsim.server.engine.engines import Engines
 from llmsim.server.generation import GenerationService
 from llmsim.server.http import HttpGeneration, RequestHeaders, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
@@ -84,6 +85,7 @@ def create_routes(
     bodies: BodyBudget,
     origins: Mapping[str, str],
     open_request: OpenRequest = ActiveRequest,
+    engines: Engines | None = None,
 ) -> Routes:
     """Build the routes of one worker.
 
@@ -101,6 +103,7 @@ def create_routes(
         bodies: The bytes of bodies that this worker holds.
         origins: Where each setting came from, by dotted name.
         open_request: Books the beginning of each request over WebSocket.
+        engines: Produce the tokens of their models; None if there are none.
     """
     app = falcon.asgi.App()
     context = WorkerContext(served_models(settings, catalogue), planner, state, recorder, bodies)
@@ -125,7 +128,7 @@ def create_routes(
             gate = QuotaGate(settings.limits, state.quotas, provider, settings.response.target_tokens)
         for endpoint in provider.generation_endpoints:
             service = GenerationService(
-                provider, endpoint, endpoint.http, context, player, journal, steps, gate
+                provider, endpoint, endpoint.http, context, player, journal, steps, gate, engines
             )
             generation = HttpGeneration(provider, endpoint.path, service, reader)
             routes[endpoint.path]["post"] = generation.on_post
@@ -136,7 +139,15 @@ def create_routes(
                     provider,
                     endpoint.websocket,
                     GenerationService(
-                        provider, endpoint, endpoint.websocket.messages, context, player, journal, steps, gate
+                        provider,
+                        endpoint,
+                        endpoint.websocket.messages,
+                        context,
+                        player,
+                        journal,
+                        steps,
+                        gate,
+                        engines,
                     ),
                     number,
                     wheel=wheel,

@@ -25,6 +25,7 @@ from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
+from llmsim.server.engine.engines import Engines, engine_tables, memory_name
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
 from llmsim.server.request_log import RequestLog
@@ -32,6 +33,7 @@ from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.transport.rejections import Rejections
 from llmsim.state.directory import run_directory
 from llmsim.state.embedded import open_state
+from llmsim.state.engine_memory import engines_path
 from llmsim.state.ports import UPLOADED
 from llmsim.stats import Block, Gauges, Recorder
 
@@ -77,6 +79,7 @@ class Application:
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         directory = run_directory(settings.server.run_dir, os.environ)
         self.state = open_state(settings, directory, time.time)
+        self._engine_path = engines_path(directory, memory_name(settings.latency))
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
@@ -142,6 +145,16 @@ class Application:
         loop = asyncio.get_running_loop()
         wheel = TimerWheel(loop)
         self._open_channel = channel_opener(wheel, direct=direct)
+        engines = None
+        if engine_tables(self.settings.latency):
+            engines = Engines(
+                self.settings,
+                self._engine_path,
+                slot=slot,
+                slots=block.layout.slots,
+                wheel=wheel,
+                recorder=self._recorder,
+            )
         routes = create_routes(
             self.settings,
             self._catalogue,
@@ -154,6 +167,7 @@ class Application:
             bodies=self.bodies,
             origins=self._origins,
             open_request=self._open_request,
+            engines=engines,
         )
         self._app, self._generations = routes.app, routes.generations
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()

@@ -10,14 +10,14 @@ Decisions:
 
 import contextlib
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import msgspec
 
-from llmsim.domain import Fault, StreamFault, Turn, WireFault
+from llmsim.domain import Fault, Schedule, StreamFault, Turn, WireFault
 from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError
 from llmsim.planning.cost import is_long_step
@@ -33,6 +33,9 @@ from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
 from llmsim.server.controls import NO_CONTROLS, read_controls
+from llmsim.server.engine.engines import Engines
+from llmsim.server.engine.reader import EnginePlace
+from llmsim.server.engine.stream import EngineStream
 from llmsim.server.faulty_responses import FaultyResponses, abort_at
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
@@ -68,6 +71,7 @@ class GenerationService(Generic[O]):
         journal: JournalWriter,
         scenarios: ScenarioPlayer | None = None,
         quotas: QuotaGate | None = None,
+        engines: Engines | None = None,
     ) -> None:
         """Prepare to run requests.
 
@@ -80,6 +84,7 @@ class GenerationService(Generic[O]):
             journal: Writes the journal.
             scenarios: Plays scenarios; None if there are none.
             quotas: Holds requests to the limits of their keys; None if none are set.
+            engines: Produce the tokens of their models; None if there are none.
         """
         self._endpoint = endpoint
         self._format = channel_format
@@ -88,6 +93,7 @@ class GenerationService(Generic[O]):
         self._scenarios = scenarios
         self._journal = journal
         self._quotas = quotas
+        self._engines = engines
         nominal = provider.limit_headers.nominal if quotas is None else ()
         self.replies = ReplyBuilder(provider, context.planner.new_id, nominal)
         self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
@@ -141,28 +147,30 @@ class GenerationService(Generic[O]):
             journal_key = self._journal.key(self._endpoint.label, controls, selection)
         played: PlayedTurn | ScenarioAttempt | None = None
         outcome: Turn | Fault
+        place: EnginePlace | None = None
         try:
             try:
                 analyzed = self._memo.get(request) or await self._analyzer.analyze(request, channel)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
-                if self._quotas is not None:
-                    await self._quotas.admit(request.headers, prompt, facts, channel.active)
-                if parsed.is_warm_up:
-                    context = self._context.for_owner(channel.active.owner)
-                    return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
-                if analyzed.step is not None:
-                    played = await self._begin_step(analyzed.step, controls.session, channel)
-                    heavy = heavy or analyzed.step.is_long
-                elif selection is not None and not prompt.silent:
-                    played = await self._player.play(prompt, selection, in_thread=heavy)
-                    heavy = heavy or (played is not None and is_long_step(played.step))
-                if facts.is_plain and played is None and not heavy:
+                if facts.is_plain and selection is None and analyzed.step is None and not heavy:
                     planned = self._planner.plan(prompt, facts)
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
+                    if self._quotas is not None:
+                        await self._quotas.admit(request.headers, prompt, facts, channel.active, planned)
                 else:
+                    if self._quotas is not None:
+                        await self._quotas.admit(request.headers, prompt, facts, channel.active)
                     context = self._context.for_owner(channel.active.owner)
+                    if parsed.is_warm_up:
+                        return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
+                    if analyzed.step is not None:
+                        played = await self._begin_step(analyzed.step, controls.session, channel)
+                        heavy = heavy or analyzed.step.is_long
+                    elif selection is not None and not prompt.silent:
+                        played = await self._player.play(prompt, selection, in_thread=heavy)
+                        heavy = heavy or (played is not None and is_long_step(played.step))
                     if heavy and facts.embedding is not None:
                         await context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await context.plan_turn(
@@ -172,8 +180,12 @@ class GenerationService(Generic[O]):
                         in_thread=heavy,
                         key=find_header_key(request.headers, self._key_headers),
                     )
-                if self._quotas is not None:
-                    await self._quotas.book_output(channel.active, outcome)
+                    if self._quotas is not None:
+                        await self._quotas.book_output(channel.active, outcome)
+                if self._engines is not None and isinstance(outcome, Turn):
+                    outcome, place = self._engines.enter(
+                        outcome, facts, played, channel.active, parsed, self._endpoint.storage
+                    )
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)
@@ -194,7 +206,7 @@ class GenerationService(Generic[O]):
                 with contextlib.suppress(StoreError):
                     await self._release(played)
             raise
-        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished)
+        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished, place)
 
     async def _begin_step(self, step: ResolvedStep, session: str | None, channel: Channel) -> ScenarioAttempt:
         """Count an attempt of a scenario's step, and name it in the headers of the response."""
@@ -224,6 +236,8 @@ class GenerationService(Generic[O]):
             return self._reply_in_background(stored, channel)
         if outcome.stream_fault is not None:
             return self._truncate(planned, outcome, outcome.stream_fault, channel)
+        if planned.place is not None:
+            return self._reply_from_engine(planned, outcome, planned.place, channel)
         return self._reply(planned, outcome, channel)
 
     async def _respond_faulty(
@@ -272,12 +286,37 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.FINISHED
         await channel.reply(self.replies.build(body, active))
 
+    async def _reply_from_engine(
+        self, planned: PlannedResponse[O], turn: Turn, place: EnginePlace, channel: Channel
+    ) -> None:
+        """Answer once the engine has produced the last token; rendered then, because the response says when that was."""
+        active, tokens = channel.active, turn.length or 1
+        row = active.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
+        if not await channel.wait_until(place.due(tokens)):
+            active.outcome = Outcome.ABANDONED
+            return
+        due = place.find(tokens)
+        timed = msgspec.structs.replace(turn, schedule=Schedule(ttft=due - active.arrival, itl=0.0))
+        render, options = self._endpoint.render_response, planned.request.options
+        body = (await compute_in_thread(render, timed, options)) if planned.heavy else render(timed, options)
+        now = time.monotonic()
+        active.recorder.late(now - due)
+        active.recorder.sent(row, turn.usage.completion, now)
+        active.outcome = Outcome.FINISHED
+        await channel.reply(self.replies.build(body, active))
+
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
     ) -> None:
         """End an unstreamed response at a fault: with an error in its place, or a disconnect."""
         active = channel.active
-        due = turn.schedule.due(turn.truncated_after or 0)
+        after = turn.truncated_after or 0
+        due = turn.schedule.due(after)
+        if planned.place is not None and after:
+            if not await channel.wait_until(planned.place.due(after)):
+                active.outcome = Outcome.ABANDONED
+                return
+            due = time.monotonic() - active.arrival
         if not stream_fault.disconnect:
             await self._fail(planned, msgspec.structs.replace(stream_fault.fault, delay=due), channel)
             return
@@ -302,7 +341,10 @@ class GenerationService(Generic[O]):
         if stream_fault is not None:
             assert render_fault is not None, "an endpoint that streams renders stream faults"
             frames = truncated_frames(turn, frames, stream_fault, partial(render_fault, turn, options))
-        stream = PacedStream(
+        pace: Callable[..., PacedStream] = PacedStream
+        if planned.place is not None:
+            pace = partial(EngineStream, planned.place)
+        stream = pace(
             turn,
             frames,
             arrival=active.arrival,

@@ -16,6 +16,7 @@ from llmsim.state.attempts import SqliteAttemptStore
 from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
 from llmsim.state.directory import FILE_KINDS
+from llmsim.state.engine_memory import remove_engines
 from llmsim.state.journal import SqliteJournal
 from llmsim.state.journal_port import Journal
 from llmsim.state.ports import (
@@ -50,6 +51,7 @@ class EmbeddedState:
     """All ports, on files that are opened at the start of a process, or when they are first used; see `State`."""
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
+        self._directory = directory
         paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:8]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
@@ -88,8 +90,10 @@ class EmbeddedState:
         """See `State`; only while no other process has any of the files open."""
         for file in self._files:
             file.restart()
+        remove_engines(self._directory)
 
     def remove(self) -> None:
         """See `State`."""
         for file in self._files:
             file.remove()
+        remove_engines(self._directory)

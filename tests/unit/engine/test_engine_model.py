@@ -49,7 +49,7 @@ def _engine(requests, **knobs):
 
 @given(_ENGINES, _REQUESTS)
 def test_every_request_ends_with_all_its_tokens(knobs, requests):
-    """LAT-5.3: Each request produces exactly its tokens, over all preemptions, and ends once."""
+    """ENG-1.7: Each request produces exactly its tokens, over all preemptions, and ends once."""
     engine = Engine(knobs)
     tokens, since, ended = {}, {}, []
     for request in _admitted(requests):
@@ -70,7 +70,7 @@ def test_every_request_ends_with_all_its_tokens(knobs, requests):
 
 @given(_ENGINES, _REQUESTS)
 def test_a_step_keeps_the_bounds_of_the_engine(knobs, requests):
-    """LAT-5.3: Never more sequences than places, tokens than a step has, or blocks than the KV cache has."""
+    """ENG-1.4, ENG-1.5: Never more sequences than places, tokens than a step has, or blocks than the KV cache has."""
     engine = Engine(knobs)
     for request in _admitted(requests):
         engine.add(request)
@@ -84,7 +84,7 @@ def test_a_step_keeps_the_bounds_of_the_engine(knobs, requests):
 
 @given(_ENGINES, _REQUESTS, st.data())
 def test_a_hang_up_frees_its_place(knobs, requests, data):
-    """LAT-5.7: A request that is removed, wherever it is, leaves nothing behind, and all others end."""
+    """ENG-1.7: A request that is removed, wherever it is, leaves nothing behind, and all others end."""
     engine = Engine(knobs)
     for request in _admitted(requests):
         engine.add(request)
@@ -107,7 +107,7 @@ def test_a_hang_up_frees_its_place(knobs, requests, data):
 @given(_ENGINES, _REQUESTS)
 @settings(max_examples=30)
 def test_the_same_arrivals_give_the_same_steps(knobs, requests):
-    """LAT-5.2: The same arrivals give the same times, also if requests are added only when they arrive."""
+    """ENG-1.2: The same arrivals give the same times, also if requests are added only when they arrive."""
     engine = Engine(knobs)
     todo = sorted(_admitted(requests), key=lambda request: (request.arrival, request.id))
     ends = {}
@@ -128,7 +128,7 @@ def test_the_same_arrivals_give_the_same_steps(knobs, requests):
 @given(_ENGINES, _REQUESTS)
 @settings(max_examples=30)
 def test_an_engine_that_goes_on_for_another_ends_all(knobs, requests):
-    """LAT-5.8: What an engine held when it was lost ends in its successor, which is given the tokens produced so far."""
+    """ENG-3.1: What an engine held when it was lost ends in its successor, which is given the tokens produced so far."""
     first = Engine(knobs)
     known = {request.id: request for request in _admitted(requests)}
     for request in known.values():
@@ -165,7 +165,7 @@ def test_an_engine_that_goes_on_for_another_ends_all(knobs, requests):
 
 
 def test_a_step_takes_what_its_terms_add_up_to():
-    """LAT-5.1: Base, sequences, prefill and context add to the time of a step."""
+    """ENG-1.1: Base, sequences, prefill and context add to the time of a step."""
     engine = _engine(
         [EngineRequest(1, 0.0, 100, 3), EngineRequest(2, 0.015, 50, 1)],
         step_base_ms=10,
@@ -188,7 +188,7 @@ def test_a_step_takes_what_its_terms_add_up_to():
 
 
 def test_a_long_prompt_is_read_in_several_steps():
-    """LAT-5.3: `max_num_batched_tokens` cuts a prompt into chunks, behind the tokens of those that decode."""
+    """ENG-1.3: `max_num_batched_tokens` cuts a prompt into chunks, behind the tokens of those that decode."""
     engine = _engine(
         [EngineRequest(1, 0.0, 10, 9), EngineRequest(2, 0.001, 45, 2)], max_num_batched_tokens=20
     )
@@ -200,14 +200,14 @@ def test_a_long_prompt_is_read_in_several_steps():
 
 
 def test_cached_tokens_are_not_read():
-    """LAT-5.1: Cached tokens of a prompt take no time to read; at least one token is."""
+    """ENG-1.6: Cached tokens of a prompt take no time to read; at least one token is."""
     engine = _engine([EngineRequest(1, 0.0, 100, 1, cached_tokens=80), EngineRequest(2, 0.0, 100, 1, 100)])
 
     assert engine.step().prefilled == 20 + 1
 
 
 def test_a_full_cache_preempts_the_newest():
-    """LAT-5.3: The sequence admitted last is preempted, waits, and is read anew with what it had produced."""
+    """ENG-1.5: The sequence admitted last is preempted, waits, and is read anew with what it had produced."""
     engine = _engine(
         [EngineRequest(1, 0.0, 8, 20), EngineRequest(2, 0.0, 8, 20)], kv_tokens=24, block_tokens=4
     )
@@ -220,7 +220,7 @@ def test_a_full_cache_preempts_the_newest():
 
 
 def test_sequences_of_one_request_take_a_place_each():
-    """LAT-5.3: Several choices of one request run side by side."""
+    """ENG-1.4: Several choices of one request run side by side."""
     engine = _engine([EngineRequest(1, 0.0, 8, 4, sequences=3)], max_num_seqs=4)
 
     engine.step()
