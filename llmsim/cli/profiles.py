@@ -14,6 +14,8 @@ from rich.text import Text
 
 from llmsim.catalogue import Catalogue, Profile, load_catalogue
 from llmsim.cli.options import WIDE
+from llmsim.config.engine_profiles import engine_profiles
+from llmsim.config.engine_settings import EngineSettings
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -33,6 +35,23 @@ class _Row(msgspec.Struct, frozen=True):
     tbt_shape: str
     tokens_per_second: float | None
     models: list[str]
+
+
+class _EngineRow(msgspec.Struct, frozen=True):
+    """An engine that comes with llmsim, as it is listed.
+
+    Attributes:
+        about: What it was measured on.
+        origin: Where the measurements come from.
+        error: How far a fit to half of them was from the other half.
+        engine: Its figures.
+    """
+
+    name: str
+    about: str
+    origin: str
+    error: str
+    engine: EngineSettings
 
 
 class _Profiles(click.Group):
@@ -57,10 +76,15 @@ def profiles(ctx: click.Context, *, as_json: bool) -> None:
         return
     catalogue = load_catalogue()
     rows = [_build_row(catalogue, profile) for profile in catalogue.profiles.values()]
+    engines = [
+        _EngineRow(name, found.about, found.origin, found.error, found.engine)
+        for name, found in engine_profiles().items()
+    ]
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode([*rows, *engines]), indent=2).decode())
     else:
         _show(rows, Console())
+        _show_engines(engines, Console())
 
 
 def _build_row(catalogue: Catalogue, profile: Profile) -> _Row:
@@ -109,3 +133,18 @@ def _show(rows: list[_Row], console: Console) -> None:
 
 def _spread(mean: float, deviation: float) -> str:
     return f"{mean:g} ± {deviation:<3g}"
+
+
+def _show_engines(rows: list[_EngineRow], console: Console) -> None:
+    console.print()
+    for row in rows:
+        console.print(Text.assemble((row.name, "bold cyan"), f"  {row.about}"))
+        console.print(f"  {row.origin}", style="dim", highlight=False)
+        console.print(f"  {row.error}", style="dim", highlight=False)
+    console.print()
+    console.print(
+        "Engines: their latency comes out of a queue, under the load that there is: llmsim serve --latency "
+        f"{rows[0].name}. The figures are fitted to public measurements; llmsim profiles fit makes others.",
+        style="dim",
+        highlight=False,
+    )

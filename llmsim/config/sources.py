@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.engine_profiles import with_named_engines
 from llmsim.config.latency_checks import find_problems
 from llmsim.config.limit_settings import LimitSettings
 from llmsim.config.settings import ErrorSettings, Settings
@@ -115,6 +116,7 @@ def load(
         problems += _check_tiers(settings.limits, origins)
     if problems:
         raise ConfigError("\n".join(problems))
+    settings = msgspec.structs.replace(settings, latency=with_named_engines(settings.latency))
     return LoadedSettings(settings, origins, None if named is None else str(named))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.engine_profiles import engine_profiles
 from llmsim.config.latency_checks import QUANTILES_WANTED, quantiles_problem
 from llmsim.config.specs import SettingSpec, build_spec
 from llmsim.config.tables import check_table, parse_list, parse_table
@@ -127,11 +128,12 @@ def check_value(spec: SettingSpec, value: Any, profiles: Collection[str] = ()) -
 
 
 def _check_profile(spec: SettingSpec, value: str, profiles: Collection[str]) -> str:
-    if not profiles or value in profiles:
+    engines = engine_profiles()
+    if not profiles or value in profiles or value in engines:
         return value
     name = PROFILE_SYNONYMS.get(value.lower(), value.lower())
-    if name not in profiles:
-        raise _unknown_value(spec, value, sorted(profiles))
+    if name not in profiles and name not in engines:
+        raise _unknown_value(spec, value, [*sorted(profiles), *sorted(engines)])
     return name
 
 
