@@ -26,6 +26,9 @@ _LONG = 20
 _MOST_ITEMS = 1000
 _MOST_LEVELS = 60
 _ENTRIES_A_STEP = 32
+_MULTIPLE_STEPS = 4
+"""Steps of the tries to find a multiple."""
+
 
 _NOT_NULL = 0.85
 _EXEMPLARY = 0.7
@@ -128,6 +131,7 @@ class Maker:
                 return self._boolean()
             case "null":
                 return None
+        self._budget.spend(_MULTIPLE_STEPS * len(shape.multiples))
         return self._number(shape, name, is_integer=kind == "integer")
 
     def _count(self, chars: int) -> None:
@@ -347,12 +351,12 @@ class Maker:
 
 
 def _chars(value: Any) -> int:
-    """Return the characters of the texts in a value."""
+    """Return about how many characters of JSON a value takes."""
     match value:
         case str():
-            return len(value)
+            return len(value) + 2
         case list():
-            return len(value) + sum(map(_chars, value))
+            return 2 + sum([_chars(item) + 1 for item in value])
         case dict():
-            return sum([len(name) + _chars(member) for name, member in value.items()])
-    return 1
+            return 2 + sum([len(name) + _chars(member) + 4 for name, member in value.items()])
+    return 4

@@ -191,3 +191,35 @@ def test_one_long_constant_is_free() -> None:
     made = json.loads(json_instance(json.dumps(schema).encode(), "", random.Random(1)))
     assert made["a"] == LONG * 10
     assert isinstance(made["b"], int)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "pattern": "^$", "minLength": 10_000},
+        {"type": "string", "minLength": 10**6, "maxLength": 0},
+    ],
+    ids=["filled pattern", "impossible length"],
+)
+def test_impossible_values_are_not_tried_for_long(schema: dict[str, Any]) -> None:
+    """BUDG-3.1: What no value fits draws few random numbers, however often a list asks for it."""
+
+    class Counting(random.Random):
+        drawn = 0
+
+        def getrandbits(self, bits: int, /) -> int:
+            self.drawn += 1
+            return super().getrandbits(bits)
+
+        def random(self) -> float:
+            self.drawn += 1
+            return super().random()
+
+    rng = Counting(1)
+    whole = {
+        "type": "array",
+        "items": {"type": "object", "properties": {"a": schema}, "required": ["a"]},
+        "minItems": 1000,
+    }
+    json.loads(json_instance(json.dumps(whole).encode(), "", rng))
+    assert rng.drawn < 700_000
