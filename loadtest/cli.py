@@ -23,7 +23,7 @@ import click
 import msgspec
 
 from loadtest.endpoints import ENDPOINTS, build_requests
-from loadtest.replay.command import trace
+from loadtest.replay.command import WithTrace
 from loadtest.servers import ServerError, run_server
 from loadtest.settings import Settings, SettingsError, describe_settings, load_settings, to_variables
 from loadtest.suites import SUITES, Suite, resolve_suite
@@ -51,20 +51,6 @@ def _list_settings() -> str:
     return "\n".join(f"  {name:<30} {about} [{default}]" for name, default, about in describe_settings())
 
 
-class _LoadTest(click.Command):
-    """The suites, and the commands whose name stands in the place of a suite."""
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        if args and args[0] == trace.name:
-            return trace.make_context(f"{info_name} {trace.name}", args[1:], parent, **extra)
-        return super().make_context(info_name, args, parent, **extra)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
-
-
 _EPILOG = f"""\b
 Suites:
 {_list_suites()}
@@ -90,7 +76,7 @@ Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 wrong usage.
 
 
 @click.command(
-    cls=_LoadTest,
+    cls=WithTrace,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

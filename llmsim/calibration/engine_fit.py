@@ -5,8 +5,8 @@ Decisions:
   which networks decide.
 * The queue is no smooth function of its figures: one token of KV cache more, and another request is preempted. So nothing
   is differentiated; simplexes (Nelder-Mead) walk over the logarithms of the figures from several starts.
-* What the engine holds shows in the recording: the most requests that ran at once, and the most tokens in their contexts.
-  These are starts; a run without a limit is always one, and the error decides.
+* What the engine holds shows in the recording (`engine_limits.py`). These are starts; a run without a limit is always one,
+  and the error decides.
 * Rates of steps have a weak pull to what is common. Figures that the recording does not show, such as the cost of context
   where contexts are short, stay near it instead of growing without bound.
 """
@@ -18,11 +18,11 @@ from typing import Any
 
 import msgspec
 
+from llmsim.calibration.engine_limits import LIMITS, NO_LIMIT, observe_limits
 from llmsim.calibration.engine_runs import count_steps, run_point, run_requests
 from llmsim.calibration.judgement import Data, Prediction
 from llmsim.config.engine_settings import EngineSettings
 from loadtest.distances import time_per_token
-from loadtest.recordings import TimedRequest
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done."""
@@ -39,20 +39,23 @@ _RATES: Mapping[str, float] = {
 }
 """What is always fitted, each with a common value."""
 
+_LIMIT_COST = 0.1
+"""By how much a fit must be better to have a limit more."""
+
 _USUAL_SEQUENCES = 256
 """What engines are often started with; a limit that is not reached is set to that."""
 
 _WATERMARK = 0.01
 """What vLLM's block manager leaves free."""
 
-_LIMITS = ("max_num_seqs", "kv_tokens")
-_NO_LIMIT = {"max_num_seqs": 1_024, "kv_tokens": None}
 _BATCHES = (2_048, 8_192, 512)
 
+_FACTORS = {"max_num_seqs": (1.0, 1.4, 2.0, 3.0), "kv_tokens": (1.0, 2.0)}
+
 # Evaluations of the model in each stage.
-_TRIAL, _SEARCH, _REFINE = 60, 160, 260
-_STARTS = 3
-_FINALISTS = 2
+_TRIAL, _SEARCH, _REFINE = 40, 160, 260
+_STARTS = 2
+_FINALISTS = 3
 
 
 class EngineFit(msgspec.Struct, frozen=True):
@@ -82,7 +85,7 @@ class _Candidate(msgspec.Struct, frozen=True):
         for name, log in zip(self.names, logs, strict=True):
             value = math.exp(min(25.0, max(-25.0, log)))
             values[name] = min(_MOST[name], max(_LEAST[name], value))
-            if name in _LIMITS:
+            if name in LIMITS:
                 values[name] = round(values[name])
         return EngineSettings(**values)
 
@@ -117,7 +120,12 @@ class _Trial(msgspec.Struct, frozen=True):
 
 
 def _best(trials: Sequence[_Trial], count: int) -> list[_Trial]:
-    return sorted(trials, key=lambda trial: trial.candidate.error)[:count]
+    return sorted(trials, key=lambda trial: _cost(trial.candidate))[:count]
+
+
+def _cost(candidate: _Candidate) -> float:
+    """Return the error, larger for each limit: one that was not reached makes next to no difference, and must not be believed."""
+    return candidate.error * (1 + _LIMIT_COST) ** sum(name in candidate.names for name in LIMITS)
 
 
 class EngineFitter:
@@ -137,39 +145,44 @@ class EngineFitter:
         self._evaluations = 0
         self._planned = 1
 
-    def fit(self) -> EngineFit:
-        """Search for the best engine from scratch."""
+    def fit(self, known_good: EngineSettings | None = None) -> EngineFit:
+        """Search for the best engine.
+
+        Args:
+            known_good: An engine that was fitted to a part of the data: one more start.
+        """
         limits = self._limits()
         batches = _BATCHES if "max_num_batched_tokens" not in self._known else (None,)
         finals = min(_FINALISTS, len(limits))
-        trials = len(limits) + finals * (len(batches) - 1)
-        self._planned = trials * _TRIAL + (finals * _STARTS + 1) * _SEARCH + _REFINE + _SEARCH
+        trials = len(limits) + finals * (len(batches) - 1) + (known_good is not None)
+        self._planned = trials * _TRIAL + (finals * _STARTS + 2) * _SEARCH + _REFINE
         tried = self._try([(found, batches[0]) for found in limits])
         tried += self._try([(found.limits, batch) for found in _best(tried, finals) for batch in batches[1:]])
+        if known_good is not None:
+            start = self._start_at(known_good)
+            tried.append(_Trial({}, self._walk(start, _TRIAL)))
         found = [
             self._walk(self._moved(one.candidate, turn), _SEARCH)
             for one in _best(tried, finals)
             for turn in range(_STARTS)
         ]
-        return self._finish(min(found, key=lambda one: one.error))
+        return self._finish(min(found, key=_cost))
+
+    def _start_at(self, engine: EngineSettings) -> _Candidate:
+        found = self._candidate(
+            {name: getattr(engine, name) for name in LIMITS},
+            {name: getattr(engine, name) for name in self._rates()},
+            engine.max_num_batched_tokens,
+        )
+        if not engine.kv_watermark:
+            return found
+        return msgspec.structs.replace(found, fixed={**found.fixed, "kv_watermark": engine.kv_watermark})
 
     def _try(self, starts: Sequence[tuple[Mapping[str, Any], int | None]]) -> "list[_Trial]":
         return [
             _Trial(limits, self._walk(self._candidate(limits, self._rates(), batch), _TRIAL))
             for limits, batch in starts
         ]
-
-    def refit(self, engine: EngineSettings) -> EngineFit:
-        """Fit again, beginning with an engine that was fitted to a part of the data."""
-        self._planned = _SEARCH + _REFINE + 20
-        found = self._candidate(
-            {name: getattr(engine, name) for name in _LIMITS},
-            {name: getattr(engine, name) for name in self._rates()},
-            engine.max_num_batched_tokens,
-        )
-        if engine.kv_watermark:
-            found = msgspec.structs.replace(found, fixed={**found.fixed, "kv_watermark": engine.kv_watermark})
-        return self._finish(self._walk(found, _SEARCH))
 
     def _finish(self, best: _Candidate) -> EngineFit:
         best = self._walk(self._moved(best, 1), _REFINE, start=best)
@@ -186,22 +199,28 @@ class EngineFitter:
 
     def _limits(self) -> list[Mapping[str, Any]]:
         """Return what the engine may hold: each limit as observed or absent, or as known."""
-        observed = _observe(self._data)
+        observed = observe_limits(self._data)
         choices = [
             (self._known[name],)
             if name in self._known
-            else tuple(dict.fromkeys((_NO_LIMIT[name], observed[name])))
-            for name in _LIMITS
+            else tuple(dict.fromkeys((NO_LIMIT[name], *self._guesses(name, observed[name]))))
+            for name in LIMITS
         ]
-        return [dict(zip(_LIMITS, values, strict=True)) for values in itertools.product(*choices)]
+        return [dict(zip(LIMITS, values, strict=True)) for values in itertools.product(*choices)]
+
+    def _guesses(self, name: str, observed: int | None) -> list[int | None]:
+        """Return what a limit may be, given the most that was observed: a recording may end before it is reached."""
+        if observed is None or not self._data.traces:
+            return [observed]
+        return [round(factor * observed) for factor in _FACTORS[name]]
 
     def _candidate(
         self, limits: Mapping[str, Any], rates: Mapping[str, float], batch: int | None
     ) -> _Candidate:
         fixed = {"max_num_batched_tokens": batch, **limits, **self._known}
         free: dict[str, float] = {name: rate for name, rate in rates.items() if name not in self._known}
-        for name in _LIMITS:
-            if name not in self._known and limits[name] != _NO_LIMIT[name]:
+        for name in LIMITS:
+            if name not in self._known and limits[name] != NO_LIMIT[name]:
                 free[name] = limits[name]
                 del fixed[name]
         logs = tuple(math.log(max(value, 1e-6)) for value in free.values())
@@ -211,7 +230,7 @@ class EngineFitter:
         """Return a candidate at another start: rates up or down in a fixed pattern."""
         moved = tuple(
             log
-            if name in _LIMITS or not turn
+            if name in LIMITS or not turn
             # Low-discrepancy steps (golden ratio), between -0.7 and 0.7.
             else log + 1.4 * ((0.618034 * (turn * 7 + place) + 0.31) % 1.0 - 0.5)
             for place, (name, log) in enumerate(zip(candidate.names, candidate.logs, strict=True))
@@ -226,7 +245,7 @@ class EngineFitter:
 
         # A trace shows what ran at once; points show next to nothing of it.
         limit = 0.08 if self._data.traces else 0.5
-        scale = [limit if name in _LIMITS else 0.35 for name in candidate.names]
+        scale = [limit if name in LIMITS else 0.35 for name in candidate.names]
         corners = [list(candidate.logs)]
         for place, width in enumerate(scale):
             corner = list(candidate.logs)
@@ -325,49 +344,6 @@ def _mean_error(data: Data, predictions: Sequence[Prediction]) -> float:
         if point.tpot:
             whole.append(abs(math.log(max(found.tpot, 1e-6) / point.tpot)))
     return sum(sum(errors) / len(errors) for errors in (first, whole) if errors)
-
-
-def _observe(data: Data) -> dict[str, int | None]:
-    """Return the most sequences that ran at once, and the tokens that they held: lower bounds of the limits."""
-    most_running, most_tokens = 0, 0.0
-    for recorded, places in data.traces:
-        requests = [recorded.requests[place] for place in places]
-        running = [
-            (request.arrival + request.ttft, request.arrival + request.e2e, request)
-            for request in requests
-            if request.ttft is not None and request.e2e is not None
-        ]
-        for instant in sorted(start for start, _, _ in running)[:: max(1, len(running) // 400)]:
-            now = [
-                (request, (instant - start) / max(1e-9, end - start))
-                for start, end, request in running
-                if start <= instant < end
-            ]
-            most_running = max(most_running, len(now))
-            held = sum(request.prompt_tokens + share * request.completion_tokens for request, share in now)
-            most_tokens = max(most_tokens, held)
-    if not most_running:
-        return _observe_points(data)
-    largest = max(map(_tokens, data.requests))
-    # A preempted request seems to run on, so what seems to be held is above what was.
-    return {"max_num_seqs": max(1, most_running), "kv_tokens": max(largest, round(0.8 * most_tokens))}
-
-
-def _observe_points(data: Data) -> dict[str, int | None]:
-    """Return limits that the largest points would be just above: where waits are long, one of them was reached."""
-    if not data.points:
-        return dict(_NO_LIMIT)
-    largest = max(
-        point.concurrency * (point.prompt_tokens + point.completion_tokens // 2) for point in data.points
-    )
-    return {
-        "max_num_seqs": max(1, 3 * max(point.concurrency for point in data.points) // 4),
-        "kv_tokens": max(16, 3 * largest // 4),
-    }
-
-
-def _tokens(request: TimedRequest) -> int:
-    return request.prompt_tokens + request.completion_tokens
 
 
 def _tidy(settings: EngineSettings) -> EngineSettings:

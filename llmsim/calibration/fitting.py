@@ -1,8 +1,10 @@
 """A fit, from recordings to the settings that are to be written.
 
 Decisions:
-* Each model is fitted to one half and judged on the other; the better one is then fitted to all that there is. So the
-  error that is reported is one on requests that the fit has not seen, and the profile uses every measurement.
+* Each model is fitted to one half and judged on the other, and then fitted to all that there is. So the error that is
+  reported is one on requests that the fit has not seen, and the profile uses every measurement.
+* The better model is that of the smaller sum of both scores: where load sets in between the halves, none can know from the
+  first what the second is like, and the whole decides.
 """
 
 import importlib.util
@@ -120,10 +122,23 @@ def calibrate(
             shape = fit_shape(half)
             middle, spread = (predict_shape(shape, held_out, is_middle=each) for each in (True, False))
             tried.append(FittedModel(name, shape, judge(held_out, middle, spread)))
-    best = min(tried, key=lambda one: one.judgement.score)
-    final: EngineFit | ShapeFit
-    if isinstance(best.fit, EngineFit):
-        final = EngineFitter(data, known, progress).refit(best.fit.settings)
-    else:
-        final = fit_shape(data)
-    return Calibration(msgspec.structs.replace(best, fit=final), tuple(tried), data, held_out)
+    finals = [_fit_all(model, data, known, progress) for model in tried]
+    best = min(range(len(tried)), key=lambda index: finals[index].score + tried[index].judgement.score)
+    return Calibration(finals[best].model, tuple(tried), data, held_out)
+
+
+class _Final(msgspec.Struct, frozen=True):
+    """A model fitted to all data, and its score there."""
+
+    model: FittedModel
+    score: float
+
+
+def _fit_all(model: FittedModel, data: Data, known: Mapping[str, Any], progress: Progress) -> _Final:
+    if isinstance(model.fit, EngineFit):
+        engine = EngineFitter(data, known, progress).fit(model.fit.settings)
+        score = judge(data, predict_engine(engine.settings, data)).score
+        return _Final(msgspec.structs.replace(model, fit=engine), score)
+    shape = fit_shape(data)
+    middle, spread = (predict_shape(shape, data, is_middle=each) for each in (True, False))
+    return _Final(msgspec.structs.replace(model, fit=shape), judge(data, middle, spread).score)

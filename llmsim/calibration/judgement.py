@@ -62,7 +62,7 @@ class Judgement(msgspec.Struct, frozen=True):
     def score(self) -> float:
         """One number to compare models by, the smaller the better: median errors and distances of distributions."""
         judged = [measure for measure in self.measures if measure.name != "tpot" or len(self.measures) < 3]
-        return sum(measure.median_error + measure.ks for measure in judged) / max(1, len(judged))
+        return sum(min(1.0, measure.median_error) + measure.ks for measure in judged) / max(1, len(judged))
 
 
 def gather(recordings: Sequence[Recording], most: int) -> Data:

@@ -101,7 +101,5 @@ def _print_tables(found: Calibration) -> None:
         title = f"{model.name}, on the half that it was not fitted to ({found.held_out.count:,})"
         console.print(build_table(title, model.judgement.measures, "fitted"))
     tried = " and ".join(f"{model.name} {model.judgement.score:.3f}" for model in found.tried)
-    console.print(
-        f" chosen: {found.chosen.name} (median error plus K-S distance, the less the better: {tried})"
-    )
+    console.print(f" chosen: {found.chosen.name} (median error plus K-S distance on that half: {tried})")
     console.print(" Errors are those of a fit to one half on the other; what is written is fitted to both.")

@@ -10,6 +10,7 @@ import sys
 import urllib.parse
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -235,3 +236,17 @@ class _Show:
 
 def _shorten(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+class WithTrace(click.Command):
+    """A command of suites, in whose place `trace` may stand."""
+
+    def make_context(  # noqa: D102 - click's own
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] == trace.name:
+            return trace.make_context(f"{info_name} {trace.name}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: D102 - click's own
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)

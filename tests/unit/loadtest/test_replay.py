@@ -1,5 +1,6 @@
 """The replay of a recording: prompts, the comparison, its report, and wrong calls."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from llmsim.catalogue import load_catalogue
+from llmsim.cli import loadtest as loadtest_command
 from llmsim.planning.tokens import load_tokenizer
 from loadtest.cli import main
 from loadtest.distances import ks_distance, percentile, relative_errors
@@ -116,6 +118,17 @@ def test_a_wrong_replay_is_refused(
 
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_a_replay_needs_no_locust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """LOAD-7.8: Without Locust `llmsim loadtest trace` is there, and a suite says what it needs."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    command = loadtest_command._find()
+    replayed = CliRunner().invoke(command, ["trace", str(tmp_path / "no.jsonl")])
+    suite = CliRunner().invoke(command, ["smoke"])
+
+    assert "no.jsonl: cannot be read" in replayed.output
+    assert "pip install 'llmsim[load]'" in str(suite.exception)
 
 
 def test_help_names_the_replay() -> None:
