@@ -107,6 +107,8 @@ def render_headline(stats: Snapshot, origin: str) -> Text:
     line.append("llmsim", "bold cyan")
     line.append(f" on {printable(origin)}")
     line.append(f"  ·  up {duration(stats.uptime_secs)}  ·  {alive} worker{'' if alive == 1 else 's'}", "dim")
+    if stats.timeline is not None:
+        line.append(f"  ·  {printable(str(stats.timeline))}", "yellow")
     return line
 
 

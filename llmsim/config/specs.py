@@ -9,7 +9,7 @@ import msgspec
 from llmsim.config.latency_settings import Quantiles
 from llmsim.config.settings import Settings
 from llmsim.config.tables import show_table
-from llmsim.text import literal
+from llmsim.text import literal, mask_passwords
 
 PREFIX = "LLMSIM_"
 
@@ -87,7 +87,7 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
         """Format a value as TOML does; a secret one without what it is."""
         if self.secret and value:
             return '"***"'
-        return show_table(value) if self.kind == "table" else literal(value)
+        return show_table(value) if self.kind == "table" else literal(mask_passwords(value))
 
 
 @functools.cache

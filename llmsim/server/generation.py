@@ -21,6 +21,7 @@ from llmsim.domain import Fault, Schedule, StreamFault, Turn, WireFault
 from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError
 from llmsim.planning.cost import is_long_step
+from llmsim.planning.overrides import MANY_TOKENS
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import (
     ChannelFormat,
@@ -32,7 +33,7 @@ from llmsim.providers.contract import (
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
-from llmsim.server.controls import NO_CONTROLS, read_controls
+from llmsim.server.controls import NO_CONTROLS, check_generates
 from llmsim.server.engine.engines import Engines
 from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.engine.stream import EngineStream
@@ -99,9 +100,10 @@ class GenerationService(Generic[O]):
         self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
         self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
+        self.read_controls = context.read_controls
         self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
-        self._analyzer = RequestAnalyzer(endpoint, channel_format.parse, context, scenarios, self._memo)
+        self._analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""
@@ -140,7 +142,8 @@ class GenerationService(Generic[O]):
         Raises:
             RefusedError: The request is refused.
         """
-        controls = read_controls(request.headers)
+        controls = self.read_controls(request.headers)
+        overrides, scenario = controls.overrides, controls.scenario
         selection = journal_key = None
         if controls is not NO_CONTROLS or self._follows_all:
             selection = self._player.select(controls)
@@ -150,10 +153,19 @@ class GenerationService(Generic[O]):
         place: EnginePlace | None = None
         try:
             try:
-                analyzed = self._memo.get(request) or await self._analyzer.analyze(request, channel)
+                analyzed = None if scenario is not None else self._memo.get(request)
+                if analyzed is None:
+                    analyzed = await self._analyzer.analyze(request, channel, scenario)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
-                prompt = parsed.prompt
-                if facts.is_plain and selection is None and analyzed.step is None and not heavy:
+                prompt, step = parsed.prompt, analyzed.step
+                if controls.sent and prompt.embedding is not None:
+                    check_generates(controls)
+                if overrides is not None:
+                    heavy = heavy or (overrides.tokens or 0) > MANY_TOKENS
+                    if overrides.fails:
+                        # A request that is answered with an error plays nothing: its repetition gets the turn.
+                        step = selection = None
+                if facts.is_plain and selection is None and step is None and overrides is None and not heavy:
                     planned = self._planner.plan(prompt, facts)
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
@@ -165,9 +177,9 @@ class GenerationService(Generic[O]):
                     context = self._context.for_owner(channel.active.owner)
                     if parsed.is_warm_up:
                         return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
-                    if analyzed.step is not None:
-                        played = await self._begin_step(analyzed.step, controls.session, channel)
-                        heavy = heavy or analyzed.step.is_long
+                    if step is not None:
+                        played = await self._begin_step(step, controls.session, channel)
+                        heavy = heavy or step.is_long
                     elif selection is not None and not prompt.silent:
                         played = await self._player.play(prompt, selection, in_thread=heavy)
                         heavy = heavy or (played is not None and is_long_step(played.step))
@@ -179,6 +191,7 @@ class GenerationService(Generic[O]):
                         played,
                         in_thread=heavy,
                         key=find_header_key(request.headers, self._key_headers),
+                        overrides=overrides,
                     )
                     if self._quotas is not None:
                         await self._quotas.book_output(channel.active, outcome)
@@ -356,7 +369,7 @@ class GenerationService(Generic[O]):
         if not await channel.wait_until(stream.due):
             active.outcome = Outcome.ABANDONED
             return
-        await channel.stream(stream, self.replies.build_stream(self._format.stream_headers, active))
+        await channel.stream(stream, self.replies.build_stream(self._format.headers_of(options), active))
         if not stream.done:
             active.outcome = Outcome.ABANDONED
             return

@@ -32,8 +32,10 @@ from llmsim.state.prefix_cache import SqlitePrefixCache
 from llmsim.state.quota_port import QuotaStore
 from llmsim.state.quotas import FileQuotaStore
 from llmsim.state.record_store import SqliteRecordStore
+from llmsim.state.runtime_settings import SharedSettings
 from llmsim.state.script_registry import SqliteScriptRegistry
 from llmsim.state.session_store import SqliteSessionStore
+from llmsim.state.settings_port import RuntimeSettings
 
 
 def open_state(settings: Settings, directory: Path, clock: Callable[[], float]) -> State:
@@ -52,7 +54,7 @@ class EmbeddedState:
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
         self._directory = directory
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:8]]
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:9]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
         prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
@@ -73,6 +75,8 @@ class EmbeddedState:
         self.scripts: ScriptRegistry = scripts
         self.attempts: AttemptStore = attempts
         self.quotas: QuotaStore = quotas
+        self._changes = SharedSettings(paths[8])
+        self.settings: RuntimeSettings = self._changes
         stores = (records, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
         self._files: tuple[FileCounters | Database | FileQuotaStore, ...] = (counters, *databases, quotas)
@@ -94,6 +98,6 @@ class EmbeddedState:
 
     def remove(self) -> None:
         """See `State`."""
-        for file in self._files:
+        for file in (*self._files, self._changes):
             file.remove()
         remove_engines(self._directory)

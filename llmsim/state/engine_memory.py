@@ -190,9 +190,13 @@ class EngineMemory:
         self.words[at + self._log + (logged & (self.entries - 1))] = entry
         self.words[at + _LOGGED] = logged + 1
 
+    def logged_at(self, slot: int) -> int:
+        """Return the index of the word that counts the changes which a worker has logged."""
+        return self.slot(slot) + _LOGGED
+
     def logged(self, slot: int) -> int:
         """Return how many changes a worker has logged."""
-        return self.words[self.slot(slot) + _LOGGED]
+        return self.words[self.logged_at(slot)]
 
     def changed(self, slot: int, begin: int, end: int) -> Iterator[int]:
         """Yield the entries that have changed between two positions of a log: all if not all of it is left."""

@@ -169,6 +169,14 @@ def _add_state(page: _Page, totals: Totals, version: str, *, is_draining: bool) 
         [("", round(totals.started_at, 3))],
     )
     page.family("llmsim_ready", "gauge", "Whether GET /ready answers 200.", [("", int(not is_draining))])
+    step, steps, _ = totals.timeline
+    page.family(
+        "llmsim_timeline_step",
+        "gauge",
+        "Step of the timeline, from 1; 0 before the first, and without a timeline.",
+        [("", step)],
+    )
+    page.family("llmsim_timeline_steps", "gauge", "Steps of the timeline; 0 without one.", [("", steps)])
     page.family("llmsim_workers", "gauge", "Living worker processes.", [("", len(health))])
     page.family(
         "llmsim_verdict",

@@ -1,6 +1,7 @@
 """Engines that come with llmsim, used by name."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -9,6 +10,7 @@ from llmsim.catalogue import load_catalogue
 from llmsim.cli import main
 from llmsim.config import load
 from llmsim.config.engine_profiles import engine_profiles
+from llmsim.config.runtime import check_changes
 from llmsim.engine import TraceRequest, run_trace
 from llmsim.errors import ConfigError
 
@@ -56,6 +58,15 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     """CAL-3.1: A misspelt engine is refused as a misspelt profile is."""
     with pytest.raises(ConfigError, match=f'did you mean "{NAMES[0]}"'):
         load(environ={}, flags={"latency.profile": NAMES[0] + "x"}, profiles=PROFILES)
+
+
+@pytest.mark.parametrize(
+    "change", [{"latency.profile": NAMES[0]}, {"latency.models": {"*": {"profile": NAMES[0]}}}]
+)
+def test_an_engine_is_chosen_at_the_start(change: dict[str, Any]) -> None:
+    """CAL-3.1: A change at run time does not start an engine, and is refused."""
+    with pytest.raises(ConfigError, match="is an engine, which can be chosen at the start only"):
+        check_changes(change, PROFILES)
 
 
 def test_they_are_listed_with_origin_and_error() -> None:
