@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.engine_profiles import engine_profiles
 from llmsim.config.settings import Settings
 from llmsim.config.sources import find_conflicts
 from llmsim.config.specs import SettingSpec, specs_by_name
@@ -100,8 +101,14 @@ def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
     checked = check_value(spec, value, profiles)
     if name == "response.generator" and checked.startswith("sequence:"):
         raise ConfigError(f"{name}: {literal('sequence')} reads a file; it can be chosen at the start only")
+    if name == "latency.profile" and checked in engine_profiles():
+        raise ConfigError(f"{name}: {literal(checked)} is an engine, which can be chosen at the start only")
     if name == "latency.models":
         for pattern, figures in checked.items():
+            if figures.profile in engine_profiles():
+                raise ConfigError(
+                    f"{name}.{literal(pattern)}: {literal(figures.profile)} is an engine, which can be chosen at the start only"
+                )
             if figures.ttft_file is not None or figures.tbt_file is not None:
                 raise ConfigError(
                     f"{name}.{literal(pattern)}: a file can be named at the start only; set quantiles instead"

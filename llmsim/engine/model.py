@@ -114,6 +114,7 @@ class Engine:
         self.blocks = (settings.kv_tokens or 0) // settings.block_tokens
         if settings.kv_tokens is not None:
             self.blocks = max(1, self.blocks)
+        self._reserved = int(settings.kv_watermark * self.blocks)
         self._base = settings.step_base_ms / 1e3
         self._per_sequence = settings.step_sequence_us / 1e6
         self._per_prefill = settings.step_prefill_token_us / 1e6
@@ -268,7 +269,8 @@ class Engine:
         if not self.blocks:
             return True
         tokens = max(1, sequence.request.prompt_tokens) + sequence.emitted * sequence.width
-        return self.used_blocks - (-tokens // self.settings.block_tokens) <= self.blocks
+        needed = -(-tokens // self.settings.block_tokens)
+        return self.used_blocks + needed + self._reserved <= self.blocks
 
     def _admit(self, sequence: _Sequence) -> None:
         request = sequence.request
