@@ -107,27 +107,32 @@ def _show(rows: list[_Row], console: Console) -> None:
     table.add_column("profile", no_wrap=True, style="bold cyan")
     table.add_column("TTFT ms", justify="right", no_wrap=True)
     table.add_column("token ms", justify="right", no_wrap=True)
-    table.add_column("shape", no_wrap=True)
+    # Most often all are alike, and the terminal is narrow.
+    shapes = [" / ".join(dict.fromkeys((row.ttft_shape, row.tbt_shape))) for row in rows]
+    has_shapes = set(shapes) != {"normal"}
+    if has_shapes:
+        table.add_column("shape", no_wrap=True)
     table.add_column("tokens/s", justify="right", no_wrap=True)
     table.add_column("models")
-    for row in rows:
+    for row, shape in zip(rows, shapes, strict=True):
         table.add_row(
             row.name,
             _spread(row.ttft_mean_ms, row.ttft_stddev_ms),
             _spread(row.tbt_mean_ms, row.tbt_stddev_ms),
-            " / ".join(dict.fromkeys((row.ttft_shape, row.tbt_shape))),
+            *([shape] if has_shapes else []),
             "∞" if row.tokens_per_second is None else f"{row.tokens_per_second:.0f}",
             ", ".join(row.models) if row.models else Text("by setting only", style="dim"),
         )
     console.print(table)
     console.print()
     console.print(
-        "Mean ± standard deviation of the time to first token and between tokens, and how they are distributed, cut at"
-        " zero. Each model has its own profile unless a setting chooses one for all:"
+        "Mean ± standard deviation of the time to first token and between tokens, of normal distributions unless shown"
+        " otherwise, cut at zero. Each model has its own profile unless a setting chooses one for all:"
         " llmsim serve --latency instant. [latency] sets other figures and shapes, and [latency.models.PATTERN] those of"
         " some models.",
         style="dim",
         highlight=False,
+        markup=False,
     )
 
 
@@ -147,4 +152,5 @@ def _show_engines(rows: list[_EngineRow], console: Console) -> None:
         f"{rows[0].name}. The figures are fitted to public measurements; llmsim profiles fit makes others.",
         style="dim",
         highlight=False,
+        markup=False,
     )
