@@ -10,8 +10,7 @@ from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.journal_writer import OnFinished
-from llmsim.server.scenario_player import ScenarioAttempt
-from llmsim.server.script_player import PlayedTurn
+from llmsim.server.played import Played
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 
@@ -48,7 +47,7 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
     outcome: Turn | Fault
     heavy: bool
     stored: StoredResponse[O] | None = None
-    played: PlayedTurn | ScenarioAttempt | None = None
+    played: Played | None = None
     on_finished: OnFinished | None = None
 
     @property

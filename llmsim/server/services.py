@@ -18,6 +18,7 @@ from llmsim.server.client_watch import ClientWatch
 from llmsim.server.generation import GenerationService
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.quota_gate import QuotaGate
+from llmsim.server.rule_book import RuleBook
 from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.worker_context import WorkerContext
@@ -47,6 +48,7 @@ class Services:
         player: ScriptPlayer,
         journal: JournalWriter,
         clients: ClientWatch | None,
+        rules: RuleBook,
     ) -> None:
         """Prepare to build services.
 
@@ -59,6 +61,7 @@ class Services:
             player: Plays the turns of scripts.
             journal: Writes the journal.
             clients: Watches how clients go about failures; None if no client can ask for it.
+            rules: Answers by what is asked.
         """
         self._catalogue = catalogue
         self._state = state
@@ -66,6 +69,7 @@ class Services:
         self._player = player
         self._journal = journal
         self._clients = clients
+        self._rules = rules
         self._held: list[tuple[ServiceHolder, Provider, GenerationEndpoint[Any], ChannelFormat[Any]]] = []
         self._use(settings, context)
 
@@ -93,6 +97,7 @@ class Services:
             self._steps,
             self._gate(provider),
             self._clients,
+            rules=self._rules,
         )
 
     def _gate(self, provider: Provider) -> QuotaGate | None:
@@ -113,6 +118,15 @@ class Services:
     ) -> None:
         """Note whose service is to be replaced."""
         self._held.append((holder, provider, endpoint, channel_format))
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings
+
+    def find(self, label: str) -> GenerationService[Any] | None:
+        """Return the service of an endpoint by its label in the stats; None if there is no such endpoint."""
+        return next((one.service for one, _, endpoint, _ in self._held if endpoint.label == label), None)
 
     def replace(self, settings: Settings, planner: Planner) -> None:
         """Put other settings in force, for all requests that come from now on."""

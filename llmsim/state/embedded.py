@@ -54,7 +54,7 @@ class EmbeddedState:
     """All ports, on files that are opened at the start of a process, or when they are first used; see `State`."""
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:10]]
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:11]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
         prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
@@ -82,6 +82,8 @@ class EmbeddedState:
         self.clients: ClientRegistry = clients
         self._changes = SharedSettings(paths[9])
         self.settings: RuntimeSettings = self._changes
+        self._rules = SharedSettings(paths[10])
+        self.rules: RuntimeSettings = self._rules
         stores = (records, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
         self._files: tuple[FileCounters | Database | FileQuotaStore | FileClientRegistry, ...]
@@ -103,5 +105,5 @@ class EmbeddedState:
 
     def remove(self) -> None:
         """See `State`."""
-        for file in (*self._files, self._changes):
+        for file in (*self._files, self._changes, self._rules):
             file.remove()
