@@ -57,6 +57,7 @@ class _ErrorBody(msgspec.Struct):
     help="Where it is sent: completions, responses, openresponses, messages, ...",
 )
 @click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A header of the request.")
+@click.option("--model", default="", help="The model, where the API has it in the path, as Gemini does.")
 @click.option("--url", help="Ask a running simulator: http://HOST:PORT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON of the control API.")
 @setting_options
@@ -64,6 +65,7 @@ def explain(
     request_file: Path,
     endpoint: str,
     headers: tuple[str, ...],
+    model: str,
     url: str | None,
     path: str | None,
     flags: dict[str, str],
@@ -75,7 +77,7 @@ def explain(
     Without --url it is explained with the settings given here, as `llmsim serve` would have them; no server is needed. Nothing is
     played or counted.
     """
-    body = _build_body(request_file, endpoint, headers)
+    body = _build_body(request_file, endpoint, headers, model)
     if url is not None:
         address = resolve_address(url, _PATH)
         answer = fetch_bytes(address, with_key=True, body=body, method="POST")
@@ -96,7 +98,7 @@ def explain(
         Console().print(render_explanation(explained))
 
 
-def _build_body(request_file: Path, endpoint: str, headers: tuple[str, ...]) -> bytes:
+def _build_body(request_file: Path, endpoint: str, headers: tuple[str, ...], model: str) -> bytes:
     sent = {}
     for header in headers:
         name, colon, value = header.partition(":")
@@ -111,7 +113,9 @@ def _build_body(request_file: Path, endpoint: str, headers: tuple[str, ...]) -> 
         msgspec.json.decode(data, type=msgspec.Raw)
     except msgspec.DecodeError as error:
         raise click.UsageError(f"{printable(str(request_file))}: not JSON: {error}") from None
-    return msgspec.json.encode({"endpoint": endpoint, "headers": sent, "request": msgspec.Raw(data)})
+    return msgspec.json.encode(
+        {"endpoint": endpoint, "headers": sent, "model": model, "request": msgspec.Raw(data)}
+    )
 
 
 def render_explanation(explained: Explanation) -> RenderableType:

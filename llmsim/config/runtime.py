@@ -32,8 +32,8 @@ _RESPONSE = (
     "response.refusal_text",
     "response.content_filter_rate",
 )
-_FIXED = ("limits.max_buckets",)
-"""Settings of those tables that the shared state was made by."""
+_FIXED = ("limits.max_buckets", "latency.ttft_file", "latency.tbt_file")
+"""Settings of those tables that the shared state was made by, or that name a file: no value of a client becomes a path."""
 
 _UNSET = "unset"
 
@@ -100,6 +100,12 @@ def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
     checked = check_value(spec, value, profiles)
     if name == "response.generator" and checked.startswith("sequence:"):
         raise ConfigError(f"{name}: {literal('sequence')} reads a file; it can be chosen at the start only")
+    if name == "latency.models":
+        for pattern, figures in checked.items():
+            if figures.ttft_file is not None or figures.tbt_file is not None:
+                raise ConfigError(
+                    f"{name}.{literal(pattern)}: a file can be named at the start only; set quantiles instead"
+                )
     return checked
 
 

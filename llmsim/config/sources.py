@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.latency_checks import find_problems
 from llmsim.config.limit_settings import LimitSettings
 from llmsim.config.settings import ErrorSettings, Settings
 from llmsim.config.specs import CONFIG_VARIABLE, PREFIX, SettingSpec, setting_specs, specs_by_name
@@ -216,6 +217,9 @@ def find_conflicts(
         check_tiers: Whether tiers are looked at. Those that have a mistake are not there; that is one problem, not two.
     """
     yield from _check_rates(settings, origins)
+    yield from (
+        f"{origins.get(name, DEFAULT)}: {problem}" for name, problem in find_problems(settings.latency)
+    )
     if check_tiers:
         yield from _check_tiers(settings.limits, origins)
 

@@ -9,7 +9,8 @@ Decisions:
 
 from msgspec.structs import replace
 
-from llmsim.config import ErrorSettings, FaultSettings, ResponseSettings
+from llmsim.config import ErrorSettings, FaultSettings, LatencySettings, ResponseSettings
+from llmsim.config.latency_settings import TIMES
 from llmsim.domain import (
     Fault,
     FaultKind,
@@ -131,6 +132,9 @@ class Overrider:
         response: Which texts are generated.
         errors: What errors are like.
         faults: What faults on the wire are like.
+
+    Attributes:
+        latency: The latencies in force.
     """
 
     def __init__(
@@ -142,7 +146,7 @@ class Overrider:
         faults: FaultSettings,
     ) -> None:
         self._generate = generate
-        self._latency = latency
+        self.latency = latency
         self._response = response
         self._errors = errors
         self._faults = faults
@@ -207,16 +211,24 @@ class Overrider:
         """Return a turn that takes as long as was asked for."""
         schedule = turn.schedule
         if requested.profile is not None:
-            profile = self._latency.find(requested.profile)
+            profile = self.latency.find(requested.profile)
             assert profile is not None, "its name was checked"
             cached = turn.usage.cached / turn.usage.prompt if turn.usage.prompt else 0.0
-            sampled = self._latency.sample(profile, rng, cached=min(cached, 1.0))
+            sampled = self.latency.sample(
+                profile, rng, cached=min(cached, 1.0), prompt_tokens=turn.usage.prompt
+            )
             schedule = replace(sampled, stall_after=schedule.stall_after, stall=schedule.stall)
         if requested.ttft_ms is not None:
             schedule = replace(schedule, ttft=requested.ttft_ms / 1000)
         if requested.itl_ms is not None:
             schedule = replace(schedule, itl=requested.itl_ms / 1000, spread=0.0)
         return replace(turn, schedule=schedule)
+
+
+def has_tables(latency: LatencySettings) -> bool:
+    """Return whether tables of gaps are built of latencies, which takes many milliseconds."""
+    tables = (latency, *latency.models.values())
+    return any(one.shape(what) not in (None, "normal") or one.stall_rate for one in tables for what in TIMES)
 
 
 def is_same_text(one: ResponseSettings, other: ResponseSettings) -> bool:

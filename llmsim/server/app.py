@@ -25,7 +25,14 @@ from llmsim.errors import InvalidJsonError, MethodError, RefusedError, StoreErro
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.error_messages import UNAVAILABLE_HEADERS, UNAVAILABLE_STATUS
-from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
+from llmsim.providers.registry import (
+    BARE_PREFIX,
+    PROVIDERS,
+    choose,
+    endpoint_number,
+    find_provider,
+    providers,
+)
 from llmsim.providers.route_suggestions import suggest_route
 from llmsim.scenarios import Scenario
 from llmsim.server.active_request import ActiveRequest, OpenRequest
@@ -37,6 +44,7 @@ from llmsim.server.client_watch import ClientWatch
 from llmsim.server.controls import ControlReader, ignore_controls
 from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
+from llmsim.server.engine.engines import Engines
 from llmsim.server.explanation import add_explanation
 from llmsim.server.http import HttpGeneration, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
@@ -94,6 +102,7 @@ def create_routes(
     live: LiveSettings,
     rules: RuleBook,
     open_request: OpenRequest = ActiveRequest,
+    engines: Engines | None = None,
 ) -> Routes:
     """Build the routes of one worker.
 
@@ -112,10 +121,11 @@ def create_routes(
         live: The settings in force, as they are changed at run time.
         rules: Answers by what is asked.
         open_request: Books the beginning of each request over WebSocket.
+        engines: Produce the tokens of their models; None if there are none.
     """
     app = falcon.asgi.App()
     obeys = settings.server.control_headers
-    read_controls = ControlReader(catalogue.profiles) if obeys else ignore_controls
+    read_controls = ControlReader(catalogue.profiles).read if obeys else ignore_controls
     context = WorkerContext(
         served_models(settings, catalogue), planner, state, recorder, bodies, read_controls=read_controls
     )
@@ -127,12 +137,11 @@ def create_routes(
     clients = None
     if admin.enabled and admin.client_report:
         clients = ClientWatch(state.clients, providers(settings), obeys_sessions=obeys)
-    services = Services(live.settings, catalogue, state, scenarios, context, player, journal, clients, rules)
+    services = Services(live.settings, state, scenarios, context, player, journal, engines, clients, rules)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
-    number = 0
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for endpoint in provider.generation_endpoints:
@@ -148,7 +157,7 @@ def create_routes(
                     provider,
                     endpoint.websocket,
                     services.build(provider, endpoint, messages),
-                    number,
+                    endpoint_number(endpoint.label),
                     wheel=wheel,
                     block=block,
                     recorder=recorder,
@@ -160,7 +169,6 @@ def create_routes(
                 )
                 services.hold(websocket, provider, endpoint, messages)
                 routes[endpoint.path]["websocket"] = websocket.on_websocket
-            number += 1
         for resource in provider.resource_endpoints:
             responder = resource_responder(provider, resource, services, reader)
             routes[resource.path][resource.method.lower()] = responder

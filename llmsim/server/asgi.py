@@ -18,6 +18,7 @@ from llmsim.budgets import LIMITS
 from llmsim.catalogue import shipped_catalogue
 from llmsim.config import Settings, parse_timeline
 from llmsim.errors import ConfigError
+from llmsim.planning.overrides import has_tables
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import IncomingRequest
 from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
@@ -27,6 +28,7 @@ from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
+from llmsim.server.engine.engines import Engines, engine_tables, memory_name
 from llmsim.server.live_settings import LiveSettings, RunningTimeline, encode_timeline
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
@@ -36,8 +38,10 @@ from llmsim.server.rule_book import RuleBook
 from llmsim.server.rules import NO_RULES, read_rules_file
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.transport.rejections import Rejections
+from llmsim.server.worker_context import compute_in_thread
 from llmsim.state.directory import run_directory
 from llmsim.state.embedded import open_state
+from llmsim.state.engine_memory import engines_path
 from llmsim.state.ports import UPLOADED
 from llmsim.stats import Block, Gauges, Outcome, Recorder
 from llmsim.text import literal
@@ -104,6 +108,7 @@ class Application:
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         directory = run_directory(settings.server.run_dir, os.environ)
         self.state = open_state(settings, directory, time.time)
+        self._engine_path = engines_path(directory, memory_name(settings.latency))
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
@@ -176,6 +181,16 @@ class Application:
         wheel = TimerWheel(loop)
         self._open_channel = channel_opener(wheel, direct=direct)
         self.live = LiveSettings(self.settings, self._origins, self.state.settings, self._catalogue.profiles)
+        engines = None
+        if engine_tables(self.settings.latency):
+            engines = Engines(
+                self.settings,
+                self._engine_path,
+                slot=slot,
+                slots=block.layout.slots,
+                wheel=wheel,
+                recorder=self._recorder,
+            )
         routes = create_routes(
             self.settings,
             self._catalogue,
@@ -189,12 +204,21 @@ class Application:
             live=self.live,
             rules=RuleBook(self.state.rules, self._rules, self._catalogue.profiles),
             open_request=self._open_request,
+            engines=engines,
         )
         self._app, self._generations, self._clients = routes.app, routes.generations, routes.clients
         services, planner = routes.services, self._planner
-        self.live.start(
-            lambda settings: services.replace(settings, planner.adapted(settings)), block.show_timeline
-        )
+
+        async def apply(settings: Settings) -> None:
+            is_long = has_tables(settings.latency)
+            adapted = (
+                planner.adapted(settings)
+                if not is_long
+                else await compute_in_thread(planner.adapted, settings)
+            )
+            services.replace(settings, adapted)
+
+        self.live.start(apply, block.show_timeline)
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
     def close(self) -> None:

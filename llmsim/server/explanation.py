@@ -44,11 +44,13 @@ class _Asked(msgspec.Struct, forbid_unknown_fields=True):
         request: The body of the request.
         endpoint: Its endpoint's label; empty to take Chat Completions.
         headers: Its headers.
+        model: The model, where the API has it in the path.
     """
 
     request: msgspec.Raw
     endpoint: str = _DEFAULT_ENDPOINT
     headers: dict[str, str] = {}
+    model: str = ""
 
 
 _decode = msgspec.json.Decoder(_Asked).decode
@@ -99,7 +101,8 @@ class _Explain:
             name = printable(asked.endpoint[:100])
             raise DeniedError(400, f"endpoint: unknown endpoint {name!r}{hint} One of: {', '.join(known)}")
         headers = {name.lower(): value for name, value in asked.headers.items()}
-        request = IncomingRequest(headers=headers, body=bytes(asked.request))
+        path_params = {"model": asked.model} if asked.model else {}
+        request = IncomingRequest(headers=headers, body=bytes(asked.request), path_params=path_params)
         send(
             resp,
             200,

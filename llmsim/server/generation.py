@@ -10,14 +10,14 @@ Decisions:
 
 import contextlib
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import msgspec
 
-from llmsim.domain import Fault, StreamFault, Turn, WireFault
+from llmsim.domain import Fault, Schedule, StreamFault, Turn, WireFault
 from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError
 from llmsim.providers.contract import (
@@ -32,6 +32,9 @@ from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
 from llmsim.server.client_watch import ClientWatch
 from llmsim.server.controls import NO_CONTROLS, check_generates
+from llmsim.server.engine.engines import Engines
+from llmsim.server.engine.reader import EnginePlace
+from llmsim.server.engine.stream import EngineStream
 from llmsim.server.faulty_responses import FaultyResponses, abort_at
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
@@ -70,6 +73,7 @@ class GenerationService(Generic[O]):
         journal: JournalWriter,
         scenarios: ScenarioPlayer | None = None,
         quotas: QuotaGate | None = None,
+        engines: Engines | None = None,
         clients: ClientWatch | None = None,
         *,
         rules: RuleBook,
@@ -85,6 +89,7 @@ class GenerationService(Generic[O]):
             journal: Writes the journal.
             scenarios: Plays scenarios; None if there are none.
             quotas: Holds requests to the limits of their keys; None if none are set.
+            engines: Produce the tokens of their models; None if there are none.
             clients: Watches how clients go about failures; None if no client can ask for it.
             rules: Answers by what is asked.
         """
@@ -95,6 +100,7 @@ class GenerationService(Generic[O]):
         self._rules = rules
         self._journal = journal
         self._quotas = quotas
+        self._engines = engines
         self._clients = clients
         nominal = provider.limit_headers.nominal if quotas is None else ()
         self.replies = ReplyBuilder(provider, context.planner.new_id, nominal)
@@ -105,7 +111,7 @@ class GenerationService(Generic[O]):
         self.read_controls = context.read_controls
         self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
-        self.analyzer = RequestAnalyzer(endpoint, channel_format.parse, context, scenarios, self._memo)
+        self.analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""
@@ -170,6 +176,7 @@ class GenerationService(Generic[O]):
             journal_key = self._journal.key(self._endpoint.label, controls, selection)
         played: Played | None = None
         outcome: Turn | Fault
+        place: EnginePlace | None = None
         try:
             try:
                 analyzed = None if scenario is not None else self._memo.get(request)
@@ -179,25 +186,21 @@ class GenerationService(Generic[O]):
                 prompt = parsed.prompt
                 if controls.sent and prompt.embedding is not None:
                     check_generates(controls)
-                if self._quotas is not None:
-                    await self._quotas.admit(request.headers, prompt, facts, channel.active)
-                if parsed.is_warm_up:
-                    context = self._context.for_owner(channel.active.owner)
-                    return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
-                if (
-                    analyzed.step is not None
-                    or selection is not None
-                    or overrides is not None
-                    or self._rules.has_rules
-                ):
-                    begun = await self.player.begin(request, analyzed, controls, selection, channel.active)
-                    played, overrides, heavy = begun.played, begun.overrides, begun.heavy
-                if facts.is_plain and played is None and overrides is None and not heavy:
+                is_played = analyzed.step is not None or selection is not None or self._rules.has_rules
+                if facts.is_plain and overrides is None and not (is_played or heavy):
                     planned = self._planner.plan(prompt, facts)
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
+                    if self._quotas is not None:
+                        await self._quotas.admit(request.headers, prompt, facts, channel.active, planned)
                 else:
+                    if self._quotas is not None:
+                        await self._quotas.admit(request.headers, prompt, facts, channel.active)
                     context = self._context.for_owner(channel.active.owner)
+                    if parsed.is_warm_up:
+                        return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
+                    begun = await self.player.begin(request, analyzed, controls, selection, channel.active)
+                    played, overrides, heavy = begun.played, begun.overrides, begun.heavy
                     if heavy and facts.embedding is not None:
                         await context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await context.plan_turn(
@@ -208,8 +211,12 @@ class GenerationService(Generic[O]):
                         key=find_header_key(request.headers, self._key_headers),
                         overrides=overrides,
                     )
-                if self._quotas is not None:
-                    await self._quotas.book_output(channel.active, outcome)
+                    if self._quotas is not None:
+                        await self._quotas.book_output(channel.active, outcome)
+                if self._engines is not None and isinstance(outcome, Turn):
+                    outcome, place = self._engines.enter(
+                        outcome, facts, played, channel.active, parsed, self._endpoint.storage
+                    )
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)
@@ -230,7 +237,7 @@ class GenerationService(Generic[O]):
                 with contextlib.suppress(StoreError):
                     await self.player.release(played)
             raise
-        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished)
+        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished, place)
 
     def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored
@@ -244,6 +251,8 @@ class GenerationService(Generic[O]):
             return self._reply_in_background(stored, channel)
         if outcome.stream_fault is not None:
             return self._truncate(planned, outcome, outcome.stream_fault, channel)
+        if planned.place is not None:
+            return self._reply_from_engine(planned, outcome, planned.place, channel)
         return self._reply(planned, outcome, channel)
 
     async def _respond_faulty(
@@ -295,12 +304,39 @@ class GenerationService(Generic[O]):
             await self._clients.answer(active.attempt, active)
         await channel.reply(self.replies.build(body, active))
 
+    async def _reply_from_engine(
+        self, planned: PlannedResponse[O], turn: Turn, place: EnginePlace, channel: Channel
+    ) -> None:
+        """Answer once the engine has produced the last token; rendered then, because the response says when that was."""
+        active, tokens = channel.active, turn.length or 1
+        row = active.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
+        if not await channel.wait_until(place.due(tokens)):
+            active.outcome = Outcome.ABANDONED
+            return
+        due = place.find(tokens)
+        timed = msgspec.structs.replace(turn, schedule=Schedule(ttft=due - active.arrival, itl=0.0))
+        render, options = self._endpoint.render_response, planned.request.options
+        body = (await compute_in_thread(render, timed, options)) if planned.heavy else render(timed, options)
+        now = time.monotonic()
+        active.recorder.late(now - due)
+        active.recorder.sent(row, turn.usage.completion, now)
+        active.outcome = Outcome.FINISHED
+        if active.attempt is not None and self._clients is not None:
+            await self._clients.answer(active.attempt, active)
+        await channel.reply(self.replies.build(body, active))
+
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
     ) -> None:
         """End an unstreamed response at a fault: with an error in its place, or a disconnect."""
         active = channel.active
-        due = turn.schedule.due(turn.truncated_after or 0)
+        after = turn.truncated_after or 0
+        due = turn.schedule.due(after)
+        if planned.place is not None and after:
+            if not await channel.wait_until(planned.place.due(after)):
+                active.outcome = Outcome.ABANDONED
+                return
+            due = time.monotonic() - active.arrival
         if not stream_fault.disconnect:
             await self._fail(planned, msgspec.structs.replace(stream_fault.fault, delay=due), channel)
             return
@@ -326,7 +362,10 @@ class GenerationService(Generic[O]):
             assert render_fault is not None, "an endpoint that streams renders stream faults"
             frames = truncated_frames(turn, frames, stream_fault, partial(render_fault, turn, options))
             await self._note_truncation(planned, turn, channel)
-        stream = PacedStream(
+        pace: Callable[..., PacedStream] = PacedStream
+        if planned.place is not None:
+            pace = partial(EngineStream, planned.place)
+        stream = pace(
             turn,
             frames,
             arrival=active.arrival,
@@ -338,7 +377,7 @@ class GenerationService(Generic[O]):
         if not await channel.wait_until(stream.due):
             active.outcome = Outcome.ABANDONED
             return
-        await channel.stream(stream, self.replies.build_stream(self._format.stream_headers, active))
+        await channel.stream(stream, self.replies.build_stream(self._format.headers_of(options), active))
         if not stream.done:
             active.outcome = Outcome.ABANDONED
             return

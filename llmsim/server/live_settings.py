@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -75,6 +75,14 @@ ShowTimeline = Callable[[int, int, str], None]
 """Shows step, number of steps, and name of the step in the stats."""
 
 
+Apply = Callable[[Settings], Awaitable[None]]
+"""Puts settings in force, as a whole; raises `ConfigError` if that cannot be."""
+
+
+async def _apply_nothing(_settings: Settings) -> None:
+    """Put nothing in force."""
+
+
 def encode_timeline(running: RunningTimeline) -> bytes:
     """Return the changes of a server that starts with a timeline."""
     return _encode(Changes(timeline=running))
@@ -120,13 +128,13 @@ class LiveSettings:
         self._profiles = profiles
         self._clock = clock
         self._until = math.inf
-        self._apply: Callable[[Settings], None] = lambda _: None
+        self._apply: Apply = _apply_nothing
         self._show: ShowTimeline = lambda *_: None
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._waking: asyncio.Task[None] | None = None
 
-    def start(self, apply: Callable[[Settings], None], show: ShowTimeline) -> None:
+    def start(self, apply: Apply, show: ShowTimeline) -> None:
         """Set what is called when the settings in force have changed, and the timeline.
 
         Args:
@@ -155,7 +163,7 @@ class LiveSettings:
                 if stored.epoch != self.epoch:
                     self._take(_decode(stored.data) if stored.data else Changes())
                     self.epoch = stored.epoch
-                self._put_in_force()
+                await self._put_in_force()
             except (StoreError, ConfigError, msgspec.MsgspecError) as error:
                 # What is in force goes on.
                 _log.error("settings that were changed at run time cannot be taken in: %s", error)
@@ -171,7 +179,7 @@ class LiveSettings:
     def _parse(self, running: RunningTimeline, settings: Settings) -> Timeline:
         return parse_timeline(running.source.encode(), settings, self._profiles, running.source_format)
 
-    def _put_in_force(self) -> None:
+    async def _put_in_force(self) -> None:
         settings, running = with_changes(self._start, self._changed), self.changes.timeline
         moment, steps, self._until = _NO_MOMENT, 0, math.inf
         if self.timeline is not None and running is not None:
@@ -183,8 +191,8 @@ class LiveSettings:
         self.moment = moment
         self._set_timer()
         if settings != self.settings:
+            await self._apply(settings)
             self.settings = settings
-            self._apply(settings)
 
     def elapsed(self) -> float:
         """Return the seconds since the start of the timeline; 0 if there is none."""

@@ -5,13 +5,12 @@ Decisions:
 * What is continued or referenced changes with time, so only a request that needs neither is remembered.
 """
 
-from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from llmsim.errors import ScenarioError, UnknownResponseError
 from llmsim.planning.cost import is_laborious, is_long
 from llmsim.planning.scenarios import ResolvedStep
-from llmsim.providers.contract import GenerationEndpoint, IncomingRequest, ParsedRequest
+from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.scenarios import RequestedScenario
 from llmsim.server.channels import Channel
@@ -30,7 +29,7 @@ class RequestAnalyzer(Generic[O]):
     def __init__(
         self,
         endpoint: GenerationEndpoint[O],
-        parse: Callable[[IncomingRequest], ParsedRequest[O]],
+        channel_format: ChannelFormat[O],
         context: WorkerContext,
         scenarios: ScenarioPlayer | None,
         memo: RequestMemo[AnalyzedRequest[O]],
@@ -39,13 +38,13 @@ class RequestAnalyzer(Generic[O]):
 
         Args:
             endpoint: The endpoint.
-            parse: Parses a request.
+            channel_format: How it reads a request on the kind of channel.
             context: The worker's services.
             scenarios: Resolves the steps of scenarios; None if there are none.
             memo: Remembers what was analyzed.
         """
         self._endpoint = endpoint
-        self._parse = parse
+        self._format = channel_format
         self._context = context
         self._scenarios = scenarios
         self._memo = memo
@@ -64,7 +63,7 @@ class RequestAnalyzer(Generic[O]):
             RefusedError: The request is refused.
         """
         heavy = len(request.body) >= OFF_LOOP
-        parse, analyze = self._parse, self._context.planner.analyze
+        parse, analyze = self._format.parse, self._context.planner.analyze
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
         storage = self._endpoint.storage
         heavy = heavy or is_laborious(parsed.prompt)

@@ -221,7 +221,7 @@ def _controls(table: Table, reader: ControlReader) -> RequestControls:
             table.misfit(key, "the name of a script")
             continue
         try:
-            controls = reader({header: str(value)})
+            controls = reader.read({header: str(value)})
         except InvalidFieldError as error:
             table.problem(key, str(error.wanted or error).removeprefix(f"{header}: "))
             continue

@@ -7,14 +7,13 @@ Decisions:
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from llmsim.catalogue import Catalogue
 from llmsim.config import Settings
 from llmsim.planning.planner import Planner
 from llmsim.planning.scenarios import ScenarioPlanner
-from llmsim.planning.timing import LatencySampler
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Provider
 from llmsim.scenarios import Scenario
 from llmsim.server.client_watch import ClientWatch
+from llmsim.server.engine.engines import Engines
 from llmsim.server.generation import GenerationService
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.quota_gate import QuotaGate
@@ -41,12 +40,12 @@ class Services:
     def __init__(
         self,
         settings: Settings,
-        catalogue: Catalogue,
         state: State,
         scenarios: Mapping[str, Scenario],
         context: WorkerContext,
         player: ScriptPlayer,
         journal: JournalWriter,
+        engines: Engines | None,
         clients: ClientWatch | None,
         rules: RuleBook,
     ) -> None:
@@ -54,20 +53,20 @@ class Services:
 
         Args:
             settings: Those in force.
-            catalogue: The facts about models.
             state: What all workers share.
             scenarios: Those that can be played, by name.
             context: The worker's services.
             player: Plays the turns of scripts.
             journal: Writes the journal.
+            engines: Produce the tokens of their models; None if there are none.
             clients: Watches how clients go about failures; None if no client can ask for it.
             rules: Answers by what is asked.
         """
-        self._catalogue = catalogue
         self._state = state
         self._scenarios = scenarios
         self._player = player
         self._journal = journal
+        self._engines = engines
         self._clients = clients
         self._rules = rules
         self._held: list[tuple[ServiceHolder, Provider, GenerationEndpoint[Any], ChannelFormat[Any]]] = []
@@ -79,8 +78,7 @@ class Services:
         self._gates: dict[str, QuotaGate] = {}
         self._steps = None
         if self._scenarios:
-            latency = LatencySampler(settings.latency, self._catalogue.profiles)
-            planned = ScenarioPlanner(context.planner, latency)
+            planned = ScenarioPlanner(context.planner, context.planner.overrider.latency)
             self._steps = ScenarioPlayer(self._scenarios, self._state.attempts, planned)
 
     def build(
@@ -96,6 +94,7 @@ class Services:
             self._journal,
             self._steps,
             self._gate(provider),
+            self._engines,
             self._clients,
             rules=self._rules,
         )

@@ -36,6 +36,7 @@ FILE_KINDS = (
     "clients",
     "settings",
     "rules",
+    "engines",
     "opening",
     _USERS,
 )

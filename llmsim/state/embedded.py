@@ -18,6 +18,7 @@ from llmsim.state.client_registry import FileClientRegistry
 from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
 from llmsim.state.directory import FILE_KINDS
+from llmsim.state.engine_memory import remove_engines
 from llmsim.state.journal import SqliteJournal
 from llmsim.state.journal_port import Journal
 from llmsim.state.ports import (
@@ -54,6 +55,7 @@ class EmbeddedState:
     """All ports, on files that are opened at the start of a process, or when they are first used; see `State`."""
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
+        self._directory = directory
         paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:11]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
@@ -102,8 +104,10 @@ class EmbeddedState:
         """See `State`; only while no other process has any of the files open."""
         for file in self._files:
             file.restart()
+        remove_engines(self._directory)
 
     def remove(self) -> None:
         """See `State`."""
         for file in (*self._files, self._changes, self._rules):
             file.remove()
+        remove_engines(self._directory)

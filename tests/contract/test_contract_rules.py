@@ -236,10 +236,12 @@ async def test_explanation_plays_nothing(streamer: Endpoint) -> None:
     )
     await put(worker, {"when": {"key": "sk-other"}, "text": "no"}, {"script": "talk", "profile": "fast"})
     header = streamer.provider.key_headers[0]
+    sent = streamer.incoming(streamer.body())
     asked = {
         "endpoint": streamer.generation.label,
+        "model": sent.path_params.get("model", ""),
         "headers": {header: "Bearer sk-secret"},
-        "request": json.loads(streamer.body()),
+        "request": json.loads(sent.body),
     }
     for _ in range(3):
         exchange = await explained(worker, asked)

@@ -60,6 +60,7 @@ async def test_a_change_holds_for_the_next_request(endpoint: Endpoint, worker: S
         ({"response.refusal_rate": 1, "response.refusal_text": "Yes"}, None),
         ({"response.content_filter_rate": 1}, None),
         ({"latency.ttft_mean_ms": 1000}, None),
+        ({"latency.models": {"gpt*": {"ttft_quantiles": [1000, 1100]}}}, None),
         ({"faults.malformed_json_rate": 1}, None),
         ({"errors.authentication_rate": 1}, None),
         (

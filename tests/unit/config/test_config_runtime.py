@@ -18,7 +18,11 @@ def problems(changes: object) -> list[str]:
 def test_what_can_be_changed() -> None:
     """CTRL-2.3: Whole tables, and of `response` what needs no file and no new process."""
     names = {spec.name for spec in setting_specs() if is_changeable(spec)}
-    whole = {spec.name for spec in setting_specs() if spec.section in SECTIONS} - {"limits.max_buckets"}
+    whole = {spec.name for spec in setting_specs() if spec.section in SECTIONS} - {
+        "limits.max_buckets",
+        "latency.ttft_file",
+        "latency.tbt_file",
+    }
     response = {"generator", "target_tokens", "refusal_rate", "refusal_text", "content_filter_rate"}
 
     assert names == whole | {f"response.{key}" for key in response}
@@ -107,3 +111,15 @@ def test_passwords_in_urls_are_not_shown(value: str, shown: str) -> None:
 
     assert spec.show(value) == shown
     assert "p@ss" not in str(problems({"errors.timeout_rate": value}))
+
+
+def test_no_value_becomes_a_path() -> None:
+    """CTRL-2.3: Files of latencies are refused for the models of a pattern too; shapes and quantiles are not."""
+    figures = {"gpt*": {"ttft_shape": "lognormal", "tbt_quantiles": [1, 2, 3]}}
+    changed = with_changes(Settings(), check_changes({"latency.models": figures}))
+
+    assert changed.latency.models["gpt*"].ttft_shape == "lognormal"
+    assert (
+        "a file can be named at the start only" in problems({"latency.models": {"a": {"ttft_file": "/x"}}})[0]
+    )
+    assert "needs" in problems({"latency.ttft_shape": "empirical"})[0]

@@ -17,7 +17,7 @@ from llmsim.scenarios import RequestedScenario
 from llmsim.server.controls import CONTROL_HEADERS, NO_CONTROLS, ControlReader, RequestControls
 from llmsim.server.request_headers import RequestHeaders
 
-READ = ControlReader(("gpt-5", "instant", "o-series"))
+READ = ControlReader(("gpt-5", "instant", "o-series")).read
 
 
 def read(*fields: tuple[str, str]) -> RequestControls:
