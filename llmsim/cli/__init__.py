@@ -19,7 +19,7 @@ from llmsim.errors import ControlApiError, LlmsimError, StatsError
 from llmsim.text import nearest
 
 _COMMANDS = tuple(
-    "serve stats top loadtest models profiles tokens config set script scenario sessions clients doctor".split()
+    "serve stats top loadtest models profiles tokens config set script scenario sessions clients explain doctor".split()
 )
 
 

@@ -155,7 +155,7 @@ class _Script:
         admin = self._admin
         if not is_name(name):
             raise DeniedError(400, f"name: {NAMES}")
-        source_format = _source_format(req)
+        source_format = source_format_of(req)
         try:
             source = await admin.bodies.read(req)
             # In a thread: a large script takes a second to parse, and streams go on meanwhile.
@@ -261,6 +261,8 @@ PATHS = (
     "/llmsim/reset",
     "/llmsim/settings",
     "/llmsim/clients",
+    "/llmsim/rules",
+    "/llmsim/explain",
     "/llmsim/timeline",
 )
 """Paths of the control API."""
@@ -277,7 +279,8 @@ def add_control(app: falcon.asgi.App[Any, Any], admin: AdminState) -> None:
     app.add_error_handler(DeniedError, _denied)
 
 
-def _source_format(req: Request) -> ScriptFormat:
+def source_format_of(req: Request) -> ScriptFormat:
+    """Return the format of a body by its content type; refuse others."""
     sent = (req.content_type or "application/json").partition(";")[0].strip().lower()
     source_format = _FORMATS.get(sent)
     if source_format is None:

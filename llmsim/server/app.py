@@ -45,6 +45,7 @@ from llmsim.server.controls import ControlReader, ignore_controls
 from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
 from llmsim.server.engine.engines import Engines
+from llmsim.server.explanation import add_explanation
 from llmsim.server.http import HttpGeneration, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.live_settings import LiveSettings
@@ -52,6 +53,8 @@ from llmsim.server.operations import Health, Metrics, Ready, Stats
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_headers import RequestHeaders
+from llmsim.server.rule_book import RuleBook
+from llmsim.server.rules_api import add_rules
 from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.services import Services
 from llmsim.server.settings_api import add_settings
@@ -97,6 +100,7 @@ def create_routes(
     wheel: TimerWheel,
     bodies: BodyBudget,
     live: LiveSettings,
+    rules: RuleBook,
     open_request: OpenRequest = ActiveRequest,
     engines: Engines | None = None,
 ) -> Routes:
@@ -115,6 +119,7 @@ def create_routes(
         wheel: Wakes streams.
         bodies: The bytes of bodies that this worker holds.
         live: The settings in force, as they are changed at run time.
+        rules: Answers by what is asked.
         open_request: Books the beginning of each request over WebSocket.
         engines: Produce the tokens of their models; None if there are none.
     """
@@ -132,7 +137,7 @@ def create_routes(
     clients = None
     if admin.enabled and admin.client_report:
         clients = ClientWatch(state.clients, providers(settings), obeys_sessions=obeys)
-    services = Services(live.settings, state, scenarios, context, player, journal, engines, clients)
+    services = Services(live.settings, state, scenarios, context, player, journal, engines, clients, rules)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
@@ -179,6 +184,8 @@ def create_routes(
         add_control(app, AdminState(state, catalogue.profiles, reader, has_default=player.has_default))
         add_settings(app, live, reader)
         add_clients(app, state.clients)
+        add_rules(app, rules, reader)
+        add_explanation(app, services, reader)
 
     errors = _Errors(planner, table.methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)

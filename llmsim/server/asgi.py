@@ -34,6 +34,8 @@ from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
 from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.request_log import RequestLog
+from llmsim.server.rule_book import RuleBook
+from llmsim.server.rules import NO_RULES, read_rules_file
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.transport.rejections import Rejections
 from llmsim.server.worker_context import compute_in_thread
@@ -113,6 +115,8 @@ class Application:
         self._timeline = _read_timeline(settings, self._catalogue.profiles)
         scenarios = settings.response.scenarios_path
         self._scenarios = read_scenario_path(scenarios) if scenarios else {}
+        rules = _path(settings.response.rules_path)
+        self._rules = read_rules_file(rules, self._catalogue.profiles) if rules else NO_RULES
         self._planner = Planner(settings, self._catalogue, time.time)
         self._planner.warm()
         # NOTE: the source of ids is another one after the fork.
@@ -198,6 +202,7 @@ class Application:
             wheel=wheel,
             bodies=self.bodies,
             live=self.live,
+            rules=RuleBook(self.state.rules, self._rules, self._catalogue.profiles),
             open_request=self._open_request,
             engines=engines,
         )

@@ -20,8 +20,6 @@ import msgspec
 from llmsim.domain import Fault, Schedule, StreamFault, Turn, WireFault
 from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError
-from llmsim.planning.cost import is_long_step
-from llmsim.planning.overrides import MANY_TOKENS
 from llmsim.providers.contract import (
     ChannelFormat,
     GenerationEndpoint,
@@ -41,13 +39,15 @@ from llmsim.server.faulty_responses import FaultyResponses, abort_at
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
+from llmsim.server.played import Played
 from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_analyzer import RequestAnalyzer
 from llmsim.server.request_memo import RequestMemo
+from llmsim.server.rule_book import RuleBook
 from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
-from llmsim.server.turn_player import Played, TurnPlayer
+from llmsim.server.turn_player import TurnPlayer
 from llmsim.server.worker_context import WorkerContext, compute_in_thread
 from llmsim.stats import Outcome
 
@@ -75,6 +75,8 @@ class GenerationService(Generic[O]):
         quotas: QuotaGate | None = None,
         engines: Engines | None = None,
         clients: ClientWatch | None = None,
+        *,
+        rules: RuleBook,
     ) -> None:
         """Prepare to run requests.
 
@@ -89,11 +91,13 @@ class GenerationService(Generic[O]):
             quotas: Holds requests to the limits of their keys; None if none are set.
             engines: Produce the tokens of their models; None if there are none.
             clients: Watches how clients go about failures; None if no client can ask for it.
+            rules: Answers by what is asked.
         """
         self._endpoint = endpoint
         self._format = channel_format
         self._context = context
-        self._player = TurnPlayer(endpoint, player, scenarios)
+        self.player = TurnPlayer(endpoint, player, scenarios, rules, provider.key_headers)
+        self._rules = rules
         self._journal = journal
         self._quotas = quotas
         self._engines = engines
@@ -107,7 +111,7 @@ class GenerationService(Generic[O]):
         self.read_controls = context.read_controls
         self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
-        self._analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
+        self.analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""
@@ -177,17 +181,13 @@ class GenerationService(Generic[O]):
             try:
                 analyzed = None if scenario is not None else self._memo.get(request)
                 if analyzed is None:
-                    analyzed = await self._analyzer.analyze(request, channel, scenario)
+                    analyzed = await self.analyzer.analyze(request, channel, scenario)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
-                prompt, step = parsed.prompt, analyzed.step
+                prompt = parsed.prompt
                 if controls.sent and prompt.embedding is not None:
                     check_generates(controls)
-                if overrides is not None:
-                    heavy = heavy or (overrides.tokens or 0) > MANY_TOKENS
-                    if overrides.fails:
-                        # A request that is answered with an error plays nothing: its repetition gets the turn.
-                        step = selection = None
-                if facts.is_plain and selection is None and step is None and overrides is None and not heavy:
+                is_played = analyzed.step is not None or selection is not None or self._rules.has_rules
+                if facts.is_plain and overrides is None and not (is_played or heavy):
                     planned = self._planner.plan(prompt, facts)
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
@@ -199,12 +199,8 @@ class GenerationService(Generic[O]):
                     context = self._context.for_owner(channel.active.owner)
                     if parsed.is_warm_up:
                         return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
-                    if step is not None:
-                        played = await self._player.begin_step(step, controls.session, channel.active)
-                        heavy = heavy or step.is_long
-                    elif selection is not None and not prompt.silent:
-                        played = await self._scripts.play(prompt, selection, in_thread=heavy)
-                        heavy = heavy or (played is not None and is_long_step(played.step))
+                    begun = await self.player.begin(request, analyzed, controls, selection, channel.active)
+                    played, overrides, heavy = begun.played, begun.overrides, begun.heavy
                     if heavy and facts.embedding is not None:
                         await context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await context.plan_turn(
@@ -239,7 +235,7 @@ class GenerationService(Generic[O]):
         except BaseException:
             if played is not None:
                 with contextlib.suppress(StoreError):
-                    await self._player.release(played)
+                    await self.player.release(played)
             raise
         return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished, place)
 
@@ -325,6 +321,8 @@ class GenerationService(Generic[O]):
         active.recorder.late(now - due)
         active.recorder.sent(row, turn.usage.completion, now)
         active.outcome = Outcome.FINISHED
+        if active.attempt is not None and self._clients is not None:
+            await self._clients.answer(active.attempt, active)
         await channel.reply(self.replies.build(body, active))
 
     async def _truncate(
@@ -423,8 +421,8 @@ class GenerationService(Generic[O]):
         if played is not None:
             with contextlib.suppress(StoreError):
                 if outcome in _UNPLAYED:
-                    await self._player.release(played)
+                    await self.player.release(played)
                 else:
-                    await self._player.commit(played)
+                    await self.player.commit(played)
         if planned.on_finished is not None:
             await planned.on_finished(outcome.value, seconds)

@@ -11,8 +11,7 @@ from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.journal_writer import OnFinished
-from llmsim.server.scenario_player import ScenarioAttempt
-from llmsim.server.script_player import PlayedTurn
+from llmsim.server.played import Played
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 
@@ -50,7 +49,7 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
     outcome: Turn | Fault
     heavy: bool
     stored: StoredResponse[O] | None = None
-    played: PlayedTurn | ScenarioAttempt | None = None
+    played: Played | None = None
     on_finished: OnFinished | None = None
     place: EnginePlace | None = None
 

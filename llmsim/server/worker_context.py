@@ -24,8 +24,8 @@ from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.controls import ReadControls, ignore_controls
+from llmsim.server.played import Played
 from llmsim.server.scenario_player import ScenarioAttempt
-from llmsim.server.script_player import PlayedTurn
 from llmsim.server.stored_documents import StoredDocuments
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.state.ports import Record, State
@@ -154,7 +154,7 @@ class WorkerContext:
         self,
         prompt: Prompt,
         facts: PromptFacts,
-        played: PlayedTurn | ScenarioAttempt | None,
+        played: Played | None,
         *,
         in_thread: bool,
         key: str = "",

@@ -35,6 +35,7 @@ FILE_KINDS = (
     "quotas",
     "clients",
     "settings",
+    "rules",
     "engines",
     "opening",
     _USERS,

@@ -56,7 +56,7 @@ class EmbeddedState:
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
         self._directory = directory
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:10]]
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:11]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
         prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
@@ -84,6 +84,8 @@ class EmbeddedState:
         self.clients: ClientRegistry = clients
         self._changes = SharedSettings(paths[9])
         self.settings: RuntimeSettings = self._changes
+        self._rules = SharedSettings(paths[10])
+        self.rules: RuntimeSettings = self._rules
         stores = (records, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
         self._files: tuple[FileCounters | Database | FileQuotaStore | FileClientRegistry, ...]
@@ -106,6 +108,6 @@ class EmbeddedState:
 
     def remove(self) -> None:
         """See `State`."""
-        for file in (*self._files, self._changes):
+        for file in (*self._files, self._changes, self._rules):
             file.remove()
         remove_engines(self._directory)

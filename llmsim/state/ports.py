@@ -361,6 +361,7 @@ class State(Protocol):
     quotas: QuotaStore
     clients: ClientRegistry
     settings: RuntimeSettings
+    rules: RuntimeSettings
 
     def open(self) -> None:
         """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""
