@@ -17,6 +17,7 @@ from llmsim.catalogue import Model
 from llmsim.domain import Fault, Prompt, Turn
 from llmsim.domain.quota import QuotaStatus
 from llmsim.errors import RefusedError
+from llmsim.providers.forms import Form
 from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
 from llmsim.wire.frames import FrameBatch
 
@@ -41,6 +42,7 @@ class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
         server: Host and port of the server, for clients that send no `host`; None if unknown.
         prefix: The provider's prefix, behind that of a proxy if there is one.
         arrival: Instant of arrival on the monotonic clock, in seconds.
+        form: The body as a form, where the endpoint takes forms and one was sent; `body` then names the files by their digests.
     """
 
     method: str = "POST"
@@ -53,6 +55,7 @@ class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
     server: tuple[str, int | None] | None = None
     prefix: str = ""
     arrival: float = 0.0
+    form: Form | None = None
 
     @property
     def params(self) -> dict[str, str]:
@@ -163,6 +166,7 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         websocket: How it speaks over WebSocket; None if it does not.
         splits_turns: Whether clients send a turn back as several items, not as one message.
         shows_reasoning: Whether the reasoning of a scenario is shown though no request can ask for it.
+        takes_forms: Whether a body may be a form (`multipart/form-data`).
     """
 
     path: str
@@ -173,6 +177,7 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     websocket: WebSocketFormat[O] | None = None
     splits_turns: bool = False
     shows_reasoning: bool = False
+    takes_forms: bool = False
 
 
 class DocumentCollection(Protocol):
@@ -287,12 +292,14 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         path: The API's original path, with `{name}` for a variable part.
         run: Answers a request; raises `RefusedError`.
         is_public: Whether it neither shows nor changes what is stored, so that web pages of any origin may call it.
+        takes_forms: Whether a body may be a form (`multipart/form-data`).
     """
 
     method: str
     path: str
     run: Callable[[EndpointContext, IncomingRequest], Awaitable[Reply | Replay]]
     is_public: bool = False
+    takes_forms: bool = False
 
 
 class LimitHeaders(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ from llmsim.providers.error_messages import (
     store_message,
     wait_headers,
 )
+from llmsim.providers.forms import FormError
 from llmsim.wire.codec import encode, encode_for_message
 
 _MAX_VALUE = 100
@@ -113,6 +114,8 @@ def render_refusal(error: RefusedError) -> Reply:
     match error:
         case InvalidJsonError():
             return _reply(400, f"The request body is not valid JSON: {error}")
+        case FormError():
+            return _reply(400, f"The request body is not valid multipart/form-data: {error}")
         case InvalidFieldError():
             return _reply(400, _field_message(error))
         case UnknownFieldError():
