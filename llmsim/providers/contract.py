@@ -18,7 +18,7 @@ from llmsim.domain import Fault, Prompt, Turn
 from llmsim.domain.quota import QuotaStatus
 from llmsim.errors import RefusedError
 from llmsim.providers.forms import Form
-from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
+from llmsim.providers.storage import ContentCollection, DocumentCollection, ResponseStorage, StoredResponse
 from llmsim.wire.frames import FrameBatch
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
@@ -98,6 +98,22 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     headers: Headers = ()
+
+
+class Download(msgspec.Struct, frozen=True):
+    """An uploaded content as the response. Whatever is in it, no browser runs it.
+
+    Attributes:
+        content_id: The content.
+        size: Its bytes.
+        content_type: Its type, or `application/octet-stream`.
+        filename: Under which it is saved.
+    """
+
+    content_id: str
+    size: int
+    content_type: str = "application/octet-stream"
+    filename: str = ""
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -180,34 +196,6 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     takes_forms: bool = False
 
 
-class DocumentCollection(Protocol):
-    """Stored documents of one kind, the same ones for all workers."""
-
-    async def put(self, document: Document) -> None:
-        """Store a document, replacing the one with its id if there is one."""
-        ...
-
-    async def get(self, document_id: str) -> Document | None:
-        """Return a document, or None if there is no such document."""
-        ...
-
-    async def edit(self, document_id: str, change: Callable[[Document], Document]) -> Document | None:
-        """Change a document atomically over all workers; None if there is no such document."""
-        ...
-
-    async def delete(self, document_id: str) -> bool:
-        """Delete a document; return whether there was one."""
-        ...
-
-    async def page(self, *, limit: int, after: str | None, before: str | None) -> tuple[list[Document], bool]:
-        """List documents, the newest first; return them and whether more follow.
-
-        Raises:
-            KeyError: There is no document `after` or `before`.
-        """
-        ...
-
-
 class EndpointContext(Protocol):
     """The services of a worker that resource endpoints use.
 
@@ -247,6 +235,15 @@ class EndpointContext(Protocol):
 
     def documents(self, kind: str) -> DocumentCollection:
         """Return the stored documents of a kind."""
+        ...
+
+    def objects(self, kind: str) -> DocumentCollection:
+        """Return the objects of a kind that clients create and delete; responses do not evict them."""
+        ...
+
+    @property
+    def contents(self) -> ContentCollection:
+        """The contents of uploaded files."""
         ...
 
     async def find(self, storage: ResponseStorage[O], public_id: str) -> StoredResponse[O] | None:
@@ -297,7 +294,7 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     method: str
     path: str
-    run: Callable[[EndpointContext, IncomingRequest], Awaitable[Reply | Replay]]
+    run: Callable[[EndpointContext, IncomingRequest], Awaitable[Reply | Replay | Download]]
     is_public: bool = False
     takes_forms: bool = False
 

@@ -10,8 +10,8 @@ Decisions:
 """
 
 import enum
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -68,11 +68,65 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         id: Unique over everything that is stored.
         created: Unix time in seconds; lists are in this order.
         data: In a form that only its endpoint knows.
+        labels: What lists can be filtered by.
     """
 
     id: str
     created: float
     data: bytes
+    labels: dict[str, str] = {}
+
+
+class DocumentCollection(Protocol):
+    """Stored documents of one kind, the same ones for all workers."""
+
+    async def put(self, document: Document) -> None:
+        """Store a document, replacing the one with its id if there is one."""
+        ...
+
+    async def get(self, document_id: str) -> Document | None:
+        """Return a document, or None if there is no such document."""
+        ...
+
+    async def edit(self, document_id: str, change: Callable[[Document], Document]) -> Document | None:
+        """Change a document atomically over all workers; None if there is no such document."""
+        ...
+
+    async def delete(self, document_id: str) -> bool:
+        """Delete a document; return whether there was one."""
+        ...
+
+    async def page(
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        before: str | None = None,
+        ascending: bool = False,
+        labels: Mapping[str, str] = {},
+    ) -> tuple[list[Document], bool]:
+        """List documents, the newest first unless `ascending`; return them and whether more follow.
+
+        Raises:
+            KeyError: There is no document `after` or `before`.
+        """
+        ...
+
+
+class ContentCollection(Protocol):
+    """The contents of uploaded files, by the ids of their objects; they go with these."""
+
+    async def write(self, content_id: str, pieces: Iterable[bytes]) -> bool:
+        """Write a content, before its object is put; return whether there was room for it."""
+        ...
+
+    async def read(self, content_id: str) -> bytes:
+        """Return a content; empty if there is no such content."""
+        ...
+
+    async def join(self, content_id: str, parts: Sequence[str]) -> None:
+        """Make a content of others, in their order, which are empty then."""
+        ...
 
 
 class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):

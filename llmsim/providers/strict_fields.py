@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from llmsim.errors import UnknownFieldError
 from llmsim.providers.contract import (
     ChannelFormat,
+    Download,
     EndpointContext,
     GenerationEndpoint,
     IncomingRequest,
@@ -173,7 +174,7 @@ def _strict_resource(endpoint: ResourceEndpoint) -> ResourceEndpoint:
     if root is None:
         return endpoint
 
-    async def run_strictly(context: EndpointContext, request: IncomingRequest) -> Reply | Replay:
+    async def run_strictly(context: EndpointContext, request: IncomingRequest) -> Reply | Replay | Download:
         reply = await run(context, request)
         await context.compute(request, check_fields, request, root)
         return reply

@@ -8,9 +8,10 @@ from typing import Any
 from falcon.asgi import Request, Response
 
 from llmsim.errors import RefusedError
-from llmsim.providers.contract import IncomingRequest, Provider, Replay, ResourceEndpoint
+from llmsim.providers.contract import Download, IncomingRequest, Provider, Replay, ResourceEndpoint
 from llmsim.providers.forms import Form
 from llmsim.server.channels import CHANNEL, HttpChannel
+from llmsim.server.downloads import read_download
 from llmsim.server.generation import GenerationService
 from llmsim.server.pacing import PacedStream
 from llmsim.server.replies import ReplyBuilder
@@ -166,6 +167,8 @@ def resource_responder(
         try:
             request = await read_request(req, provider, bodies, path_params, own_forms)
             answer = await endpoint.run(context.for_owner(active.owner), request)
+            if isinstance(answer, Download):
+                answer = await read_download(answer, context, active)
         except DisconnectedError:
             return
         except RefusedError as error:

@@ -25,14 +25,13 @@ from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.rendering import render_message
 from llmsim.providers.anthropic.resources import DAY, parse_page, render_page, rfc3339
 from llmsim.providers.contract import (
-    DocumentCollection,
     EndpointContext,
     IncomingRequest,
     ParsedRequest,
     Reply,
     ResourceEndpoint,
 )
-from llmsim.providers.storage import Document
+from llmsim.providers.storage import Document, DocumentCollection
 from llmsim.wire.codec import decoder, encode
 
 Parse = Callable[[IncomingRequest], ParsedRequest[MessageOptions]]

@@ -6,8 +6,10 @@ from llmsim.providers.contract import Headers, Provider
 from llmsim.providers.openai.chat_store import CHAT_OPERATIONS, chat_completions
 from llmsim.providers.openai.embeddings import EMBEDDINGS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
+from llmsim.providers.openai.files import FILES
 from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
 from llmsim.providers.openai.responses import responses
+from llmsim.providers.openai.uploads import UPLOADS
 from llmsim.providers.openai_family.rate_limits import LIMIT_HEADERS
 
 RESPONSE_HEADERS: Headers = (
@@ -35,7 +37,14 @@ def openai(*, checks_models: bool) -> Provider:
         prefix="/openai",
         base_path="/openai/v1",
         generation_endpoints=(chat_completions(checks_models=checks_models), response_creation, EMBEDDINGS),
-        resource_endpoints=(LIST_MODELS, RETRIEVE_MODEL, *CHAT_OPERATIONS, *response_operations),
+        resource_endpoints=(
+            LIST_MODELS,
+            RETRIEVE_MODEL,
+            *CHAT_OPERATIONS,
+            *response_operations,
+            *FILES,
+            *UPLOADS,
+        ),
         render_refusal=render_refusal,
         render_fault=render_fault,
         render_crash=render_crash,
