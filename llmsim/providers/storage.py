@@ -10,7 +10,7 @@ Decisions:
 """
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -129,6 +129,24 @@ class ContentCollection(Protocol):
         ...
 
 
+class ConversationStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
+    """How the responses of an endpoint continue conversations that are stored as such, and add to them.
+
+    The functions but `id` get the worker's services first; see `EndpointContext`.
+
+    Attributes:
+        id: Returns the id of the conversation that a request continues; None if it continues none.
+        load: Puts the items of its conversation before a request, given the stored responses to which it refers.
+        append: Adds a response that was planned to its conversation.
+        remove: Removes what a response has added, which was lost or cancelled.
+    """
+
+    id: Callable[[O], str | None]
+    load: Callable[[Any, Any, Sequence[StoredResponse[O]]], Awaitable[Any]]
+    append: Callable[[Any, StoredResponse[O]], Awaitable[None]]
+    remove: Callable[[Any, StoredResponse[O]], Awaitable[None]]
+
+
 class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     """How the responses of an endpoint are stored.
 
@@ -144,6 +162,7 @@ class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         render: Renders a stored response as it is at a Unix time.
         referenced: Returns the ids of other responses to whose items a request refers, whether they exist or not.
         with_references: Puts the items of those that exist into a request.
+        conversations: How requests continue stored conversations; None if they do not.
     """
 
     kind: str
@@ -157,3 +176,8 @@ class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     render: Callable[[StoredResponse[O], float], bytes]
     referenced: Callable[[O], tuple[str, ...]] = lambda _: ()
     with_references: Callable[[Any, Sequence[StoredResponse[O]]], Any] = lambda request, _: request
+    conversations: ConversationStorage[O] | None = None
+
+    def conversation_id(self, options: O) -> str | None:
+        """Return the id of the conversation that a request continues; None if it continues none."""
+        return self.conversations.id(options) if self.conversations is not None else None

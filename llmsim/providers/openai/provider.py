@@ -4,6 +4,7 @@ import functools
 
 from llmsim.providers.contract import Headers, Provider
 from llmsim.providers.openai.chat_store import CHAT_OPERATIONS, chat_completions
+from llmsim.providers.openai.conversations import CONVERSATIONS
 from llmsim.providers.openai.embeddings import EMBEDDINGS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openai.files import FILES
@@ -44,6 +45,7 @@ def openai(*, checks_models: bool) -> Provider:
             *response_operations,
             *FILES,
             *UPLOADS,
+            *CONVERSATIONS,
         ),
         render_refusal=render_refusal,
         render_fault=render_fault,

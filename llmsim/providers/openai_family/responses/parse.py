@@ -22,6 +22,7 @@ from llmsim.providers.openai_family.responses.model_rules import check_model_rul
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.request import (
     ClientEvent,
+    Conversation,
     Generate,
     JsonSchema,
     Request,
@@ -189,6 +190,8 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         is_whole=is_whole,
         compact_threshold=_compact_threshold(request),
         has_phase=dialect.has_phases and has_phase(request.model or ""),
+        conversation=_conversation_id(request),
+        own_items=len(items),
         previous_response_id=request.previous_response_id,
         summary=summary,
         encrypts_reasoning=dialect.encrypts_reasoning
@@ -201,6 +204,11 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         tools=build_tool_options(request, tools),
     )
     return ParsedRequest(prompt, options)
+
+
+def _conversation_id(request: Request) -> str | None:
+    conversation = request.conversation
+    return conversation.id if isinstance(conversation, Conversation) else conversation
 
 
 def _compact_threshold(request: Request) -> int | None:
