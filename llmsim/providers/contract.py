@@ -18,7 +18,13 @@ from llmsim.domain import Fault, Prompt, Turn
 from llmsim.domain.quota import QuotaStatus
 from llmsim.errors import RefusedError
 from llmsim.providers.forms import Form
-from llmsim.providers.storage import ContentCollection, DocumentCollection, ResponseStorage, StoredResponse
+from llmsim.providers.storage import (
+    ContentCollection,
+    DocumentCollection,
+    FileUse,
+    ResponseStorage,
+    StoredResponse,
+)
 from llmsim.wire.frames import FrameBatch
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
@@ -79,11 +85,13 @@ class ParsedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
         prompt: What the requests of all providers have in common.
         options: What only the renderers of this endpoint understand.
         is_warm_up: Whether it asks for an empty turn to continue, as the WebSocket of Responses has it.
+        files: Uploaded files that it names; whether they exist is still to be checked.
     """
 
     prompt: Prompt
     options: O
     is_warm_up: bool = False
+    files: tuple[FileUse, ...] = ()
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -183,6 +191,8 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         splits_turns: Whether clients send a turn back as several items, not as one message.
         shows_reasoning: Whether the reasoning of a scenario is shown though no request can ask for it.
         takes_forms: Whether a body may be a form (`multipart/form-data`).
+        check_files: Checks the uploaded files that a request names, given the worker's services; raises `RefusedError`. None to
+            take any ids.
     """
 
     path: str
@@ -194,6 +204,7 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     splits_turns: bool = False
     shows_reasoning: bool = False
     takes_forms: bool = False
+    check_files: "Callable[[EndpointContext, Sequence[FileUse]], Awaitable[None]] | None" = None
 
 
 class EndpointContext(Protocol):

@@ -113,6 +113,18 @@ class DocumentCollection(Protocol):
         ...
 
 
+class FileUse(msgspec.Struct, frozen=True):
+    """An uploaded file that a request names.
+
+    Attributes:
+        path: Keys and indices from the root of the request to the id.
+        id: The id.
+    """
+
+    path: tuple[str | int, ...]
+    id: str
+
+
 class ContentCollection(Protocol):
     """The contents of uploaded files, by the ids of their objects; they go with these."""
 

@@ -2,7 +2,7 @@
 
 Decisions:
 * Large and laborious requests are parsed and analyzed in a thread.
-* What is continued or referenced changes with time, so only a request that needs neither is remembered.
+* What is continued or referenced, and which files exist, changes with time, so only a request that needs none of it is remembered.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,9 @@ class RequestAnalyzer(Generic[O]):
         heavy = len(request.body) >= OFF_LOOP
         parse, analyze = self._parse, self._context.planner.analyze
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
-        storage = self._endpoint.storage
+        storage, files = self._endpoint.storage, parsed.files
+        if files and self._endpoint.check_files is not None:
+            await self._endpoint.check_files(self._context.for_owner(channel.active.owner), files)
         heavy = heavy or is_laborious(parsed.prompt)
         references = storage.referenced(parsed.options) if storage is not None else ()
         conversation = storage.conversation_id(parsed.options) if storage is not None else None
@@ -86,7 +88,7 @@ class RequestAnalyzer(Generic[O]):
             step = await compute_in_thread(self._resolve_step, parsed)
             return AnalyzedRequest(parsed, facts, heavy=True, step=step)
         analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed))
-        if not is_continued and not references:
+        if not (is_continued or references or files):
             self._memo.put(request, analyzed)
         return analyzed
 

@@ -3,6 +3,7 @@
 import functools
 
 from llmsim.providers.contract import Headers, Provider
+from llmsim.providers.openai.batches import BATCHED_PATHS, batch_endpoints
 from llmsim.providers.openai.chat_store import CHAT_OPERATIONS, chat_completions
 from llmsim.providers.openai.conversations import CONVERSATIONS
 from llmsim.providers.openai.embeddings import EMBEDDINGS
@@ -12,6 +13,7 @@ from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
 from llmsim.providers.openai.responses import responses
 from llmsim.providers.openai.uploads import UPLOADS
 from llmsim.providers.openai_family.rate_limits import LIMIT_HEADERS
+from llmsim.providers.strict_fields import strict_endpoint
 
 RESPONSE_HEADERS: Headers = (
     ("openai-organization", "llmsim"),
@@ -26,18 +28,26 @@ Source: platform.openai.com/docs/api-reference/debugging-requests; openai SDK `_
 
 
 @functools.cache
-def openai(*, checks_models: bool) -> Provider:
+def openai(*, checks_models: bool, is_strict: bool = False) -> Provider:
     """Return the provider as configured; the same settings give the same one.
 
     Args:
         checks_models: Whether parameters that a model does not take are refused.
+        is_strict: Whether unknown fields are refused, in the requests of batches, too.
     """
     response_creation, response_operations = responses(checks_models=checks_models)
+    chat = chat_completions(checks_models=checks_models)
+    generation_endpoints = (chat, response_creation, EMBEDDINGS)
+    asked_in_batches = {
+        endpoint.path: strict_endpoint(endpoint) if is_strict else endpoint
+        for endpoint in generation_endpoints
+        if endpoint.path in BATCHED_PATHS
+    }
     return Provider(
         name="openai",
         prefix="/openai",
         base_path="/openai/v1",
-        generation_endpoints=(chat_completions(checks_models=checks_models), response_creation, EMBEDDINGS),
+        generation_endpoints=generation_endpoints,
         resource_endpoints=(
             LIST_MODELS,
             RETRIEVE_MODEL,
@@ -46,6 +56,7 @@ def openai(*, checks_models: bool) -> Provider:
             *FILES,
             *UPLOADS,
             *CONVERSATIONS,
+            *batch_endpoints(asked_in_batches, chat),
         ),
         render_refusal=render_refusal,
         render_fault=render_fault,

@@ -5,7 +5,7 @@ Decisions:
 * A file may become visible later: the output of a batch is there when the batch has ended.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,8 @@ import msgspec
 from llmsim.errors import ApiRuleError, InvalidFieldError
 from llmsim.providers.contract import EndpointContext
 from llmsim.providers.openai.object_lists import not_found
-from llmsim.providers.storage import Document
+from llmsim.providers.openai_family.field_messages import format_path
+from llmsim.providers.storage import Document, FileUse
 
 FILE_KIND = "openai.file"
 
@@ -92,6 +93,16 @@ async def find_file(
         refusal.status = status
         raise refusal
     return file
+
+
+async def check_files(context: EndpointContext, files: Sequence[FileUse]) -> None:
+    """Check that the files that a request names exist.
+
+    Raises:
+        ApiRuleError: One does not.
+    """
+    for file in files:
+        await find_file(context, file.id, param=format_path(file.path))
 
 
 async def store_file(context: EndpointContext, file: StoredFile, pieces: Iterable[bytes]) -> None:

@@ -134,10 +134,12 @@ def _parse_content(
                 if part.image_url is None and part.file_id is None:
                     raise InvalidFieldError((*path, index, "image_url"), "missing", None)
                 file = part.file_id or ""
+                media.use_file(part.file_id, (*path, index))
                 media.add_image((*path, index), part.image_url, part.detail, texts=len(texts), file=file)
             case InputFile():
                 if part.file_data is None and part.file_id is None and part.file_url is None:
                     raise InvalidFieldError((*path, index, "file_id"), "missing", None)
+                media.use_file(part.file_id, (*path, index))
                 media.add_file(part.file_data, part.file_id, part.file_url, texts=len(texts))
                 extra += _FILE_TOKENS
             case InputVideo():

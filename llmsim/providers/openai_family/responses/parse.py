@@ -74,7 +74,9 @@ def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptio
         )
     request.stream = True
     parsed = _parse_create(request, body, dialect)
-    return ParsedRequest(parsed.prompt, parsed.options, is_warm_up=_decode_generate(body).generate is False)
+    return ParsedRequest(
+        parsed.prompt, parsed.options, is_warm_up=_decode_generate(body).generate is False, files=parsed.files
+    )
 
 
 class _Continued(Struct):
@@ -203,7 +205,7 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         metadata=request.metadata or {},
         tools=build_tool_options(request, tools),
     )
-    return ParsedRequest(prompt, options)
+    return ParsedRequest(prompt, options, files=tuple(media.files))
 
 
 def _conversation_id(request: Request) -> str | None:
