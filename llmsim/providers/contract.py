@@ -191,8 +191,8 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         splits_turns: Whether clients send a turn back as several items, not as one message.
         shows_reasoning: Whether the reasoning of a scenario is shown though no request can ask for it.
         takes_forms: Whether a body may be a form (`multipart/form-data`).
-        check_files: Checks the uploaded files that a request names, given the worker's services; raises `RefusedError`. None to
-            take any ids.
+        load_files: Checks and reads the uploaded files that a request names, given the worker's services; returns the request with
+            what it needs of them, or raises `RefusedError`. None to take any ids.
     """
 
     path: str
@@ -204,7 +204,7 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     splits_turns: bool = False
     shows_reasoning: bool = False
     takes_forms: bool = False
-    check_files: "Callable[[EndpointContext, Sequence[FileUse]], Awaitable[None]] | None" = None
+    load_files: "Callable[[EndpointContext, ParsedRequest[O]], Awaitable[ParsedRequest[O]]] | None" = None
 
 
 class EndpointContext(Protocol):

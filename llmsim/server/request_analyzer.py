@@ -58,8 +58,8 @@ class RequestAnalyzer(Generic[O]):
         parse, analyze = self._parse, self._context.planner.analyze
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
         storage, files = self._endpoint.storage, parsed.files
-        if files and self._endpoint.check_files is not None:
-            await self._endpoint.check_files(self._context.for_owner(channel.active.owner), files)
+        if files and self._endpoint.load_files is not None:
+            parsed = await self._endpoint.load_files(self._context.for_owner(channel.active.owner), parsed)
         heavy = heavy or is_laborious(parsed.prompt)
         references = storage.referenced(parsed.options) if storage is not None else ()
         conversation = storage.conversation_id(parsed.options) if storage is not None else None

@@ -21,7 +21,7 @@ from msgspec import Meta, Raw
 from llmsim.domain import Fault, Turn
 from llmsim.errors import InvalidFieldError, RefusedError, UnknownResponseError
 from llmsim.providers.anthropic.errors import render_fault, render_refusal, with_request_id
-from llmsim.providers.anthropic.files import check_files
+from llmsim.providers.anthropic.files import load_files
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.rendering import render_message
 from llmsim.providers.anthropic.resources import DAY, parse_page, render_page, rfc3339
@@ -128,7 +128,7 @@ async def _result(
     try:
         parsed = await context.compute(request, parse, single)
         if parsed.files:
-            await check_files(context, parsed.files)
+            parsed = await load_files(context, parsed)
         outcome = await context.plan(request, parsed.prompt)
     except RefusedError as error:
         return _errored(context, entry, render_refusal(error))

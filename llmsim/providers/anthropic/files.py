@@ -11,7 +11,7 @@ file_list_params.py, file_not_downloadable_error.py, storage_quota_exceeded_erro
 import mimetypes
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ from llmsim.providers.contract import (
     Download,
     EndpointContext,
     IncomingRequest,
+    ParsedRequest,
     Reply,
     ResourceEndpoint,
 )
@@ -35,6 +36,8 @@ from llmsim.providers.forms import FormError
 from llmsim.providers.paging import parse_limit
 from llmsim.providers.storage import Document, FileUse
 from llmsim.wire.codec import encode
+
+O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 
 _KIND = "anthropic.file"
 
@@ -233,15 +236,16 @@ def _add_uses(blocks: Sequence[Block | Any], path: tuple[str | int, ...], uses: 
                 pass
 
 
-async def check_files(context: EndpointContext, files: Sequence[FileUse]) -> None:
-    """Check that files exist.
+async def load_files(context: EndpointContext, parsed: ParsedRequest[O]) -> ParsedRequest[O]:
+    """Return a request whose files exist.
 
     Raises:
         UnknownResponseError: One does not.
         ApiRuleError: One has expired.
     """
-    for file in files:
-        await _find(context, file.id)
+    for use in parsed.files:
+        await _find(context, use.id)
+    return parsed
 
 
 _ONE = "/v1/files/{file_id}"

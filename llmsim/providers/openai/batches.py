@@ -310,8 +310,8 @@ async def _run(
     else:
         try:
             parsed = await context.compute(whole, endpoint.http.parse, single)
-            if parsed.files and endpoint.check_files is not None:
-                await endpoint.check_files(context, parsed.files)
+            if parsed.files and endpoint.load_files is not None:
+                parsed = await endpoint.load_files(context, parsed)
             outcome = await context.plan(whole, parsed.prompt)
         except RefusedError as error:
             reply = endpoint.http.render_refusal(error)

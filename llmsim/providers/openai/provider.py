@@ -12,6 +12,8 @@ from llmsim.providers.openai.files import FILES
 from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
 from llmsim.providers.openai.responses import responses
 from llmsim.providers.openai.uploads import UPLOADS
+from llmsim.providers.openai.vector_store_files import VECTOR_STORE_FILES
+from llmsim.providers.openai.vector_stores import VECTOR_STORES
 from llmsim.providers.openai_family.rate_limits import LIMIT_HEADERS
 from llmsim.providers.strict_fields import strict_endpoint
 
@@ -56,6 +58,8 @@ def openai(*, checks_models: bool, is_strict: bool = False) -> Provider:
             *FILES,
             *UPLOADS,
             *CONVERSATIONS,
+            *VECTOR_STORES,
+            *VECTOR_STORE_FILES,
             *batch_endpoints(asked_in_batches, chat),
         ),
         render_refusal=render_refusal,

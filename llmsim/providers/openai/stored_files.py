@@ -5,7 +5,7 @@ Decisions:
 * A file may become visible later: the output of a batch is there when the batch has ended.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,8 +13,7 @@ import msgspec
 from llmsim.errors import ApiRuleError, InvalidFieldError
 from llmsim.providers.contract import EndpointContext
 from llmsim.providers.openai.object_lists import not_found
-from llmsim.providers.openai_family.field_messages import format_path
-from llmsim.providers.storage import Document, FileUse
+from llmsim.providers.storage import Document
 
 FILE_KIND = "openai.file"
 
@@ -93,16 +92,6 @@ async def find_file(
         refusal.status = status
         raise refusal
     return file
-
-
-async def check_files(context: EndpointContext, files: Sequence[FileUse]) -> None:
-    """Check that the files that a request names exist.
-
-    Raises:
-        ApiRuleError: One does not.
-    """
-    for file in files:
-        await find_file(context, file.id, param=format_path(file.path))
 
 
 async def store_file(context: EndpointContext, file: StoredFile, pieces: Iterable[bytes]) -> None:

@@ -3,12 +3,33 @@
 import msgspec
 
 
+class FoundText(msgspec.Struct, frozen=True):
+    """A part of an uploaded file that a file search finds.
+
+    Attributes:
+        attributes: The client's labels of the file.
+        file_id: The file.
+        filename: Its name.
+        score: How well it fits, from 0 to 1.
+        text: The part.
+    """
+
+    attributes: dict[str, str | float | bool]
+    file_id: str
+    filename: str
+    score: float
+    text: str
+
+
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options for the items of tool calls.
 
     Attributes:
         results: Whether file searches show their results.
         sources: Whether web searches show their sources.
+        vector_stores: Ids of the vector stores that file searches read.
+        most_found: Most results of a file search.
+        found: What file searches find in them; None where no stores are read, and results are made up.
         outputs: Whether the code interpreter shows its output.
         partial_images: Number of partial images that image generation shows.
         server: Label of the MCP server; empty if there is no server.
@@ -19,6 +40,9 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     results: bool = False
     sources: bool = False
+    vector_stores: tuple[str, ...] = ()
+    most_found: int = 10
+    found: tuple[FoundText, ...] | None = None
     outputs: bool = False
     partial_images: int = 0
     server: str = ""

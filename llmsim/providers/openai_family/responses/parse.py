@@ -5,6 +5,7 @@ Decisions:
 * What the API refuses is refused here; what a model would refuse, where prompts are planned.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -29,8 +30,14 @@ from llmsim.providers.openai_family.responses.request import (
     TextConfig,
     render_echo,
 )
-from llmsim.providers.openai_family.responses.tools import build_tool_options, parse_tool_choice, parse_tools
+from llmsim.providers.openai_family.responses.tools import (
+    ParsedTool,
+    build_tool_options,
+    parse_tool_choice,
+    parse_tools,
+)
 from llmsim.providers.openai_family.strict_schemas import parse_schema
+from llmsim.providers.storage import FileUse
 from llmsim.wire.codec import decoder, encode
 
 _decode = decoder(Request)
@@ -205,7 +212,16 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         metadata=request.metadata or {},
         tools=build_tool_options(request, tools),
     )
-    return ParsedRequest(prompt, options, files=tuple(media.files))
+    return ParsedRequest(prompt, options, files=(*media.files, *_used_stores(tools, options)))
+
+
+def _used_stores(tools: Sequence[ParsedTool], options: ResponseOptions) -> tuple[FileUse, ...]:
+    """Return the vector stores that a request's file search reads, each with its place."""
+    if not options.tools.vector_stores:
+        return ()
+    kinds = [tool.kind for tool in tools]
+    path = ("tools", kinds.index("file_search"), "vector_store_ids")
+    return tuple(FileUse((*path, index), name) for index, name in enumerate(options.tools.vector_stores))
 
 
 def _conversation_id(request: Request) -> str | None:
