@@ -96,7 +96,7 @@ class GenerationService(Generic[O]):
         self._planner = context.planner
         self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
-        self._analyzer = RequestAnalyzer(endpoint, channel_format.parse, context, scenarios, self._memo)
+        self._analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""

@@ -5,13 +5,12 @@ Decisions:
 * What is continued or referenced, and which files exist, changes with time, so only a request that needs none of it is remembered.
 """
 
-from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from llmsim.errors import UnknownResponseError
 from llmsim.planning.cost import is_laborious, is_long
 from llmsim.planning.scenarios import ResolvedStep
-from llmsim.providers.contract import GenerationEndpoint, IncomingRequest, ParsedRequest
+from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.channels import Channel
 from llmsim.server.planned_responses import AnalyzedRequest
@@ -28,7 +27,7 @@ class RequestAnalyzer(Generic[O]):
     def __init__(
         self,
         endpoint: GenerationEndpoint[O],
-        parse: Callable[[IncomingRequest], ParsedRequest[O]],
+        channel_format: ChannelFormat[O],
         context: WorkerContext,
         scenarios: ScenarioPlayer | None,
         memo: RequestMemo[AnalyzedRequest[O]],
@@ -37,13 +36,13 @@ class RequestAnalyzer(Generic[O]):
 
         Args:
             endpoint: The endpoint.
-            parse: Parses a request.
+            channel_format: Parses a request.
             context: The worker's services.
             scenarios: Resolves the steps of scenarios; None if there are none.
             memo: Remembers what was analyzed.
         """
         self._endpoint = endpoint
-        self._parse = parse
+        self._format = channel_format
         self._context = context
         self._scenarios = scenarios
         self._memo = memo
@@ -55,7 +54,7 @@ class RequestAnalyzer(Generic[O]):
             RefusedError: The request is refused.
         """
         heavy = len(request.body) >= OFF_LOOP
-        parse, analyze = self._parse, self._context.planner.analyze
+        parse, analyze = self._format.parse, self._context.planner.analyze
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
         storage, files = self._endpoint.storage, parsed.files
         if files and self._endpoint.load_files is not None:

@@ -33,7 +33,7 @@ _PENDING, _COMPLETED, _CANCELLED, _EXPIRED = "pending", "completed", "cancelled"
 
 
 class _Creation(msgspec.Struct):
-    bytes: Annotated[int, Meta(ge=1, le=8 * 2**30)]
+    bytes: Annotated[int, Meta(ge=0, le=8 * 2**30)]
     filename: Annotated[str, Meta(min_length=1, max_length=1024)]
     mime_type: Annotated[str, Meta(min_length=1, max_length=256)]
     purpose: str
