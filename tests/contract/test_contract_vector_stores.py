@@ -124,7 +124,7 @@ async def test_what_is_refused(path: str, body: Any, status: int) -> None:
 
 
 async def test_searching() -> None:
-    """VEC-2.1: What has most words of the query comes first, if it passes the filters."""
+    """VEC-2.1, VEC-2.3: What has most words of the query comes first, if it passes the filters."""
     worker = simulator()
     store, zebras, penguins = await two_files(worker)
     image = (await upload(worker, b"\x89PNG\r\n\x1a\n\0 zebras", "vision"))["id"]

@@ -96,7 +96,7 @@ def _reply(
 ) -> Reply:
     error: dict[str, Any] = {"type": _type(status), "message": message}
     if code is not None:
-        # Source: anthropic SDK 2.14, types/file_expired_error.py.
+        # Source: anthropic SDK, types/file_expired_error.py.
         error["details"] = {"error_code": code}
     return Reply(status, encode({"type": "error", "error": error}), headers)
 

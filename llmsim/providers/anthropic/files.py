@@ -4,7 +4,7 @@ Decisions:
 * Any `anthropic-beta` will do, and none: the API began as a beta, and newer SDKs call it without.
 * Only what a tool has made can be downloaded, as by the API; what was uploaded cannot.
 
-Source: anthropic SDK 2.14, resources/files.py and resources/beta/files.py, types/file_metadata.py, file_upload_params.py,
+Source: anthropic SDK, resources/files.py and resources/beta/files.py, types/file_metadata.py, file_upload_params.py,
 file_list_params.py, file_not_downloadable_error.py, storage_quota_exceeded_error.py; Anthropic docs, build-with-claude/files.
 """
 

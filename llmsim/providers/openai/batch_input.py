@@ -1,7 +1,6 @@
 """The input file of a batch: its requests, or what is wrong with it.
 
-Source: error objects of failed batches in openai/openai-python#1469, BerriAI/litellm#7043 and the OpenAI batch guide; openai SDK
-3.57, types/batch_error.py.
+Source: openai SDK, types/batch_error.py; OpenAI batch guide. Codes and messages are as remembered, not verified.
 """
 
 from typing import Any

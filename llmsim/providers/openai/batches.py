@@ -7,7 +7,7 @@ Decisions:
 * Requests are done at a pace, a thousand a second, and each after its own latency within bounds: clients have something to poll for.
 * A request that is refused, or meets a simulated failure, is a line of the error file, not an error of the batch.
 
-Source: openai SDK 3.57, types/batch.py, batch_create_params.py, resources/batches.py; OpenAI batch guide.
+Source: openai SDK, types/batch.py, batch_create_params.py, resources/batches.py; OpenAI batch guide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,15 @@ from llmsim.providers.contract import (
     Reply,
     ResourceEndpoint,
 )
-from llmsim.providers.openai.batch_input import BatchError, BatchRequest, parse_batch_input
-from llmsim.providers.openai.object_lists import not_found, parse_query, render_list
+from llmsim.providers.openai.batch_input import BatchRequest, parse_batch_input
+from llmsim.providers.openai.object_lists import not_found, parse_query, read_page, render_list
+from llmsim.providers.openai.stored_batches import (
+    BATCH_KIND,
+    VALIDATION_SECS,
+    BatchOutcome,
+    StoredBatch,
+    read_batch,
+)
 from llmsim.providers.openai.stored_files import (
     FILE_KIND,
     ExpiresAfter,
@@ -40,12 +47,6 @@ from llmsim.providers.openai_family.request_fields import Metadata
 from llmsim.providers.storage import Document
 from llmsim.wire.codec import decoder, encode
 
-_KIND = "openai.batch"
-_DAY = 86_400
-
-_VALIDATION_SECS = 0.2
-_FINALIZING_SECS = 0.2
-_CANCELLING_SECS = 0.3
 _MIN_SECS, _MAX_SECS = 0.1, 5.0
 """Bounds of the time that one request takes, whatever its own latency."""
 
@@ -74,139 +75,7 @@ class _Creation(msgspec.Struct):
     output_expires_after: ExpiresAfter | None = None
 
 
-class _Outcome(msgspec.Struct, frozen=True, array_like=True):
-    """How one request ends: seconds after the creation of its batch, and whether it succeeds."""
-
-    after: float
-    succeeds: bool
-
-
-class _Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch as it is stored.
-
-    Attributes:
-        id: Its public id.
-        arrived: Unix time of its creation, in seconds.
-        endpoint: Path of the endpoint that it asks.
-        input_file_id: File with the requests.
-        metadata: The client's labels.
-        model: Model of the requests; None if they name none.
-        errors: Why it failed; empty if it did not.
-        outcomes: In the order of the requests.
-        usage: Tokens of all requests that succeed.
-        output_file_id: File with the responses; None if no request succeeds.
-        error_file_id: File with the errors; None if none fails.
-        cancelled: Seconds after its creation at which it was cancelled; None if it was not.
-        output_expires_after: Seconds for which its files are kept; None for ever.
-    """
-
-    id: str
-    arrived: float
-    endpoint: str
-    input_file_id: str
-    metadata: dict[str, str] | None = None
-    model: str | None = None
-    errors: list[BatchError] = []
-    outcomes: tuple[_Outcome, ...] = ()
-    usage: Usage = Usage(0, 0)
-    output_file_id: str | None = None
-    error_file_id: str | None = None
-    cancelled: float | None = None
-    output_expires_after: ExpiresAfter | None = None
-
-    @property
-    def finalizing(self) -> float:
-        """Seconds after its creation at which its last request is done."""
-        return max((outcome.after for outcome in self.outcomes), default=_VALIDATION_SECS)
-
-    @property
-    def end(self) -> float:
-        """Seconds after its creation at which it ends."""
-        if self.errors:
-            return _VALIDATION_SECS
-        if self.cancelled is not None:
-            return self.cancelled + _CANCELLING_SECS
-        return self.finalizing + _FINALIZING_SECS
-
-    def status(self, age: float) -> str:
-        """Return its status when it is `age` seconds old."""
-        if self.errors and age >= _VALIDATION_SECS:
-            return "failed"
-        if self.cancelled is not None:
-            return "cancelled" if age >= self.end else "cancelling"
-        for until, status in (
-            (_VALIDATION_SECS, "validating"),
-            (self.finalizing, "in_progress"),
-            (self.end, "finalizing"),
-        ):
-            if age < until:
-                return status
-        return "completed"
-
-    def counts(self, age: float) -> dict[str, int]:
-        """Return how many requests it has, and how they have ended."""
-        if age < _VALIDATION_SECS:
-            return {"total": 0, "completed": 0, "failed": 0}
-        until = age if self.cancelled is None else min(age, self.cancelled)
-        done = [outcome for outcome in self.outcomes if outcome.after <= until]
-        completed = sum(outcome.succeeds for outcome in done)
-        return {"total": len(self.outcomes), "completed": completed, "failed": len(done) - completed}
-
-    def render(self, now: float) -> dict[str, Any]:
-        """Render the batch object."""
-        age, created = now - self.arrived, int(self.arrived)
-
-        def instant(seconds: float, *, holds: bool) -> int | None:
-            return int(self.arrived + seconds) if holds and age >= seconds else None
-
-        runs = not self.errors
-        status = self.status(age)
-        has_ended = status in ("completed", "cancelled")
-        is_cancelled = self.cancelled is not None
-        begins = runs and (self.cancelled is None or self.cancelled >= _VALIDATION_SECS)
-        usage = self.usage if has_ended else Usage(0, 0)
-        return {
-            "id": self.id,
-            "object": "batch",
-            "endpoint": self.endpoint,
-            "model": self.model if age >= _VALIDATION_SECS else None,
-            "errors": (
-                {"object": "list", "data": [msgspec.structs.asdict(one) for one in self.errors]}
-                if status == "failed"
-                else None
-            ),
-            "input_file_id": self.input_file_id,
-            "completion_window": "24h",
-            "status": status,
-            "output_file_id": self.output_file_id if has_ended else None,
-            "error_file_id": self.error_file_id if has_ended else None,
-            "created_at": created,
-            "in_progress_at": instant(_VALIDATION_SECS, holds=begins),
-            "expires_at": created + _DAY,
-            "finalizing_at": instant(self.finalizing, holds=runs and not is_cancelled),
-            "completed_at": instant(self.end, holds=runs and not is_cancelled),
-            "failed_at": instant(_VALIDATION_SECS, holds=bool(self.errors)),
-            "expired_at": None,
-            "cancelling_at": instant(self.cancelled or 0.0, holds=is_cancelled),
-            "cancelled_at": instant(self.end, holds=is_cancelled),
-            "request_counts": self.counts(age),
-            "metadata": self.metadata,
-            "usage": {
-                "input_tokens": usage.prompt,
-                "input_tokens_details": {"cached_tokens": usage.cached},
-                "output_tokens": usage.completion,
-                "output_tokens_details": {"reasoning_tokens": usage.reasoning},
-                "total_tokens": usage.total,
-            },
-        }
-
-    def as_document(self) -> Document:
-        """Return the batch as a document."""
-        return Document(id=self.id, created=self.arrived, data=msgspec.msgpack.encode(self))
-
-
 _decode_creation = decoder(_Creation)
-_read_batch = msgspec.msgpack.Decoder(_Batch).decode
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -252,7 +121,7 @@ async def create(
     # What is planned in a thread depends on the size of the file, not on that of this request.
     whole = replace(request, body=content)
     parsed = await context.compute(whole, parse_batch_input, content, wanted.endpoint)
-    batch = _Batch(
+    batch = StoredBatch(
         id=f"batch_{context.new_id()}",
         arrived=now,
         endpoint=wanted.endpoint,
@@ -267,7 +136,7 @@ async def create(
     batch = replace(
         batch,
         outcomes=tuple(
-            _Outcome(_VALIDATION_SECS + number / _PACE + line.seconds, line.succeeds)
+            BatchOutcome(VALIDATION_SECS + number / _PACE + line.seconds, line.succeeds)
             for number, line in enumerate(lines)
         ),
         usage=_sum([line.usage for line in lines]),
@@ -278,7 +147,7 @@ async def create(
         [line.json for line in lines if line.succeeds],
         [line.json for line in lines if not line.succeeds],
     )
-    await context.objects(_KIND).put(batch.as_document())
+    await context.objects(BATCH_KIND).put(batch.as_document())
     return Reply(200, encode(batch.render(now)))
 
 
@@ -333,8 +202,8 @@ async def _run(
 
 
 async def _write_results(
-    context: EndpointContext, batch: _Batch, output: Sequence[bytes], errors: Sequence[bytes]
-) -> _Batch:
+    context: EndpointContext, batch: StoredBatch, output: Sequence[bytes], errors: Sequence[bytes]
+) -> StoredBatch:
     """Write the files of a batch, to be found at its end; return it with their ids."""
     visible_at = batch.arrived + batch.end
     created = int(visible_at)
@@ -365,18 +234,18 @@ def _joined(lines: Sequence[bytes]) -> list[bytes]:
 async def retrieve(context: EndpointContext, request: IncomingRequest) -> Reply:
     """Return a batch."""
     batch_id = request.params["batch_id"]
-    document = await context.objects(_KIND).get(batch_id)
+    document = await context.objects(BATCH_KIND).get(batch_id)
     if document is None:
         raise not_found("Batch", batch_id)
-    return Reply(200, encode(_read_batch(document.data).render(context.now())))
+    return Reply(200, encode(read_batch(document.data).render(context.now())))
 
 
 async def list_batches(context: EndpointContext, request: IncomingRequest) -> Reply:
     """List batches, the newest first."""
     query = parse_query(request.params)
-    documents, has_more = await query.page(context.objects(_KIND))
+    documents, has_more = await read_page(context, BATCH_KIND, query)
     now = context.now()
-    return render_list(documents, lambda document: _read_batch(document.data).render(now), has_more=has_more)
+    return render_list(documents, lambda document: read_batch(document.data).render(now), has_more=has_more)
 
 
 async def cancel(context: EndpointContext, request: IncomingRequest) -> Reply:
@@ -385,7 +254,7 @@ async def cancel(context: EndpointContext, request: IncomingRequest) -> Reply:
     now = context.now()
 
     def change(document: Document) -> Document:
-        batch = _read_batch(document.data)
+        batch = read_batch(document.data)
         age = now - batch.arrived
         if batch.errors or age >= batch.end:
             status = batch.status(age)
@@ -394,17 +263,17 @@ async def cancel(context: EndpointContext, request: IncomingRequest) -> Reply:
             return document
         return replace(batch, cancelled=age).as_document()
 
-    document = await context.objects(_KIND).edit(batch_id, change)
+    document = await context.objects(BATCH_KIND).edit(batch_id, change)
     if document is None:
         raise not_found("Batch", batch_id)
-    batch = _read_batch(document.data)
+    batch = read_batch(document.data)
     if batch.cancelled == now - batch.arrived:
         batch = await _cut_results(context, batch, batch.cancelled)
-        await context.objects(_KIND).put(batch.as_document())
+        await context.objects(BATCH_KIND).put(batch.as_document())
     return Reply(200, encode(batch.render(now)))
 
 
-async def _cut_results(context: EndpointContext, batch: _Batch, until: float) -> _Batch:
+async def _cut_results(context: EndpointContext, batch: StoredBatch, until: float) -> StoredBatch:
     """Write the files of a cancelled batch anew, with what was done by then."""
     kept: list[list[bytes]] = []
     for succeeds, file_id in ((True, batch.output_file_id), (False, batch.error_file_id)):

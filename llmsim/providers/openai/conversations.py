@@ -1,6 +1,6 @@
 """`/v1/conversations`: conversations that responses continue and add to, and their items.
 
-Source: openai SDK 3.57, resources/conversations/, types/conversations/: 20 items at a time; OpenAI guide, conversation state.
+Source: openai SDK, resources/conversations/, types/conversations/: 20 items at a time; OpenAI guide, conversation state.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from msgspec import Meta, Raw
 from llmsim.errors import ApiRuleError, UnknownResponseError
 from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
 from llmsim.providers.media import Media
-from llmsim.providers.openai.object_lists import parse_query
+from llmsim.providers.openai.object_lists import parse_query, read_page
 from llmsim.providers.openai_family.request_fields import Metadata
 from llmsim.providers.openai_family.responses.conversation import check_items, read_heads, resolve
 from llmsim.providers.openai_family.responses.history import parse_messages
@@ -23,6 +23,7 @@ from llmsim.providers.openai_family.responses.stored_conversations import (
     add_items,
     find_conversation,
     item_key,
+    items_kind,
     items_of,
     read_conversation,
     read_item,
@@ -155,7 +156,7 @@ async def list_items(context: EndpointContext, request: IncomingRequest) -> Repl
     conversation = await _find(context, request)
     if query.after is not None:
         query = msgspec.structs.replace(query, after=item_key(conversation.id, query.after))
-    documents, has_more = await query.page(items_of(context, conversation.id))
+    documents, has_more = await read_page(context, items_kind(conversation.id), query)
     now = context.now()
     items = [read_item(document.data) for document in documents]
     return _list([item.json for item in items if item.visible_at <= now], has_more=has_more)

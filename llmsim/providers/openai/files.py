@@ -1,7 +1,7 @@
 """`/v1/files`: uploaded files.
 
-Source: openai SDK 3.57, resources/files.py, types/file_object.py, file_create_params.py; which files are downloaded:
-community reports of `Not allowed to download files of purpose: assistants`.
+Source: openai SDK, resources/files.py, types/file_object.py, file_create_params.py. Which purposes are not downloaded, and the words of
+refusals, are as remembered, not verified.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from llmsim.errors import ApiRuleError, InvalidFieldError
 from llmsim.providers.contract import Download, EndpointContext, IncomingRequest, Reply, ResourceEndpoint
 from llmsim.providers.forms import Form
-from llmsim.providers.openai.object_lists import parse_query, render_list
+from llmsim.providers.openai.object_lists import parse_query, read_page, render_list
 from llmsim.providers.openai.stored_files import (
     FILE_KIND,
     ExpiresAfter,
@@ -32,7 +32,7 @@ def required_form(request: IncomingRequest) -> Form:
     """Return the form of a request.
 
     Raises:
-        ApiRuleError: The body is none.
+        ApiRuleError: The body is no form.
     """
     if request.form is None:
         sent = request.headers.get("content-type") or "none"
@@ -79,7 +79,7 @@ async def list_files(context: EndpointContext, request: IncomingRequest) -> Repl
     query = parse_query(request.params, default=_LARGEST_PAGE, most=_LARGEST_PAGE)
     purpose = request.params.get("purpose")
     labels = {"purpose": purpose} if purpose else {}
-    documents, has_more = await query.page(context.objects(FILE_KIND), labels)
+    documents, has_more = await read_page(context, FILE_KIND, query, labels)
     now = context.now()
     return render_list(
         [document for document in documents if read_file(document.data).is_visible(now)],

@@ -1,18 +1,19 @@
 """Lists of the objects that clients create: the page that a query asks for, and how it is rendered.
 
-Source: openai SDK 3.57, pagination.py (`CursorPage`, `ConversationCursorPage`), types/file_list_params.py.
+Source: openai SDK, pagination.py (`CursorPage`, `ConversationCursorPage`), types/file_list_params.py.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from llmsim.errors import ApiRuleError, InvalidFieldError
-from llmsim.providers.contract import Reply
+from llmsim.providers.contract import EndpointContext, Reply
 from llmsim.providers.openai_family.field_messages import quote
 from llmsim.providers.paging import parse_limit
-from llmsim.providers.storage import Document, DocumentCollection
+from llmsim.providers.storage import Document
 from llmsim.wire.codec import encode
 
 
@@ -31,27 +32,28 @@ class ListQuery(msgspec.Struct, frozen=True):
     before: str | None
     is_ascending: bool
 
-    async def page(
-        self, documents: DocumentCollection, labels: Mapping[str, str] = {}
-    ) -> tuple[list[Document], bool]:
-        """Return the entries, and whether more follow.
 
-        Raises:
-            InvalidFieldError: There is no entry with the id of `after` or `before`.
-        """
-        try:
-            return await documents.page(
-                limit=self.limit,
-                after=self.after,
-                before=self.before,
-                ascending=self.is_ascending,
-                labels=labels,
-            )
-        except KeyError:
-            name = "after" if self.after is not None else "before"
-            raise InvalidFieldError(
-                (name,), "conflict", f"Invalid '{name}': nothing with this id is in this list."
-            ) from None
+async def read_page(
+    context: EndpointContext, kind: str, query: ListQuery, labels: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[Document], bool]:
+    """Return the objects of a kind that a query asks for, and whether more follow.
+
+    Raises:
+        InvalidFieldError: There is no object with the id of `after` or `before`.
+    """
+    try:
+        return await context.objects(kind).page(
+            limit=query.limit,
+            after=query.after,
+            before=query.before,
+            ascending=query.is_ascending,
+            labels=labels,
+        )
+    except KeyError:
+        name = "after" if query.after is not None else "before"
+        raise InvalidFieldError(
+            (name,), "conflict", f"Invalid '{name}': nothing with this id is in this list."
+        ) from None
 
 
 def parse_query(
@@ -95,6 +97,6 @@ def render_list(documents: list[Document], render: Callable[[Document], Any], *,
 def not_found(noun: str, object_id: str, param: str | None = "id") -> ApiRuleError:
     """Return the refusal of an id under which nothing is stored.
 
-    Source: error bodies in openai/openai-python#1215, langchain-ai/langchain#15410: `No such File object: file-...`.
+    The words are as remembered, not verified.
     """
     return ApiRuleError(f"No such {noun} object: {quote(object_id)}", param, status=404)

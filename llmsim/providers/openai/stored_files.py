@@ -22,7 +22,7 @@ PURPOSES = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
 
 _BATCH_SECS = 30 * 86_400
 _MIN_SECS, _MAX_SECS = 3_600, 2_592_000
-"""Bounds of `expires_after`. Source: openai SDK 3.57, types/file_create_params.py."""
+"""Bounds of `expires_after`. Source: openai SDK, types/file_create_params.py."""
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +113,7 @@ def check_purpose(purpose: str | None) -> str:
     """Return the purpose of an upload.
 
     Raises:
-        InvalidFieldError: There is none.
+        InvalidFieldError: It is missing.
         ApiRuleError: It is not one of those that clients upload for.
     """
     if purpose is None:

@@ -144,7 +144,12 @@ read_store_file = msgspec.msgpack.Decoder(StoreFile).decode
 
 def files_of(context: EndpointContext, store_id: str) -> DocumentCollection:
     """Return the files of a store."""
-    return context.objects(f"{STORE_KIND}:{store_id}")
+    return context.objects(files_kind(store_id))
+
+
+def files_kind(store_id: str) -> str:
+    """Return the kind of the files of a store."""
+    return f"{STORE_KIND}:{store_id}"
 
 
 def file_key(store_id: str, file_id: str) -> str:

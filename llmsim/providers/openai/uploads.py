@@ -1,6 +1,6 @@
 """`/v1/uploads`: files that are uploaded in parts.
 
-Source: openai SDK 3.57, resources/uploads/, types/upload.py, upload_create_params.py, upload_complete_params.py: 8 GB at most, parts of
+Source: openai SDK, resources/uploads/, types/upload.py, upload_create_params.py, upload_complete_params.py: 8 GB at most, parts of
 64 MB at most, an hour until it expires.
 """
 

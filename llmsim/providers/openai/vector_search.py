@@ -60,7 +60,7 @@ class In(Comparison, tag="in"):
 
 
 class Nin(Comparison, tag="nin"):
-    """The attribute is none of the values."""
+    """The attribute is not one of the values."""
 
 
 class And(msgspec.Struct, tag_field="type", tag="and"):

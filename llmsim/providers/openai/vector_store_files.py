@@ -1,6 +1,6 @@
 """`/v1/vector_stores/{id}/files` and `/file_batches`: the files of a store.
 
-Source: openai SDK 3.57, resources/vector_stores/files.py and file_batches.py, types/vector_stores/.
+Source: openai SDK, resources/vector_stores/files.py and file_batches.py, types/vector_stores/.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,14 @@ from msgspec.structs import replace
 
 from llmsim.errors import ApiRuleError, InvalidFieldError
 from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
-from llmsim.providers.openai.object_lists import parse_query
+from llmsim.providers.openai.object_lists import parse_query, read_page
 from llmsim.providers.openai.stored_files import StoredFile, find_file
 from llmsim.providers.openai.stored_vector_stores import (
     StoreFile,
     check_chunking,
     count_files,
     file_key,
+    files_kind,
     files_of,
     find_store,
     read_store_file,
@@ -135,7 +136,7 @@ async def list_files(context: EndpointContext, request: IncomingRequest) -> Repl
         after=None if query.after is None else file_key(store.id, query.after),
         before=None if query.before is None else file_key(store.id, query.before),
     )
-    documents, has_more = await query.page(files_of(context, store.id), labels)
+    documents, has_more = await read_page(context, files_kind(store.id), query, labels)
     now = context.now()
     data = [
         rendered

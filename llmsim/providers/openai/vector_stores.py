@@ -1,6 +1,6 @@
 """`/v1/vector_stores`: stores of files that the file search reads.
 
-Source: openai SDK 3.57, resources/vector_stores/vector_stores.py, types/vector_store*.py.
+Source: openai SDK, resources/vector_stores/vector_stores.py, types/vector_store*.py.
 """
 
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
-from llmsim.providers.openai.object_lists import parse_query
+from llmsim.providers.openai.object_lists import parse_query, read_page
 from llmsim.providers.openai.stored_vector_stores import (
     STORE_KIND,
     ExpiryPolicy,
@@ -106,7 +106,7 @@ async def create(context: EndpointContext, request: IncomingRequest) -> Reply:
 async def list_stores(context: EndpointContext, request: IncomingRequest) -> Reply:
     """List stores, the newest first by default."""
     query = parse_query(request.params)
-    documents, has_more = await query.page(context.objects(STORE_KIND))
+    documents, has_more = await read_page(context, STORE_KIND, query)
     data = [await _render(context, read_store(document.data)) for document in documents]
     return Reply(
         200,

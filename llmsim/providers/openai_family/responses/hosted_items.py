@@ -152,7 +152,7 @@ def _mcp(call: _Call) -> dict[str, Any]:
 
 def _computer(call: _Call) -> dict[str, Any]:
     action = call.action or {"type": "screenshot"}
-    # Source: openai SDK 3.57, response_computer_tool_call.py: `computer` has a list, `computer_use_preview` one action.
+    # Source: openai SDK, response_computer_tool_call.py: `computer` has a list, `computer_use_preview` one action.
     actions = {"actions": [action]} if call.tools.batches_actions else {"action": action}
     return {**actions, "call_id": call.call_id, "pending_safety_checks": []}
 

@@ -74,7 +74,12 @@ read_item = msgspec.msgpack.Decoder(StoredItem).decode
 
 def items_of(context: EndpointContext, conversation_id: str) -> DocumentCollection:
     """Return the items of a conversation."""
-    return context.objects(f"{CONVERSATION_KIND}:{conversation_id}")
+    return context.objects(items_kind(conversation_id))
+
+
+def items_kind(conversation_id: str) -> str:
+    """Return the kind of the items of a conversation."""
+    return f"{CONVERSATION_KIND}:{conversation_id}"
 
 
 def item_key(conversation_id: str, item_id: str) -> str:
