@@ -163,7 +163,8 @@ class TestFiles:
         foreign = await post_form(worker, ANTHROPIC, ("file", bytes(600_000), "b"))
 
         assert (refused.status, refused.json["error"]["code"]) == (400, "storage_quota_exceeded")
-        assert (foreign.status, too_large.status) == (403, 413)
+        assert (foreign.status, too_large.status) == (400, 413)
+        assert foreign.json["error"]["details"] == {"error_code": "storage_quota_exceeded"}
         assert len((await worker.ask("GET", f"{FILES}/{first['id']}/content")).body) == 600_000
         await worker.ask("DELETE", f"{FILES}/{first['id']}")
         assert (await post_form(worker, FILES, *parts)).status == 200

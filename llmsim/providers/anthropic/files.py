@@ -99,7 +99,6 @@ async def upload(context: EndpointContext, request: IncomingRequest) -> Reply:
         raise ApiRuleError(
             "The organization has exceeded its file storage quota; delete files that are no longer needed.",
             code="storage_quota_exceeded",
-            status=403,
         )
     document = Document(id=file.id, created=created, data=msgspec.msgpack.encode(file))
     await context.objects(_KIND).put(document)

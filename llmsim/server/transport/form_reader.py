@@ -130,7 +130,7 @@ class FormReader:
             name = part.name
             if not name:
                 raise FormError("a part has no name")
-            if part.filename is None:
+            if not _is_file(part):
                 value = await part.stream.read(room + 1)
                 room -= len(value) + len(name)
                 if room < 0:
@@ -162,6 +162,14 @@ class FormReader:
 def is_form(content_type: str) -> bool:
     """Return whether a content type is that of a form."""
     return content_type.partition(";")[0].strip().lower() == FORM_TYPE
+
+
+def _is_file(part: BodyPart) -> bool:
+    """Return whether a part is a file. Source: anthropic SDK sends bytes without a name, as `application/octet-stream`."""
+    if part.filename is not None:
+        return True
+    kind = part.content_type.partition(";")[0].strip().lower()
+    return not kind.startswith("text/") and kind != "application/json"
 
 
 def _close(content: IO[bytes]) -> None:

@@ -107,6 +107,23 @@ async def test_fields_and_files_come_out_however_the_body_is_cut(size: int, tmp_
     assert file.sha256.encode() in form.as_body()
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_file"),
+    [
+        ("application/octet-stream", True),
+        ("image/png", True),
+        ("text/plain; charset=utf-8", False),
+        ("application/json", False),
+    ],
+)
+async def test_a_file_without_a_name(kind: str, is_file: bool, tmp_path: Path) -> None:
+    """FILE-1.6: What is neither text nor JSON is a file."""
+    form = await read(part("f", b"{}", more=f"Content-Type: {kind}\r\n") + b"--XX--", tmp_path)
+
+    assert (len(form.files), len(form.fields)) == (is_file, not is_file)
+    assert [file.filename for file in form.files] == [""] * is_file
+
+
 async def test_a_form_over_the_limit(tmp_path: Path) -> None:
     """FILE-1.2: A form over the limit is refused, by its announced length or once that much was read."""
     with pytest.raises(BodyTooLargeError):
