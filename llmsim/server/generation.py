@@ -85,6 +85,7 @@ class GenerationService(Generic[O]):
         self._endpoint = endpoint
         self._format = channel_format
         self._context = context
+        self._has_conversations = endpoint.storage is not None and endpoint.storage.conversations is not None
         self._player = player
         self._scenarios = scenarios
         self._journal = journal
@@ -189,7 +190,7 @@ class GenerationService(Generic[O]):
                 context = self._context.for_owner(channel.active.owner)
                 stored = await context.store(storage, parsed, outcome, channel.active.arrival)
             appended = None
-            if storage is not None and storage.conversation_id(parsed.options) is not None:
+            if self._has_conversations and storage is not None and storage.conversation_id(parsed.options):
                 appended = await self._append(storage, parsed, outcome, stored, channel)
             on_finished = None
             if journal_key is not None:

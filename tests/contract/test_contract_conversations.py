@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from openai.types.conversations import Conversation
-from support.asgi import Exchange, Simulator, simulator
+from support.asgi import Exchange, Simulator, served, simulator
+from websockets.asyncio.client import connect
 
 CONVERSATIONS = "/openai/v1/conversations"
 RESPONSES = "/openai/v1/responses"
@@ -119,6 +120,26 @@ class TestResponses:
         assert second["conversation"] == {"id": conversation_id}
         assert second["usage"]["input_tokens"] > alone["usage"]["input_tokens"] + 16
         assert len(await items(worker, conversation_id)) == 5
+
+    async def test_over_websocket(self) -> None:
+        """CONV-2.2, CONV-2.3: A message continues a conversation and extends it; an unknown one is an event."""
+        worker = simulator()
+        conversation_id = await create(worker, "one")
+        events = []
+        async with served(worker) as port, connect(f"ws://127.0.0.1:{port}{RESPONSES}") as opened:
+            for name in (conversation_id, "conv_0000"):
+                asked = {"type": "response.create", "model": "gpt-4o", "input": "Hi", "conversation": name}
+                await opened.send(json.dumps(asked))
+                while events[-1:] == [] or events[-1]["type"] not in ("response.completed", "error"):
+                    events.append(json.loads(await opened.recv()))
+                last = events.pop()
+                events.clear()
+                assert (last["type"], last.get("status")) == (
+                    ("response.completed", None) if name == conversation_id else ("error", 404)
+                )
+
+        assert texts(await items(worker, conversation_id))[:2] == ["one", "Hi"]
+        assert len(await items(worker, conversation_id)) == 3
 
     async def test_what_belongs_together(self) -> None:
         """CONV-2.1: The output of a call finds it in the conversation, and an item can be named."""

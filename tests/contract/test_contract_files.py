@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from openai.types import FileObject, Upload
-from support.asgi import Exchange, Simulator, simulator
+from support.asgi import Exchange, Simulator, served, simulator
 from support.forms import TYPE, form, post_form, upload
 
 FILES = "/openai/v1/files"
@@ -338,6 +339,27 @@ class TestAnthropicFiles:
 
         assert (answered.status, refused.status) == (200, 404)
         assert file in message(refused)
+
+
+async def test_forms_are_not_held(tmp_path: Path) -> None:
+    """FILE-1.5: Reading one does not wait for room among the bodies; one that is read whole counts as any other."""
+    worker = simulator(server={"run_dir": str(tmp_path)})
+    bodies = worker.application.bodies
+    bodies.limit = 100_000
+    held: list[int] = []
+    hold = bodies.hold
+    bodies.hold = lambda reader, size, expected=0: (
+        held.append(max(size, expected)),
+        hold(reader, size, expected),
+    )[1]  # type: ignore[method-assign]
+    body = form(("purpose", b"batch"), ("file", bytes(3_000_000), "a"))
+    async with served(worker) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        uploaded = await client.post(FILES, content=body, headers={"content-type": TYPE})
+        during = list(held)
+        whole = await client.post("/openai/v1/responses", content=body, headers={"content-type": TYPE})
+
+    assert (uploaded.status_code, uploaded.json()["bytes"], during) == (200, 3_000_000, [])
+    assert (whole.status_code, max(held)) == (400, len(body))
 
 
 async def test_a_stored_file_outlives_stored_responses() -> None:
