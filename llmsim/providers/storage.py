@@ -149,13 +149,13 @@ class ConversationStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True)
     Attributes:
         id: Returns the id of the conversation that a request continues; None if it continues none.
         load: Puts the items of its conversation before a request, given the stored responses to which it refers.
-        append: Adds a response that was planned to its conversation.
+        append: Adds a response that was planned to its conversation; `is_timed` says whether it is known when it is done.
         remove: Removes what a response has added, which was lost or cancelled.
     """
 
     id: Callable[[O], str | None]
     load: Callable[[Any, Any, Sequence[StoredResponse[O]]], Awaitable[Any]]
-    append: Callable[[Any, StoredResponse[O]], Awaitable[None]]
+    append: Callable[..., Awaitable[None]]
     remove: Callable[[Any, StoredResponse[O]], Awaitable[None]]
 
 

@@ -9,6 +9,7 @@ from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.storage import StoredResponse
+from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.journal_writer import OnFinished
 from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn
@@ -43,6 +44,7 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
         appended: The response as it was added to a stored conversation; None if it was not.
         played: The script turn, or the attempt of a scenario's step, that was played; None if the response was generated.
         on_finished: Completes the journal entry; None if there is none.
+        place: Its place in the engine that produces its tokens; None if there is none.
     """
 
     request: ParsedRequest[O]
@@ -51,6 +53,7 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
     stored: StoredResponse[O] | None = None
     played: PlayedTurn | ScenarioAttempt | None = None
     on_finished: OnFinished | None = None
+    place: EnginePlace | None = None
     appended: StoredResponse[O] | None = None
 
     @property

@@ -7,12 +7,14 @@ Decisions:
 
 from typing import Generic, TypeVar
 
-from llmsim.errors import UnknownResponseError
+from llmsim.errors import ScenarioError, UnknownResponseError
 from llmsim.planning.cost import is_laborious, is_long
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
+from llmsim.scenarios import RequestedScenario
 from llmsim.server.channels import Channel
+from llmsim.server.controls import SCENARIO_HEADER
 from llmsim.server.planned_responses import AnalyzedRequest
 from llmsim.server.request_memo import RequestMemo
 from llmsim.server.scenario_player import ScenarioPlayer
@@ -36,7 +38,7 @@ class RequestAnalyzer(Generic[O]):
 
         Args:
             endpoint: The endpoint.
-            channel_format: Parses a request.
+            channel_format: How it reads a request on the kind of channel.
             context: The worker's services.
             scenarios: Resolves the steps of scenarios; None if there are none.
             memo: Remembers what was analyzed.
@@ -47,8 +49,15 @@ class RequestAnalyzer(Generic[O]):
         self._scenarios = scenarios
         self._memo = memo
 
-    async def analyze(self, request: IncomingRequest, channel: Channel) -> AnalyzedRequest[O]:
+    async def analyze(
+        self, request: IncomingRequest, channel: Channel, scenario: RequestedScenario | None = None
+    ) -> AnalyzedRequest[O]:
         """Parse a request, put what it continues before it, and analyze its prompt.
+
+        Args:
+            request: The request.
+            channel: By which it came.
+            scenario: The scenario that its headers name; such a request is not remembered.
 
         Raises:
             RefusedError: The request is refused.
@@ -84,10 +93,10 @@ class RequestAnalyzer(Generic[O]):
         is_continued = previous is not None or conversation is not None
         if heavy or (is_continued and is_long(parsed.prompt)):
             facts = await compute_in_thread(analyze, parsed.prompt)
-            step = await compute_in_thread(self._resolve_step, parsed)
+            step = await compute_in_thread(self._resolve_step, parsed, scenario)
             return AnalyzedRequest(parsed, facts, heavy=True, step=step)
-        analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed))
-        if not (is_continued or references or files):
+        analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed, scenario))
+        if not (is_continued or references or files) and scenario is None:
             self._memo.put(request, analyzed)
         return analyzed
 
@@ -98,8 +107,17 @@ class RequestAnalyzer(Generic[O]):
         context = self._context.for_owner(channel.active.owner)
         return channel.recall(response_id) or await context.find(storage, response_id)
 
-    def _resolve_step(self, parsed: ParsedRequest[O]) -> ResolvedStep | None:
+    def _resolve_step(
+        self, parsed: ParsedRequest[O], requested: RequestedScenario | None
+    ) -> ResolvedStep | None:
         """Return the step of a scenario that a request plays; None if it plays none."""
-        if self._scenarios is None or parsed.is_warm_up:
+        if self._scenarios is None:
+            if requested is not None:
+                raise ScenarioError(
+                    "scenario_not_found",
+                    f"{SCENARIO_HEADER}: no scenarios are loaded; the setting response.scenarios_path names them",
+                )
             return None
-        return self._scenarios.resolve(parsed.prompt, self._endpoint)
+        if parsed.is_warm_up:
+            return None
+        return self._scenarios.resolve(parsed.prompt, self._endpoint, requested)

@@ -33,7 +33,10 @@ FILE_KINDS = (
     "scripts",
     "attempts",
     "quotas",
+    "clients",
+    "settings",
     "objects",
+    "engines",
     "opening",
     _USERS,
 )

@@ -13,11 +13,14 @@ from pathlib import Path
 from llmsim.config import Settings, StoreSettings
 from llmsim.errors import StoreError
 from llmsim.state.attempts import SqliteAttemptStore
+from llmsim.state.client_port import ClientRegistry
+from llmsim.state.client_registry import FileClientRegistry
 from llmsim.state.content_port import ContentStore
 from llmsim.state.content_store import CONTENT_SCHEMA, SqliteContentStore
 from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
 from llmsim.state.directory import FILE_KINDS
+from llmsim.state.engine_memory import remove_engines
 from llmsim.state.journal import SqliteJournal
 from llmsim.state.journal_port import Journal
 from llmsim.state.ports import (
@@ -33,8 +36,10 @@ from llmsim.state.prefix_cache import SqlitePrefixCache
 from llmsim.state.quota_port import QuotaStore
 from llmsim.state.quotas import FileQuotaStore
 from llmsim.state.record_store import SqliteRecordStore
+from llmsim.state.runtime_settings import SharedSettings
 from llmsim.state.script_registry import SqliteScriptRegistry
 from llmsim.state.session_store import SqliteSessionStore
+from llmsim.state.settings_port import RuntimeSettings
 
 _OBJECT_SECS = 365 * 86_400
 """How long an object is kept that no client deletes."""
@@ -55,14 +60,15 @@ class EmbeddedState:
     """All ports, on files that are opened at the start of a process, or when they are first used; see `State`."""
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:9]]
+        self._directory = directory
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:11]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
         files = settings.files
         bounds = StoreSettings(
             max_records=files.max_objects, max_bytes=min(files.max_bytes, 2**40), max_age_secs=_OBJECT_SECS
         )
-        objects = SqliteRecordStore(paths[8], bounds, clock, schema=CONTENT_SCHEMA)
+        objects = SqliteRecordStore(paths[10], bounds, clock, schema=CONTENT_SCHEMA)
         prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
         sessions = SqliteSessionStore(paths[3], settings.scripts.max_sessions, clock)
         journal = SqliteJournal(paths[4], settings.admin.journal_entries)
@@ -72,7 +78,11 @@ class EmbeddedState:
         # Workers before and after a reload run side by side, and some more may be started.
         holders = 2 * (settings.server.workers or 4) + 8
         quotas = FileQuotaStore(paths[7], clock, limits.max_buckets, holders)
-        self._limited = bool(limits.tiers)
+        clients = FileClientRegistry(paths[8], clock)
+        self._is_used = {
+            quotas: bool(limits.tiers),
+            clients: bool(settings.admin.enabled and settings.admin.client_report),
+        }
         self.counters: SharedCounters = counters
         self.records: RecordStore = records
         self.objects: RecordStore = objects
@@ -83,14 +93,18 @@ class EmbeddedState:
         self.scripts: ScriptRegistry = scripts
         self.attempts: AttemptStore = attempts
         self.quotas: QuotaStore = quotas
+        self.clients: ClientRegistry = clients
+        self._changes = SharedSettings(paths[9])
+        self.settings: RuntimeSettings = self._changes
         stores = (records, objects, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
-        self._files: tuple[FileCounters | Database | FileQuotaStore, ...] = (counters, *databases, quotas)
+        self._files: tuple[FileCounters | Database | FileQuotaStore | FileClientRegistry, ...]
+        self._files = (counters, *databases, quotas, clients)
 
     def open(self) -> None:
         """See `State`."""
         for file in self._files:
-            if isinstance(file, FileQuotaStore) and not self._limited:
+            if not self._is_used.get(file, True):
                 continue
             with contextlib.suppress(StoreError):
                 # It was logged, and is tried again when the file is used.
@@ -100,8 +114,10 @@ class EmbeddedState:
         """See `State`; only while no other process has any of the files open."""
         for file in self._files:
             file.restart()
+        remove_engines(self._directory)
 
     def remove(self) -> None:
         """See `State`."""
-        for file in self._files:
+        for file in (*self._files, self._changes):
             file.remove()
+        remove_engines(self._directory)

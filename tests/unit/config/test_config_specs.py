@@ -16,6 +16,7 @@ FLAGS = {
     "--script": "response.script_path",
     "--scenarios": "response.scenarios_path",
     "--scripts-dir": "scripts.dir",
+    "--timeline": "server.timeline_path",
 }
 
 # A port is a name and a seed a label: neither is an amount.

@@ -152,8 +152,14 @@ def _check_free(conversation: StoredConversation, now: float) -> None:
         )
 
 
-async def append(context: EndpointContext, response: Stored, dialect: Dialect) -> None:
+async def append(context: EndpointContext, response: Stored, dialect: Dialect, *, is_timed: bool) -> None:
     """Add the input and output of a response to its conversation.
+
+    Args:
+        context: The worker's services.
+        response: The response.
+        dialect: The API's dialect.
+        is_timed: Whether it is known when it is done; if not, its items are there at once.
 
     Raises:
         UnknownResponseError: The conversation was deleted in the meantime.
@@ -161,7 +167,8 @@ async def append(context: EndpointContext, response: Stored, dialect: Dialect) -
     """
     conversation_id = response.options.conversation
     assert conversation_id is not None, "the request names a conversation"
-    now, done = context.now(), response.arrived + response.turn.due
+    now = context.now()
+    done = response.arrived + response.turn.due if is_timed else now
 
     def change(document: Document) -> Document:
         conversation = read_conversation(document.data)
