@@ -12,6 +12,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import falcon
@@ -60,6 +61,7 @@ from llmsim.server.services import Services
 from llmsim.server.settings_api import add_settings
 from llmsim.server.transport.bodies import BodyReader
 from llmsim.server.transport.body_budget import BodyBudget
+from llmsim.server.transport.form_reader import FormReader
 from llmsim.server.websocket import WebSocketGeneration
 from llmsim.server.worker_context import WorkerContext
 from llmsim.state.ports import State
@@ -101,6 +103,7 @@ def create_routes(
     bodies: BodyBudget,
     live: LiveSettings,
     rules: RuleBook,
+    directory: Path,
     open_request: OpenRequest = ActiveRequest,
     engines: Engines | None = None,
 ) -> Routes:
@@ -120,6 +123,7 @@ def create_routes(
         bodies: The bytes of bodies that this worker holds.
         live: The settings in force, as they are changed at run time.
         rules: Answers by what is asked.
+        directory: The run directory.
         open_request: Books the beginning of each request over WebSocket.
         engines: Produce the tokens of their models; None if there are none.
     """
@@ -140,16 +144,18 @@ def create_routes(
     services = Services(live.settings, state, scenarios, context, player, journal, engines, clients, rules)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
+    forms = FormReader(settings.files.max_file_bytes, directory)
     table = _RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for endpoint in provider.generation_endpoints:
             service = services.build(provider, endpoint, endpoint.http)
-            generation = HttpGeneration(provider, endpoint.path, service, reader)
+            own_forms = forms if endpoint.takes_forms else None
+            generation = HttpGeneration(provider, endpoint.path, service, reader, own_forms)
             services.hold(generation, provider, endpoint, endpoint.http)
             routes[endpoint.path]["post"] = generation.on_post
-            if "{" not in endpoint.path:
+            if "{" not in endpoint.path and own_forms is None:
                 generations[provider.prefix + endpoint.path] = generation
             if endpoint.websocket is not None:
                 messages = endpoint.websocket.messages
@@ -170,7 +176,7 @@ def create_routes(
                 services.hold(websocket, provider, endpoint, messages)
                 routes[endpoint.path]["websocket"] = websocket.on_websocket
         for resource in provider.resource_endpoints:
-            responder = resource_responder(provider, resource, services, reader)
+            responder = resource_responder(provider, resource, services, reader, forms)
             routes[resource.path][resource.method.lower()] = responder
         table.add_provider(provider, routes)
     table.add_bare()

@@ -32,6 +32,7 @@ from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
 from llmsim.server.client_watch import ClientWatch
 from llmsim.server.controls import NO_CONTROLS, check_generates
+from llmsim.server.conversation_log import append_response, remove_response
 from llmsim.server.engine.engines import Engines
 from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.engine.stream import EngineStream
@@ -96,6 +97,7 @@ class GenerationService(Generic[O]):
         self._endpoint = endpoint
         self._format = channel_format
         self._context = context
+        self._has_conversations = endpoint.storage is not None and endpoint.storage.conversations is not None
         self.player = TurnPlayer(endpoint, player, scenarios, rules, provider.key_headers)
         self._rules = rules
         self._journal = journal
@@ -229,6 +231,17 @@ class GenerationService(Generic[O]):
             ):
                 context = self._context.for_owner(channel.active.owner)
                 stored = await context.store(storage, parsed, outcome, channel.active.arrival)
+            appended = None
+            if self._has_conversations and storage is not None:
+                appended = await append_response(
+                    storage,
+                    self._context.for_owner(channel.active.owner),
+                    parsed,
+                    outcome,
+                    stored,
+                    channel.active.arrival,
+                    is_timed=place is None,
+                )
             on_finished = None
             if journal_key is not None:
                 on_finished = await self._journal.write_planned(journal_key, request.body, outcome, played)
@@ -237,7 +250,7 @@ class GenerationService(Generic[O]):
                 with contextlib.suppress(StoreError):
                     await self.player.release(played)
             raise
-        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished, place)
+        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished, place, appended)
 
     def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored
@@ -417,6 +430,9 @@ class GenerationService(Generic[O]):
             # The client never gets its id: it hung up, the server gave up, or the response was truncated.
             with contextlib.suppress(StoreError):
                 await self._context.for_owner(owner).delete(storage, storage.public_id(stored.turn))
+        appended = planned.appended
+        if storage is not None and appended is not None and is_lost:
+            await remove_response(storage, self._context.for_owner(owner), appended)
         played = planned.played
         if played is not None:
             with contextlib.suppress(StoreError):
