@@ -216,12 +216,13 @@ class VisionError(RefusedError):
 
 
 class ContextLengthError(RefusedError):
-    """The prompt, or prompt and output together, exceed the model's context window: `tokens`, where `window` is the most."""
+    """The prompt's `tokens`, or these and the `requested` ones of the output, exceed `window`, the model's context window."""
 
-    def __init__(self, window: int, tokens: int) -> None:
+    def __init__(self, window: int, tokens: int, requested: int | None = None) -> None:
         super().__init__(f"{tokens} tokens do not fit a window of {window}")
         self.window = window
         self.tokens = tokens
+        self.requested = requested
 
 
 class ModelUseError(RefusedError):

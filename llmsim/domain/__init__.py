@@ -8,6 +8,7 @@ from llmsim.domain.prompt import (
     AutomaticCache,
     CacheMark,
     CacheUse,
+    Continuation,
     Embedding,
     Message,
     PrefixChain,
@@ -27,6 +28,7 @@ from llmsim.domain.tool import (
 )
 from llmsim.domain.turn import (
     Choice,
+    EchoedText,
     FinishReason,
     ReasoningSegment,
     RefusalSegment,

@@ -63,6 +63,19 @@ class Embedding(msgspec.Struct, frozen=True):
     limit: int | None = None
 
 
+class Continuation(msgspec.Struct, frozen=True):
+    """A request to continue texts: each message is then a text by itself, not part of a conversation.
+
+    Attributes:
+        echo: Whether each text comes before its continuation.
+        best_of: Candidates that are generated for each text; the prompt's choices are the best of them. None for as many as
+            are returned.
+    """
+
+    echo: bool = False
+    best_of: int | None = None
+
+
 class CacheMark(msgspec.Struct, frozen=True):
     """The end of a prefix of the prompt that may be in the prompt cache.
 
@@ -178,6 +191,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             probabilities.
         silent: Whether the prompt is only read, and nothing is generated.
         embedding: The vectors to compute; None for none. Such a prompt is silent.
+        continuation: How its texts are continued, each with as many of the choices as the others; None for a conversation.
     """
 
     model: str
@@ -201,3 +215,11 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     logprobs: int | None = None
     silent: bool = False
     embedding: Embedding | None = None
+    continuation: Continuation | None = None
+
+    @property
+    def candidates(self) -> int:
+        """Number of choices that are generated, whether they are returned or not."""
+        if self.continuation is None or self.continuation.best_of is None:
+            return self.choices
+        return self.continuation.best_of * len(self.messages)

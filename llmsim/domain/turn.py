@@ -152,6 +152,18 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
         return tokens
 
 
+class EchoedText(msgspec.Struct, frozen=True, gc=False):
+    """A text of the request that comes before what continues it; none of its tokens are generated.
+
+    Attributes:
+        text: The text.
+        logprobs: As in `TextSegment`.
+    """
+
+    text: TokenizedText
+    logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()
+
+
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """The tokens of a turn.
 
@@ -188,6 +200,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         stream_fault: Where and how it is truncated; None if it is not.
         wire_fault: What goes wrong while it is sent; None if nothing does.
         vectors: The vector of each message of the prompt, as little-endian 32-bit floats; empty if none were requested.
+        echoes: The text of each message of the prompt, where choices begin with it; else empty.
     """
 
     id: str
@@ -197,6 +210,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     usage: Usage
     schedule: Schedule
     vectors: tuple[bytes, ...] = ()
+    echoes: tuple[EchoedText, ...] = ()
     stream_fault: StreamFault | None = None
     wire_fault: WireFault | None = None
 

@@ -90,7 +90,7 @@ class QuotaGate:
         tokens, output = facts.tokens, 0
         if not (self._books_as_generated or prompt.silent):
             output = facts.limit if prompt.limit is not None else min(facts.limit, self._output_tokens)
-            output *= prompt.choices
+            output *= prompt.candidates
         status = await self._store.admit(account.digest, limits, (1, tokens + output, tokens, output, 1))
         active.extra_headers += self._render(status)
         exceeded = status.exceeded

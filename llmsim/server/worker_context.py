@@ -15,6 +15,7 @@ import msgspec
 from llmsim.catalogue import Model
 from llmsim.domain import CacheUse, Fault, Prompt, Turn
 from llmsim.errors import StoreError
+from llmsim.planning.continuations import with_echoes
 from llmsim.planning.cost import is_laborious
 from llmsim.planning.planner import UNCACHED, Planner
 from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts
@@ -182,6 +183,9 @@ class WorkerContext:
         assert not isinstance(planned, LinesNeeded), "the lines were reserved"
         if wire_fault is not None and isinstance(planned, Turn):
             planned = with_wire_fault(planned, wire_fault)
+        if prompt.continuation is not None and prompt.continuation.echo:
+            echo = partial(with_echoes, planned, prompt, facts.tokenizer)
+            planned = await compute_in_thread(echo) if in_thread else echo()
         return planned
 
     async def _outcome_rng(self) -> Random:

@@ -56,7 +56,10 @@ def text(events: bytes) -> str:
         if not line.startswith(b"data: {"):
             continue
         event = json.loads(line[6:])
-        parts += [choice["delta"].get("content") or "" for choice in event.get("choices", ())]
+        parts += [
+            choice["text"] if "text" in choice else choice["delta"].get("content") or ""
+            for choice in event.get("choices", ())
+        ]
         if event.get("type") == "response.output_text.delta":
             parts.append(event["delta"])
         if event.get("type") == "content_block_delta":

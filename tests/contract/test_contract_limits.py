@@ -177,15 +177,15 @@ async def test_output_without_a_maximum(endpoint: Endpoint) -> None:
     assert left(response)["tokens"] == 100_000 - response.json["usage"]["total_tokens"]
 
 
-async def test_what_was_not_booked_is_booked_when_it_is_planned(streamer: Endpoint) -> None:
+async def test_what_was_not_booked_is_booked_when_it_is_planned(converser: Endpoint) -> None:
     """LIM-2.4: A response that is longer than a generated text counts as long as it is."""
     text = " ".join(["word"] * 5000)
-    account = Account(simulator(limits=limited(output_tpm=6000), generator=f"fixed:{text}"), streamer)
-    fields = {"max_tokens": 20_000} if streamer.provider.name == "anthropic" else {"model": "gpt-4o"}
+    account = Account(simulator(limits=limited(output_tpm=6000), generator=f"fixed:{text}"), converser)
+    fields = {"max_tokens": 20_000} if converser.provider.name == "anthropic" else {"model": "gpt-4o"}
     first, second = await account.ask(**fields), await account.ask(**fields)
 
     assert (first.status, second.status) == (200, 200)
-    name = "output-tokens" if streamer.provider.name == "anthropic" else "tokens"
+    name = "output-tokens" if converser.provider.name == "anthropic" else "tokens"
     assert left(first)[name] > 5000
     assert left(second)[name] < 3000
 

@@ -66,3 +66,8 @@ def likeness(provider: Provider) -> Any:
 ENDPOINTS = [(provider, generation) for provider in PROVIDERS for generation in provider.generation_endpoints]
 
 STREAMING = [(provider, one) for provider, one in ENDPOINTS if one.http.render_stream is not None]
+
+_WITHOUT_TOOLS = {"text_completions"}
+
+CONVERSING = [(provider, one) for provider, one in STREAMING if one.label not in _WITHOUT_TOOLS]
+"""Those that take conversations with tools."""

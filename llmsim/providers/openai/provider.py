@@ -8,6 +8,7 @@ from llmsim.providers.openai.embeddings import EMBEDDINGS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
 from llmsim.providers.openai.responses import responses
+from llmsim.providers.openai.text_completion_rendering import TEXT_COMPLETIONS
 from llmsim.providers.openai_family.rate_limits import LIMIT_HEADERS
 
 RESPONSE_HEADERS: Headers = (
@@ -34,7 +35,12 @@ def openai(*, checks_models: bool) -> Provider:
         name="openai",
         prefix="/openai",
         base_path="/openai/v1",
-        generation_endpoints=(chat_completions(checks_models=checks_models), response_creation, EMBEDDINGS),
+        generation_endpoints=(
+            chat_completions(checks_models=checks_models),
+            response_creation,
+            EMBEDDINGS,
+            TEXT_COMPLETIONS,
+        ),
         resource_endpoints=(LIST_MODELS, RETRIEVE_MODEL, *CHAT_OPERATIONS, *response_operations),
         render_refusal=render_refusal,
         render_fault=render_fault,

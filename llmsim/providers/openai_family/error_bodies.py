@@ -155,6 +155,14 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
                 f"{error.model} is not one of them.",
                 param=format_path((*error.path, "type")),
             )
+        case ContextLengthError(requested=int() as requested):
+            # Source: error bodies in langchain-ai/langchain#1349 and jerryjliu/llama_index#574; `param` and `code` are null.
+            return ErrorBody(
+                status=400,
+                message=f"This model's maximum context length is {error.window} tokens, however you requested "
+                f"{error.tokens + requested} tokens ({error.tokens} in your prompt; {requested} for the "
+                "completion). Please reduce your prompt; or completion length.",
+            )
         case ContextLengthError():
             return ErrorBody(
                 status=400,

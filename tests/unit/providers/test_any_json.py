@@ -38,7 +38,8 @@ def deep(pair: tuple[int, Any]) -> Deep:
 NAMES = """model messages role user assistant system tool content text type input instructions tools function name parameters tool_choice
     required response_format json_schema schema strict metadata max_tokens stop n logprobs top_logprobs stream tool_calls arguments id
     tool_use tool_result input_schema cache_control thinking output_config reasoning store previous_response_id encoding_format
-    dimensions pattern minItems minimum multipleOf enum const anyOf not items properties $ref # image_url url source data base64""".split()
+    dimensions pattern minItems minimum multipleOf enum const anyOf not items properties $ref # image_url url source data base64 prompt
+    echo best_of suffix""".split()
 
 SCALARS = (
     st.sampled_from(NAMES)
@@ -80,6 +81,7 @@ BODY: dict[str, dict[str, Any]] = {
     "embeddings": {"model": "text-embedding-3-small", "input": "a"},
     "chat": {"model": "gpt-4o", "messages": [{"role": "user", "content": "a"}]},
     "responses": {"model": "gpt-4o", "input": "a"},
+    "v1/completions": {"model": "gpt-3.5-turbo-instruct", "prompt": "a", "max_tokens": 5},
 }
 
 
@@ -159,6 +161,16 @@ RICH: dict[str, dict[str, Any]] = {
         "n": 2,
         "stream": True,
         "metadata": {"a": "b"},
+    },
+    "v1/completions": BODY["v1/completions"]
+    | {
+        "prompt": ["a", "b"],
+        "echo": True,
+        "logprobs": 2,
+        "n": 2,
+        "best_of": 2,
+        "suffix": "s",
+        "stream": True,
     },
     "responses": BODY["responses"]
     | {
