@@ -231,12 +231,12 @@ class ModelUseError(RefusedError):
     Attributes:
         model: The model id as requested.
         embeds: True if a chat model was asked for embeddings, false if an embedding model was asked to chat.
+        media: Whether either was asked for pictures, sound or a moderation.
     """
 
-    def __init__(self, model: str, *, embeds: bool) -> None:
+    def __init__(self, model: str, *, embeds: bool, media: bool = False) -> None:
         super().__init__(f"{model} {'makes no embeddings' if embeds else 'makes embeddings only'}")
-        self.model = model
-        self.embeds = embeds
+        self.model, self.embeds, self.media = model, embeds, media
 
 
 class InputError(RefusedError):

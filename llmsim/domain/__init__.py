@@ -2,6 +2,7 @@
 
 from llmsim.domain.fault import Fault, FaultKind, StreamFault
 from llmsim.domain.image import Image, ImageRule, PatchLimit
+from llmsim.domain.media import MediaRequest
 from llmsim.domain.prompt import (
     Attachment,
     Author,
@@ -30,6 +31,7 @@ from llmsim.domain.turn import (
     Choice,
     EchoedText,
     FinishReason,
+    MediaSegment,
     ReasoningSegment,
     RefusalSegment,
     Segment,

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from llmsim.domain.image import Image
+from llmsim.domain.media import MediaRequest
 from llmsim.domain.tool import PriorToolCall, ResponseFormat, Tool, ToolChoice, ToolResult
 
 Author = Literal["system", "user", "assistant", "tool"]
@@ -191,6 +192,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             probabilities.
         silent: Whether the prompt is only read, and nothing is generated.
         embedding: The vectors to compute; None for none. Such a prompt is silent.
+        media: The media to make or read; None for none. Such a prompt is silent if they have no text.
         continuation: How its texts are continued, each with as many of the choices as the others; None for a conversation.
     """
 
@@ -215,6 +217,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     logprobs: int | None = None
     silent: bool = False
     embedding: Embedding | None = None
+    media: MediaRequest | None = None
     continuation: Continuation | None = None
 
     @property

@@ -125,7 +125,17 @@ class ToolCallSegment(msgspec.Struct, frozen=True, gc=False, tag="tool_call", ta
     call: ToolCall
 
 
-Segment = TextSegment | RefusalSegment | ReasoningSegment | ToolCallSegment
+class MediaSegment(msgspec.Struct, frozen=True, gc=False, tag="media", tag_field="kind"):
+    """A picture or sound; its endpoint renders it.
+
+    Attributes:
+        tokens: Completion tokens it costs; >= 0.
+    """
+
+    tokens: int
+
+
+Segment = TextSegment | RefusalSegment | ReasoningSegment | ToolCallSegment | MediaSegment
 """A run of tokens of one kind inside a choice."""
 
 

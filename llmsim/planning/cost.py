@@ -33,12 +33,15 @@ def is_laborious(prompt: Prompt) -> bool:
         and prompt.choices == 1
         and prompt.embedding is None
         and prompt.continuation is None
+        and prompt.media is None
     ):
         return len(prompt.messages) > _MANY_MESSAGES
     return _is_laborious(prompt)
 
 
 def _is_laborious(prompt: Prompt) -> bool:
+    if prompt.media is not None and prompt.media.kind == "image":
+        return True
     if len(prompt.messages) > _MANY_MESSAGES or prompt.candidates > _FEW_CHOICES:
         return True
     if prompt.embedding is not None:

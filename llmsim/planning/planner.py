@@ -21,6 +21,7 @@ from llmsim.domain import (
     Choice,
     Fault,
     FinishReason,
+    MediaSegment,
     PrefixMark,
     Prompt,
     ReasoningSegment,
@@ -215,7 +216,9 @@ class Planner:
             turn_id = self.new_id() if self._seed is None else seeded_id(outcome_rng, content)
         choices: tuple[Choice, ...] = (_EMPTY,)
         budget = WorkBudget() if prompt.tools or prompt.form is not None else None
-        if not prompt.silent:
+        if prompt.media is not None and prompt.media.tokens is not None:
+            choices = (Choice((MediaSegment(prompt.media.tokens),), FinishReason.STOP),) * prompt.choices
+        elif not prompt.silent:
             refusal_rng = outcome_rng if prompt.seed is None else rng
             asked = [prompt] * prompt.choices if prompt.continuation is None else candidates(prompt)
             choices = tuple(
@@ -318,6 +321,7 @@ class Planner:
             and prompt.form is None
             and prompt.logprobs is None
             and prompt.choices == 1
+            and prompt.media is None
             and (prompt.continuation is None or is_single(prompt.continuation))
             and self._seed is None
             and not (self._faults.active or self.wire_faults.active)

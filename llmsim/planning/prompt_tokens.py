@@ -32,6 +32,8 @@ def prompt_tokens(
     """
     if prompt.embedding is not None:
         return sum(count_text(message, count) for message in prompt.messages)
+    if prompt.media is not None:
+        return max(1, sum(message.extra_tokens + count_text(message, count) for message in prompt.messages))
     if prompt.continuation is not None:
         return sum(continued_tokens(prompt, count))
     tokens = REPLY_TOKENS

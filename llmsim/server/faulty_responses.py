@@ -119,8 +119,10 @@ class FaultyResponses(Generic[O]):
         if not await channel.wait_until(stream.due):
             active.outcome = Outcome.ABANDONED
             return
-        if streams:
-            head = self._replies.build_stream(self._format.stream_headers, active)
+        own = self._format.stream_headers_of if streams else self._endpoint.response_headers
+        if streams or own is not None:
+            headers = self._format.stream_headers if own is None else own(request.options)
+            head = self._replies.build_stream(headers, active)
         else:
             head = self._replies.build(b"", active)
         if fault.kind is WireFaultKind.WRONG_CONTENT_TYPE:

@@ -94,7 +94,9 @@ class GenerationService(Generic[O]):
         self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
         self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
-        self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
+        self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(
+            channel_format.parsed_headers, with_address=channel_format.reads_address
+        )
         self._analyzer = RequestAnalyzer(endpoint, channel_format.parse, context, scenarios, self._memo)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
@@ -270,7 +272,11 @@ class GenerationService(Generic[O]):
             recorder.late(now - due)
             recorder.sent(row, usage.completion, now)
         active.outcome = Outcome.FINISHED
-        await channel.reply(self.replies.build(body, active))
+        own = self._endpoint.response_headers
+        if own is None:
+            await channel.reply(self.replies.build(body, active))
+        else:
+            await channel.reply(self.replies.build_stream(own(planned.request.options), active, body))
 
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
@@ -298,7 +304,8 @@ class GenerationService(Generic[O]):
         row = active.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         render, render_fault = self._format.render_stream, self._format.render_stream_fault
         assert render is not None, "the endpoint does not stream"
-        frames, stream_fault = render(turn, options), turn.stream_fault
+        frames = await compute_in_thread(render, turn, options) if planned.heavy else render(turn, options)
+        stream_fault = turn.stream_fault
         if stream_fault is not None:
             assert render_fault is not None, "an endpoint that streams renders stream faults"
             frames = truncated_frames(turn, frames, stream_fault, partial(render_fault, turn, options))
@@ -314,7 +321,9 @@ class GenerationService(Generic[O]):
         if not await channel.wait_until(stream.due):
             active.outcome = Outcome.ABANDONED
             return
-        await channel.stream(stream, self.replies.build_stream(self._format.stream_headers, active))
+        own = self._format.stream_headers_of
+        headers = self._format.stream_headers if own is None else own(options)
+        await channel.stream(stream, self.replies.build_stream(headers, active))
         if not stream.done:
             active.outcome = Outcome.ABANDONED
             return

@@ -88,7 +88,9 @@ class QuotaGate:
             self.show(headers, active)
             return
         tokens, output = facts.tokens, 0
-        if not (self._books_as_generated or prompt.silent):
+        if prompt.media is not None and prompt.media.tokens is not None:
+            output = prompt.media.tokens * prompt.choices
+        elif not (self._books_as_generated or prompt.silent):
             output = facts.limit if prompt.limit is not None else min(facts.limit, self._output_tokens)
             output *= prompt.candidates
         status = await self._store.admit(account.digest, limits, (1, tokens + output, tokens, output, 1))

@@ -107,9 +107,11 @@ class WorkerContext:
         known = self.planner.find(name)
         return self.models.get(known.id) if known is not None else None
 
-    async def compute(self, request: IncomingRequest, work: Callable[..., R], *args: Any) -> R:
-        """Return `work(*args)`, computed in a thread if the request is large, so that other requests go on."""
-        if len(request.body) < OFF_LOOP:
+    async def compute(
+        self, request: IncomingRequest, work: Callable[..., R], *args: Any, in_thread: bool = False
+    ) -> R:
+        """Return `work(*args)`, computed in a thread if the request is large or if asked to, so that other requests go on."""
+        if not in_thread and len(request.body) < OFF_LOOP:
             return work(*args)
         return await compute_in_thread(work, *args)
 

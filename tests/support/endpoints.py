@@ -18,6 +18,14 @@ def golden_folder(provider: Provider, generation: GenerationEndpoint) -> Path:
     return GOLDEN / provider.name / name
 
 
+_MEDIA = {"images", "speech", "image_edits", "image_variations", "transcriptions", "translations"}
+
+
+def streams_text(generation: GenerationEndpoint) -> bool:
+    """Return whether an endpoint streams text; what streams pictures or sound has tests of its own."""
+    return generation.http.render_stream is not None and generation.label not in _MEDIA
+
+
 class Endpoint:
     """One generation endpoint of the registry, with a valid request.
 
@@ -26,14 +34,14 @@ class Endpoint:
         generation: Its definition.
         path: Its path, with the provider's prefix.
         request: The basic request of its golden files.
-        streams: Whether it can stream.
+        streams: Whether it can stream text.
     """
 
     def __init__(self, provider: Provider, generation: GenerationEndpoint) -> None:
         self.provider = provider
         self.generation = generation
         self.path = provider.prefix + generation.path
-        self.streams = generation.http.render_stream is not None
+        self.streams = streams_text(generation)
         basic = golden_folder(provider, generation) / "basic" / "request.json"
         self.request: dict[str, Any] = json.loads(basic.read_bytes())
 
@@ -65,9 +73,12 @@ def likeness(provider: Provider) -> Any:
 
 ENDPOINTS = [(provider, generation) for provider in PROVIDERS for generation in provider.generation_endpoints]
 
-STREAMING = [(provider, one) for provider, one in ENDPOINTS if one.http.render_stream is not None]
+STREAMING = [(provider, one) for provider, one in ENDPOINTS if streams_text(one)]
 
 _WITHOUT_TOOLS = {"text_completions"}
 
 CONVERSING = [(provider, one) for provider, one in STREAMING if one.label not in _WITHOUT_TOOLS]
 """Those that take conversations with tools."""
+
+TEXTS = [(provider, one) for provider, one in ENDPOINTS if one.label not in (*_MEDIA, "moderations")]
+"""Those that answer with texts or their vectors."""

@@ -16,6 +16,7 @@ from llmsim.budgets import remembered
 from llmsim.domain import (
     Choice,
     FinishReason,
+    MediaSegment,
     ReasoningSegment,
     RefusalSegment,
     TextSegment,
@@ -120,7 +121,7 @@ def visible_segments(choice: Choice) -> VisibleSegments:
     for segment in segments:
         hosted = isinstance(segment, ToolCallSegment) and segment.call.kind is ToolKind.HOSTED
         hidden = hosted or (isinstance(segment, ReasoningSegment) and segment.text is None)
-        if not hidden:
+        if not (hidden or isinstance(segment, MediaSegment)):
             visible.append((segment, start))
         start += segment.tokens
     return visible

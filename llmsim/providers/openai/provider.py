@@ -6,8 +6,11 @@ from llmsim.providers.contract import Headers, Provider
 from llmsim.providers.openai.chat_store import CHAT_OPERATIONS, chat_completions
 from llmsim.providers.openai.embeddings import EMBEDDINGS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
+from llmsim.providers.openai.images import IMAGES, SHOW_PICTURE
 from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
+from llmsim.providers.openai.moderations import MODERATIONS
 from llmsim.providers.openai.responses import responses
+from llmsim.providers.openai.speech import SPEECH
 from llmsim.providers.openai.text_completion_rendering import TEXT_COMPLETIONS
 from llmsim.providers.openai_family.rate_limits import LIMIT_HEADERS
 
@@ -40,8 +43,17 @@ def openai(*, checks_models: bool) -> Provider:
             response_creation,
             EMBEDDINGS,
             TEXT_COMPLETIONS,
+            MODERATIONS,
+            SPEECH,
+            IMAGES,
         ),
-        resource_endpoints=(LIST_MODELS, RETRIEVE_MODEL, *CHAT_OPERATIONS, *response_operations),
+        resource_endpoints=(
+            LIST_MODELS,
+            RETRIEVE_MODEL,
+            SHOW_PICTURE,
+            *CHAT_OPERATIONS,
+            *response_operations,
+        ),
         render_refusal=render_refusal,
         render_fault=render_fault,
         render_crash=render_crash,

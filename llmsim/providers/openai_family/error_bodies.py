@@ -265,6 +265,9 @@ def _embedding_error(
     OpenDataBox/CrackSQL#27, sbintuitions/JMTEB#14 and truefoundry/models#846. `param` and `code` are null in most.
     """
     match error:
+        case ModelUseError(media=True):
+            message = f"Invalid value for 'model' = {quote(error.model)}. Please check the OpenAI documentation and try again."
+            return ErrorBody(status=400, message=message, param="model", code="invalid_value")
         case ModelUseError(embeds=True):
             message = "You are not allowed to generate embeddings from this model"
             return ErrorBody(status=403, message=message)

@@ -81,6 +81,9 @@ BODY: dict[str, dict[str, Any]] = {
     "embeddings": {"model": "text-embedding-3-small", "input": "a"},
     "chat": {"model": "gpt-4o", "messages": [{"role": "user", "content": "a"}]},
     "responses": {"model": "gpt-4o", "input": "a"},
+    "moderations": {"input": "a"},
+    "images/generations": {"prompt": "a", "size": "16x16"},
+    "audio/speech": {"model": "tts-1", "voice": "alloy", "input": "a"},
     "v1/completions": {"model": "gpt-3.5-turbo-instruct", "prompt": "a", "max_tokens": 5},
 }
 
@@ -105,7 +108,9 @@ def answer(endpoint: GenerationEndpoint[Any], provider: Any, body: bytes) -> Non
         check_refusal(endpoint, provider, error)
         return
     assert not isinstance(outcome, Fault)
-    json.loads(endpoint.render_response(outcome, parsed.options))
+    body = endpoint.render_response(outcome, parsed.options)
+    if endpoint.response_headers is None:
+        json.loads(body)
     if parsed.prompt.stream and endpoint.http.render_stream is not None:
         for batch in endpoint.http.render_stream(outcome, parsed.options):
             assert batch is not None
@@ -162,6 +167,18 @@ RICH: dict[str, dict[str, Any]] = {
         "stream": True,
         "metadata": {"a": "b"},
     },
+    "moderations": BODY["moderations"] | {"input": [{"type": "text", "text": "a"}], "model": "m"},
+    "images/generations": BODY["images/generations"]
+    | {
+        "n": 2,
+        "quality": "low",
+        "output_format": "webp",
+        "background": "opaque",
+        "stream": True,
+        "partial_images": 1,
+    },
+    "audio/speech": BODY["audio/speech"]
+    | {"speed": 2, "response_format": "wav", "stream_format": "audio", "instructions": ""},
     "v1/completions": BODY["v1/completions"]
     | {
         "prompt": ["a", "b"],

@@ -17,6 +17,7 @@ import msgspec
 
 from llmsim.domain import (
     FinishReason,
+    MediaSegment,
     ReasoningSegment,
     RefusalSegment,
     Segment,
@@ -121,6 +122,8 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
                 items.append(HostedCallItem(position, segment, options.tools, dialect))
                 if call.name == "web_search" and segment.tokens and is_complete:
                     web_searches += 1
+            case MediaSegment():
+                pass  # No endpoint of this grammar makes any.
             case _:
                 assert_never(segment)
         start = end
