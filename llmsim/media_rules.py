@@ -15,7 +15,8 @@ class MediaRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         takes_any_size: Whether they take any size within the bounds of the API.
         qualities: Qualities of pictures, with the tokens of one of 1024x1024; the first is the default.
         tokens: Tokens of a picture by quality and size, where they are not in proportion to its area.
-        has_usage: Whether usage is reported.
+        has_usage: Whether usage is reported in tokens.
+        streams: Whether they stream; if they do not, they are asked in vain.
         has_urls: Whether they give addresses of pictures, unless base64 is requested.
         formats: Formats of a transcript, the first is the default.
     """
@@ -29,5 +30,6 @@ class MediaRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     qualities: dict[str, int] = {}
     tokens: dict[str, dict[str, int]] = {}
     has_usage: bool = True
+    streams: bool = True
     has_urls: bool = False
     formats: tuple[str, ...] = ()

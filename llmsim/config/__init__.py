@@ -3,6 +3,7 @@
 from llmsim.config.access_settings import AdminSettings, AuthSettings
 from llmsim.config.budget_settings import BudgetSettings
 from llmsim.config.fault_settings import FaultSettings
+from llmsim.config.file_settings import FileSettings
 from llmsim.config.limit_settings import LimitSettings, Tier, TierLimits
 from llmsim.config.server_settings import ServerSettings
 from llmsim.config.settings import (

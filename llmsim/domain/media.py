@@ -11,7 +11,9 @@ class MediaRequest(msgspec.Struct, frozen=True):
     Attributes:
         kind: What the endpoint does.
         tokens: Completion tokens of the media of each choice; None if its choices are generated as text.
+        most_tokens: Most tokens of a generated text; None for no limit. Scripts may have longer ones.
     """
 
     kind: Literal["image", "speech", "transcript", "moderation"]
     tokens: int | None = 0
+    most_tokens: int | None = None

@@ -354,7 +354,10 @@ class Planner:
                 content = Content(
                     (ReasoningSegment(thought, shown), *content.segments), content.finish, content.stopped_by
                 )
-        content = truncate(content, facts.limit)
+        limit = facts.limit
+        if prompt.media is not None and prompt.media.most_tokens is not None:
+            limit = min(limit, prompt.media.most_tokens)
+        content = truncate(content, limit)
         segments = content.segments
         if prompt.logprobs is not None:
             segments = with_logprobs(segments, prompt.logprobs, tokenizer, rng)

@@ -12,6 +12,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import falcon
@@ -47,6 +48,7 @@ from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.transport.bodies import BodyReader
 from llmsim.server.transport.body_budget import BodyBudget
+from llmsim.server.transport.form_reader import FormReader
 from llmsim.server.websocket import WebSocketGeneration
 from llmsim.server.worker_context import WorkerContext
 from llmsim.state.ports import State
@@ -83,6 +85,7 @@ def create_routes(
     wheel: TimerWheel,
     bodies: BodyBudget,
     origins: Mapping[str, str],
+    directory: Path,
     open_request: OpenRequest = ActiveRequest,
 ) -> Routes:
     """Build the routes of one worker.
@@ -100,6 +103,7 @@ def create_routes(
         wheel: Wakes streams.
         bodies: The bytes of bodies that this worker holds.
         origins: Where each setting came from, by dotted name.
+        directory: The run directory.
         open_request: Books the beginning of each request over WebSocket.
     """
     app = falcon.asgi.App()
@@ -115,6 +119,7 @@ def create_routes(
     journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
+    forms = FormReader(settings.files.max_file_bytes, directory)
     table = _RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
     number = 0
@@ -127,9 +132,10 @@ def create_routes(
             service = GenerationService(
                 provider, endpoint, endpoint.http, context, player, journal, steps, gate
             )
-            generation = HttpGeneration(provider, endpoint.path, service, reader)
+            own_forms = forms if endpoint.takes_forms else None
+            generation = HttpGeneration(provider, endpoint.path, service, reader, own_forms)
             routes[endpoint.path]["post"] = generation.on_post
-            if "{" not in endpoint.path:
+            if "{" not in endpoint.path and own_forms is None:
                 generations[provider.prefix + endpoint.path] = generation
             if endpoint.websocket is not None:
                 routes[endpoint.path]["websocket"] = WebSocketGeneration(
@@ -149,7 +155,7 @@ def create_routes(
                 ).on_websocket
             number += 1
         for resource in provider.resource_endpoints:
-            responder = resource_responder(provider, resource, context, reader)
+            responder = resource_responder(provider, resource, context, reader, forms)
             routes[resource.path][resource.method.lower()] = responder
         table.add_provider(provider, routes)
     table.add_bare()

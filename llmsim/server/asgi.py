@@ -75,8 +75,8 @@ class Application:
         )
         self._catalogue = shipped_catalogue()
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
-        directory = run_directory(settings.server.run_dir, os.environ)
-        self.state = open_state(settings, directory, time.time)
+        self._directory = run_directory(settings.server.run_dir, os.environ)
+        self.state = open_state(settings, self._directory, time.time)
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
@@ -153,6 +153,7 @@ class Application:
             wheel=wheel,
             bodies=self.bodies,
             origins=self._origins,
+            directory=self._directory,
             open_request=self._open_request,
         )
         self._app, self._generations = routes.app, routes.generations

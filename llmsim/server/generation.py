@@ -26,10 +26,11 @@ from llmsim.providers.contract import (
     ChannelFormat,
     GenerationEndpoint,
     IncomingRequest,
+    ParsedRequest,
     Provider,
     Reply,
 )
-from llmsim.providers.storage import StoredResponse
+from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
 from llmsim.server.controls import NO_CONTROLS, read_controls
@@ -188,6 +189,9 @@ class GenerationService(Generic[O]):
             ):
                 context = self._context.for_owner(channel.active.owner)
                 stored = await context.store(storage, parsed, outcome, channel.active.arrival)
+            appended = None
+            if storage is not None and storage.conversation_id(parsed.options) is not None:
+                appended = await self._append(storage, parsed, outcome, stored, channel)
             on_finished = None
             if journal_key is not None:
                 on_finished = await self._journal.write_planned(journal_key, request.body, outcome, played)
@@ -196,7 +200,29 @@ class GenerationService(Generic[O]):
                 with contextlib.suppress(StoreError):
                     await self._release(played)
             raise
-        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished)
+        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished, appended)
+
+    async def _append(
+        self,
+        storage: ResponseStorage[O],
+        parsed: ParsedRequest[O],
+        outcome: Turn | Fault,
+        stored: StoredResponse[O] | None,
+        channel: Channel,
+    ) -> StoredResponse[O] | None:
+        """Add a response to the conversation that its request continues; return it, or None if it is a failure."""
+        assert storage.conversations is not None, "the request continues a conversation"
+        if isinstance(outcome, Fault):
+            return None
+        context = self._context.for_owner(channel.active.owner)
+        response = stored or context.as_stored(storage, parsed, outcome, channel.active.arrival)
+        try:
+            await storage.conversations.append(context, response)
+        except RefusedError:
+            if stored is not None:
+                await context.delete(storage, storage.public_id(outcome))
+            raise
+        return response
 
     async def _begin_step(self, step: ResolvedStep, session: str | None, channel: Channel) -> ScenarioAttempt:
         """Count an attempt of a scenario's step, and name it in the headers of the response."""
@@ -353,6 +379,11 @@ class GenerationService(Generic[O]):
             # The client never gets its id: it hung up, the server gave up, or the response was truncated.
             with contextlib.suppress(StoreError):
                 await self._context.for_owner(owner).delete(storage, storage.public_id(stored.turn))
+        appended = planned.appended
+        if storage is not None and appended is not None and not appended.background and is_lost:
+            assert storage.conversations is not None, "the request continues a conversation"
+            with contextlib.suppress(StoreError):
+                await storage.conversations.remove(self._context.for_owner(owner), appended)
         played = planned.played
         if played is not None:
             with contextlib.suppress(StoreError):

@@ -8,13 +8,16 @@ from typing import Any
 from falcon.asgi import Request, Response
 
 from llmsim.errors import RefusedError
-from llmsim.providers.contract import IncomingRequest, Provider, Replay, ResourceEndpoint
+from llmsim.providers.contract import Download, IncomingRequest, Provider, Replay, ResourceEndpoint
+from llmsim.providers.forms import Form
 from llmsim.server.channels import CHANNEL, HttpChannel
+from llmsim.server.downloads import read_download
 from llmsim.server.generation import GenerationService
 from llmsim.server.pacing import PacedStream
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.transport.bodies import PROBLEM, BodyReader, DisconnectedError
 from llmsim.server.transport.body_budget import UNCOUNTED
+from llmsim.server.transport.form_reader import FormReader, is_form
 from llmsim.server.worker_context import WorkerContext
 from llmsim.stats import Block, Outcome, Recorder
 
@@ -73,15 +76,22 @@ class HttpGeneration:
         path: The endpoint's path, below the provider's prefix.
         service: Runs the requests.
         bodies: Reads the bodies.
+        forms: Reads those that are forms; None where none are taken.
     """
 
     def __init__(
-        self, provider: Provider, path: str, service: GenerationService[Any], bodies: BodyReader
+        self,
+        provider: Provider,
+        path: str,
+        service: GenerationService[Any],
+        bodies: BodyReader,
+        forms: FormReader | None = None,
     ) -> None:
         self._provider = provider
         self._path = path
         self._service = service
         self._bodies = bodies
+        self._forms = forms
         self._check_headers = provider.check_headers
         self._limit = min(bodies.limit, UNCOUNTED)
         self._replies = service.replies
@@ -131,7 +141,7 @@ class HttpGeneration:
         """Answer a request that Falcon has routed; the channel sends the response."""
         channel: HttpChannel = req.scope[CHANNEL]
         try:
-            request = await read_request(req, self._provider, self._bodies, path_params)
+            request = await read_request(req, self._provider, self._bodies, path_params, self._forms)
         except RefusedError as error:
             await self._service.refuse(error, channel, RequestHeaders(req.scope["headers"]))
         except DisconnectedError:
@@ -141,17 +151,24 @@ class HttpGeneration:
 
 
 def resource_responder(
-    provider: Provider, endpoint: ResourceEndpoint, context: WorkerContext, bodies: BodyReader
+    provider: Provider,
+    endpoint: ResourceEndpoint,
+    context: WorkerContext,
+    bodies: BodyReader,
+    forms: FormReader,
 ) -> Responder:
     """Return the Falcon responder of an endpoint that does not generate."""
     replies = ReplyBuilder(provider, context.planner.new_id)
+    own_forms = forms if endpoint.takes_forms else None
 
     async def respond(req: Request, _resp: Response, **path_params: str) -> None:
         channel: HttpChannel = req.scope[CHANNEL]
         active = channel.active
         try:
-            request = await read_request(req, provider, bodies, path_params)
+            request = await read_request(req, provider, bodies, path_params, own_forms)
             answer = await endpoint.run(context.for_owner(active.owner), request)
+            if isinstance(answer, Download):
+                answer = await read_download(answer, context, active)
         except DisconnectedError:
             return
         except RefusedError as error:
@@ -174,7 +191,11 @@ def _paced(replay: Replay) -> PacedStream:
 
 
 async def read_request(
-    req: Request, provider: Provider, bodies: BodyReader, path_params: Mapping[str, str]
+    req: Request,
+    provider: Provider,
+    bodies: BodyReader,
+    path_params: Mapping[str, str],
+    forms: FormReader | None = None,
 ) -> IncomingRequest:
     """Read a request.
 
@@ -183,6 +204,7 @@ async def read_request(
         provider: Whose endpoint is called.
         bodies: Reads the body.
         path_params: Variables of its path.
+        forms: Reads its body if that is a form; None if the endpoint takes none.
 
     Raises:
         RefusedError: Its headers are not accepted, or its body is too large.
@@ -193,7 +215,14 @@ async def read_request(
     if provider.check_headers is not None:
         provider.check_headers(headers)
     method = scope["method"]
-    body = b"" if method == "GET" else await bodies.read(req)
+    form: Form | None = None
+    if method == "GET":
+        body = b""
+    elif forms is not None and is_form(headers.get("content-type", "")):
+        form = await forms.read(req)
+        body = form.as_body()
+    else:
+        body = await bodies.read(req)
     query: Mapping[str, str] = {}
     if scope["query_string"]:
         query = {name: value for name, value in req.params.items() if isinstance(value, str)}
@@ -210,4 +239,5 @@ async def read_request(
         server=scope.get("server"),
         prefix=scope.get("root_path", "") + prefix,
         arrival=active.arrival,
+        form=form,
     )

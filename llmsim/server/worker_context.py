@@ -26,7 +26,7 @@ from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn
-from llmsim.server.stored_documents import StoredDocuments
+from llmsim.server.stored_documents import StoredDocuments, UploadedContents
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.state.ports import Record, State
 from llmsim.stats import Recorder
@@ -213,6 +213,15 @@ class WorkerContext:
     def documents(self, kind: str) -> StoredDocuments:
         """Return the stored documents of a kind."""
         return StoredDocuments(kind, self._state.records, self._recorder, self.owner)
+
+    def objects(self, kind: str) -> StoredDocuments:
+        """Return the objects of a kind that clients create and delete."""
+        return StoredDocuments(kind, self._state.objects, self._recorder, self.owner)
+
+    @property
+    def contents(self) -> UploadedContents:
+        """The contents of uploaded files."""
+        return UploadedContents(self._state.contents)
 
     def as_stored(
         self, storage: ResponseStorage[O], parsed: ParsedRequest[O], turn: Turn, arrival: float

@@ -33,6 +33,7 @@ FILE_KINDS = (
     "scripts",
     "attempts",
     "quotas",
+    "objects",
     "opening",
     _USERS,
 )

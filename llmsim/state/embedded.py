@@ -10,9 +10,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from llmsim.config import Settings
+from llmsim.config import Settings, StoreSettings
 from llmsim.errors import StoreError
 from llmsim.state.attempts import SqliteAttemptStore
+from llmsim.state.content_port import ContentStore
+from llmsim.state.content_store import CONTENT_SCHEMA, SqliteContentStore
 from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
 from llmsim.state.directory import FILE_KINDS
@@ -34,6 +36,9 @@ from llmsim.state.record_store import SqliteRecordStore
 from llmsim.state.script_registry import SqliteScriptRegistry
 from llmsim.state.session_store import SqliteSessionStore
 
+_OBJECT_SECS = 365 * 86_400
+"""How long an object is kept that no client deletes."""
+
 
 def open_state(settings: Settings, directory: Path, clock: Callable[[], float]) -> State:
     """Return the state that the settings describe.
@@ -50,9 +55,14 @@ class EmbeddedState:
     """All ports, on files that are opened at the start of a process, or when they are first used; see `State`."""
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:8]]
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:9]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
+        files = settings.files
+        bounds = StoreSettings(
+            max_records=files.max_objects, max_bytes=min(files.max_bytes, 2**40), max_age_secs=_OBJECT_SECS
+        )
+        objects = SqliteRecordStore(paths[8], bounds, clock, schema=CONTENT_SCHEMA)
         prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
         sessions = SqliteSessionStore(paths[3], settings.scripts.max_sessions, clock)
         journal = SqliteJournal(paths[4], settings.admin.journal_entries)
@@ -65,13 +75,15 @@ class EmbeddedState:
         self._limited = bool(limits.tiers)
         self.counters: SharedCounters = counters
         self.records: RecordStore = records
+        self.objects: RecordStore = objects
+        self.contents: ContentStore = SqliteContentStore(objects.database, files.max_bytes, clock)
         self.prefix_cache: PrefixCache = prefix_cache
         self.sessions: SessionStore = sessions
         self.journal: Journal = journal
         self.scripts: ScriptRegistry = scripts
         self.attempts: AttemptStore = attempts
         self.quotas: QuotaStore = quotas
-        stores = (records, prefix_cache, sessions, journal, scripts, attempts)
+        stores = (records, objects, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
         self._files: tuple[FileCounters | Database | FileQuotaStore, ...] = (counters, *databases, quotas)
 

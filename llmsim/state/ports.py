@@ -16,6 +16,7 @@ import msgspec
 
 from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
+from llmsim.state.content_port import ContentStore
 from llmsim.state.journal_port import Journal
 from llmsim.state.quota_port import QuotaStore
 
@@ -350,6 +351,8 @@ class State(Protocol):
     """Everything that all workers share, apart from the stats block; each part is described with its own port."""
 
     records: RecordStore
+    objects: RecordStore
+    contents: ContentStore
     prefix_cache: PrefixCache
     counters: SharedCounters
     sessions: SessionStore

@@ -345,7 +345,7 @@ RESPONSES: dict[str, Any] = {
             "content": [
                 {"type": "input_text", "text": "Look"},
                 {"type": "input_image", "image_url": "https://x/y.png", "detail": "low"},
-                {"type": "input_file", "file_id": "file-1"},
+                {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AA"},
             ],
         },
         {
@@ -402,7 +402,10 @@ RICH: dict[str, dict[str, Any]] = {
                     {"type": "text", "text": "Look"},
                     {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
                     {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
-                    {"type": "file", "file": {"file_id": "file-1"}},
+                    {
+                        "type": "file",
+                        "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA"},
+                    },
                 ],
             },
             {

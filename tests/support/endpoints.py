@@ -71,7 +71,13 @@ def likeness(provider: Provider) -> Any:
     return json.loads(provider.add_request_id(provider.render_refusal(InvalidJsonError("x")), "x").body)
 
 
-ENDPOINTS = [(provider, generation) for provider in PROVIDERS for generation in provider.generation_endpoints]
+ENDPOINTS = [
+    (provider, generation)
+    for provider in PROVIDERS
+    for generation in provider.generation_endpoints
+    if not generation.takes_forms
+]
+"""Those that take JSON; what takes forms has tests of its own."""
 
 STREAMING = [(provider, one) for provider, one in ENDPOINTS if streams_text(one)]
 

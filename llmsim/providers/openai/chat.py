@@ -133,7 +133,7 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         metadata=request.metadata or {},
         uses_functions=request.functions is not None,
     )
-    return ParsedRequest(prompt, options)
+    return ParsedRequest(prompt, options, files=tuple(media.files))
 
 
 def _to_message(message: AnyMessage, index: int, media: Media) -> Message:
@@ -178,6 +178,7 @@ def _with_content(
                 media.add_file(part.input_audio.data, texts=len(texts))
                 extra += -(-len(part.input_audio.data) * 3 // 4 // _AUDIO_BYTES_PER_TOKEN)
             case FilePart():
+                media.use_file(part.file.file_id, ("messages", index, "content", position, "file"))
                 media.add_file(part.file.file_data, part.file.file_id, texts=len(texts))
                 extra += _FILE_TOKENS
     return Message(role, tuple(texts), name=name, extra_tokens=extra)

@@ -34,7 +34,8 @@ from llmsim.providers.openai.image_request import GenerationFields, ImageOptions
 from llmsim.wire.codec import decoder, encode
 from llmsim.wire.frames import SSE_HEADERS, FrameBatch, sse
 
-_PICTURES = "/v1/images/pictures"
+PICTURES = "/v1/images/pictures"
+"""Where pictures are served."""
 
 _LONGEST_ADDRESS = 3_000
 _MOST_EDGE = 3840
@@ -55,7 +56,7 @@ def parse(incoming: IncomingRequest) -> ParsedRequest[ImageOptions]:
         ApiRuleError: The model does not take a parameter or value.
     """
     fields = _decode(incoming.body)
-    prompt, options = build_request(fields, "image_generation", incoming.base_url + _PICTURES)
+    prompt, options = build_request(fields, "image_generation", incoming.base_url + PICTURES)
     return ParsedRequest(prompt, options)
 
 
@@ -215,5 +216,5 @@ IMAGES: GenerationEndpoint[ImageOptions] = GenerationEndpoint(
 )
 
 SHOW_PICTURE = ResourceEndpoint(
-    method="GET", path=f"{_PICTURES}/{{picture}}", run=_show, is_public=True, is_open=True
+    method="GET", path=f"{PICTURES}/{{picture}}", run=_show, is_public=True, is_open=True
 )

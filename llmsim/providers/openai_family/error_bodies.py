@@ -50,6 +50,7 @@ from llmsim.providers.error_messages import (
     store_message,
     wait_headers,
 )
+from llmsim.providers.forms import FormError
 from llmsim.providers.openai_family.field_messages import field_message, format_path, quote, schema_message
 from llmsim.providers.openai_family.rate_limits import format_duration
 
@@ -104,6 +105,8 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
             return ErrorBody(
                 status=400, message=f"We could not parse the JSON body of your request. [{error}]"
             )
+        case FormError():
+            return ErrorBody(status=400, message=f"Could not parse multipart form. [{error}]")
         case InvalidFieldError():
             return _field_error(error)
         case UnknownFieldError():

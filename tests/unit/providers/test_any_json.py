@@ -23,6 +23,7 @@ ENDPOINTS = [
     pytest.param(provider, endpoint, id=endpoint.label)
     for provider in PROVIDERS
     for endpoint in provider.generation_endpoints
+    if not endpoint.takes_forms
 ]
 PLANNER = Planner(Settings(), load_catalogue(), lambda: 1_700_000_000.0)
 

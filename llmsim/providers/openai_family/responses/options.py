@@ -38,6 +38,8 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         is_whole: Whether the conversation is no more than the input.
         compact_threshold: Tokens of a prompt from which on it is compacted; None for never.
         has_phase: Whether messages have a phase.
+        conversation: Id of the conversation that it continues; None for no conversation.
+        own_items: Number of the input items, at their end, that are this request's; only with a conversation.
         previous_response_id: Id of the response that this one continues; None if there is no such response.
         summary: Detail of the reasoning summary; None for no summary.
         encrypts_reasoning: Whether reasoning items carry encrypted content.
@@ -56,6 +58,8 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_whole: bool = True
     compact_threshold: int | None = None
     has_phase: bool = False
+    conversation: str | None = None
+    own_items: int = 0
     previous_response_id: str | None = None
     summary: str | None = None
     encrypts_reasoning: bool = False

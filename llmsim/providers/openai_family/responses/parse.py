@@ -22,6 +22,7 @@ from llmsim.providers.openai_family.responses.model_rules import check_model_rul
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.request import (
     ClientEvent,
+    Conversation,
     Generate,
     JsonSchema,
     Request,
@@ -73,7 +74,9 @@ def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptio
         )
     request.stream = True
     parsed = _parse_create(request, body, dialect)
-    return ParsedRequest(parsed.prompt, parsed.options, is_warm_up=_decode_generate(body).generate is False)
+    return ParsedRequest(
+        parsed.prompt, parsed.options, is_warm_up=_decode_generate(body).generate is False, files=parsed.files
+    )
 
 
 class _Continued(Struct):
@@ -189,6 +192,8 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         is_whole=is_whole,
         compact_threshold=_compact_threshold(request),
         has_phase=dialect.has_phases and has_phase(request.model or ""),
+        conversation=_conversation_id(request),
+        own_items=len(items),
         previous_response_id=request.previous_response_id,
         summary=summary,
         encrypts_reasoning=dialect.encrypts_reasoning
@@ -200,7 +205,12 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         metadata=request.metadata or {},
         tools=build_tool_options(request, tools),
     )
-    return ParsedRequest(prompt, options)
+    return ParsedRequest(prompt, options, files=tuple(media.files))
+
+
+def _conversation_id(request: Request) -> str | None:
+    conversation = request.conversation
+    return conversation.id if isinstance(conversation, Conversation) else conversation
 
 
 def _compact_threshold(request: Request) -> int | None:
