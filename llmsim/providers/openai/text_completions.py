@@ -33,7 +33,7 @@ class TextCompletionRequest(msgspec.Struct):
 
     model: fields.ModelId
     prompt: str | list[str | int | _Tokens] | None = None
-    best_of: Annotated[int, Meta(ge=1, le=20)] | None = None
+    best_of: Annotated[int, Meta(ge=0, le=20)] | None = None
     echo: bool | None = None
     frequency_penalty: fields.Penalty | None = None
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
@@ -98,7 +98,7 @@ def parse(incoming: IncomingRequest) -> ParsedRequest[TextCompletionOptions]:
         effort="none",
         stream=bool(request.stream),
         logprobs=request.logprobs,
-        continuation=Continuation(echo=bool(request.echo), best_of=request.best_of),
+        continuation=Continuation(echo=bool(request.echo), best_of=request.best_of or None),
     )
     streaming = request.stream_options
     options = TextCompletionOptions(
@@ -139,7 +139,7 @@ def _check_candidates(request: TextCompletionRequest, n: int, prompts: int) -> N
 
     Source: error bodies in openai/openai-python#44 and EleutherAI/lm-evaluation-harness#1180.
     """
-    best_of = request.best_of
+    best_of = request.best_of or None  # 0 is what the SDK sends for none
     if best_of is not None and best_of < n:
         raise InvalidFieldError(
             ("best_of",),
