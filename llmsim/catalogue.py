@@ -39,7 +39,7 @@ _MAX_CACHED_NAMES = 1024
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A named distribution of latencies: normal, cut at zero.
+    """A named distribution of latencies, cut at zero.
 
     Attributes:
         name: Its name in settings, e.g. `gpt-5`.
@@ -47,6 +47,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ttft_stddev_ms: Its standard deviation, in milliseconds; >= 0.
         tbt_mean_ms: Mean inter-token latency, in milliseconds; >= 0. (Settings call it time between tokens.)
         tbt_stddev_ms: Its standard deviation, in milliseconds; >= 0.
+        ttft_shape: `normal`, `lognormal` or `gamma`.
+        tbt_shape: Likewise.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ttft_stddev_ms: float
     tbt_mean_ms: float
     tbt_stddev_ms: float
+    ttft_shape: str = "normal"
+    tbt_shape: str = "normal"
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

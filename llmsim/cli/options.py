@@ -51,7 +51,7 @@ def _metavar(spec: SettingSpec) -> str:
             return "|".join(spec.choices)
         case "integer" | "number":
             return "NUMBER"
-        case "text" | "boolean" | "list" | "table":
+        case "text" | "boolean" | "list" | "quantiles" | "table":
             return "TEXT"
 
 

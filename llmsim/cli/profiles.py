@@ -23,6 +23,8 @@ class _Row(msgspec.Struct, frozen=True):
     ttft_stddev_ms: float
     tbt_mean_ms: float
     tbt_stddev_ms: float
+    ttft_shape: str
+    tbt_shape: str
     tokens_per_second: float | None
     models: list[str]
 
@@ -46,6 +48,8 @@ def _build_row(catalogue: Catalogue, profile: Profile) -> _Row:
         ttft_stddev_ms=profile.ttft_stddev_ms,
         tbt_mean_ms=profile.tbt_mean_ms,
         tbt_stddev_ms=profile.tbt_stddev_ms,
+        ttft_shape=profile.ttft_shape,
+        tbt_shape=profile.tbt_shape,
         tokens_per_second=round(1000 / profile.tbt_mean_ms, 1) if profile.tbt_mean_ms else None,
         models=[model.id for model in catalogue.models.values() if model.profile == profile.name],
     )
@@ -57,6 +61,7 @@ def _show(rows: list[_Row], console: Console) -> None:
     table.add_column("profile", no_wrap=True, style="bold cyan")
     table.add_column("TTFT ms", justify="right", no_wrap=True)
     table.add_column("token ms", justify="right", no_wrap=True)
+    table.add_column("shape", no_wrap=True)
     table.add_column("tokens/s", justify="right", no_wrap=True)
     table.add_column("models")
     for row in rows:
@@ -64,15 +69,17 @@ def _show(rows: list[_Row], console: Console) -> None:
             row.name,
             _spread(row.ttft_mean_ms, row.ttft_stddev_ms),
             _spread(row.tbt_mean_ms, row.tbt_stddev_ms),
+            " / ".join(dict.fromkeys((row.ttft_shape, row.tbt_shape))),
             "∞" if row.tokens_per_second is None else f"{row.tokens_per_second:.0f}",
             ", ".join(row.models) if row.models else Text("by setting only", style="dim"),
         )
     console.print(table)
     console.print()
     console.print(
-        "Mean ± standard deviation of the time to first token and between tokens, normally distributed and cut at"
+        "Mean ± standard deviation of the time to first token and between tokens, and how they are distributed, cut at"
         " zero. Each model has its own profile unless a setting chooses one for all:"
-        " llmsim serve --latency instant.",
+        " llmsim serve --latency instant. [latency] sets other figures and shapes, and [latency.models.PATTERN] those of"
+        " some models.",
         style="dim",
         highlight=False,
     )

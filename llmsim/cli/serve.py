@@ -104,8 +104,10 @@ def _banner(settings: Settings) -> None:
     base = f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
     workers = worker_count(settings)
     latency = settings.latency.profile or "each model's own"
-    if any(getattr(settings.latency, name) is not None for name in _OVERRIDES):
+    if settings.latency.sets_figures:
         latency += ", overridden by [latency]"
+    if patterns := settings.latency.models:
+        latency += f", others for {', '.join(map(printable, patterns))}"
     facts = [(provider.name, base + provider.base_path) for provider in PROVIDERS]
     facts += [
         ("api key", _api_key(settings)),
@@ -160,9 +162,6 @@ def _web_pages(settings: Settings) -> str:
     if isinstance(cors, str):
         return "of any origin may call the APIs" if cors == "*" else "may not call the APIs"
     return f"of {printable(', '.join(cors)) or 'no origin'} may call the APIs"
-
-
-_OVERRIDES = ("ttft_mean_ms", "ttft_stddev_ms", "tbt_mean_ms", "tbt_stddev_ms")
 
 
 def _program() -> str:

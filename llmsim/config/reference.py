@@ -10,7 +10,7 @@ import textwrap
 import msgspec
 
 from llmsim.config.settings import Settings
-from llmsim.config.specs import CONFIG_VARIABLE, SettingSpec, setting_specs
+from llmsim.config.specs import CONFIG_VARIABLE, SettingSpec, build_spec, setting_specs
 from llmsim.config.tables import table_fields
 from llmsim.errors import ConfigError
 
@@ -50,8 +50,9 @@ def render_tables() -> str:
             overrides = ", ".join(f"`{override}`" for override in spec.overrides)
             lines.append(_row(f"`{spec.key}`", default, spec.unit, spec.range, spec.description, overrides))
         for spec in _specs_of(section):
-            if spec.kind == "table" and (fields := list(table_fields(spec.value_type))):
+            if spec.kind == "table" and (fields := table_fields(spec.value_type)):
                 name = f"[{spec.name}.NAME]"
+                facts = [build_spec(name, field) for field in fields]
                 lines += [
                     "",
                     f"#### `{name}`",
@@ -59,7 +60,7 @@ def render_tables() -> str:
                     _row(*head[:1], *head[2:5]),
                     _row(*("---" for _ in head[:4])),
                 ]
-                lines += [_row(f"`{key}`", *facts) for key, *facts in fields]
+                lines += [_row(f"`{one.key}`", one.unit, one.range, one.description) for one in facts]
     return "\n".join(lines) + "\n"
 
 

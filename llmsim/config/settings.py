@@ -4,7 +4,7 @@ Decisions:
 * Table and key names are those of the original llmsim where it has the setting, so that its
   TOML files work unchanged; further settings are added beside them.
 * One file for each group: `server_settings.py`, `budget_settings.py`, `access_settings.py`, `fault_settings.py`,
-  `file_settings.py`, `limit_settings.py`, and here what is simulated.
+  `file_settings.py`, `limit_settings.py`, `latency_settings.py`, and here what is simulated.
 """
 
 from typing import Annotated
@@ -15,52 +15,10 @@ from llmsim.config.access_settings import AdminSettings, AuthSettings
 from llmsim.config.budget_settings import BudgetSettings
 from llmsim.config.fault_settings import FaultSettings
 from llmsim.config.file_settings import FileSettings
+from llmsim.config.latency_settings import LatencySettings
 from llmsim.config.limit_settings import LimitSettings
 from llmsim.config.metadata import DAY_SECS, milliseconds, seconds, setting, share
 from llmsim.config.server_settings import MetricsSettings, ServerSettings
-
-
-class LatencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long a response takes."""
-
-    profile: (
-        Annotated[
-            str,
-            setting(
-                "Latency profile of all models; unset, each model has its own. `llmsim profiles` lists them.",
-                flag="--latency",
-                min_length=1,
-            ),
-        ]
-        | None
-    ) = None
-    ttft_mean_ms: (
-        Annotated[float, milliseconds("Mean time to first token (TTFT); unset, the profile's.")] | None
-    ) = None
-    ttft_stddev_ms: (
-        Annotated[float, milliseconds("Standard deviation of the time to first token; unset, the profile's.")]
-        | None
-    ) = None
-    tbt_mean_ms: (
-        Annotated[
-            float, milliseconds("Mean time between two tokens (inter-token latency); unset, the profile's.")
-        ]
-        | None
-    ) = None
-    tbt_stddev_ms: (
-        Annotated[
-            float, milliseconds("Standard deviation of the time between two tokens; unset, the profile's.")
-        ]
-        | None
-    ) = None
-    cache_hit_ttft_factor: Annotated[
-        float,
-        share(
-            "Factor on the time to first token when the whole prompt is read from the prompt cache; in proportion when a "
-            "part of it is.",
-            unit="of the time",
-        ),
-    ] = 0.5
 
 
 class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

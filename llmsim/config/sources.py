@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.latency_checks import find_problems
 from llmsim.config.limit_settings import LimitSettings
 from llmsim.config.settings import ErrorSettings, Settings
 from llmsim.config.specs import CONFIG_VARIABLE, PREFIX, SettingSpec, setting_specs, specs_by_name
@@ -108,6 +109,7 @@ def load(
             origins[spec.name] = finding.origin
     settings = msgspec.convert(values, Settings)
     problems += _check_rates(settings, origins)
+    problems += [f"{origins[name]}: {problem}" for name, problem in find_problems(settings.latency)]
     # Tiers that have a mistake are not there; that is one problem, not two.
     if settings.limits.tiers or not problems:
         problems += _check_tiers(settings.limits, origins)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from llmsim.config.latency_settings import Quantiles
 from llmsim.config.settings import Settings
 from llmsim.config.tables import show_table
 from llmsim.text import literal
@@ -15,7 +16,7 @@ PREFIX = "LLMSIM_"
 CONFIG_VARIABLE = "LLMSIM_CONFIG"
 """The variable that names the TOML file; not itself a setting."""
 
-Kind = Literal["text", "choice", "integer", "number", "boolean", "list", "table"]
+Kind = Literal["text", "choice", "integer", "number", "boolean", "list", "quantiles", "table"]
 
 
 class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +80,7 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
                 return ", ".join(
                     (*self.choices, *(("true", "false") if self.kind == "boolean" else ("a list",)))
                 )
-            case "boolean" | "text" | "list" | "table":
+            case "boolean" | "text" | "list" | "quantiles" | "table":
                 return ""
 
     def show(self, value: Any) -> str:
@@ -93,7 +94,7 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
 def setting_specs() -> tuple[SettingSpec, ...]:
     """List every setting, in the order of the tables and keys of `Settings`."""
     return tuple(
-        _build_spec(section.name, field)
+        build_spec(section.name, field)
         for section in msgspec.structs.fields(Settings)
         for field in msgspec.structs.fields(section.type)
     )
@@ -105,7 +106,8 @@ def specs_by_name() -> dict[str, SettingSpec]:
     return {spec.name: spec for spec in setting_specs()}
 
 
-def _build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
+def build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
+    """Build the spec of a field; `section` may also be a place, such as `limits.tiers.free`."""
     # The annotation is `Annotated[value, Meta]`, or that `| None`.
     options = (field.type, *get_args(field.type))
     value, meta = next(get_args(option) for option in options if get_origin(option) is Annotated)
@@ -118,7 +120,7 @@ def _build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
         section=section,
         key=field.name,
         type=field.type,
-        kind=_KINDS[get_origin(main) or main],
+        kind="quantiles" if main is Quantiles else _KINDS[get_origin(main) or main],
         unit=meta.extra["unit"],
         default=field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory(),
         description=meta.description,

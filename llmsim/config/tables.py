@@ -8,10 +8,11 @@ Decisions:
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, get_args, get_origin
 
 import msgspec
+from msgspec.structs import FieldInfo
 
 from llmsim.errors import ConfigError
 from llmsim.text import literal, nearest
@@ -34,13 +35,28 @@ def parse_table(name: str, text: str) -> Any:
     return value
 
 
-def check_table(name: str, value: Any, table_type: Any, *, secret: bool) -> Any:
+CheckField = Callable[[str, FieldInfo, Any], Any]
+"""Checks the value of a field at a place, and returns it as the settings hold it; raises ConfigError."""
+
+
+def parse_list(text: str) -> Any:
+    """Parse the text of a variable that holds a list of numbers or lists, with or without the outer brackets.
+
+    Raises:
+        ValueError: It is not a list in TOML.
+    """
+    items = tomllib.loads(f"value = [{text}]")["value"]
+    return items[0] if len(items) == 1 and isinstance(items[0], list) else items
+
+
+def check_table(name: str, value: Any, table_type: Any, check_field: CheckField, *, secret: bool) -> Any:
     """Check a table.
 
     Args:
         name: The setting, e.g. `limits.tiers`.
         value: As TOML has it.
         table_type: The setting's type, `dict[str, ...]`.
+        check_field: Checks the fields of its structs.
         secret: Whether its names are never shown.
 
     Returns:
@@ -49,44 +65,59 @@ def check_table(name: str, value: Any, table_type: Any, *, secret: bool) -> Any:
     Raises:
         ConfigError: Keys are unknown, or values are invalid; one line for each problem.
     """
-    problems = list(_find_problems(name, value, get_args(table_type)[1], secret=secret))
+    problems: list[str] = []
+    checked = _check_items(name, value, get_args(table_type)[1], check_field, problems, secret=secret)
     if problems:
         raise ConfigError("\n".join(problems))
-    return msgspec.convert(value, table_type)
+    return msgspec.convert(checked, table_type)
 
 
-def _find_problems(name: str, value: Any, item_type: Any, *, secret: bool = False) -> Iterator[str]:
+def _check_items(
+    name: str,
+    value: Any,
+    item_type: Any,
+    check_field: CheckField,
+    problems: list[str],
+    *,
+    secret: bool = False,
+) -> dict[str, Any]:
     if not isinstance(value, dict):
-        yield f"{name}: wanted a table, [{name}], found {literal(value)}"
-        return
+        problems.append(f"{name}: wanted a table, [{name}], found {literal(value)}")
+        return {}
+    checked = dict(value)
     for key, item in value.items():
         place = f"{name}.{'***' if secret else _key(key)}"
         if item_type is not str:
-            yield from _find_struct_problems(place, item, item_type)
+            checked[key] = _check_struct(place, item, item_type, check_field, problems)
         elif not isinstance(item, str) or not item:
-            yield f"{place}: wanted non-empty text, found {'something else' if secret else literal(item)}"
+            found = "something else" if secret else literal(item)
+            problems.append(f"{place}: wanted non-empty text, found {found}")
+    return checked
 
 
-def _find_struct_problems(place: str, value: Any, struct: Any) -> Iterator[str]:
+def _check_struct(
+    place: str, value: Any, struct: Any, check_field: CheckField, problems: list[str]
+) -> dict[str, Any]:
     if not isinstance(value, dict):
-        yield f"{place}: wanted a table, [{place}], found {literal(value)}"
-        return
-    fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
+        problems.append(f"{place}: wanted a table, [{place}], found {literal(value)}")
+        return {}
+    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    checked = {}
     for key, item in value.items():
         if key not in fields:
             meant = nearest(key, fields)
             hint = f"; did you mean {literal(meant)}?" if meant else f". One of: {', '.join(fields)}"
-            yield f"{place}: unknown key {literal(key)}{hint}"
-            continue
-        if get_origin(fields[key]) is dict:
-            yield from _find_problems(f"{place}.{key}", item, get_args(fields[key])[1])
-            continue
-        meta = _meta(fields[key])
-        try:
-            msgspec.convert(item, fields[key])
-        except msgspec.ValidationError:
-            wanted = f"a whole number from {literal(meta.ge)} to {literal(meta.le)}"
-            yield f"{place}.{key}: wanted {wanted}, found {literal(item)}"
+            problems.append(f"{place}: unknown key {literal(key)}{hint}")
+        elif get_origin(fields[key].type) is dict:
+            checked[key] = _check_items(
+                f"{place}.{key}", item, get_args(fields[key].type)[1], check_field, problems
+            )
+        else:
+            try:
+                checked[key] = check_field(place, fields[key], item)
+            except ConfigError as error:
+                problems += str(error).splitlines()
+    return checked
 
 
 def show_table(value: Any) -> str:
@@ -104,22 +135,8 @@ def _key(key: str) -> str:
     return key if _BARE.fullmatch(key) else literal(key)
 
 
-def table_fields(table_type: Any) -> Iterator[tuple[str, str, str, str]]:
-    """Yield name, unit, range and description of each key of the tables that a setting holds; none of a table of texts."""
+def table_fields(table_type: Any) -> tuple[FieldInfo, ...]:
+    """Return the fields of the tables that a setting holds; none of a table of texts."""
     struct = get_args(table_type)[1]
-    if struct is str:
-        return
-    for field in msgspec.structs.fields(struct):
-        if get_origin(field.type) is not dict:
-            meta = _meta(field.type)
-            yield (
-                field.name,
-                meta.extra["unit"],
-                f"{literal(meta.ge)} to {literal(meta.le)}",
-                meta.description,
-            )
-
-
-def _meta(annotation: Any) -> Any:
-    """Return the metadata of `Annotated[int, Meta] | None`."""
-    return next(meta for option in get_args(annotation) for meta in getattr(option, "__metadata__", ()))
+    fields = () if struct is str else msgspec.structs.fields(struct)
+    return tuple(field for field in fields if get_origin(field.type) is not dict)

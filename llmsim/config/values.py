@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from llmsim.config.specs import SettingSpec
-from llmsim.config.tables import check_table, parse_table
+from llmsim.config.latency_checks import QUANTILES_WANTED, quantiles_problem
+from llmsim.config.specs import SettingSpec, build_spec
+from llmsim.config.tables import check_table, parse_list, parse_table
 from llmsim.errors import ConfigError
 from llmsim.text import literal, nearest
 
@@ -77,6 +78,8 @@ def parse_value(spec: SettingSpec, text: str) -> Any:
                 return _BOOLEANS[text.strip().lower()]
             case "list":
                 return [item.strip() for item in text.split(",") if item.strip()]
+            case "quantiles":
+                return parse_list(text)
             case "table":
                 return parse_table(spec.name, text)
             case "text" | "choice":
@@ -100,17 +103,25 @@ def check_value(spec: SettingSpec, value: Any, profiles: Collection[str] = ()) -
         ConfigError: The value has the wrong type, is out of range, or is not one of the choices.
     """
     if spec.kind == "table":
-        return check_table(spec.name, value, spec.value_type, secret=spec.secret)
+        return check_table(
+            spec.name,
+            value,
+            spec.value_type,
+            lambda place, field, item: check_value(build_spec(place, field), item, profiles),
+            secret=spec.secret,
+        )
     if spec.kind == "choice" and value not in spec.choices:
         raise _unknown_value(spec, value, spec.choices)
     try:
         checked = msgspec.convert(value, spec.type)
     except msgspec.ValidationError:
         raise _invalid_value(spec, value) from None
-    match spec.name:
-        case "latency.profile":
+    if spec.kind == "quantiles" and (problem := quantiles_problem(checked)):
+        raise ConfigError(f"{spec.name}: {problem}")
+    match spec.section.partition(".")[0], spec.key:
+        case "latency", "profile":
             return _check_profile(spec, checked, profiles)
-        case "response.generator":
+        case "response", "generator":
             return _check_generator(spec, checked)
     return checked
 
@@ -166,6 +177,8 @@ def _invalid_value(spec: SettingSpec, value: Any) -> ConfigError:
                 + " or " * bool(spec.choices)
                 + "a list of non-empty texts"
             )
+        case "quantiles":
+            wanted = QUANTILES_WANTED
         case "table":
             wanted = "a table"
         case "text" | "choice":

@@ -16,8 +16,11 @@ import msgspec
 DEVIATES: dict[str, Sequence[float]] = {}
 """Tables of unit deviates (mean 0, deviation 1) by name; the length of each is a power of two.
 
-`planning.timing` adds them, because only planning draws random numbers.
+`planning.shapes` adds them, because only planning draws random numbers.
 """
+
+_LOST = (0.0,)
+"""The table of a schedule that was stored under settings that are no longer in force: all gaps are their mean."""
 
 
 class Schedule(msgspec.Struct, frozen=True, gc=False):
@@ -59,7 +62,10 @@ class Schedule(msgspec.Struct, frozen=True, gc=False):
         """
         gap = self.itl
         if self.spread != 0.0:
-            deviates = DEVIATES[self.table]
+            try:
+                deviates = DEVIATES[self.table]
+            except KeyError:
+                deviates = _LOST
             gap += self.spread * deviates[(self.start + token * self.stride) & (len(deviates) - 1)]
             # PERF: a third less time for a gap than with `max`.
             if gap < 0.0:

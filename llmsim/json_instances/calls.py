@@ -198,7 +198,7 @@ class _CallMaker(Maker):
     def _member(self, shape: Shape, name: str, hazard: int, *, is_ending: bool) -> Any:
         parts = shape.member(name, self._budget)
         self._hazard = self._of_member(self._shapes.of(parts), name, hazard)
-        made = self.make(parts, name, is_ending=is_ending)
+        made = self.make(parts, self._named(shape, name), is_ending=is_ending)
         self._hazard = hazard
         return made
 

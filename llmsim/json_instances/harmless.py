@@ -107,7 +107,7 @@ _INERT = frozenset(
 
 _ARGUMENTS = frozenset("arg args argv argument arguments flags options params parameters env".split())
 _SENTENCE = re.compile(r"[.\n]\s")
-_PLAIN = re.compile(r"[\w ,.!?'\u2019()+-]*")
+_PLAIN = re.compile(r"(?!.*(?:\.\.|(?:^|\s)-))[\w ,.!?'\u2019()+-]*")
 _COMMANDS = re.compile(
     r"\s*(?:sudo|cat|rm|rmdir|mv|cp|dd|del|erase|kill|killall|pkill|shutdown|reboot|halt|poweroff|format|mkfs\S*|chmod|chown|ln|git|"
     r"curl|wget|bash|sh|zsh|python\S*|node|npm|npx|pip|make|docker|kubectl|eval|exec|source|truncate|tee|touch|mkdir|crontab|"

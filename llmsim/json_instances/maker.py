@@ -5,6 +5,8 @@ Decisions:
   `contains` ...), and generated again if they are not valid, a bounded number of times.
 * Recursion ends: in the second nesting of a schema in itself only required members are generated, and of
   several branches the one that ends first.
+* What the schema itself supplies, values and names of members, is free once: no more than the body holds. Repeated it counts as
+  much as a text that is written, for a short schema may ask for a long constant a thousand times.
 """
 
 from random import Random
@@ -24,6 +26,9 @@ _LONG = 20
 _MOST_ITEMS = 1000
 _MOST_LEVELS = 60
 _ENTRIES_A_STEP = 32
+_MULTIPLE_STEPS = 4
+"""Steps of the tries to find a multiple."""
+
 
 _NOT_NULL = 0.85
 _EXEMPLARY = 0.7
@@ -51,6 +56,7 @@ class Maker:
         self._is_plain = is_plain
         self._values = 0
         self._above: list[Shape] = []
+        self._supplied: dict[int, int] = {}
         self._message.used.clear()
 
     @property
@@ -107,10 +113,10 @@ class Maker:
     def _made(self, shape: Shape, name: str, *, is_ending: bool) -> Any:
         """Generate a value of a shape without branches."""
         if shape.values is not None:
-            return self._listed(shape)
+            return self._copied(self._listed(shape))
         self._budget.spend(len(shape.suggestions) // _ENTRIES_A_STEP)
         if shape.suggestions and not self._is_plain and (found := self._suggested(shape)):
-            return found[0]
+            return self._copied(found[0])
         kind = self._kind(shape, name, is_ending=is_ending)
         match kind:
             case "object":
@@ -119,14 +125,35 @@ class Maker:
                 return self._array(shape, name, is_ending=is_ending)
             case "string":
                 text = self._text(shape, name)
-                self._values += len(text) // _LONG
-                self._budget.spend(len(text) // _LONG)
+                self._count(len(text))
                 return text
             case "boolean":
                 return self._boolean()
             case "null":
                 return None
+        self._budget.spend(_MULTIPLE_STEPS * len(shape.multiples))
         return self._number(shape, name, is_integer=kind == "integer")
+
+    def _count(self, chars: int) -> None:
+        """Count a text as the values that it is as long as."""
+        self._values += chars // _LONG
+        self._budget.spend(chars // _LONG)
+
+    def _copied(self, supplied: Any) -> Any:
+        """Return a value, or the name of a member, of the schema itself; count it from the second time on."""
+        key = id(supplied)
+        if (chars := self._supplied.get(key)) is None:
+            self._supplied[key] = _chars(supplied)
+        else:
+            self._count(chars)
+        return supplied
+
+    def _named(self, shape: Shape, name: str) -> str:
+        """Return the name of a member, counted like a text unless it is the schema's."""
+        if name in shape.names:
+            return str(self._copied(name))
+        self._count(len(name))
+        return name
 
     def _text(self, shape: Shape, name: str) -> str:
         return scalars.text(shape, name, self._usable_values, self._rng, self._budget)
@@ -317,4 +344,19 @@ class Maker:
                 )
         ordered = [one for one in shape.names if one in given]
         ordered += [one for one in given if one not in shape.names]
-        return {one: self.make(shape.member(one, self._budget), one, is_ending=is_ending) for one in ordered}
+        return {
+            self._named(shape, one): self.make(shape.member(one, self._budget), one, is_ending=is_ending)
+            for one in ordered
+        }
+
+
+def _chars(value: Any) -> int:
+    """Return about how many characters of JSON a value takes."""
+    match value:
+        case str():
+            return len(value) + 2
+        case list():
+            return 2 + sum([_chars(item) + 1 for item in value])
+        case dict():
+            return 2 + sum([len(name) + _chars(member) + 4 for name, member in value.items()])
+    return 4

@@ -25,6 +25,9 @@ _MOST_WRITTEN = 5000
 _NODES_A_STEP = 4
 """Nodes of a tree that are written in a step of the budget."""
 
+_FILLED_A_STEP = 16
+"""Random characters that are drawn in a step of the budget."""
+
 _PREFERRED = string.ascii_lowercase + string.digits + string.ascii_uppercase
 _PRINTABLE = _PREFERRED + " " + string.punctuation
 _BEYOND = "\n\t\réßñжλ漢あ한"
@@ -77,11 +80,11 @@ def text(
         wanted = rng.randint(min(shortest, farthest), farthest) - len(made)
         if wanted > 0:
             made = _Writer(rng, budget, wanted=wanted, repeats=brief.repeats).written(tree)
-        written += len(made)
         # If repeats do not make it long enough, a pattern without anchors allows more at either end.
-        filling = "".join(
-            rng.choice(string.ascii_lowercase) for _ in range(min(shortest, farthest) - len(made))
-        )
+        lacking = max(0, min(shortest, farthest) - len(made))
+        filling = "".join(rng.choices(string.ascii_lowercase, k=lacking))
+        written += len(made) + lacking
+        budget.spend(lacking // _FILLED_A_STEP)
         for whole in (made, made + filling, filling + made) if filling else (made,):
             if accept(whole):
                 return whole

@@ -125,8 +125,8 @@ def _fits(shape: Shape, made: str, budget: WorkBudget, *, is_made: bool = False)
 
 def _sized(shape: Shape, rng: Random) -> str:
     """Generate words of a length between the bounds."""
-    words = ""
-    while len(words) < min(shape.shortest, _MOST_CHARACTERS) or not words:
+    words, wanted = "", min(shape.shortest, shape.longest, _MOST_CHARACTERS)
+    while len(words) < wanted or not words:
         words += (" " if words else "") + rng.choice(COMMON_WORDS)
     words = words[: int(min(shape.longest, _MOST_CHARACTERS))]
     return words[:-1] + "s" if words.endswith(" ") else words

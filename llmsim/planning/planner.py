@@ -42,7 +42,7 @@ from llmsim.planning.prompt_tokens import prefix_tokens, prompt_tokens
 from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
 from llmsim.planning.rng import Random, fresh_rng, id_source, seed_of, seeded_id, seeded_rng
 from llmsim.planning.scripts import play
-from llmsim.planning.timing import LatencySampler
+from llmsim.planning.timing import LatencySampler, in_bursts
 from llmsim.planning.tokens import TokenReader, load_tokenizer
 from llmsim.planning.wire_faults import WireFaults
 from llmsim.scripts import ScriptStep
@@ -239,15 +239,17 @@ class Planner:
         usage = _usage(facts.tokens, choices, cache_use)
         if prompt.continuation is not None:
             choices = pick_best(prompt, choices, facts.tokenizer, rng)
-        return Turn(
+        profile, cached = self._latency.model_profile(facts.model), cache_use.read / facts.tokens
+        turn = Turn(
             id=turn_id,
             created=int(self._clock()),
             model=prompt.model,
             choices=choices,
             usage=usage,
-            schedule=self._latency.schedule(facts.model.profile, rng, cached=cache_use.read / facts.tokens),
+            schedule=self._latency.sample(profile, rng, cached=cached, prompt_tokens=facts.tokens),
             vectors=facts.embedding.vectors() if facts.embedding else (),
         )
+        return in_bursts(turn, profile, rng)
 
     def play(
         self,
@@ -273,7 +275,7 @@ class Planner:
             prompt_tokens=facts.tokens,
             limit=facts.limit,
             latency=self._latency,
-            profile=facts.model.profile,
+            model=facts.model,
             rng=rng,
             retry_after=self._retry_after,
             use=cache_use,
@@ -327,6 +329,7 @@ class Planner:
             and not (self._faults.active or self.wire_faults.active)
             and not self._plan_content.draws_outcome
             and not self._generate.takes_lines
+            and self._latency.is_plain(model)
         )
 
     def _choice(

@@ -46,7 +46,7 @@ from llmsim.planning.planner import Planner
 from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.planning.rng import Random, seeded_rng
 from llmsim.planning.scenario_tools import fill_arguments, pick_tool
-from llmsim.planning.timing import LatencySampler
+from llmsim.planning.timing import LatencySampler, in_bursts
 from llmsim.planning.tokens import Tokenizer
 from llmsim.planning.wire_faults import scripted_wire_fault, with_wire_fault
 from llmsim.scenarios import Amount, Scenario, ScenarioStep, ScenarioTiming, Selection
@@ -239,7 +239,8 @@ class ScenarioPlanner:
             if isinstance(segment, ReasoningSegment)
         )
         rng = seeded_rng("scenario time", resolved.key)
-        schedule = self._latency.schedule(facts.model.profile, rng, cached=use.read / facts.tokens)
+        profile, cached = self._latency.model_profile(facts.model), use.read / facts.tokens
+        schedule = self._latency.sample(profile, rng, cached=cached, prompt_tokens=facts.tokens)
         turn = replace(
             self._planner.plan_empty(prompt, facts, outcome_rng),
             choices=choices,
@@ -252,6 +253,7 @@ class ScenarioPlanner:
             ),
             schedule=_schedule(resolved, schedule),
         )
+        turn = in_bursts(turn, profile, rng)
         for fault in resolved.wire_faults(attempt):
             turn = with_wire_fault(turn, fault)
         return turn

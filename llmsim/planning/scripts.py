@@ -11,6 +11,7 @@ import itertools
 
 from msgspec.structs import replace
 
+from llmsim.catalogue import Model
 from llmsim.domain import (
     CacheUse,
     Choice,
@@ -19,7 +20,6 @@ from llmsim.domain import (
     Prompt,
     ReasoningSegment,
     RefusalSegment,
-    Schedule,
     Segment,
     TextSegment,
     ToolCall,
@@ -33,7 +33,7 @@ from llmsim.planning.endings import cut_at_limit, cut_at_stop
 from llmsim.planning.faults import scripted_fault
 from llmsim.planning.logprobs import with_logprobs
 from llmsim.planning.rng import Random
-from llmsim.planning.timing import Distribution, LatencyProfile, LatencySampler
+from llmsim.planning.timing import Distribution, LatencyProfile, LatencySampler, in_bursts
 from llmsim.planning.tokens import Tokenizer
 from llmsim.planning.wire_faults import scripted_wire_fault, with_wire_fault
 from llmsim.scripts import ScriptCall, ScriptStep, ScriptTurn
@@ -49,7 +49,7 @@ def play(
     prompt_tokens: int,
     limit: int,
     latency: LatencySampler,
-    profile: str,
+    model: Model,
     rng: Random,
     retry_after: float,
     use: CacheUse,
@@ -65,7 +65,7 @@ def play(
         prompt_tokens: Tokens of the prompt, as counted.
         limit: Most tokens of a choice.
         latency: Samples schedules.
-        profile: The model's own latency profile.
+        model: The model.
         rng: Draws the latencies.
         retry_after: Retry delay in seconds where the script has none.
         use: What was read from the prompt cache, and written to it.
@@ -77,14 +77,18 @@ def play(
     if turn.failure is not None:
         return scripted_fault(turn.failure, turn.delay_ms / 1000, retry_after)
     choices = tuple(_choice(step, prompt, tokenizer, limit, rng, index) for index in range(prompt.choices))
+    cached = use.read / prompt_tokens
+    profile = _profile(turn, latency, model)
+    schedule = latency.sample(profile, rng, cached=cached, prompt_tokens=prompt_tokens)
     planned = Turn(
         id=id,
         created=created,
         model=prompt.model,
         choices=choices,
         usage=_usage(turn, prompt_tokens, choices, use),
-        schedule=_schedule(turn, latency, profile, rng, cached=use.read / prompt_tokens),
+        schedule=replace(schedule, ttft=schedule.ttft + turn.delay_ms / 1000) if turn.delay_ms else schedule,
     )
+    planned = in_bursts(planned, profile, rng)
     fault = turn.stream_fault
     return planned if fault is None else with_wire_fault(planned, scripted_wire_fault(fault))
 
@@ -177,20 +181,19 @@ def _usage(turn: ScriptTurn, prompt_tokens: int, choices: tuple[Choice, ...], us
     )
 
 
-def _schedule(
-    turn: ScriptTurn, latency: LatencySampler, profile: str, rng: Random, *, cached: float
-) -> Schedule:
+def _profile(turn: ScriptTurn, latency: LatencySampler, model: Model) -> LatencyProfile:
     match turn.latency:
         case None:
-            schedule = latency.schedule(profile, rng, cached=cached)
+            return latency.model_profile(model)
         case str():
             named = latency.find(turn.latency)
             if named is None:
                 raise ScriptError((f"latency: no profile {turn.latency!r}",))
-            schedule = latency.sample(named, rng, cached=cached)
+            return named
         case own:
-            figures = LatencyProfile(
-                Distribution(own.ttft_ms, own.ttft_stddev_ms), Distribution(own.itl_ms, own.itl_stddev_ms)
+            # What a script has is exact: the prompt cache saves nothing of it.
+            return LatencyProfile(
+                Distribution(own.ttft_ms, own.ttft_stddev_ms),
+                Distribution(own.itl_ms, own.itl_stddev_ms),
+                saved=0.0,
             )
-            schedule = latency.sample(figures, rng)
-    return replace(schedule, ttft=schedule.ttft + turn.delay_ms / 1000) if turn.delay_ms else schedule

@@ -149,23 +149,24 @@ class GenerationService(Generic[O]):
                 analyzed = self._memo.get(request) or await self._analyzer.analyze(request, channel)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
-                if self._quotas is not None:
-                    await self._quotas.admit(request.headers, prompt, facts, channel.active)
-                if parsed.is_warm_up:
-                    context = self._context.for_owner(channel.active.owner)
-                    return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
-                if analyzed.step is not None:
-                    played = await self._begin_step(analyzed.step, controls.session, channel)
-                    heavy = heavy or analyzed.step.is_long
-                elif selection is not None and not prompt.silent:
-                    played = await self._player.play(prompt, selection, in_thread=heavy)
-                    heavy = heavy or (played is not None and is_long_step(played.step))
-                if facts.is_plain and played is None and not heavy:
+                if facts.is_plain and selection is None and analyzed.step is None and not heavy:
                     planned = self._planner.plan(prompt, facts)
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
+                    if self._quotas is not None:
+                        await self._quotas.admit(request.headers, prompt, facts, channel.active, planned)
                 else:
+                    if self._quotas is not None:
+                        await self._quotas.admit(request.headers, prompt, facts, channel.active)
                     context = self._context.for_owner(channel.active.owner)
+                    if parsed.is_warm_up:
+                        return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
+                    if analyzed.step is not None:
+                        played = await self._begin_step(analyzed.step, controls.session, channel)
+                        heavy = heavy or analyzed.step.is_long
+                    elif selection is not None and not prompt.silent:
+                        played = await self._player.play(prompt, selection, in_thread=heavy)
+                        heavy = heavy or (played is not None and is_long_step(played.step))
                     if heavy and facts.embedding is not None:
                         await context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await context.plan_turn(
@@ -175,8 +176,8 @@ class GenerationService(Generic[O]):
                         in_thread=heavy,
                         key=find_header_key(request.headers, self._key_headers),
                     )
-                if self._quotas is not None:
-                    await self._quotas.book_output(channel.active, outcome)
+                    if self._quotas is not None:
+                        await self._quotas.book_output(channel.active, outcome)
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)

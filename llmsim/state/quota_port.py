@@ -11,13 +11,17 @@ class QuotaStore(Protocol):
     A request that is admitted holds one of the requests at a time until it is released, or its process has ended.
     """
 
-    async def admit(self, key: bytes, limits: Limits, amounts: Amounts) -> QuotaStatus:
+    async def admit(self, key: bytes, limits: Limits, amounts: Amounts, output: int = 0) -> QuotaStatus:
         """Book a request if all limits allow it, else nothing.
 
         Args:
             key: Digest of key and model, 16 bytes.
             limits: Their limits.
             amounts: What the request takes. Of what it takes nothing of, something must be left.
+            output: Tokens of its output that are booked with it if it is admitted, more than are left if need be.
+
+        Returns:
+            What is left, but for `output`.
         """
 
     async def charge(self, key: bytes, limits: Limits, amounts: Amounts) -> None:

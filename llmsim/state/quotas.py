@@ -148,7 +148,7 @@ class FileQuotaStore:
         self._size = _HEADER.size + sets * self._set_size
         return self._size
 
-    async def admit(self, key: bytes, limits: Limits, amounts: Amounts) -> QuotaStatus:
+    async def admit(self, key: bytes, limits: Limits, amounts: Amounts, output: int = 0) -> QuotaStatus:
         """See `QuotaStore`."""
         exceeded, used = None, [0, 0, 0, 0, 0]
         with self._threads:
@@ -175,7 +175,11 @@ class FileQuotaStore:
                     if free >= 0:
                         if at < 0:
                             at = self._make_room(table, key)
-                        _RECORD.pack_into(table, at, key, now, now + free, *used)
+                        total = used
+                        if output:
+                            total = used.copy()
+                            free = book(total, limits, (0, output, 0, output, 0))
+                        _RECORD.pack_into(table, at, key, now, now + free, *total)
                         if limits.concurrency:
                             self._holders.add(table, at + _RECORD.size)
                 finally:

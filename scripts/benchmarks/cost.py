@@ -49,6 +49,16 @@ ROWS = (
     _row("chat-stream", f"chat, stream of {TOKENS} tokens at once", stream=True, limit=1.9),
     _row("responses", "Responses", "/openai/v1/responses", "output", limit=1.3, of=_CHAT),
     _row("messages", "Messages", "/anthropic/v1/messages", "content", limit=1.3, of=_CHAT),
+    _row("chat-limits", "chat, with limits", app="limited", more_us=5, of=_CHAT),
+    _row(
+        "messages-limits",
+        "Messages, with limits",
+        "/anthropic/v1/messages",
+        "content",
+        app="limited",
+        more_us=5,
+        of="messages",
+    ),
     Row(
         name="embeddings",
         what="embeddings of one short text",
@@ -76,6 +86,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         limit: Target of `target_ratio`; None if there is no target.
         of: Row that `target_ratio` is to.
         target_ratio: Ratio to that row in the same group, the median.
+        more_us: Microseconds more than that row in the same group, the median.
         laps: Number of laps.
     """
 
@@ -86,6 +97,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None
     of: str
     target_ratio: float
+    more_us: float
     laps: int
 
 
@@ -140,6 +152,7 @@ def summarize(row: Row, groups: Iterable[Group]) -> Cost:
         limit=row.limit,
         of=row.of,
         target_ratio=ratio(row.of),
+        more_us=round(statistics.median(group[row.name] - group[row.of] for group in mine), 2),
         laps=len(mine),
     )
 
@@ -228,6 +241,12 @@ def render_table(costs: Iterable[Cost]) -> Table:
         row, target, verdict = rows[cost.name], NONE, ""
         if row.limit_us is not None:
             target, verdict = f"≤ {row.limit_us:g} us", "with the kernel's share"
+        if row.more_us is not None:
+            target = f"{cost.of} + {row.more_us:g} us"
+            reached = cost.more_us <= row.more_us
+            verdict = (
+                "[green]reached[/green]" if reached else "[red]short[/red]"
+            ) + f", + {cost.more_us:.1f}"
         if cost.limit is not None:
             target = f"≤ {cost.limit:g} x {cost.of}"
             reached = cost.target_ratio <= cost.limit
@@ -272,7 +291,7 @@ def _parse_names(_context: click.Context, _param: click.Parameter, value: str | 
 
 _EPILOG = (
     "\b\nRows:\n"
-    + "\n".join(f"  {row.name:12} {row.what}" for row in ROWS)
+    + "\n".join(f"  {row.name:15} {row.what}" for row in ROWS)
     + """
 
 \b

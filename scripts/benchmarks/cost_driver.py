@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -69,6 +70,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         limit: Target of the ratio; None if there is no target.
         of: Row that the ratio is to.
         limit_us: Target in microseconds of CPU time, the kernel's share included; None if there is no target.
+        more_us: Target of what it may cost more than the row `of`, in microseconds; None if there is no target.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None = None
     of: str = "falcon"
     limit_us: float | None = None
+    more_us: float | None = None
 
 
 def check_reply(row: Row, reply: bytes) -> None:
@@ -202,11 +205,23 @@ class _Connections:
         await asyncio.wait(self._state.tasks, timeout=_TIMEOUT)
 
 
-def _start_llmsim(folder: str, **latency: Any) -> Application:
-    """Start the application as a worker does, with the defaults but for the latency."""
+_LIMITED = """
+[limits]
+default = "bench"
+[limits.tiers.bench]
+rpm = 100_000_000
+tpm = 10_000_000_000
+"""
+"""Limits that no lap reaches, of requests and of tokens."""
+
+
+def _start_llmsim(folder: str, file: str = "", **latency: Any) -> Application:
+    """Start the application as a worker does, with the defaults but for the latency and a configuration file."""
     flags = {"server.run_dir": folder, "response.target_tokens": TOKENS}
     flags |= {f"latency.{name}": value for name, value in latency.items()}
-    app = Application(load(environ={}, flags=flags, profiles=load_catalogue().profiles).settings)
+    path = Path(folder) / "bench.toml"
+    path.write_text(file)
+    app = Application(load(path, environ={}, flags=flags, profiles=load_catalogue().profiles).settings)
     block = Block.private(endpoints=endpoint_labels(), now=time.monotonic())
     slot = block.claim(os.getpid())
     block.set_pid(slot, os.getpid())
@@ -237,6 +252,7 @@ class Driver:
         )
         self._apps = {
             "llmsim": _start_llmsim(folder, profile="instant"),
+            "limited": _start_llmsim(folder, _LIMITED, profile="instant"),
             "raw": yardsticks.raw,
             "falcon": yardsticks.build_falcon(CHAT_PATH),
         }

@@ -267,6 +267,7 @@ CACHES = {
     "llmsim/planning/planner.py": 1,  # lasts as long as one request is analyzed
     "llmsim/planning/reasoning.py": 2,  # tokenizers and numbers
     "llmsim/planning/scenarios.py": 1,  # tokenizers
+    "llmsim/planning/shapes.py": 1,  # figures of settings
     "llmsim/planning/tokens.py": 1,  # names of vocabularies
     "llmsim/providers/anthropic/provider.py": 1,  # settings
     "llmsim/providers/anthropic/rate_limits.py": 1,  # seconds

@@ -57,7 +57,7 @@ PROFILES = {
     "deepseek-reasoner": (1500, 400, 25, 8),
     "embedding": (50, 10, 0, 0),
     "image": (2000, 500, 12, 0),
-    "dall-e": (10000, 2000, 0, 0),
+    "dall-e": (9000, 900, 0, 0),
     "speech": (400, 100, 5, 0),
     "transcript": (700, 150, 8, 2),
     "moderation": (150, 40, 0, 0),

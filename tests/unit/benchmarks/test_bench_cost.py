@@ -108,19 +108,30 @@ def test_bad_replies_are_named(name: str, reply: bytes) -> None:
 def test_targets_are_shown() -> None:
     """BENCH-5.5: The table has each target, and whether a ratio reaches it."""
 
-    def cost(name: str, target_ratio: float) -> Cost:
+    def cost(name: str, target_ratio: float, more_us: float = 0) -> Cost:
         row = BY_NAME[name]
-        fields = {"us": 20.0, "least_us": 10.0, "ratio": 2.0, "laps": 1}
+        fields = {"us": 20.0, "least_us": 10.0, "ratio": 2.0, "more_us": more_us, "laps": 1}
         return Cost(name=name, limit=row.limit, of=row.of, target_ratio=target_ratio, **fields)
 
     console = Console(file=io.StringIO(), width=160)
     console.print(
-        render_table([cost("falcon", 1), cost("chat", 1.31), cost("messages", 1.3), cost("event-1000", 1)])
+        render_table(
+            [
+                cost("falcon", 1),
+                cost("chat", 1.31),
+                cost("messages", 1.3),
+                cost("chat-limits", 1, more_us=6.25),
+                cost("event-1000", 1),
+            ]
+        )
     )
     assert isinstance(console.file, io.StringIO)
-    _, _, falcon, chat, messages, event = (line.split() for line in console.file.getvalue().splitlines())
+    _, _, falcon, chat, messages, limits, event = (
+        line.split() for line in console.file.getvalue().splitlines()
+    )
 
     assert "≤" not in falcon
     assert chat[-2:] == ["short", "1"]
     assert messages[-3:] == ["reached,", "1.30", "1"]
+    assert " ".join(limits).endswith("chat + 5 us short, + 6.2 1")
     assert " ".join(event).endswith("≤ 16 us with the kernel's share 1")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.config import LoadedSettings, Settings, SettingSpec, Tier, load, setting_specs
+from llmsim.config import LatencyFigures, LoadedSettings, Settings, SettingSpec, Tier, load, setting_specs
 from llmsim.config.tables import show_table
 from llmsim.errors import ConfigError
 from llmsim.text import literal
@@ -207,6 +207,8 @@ def valid_values(spec: SettingSpec) -> st.SearchStrategy[Any]:
     """Generate valid values of a setting."""
     text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
     match spec.kind:
+        case "choice" if spec.key in {"ttft_shape", "tbt_shape"}:
+            return st.sampled_from([choice for choice in spec.choices if choice != "empirical"])
         case "choice":
             return st.sampled_from(spec.choices)
         case "integer":
@@ -220,6 +222,26 @@ def valid_values(spec: SettingSpec) -> st.SearchStrategy[Any]:
             return st.lists(item, min_size=1).map(tuple)
         case "table" if spec.name == "limits.keys":
             return st.just({})
+        case "quantiles":
+            latencies = st.lists(st.floats(0, 1000), min_size=2, max_size=5).map(sorted)
+            probabilities = st.lists(st.floats(0, 1), min_size=5, max_size=5, unique=True).map(sorted)
+            pairs = st.builds(
+                lambda left, right: list(zip(left, right, strict=False)), probabilities, latencies
+            )
+            return (latencies | pairs).map(tuple)
+        case "table" if spec.name == "latency.models":
+            figures = st.fixed_dictionaries(
+                {},
+                optional={
+                    "profile": st.sampled_from(PROFILES),
+                    "ttft_mean_ms": st.floats(0, 1000),
+                    "tbt_shape": st.sampled_from(["normal", "lognormal", "gamma"]),
+                    "ttft_quantiles": st.just([1.0, 2.5]),
+                },
+            ).filter(lambda one: not {"ttft_mean_ms", "ttft_quantiles"} <= set(one))
+            return st.dictionaries(text.filter(bool), figures, max_size=2).map(
+                lambda models: msgspec.convert(models, dict[str, LatencyFigures])
+            )
         case "table":
             limits = st.fixed_dictionaries(
                 {}, optional={"rpm": st.integers(1, 10_000), "tpm": st.integers(1, 10_000)}
@@ -255,7 +277,13 @@ class TestValues:
         is_table = spec.kind == "table"
         shown = show_table(value) if is_table else literal(value)
         path.write_text(f"[{spec.section}]\n{spec.key} = {shown}\n", encoding="utf-8", newline="")
-        text = ",".join(value) if spec.kind == "list" else shown if is_table else str(value)
+        text = (
+            ",".join(value)
+            if spec.kind == "list"
+            else shown
+            if is_table or spec.kind == "quantiles"
+            else str(value)
+        )
         passed = msgspec.to_builtins(value) if is_table else value
 
         in_file = load(path, environ={}, profiles=PROFILES)

@@ -98,3 +98,11 @@ def test_every_deviate_is_met_before_one_recurs(stride: int) -> None:
     schedule = Schedule(ttft=0.0, itl=0.0, spread=1.0, table=deviates(*table), start=77, stride=stride)
 
     assert sorted(schedule.gap(token) for token in range(1, size + 1)) == list(table)
+
+
+def test_a_table_that_is_gone_leaves_the_mean() -> None:
+    """LAT-4.6: A schedule that was stored under other settings still has its instants, to the mean."""
+    schedule = Schedule(ttft=1.0, itl=0.04, spread=0.02, table="of other settings", start=5, stride=7)
+
+    assert [schedule.gap(token) for token in (1, 2, 900)] == [0.04] * 3
+    assert schedule.due(3) == pytest.approx(1.08)

@@ -248,3 +248,10 @@ def test_enumerated_actions_are_harmless() -> None:
 
     assert called("files", schema, "delete with force") == '{"action":"view","force":false}'
     assert called("files", schema, "list them") == '{"action":"list","force":false}'
+
+
+@pytest.mark.parametrize("quoted", ["..", "-rf", "a -f", "x ..", "..."])
+def test_quoted_paths_and_flags_are_not_written(quoted: str) -> None:
+    """FIT-6.3: A quotation that is a parent directory or a flag is no prose."""
+    schema = {"type": "object", "properties": {"content": {"type": "string"}}, "required": ["content"]}
+    assert quoted not in called("write_file", schema, f"Write `{quoted}`.")

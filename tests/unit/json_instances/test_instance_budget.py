@@ -2,11 +2,15 @@
 
 import json
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from llmsim.budgets import WorkBudget
+from llmsim.json_instances.call_arguments import CalledTool
+from llmsim.json_instances.calls import json_arguments
 from llmsim.json_instances.making import instance, json_instance
 from llmsim.json_schema.document import read
 from llmsim.json_schema.validation import conforms
@@ -143,3 +147,79 @@ def test_extreme_numbers(schema: Any) -> None:
     for seed in range(30):
         made = instance(read(json.dumps(schema).encode()), "1e999 and " + "9" * 400, random.Random(seed))
         json.dumps(made, allow_nan=False)
+
+
+LONG = "x" * 50_000
+MULTIPLIED: dict[str, Any] = {
+    "constant": {"const": LONG},
+    "enumeration": {"enum": [[LONG], [LONG, LONG]]},
+    "default": {"type": "array", "default": [LONG]},
+    "example": {"type": "array", "examples": [[LONG]]},
+    "name": {"type": "object", "properties": {LONG: {"type": "integer"}}, "required": [LONG]},
+    "invented names": {
+        "type": "object",
+        "minProperties": 100,
+        "propertyNames": {"minLength": 1000},
+        "additionalProperties": {"type": "boolean"},
+    },
+    "nested constant": {"type": "object", "properties": {"a": {"const": {"b": LONG}}}, "required": ["a"]},
+}
+
+
+@pytest.mark.parametrize("name", MULTIPLIED)
+@pytest.mark.parametrize(
+    "generate", [json_instance, partial(json_arguments, CalledTool("f"))], ids=["json", "call"]
+)
+def test_what_a_schema_supplies_is_not_multiplied(name: str, generate: Callable[..., str]) -> None:
+    """BUDG-3.5: a list of a thousand copies of a long constant, example or name ends early."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"a": {"type": "array", "items": MULTIPLIED[name], "minItems": 1000}},
+        "required": ["a"],
+    }
+    encoded = json.dumps(schema).encode()
+    assert len(generate(encoded, "a list", random.Random(1))) < len(encoded) + 250_000
+
+
+def test_one_long_constant_is_free() -> None:
+    """BUDG-3.5: a constant that is supplied once is in the response whole, and what follows it too."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"const": LONG * 10}, "b": {"type": "integer"}},
+        "required": ["a", "b"],
+    }
+    made = json.loads(json_instance(json.dumps(schema).encode(), "", random.Random(1)))
+    assert made["a"] == LONG * 10
+    assert isinstance(made["b"], int)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "pattern": "^$", "minLength": 10_000},
+        {"type": "string", "minLength": 10**6, "maxLength": 0},
+    ],
+    ids=["filled pattern", "impossible length"],
+)
+def test_impossible_values_are_not_tried_for_long(schema: dict[str, Any]) -> None:
+    """BUDG-3.1: What no value fits draws few random numbers, however often a list asks for it."""
+
+    class Counting(random.Random):
+        drawn = 0
+
+        def getrandbits(self, bits: int, /) -> int:
+            self.drawn += 1
+            return super().getrandbits(bits)
+
+        def random(self) -> float:
+            self.drawn += 1
+            return super().random()
+
+    rng = Counting(1)
+    whole = {
+        "type": "array",
+        "items": {"type": "object", "properties": {"a": schema}, "required": ["a"]},
+        "minItems": 1000,
+    }
+    json.loads(json_instance(json.dumps(whole).encode(), "", rng))
+    assert rng.drawn < 700_000

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llmsim.catalogue import load_catalogue
-from llmsim.config import LatencySettings, Settings
+from llmsim.config import LatencyFigures, LatencySettings, Settings
 from llmsim.domain import (
     CacheUse,
     FaultKind,
@@ -340,3 +340,28 @@ def test_background_errors_are_drawn_for_each_attempt() -> None:
     assert 0.15 < kinds.count(FaultKind.RATE_LIMIT) / 2000 < 0.25
     assert 0.25 < kinds.count(FaultKind.SERVER_ERROR) / 2000 < 0.35
     assert faults == [resolved.fault(attempt) for attempt in range(2001)]
+
+
+def test_a_scenario_has_the_latencies_of_its_model() -> None:
+    """LAT-7.3: Those of the model's pattern, in bursts, unless the step has a time of its own."""
+    figures = LatencyFigures(ttft_mean_ms=70.0, ttft_stddev_ms=0.0, burst_tokens=4)
+    latency = LatencySampler(LatencySettings(models={"gpt-4*": figures}), CATALOGUE.profiles)
+    planned = ScenarioPlanner(PLANNER, latency)
+    prompt = Prompt(model="gpt-4o", messages=(Message("user", ("x",)),))
+
+    def turn(**step: Any) -> Turn:
+        return planned.plan(
+            step_of(answer(text="one two three four five six") | step),
+            0,
+            prompt,
+            PLANNER.analyze(prompt),
+            PLANNER.outcome_rng(None),
+            CacheUse(),
+            shows_reasoning=False,
+        )
+
+    assert turn().schedule.ttft == 0.07
+    assert turn(timing={"ttft_ms": 5}).schedule.ttft == 0.005
+    (segment,) = turn().choices[0].segments
+    assert isinstance(segment, TextSegment)
+    assert len(segment.text.pieces) < segment.tokens

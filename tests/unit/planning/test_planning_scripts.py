@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.turns import shown_text
 
 from llmsim.catalogue import load_catalogue
-from llmsim.config import LatencySettings
+from llmsim.config import LatencyFigures, LatencySettings
 from llmsim.domain import (
     CacheUse,
     Choice,
@@ -47,7 +48,8 @@ from llmsim.scripts import (
 )
 
 WORDS = load_tokenizer("o200k_base")
-PROFILES = load_catalogue().profiles
+CATALOGUE = load_catalogue()
+PROFILES = CATALOGUE.profiles
 TEXT = "The quick brown fox jumps over the lazy dog."
 REASONING = "Let me see what a fox would do."
 CALL = ScriptCall("write_file", '{"path":"notes.txt"}')
@@ -62,8 +64,9 @@ def plays(
     **options: Any,
 ) -> Turn | Fault:
     facts: dict[str, Any] = {
-        name: options.pop(name) for name in ("limit", "use", "prompt_tokens", "profile") if name in options
+        name: options.pop(name) for name in ("limit", "use", "prompt_tokens") if name in options
     }
+    model = replace(CATALOGUE.facts("gpt-5"), profile=options.pop("profile", "instant"))
     prompt = Prompt(**({"model": "gpt-5", "messages": (Message("user", ("Hi",)),)} | options))
     return play(
         ScriptStep(number, turn, repetition),
@@ -74,7 +77,7 @@ def plays(
         latency=LatencySampler(settings or LatencySettings(), PROFILES),
         rng=seeded_rng("scene"),
         retry_after=1.0,
-        **({"prompt_tokens": 20, "limit": 1 << 40, "profile": "instant", "use": CacheUse()} | facts),
+        **({"prompt_tokens": 20, "limit": 1 << 40, "model": model, "use": CacheUse()} | facts),
     )
 
 
@@ -385,3 +388,33 @@ class TestFailures:
         assert turn.truncated_after == turn.length - 1
         assert turn.generated_tokens == 2 * (turn.length - 1)
         assert played(answer(text="", stream_fault=cut)).truncated_after == 0
+
+
+class TestPatterns:
+    """Latencies of some models, and bursts, where a script says when."""
+
+    def test_a_script_has_the_latencies_of_its_model(self) -> None:
+        """LAT-7.3: Unless it names a profile or has figures of its own."""
+        settings = LatencySettings(
+            models={"gpt-5": LatencyFigures(ttft_mean_ms=70.0, ttft_stddev_ms=0.0, prefill_ms_per_token=1.0)}
+        )
+
+        assert played(answer(), settings=settings).schedule.ttft == pytest.approx(0.09)
+        assert played(answer(latency="instant"), settings=settings).schedule.ttft == 0
+        own = played(answer(latency=ScriptLatency(ttft_ms=30, itl_ms=2)), settings=settings)
+        assert own.schedule.ttft == 0.03
+
+    def test_a_script_is_sent_in_bursts(self) -> None:
+        """LAT-5.1: Its own figures mean one token an event."""
+        settings = LatencySettings(burst_tokens=4)
+        text = shown_text(played(answer(), settings=settings).choices[0].segments[0])
+        alone = shown_text(
+            played(answer(latency=ScriptLatency(ttft_ms=30, itl_ms=2)), settings=settings)
+            .choices[0]
+            .segments[0]
+        )
+
+        assert text is not None
+        assert alone is not None
+        assert text.text == alone.text == TEXT
+        assert len(text.pieces) < len(alone.pieces)

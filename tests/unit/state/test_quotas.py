@@ -1,5 +1,6 @@
 """The limits that all workers share: admission over processes, also when some are killed, and bounded memory."""
 
+import contextlib
 import fcntl
 import multiprocessing
 import os
@@ -181,16 +182,22 @@ def test_killed_processes_leave_the_limit_as_it_is(path: Path, clock: Clock) -> 
             admits(store, limits)
             os.write(writing, b"a")
 
+    booked = 0
     for _ in range(5):
         pids = run_workers(work, 2)
-        os.read(reading, 50)
+        booked += len(os.read(reading, 50))
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-    os.set_blocking(reading, False)
+        os.set_blocking(reading, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                booked += len(os.read(reading, 4096))
+        os.set_blocking(reading, True)
 
     used = 1_000_000 - drive(store.status(KEY, limits)).rates()[0][1]
-    assert used >= 5 * 1
+    # A worker may have been killed between its booking and its report.
+    assert booked <= used <= booked + 10
     assert admits(store, limits)
     os.close(reading)
     os.close(writing)
