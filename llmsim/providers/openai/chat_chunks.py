@@ -20,6 +20,7 @@ from llmsim.providers.openai.chat_completion import (
     fingerprint,
     finish_reason,
     render_choice_logprobs,
+    render_citations,
     render_usage,
     visible_segments,
 )
@@ -84,12 +85,13 @@ class _ChunkRenderer:
             if calls and isinstance(visible[0][0], ToolCallSegment)
             else b'{"role":"assistant","content":""}'
         )
+        last = b'{"annotations":%b}' % render_citations(visible) if self._options.searches else b"{}"
         finish = b'"%b"' % finish_reason(choice, self._options).encode()
         first = batches[0].required_tokens[0] if batches else choice.tokens
         return (
             self._single_chunk(head + role, b"null", padding(0, 0), first),
             *batches,
-            self._single_chunk(head + b"{}", finish, b"", choice.tokens),
+            self._single_chunk(head + last, finish, b"", choice.tokens),
         )
 
     def _single_chunk(

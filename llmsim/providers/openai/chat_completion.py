@@ -67,7 +67,11 @@ _plain_message = TokenizedTextMemo(_render_plain_message)
 
 def _render_choice(choice: Choice, index: int, options: ChatOptions) -> bytes:
     segments = choice.segments
-    if len(segments) == 1 and type(segments[0]) is TextSegment and not segments[0].logprobs:
+    if (
+        len(segments) == 1
+        and type(segments[0]) is TextSegment
+        and not (segments[0].logprobs or options.searches)
+    ):
         return b'{"index":%d,"message":%b,"finish_reason":"%b"}' % (
             index,
             _plain_message(segments[0].text),
@@ -157,12 +161,33 @@ def _render_message(visible: VisibleSegments, options: ChatOptions) -> bytes:
         called = b',"function_call":%b' % encode(_build_function(calls[0], "arguments"))
     elif calls:
         called = b',"tool_calls":%b' % encode([_build_call(segment) for segment in calls])
-    return b'{"role":"assistant","content":%b,"refusal":%b,"annotations":[]%b%b}' % (
+    return b'{"role":"assistant","content":%b,"refusal":%b,"annotations":%b%b%b}' % (
         b"null" if content is None else b'"%b"' % content,
         b"null" if refusal is None else b'"%b"' % refusal,
+        render_citations(visible) if options.searches else b"[]",
         reasoning,
         called,
     )
+
+
+def render_citations(visible: VisibleSegments) -> bytes:
+    """Render the annotations of a text that cites a page of the web: one, for its last sentence; none without a text.
+
+    The page is made up, of a domain that is reserved for examples, and the same for the same text.
+    """
+    text = "".join([segment.text.text for segment, _ in visible if isinstance(segment, TextSegment)])
+    end = len(text.rstrip())
+    if not end:
+        return b"[]"
+    start = text.rfind(". ", 0, end - 1) + 2
+    number = zlib.crc32(text.encode("utf-8", "surrogatepass"))
+    cited = {
+        "end_index": end,
+        "start_index": start if start > 1 else 0,
+        "title": f"Page {number % 1000}",
+        "url": f"https://www.example.com/{number:08x}",
+    }
+    return encode([{"type": "url_citation", "url_citation": cited}])
 
 
 INPUT_MEMBERS = {ToolKind.FUNCTION: "arguments", ToolKind.CUSTOM: "input"}
