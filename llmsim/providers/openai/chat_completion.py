@@ -27,6 +27,7 @@ from llmsim.domain import (
     Usage,
 )
 from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai_family.citations import url_citation
 from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_text
 
@@ -176,17 +177,10 @@ def render_citations(visible: VisibleSegments) -> bytes:
     The page is made up, of a domain that is reserved for examples, and the same for the same text.
     """
     text = "".join([segment.text.text for segment, _ in visible if isinstance(segment, TextSegment)])
-    end = len(text.rstrip())
-    if not end:
+    if not text.strip():
         return b"[]"
-    start = text.rfind(". ", 0, end - 1) + 2
     number = zlib.crc32(text.encode("utf-8", "surrogatepass"))
-    cited = {
-        "end_index": end,
-        "start_index": start if start > 1 else 0,
-        "title": f"Page {number % 1000}",
-        "url": f"https://www.example.com/{number:08x}",
-    }
+    cited = url_citation(text, f"https://www.example.com/{number:08x}", f"Page {number % 1000}")
     return encode([{"type": "url_citation", "url_citation": cited}])
 
 
