@@ -4,8 +4,7 @@ Decisions:
 * Table and key names are those of the original llmsim where it has the setting, so that its
   TOML files work unchanged; further settings are added beside them.
 * One file for each group: `server_settings.py`, `budget_settings.py`, `access_settings.py`, `fault_settings.py`,
-  `file_settings.py`, `limit_settings.py`, and here what is simulated.
-  `limit_settings.py`, `latency_settings.py`, and here what is simulated.
+  `file_settings.py`, `limit_settings.py`, `latency_settings.py`, and here what is simulated.
 """
 
 from typing import Annotated

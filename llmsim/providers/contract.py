@@ -153,6 +153,7 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
             None if the endpoint does not stream.
         stream_headers: HTTP headers of a streamed response, besides those of `Provider.response_headers`.
         choose_stream_headers: Chooses them by the options, where they differ; None if `stream_headers` are those of all streams.
+        reads_address: Whether `parse` reads the address at which the client reached the server.
     """
 
     parse: Callable[[IncomingRequest], ParsedRequest[O]]
@@ -163,6 +164,7 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     render_stream_fault: Callable[[Turn, O, Fault, int], bytes] | None = None
     stream_headers: Headers = ()
     choose_stream_headers: Callable[[O], Headers] | None = None
+    reads_address: bool = False
 
     def headers_of(self, options: O) -> Headers:
         """Return the HTTP headers of a streamed response."""
@@ -193,6 +195,7 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         label: The endpoint's name in the stats, where it counts as `<label>_requests`; endpoints of one label are counted together.
         http: How requests are read and responses written over HTTP.
         render_response: Renders the body of the whole response.
+        response_headers: Returns the headers of the whole response, the content type first; None if it is JSON.
         storage: How its responses are stored; None if they are not.
         websocket: How it speaks over WebSocket; None if it does not.
         splits_turns: Whether clients send a turn back as several items, not as one message.
@@ -206,6 +209,7 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     label: str
     http: ChannelFormat[O]
     render_response: Callable[[Turn, O], bytes]
+    response_headers: Callable[[O], Headers] | None = None
     storage: ResponseStorage[O] | None = None
     websocket: WebSocketFormat[O] | None = None
     splits_turns: bool = False
@@ -235,8 +239,10 @@ class EndpointContext(Protocol):
         """Return the listed model of that id, alias or snapshot; None if there is no such model."""
         ...
 
-    async def compute(self, request: IncomingRequest, work: Callable[..., R], *args: Any) -> R:
-        """Return `work(*args)`, computed in a thread if the request is large, so that other requests go on."""
+    async def compute(
+        self, request: IncomingRequest, work: Callable[..., R], *args: Any, in_thread: bool = False
+    ) -> R:
+        """Return `work(*args)`, computed in a thread if the request is large or if asked to, so that other requests go on."""
         ...
 
     async def count(self, request: IncomingRequest, prompt: Prompt) -> int:
@@ -306,6 +312,7 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         method: HTTP method.
         path: The API's original path, with `{name}` for a variable part.
         run: Answers a request; raises `RefusedError`.
+        is_open: Whether it needs no API key.
         is_public: Whether it neither shows nor changes what is stored, so that web pages of any origin may call it.
         takes_forms: Whether a body may be a form (`multipart/form-data`).
     """
@@ -314,6 +321,7 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     run: Callable[[EndpointContext, IncomingRequest], Awaitable[Reply | Replay | Download]]
     is_public: bool = False
+    is_open: bool = False
     takes_forms: bool = False
 
 

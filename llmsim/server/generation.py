@@ -29,6 +29,7 @@ from llmsim.providers.contract import (
 )
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.api_keys import find_header_key
+from llmsim.server.active_request import ActiveRequest
 from llmsim.server.channels import Channel
 from llmsim.server.client_watch import ClientWatch
 from llmsim.server.controls import NO_CONTROLS, check_generates
@@ -42,7 +43,7 @@ from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
 from llmsim.server.played import Played
 from llmsim.server.quota_gate import QuotaGate
-from llmsim.server.replies import ReplyBuilder
+from llmsim.server.replies import EncodedReply, ReplyBuilder
 from llmsim.server.request_analyzer import RequestAnalyzer
 from llmsim.server.request_memo import RequestMemo
 from llmsim.server.rule_book import RuleBook
@@ -112,7 +113,9 @@ class GenerationService(Generic[O]):
         self._planner = context.planner
         self.read_controls = context.read_controls
         self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
-        self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
+        self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(
+            channel_format.parsed_headers, with_address=channel_format.reads_address
+        )
         self.analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
@@ -315,7 +318,7 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.FINISHED
         if active.attempt is not None and self._clients is not None:
             await self._clients.answer(active.attempt, active)
-        await channel.reply(self.replies.build(body, active))
+        await channel.reply(self._build_reply(planned, body, active))
 
     async def _reply_from_engine(
         self, planned: PlannedResponse[O], turn: Turn, place: EnginePlace, channel: Channel
@@ -336,7 +339,14 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.FINISHED
         if active.attempt is not None and self._clients is not None:
             await self._clients.answer(active.attempt, active)
-        await channel.reply(self.replies.build(body, active))
+        await channel.reply(self._build_reply(planned, body, active))
+
+    def _build_reply(self, planned: PlannedResponse[O], body: bytes, active: ActiveRequest) -> EncodedReply:
+        """Build a whole response, which is JSON unless the endpoint says otherwise."""
+        own = self._endpoint.response_headers
+        if own is None:
+            return self.replies.build(body, active)
+        return self.replies.build_stream(own(planned.request.options), active, body)
 
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
@@ -370,7 +380,8 @@ class GenerationService(Generic[O]):
         row = active.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         render, render_fault = self._format.render_stream, self._format.render_stream_fault
         assert render is not None, "the endpoint does not stream"
-        frames, stream_fault = render(turn, options), turn.stream_fault
+        frames = await compute_in_thread(render, turn, options) if planned.heavy else render(turn, options)
+        stream_fault = turn.stream_fault
         if stream_fault is not None:
             assert render_fault is not None, "an endpoint that streams renders stream faults"
             frames = truncated_frames(turn, frames, stream_fault, partial(render_fault, turn, options))

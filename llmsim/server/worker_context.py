@@ -15,6 +15,7 @@ import msgspec
 from llmsim.catalogue import Model
 from llmsim.domain import CacheUse, Fault, Prompt, Turn, TurnOverrides
 from llmsim.errors import StoreError
+from llmsim.planning.continuations import with_echoes
 from llmsim.planning.cost import is_laborious
 from llmsim.planning.planner import UNCACHED, Planner
 from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts
@@ -117,9 +118,11 @@ class WorkerContext:
         known = self.planner.find(name)
         return self.models.get(known.id) if known is not None else None
 
-    async def compute(self, request: IncomingRequest, work: Callable[..., R], *args: Any) -> R:
-        """Return `work(*args)`, computed in a thread if the request is large, so that other requests go on."""
-        if len(request.body) < OFF_LOOP:
+    async def compute(
+        self, request: IncomingRequest, work: Callable[..., R], *args: Any, in_thread: bool = False
+    ) -> R:
+        """Return `work(*args)`, computed in a thread if the request is large or if asked to, so that other requests go on."""
+        if not in_thread and len(request.body) < OFF_LOOP:
             return work(*args)
         return await compute_in_thread(work, *args)
 
@@ -207,6 +210,9 @@ class WorkerContext:
             planned = _override(planned, prompt, planner, overrides)
         if wire_fault is not None and isinstance(planned, Turn):
             planned = with_wire_fault(planned, wire_fault)
+        if prompt.continuation is not None and prompt.continuation.echo:
+            echo = partial(with_echoes, planned, prompt, facts.tokenizer)
+            planned = await compute_in_thread(echo) if in_thread else echo()
         return planned
 
     async def _outcome_rng(self) -> Random:

@@ -9,8 +9,14 @@ from llmsim.providers.openai.conversations import CONVERSATIONS
 from llmsim.providers.openai.embeddings import EMBEDDINGS
 from llmsim.providers.openai.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.openai.files import FILES
+from llmsim.providers.openai.image_edits import IMAGE_EDITS, IMAGE_VARIATIONS
+from llmsim.providers.openai.images import IMAGES, SHOW_PICTURE
 from llmsim.providers.openai.models import LIST_MODELS, RETRIEVE_MODEL
+from llmsim.providers.openai.moderations import MODERATIONS
 from llmsim.providers.openai.responses import responses
+from llmsim.providers.openai.speech import SPEECH
+from llmsim.providers.openai.text_completion_rendering import TEXT_COMPLETIONS
+from llmsim.providers.openai.transcript_rendering import TRANSCRIPTIONS, TRANSLATIONS
 from llmsim.providers.openai.uploads import UPLOADS
 from llmsim.providers.openai.vector_store_files import VECTOR_STORE_FILES
 from llmsim.providers.openai.vector_stores import VECTOR_STORES
@@ -39,7 +45,19 @@ def openai(*, checks_models: bool, is_strict: bool = False) -> Provider:
     """
     response_creation, response_operations = responses(checks_models=checks_models)
     chat = chat_completions(checks_models=checks_models)
-    generation_endpoints = (chat, response_creation, EMBEDDINGS)
+    generation_endpoints = (
+        chat,
+        response_creation,
+        EMBEDDINGS,
+        TEXT_COMPLETIONS,
+        MODERATIONS,
+        SPEECH,
+        IMAGES,
+        IMAGE_EDITS,
+        IMAGE_VARIATIONS,
+        TRANSCRIPTIONS,
+        TRANSLATIONS,
+    )
     asked_in_batches = {
         endpoint.path: strict_endpoint(endpoint) if is_strict else endpoint
         for endpoint in generation_endpoints
@@ -53,6 +71,7 @@ def openai(*, checks_models: bool, is_strict: bool = False) -> Provider:
         resource_endpoints=(
             LIST_MODELS,
             RETRIEVE_MODEL,
+            SHOW_PICTURE,
             *CHAT_OPERATIONS,
             *response_operations,
             *FILES,

@@ -21,6 +21,7 @@ import msgspec
 
 from llmsim.domain import TokenizedText, ToolCallSegment, ToolKind
 from llmsim.errors import InvalidFieldError, InvalidJsonError
+from llmsim.providers.openai_family.responses.annotations import page_url
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.event_stream import EventStream
 from llmsim.providers.openai_family.responses.options import FoundText, ToolOptions
@@ -113,7 +114,7 @@ def _web_search(call: _Call) -> dict[str, Any]:
     if call.query:
         action["queries"] = [call.query]
     if call.query and call.tools.sources:
-        action["sources"] = [{"type": "url", "url": f"https://example.com/{call.key}"}]
+        action["sources"] = [{"type": "url", "url": page_url(call.key)}]
     return {"action": action}
 
 
@@ -267,7 +268,7 @@ class HostedCallItem:
             self._input = kind.streamed_input.build(query, is_complete=position.is_complete)
         self._partial_images = tools.partial_images if kind.has_partial_images and position.is_complete else 0
         begun = _Call(
-            key=position.item_id(b"").decode()[1:],
+            key=position.key,
             call_id=segment.call.public_id("call_"),
             query="",
             input="",
