@@ -47,13 +47,13 @@ from llmsim.planning.rng import Random, fresh_rng, id_source, seed_of, seeded_id
 from llmsim.planning.scripts import play
 from llmsim.planning.timing import LatencySampler, in_bursts
 from llmsim.planning.tokens import TokenReader, load_tokenizer
+from llmsim.planning.usage import usage_of
 from llmsim.planning.wire_faults import WireFaults
 from llmsim.scripts import ScriptStep
 
 _UNLIMITED = 1 << 62
 
 _EMPTY = Choice((), FinishReason.STOP)
-
 UNCACHED = CacheUse()
 """What the prompt cache does for a prompt that is not cached."""
 
@@ -267,7 +267,7 @@ class Planner:
                     for index, one in enumerate(asked)
                 ]
             )
-        usage = _usage(facts.tokens, choices, cache_use)
+        usage = usage_of(facts.tokens, choices, cache_use)
         if prompt.continuation is not None:
             choices = pick_best(prompt, choices, facts.tokenizer, rng)
         profile, cached = self._latency.model_profile(facts.model), cache_use.read / facts.tokens
@@ -398,20 +398,3 @@ class Planner:
         if prompt.logprobs is not None:
             segments = with_logprobs(segments, prompt.logprobs, tokenizer, rng)
         return Choice(segments, content.finish, content.stopped_by)
-
-
-def _usage(prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Usage:
-    # PERF: 0.3 us against 1.5 us for two sums of generators.
-    completion = thought = 0
-    for choice in choices:
-        for segment in choice.segments:
-            completion += segment.tokens
-            if type(segment) is ReasoningSegment:
-                thought += segment.tokens
-    return Usage(
-        prompt=prompt_tokens,
-        completion=completion,
-        reasoning=thought,
-        cached=use.read,
-        cache_written=use.written,
-    )
