@@ -36,6 +36,7 @@ from llmsim.planning.embedding_input import check_use, read_input
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import NO_LINES, Generator, LineNumbers, build_generator
 from llmsim.planning.logprobs import with_logprobs
+from llmsim.planning.predictions import with_prediction
 from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts
 from llmsim.planning.prompt_prefixes import LEAST_TOKENS, chain_prefixes
 from llmsim.planning.prompt_tokens import prefix_tokens, prompt_tokens
@@ -237,6 +238,8 @@ class Planner:
                 ]
             )
         usage = _usage(facts.tokens, choices, cache_use)
+        if prompt.prediction is not None:
+            usage = with_prediction(usage, prompt.prediction, choices, facts.tokenizer)
         if prompt.continuation is not None:
             choices = pick_best(prompt, choices, facts.tokenizer, rng)
         profile, cached = self._latency.model_profile(facts.model), cache_use.read / facts.tokens
@@ -324,6 +327,7 @@ class Planner:
             and prompt.logprobs is None
             and prompt.choices == 1
             and prompt.media is None
+            and prompt.prediction is None
             and (prompt.continuation is None or is_single(prompt.continuation))
             and self._seed is None
             and not (self._faults.active or self.wire_faults.active)
