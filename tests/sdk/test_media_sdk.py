@@ -9,6 +9,7 @@ import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai.types import ModerationTextInputParam
 
 PNG = b"\x89PNG\r\n\x1a\n"
 TEXT_MODEL = "gpt-3.5-turbo-instruct"
@@ -65,7 +66,7 @@ def test_best_of_below_n(client: OpenAI) -> None:
 def test_moderations(client: OpenAI) -> None:
     """MEDIA-1.1, MEDIA-1.2: Each text has its result, and parts have one."""
     answer = client.moderations.create(model="omni-moderation-latest", input=["Good morning", "violence"])
-    parts = client.moderations.create(input=[{"type": "text", "text": "Good morning"}])
+    parts = client.moderations.create(input=[ModerationTextInputParam(type="text", text="Good morning")])
 
     assert [result.flagged for result in answer.results] == [False, True]
     assert answer.results[1].categories.violence
@@ -97,10 +98,10 @@ def test_streamed_images(client: OpenAI) -> None:
 
 def test_addresses_of_images(client: OpenAI) -> None:
     """MEDIA-2.4: The picture is at its address."""
-    (image,) = client.images.generate(model="dall-e-2", prompt="A cat", size="256x256").data or ()
-    assert image.url is not None
+    answer = client.images.generate(model="dall-e-2", prompt="A cat", size="256x256")
+    assert answer.data is not None
 
-    assert httpx.get(image.url).content.startswith(PNG)
+    assert httpx.get(answer.data[0].url or "").content.startswith(PNG)
 
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
