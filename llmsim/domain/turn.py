@@ -179,10 +179,12 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         prompt: Tokens of the prompt, whether they were cached or not.
-        completion: Tokens of all choices, reasoning included.
+        completion: Tokens of all choices, reasoning and rejected predictions included.
         reasoning: The part of `completion` that is reasoning.
         cached: The part of `prompt` that was read from the prompt cache.
         cache_written: The part of `prompt` that was written to the prompt cache, by its lifetime in seconds.
+        accepted_prediction: The part of `completion` that the client has predicted.
+        rejected_prediction: The part of `completion` that was predicted and is not in the choices.
     """
 
     prompt: int
@@ -190,6 +192,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     reasoning: int = 0
     cached: int = 0
     cache_written: dict[int, int] = {}
+    accepted_prediction: int = 0
+    rejected_prediction: int = 0
 
     @property
     def total(self) -> int:

@@ -47,7 +47,7 @@ from llmsim.planning.rng import Random, fresh_rng, id_source, seed_of, seeded_id
 from llmsim.planning.scripts import play
 from llmsim.planning.timing import LatencySampler, in_bursts
 from llmsim.planning.tokens import TokenReader, load_tokenizer
-from llmsim.planning.usage import usage_of
+from llmsim.planning.usage import turn_usage
 from llmsim.planning.wire_faults import WireFaults
 from llmsim.scripts import ScriptStep
 
@@ -267,7 +267,7 @@ class Planner:
                     for index, one in enumerate(asked)
                 ]
             )
-        usage = usage_of(facts.tokens, choices, cache_use)
+        usage = turn_usage(prompt, facts, choices, cache_use)
         if prompt.continuation is not None:
             choices = pick_best(prompt, choices, facts.tokenizer, rng)
         profile, cached = self._latency.model_profile(facts.model), cache_use.read / facts.tokens
@@ -344,6 +344,8 @@ class Planner:
         limit = _UNLIMITED if prompt.limit is None else prompt.limit
         if self._enforce_window and model.known:
             limit = min(limit, model.max_output_tokens, model.context_window - tokens)
+        if prompt.media is not None and prompt.media.most_tokens is not None:
+            limit = min(limit, prompt.media.most_tokens)
         return limit
 
     def _is_plain(self, prompt: Prompt, model: Model) -> bool:
@@ -355,6 +357,7 @@ class Planner:
             and prompt.logprobs is None
             and prompt.choices == 1
             and prompt.media is None
+            and prompt.prediction is None
             and (prompt.continuation is None or is_single(prompt.continuation))
             and self._seed is None
             and not (self._faults.active or self.wire_faults.active)
@@ -390,10 +393,7 @@ class Planner:
                 content = Content(
                     (ReasoningSegment(thought, shown), *content.segments), content.finish, content.stopped_by
                 )
-        limit = facts.limit
-        if prompt.media is not None and prompt.media.most_tokens is not None:
-            limit = min(limit, prompt.media.most_tokens)
-        content = truncate(content, limit)
+        content = truncate(content, facts.limit)
         segments = content.segments
         if prompt.logprobs is not None:
             segments = with_logprobs(segments, prompt.logprobs, tokenizer, rng)

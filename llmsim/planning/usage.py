@@ -1,6 +1,8 @@
 """The usage of a turn, counted over its choices."""
 
-from llmsim.domain import CacheUse, Choice, ReasoningSegment, Usage
+from llmsim.domain import CacheUse, Choice, Prompt, ReasoningSegment, Usage
+from llmsim.planning.predictions import with_prediction
+from llmsim.planning.prompt_facts import PromptFacts
 
 
 def usage_of(prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> Usage:
@@ -26,3 +28,11 @@ def usage_of(prompt_tokens: int, choices: tuple[Choice, ...], use: CacheUse) -> 
         cached=use.read,
         cache_written=use.written,
     )
+
+
+def turn_usage(prompt: Prompt, facts: PromptFacts, choices: tuple[Choice, ...], use: CacheUse) -> Usage:
+    """Count the tokens of a turn, those of a predicted text too; see `usage_of`."""
+    usage = usage_of(facts.tokens, choices, use)
+    if prompt.prediction is None:
+        return usage
+    return with_prediction(usage, prompt.prediction, choices, facts.tokenizer)

@@ -29,7 +29,7 @@ from llmsim.providers.openai.chat_request import (
     ToolMessage,
     UserMessage,
 )
-from llmsim.providers.openai.chat_rules import check_model_rules
+from llmsim.providers.openai.chat_rules import check_model_rules, check_prediction
 from llmsim.providers.openai.chat_tools import parse_response_format, parse_tool_choice, parse_tools
 from llmsim.providers.openai_family.request_fields import parse_cache
 from llmsim.wire.codec import decoder
@@ -108,6 +108,8 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
             "modalities",
             "unsupported_value",
         )
+    if request.prediction is not None:
+        check_prediction(request)
     if checks_models:
         check_model_rules(request)
     media = Media()
@@ -131,6 +133,7 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         tool_choice=parse_tool_choice(request, tools),
         form=parse_response_format(request, messages),
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+        prediction=None if request.prediction is None else request.prediction.text,
     )
     streaming = request.stream_options
     options = ChatOptions(

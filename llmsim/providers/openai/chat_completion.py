@@ -93,13 +93,15 @@ def render_usage(usage: Usage) -> bytes:
         b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
         b'"prompt_tokens_details":{"cached_tokens":%d,"audio_tokens":0},'
         b'"completion_tokens_details":{"reasoning_tokens":%d,"audio_tokens":0,'
-        b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
+        b'"accepted_prediction_tokens":%d,"rejected_prediction_tokens":%d}}'
     ) % (
         usage.prompt,
         usage.completion,
         usage.prompt + usage.completion,
         usage.cached,
         usage.reasoning,
+        usage.accepted_prediction,
+        usage.rejected_prediction,
     )
 
 

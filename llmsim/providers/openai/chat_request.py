@@ -258,6 +258,19 @@ class WebSearchOptions(Struct):
     user_location: UserLocation | None = None
 
 
+class Prediction(Struct, tag_field="type", tag="content"):
+    """What the client expects the text to be."""
+
+    content: str | list[TextPart]
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return (
+            self.content if isinstance(self.content, str) else "".join([part.text for part in self.content])
+        )
+
+
 class ChatRequest(Struct):
     """The body of `POST /v1/chat/completions`."""
 
@@ -273,6 +286,7 @@ class ChatRequest(Struct):
     metadata: fields.Metadata | None = None
     modalities: list[Literal["text", "audio"]] | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    prediction: Prediction | None = None
     parallel_tool_calls: bool | None = None
     presence_penalty: fields.Penalty | None = None
     prompt_cache_key: fields.CacheKey | None = None
