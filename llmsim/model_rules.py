@@ -12,6 +12,7 @@ REFUSABLE = frozenset(
         "logit_bias",
         "logprobs",
         "max_tokens",
+        "no_thinking",
         "parallel_tool_calls",
         "prefill",
         "presence_penalty",
@@ -21,13 +22,16 @@ REFUSABLE = frozenset(
         "temperature",
         "temperature_with_top_p",
         "thinking_budget",
+        "thinking_level",
         "top_k",
         "top_p",
+        "unsigned_calls",
         "verbosity",
     }
 )
 """What a model may refuse: parameters by name, and `adaptive_thinking`, `thinking_budget` (thinking with a budget of tokens), `prefill`
-(a beginning of the answer), `system_messages`, `json_object` and `json_schema` (formats), `temperature_with_top_p` (both at once)."""
+(a beginning of the answer), `system_messages`, `json_object` and `json_schema` (formats), `temperature_with_top_p` (both at once), `no_thinking` (thinking that
+is switched off), `thinking_level`, and `unsigned_calls` (calls of earlier turns without the signature of the thinking before them)."""
 
 
 class ModelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -115,8 +115,8 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     """How a generating endpoint reads requests and writes responses on one kind of channel.
 
     Attributes:
-        parse: Parses a request; raises `RefusedError`. What it returns depends on body, query, path parameters and the headers
-            of `parsed_headers` alone: it may be remembered for the next request of the same bytes.
+        parse: Parses a request; raises `RefusedError`. What it returns depends on the endpoint, body, query, path parameters and the
+            headers of `parsed_headers` alone: it may be remembered for the next request of the same bytes.
         parsed_headers: Names of the headers that `parse` reads.
         render_refusal: Renders a refused request.
         render_fault: Renders a simulated failure.
@@ -125,6 +125,7 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         render_stream_fault: Renders the final bytes of a failing stream, given the turn, options, fault and frames already sent;
             None if the endpoint does not stream.
         stream_headers: HTTP headers of a streamed response, besides those of `Provider.response_headers`.
+        choose_stream_headers: Chooses them by the options, where they differ; None if `stream_headers` are those of all streams.
     """
 
     parse: Callable[[IncomingRequest], ParsedRequest[O]]
@@ -134,6 +135,12 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     render_stream: Callable[[Turn, O], Sequence[FrameBatch]] | None = None
     render_stream_fault: Callable[[Turn, O, Fault, int], bytes] | None = None
     stream_headers: Headers = ()
+    choose_stream_headers: Callable[[O], Headers] | None = None
+
+    def headers_of(self, options: O) -> Headers:
+        """Return the HTTP headers of a streamed response."""
+        choose = self.choose_stream_headers
+        return self.stream_headers if choose is None else choose(options)
 
 
 class WebSocketFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
@@ -156,7 +163,7 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
 
     Attributes:
         path: The API's original path, e.g. `/v1/chat/completions`.
-        label: The endpoint's name in the stats, where it counts as `<label>_requests`.
+        label: The endpoint's name in the stats, where it counts as `<label>_requests`; endpoints of one label are counted together.
         http: How requests are read and responses written over HTTP.
         render_response: Renders the body of the whole response.
         storage: How its responses are stored; None if they are not.
@@ -332,6 +339,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         own_header: A header that distinguishes its requests from those of other APIs, where several serve a path without prefix.
         add_request_id: Adds the request id to a refusal, fault or crash, where the API's errors carry it in their body.
         key_headers: Headers that may hold the API key, the first that was sent counts; `authorization` holds it as a bearer token.
+        key_param: Variable of the query that may hold the API key, if no header does; None if no variable may.
         browser_header: Header that must be `true` in requests of web pages; None if pages may call without one.
         books_output_as_generated: Whether tokens of the output count against limits when they are generated, not their maximum when
             the request is admitted.
@@ -352,5 +360,6 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     own_header: str | None = None
     add_request_id: Callable[[Reply, str], Reply] = _unchanged
     key_headers: tuple[str, ...] = ("authorization",)
+    key_param: str | None = None
     browser_header: str | None = None
     books_output_as_generated: bool = False

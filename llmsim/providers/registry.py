@@ -6,6 +6,7 @@ from collections.abc import Container, Sequence
 from llmsim.config import Settings
 from llmsim.providers.anthropic.provider import anthropic
 from llmsim.providers.contract import Provider
+from llmsim.providers.gemini.provider import gemini
 from llmsim.providers.openai.provider import openai
 from llmsim.providers.openresponses.provider import openresponses
 from llmsim.providers.strict_fields import make_strict
@@ -18,6 +19,7 @@ def providers(settings: Settings) -> tuple[Provider, ...]:
         openai(checks_models=checks_models),
         anthropic(settings.anthropic, checks_models=checks_models, is_strict=settings.server.strict),
         openresponses(checks_models=checks_models),
+        gemini(checks_models=checks_models),
     )
     return tuple(map(make_strict, configured)) if settings.server.strict else configured
 
@@ -26,9 +28,20 @@ PROVIDERS = providers(Settings())
 """All providers by default: routes, labels and errors are the same whatever the settings."""
 
 
+_LABELS = {endpoint.label: provider for provider in PROVIDERS for endpoint in provider.generation_endpoints}
+"""The labels of all generating endpoints, each with its provider."""
+
+_LABEL_NUMBERS = {label: number for number, label in enumerate(_LABELS)}
+
+
 def endpoint_labels() -> tuple[str, ...]:
-    """Return the stats label of every generating endpoint; its index is the endpoint's number in the stats."""
-    return tuple(endpoint.label for provider in PROVIDERS for endpoint in provider.generation_endpoints)
+    """Return the stats labels of the generating endpoints; the index of one is the endpoint's number in the stats."""
+    return tuple(_LABELS)
+
+
+def endpoint_number(label: str) -> int:
+    """Return the number in the stats of the generating endpoints with a label."""
+    return _LABEL_NUMBERS[label]
 
 
 def request_id_formats() -> tuple[str, ...]:
@@ -39,19 +52,15 @@ def request_id_formats() -> tuple[str, ...]:
         )
         for provider in PROVIDERS
     }
-    return tuple(found[provider.name] for provider in PROVIDERS for _ in provider.generation_endpoints)
+    return tuple(found[provider.name] for provider in _LABELS.values())
 
 
-def endpoint_paths() -> tuple[str, ...]:
-    """Return the full path of every generating endpoint, by its number in the stats."""
-    return tuple(
-        provider.prefix + endpoint.path
-        for provider in PROVIDERS
-        for endpoint in provider.generation_endpoints
-    )
-
-
-_NUMBERS = {path: number for number, path in enumerate(endpoint_paths())}
+_NUMBERS = {
+    provider.prefix + endpoint.path: endpoint_number(endpoint.label)
+    for provider in PROVIDERS
+    for endpoint in provider.generation_endpoints
+}
+"""The number in the stats of each path."""
 
 _NUMBERS |= {
     path.removeprefix(provider.prefix): number
@@ -82,7 +91,7 @@ def find_endpoint(path: str) -> int | None:
 
 
 BARE_PREFIX = "/v1"
-"""What the paths begin with that are served without a provider's prefix."""
+"""What most paths begin with that are served without a provider's prefix."""
 
 _BARE = tuple(provider for provider in PROVIDERS if provider.is_bare)
 
@@ -96,6 +105,20 @@ _BARE_PATHS = {
     )
     for provider in _BARE
 }
+
+
+def _versions(provider: Provider) -> set[str]:
+    """Return what the paths of a provider begin with."""
+    paths = [endpoint.path for endpoint in provider.generation_endpoints]
+    paths += [endpoint.path for endpoint in provider.resource_endpoints]
+    return {path.split("/")[1] for path in paths}
+
+
+_BARE_VERSIONS = {
+    version: tuple(one for one in _BARE if version in _versions(one))
+    for version in {version for provider in _BARE for version in _versions(provider)}
+}
+"""The providers that serve paths without their prefix, by what those begin with: `v1`."""
 
 
 def choose(candidates: Sequence[Provider], headers: Container[str]) -> Provider:
@@ -114,10 +137,11 @@ def find_provider(path: str, headers: Container[str]) -> Provider | None:
     for provider in PROVIDERS:
         if path == provider.prefix or path.startswith(f"{provider.prefix}/"):
             return provider
-    if path != BARE_PREFIX and not path.startswith(f"{BARE_PREFIX}/"):
+    candidates = _BARE_VERSIONS.get(path.removeprefix("/").partition("/")[0])
+    if candidates is None:
         return None
-    having = [one for one in _BARE if any(known.fullmatch(path) for known in _BARE_PATHS[one.name])]
-    return choose(having or _BARE, headers)
+    having = [one for one in candidates if any(known.fullmatch(path) for known in _BARE_PATHS[one.name])]
+    return choose(having or candidates, headers)
 
 
 _WEBSOCKETS = {

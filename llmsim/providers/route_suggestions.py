@@ -90,6 +90,7 @@ def _match(rest: list[str], provider: Provider, cutoff: float) -> str | None:
         )
     )
     text = "/".join(rest)
+    paths = dict.fromkeys(path for path in paths if path.startswith(f"{BARE_PREFIX}/"))
     for path in paths:
         pattern = re.sub(r"\\\{.+?\\\}", "[^/]+", re.escape(path.removeprefix(f"{BARE_PREFIX}/")))
         if re.fullmatch(pattern, text, re.IGNORECASE):

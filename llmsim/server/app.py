@@ -27,7 +27,14 @@ from llmsim.planning.scenarios import ScenarioPlanner
 from llmsim.planning.timing import LatencySampler
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.error_messages import UNAVAILABLE_HEADERS, UNAVAILABLE_STATUS
-from llmsim.providers.registry import BARE_PREFIX, PROVIDERS, choose, find_provider, providers
+from llmsim.providers.registry import (
+    BARE_PREFIX,
+    PROVIDERS,
+    choose,
+    endpoint_number,
+    find_provider,
+    providers,
+)
 from llmsim.providers.route_suggestions import suggest_route
 from llmsim.scenarios import Scenario
 from llmsim.server.active_request import ActiveRequest, OpenRequest
@@ -117,7 +124,6 @@ def create_routes(
     reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
-    number = 0
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         gate = None
@@ -138,7 +144,7 @@ def create_routes(
                     GenerationService(
                         provider, endpoint, endpoint.websocket.messages, context, player, journal, steps, gate
                     ),
-                    number,
+                    endpoint_number(endpoint.label),
                     wheel=wheel,
                     block=block,
                     recorder=recorder,
@@ -147,7 +153,6 @@ def create_routes(
                     max_message_bytes=limit,
                     open_request=open_request,
                 ).on_websocket
-            number += 1
         for resource in provider.resource_endpoints:
             responder = resource_responder(provider, resource, context, reader)
             routes[resource.path][resource.method.lower()] = responder

@@ -120,7 +120,7 @@ class FaultyResponses(Generic[O]):
             active.outcome = Outcome.ABANDONED
             return
         if streams:
-            head = self._replies.build_stream(self._format.stream_headers, active)
+            head = self._replies.build_stream(self._format.headers_of(request.options), active)
         else:
             head = self._replies.build(b"", active)
         if fault.kind is WireFaultKind.WRONG_CONTENT_TYPE:

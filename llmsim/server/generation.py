@@ -315,7 +315,7 @@ class GenerationService(Generic[O]):
         if not await channel.wait_until(stream.due):
             active.outcome = Outcome.ABANDONED
             return
-        await channel.stream(stream, self.replies.build_stream(self._format.stream_headers, active))
+        await channel.stream(stream, self.replies.build_stream(self._format.headers_of(options), active))
         if not stream.done:
             active.outcome = Outcome.ABANDONED
             return

@@ -9,6 +9,7 @@ from falcon.asgi import Request, Response
 
 from llmsim.errors import RefusedError
 from llmsim.providers.contract import IncomingRequest, Provider, Replay, ResourceEndpoint
+from llmsim.server.access.api_keys import with_param_key
 from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.generation import GenerationService
 from llmsim.server.pacing import PacedStream
@@ -189,7 +190,8 @@ async def read_request(
         DisconnectedError: The client disconnected before its end.
     """
     scope = req.scope
-    headers = RequestHeaders(scope["headers"])
+    raw = with_param_key(scope["headers"], scope["query_string"], provider.key_param, provider.key_headers[0])
+    headers = RequestHeaders(raw)
     if provider.check_headers is not None:
         provider.check_headers(headers)
     method = scope["method"]

@@ -7,6 +7,7 @@ Decisions:
 * A stream's end is `[DONE]`, and where events are named the last event too.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -22,6 +23,10 @@ _DRIP_BYTES = 16
 _PADDING = b" " * 2**20
 _COMMENT = b": keep-alive\n\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LINE_FEED = re.compile(rb"(?<!\r)\n")
+
+_ENDS = (b"\r\n\r\n", b"\n\n", b"\n")
+"""What an event may end with: of server-sent events a blank line, of messages and elements of an array the end of a line."""
 
 
 class Write(msgspec.Struct, frozen=True, gc=False):
@@ -76,7 +81,7 @@ def apply_wire_fault(
         case WireFaultKind.JOINED_EVENTS:
             found = [*events[:place], _joined(events[place:])]
         case WireFaultKind.CRLF:
-            found = [replace(event, data=event.data.replace(b"\n", b"\r\n")) for event in events]
+            found = [replace(event, data=_LINE_FEED.sub(b"\r\n", event.data)) for event in events]
         case WireFaultKind.COMMENTS:
             found = [replace(event, data=_COMMENT + event.data) for event in events]
         case WireFaultKind.BYTE_ORDER_MARK:
@@ -99,7 +104,7 @@ def _events(frames: Sequence[FrameBatch], *, is_stream: bool) -> Iterator[Write]
             data = batch.data(index, index + 1)
             tokens = batch.tokens[index] if batch.tokens else 0
             if is_stream:
-                end = b"\n\n" if data.endswith(b"\n\n") else b"\n"
+                end = next(end for end in _ENDS if data.endswith(end))
                 *before, data, _ = data.split(end)
                 yield from [Write(event + end, required) for event in before]
                 data += end
@@ -134,7 +139,7 @@ def _share_of(data: bytes, share: float) -> int:
 
 def _cut_json(data: bytes) -> bytes:
     """Cut the JSON of an event, or of a body, at about its middle, between two characters."""
-    text = data.rstrip(b"\n")
+    text = data.rstrip(b"\r\n")
     start = text.find(b"{")
     cut = start + max(1, (len(text) - start) // 2)
     while text[cut] & 0xC0 == 0x80:

@@ -16,6 +16,7 @@ from llmsim.testing import call, say
 HOST = "http://127.0.0.1:8080"
 OPENAI = f"{HOST}/openai/v1"
 ANTHROPIC = f"{HOST}/anthropic"
+GEMINI = f"{HOST}/gemini"
 
 TASK = "Run `ls` in this folder."
 """What each agent is asked."""
@@ -141,6 +142,28 @@ AGENTS = (
         api="Responses over WebSocket",
         files={".codex/config.toml": f"{_CODEX_CONFIG}supports_websockets = true\n"},
         note="The last line of the configuration makes the difference.",
+    ),
+    Agent(
+        name="gemini-cli",
+        title="Gemini CLI",
+        registry="npm",
+        package="@google/gemini-cli",
+        program="gemini",
+        api="Gemini",
+        command=("--model", "gemini-2.5-pro", "--yolo", "--skip-trust", "-p", "TASK"),
+        environment={"GOOGLE_GEMINI_BASE_URL": GEMINI, "GEMINI_API_KEY": "any"},
+        files={
+            ".gemini/settings.json": """\
+{
+  "security": { "auth": { "selectedType": "gemini-api-key" } },
+  "privacy": { "usageStatisticsEnabled": false },
+  "general": { "enableAutoUpdate": false, "enableAutoUpdateNotification": false }
+}
+"""
+        },
+        look=call("run_shell_command", command="ls", description="List files"),
+        miss=call("read_file", file_path="missing.txt"),
+        write=call("write_file", file_path="notes.txt", content=NOTES),
     ),
     Agent(
         name="opencode",

@@ -16,7 +16,7 @@ import msgspec
 from .agents import DONE, NOTES, Agent
 from .sandbox import Run
 
-_CALL_MEMBERS = ("tool_call_id", "call_id", "tool_use_id")
+_CALL_MEMBERS = ("tool_call_id", "call_id", "tool_use_id", "id")
 
 _FAILURE = re.compile(
     r"error|not ?found|no such|\binvalid\b|denied|failed|exited with code [1-9]|success\W+false",
@@ -106,7 +106,7 @@ def _find_result(call: str, requests: list[dict[str, Any]]) -> tuple[str, bool] 
         for item in _objects(exchange["request"]):
             # The journal writes ids without the prefixes of the APIs.
             names_call = any(str(item.get(member, "")).endswith(call) for member in _CALL_MEMBERS)
-            content = item.get("output", item.get("content"))
+            content = item.get("output", item.get("content", item.get("response")))
             if names_call and content is not None:
                 return json.dumps(content, ensure_ascii=False), item.get("is_error") is True
     return None

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from support.asgi import Exchange, Simulator, settings_of, simulator, twin
 from support.endpoints import Endpoint
-from support.incoming import incoming
 from support.planning import plan_turn
 
 from llmsim.domain import Turn
@@ -19,7 +18,7 @@ STEPPED = {"profile": "instant", "ttft_mean_ms": 12, "tbt_mean_ms": 3}
 
 def planned(endpoint: Endpoint, body: bytes, **tables: Any) -> tuple[ParsedRequest, Turn]:
     """Plan what a worker of these settings answers first, after a restart of its numbers."""
-    ask = endpoint.generation.http.parse(incoming(body))
+    ask = endpoint.parse(body)
     return ask, plan_turn(twin(settings_of(**tables)), ask.prompt)
 
 
@@ -68,7 +67,7 @@ class TestBytes:
         """LAT-3.3: No write begins or ends inside an event."""
         exchange = await stream(simulator(latency=STEPPED, target_tokens=20), streamer)
 
-        assert all(data.endswith(b"\n\n") for _, data in exchange.parts)
+        assert all(data.endswith((b"\n\n", b"\r\n\r\n")) for _, data in exchange.parts)
         assert all(data.startswith((b"data: ", b"event: ")) for _, data in exchange.parts)
 
     async def test_a_large_body_is_answered_alike(self, endpoint: Endpoint) -> None:
@@ -190,7 +189,7 @@ class TestCounts:
         )
         assert stats.completion_tokens == (30 if endpoint.streams else 0)
         assert list(stats.models) == [endpoint.request["model"]]
-        ask = endpoint.generation.http.parse(incoming(endpoint.body()))
+        ask = endpoint.parse(endpoint.body())
         assert stats.prompt_tokens == 3 * plan_turn(twin(settings_of()), ask.prompt).usage.prompt
 
     async def test_ever_new_models_are_counted_in_bounds(self, endpoint: Endpoint) -> None:

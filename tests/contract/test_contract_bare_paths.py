@@ -21,7 +21,8 @@ PATHS = [
 
 def headers_of(provider: Provider) -> dict[str, str]:
     """Return the headers that mark the API of a request."""
-    return {"anthropic-version": "2023-06-01" if provider.name == "anthropic" else ""}
+    key = {"x-goog-api-key": "k"} if provider.name == "gemini" else {}
+    return key | {"anthropic-version": "2023-06-01" if provider.name == "anthropic" else ""}
 
 
 async def test_every_endpoint_is_served_without_its_prefix(endpoint: Endpoint) -> None:

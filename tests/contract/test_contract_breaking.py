@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from openai import AsyncOpenAI
 from support.asgi import Simulator, served, simulator
 from support.endpoints import ENDPOINTS, Endpoint, signed
+from support.gemini_dialect import routed
 from support.turns import shown_text
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
@@ -57,6 +58,8 @@ def text(events: bytes) -> str:
             continue
         event = json.loads(line[6:])
         parts += [choice["delta"].get("content") or "" for choice in event.get("choices", ())]
+        for candidate in event.get("candidates", ()):
+            parts += [part.get("text", "") for part in candidate["content"].get("parts", ())]
         if event.get("type") == "response.output_text.delta":
             parts.append(event["delta"])
         if event.get("type") == "content_block_delta":
@@ -98,7 +101,7 @@ class TestErrors:
         assert exchange.whole
         assert text(exchange.body) == begins(planned[0], min(after, TOKENS - 1))
         assert b"Too much" in [line for line in exchange.body.splitlines() if line.startswith(b"data: {")][-1]
-        for end in (b'finish_reason":"stop', b"message_stop", b"response.completed"):
+        for end in (b'finish_reason":"stop', b"message_stop", b"response.completed", b"finishReason"):
             assert end not in exchange.body
 
     def test_what_streams_can_break(self, streamer: Endpoint) -> None:
@@ -149,8 +152,9 @@ class TestErrors:
 async def fetched(port: int, streamer: Endpoint, body: bytes) -> bytes:
     """Post over a connection of its own; return all that came until it was closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    path, query, body = routed(streamer.path, body)
     head = (
-        f"POST {streamer.path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+        f"POST {path}?{query} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
         "anthropic-version: 2023-06-01\r\nconnection: close\r\n\r\n"
     )
     writer.write(head.encode() + body)

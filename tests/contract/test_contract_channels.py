@@ -10,6 +10,7 @@ import httpx
 import pytest
 from support.asgi import WANTED, Simulator, broken, served, simulator
 from support.endpoints import ENDPOINTS, Endpoint
+from support.gemini_dialect import routed
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
@@ -180,11 +181,8 @@ class TestOnePath:
         worker = simulator()
         async with served(worker) as port, httpx.AsyncClient() as client:
             for stream in (True, False):
-                await client.post(
-                    f"http://127.0.0.1:{port}{endpoint.path}",
-                    content=endpoint.body(stream=stream),
-                    headers=WANTED,
-                )
+                path, query, body = routed(endpoint.path, endpoint.body(stream=stream))
+                await client.post(f"http://127.0.0.1:{port}{path}?{query}", content=body, headers=WANTED)
                 await worker.ask("POST", endpoint.path, endpoint.body(stream=stream))
 
         assert channels == [DirectChannel, AsgiChannel] * 2

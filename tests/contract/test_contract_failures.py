@@ -151,8 +151,10 @@ class TestRefusals:
 
 
 def shape(value: Any) -> Any:
-    """Reduce JSON to its keys."""
-    return {name: shape(item) for name, item in value.items()} if isinstance(value, dict) else None
+    """Reduce JSON to its keys, but for the details of Google's errors, which some have."""
+    if not isinstance(value, dict):
+        return None
+    return {name: shape(item) for name, item in value.items() if name != "details"}
 
 
 class TestFaults:
@@ -336,6 +338,83 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return [(value, key) for key, _ in inside] + [place for _, item in inside for place in places(item)]
 
 
+GENERATE_CONTENT: dict[str, Any] = {
+    "model": "acme-1",
+    "stream": True,
+    "systemInstruction": {"parts": {"text": "Be kind."}},
+    "contents": [
+        {
+            "role": "user",
+            "parts": [
+                {"text": "Look"},
+                {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}},
+                {"inline_data": {"mime_type": "audio/wav", "data": "AAAA"}},
+                {"fileData": {"mimeType": "application/pdf", "fileUri": "https://x/y"}},
+            ],
+        },
+        {
+            "role": "model",
+            "parts": [
+                {"text": "I think", "thought": True},
+                {"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}, "thoughtSignature": "AAAA"},
+                {"functionCall": {"name": "g"}},
+            ],
+        },
+        {
+            "role": "user",
+            "parts": [
+                {"functionResponse": {"id": "c", "name": "f", "response": {"result": 42}}},
+                {"functionResponse": {"name": "g", "response": {}, "parts": []}},
+            ],
+        },
+    ],
+    "tools": [
+        {
+            "functionDeclarations": [
+                {
+                    "name": "f",
+                    "description": "d",
+                    "parameters": {
+                        "type": "OBJECT",
+                        "properties": {
+                            "a": {"type": "string", "enum": ["x", "y"], "nullable": True},
+                            "b": {"type": "ARRAY", "items": {"type": "NUMBER", "minimum": 1}, "maxItems": 2},
+                            "c": {"anyOf": [{"type": "STRING"}, {"type": "INTEGER"}]},
+                        },
+                        "required": ["a"],
+                        "propertyOrdering": ["b", "a"],
+                    },
+                },
+                {"name": "g", "parametersJsonSchema": {"type": "object"}},
+            ]
+        },
+        {"googleSearch": {}},
+        {"codeExecution": {}},
+    ],
+    "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]}},
+    "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+    "generationConfig": {
+        "candidateCount": 2,
+        "maxOutputTokens": 50,
+        "stopSequences": ["x"],
+        "temperature": 1.0,
+        "topP": 0.5,
+        "topK": 40,
+        "seed": 1,
+        "presencePenalty": 0.5,
+        "frequencyPenalty": 0.5,
+        "responseLogprobs": True,
+        "logprobs": 2,
+        "responseMimeType": "application/json",
+        "responseSchema": {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}},
+        "responseModalities": ["TEXT"],
+        "mediaResolution": "MEDIA_RESOLUTION_LOW",
+        "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 100},
+    },
+    "labels": {"a": "b"},
+    "serviceTier": "flex",
+}
+
 RESPONSES: dict[str, Any] = {
     # No rules of a model are known for it, so it takes all fields.
     "model": "acme-1",
@@ -457,6 +536,14 @@ RICH: dict[str, dict[str, Any]] = {
     "responses": RESPONSES,
     "openresponses": RESPONSES,
     "messages": MESSAGES,
+    "generate_content": GENERATE_CONTENT,
+    "embed_content": {
+        "model": "gemini-embedding-001",
+        "content": {"role": "user", "parts": [{"text": "Look"}, {"text": "there"}]},
+        "taskType": "RETRIEVAL_DOCUMENT",
+        "title": "t",
+        "output_dimensionality": 256,
+    },
     "embeddings": {
         "input": [[15339, 1917], [9906]],
         "dimensions": 256,

@@ -24,7 +24,7 @@ def routes(provider: Provider) -> dict[str, set[str]]:
     """Return the methods of each of a provider's paths, with variables filled in."""
     methods: dict[str, set[str]] = {}
     for generation in provider.generation_endpoints:
-        methods.setdefault(generation.path, set()).add("POST")
+        methods.setdefault(re.sub(r"\{\w+\}", "gpt-4o", generation.path), set()).add("POST")
     for operation in provider.resource_endpoints:
         path = re.sub(r"\{\w+\}", "gpt-4o", operation.path)
         methods.setdefault(path, set()).add(operation.method)

@@ -75,7 +75,7 @@ class Conversation:
     async def ask(self, *, stream: bool | None = None, headers: Any = None, **fields: Any) -> Exchange:
         """Send it."""
         tool: dict[str, Any] = {"name": "read_file", "parameters": SCHEMA}
-        if "completions" in self.endpoint.path:
+        if "completions" in self.endpoint.path or "gemini" in self.endpoint.path:
             tool = {"type": "function", "function": tool}
         elif "responses" in self.endpoint.path:
             tool["type"] = "function"
@@ -102,6 +102,17 @@ class Conversation:
             ids = [item["call_id"] for item in whole["output"] if item["type"] == "function_call"]
             self.messages += whole["output"]
             self.messages += [{"type": "function_call_output", "call_id": one, "output": "ok"} for one in ids]
+        elif "candidates" in whole:
+            parts = whole["candidates"][0]["content"].get("parts", ())
+            calls = [part["functionCall"] for part in parts if "functionCall" in part]
+            ids = [call["id"] for call in calls]
+            functions = [{"name": call["name"], "arguments": json.dumps(call["args"])} for call in calls]
+            text = "".join(part.get("text", "") for part in parts)
+            tool_calls = [
+                {"id": one, "function": function} for one, function in zip(ids, functions, strict=True)
+            ]
+            self.messages.append({"role": "assistant", "content": text, "tool_calls": tool_calls})
+            self.messages += [{"role": "tool", "tool_call_id": one, "content": "ok"} for one in ids]
         else:
             ids = [block["id"] for block in whole["content"] if block["type"] == "tool_use"]
             self.messages.append({"role": "assistant", "content": whole["content"]})

@@ -11,7 +11,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 MOST_CHANGES = 3
-SCHEMA_KEYS = frozenset({"schema", "parameters", "input_schema"})
+SCHEMA_KEYS = frozenset(
+    {"schema", "parameters", "input_schema", "parametersJsonSchema", "responseJsonSchema", "responseSchema"}
+)
 
 
 class Verbatim:

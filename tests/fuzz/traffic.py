@@ -34,6 +34,11 @@ BODIES: dict[str, dict[str, Any]] = {
         "model": "claude-haiku-4-5",
         "messages": [{"role": "user", "content": "hi"}],
     },
+    "/gemini/v1beta/models/gemini-2.5-flash:generateContent": {"contents": [{"parts": [{"text": "Hello"}]}]},
+    "/v1beta/models/gemini-2.5-flash:streamGenerateContent": {"contents": {"parts": {"text": "Hello"}}},
+    "/gemini/v1/models/gemini-embedding-001:batchEmbedContents": {
+        "requests": [{"content": {"parts": [{"text": "Hello"}]}}]
+    },
 }
 """A sound body for each path that takes one."""
 

@@ -4,19 +4,21 @@
 `response.json` and, of an endpoint that streams, `stream.sse`. `pytest --update-golden` writes the rendered files anew; their diff is reviewed as code.
 """
 
+import json
 from pathlib import Path
 
 import msgspec
 import pytest
-from support.endpoints import ENDPOINTS, GOLDEN, golden_folder
-from support.incoming import incoming
+from support.endpoints import ENDPOINTS, GOLDEN, Endpoint, golden_folder
 
 from llmsim.domain import Turn
 
 CASES = sorted(path.parent for path in GOLDEN.glob("*/*/*/request.json"))
 
 
-GENERATIONS = {golden_folder(provider, generation): generation for provider, generation in ENDPOINTS}
+GENERATIONS = {
+    golden_folder(provider, generation): Endpoint(provider, generation) for provider, generation in ENDPOINTS
+}
 
 
 def compare(path: Path, rendered: bytes, *, update: bool) -> None:
@@ -28,8 +30,10 @@ def compare(path: Path, rendered: bytes, *, update: bool) -> None:
 @pytest.mark.parametrize("case", CASES, ids=[str(case.relative_to(GOLDEN)) for case in CASES])
 def test_the_same_turn_gives_the_same_bytes(case: Path, update_golden: bool) -> None:
     """CHAT-3.7: Request and turn are rendered, whole and streamed, to the bytes of the golden files."""
-    generation = GENERATIONS[case.parent]
-    ask = generation.http.parse(incoming((case / "request.json").read_bytes()))
+    endpoint = GENERATIONS[case.parent]
+    generation = endpoint.generation
+    request = (case / "request.json").read_bytes()
+    ask = endpoint.parse(request)
     turn = msgspec.json.decode((case / "turn.json").read_bytes(), type=Turn)
     assert (turn.model, len(turn.choices)) == (ask.prompt.model, ask.prompt.choices)
     assert turn.usage.completion == sum(choice.tokens for choice in turn.choices)
@@ -37,8 +41,12 @@ def test_the_same_turn_gives_the_same_bytes(case: Path, update_golden: bool) -> 
     compare(case / "response.json", generation.render_response(turn, ask.options), update=update_golden)
     if generation.http.render_stream is None:
         return
+    options = ask.options
+    if "{model}" in generation.path:
+        # Whether it streams is in the path, which the request of the case does not have.
+        options = endpoint.parse(json.dumps(json.loads(request) | {"stream": True}).encode()).options
     stream = b"".join(
-        run.data(0, len(run.required_tokens)) for run in generation.http.render_stream(turn, ask.options)
+        run.data(0, len(run.required_tokens)) for run in generation.http.render_stream(turn, options)
     )
     compare(case / "stream.sse", stream, update=update_golden)
 

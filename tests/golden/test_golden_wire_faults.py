@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.gemini_dialect import routed
 from support.recording import normalise
 from support.servers import serve
 from websockets.exceptions import ConnectionClosed
@@ -30,6 +31,10 @@ APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "anthropic_messages": (
         "/anthropic/v1/messages",
         {"model": "claude-sonnet-4-5", "max_tokens": 50, "messages": HELLO},
+    ),
+    "gemini_generate_content": (
+        "/gemini/v1beta/models/{model}:generateContent",
+        {"model": "gpt-4o", "messages": HELLO},
     ),
 }
 KINDS = (
@@ -126,15 +131,17 @@ def lines(found: list[bytes], ending: str) -> list[str]:
 
 def events(found: list[bytes]) -> list[bytes]:
     """Cut the writes of a response without a fault into its events."""
-    return [event for data in found for event in re.findall(rb".+?(?:\n\n|\Z)", data, re.DOTALL)]
+    return [event for data in found for event in re.findall(rb".+?(?:\n\n|\r\n\r\n|\Z)", data, re.DOTALL)]
 
 
 def over_http(port: int, kind: str | None, api: str, *, stream: bool) -> list[str]:
     path, body = APIS[api]
     name = f"{kind}-{api}-{stream}"
+    path, query, data = routed(path, json.dumps(body | {"stream": stream}).encode())
+    path = f"{path}?{query}" if query else path
     received, ending = exchange(
         port,
-        request("POST", path, body | {"stream": stream}, x_llmsim_script="played", x_llmsim_session=name),
+        request("POST", path, json.loads(data), x_llmsim_script="played", x_llmsim_session=name),
     )
     found = list(writes(received))
     if kind == "stall":
@@ -201,7 +208,7 @@ def _by_events(line: str, plain: list[str]) -> str:
     for number, event in enumerate(plain[1:-1], 1):
         if line and event.startswith(line):
             return f"{number}[:{len(line)}]"
-        if len(line) > 1 and event.endswith(line) and line != "\\n\\n":
+        if len(line) > 1 and event.endswith(line) and line not in ("\\n\\n", "\\r\\n\\r\\n"):
             return f"{number}[{len(event) - len(line)}:]"
         joined = event
         for end in range(number + 1, len(plain) - 1):

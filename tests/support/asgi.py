@@ -33,6 +33,7 @@ from llmsim.server.asgi import Application
 from llmsim.server.transport.protocol import Protocol
 from llmsim.server.transport.websocket_protocol import WebSocketProtocol
 from llmsim.stats import Block, Snapshot, snapshot
+from support.gemini_dialect import routed
 
 CREATED = 1_750_000_000
 """Unix time, in seconds, at which all turns are planned."""
@@ -133,6 +134,9 @@ class Simulator:
         """
         exchange = Exchange()
         parts = list(body)
+        if "{model}:" in path:
+            path, query, whole = routed(path, b"".join(parts))
+            parts = [whole] if complete and parts else parts
         events = [
             {"type": "http.request", "body": part, "more_body": index < len(parts) - 1 or not complete}
             for index, part in enumerate(parts)
@@ -167,6 +171,9 @@ class Simulator:
 
     async def ask(self, method: str, path: str, body: bytes = b"", **options: Any) -> Exchange:
         """Send a complete request and wait for the complete response."""
+        path, query, body = routed(path, body)
+        if query:
+            options["query"] = query
         headers = {"content-length": str(len(body))} if body else {}
         headers |= options.pop("headers", {})
         call, exchange = self.begin(method, path, [body], headers=headers, **options)

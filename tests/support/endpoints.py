@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from llmsim.errors import InvalidJsonError
-from llmsim.providers.contract import GenerationEndpoint, Provider, Reply
+from llmsim.providers.contract import (
+    GenerationEndpoint,
+    IncomingRequest,
+    ParsedRequest,
+    Provider,
+    Reply,
+)
 from llmsim.providers.registry import PROVIDERS
+from support.gemini_dialect import routed
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -15,6 +22,8 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 def golden_folder(provider: Provider, generation: GenerationEndpoint) -> Path:
     """Return the folder of an endpoint's golden files, such as `golden/openai/chat_completions`."""
     name = generation.path.strip("/").partition("/")[2].replace("/", "_")
+    if "{" in name:
+        name = generation.label
     return GOLDEN / provider.name / name
 
 
@@ -36,6 +45,21 @@ class Endpoint:
         self.streams = generation.http.render_stream is not None
         basic = golden_folder(provider, generation) / "basic" / "request.json"
         self.request: dict[str, Any] = json.loads(basic.read_bytes())
+
+    def incoming(self, body: bytes) -> IncomingRequest:
+        """Return a request as the endpoint gets it."""
+        sent = routed(self.path, body)
+        model = sent.path.rpartition("/")[2].partition(":")[0]
+        return IncomingRequest(
+            path=sent.path.removeprefix(self.provider.prefix),
+            path_params={"model": model} if "{model}:" in self.path else {},
+            query=dict([sent.query.split("=")]) if sent.query else {},
+            body=sent.body,
+        )
+
+    def parse(self, body: bytes) -> ParsedRequest[Any]:
+        """Parse a request to the endpoint, or to its sibling that streams."""
+        return self.generation.http.parse(self.incoming(body))
 
     def body(self, **fields: Any) -> bytes:
         """Encode the request, with `fields` added."""
@@ -63,6 +87,14 @@ def likeness(provider: Provider) -> Any:
     return json.loads(provider.add_request_id(provider.render_refusal(InvalidJsonError("x")), "x").body)
 
 
-ENDPOINTS = [(provider, generation) for provider in PROVIDERS for generation in provider.generation_endpoints]
+def _by_label(provider: Provider) -> list[GenerationEndpoint[Any]]:
+    """Return the first endpoint of each label: the others are the same with another verb or version in their paths."""
+    found: dict[str, GenerationEndpoint[Any]] = {}
+    for generation in provider.generation_endpoints:
+        found.setdefault(generation.label, generation)
+    return list(found.values())
+
+
+ENDPOINTS = [(provider, generation) for provider in PROVIDERS for generation in _by_label(provider)]
 
 STREAMING = [(provider, one) for provider, one in ENDPOINTS if one.http.render_stream is not None]

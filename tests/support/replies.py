@@ -34,6 +34,8 @@ def _whole(answer: Any) -> ResponseContent:
         message = answer["choices"][0]["message"]
         functions = [call["function"] for call in message.get("tool_calls") or ()]
         return _reply(message["content"], [(call["name"], call["arguments"]) for call in functions])
+    if "candidates" in answer:
+        return _candidate([answer])
     if "output" in answer:
         items = answer["output"]
         texts = [part["text"] for item in items if item["type"] == "message" for part in item["content"]]
@@ -48,6 +50,9 @@ def _whole(answer: Any) -> ResponseContent:
 
 def parse_events(events: Iterable[Any]) -> ResponseContent:
     """Parse the events of a stream."""
+    events = list(events)
+    if events and "candidates" in events[0]:
+        return _candidate(events)
     text, calls = "", {}
     for event in events:
         kind = event.get("type")
@@ -78,6 +83,14 @@ def parse_events(events: Iterable[Any]) -> ResponseContent:
         elif kind == "error":
             return ResponseContent(event.get("status", 0), event["error"]["message"])
     return _reply(text, calls.values())
+
+
+def _candidate(responses: list[Any]) -> ResponseContent:
+    """Return the content of the first candidate of responses of the Gemini API."""
+    parts = [part for one in responses for part in one["candidates"][0]["content"].get("parts", ())]
+    calls = [part["functionCall"] for part in parts if "functionCall" in part]
+    text = "".join(part["text"] for part in parts if "text" in part)
+    return _reply(text, [(call["name"], call["args"]) for call in calls])
 
 
 def _reply(text: str | None, calls: Iterable[tuple[str, Any]]) -> ResponseContent:

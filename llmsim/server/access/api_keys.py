@@ -11,6 +11,7 @@ import hmac
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import parse_qs
 
 from llmsim.config import AuthSettings
 from llmsim.errors import ConfigError
@@ -71,6 +72,28 @@ def find_header_key(headers: Mapping[str, str], names: Sequence[str]) -> str:
         if (value := headers.get(name)) is not None:
             return value if name != "authorization" else bearer_token(value.encode()).decode()
     return ""
+
+
+def with_param_key(headers: RawHeaders, query: bytes, param: str | None, name: str) -> RawHeaders:
+    """Return the headers of a request with the API key that its query holds, as if the header had brought it.
+
+    Args:
+        headers: The request's headers; one of that name counts before the query.
+        query: The query as it was sent.
+        param: The variable that may hold the key; None if none may.
+        name: The header that holds keys.
+    """
+    if param is None or not query:
+        return headers
+    try:
+        found = parse_qs(query.decode("latin-1"), max_num_fields=_MOST_VARIABLES).get(param)
+    except ValueError:
+        return headers
+    return [*headers, (name.encode(), found[-1].encode())] if found else headers
+
+
+_MOST_VARIABLES = 100
+"""Variables of a query among which a key is looked for."""
 
 
 def bearer_token(value: bytes) -> bytes:

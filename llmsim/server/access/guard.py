@@ -20,6 +20,7 @@ from typing import Any
 from llmsim.config import AdminSettings, Settings
 from llmsim.errors import AuthenticationError
 from llmsim.providers.contract import Provider
+from llmsim.providers.registry import find_provider
 from llmsim.server.access.api_keys import (
     ApiKeys,
     RawHeaders,
@@ -27,6 +28,7 @@ from llmsim.server.access.api_keys import (
     check_key,
     find_key,
     load_api_keys,
+    with_param_key,
 )
 from llmsim.server.access.cors import CorsPolicy
 from llmsim.server.active_request import ActiveRequest
@@ -61,6 +63,7 @@ class _Api:
         self.provider = provider
         self.replies = ReplyBuilder(provider, new_id)
         self.key_headers = tuple(name.encode() for name in provider.key_headers)
+        self.key_param = provider.key_param
         first = self.key_header = self.key_headers[0]
         self.keys = keys if keys is None or first != b"authorization" else keys.after(b"Bearer ")
         opt_in = provider.browser_header
@@ -180,7 +183,8 @@ class Guard:
                 return reply
         if self._keys is None or self._is_open(path):
             return None
-        header, key = find_key(headers, api.key_headers)
+        sent = with_param_key(headers, scope["query_string"], api.key_param, api.key_header.decode())
+        header, key = find_key(sent, api.key_headers)
         active.owner = self._keys.owner(key)
         return None if active.owner else _refuse(api, header, active)
 
@@ -241,6 +245,9 @@ class Guard:
     def _find_api(self, path: str, headers: RawHeaders) -> _Api:
         """Return the API of a path; one without a prefix is that of the API whose headers were sent."""
         api = self._apis.get(path.partition("/")[0])
+        if api is None:
+            provider = find_provider(f"/{path}", {name.decode("latin-1") for name, _ in headers})
+            api = self._apis.get(provider.prefix.strip("/")) if provider is not None else None
         if api is not None:
             return api
         return self._anthropic if _header(headers, b"anthropic-version") else self._openai

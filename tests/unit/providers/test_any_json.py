@@ -20,9 +20,10 @@ from llmsim.providers.contract import GenerationEndpoint
 from llmsim.providers.registry import PROVIDERS
 
 ENDPOINTS = [
-    pytest.param(provider, endpoint, id=endpoint.label)
+    pytest.param(provider, endpoint, id=endpoint.label + endpoint.path.partition(":")[2])
     for provider in PROVIDERS
     for endpoint in provider.generation_endpoints
+    if endpoint.path.startswith("/v1/")
 ]
 PLANNER = Planner(Settings(), load_catalogue(), lambda: 1_700_000_000.0)
 
@@ -38,7 +39,9 @@ def deep(pair: tuple[int, Any]) -> Deep:
 NAMES = """model messages role user assistant system tool content text type input instructions tools function name parameters tool_choice
     required response_format json_schema schema strict metadata max_tokens stop n logprobs top_logprobs stream tool_calls arguments id
     tool_use tool_result input_schema cache_control thinking output_config reasoning store previous_response_id encoding_format
-    dimensions pattern minItems minimum multipleOf enum const anyOf not items properties $ref # image_url url source data base64""".split()
+    dimensions pattern minItems minimum multipleOf enum const anyOf not items properties $ref # image_url url source data base64
+    contents parts systemInstruction system_instruction functionDeclarations parametersJsonSchema generationConfig responseSchema
+    responseMimeType functionCall functionResponse args response inlineData mimeType thinkingConfig requests outputDimensionality""".split()
 
 SCALARS = (
     st.sampled_from(NAMES)
@@ -78,6 +81,10 @@ BODY: dict[str, dict[str, Any]] = {
         "messages": [{"role": "user", "content": "a"}],
     },
     "embeddings": {"model": "text-embedding-3-small", "input": "a"},
+    "models/{model}:generateContent": {"contents": [{"parts": [{"text": "a"}]}]},
+    "models/{model}:streamGenerateContent": {"contents": [{"parts": [{"text": "a"}]}]},
+    "models/{model}:embedContent": {"content": {"parts": [{"text": "a"}]}},
+    "models/{model}:batchEmbedContents": {"requests": [{"content": {"parts": [{"text": "a"}]}}]},
     "chat": {"model": "gpt-4o", "messages": [{"role": "user", "content": "a"}]},
     "responses": {"model": "gpt-4o", "input": "a"},
 }
@@ -96,7 +103,9 @@ def check_refusal(endpoint: GenerationEndpoint[Any], provider: Any, error: Refus
 def answer(endpoint: GenerationEndpoint[Any], provider: Any, body: bytes) -> None:
     headers = {"anthropic-version": "2023-06-01", "x-api-key": "k"}
     try:
-        parsed = endpoint.http.parse(incoming(body, headers=headers))
+        parsed = endpoint.http.parse(
+            incoming(body, headers=headers, path=endpoint.path, path_params={"model": "acme-1"})
+        )
         is_laborious(parsed.prompt)
         outcome = plan(PLANNER, parsed.prompt, cache=NoPrefixCache())
     except RefusedError as error:
@@ -146,6 +155,48 @@ RICH: dict[str, dict[str, Any]] = {
         "metadata": {"user_id": "u"},
     },
     "embeddings": BODY["embeddings"] | {"dimensions": 8, "encoding_format": "float"},
+    "models/{model}:embedContent": BODY["models/{model}:embedContent"] | {"outputDimensionality": 8},
+    "models/{model}:batchEmbedContents": BODY["models/{model}:batchEmbedContents"],
+    **{
+        f"models/{{model}}:{verb}": {
+            "contents": [
+                {
+                    "role": "user",
+                    "parts": [{"text": "a"}, {"inlineData": {"mimeType": "image/png", "data": "AA=="}}],
+                },
+                {
+                    "role": "model",
+                    "parts": [{"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "AA=="}],
+                },
+                {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]},
+            ],
+            "tools": [
+                {
+                    "functionDeclarations": [
+                        {"name": "f", "parametersJsonSchema": SCHEMA},
+                        {
+                            "name": "g",
+                            "parameters": {
+                                "type": "OBJECT",
+                                "properties": {"a": {"type": "ARRAY", "items": {"type": "STRING"}}},
+                                "required": ["a"],
+                            },
+                        },
+                    ]
+                }
+            ],
+            "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
+            "generationConfig": {
+                "responseMimeType": "application/json",
+                "responseJsonSchema": SCHEMA,
+                "responseLogprobs": True,
+                "logprobs": 2,
+                "candidateCount": 2,
+                "thinkingConfig": {"includeThoughts": True},
+            },
+        }
+        for verb in ("generateContent", "streamGenerateContent")
+    },
     "chat": BODY["chat"]
     | {
         "tools": [{"type": "function", "function": {"name": "f", "parameters": SCHEMA}}],

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from itertools import combinations
 
-from llmsim.providers.registry import PROVIDERS, endpoint_labels, endpoint_paths, find_endpoint
+from llmsim.providers.registry import PROVIDERS, endpoint_labels, endpoint_number, find_endpoint
 from llmsim.stats import Block
 
 
@@ -24,8 +24,9 @@ def test_numbers_are_the_places_of_the_labels() -> None:
         for generation in provider.generation_endpoints
     }
 
-    assert dict(zip(endpoint_paths(), endpoint_labels(), strict=True)) == labels
-    assert [find_endpoint(path) for path in labels] == list(range(len(labels)))
+    assert {path: endpoint_labels()[find_endpoint(path) or 0] for path in labels} == labels
+    assert {find_endpoint(path) for path in labels} == set(range(len(endpoint_labels())))
+    assert [endpoint_number(label) for label in endpoint_labels()] == list(range(len(endpoint_labels())))
     assert find_endpoint("/openai/v1/models") is None
 
 

@@ -1,0 +1,125 @@
+"""The Gemini API behind `/gemini`, under `/v1beta` and `/v1`.
+
+Decisions:
+* Model and verb are in the path (`/v1beta/models/gemini-2.5-pro:generateContent`), so each verb is an endpoint of its own. Whatever
+  verb and version, generated contents are one row of the stats, and embeddings another.
+* Fields that are unknown are refused with and without strict mode, as the API reads protocol buffers.
+"""
+
+import functools
+from collections.abc import Callable
+
+from llmsim.providers.contract import (
+    ChannelFormat,
+    EndpointContext,
+    GenerationEndpoint,
+    Headers,
+    IncomingRequest,
+    LimitHeaders,
+    ParsedRequest,
+    Provider,
+    Reply,
+    ResourceEndpoint,
+)
+from llmsim.providers.gemini.embeddings import EmbedOptions, parse_batch, parse_single
+from llmsim.providers.gemini.embeddings import render_response as render_embeddings
+from llmsim.providers.gemini.errors import render_crash, render_fault, render_refusal
+from llmsim.providers.gemini.models import list_models, retrieve_model
+from llmsim.providers.gemini.rendering import (
+    render_response,
+    render_stream,
+    render_stream_fault,
+    stream_headers,
+)
+from llmsim.providers.gemini.request import GenerateOptions, count_tokens, parse
+
+VERSIONS = ("v1beta", "v1")
+
+RESPONSE_HEADERS: Headers = (
+    ("server-timing", "gfet4t7; dur={elapsed_ms}"),
+    ("x-llmsim-request-id", "{request_id}"),
+)
+"""Headers of every response; the API has none for the id of a request."""
+
+_NO_LIMITS = LimitHeaders(nominal=(), render=lambda _: b"")
+"""The API says nothing of limits in headers."""
+
+
+@functools.cache
+def gemini(*, checks_models: bool) -> Provider:
+    """Return the provider as configured; the same settings give the same one.
+
+    Args:
+        checks_models: Whether parameters that a model does not take are refused.
+    """
+    content = ChannelFormat(
+        parse=functools.partial(parse, checks_models=checks_models),
+        render_refusal=render_refusal,
+        render_fault=render_fault,
+        render_stream=render_stream,
+        render_stream_fault=render_stream_fault,
+        choose_stream_headers=stream_headers,
+    )
+    return Provider(
+        name="gemini",
+        prefix="/gemini",
+        base_path="/gemini",
+        generation_endpoints=tuple(
+            endpoint for version in VERSIONS for endpoint in _generation_endpoints(version, content)
+        ),
+        resource_endpoints=tuple(
+            endpoint for version in VERSIONS for endpoint in _resource_endpoints(version, checks_models)
+        ),
+        render_refusal=render_refusal,
+        render_fault=render_fault,
+        render_crash=render_crash,
+        response_headers=RESPONSE_HEADERS,
+        limit_headers=_NO_LIMITS,
+        is_bare=True,
+        own_header="x-goog-api-key",
+        key_headers=("x-goog-api-key", "authorization"),
+        key_param="key",
+    )
+
+
+def _generation_endpoints(
+    version: str, content: ChannelFormat[GenerateOptions]
+) -> tuple[GenerationEndpoint[GenerateOptions] | GenerationEndpoint[EmbedOptions], ...]:
+    models = f"/{version}/models/{{model}}"
+    return (
+        _content_endpoint(f"{models}:generateContent", content),
+        _content_endpoint(f"{models}:streamGenerateContent", content),
+        _embedding_endpoint(f"{models}:embedContent", parse_single),
+        _embedding_endpoint(f"{models}:batchEmbedContents", parse_batch),
+    )
+
+
+def _content_endpoint(
+    path: str, content: ChannelFormat[GenerateOptions]
+) -> GenerationEndpoint[GenerateOptions]:
+    return GenerationEndpoint(
+        path=path, label="generate_content", http=content, render_response=render_response
+    )
+
+
+def _embedding_endpoint(
+    path: str, parse_request: Callable[[IncomingRequest], ParsedRequest[EmbedOptions]]
+) -> GenerationEndpoint[EmbedOptions]:
+    return GenerationEndpoint(
+        path=path,
+        label="embed_content",
+        http=ChannelFormat(parse=parse_request, render_refusal=render_refusal, render_fault=render_fault),
+        render_response=render_embeddings,
+    )
+
+
+def _resource_endpoints(version: str, checks_models: bool) -> tuple[ResourceEndpoint, ...]:
+    async def count(context: EndpointContext, request: IncomingRequest) -> Reply:
+        return await count_tokens(context, request, checks_models=checks_models)
+
+    models = f"/{version}/models"
+    return (
+        ResourceEndpoint(method="POST", path=f"{models}/{{model}}:countTokens", run=count, is_public=True),
+        ResourceEndpoint(method="GET", path=models, run=list_models, is_public=True),
+        ResourceEndpoint(method="GET", path=f"{models}/{{model}}", run=retrieve_model, is_public=True),
+    )
