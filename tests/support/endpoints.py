@@ -1,6 +1,7 @@
 """The endpoints of the registry, each with a valid request."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 def golden_folder(provider: Provider, generation: GenerationEndpoint) -> Path:
     """Return the folder of an endpoint's golden files, such as `golden/openai/chat_completions`."""
-    name = generation.path.strip("/").partition("/")[2].replace("/", "_")
+    name = re.sub(r"^/(openai/(v1/|deployments/{deployment}/)?|v\w+/)", "", generation.path).replace("/", "_")
     if "{" in name:
         name = generation.label
     return GOLDEN / provider.name / name
@@ -43,7 +44,9 @@ class Endpoint:
         self.generation = generation
         self.path = provider.prefix + generation.path
         self.streams = generation.http.render_stream is not None
-        basic = golden_folder(provider, generation) / "basic" / "request.json"
+        folder = golden_folder(provider, generation)
+        # Azure has the requests of the OpenAI API.
+        basic = (folder if folder.exists() else GOLDEN / "openai" / folder.name) / "basic" / "request.json"
         self.request: dict[str, Any] = json.loads(basic.read_bytes())
 
     def incoming(self, body: bytes) -> IncomingRequest:
@@ -68,18 +71,22 @@ class Endpoint:
 
 def id_header(provider: Provider) -> tuple[str, str]:
     """Return the name of the header that carries the request id, and the prefix of its value."""
-    (found,) = [
+    return next(
         (name, value.partition("{request_id}")[0])
         for name, value in provider.response_headers
         if "{request_id}" in value
-    ]
-    return found
+    )
 
 
 def signed(provider: Provider, reply: Reply, headers: Mapping[str, str]) -> Reply:
     """Return an error with the request id of these headers, as it is sent."""
     name, before = id_header(provider)
     return provider.add_request_id(reply, headers[name].removeprefix(before))
+
+
+def timeout_status(provider: Provider) -> int:
+    """Return the status of a time-out."""
+    return 408 if provider.name == "azure" else 504
 
 
 def likeness(provider: Provider) -> Any:
