@@ -338,7 +338,7 @@ class UnknownScriptError(RefusedError):
 
     def __init__(self, script: str, meant: str | None = None) -> None:
         hint = f"; did you mean '{meant}'?" if meant else ""
-        super().__init__(f"no script '{script[:100]}' is loaded{hint}")
+        super().__init__(f"x-llmsim-script: no script '{script[:100]}' is loaded{hint}")
         self.script = script
 
 

@@ -2,8 +2,11 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
+
+_PASSWORD = re.compile(r"(://[^/@\s]*?:)[^/\s]*(@)")
 
 
 def literal(value: Any) -> str:
@@ -31,6 +34,17 @@ def literal(value: Any) -> str:
             return "a table"
         case _:
             return str(value)
+
+
+def mask_passwords(value: Any) -> Any:
+    """Return a value of a setting without the passwords of the URLs in it."""
+    match value:
+        case str():
+            return _PASSWORD.sub(r"\1***\2", value)
+        case list() | tuple():
+            return [mask_passwords(one) for one in value]
+        case _:
+            return value
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -14,6 +14,7 @@ from llmsim.catalogue import load_catalogue
 from llmsim.cli.options import WIDE, setting_options
 from llmsim.config import DEFAULT, LoadedSettings, Settings, SettingSpec, load, setting_specs
 from llmsim.config.reference import render_example, update_tables
+from llmsim.text import mask_passwords
 
 _VALUE_WIDTH = 18
 """Width of a value in a narrow terminal, so that its origin fits beside it."""
@@ -56,6 +57,7 @@ def config(path: str | None, flags: dict[str, Any], output: str | None, page: Pa
 def _render_json(loaded: LoadedSettings) -> str:
     settings = msgspec.to_builtins(loaded.settings)
     for spec in setting_specs():
+        settings[spec.section][spec.key] = mask_passwords(settings[spec.section][spec.key])
         if spec.secret and (value := settings[spec.section][spec.key]):
             is_one = isinstance(value, str | dict)
             settings[spec.section][spec.key] = "***" if is_one else ["***"] * len(value)

@@ -52,24 +52,35 @@ class _ErrorBody(msgspec.Struct):
     error: _Error
 
 
-def fetch_bytes(address: str, hint: str = "is this an llmsim server?", *, with_key: bool = False) -> bytes:
+def fetch_bytes(
+    address: str,
+    hint: str = "is this an llmsim server?",
+    *,
+    with_key: bool = False,
+    body: bytes | None = None,
+    method: str = "GET",
+) -> bytes:
     """Fetch the body at an address.
 
     Args:
         address: By `resolve_address`.
         hint: Appended to the error when the reply is not llmsim's.
         with_key: Whether to send the key of the control API, if the environment has it.
+        body: JSON to send; None for nothing.
+        method: HTTP method.
 
     Raises:
         ControlApiError: There is no reply, or it is an error.
     """
     try:
         # The scheme was checked: no file is read.
-        request = urllib.request.Request(address)  # noqa: S310
+        request = urllib.request.Request(address, data=body, method=method)  # noqa: S310
+        if body is not None:
+            request.add_header("content-type", "application/json")
         if with_key and (key := os.environ.get(_KEY_VARIABLE)):
             request.add_unredirected_header("authorization", f"Bearer {key}")
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
-            body: bytes = response.read(_MAX_BYTES)
+            found: bytes = response.read(_MAX_BYTES)
     except urllib.error.HTTPError as error:
         with error:
             raise ControlApiError(_error_message(address, error, hint)) from error
@@ -77,7 +88,7 @@ def fetch_bytes(address: str, hint: str = "is this an llmsim server?", *, with_k
         raise ControlApiError(f"cannot read {address}: {_reason(error.reason)}") from error
     except (OSError, ValueError) as error:
         raise ControlApiError(f"cannot read {address}: {_reason(error)}") from error
-    return body
+    return found
 
 
 def _error_message(address: str, error: urllib.error.HTTPError, hint: str) -> str:

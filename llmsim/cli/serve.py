@@ -106,6 +106,8 @@ def _banner(settings: Settings) -> None:
     latency = settings.latency.profile or "each model's own"
     if settings.latency.sets_figures:
         latency += ", overridden by [latency]"
+    if settings.latency.engine is not None:
+        latency = "of an engine that all models share, [latency.engine]"
     if patterns := settings.latency.models:
         latency += f", others for {', '.join(map(printable, patterns))}"
     facts = [(provider.name, base + provider.base_path) for provider in PROVIDERS]

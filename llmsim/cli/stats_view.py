@@ -27,6 +27,9 @@ _MODELS_SHOWN = 12
 _LOW = 26
 """Lines of a terminal up to which none is left blank between bars and tables."""
 
+_FULL = 0.95
+"""Share of a KV cache above which it is about to preempt."""
+
 _FIGURE_WIDTHS = {"": 9, "%": 4, "prompt": 9, "completion": 10}
 
 
@@ -76,7 +79,7 @@ def fit_stats(stats: Snapshot, *, origin: str, size: tuple[int, int], problem: s
     parts += [
         render_headline(stats, origin),
         render_verdict(stats),
-        render_rates(stats),
+        _rates(stats),
         *([""] if lines > _LOW else []),
         _bars(stats),
         *([""] if lines > _LOW else []),
@@ -104,6 +107,8 @@ def render_headline(stats: Snapshot, origin: str) -> Text:
     line.append("llmsim", "bold cyan")
     line.append(f" on {printable(origin)}")
     line.append(f"  ·  up {duration(stats.uptime_secs)}  ·  {alive} worker{'' if alive == 1 else 's'}", "dim")
+    if stats.timeline is not None:
+        line.append(f"  ·  {printable(str(stats.timeline))}", "yellow")
     return line
 
 
@@ -133,6 +138,21 @@ def render_rates(stats: Snapshot) -> Text:
             Text.assemble((f"{stats.active_requests:,}", "bold"), " in flight"),
         ]
     )
+
+
+def render_engines(stats: Snapshot) -> Text:
+    """Render what runs and waits in engines, and the use of their KV caches; empty if there are none."""
+    if not stats.worker_counts.get("engines"):
+        return Text()
+    parts = [
+        Text.assemble("engine ", (f"{stats.engine_running:,}", "bold"), " running"),
+        Text.assemble((f"{stats.engine_waiting:,}", "bold"), " waiting"),
+    ]
+    if stats.engine_kv_capacity:
+        share = stats.engine_kv_tokens / stats.engine_kv_capacity
+        parts.append(Text.assemble("KV cache ", (f"{share:.0%}", "bold red" if share > _FULL else "bold")))
+        parts.append(Text.assemble((f"{stats.engine_preemptions:,}", "bold"), " preempted"))
+    return Text("  ·  ").join(parts)
 
 
 def render_bars(stats: Snapshot, *, width: int, height: int) -> Table:
@@ -177,7 +197,12 @@ def _bars(stats: Snapshot) -> Table:
 
 def _activity(stats: Snapshot) -> RenderableType:
     axis = render_axis(stats, width=len(stats.last_60_seconds.requests))
-    return Group(render_rates(stats), "", _bars(stats), axis)
+    return Group(_rates(stats), "", _bars(stats), axis)
+
+
+def _rates(stats: Snapshot) -> RenderableType:
+    engines = render_engines(stats)
+    return Group(render_rates(stats), engines) if engines.plain else render_rates(stats)
 
 
 def outcome_counts(stats: Snapshot) -> list[tuple[str, int, str]]:

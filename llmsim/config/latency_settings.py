@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from llmsim.config.engine_settings import EngineSettings
 from llmsim.config.metadata import milliseconds, setting, share
 
 Shape = Literal["normal", "lognormal", "gamma", "empirical"]
@@ -149,6 +150,16 @@ class LatencyFigures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         Annotated[float, milliseconds("Standard deviation of the duration of a stall. Unset, 0.")] | None
     ) = None
     cache_hit_ttft_factor: Annotated[float, _CACHE_HIT] | None = None
+    engine: (
+        Annotated[
+            EngineSettings,
+            setting(
+                'Engine that serves these models, as a table: `[latency.engine]`, or `[latency.models."gpt-5*".engine]` for the '
+                "models of a pattern. Times come out of its queue then, and figures and shapes do nothing. Unset, there is none."
+            ),
+        ]
+        | None
+    ) = None
 
     def shape(self, what: Timed) -> Shape | None:
         """Return the shape that this table sets for a time; None if it sets none."""
@@ -188,7 +199,7 @@ class LatencySettings(LatencyFigures, frozen=True, forbid_unknown_fields=True, o
     @property
     def sets_figures(self) -> bool:
         """Whether any figure of the profiles is overridden for all models."""
-        others = set(LatencyFigures.__struct_fields__) - {"profile", "cache_hit_ttft_factor"}
+        others = set(LatencyFigures.__struct_fields__) - {"profile", "cache_hit_ttft_factor", "engine"}
         return any(getattr(self, name) is not None for name in others)
 
     def __hash__(self) -> int:

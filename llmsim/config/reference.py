@@ -6,6 +6,7 @@ Decisions:
 """
 
 import textwrap
+from typing import get_origin
 
 import msgspec
 
@@ -51,7 +52,7 @@ def render_tables() -> str:
             lines.append(_row(f"`{spec.key}`", default, spec.unit, spec.range, spec.description, overrides))
         for spec in _specs_of(section):
             if spec.kind == "table" and (fields := table_fields(spec.value_type)):
-                name = f"[{spec.name}.NAME]"
+                name = f"[{spec.name}.NAME]" if get_origin(spec.value_type) is dict else f"[{spec.name}]"
                 facts = [build_spec(name, field) for field in fields]
                 lines += [
                     "",

@@ -108,6 +108,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "what the newest SDKs know."
         ),
     ] = False
+    control_headers: Annotated[
+        bool,
+        setting(
+            "Obey the headers `x-llmsim-*` of requests; `false` ignores all of them: for a server behind a gateway that passes "
+            "the headers of its clients."
+        ),
+    ] = True
     direct_writes: Annotated[
         bool,
         setting(
@@ -115,6 +122,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "plain ASGI."
         ),
     ] = True
+    timeline_path: Annotated[
+        str,
+        setting(
+            "Timeline that begins with the server: a TOML file of instants and the settings that hold from then on. Empty for none.",
+            flag="--timeline",
+        ),
+    ] = ""
     run_dir: Annotated[
         str,
         setting(

@@ -74,6 +74,17 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    rules_path: (
+        Annotated[
+            str,
+            setting(
+                "Rules that answer requests by what they ask: a JSON, TOML or YAML file; unset or empty, there are none. It is read at "
+                "the start and at each reload.",
+                flag="--rules",
+            ),
+        ]
+        | None
+    ) = None
     scenarios_path: (
         Annotated[
             str,

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.engine_profiles import with_named_engines
 from llmsim.config.latency_checks import find_problems
 from llmsim.config.limit_settings import LimitSettings
 from llmsim.config.settings import ErrorSettings, Settings
@@ -108,13 +109,10 @@ def load(
             values.setdefault(spec.section, {})[spec.key] = value
             origins[spec.name] = finding.origin
     settings = msgspec.convert(values, Settings)
-    problems += _check_rates(settings, origins)
-    problems += [f"{origins[name]}: {problem}" for name, problem in find_problems(settings.latency)]
-    # Tiers that have a mistake are not there; that is one problem, not two.
-    if settings.limits.tiers or not problems:
-        problems += _check_tiers(settings.limits, origins)
+    problems += find_conflicts(settings, origins, check_tiers=bool(settings.limits.tiers) or not problems)
     if problems:
         raise ConfigError("\n".join(problems))
+    settings = msgspec.structs.replace(settings, latency=with_named_engines(settings.latency))
     return LoadedSettings(settings, origins, None if named is None else str(named))
 
 
@@ -210,6 +208,24 @@ def _is_service_link(variable: str, text: str) -> bool:
     return _SERVICE_LINK.fullmatch(variable) is not None
 
 
+def find_conflicts(
+    settings: Settings, origins: Mapping[str, str], *, check_tiers: bool = True
+) -> Iterator[str]:
+    """Yield where settings contradict each other.
+
+    Args:
+        settings: Settings that are valid each by itself.
+        origins: Where each came from, by dotted name; those that are missing have their defaults.
+        check_tiers: Whether tiers are looked at. Those that have a mistake are not there; that is one problem, not two.
+    """
+    yield from _check_rates(settings, origins)
+    yield from (
+        f"{origins.get(name, DEFAULT)}: {problem}" for name, problem in find_problems(settings.latency)
+    )
+    if check_tiers:
+        yield from _check_tiers(settings.limits, origins)
+
+
 def _check_tiers(limits: LimitSettings, origins: Mapping[str, str]) -> Iterator[str]:
     """Yield the tiers that are named and are not there; keys are not shown."""
     names = [("limits.default", limits.default), *(("limits.keys", name) for name in limits.keys.values())]
@@ -220,7 +236,7 @@ def _check_tiers(limits: LimitSettings, origins: Mapping[str, str]) -> Iterator[
                 f" One of: {', '.join(limits.tiers)}" if limits.tiers else " There is no [limits.tiers.NAME]"
             )
             hint = f"; did you mean {literal(meant)}?" if meant else "."
-            yield f"{origins[setting]}: {setting}: unknown tier {literal(name)}{hint}{known}"
+            yield f"{origins.get(setting, DEFAULT)}: {setting}: unknown tier {literal(name)}{hint}{known}"
 
 
 def _check_rates(settings: Settings, origins: Mapping[str, str]) -> Iterator[str]:
@@ -233,6 +249,8 @@ def _check_rates(settings: Settings, origins: Mapping[str, str]) -> Iterator[str
     # Decimal shares may add up to slightly more than 1 in binary.
     if total > 1 + 1e-9:
         parts = ", ".join(
-            f"{name} {rate:g} ({origins[f'errors.{name}']})" for name, rate in rates.items() if rate
+            f"{name} {rate:g} ({origins.get(f'errors.{name}', DEFAULT)})"
+            for name, rate in rates.items()
+            if rate
         )
         yield f"errors: the rates add up to {total:g}, wanted at most 1: {parts}"

@@ -9,7 +9,7 @@ import msgspec
 from llmsim.config.latency_settings import Quantiles
 from llmsim.config.settings import Settings
 from llmsim.config.tables import show_table
-from llmsim.text import literal
+from llmsim.text import literal, mask_passwords
 
 PREFIX = "LLMSIM_"
 
@@ -87,7 +87,7 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
         """Format a value as TOML does; a secret one without what it is."""
         if self.secret and value:
             return '"***"'
-        return show_table(value) if self.kind == "table" else literal(value)
+        return show_table(value) if self.kind == "table" else literal(mask_passwords(value))
 
 
 @functools.cache
@@ -120,7 +120,7 @@ def build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
         section=section,
         key=field.name,
         type=field.type,
-        kind="quantiles" if main is Quantiles else _KINDS[get_origin(main) or main],
+        kind=_kind(main),
         unit=meta.extra["unit"],
         default=field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory(),
         description=meta.description,
@@ -132,6 +132,12 @@ def build_spec(section: str, field: msgspec.structs.FieldInfo) -> SettingSpec:
         maximum=meta.le,
         secret=meta.extra["secret"],
     )
+
+
+def _kind(main: Any) -> Kind:
+    if isinstance(main, type) and issubclass(main, msgspec.Struct):
+        return "table"
+    return "quantiles" if main is Quantiles else _KINDS[get_origin(main) or main]
 
 
 _KINDS: dict[Any, Kind] = {

@@ -1,7 +1,7 @@
-"""Checks and shows the settings that are tables with names of the user's own, such as `[limits.tiers.NAME]`.
+"""Checks and shows the settings that are tables: `[latency.engine]`, or with names of the user's own, as `[limits.tiers.NAME]`.
 
 Decisions:
-* Such a setting is a `dict`, of texts or of structs. The fields of a struct are settings like all others: they have a range and a
+* Such a setting is a struct, or a `dict` of texts or of structs. The fields of a struct are settings like all others: they have a range and a
   description, and an unknown one is answered with the nearest right one.
 * An environment variable has the table as TOML writes it in one line: `{free = {rpm = 3}}`.
 """
@@ -55,7 +55,7 @@ def check_table(name: str, value: Any, table_type: Any, check_field: CheckField,
     Args:
         name: The setting, e.g. `limits.tiers`.
         value: As TOML has it.
-        table_type: The setting's type, `dict[str, ...]`.
+        table_type: The setting's type, `dict[str, ...]` or a struct.
         check_field: Checks the fields of its structs.
         secret: Whether its names are never shown.
 
@@ -66,10 +66,16 @@ def check_table(name: str, value: Any, table_type: Any, check_field: CheckField,
         ConfigError: Keys are unknown, or values are invalid; one line for each problem.
     """
     problems: list[str] = []
-    checked = _check_items(name, value, get_args(table_type)[1], check_field, problems, secret=secret)
+    if get_origin(table_type) is dict:
+        checked = _check_items(name, value, get_args(table_type)[1], check_field, problems, secret=secret)
+    else:
+        checked = _check_struct(name, value, table_type, check_field, problems)
     if problems:
         raise ConfigError("\n".join(problems))
-    return msgspec.convert(checked, table_type)
+    try:
+        return msgspec.convert(checked, table_type)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def _check_items(
@@ -137,6 +143,6 @@ def _key(key: str) -> str:
 
 def table_fields(table_type: Any) -> tuple[FieldInfo, ...]:
     """Return the fields of the tables that a setting holds; none of a table of texts."""
-    struct = get_args(table_type)[1]
+    struct = get_args(table_type)[1] if get_origin(table_type) is dict else table_type
     fields = () if struct is str else msgspec.structs.fields(struct)
     return tuple(field for field in fields if get_origin(field.type) is not dict)

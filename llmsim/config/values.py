@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.engine_profiles import engine_profiles
 from llmsim.config.latency_checks import QUANTILES_WANTED, quantiles_problem
 from llmsim.config.specs import SettingSpec, build_spec
 from llmsim.config.tables import check_table, parse_list, parse_table
 from llmsim.errors import ConfigError
-from llmsim.text import literal, nearest
+from llmsim.text import literal, mask_passwords, nearest
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -127,12 +128,21 @@ def check_value(spec: SettingSpec, value: Any, profiles: Collection[str] = ()) -
 
 
 def _check_profile(spec: SettingSpec, value: str, profiles: Collection[str]) -> str:
-    if not profiles or value in profiles:
+    engines = engine_profiles()
+    if not profiles or value in engines:
+        return value
+    name = resolve_profile(value, profiles) or resolve_profile(value, engines)
+    if name is None:
+        raise _unknown_value(spec, value, [*sorted(profiles), *sorted(engines)])
+    return name
+
+
+def resolve_profile(value: str, profiles: Collection[str]) -> str | None:
+    """Return the latency profile of a name or a synonym; None if there is none."""
+    if value in profiles:
         return value
     name = PROFILE_SYNONYMS.get(value.lower(), value.lower())
-    if name not in profiles:
-        raise _unknown_value(spec, value, sorted(profiles))
-    return name
+    return name if name in profiles else None
 
 
 def _check_generator(spec: SettingSpec, value: str) -> str:
@@ -183,5 +193,5 @@ def _invalid_value(spec: SettingSpec, value: Any) -> ConfigError:
             wanted = "a table"
         case "text" | "choice":
             wanted = "text" if not isinstance(value, str) else "non-empty text"
-    found = "something else" if spec.secret else literal(value)
+    found = "something else" if spec.secret else literal(mask_passwords(value))
     return ConfigError(f"{spec.name}: wanted {wanted}, found {found}")

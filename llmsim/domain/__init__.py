@@ -38,4 +38,10 @@ from llmsim.domain.turn import (
     Turn,
     Usage,
 )
+from llmsim.domain.turn_overrides import (
+    RequestedFault,
+    RequestedGenerator,
+    RequestedLatency,
+    TurnOverrides,
+)
 from llmsim.domain.wire_fault import BREAKING, EFFECTS, Effect, WireFault, WireFaultKind

@@ -7,6 +7,7 @@ Decisions:
 * A configured text (`fixed`, `echo`, `sequence`) is kept if it has the requested response format.
 """
 
+import copy
 from typing import Any, assert_never
 
 import msgspec
@@ -92,6 +93,12 @@ class ContentPlanner:
         self._refusal = response.refusal_text
         self.draws_outcome = bool(self._refusal_rate or self._filter_rate)
         self._tool_picker = ToolPicker(settings.tools)
+
+    def with_generator(self, generate: Generator, *, keeps_text: bool) -> "ContentPlanner":
+        """Return a planner that differs by its generator, and by whether a text of that is the user's own."""
+        one = copy.copy(self)
+        one._generate, one._keeps_text = generate, keeps_text
+        return one
 
     def __call__(
         self,

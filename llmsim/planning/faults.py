@@ -56,7 +56,7 @@ def scripted_fault(failure: ScriptFailure, delay: float, retry_after: float | No
         delay: Seconds before the failure is answered.
         retry_after: Retry delay in seconds where the script has none; None to send none.
     """
-    kind = failure.kind or _kind_of_status(failure.status_code or 500)
+    kind = failure.kind or kind_of_status(failure.status_code or 500)
     wait = retry_after if kind in _RETRIED else None
     if failure.retry_after_ms is not None:
         wait = failure.retry_after_ms / 1000
@@ -70,6 +70,7 @@ def scripted_fault(failure: ScriptFailure, delay: float, retry_after: float | No
     )
 
 
-def _kind_of_status(status: int) -> FaultKind:
+def kind_of_status(status: int) -> FaultKind:
+    """Return the kind of failure that is answered with an HTTP status from 400 to 599."""
     plain = FaultKind.INVALID_REQUEST if status < 500 else FaultKind.SERVER_ERROR
     return _BY_STATUS.get(status, plain)

@@ -10,6 +10,7 @@ Decisions:
 * Refusals are drawn like faults, by the number of the request; where a request brings a seed, by that.
 """
 
+import copy
 import functools
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ from llmsim.domain import (
     ReasoningSegment,
     Schedule,
     Turn,
+    TurnOverrides,
     Usage,
 )
 from llmsim.errors import ContextLengthError, VisionError
@@ -34,6 +36,7 @@ from llmsim.planning.embedding_input import check_use, read_input
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import NO_LINES, Generator, LineNumbers, build_generator
 from llmsim.planning.logprobs import with_logprobs
+from llmsim.planning.overrides import Overrider, changed_generator, is_same_text, split_tokens
 from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts
 from llmsim.planning.prompt_prefixes import LEAST_TOKENS, chain_prefixes
 from llmsim.planning.prompt_tokens import prefix_tokens, prompt_tokens
@@ -69,20 +72,48 @@ class Planner:
         self._caches = settings.cache.automatic
         self._enforce_window = settings.response.enforce_context_window
         self._seed = settings.response.seed
-        self._generate: Generator = build_generator(settings.response)
-        self._plan_content = ContentPlanner(settings, self._generate)
-        self._latency = LatencySampler(settings.latency, catalogue.profiles)
-        self._faults = Faults(settings.errors)
-        self.wire_faults = WireFaults(settings.faults)
-        self._retry_after = settings.errors.retry_after_ms / 1000
         self._clock = clock
         self._rng = fresh_rng()
         self.new_id = id_source()
+        self._response = settings.response
+        self._generate: Generator = build_generator(settings.response)
+        self._configure(settings)
+
+    def _configure(self, settings: Settings) -> None:
+        """Prepare what depends on settings that change at run time, apart from the generator."""
+        self._plan_content = ContentPlanner(settings, self._generate)
+        self._latency = LatencySampler(settings.latency, self._catalogue.profiles)
+        self._faults = Faults(settings.errors)
+        self.wire_faults = WireFaults(settings.faults)
+        self.overrider = Overrider(
+            self._generate, self._latency, settings.response, settings.errors, settings.faults
+        )
+        self._split: tuple[int, int] | None = None
+        self._retry_after = settings.errors.retry_after_ms / 1000
+
+    def adapted(self, settings: Settings) -> "Planner":
+        """Return a planner by settings that were changed at run time; ids and random numbers go on."""
+        one = copy.copy(self)
+        if not is_same_text(settings.response, self._response):
+            one._generate = changed_generator(settings.response)
+        one._configure(settings)
+        return one
 
     def start_process(self) -> None:
         """Draw a new random state and a new id prefix: called once in every process after a fork."""
         self._rng = fresh_rng()
         self.new_id = id_source()
+
+    def with_overrides(self, prompt: Prompt, facts: PromptFacts, overrides: TurnOverrides) -> "Planner":
+        """Return a planner for one response whose text is what was asked for."""
+        one, tokens = copy.copy(self), None
+        if overrides.tokens is not None:
+            effort = (prompt.effort or facts.model.default_effort) if facts.model.reasoning else None
+            tokens, _ = one._split = split_tokens(overrides.tokens, effort, prompt.reasoning_limit)
+        if tokens is not None or overrides.generator is not None:
+            one._generate, keeps_text = self.overrider.generator(overrides.generator, tokens)
+            one._plan_content = self._plan_content.with_generator(one._generate, keeps_text=keeps_text)
+        return one
 
     def warm(self) -> None:
         """Load every vocabulary and build the pools, so that forked processes share them."""
@@ -335,6 +366,8 @@ class Planner:
         content = self._plan_content(prompt, tokenizer, rng, refusal_rng, call_id, lines, budget)
         if model.reasoning:
             thought = reasoning_tokens(prompt.effort or model.default_effort, content.tokens)
+            if self._split is not None and content.tokens == self._split[0]:
+                thought = self._split[1]
             if prompt.reasoning_limit is not None:
                 thought = min(thought, prompt.reasoning_limit)
             if thought:

@@ -10,10 +10,11 @@ from llmsim.scenarios.scenario import (
     Stall,
     ToolClass,
 )
-from llmsim.scenarios.selection import Selection, select_scenario
+from llmsim.scenarios.selection import RequestedScenario, Selection, select_scenario
 
 __all__ = [
     "Amount",
+    "RequestedScenario",
     "Scenario",
     "ScenarioCall",
     "ScenarioStep",

@@ -26,6 +26,20 @@ _OWN_ID = re.compile(r"call_llmsim_([a-z0-9-]+)_(\d{1,9})_\d{1,9}_[^_]*")
 _MOST_SEED = (1 << 64) - 1
 
 
+class RequestedScenario(msgspec.Struct, frozen=True):
+    """A scenario that a request names beside its messages.
+
+    Attributes:
+        name: Its name, known or not.
+        seed: Seed of what is drawn.
+        speed: Factor on all times; > 0.
+    """
+
+    name: str
+    seed: int = 0
+    speed: float = 1.0
+
+
 class Selection(msgspec.Struct, frozen=True):
     """Which scenario a request plays.
 
@@ -46,17 +60,22 @@ class Selection(msgspec.Struct, frozen=True):
     step: int
 
 
-def select_scenario(prompt: Prompt, *, splits_turns: bool = False) -> Selection | None:
+def select_scenario(
+    prompt: Prompt, *, splits_turns: bool = False, requested: RequestedScenario | None = None
+) -> Selection | None:
     """Return which scenario a request plays; None if it chooses none.
 
     Args:
         prompt: The request.
         splits_turns: Whether the API has a turn sent back as several items.
+        requested: The scenario that it names beside its messages; comes before a marker. None if it names none.
     """
     messages = prompt.messages
     last = next((index for index in range(len(messages) - 1, -1, -1) if _is_user(messages[index])), -1)
     text = "\n".join(messages[last].texts) if last >= 0 else ""
     marked = _read_marker(text)
+    if requested is not None:
+        marked = (requested.name, requested.seed, requested.speed)
     if marked is None:
         if not prompt.model.startswith(_MODEL):
             return None

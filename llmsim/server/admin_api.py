@@ -8,7 +8,7 @@ Decisions:
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -18,10 +18,9 @@ import msgspec
 import orjson
 from falcon.asgi import Request, Response
 
-from llmsim.config import DEFAULT as DEFAULT_ORIGIN
-from llmsim.config import Settings, setting_specs
 from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
 from llmsim.scripts import ScriptFormat, read
+from llmsim.server.client_watch import session_client
 from llmsim.server.controls import NAMES, is_name
 from llmsim.server.script_player import DEFAULT
 from llmsim.server.transport.bodies import BodyReader, DisconnectedError
@@ -42,7 +41,7 @@ _RESET = "/reset"
 _MAX_LISTED = 1000
 
 
-class _DeniedError(Exception):
+class DeniedError(Exception):
     """A request that is refused.
 
     Attributes:
@@ -56,17 +55,18 @@ class _DeniedError(Exception):
         self.problems = problems
 
 
-def _send(resp: Response, status: int, body: dict[str, Any]) -> None:
+def send(resp: Response, status: int, body: dict[str, Any]) -> None:
+    """Send a response of the control API."""
     resp.status = status
     resp.content_type = "application/json"
     resp.set_header("cache-control", "no-store")
     resp.data = orjson.dumps(body)
 
 
-async def _denied(_req: Request, resp: Response, error: _DeniedError, _params: object, **_: Any) -> None:
+async def _denied(_req: Request, resp: Response, error: DeniedError, _params: object, **_: Any) -> None:
     kind = "not_found" if error.status == 404 else "invalid_request"
     body = {"message": str(error), "type": kind, "problems": error.problems}
-    _send(resp, error.status, {"error": body})
+    send(resp, error.status, {"error": body})
 
 
 class AdminState:
@@ -76,7 +76,6 @@ class AdminState:
         state: The state of all workers.
         profiles: Names of the latency profiles.
         bodies: Reads scripts.
-        settings: The settings in force, by `render_settings`.
         has_default: Whether requests that name no script play one.
     """
 
@@ -85,16 +84,15 @@ class AdminState:
         state: State,
         profiles: Collection[str],
         bodies: BodyReader,
-        settings: list[dict[str, str]],
         *,
         has_default: bool,
     ) -> None:
         self.sessions = state.sessions
         self.journal = state.journal
         self.scripts = state.scripts
+        self.clients = state.clients
         self.profiles = profiles
         self.bodies = bodies
-        self.settings = settings
         self.has_default = has_default
 
     def render_script(self, info: ScriptInfo) -> dict[str, Any]:
@@ -118,7 +116,8 @@ class AdminState:
         return [_render_progress(one, infos[one.script], failures=failures) for one in progress]
 
     async def reset(self, session: str | None) -> dict[str, int]:
-        """Reset one session, or all, and clear their journal."""
+        """Reset one session, or all, and clear their journal and what is reported of them as clients."""
+        await self.clients.forget(None if session is None else session_client(session).digest)
         return {
             "sessions_reset": await self.sessions.forget(session),
             "requests_forgotten": await self.journal.clear(session),
@@ -134,7 +133,7 @@ class _Scripts:
     async def on_get(self, req: Request, resp: Response) -> None:
         """List them."""
         infos = await self._admin.scripts.list_scripts()
-        _send(resp, 200, {"scripts": [self._admin.render_script(info) for info in infos]})
+        send(resp, 200, {"scripts": [self._admin.render_script(info) for info in infos]})
 
 
 class _Script:
@@ -149,24 +148,24 @@ class _Script:
         info, source = await scripts.get(name), await scripts.source(name)
         if info is None or source is None:
             raise _unknown_script(name)
-        _send(resp, 200, self._admin.render_script(info) | {"source": source.decode()})
+        send(resp, 200, self._admin.render_script(info) | {"source": source.decode()})
 
     async def on_put(self, req: Request, resp: Response, name: str) -> None:
         """Load it, in place of the one of that name, if any."""
         admin = self._admin
         if not is_name(name):
-            raise _DeniedError(400, f"name: {NAMES}")
-        source_format = _source_format(req)
+            raise DeniedError(400, f"name: {NAMES}")
+        source_format = source_format_of(req)
         try:
             source = await admin.bodies.read(req)
             # In a thread: a large script takes a second to parse, and streams go on meanwhile.
             parse = partial(read, source, source_format, name, profiles=admin.profiles)
             script = await asyncio.get_running_loop().run_in_executor(None, parse)
         except ScriptError as error:
-            raise _DeniedError(400, *error.problems) from None
+            raise DeniedError(400, *error.problems) from None
         except RefusedError as error:
             status = 413 if isinstance(error, BodyTooLargeError) else 400
-            raise _DeniedError(getattr(error, "status", status), str(error)) from None
+            raise DeniedError(getattr(error, "status", status), str(error)) from None
         except DisconnectedError:
             return
         existed = await admin.scripts.put(name, source, source_format, script)
@@ -175,14 +174,14 @@ class _Script:
         if info is None:
             # Another request has deleted it in the meantime.
             raise _unknown_script(name)
-        _send(resp, 200 if existed else 201, admin.render_script(info))
+        send(resp, 200 if existed else 201, admin.render_script(info))
 
     async def on_delete(self, req: Request, resp: Response, name: str) -> None:
         """Delete it, and the progress of sessions in it."""
         if not await self._admin.scripts.delete(name):
             raise _unknown_script(name)
         await self._admin.sessions.forget(script=name)
-        _send(resp, 200, {"name": name, "deleted": True})
+        send(resp, 200, {"name": name, "deleted": True})
 
 
 class _Sessions:
@@ -193,11 +192,11 @@ class _Sessions:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """List them."""
-        _check_parameters(req, "limit")
+        check_parameters(req, "limit")
         limit = _parse_number(req, "limit", 100, 1, _MAX_LISTED)
         progress = await self._admin.sessions.list_progress(limit=limit + 1)
         shown = await self._admin.render_progress(progress[:limit])
-        _send(resp, 200, {"sessions": shown, "has_more": len(progress) > limit})
+        send(resp, 200, {"sessions": shown, "has_more": len(progress) > limit})
 
 
 class _Session:
@@ -211,20 +210,20 @@ class _Session:
         progress = await self._admin.sessions.list_progress(session)
         entries, _ = await self._admin.journal.read(session, limit=1)
         if not progress and not entries:
-            raise _DeniedError(404, f"session {session[:200]!r} has asked for nothing")
+            raise DeniedError(404, f"session {session[:200]!r} has asked for nothing")
         scripts = await self._admin.render_progress(progress, failures=True)
-        _send(resp, 200, {"session": session, "scripts": scripts})
+        send(resp, 200, {"session": session, "scripts": scripts})
 
     async def on_delete(self, req: Request, resp: Response, session: str) -> None:
         """Reset it and clear its journal."""
-        _send(resp, 200, {"session": session} | await self._admin.reset(session))
+        send(resp, 200, {"session": session} | await self._admin.reset(session))
 
     async def on_post(self, req: Request, resp: Response, session: str) -> None:
         """Reset it and clear its journal."""
         if not session.endswith(_RESET):
             raise falcon.HTTPMethodNotAllowed(["DELETE", "GET"])
         name = session.removesuffix(_RESET)
-        _send(resp, 200, {"session": name} | await self._admin.reset(name))
+        send(resp, 200, {"session": name} | await self._admin.reset(name))
 
 
 class _Reset:
@@ -235,7 +234,7 @@ class _Reset:
 
     async def on_post(self, req: Request, resp: Response) -> None:
         """Forget all sessions and clear the journal; scripts stay."""
-        _send(resp, 200, await self._admin.reset(None))
+        send(resp, 200, await self._admin.reset(None))
 
 
 class _Requests:
@@ -246,47 +245,26 @@ class _Requests:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Show its entries, the oldest first."""
-        _check_parameters(req, "session", "after", "limit", "last")
+        check_parameters(req, "session", "after", "limit", "last")
         after = _parse_number(req, "after", 0, 0, 2**62)
         last = _parse_number(req, "last", 0, 0, _MAX_LISTED)
         limit = last or _parse_number(req, "limit", 100, 1, _MAX_LISTED)
         session = req.get_param("session")
         entries, more = await self._admin.journal.read(session, after=after, limit=limit, last=last > 0)
-        _send(resp, 200, {"requests": [_render_entry(entry) for entry in entries], "has_more": more})
+        send(resp, 200, {"requests": [_render_entry(entry) for entry in entries], "has_more": more})
 
 
-class _Settings:
-    """`/llmsim/settings`: the settings in force."""
-
-    def __init__(self, admin: AdminState) -> None:
-        self._admin = admin
-
-    async def on_get(self, req: Request, resp: Response) -> None:
-        """List them."""
-        _check_parameters(req)
-        _send(resp, 200, {"settings": self._admin.settings})
-
-
-def render_settings(settings: Settings, origins: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return each setting with its value, as TOML has it, and its origin; of a secret one the value is not shown.
-
-    Args:
-        settings: All settings.
-        origins: Where each came from, by dotted name.
-    """
-    return [
-        {
-            "name": spec.name,
-            "value": "unset"
-            if (value := getattr(getattr(settings, spec.section), spec.key)) is None
-            else spec.show(value),
-            "origin": origins.get(spec.name, DEFAULT_ORIGIN),
-        }
-        for spec in setting_specs()
-    ]
-
-
-PATHS = ("/llmsim/scripts", "/llmsim/sessions", "/llmsim/requests", "/llmsim/reset", "/llmsim/settings")
+PATHS = (
+    "/llmsim/scripts",
+    "/llmsim/sessions",
+    "/llmsim/requests",
+    "/llmsim/reset",
+    "/llmsim/settings",
+    "/llmsim/clients",
+    "/llmsim/rules",
+    "/llmsim/explain",
+    "/llmsim/timeline",
+)
 """Paths of the control API."""
 
 
@@ -298,25 +276,25 @@ def add_control(app: falcon.asgi.App[Any, Any], admin: AdminState) -> None:
     app.add_route("/llmsim/sessions/{session:path}", _Session(admin))
     app.add_route("/llmsim/requests", _Requests(admin))
     app.add_route("/llmsim/reset", _Reset(admin))
-    app.add_route("/llmsim/settings", _Settings(admin))
-    app.add_error_handler(_DeniedError, _denied)
+    app.add_error_handler(DeniedError, _denied)
 
 
-def _source_format(req: Request) -> ScriptFormat:
+def source_format_of(req: Request) -> ScriptFormat:
+    """Return the format of a body by its content type; refuse others."""
     sent = (req.content_type or "application/json").partition(";")[0].strip().lower()
     source_format = _FORMATS.get(sent)
     if source_format is None:
-        raise _DeniedError(415, f"content-type {sent[:100]!r}: wanted one of {', '.join(_FORMATS)}")
+        raise DeniedError(415, f"content-type {sent[:100]!r}: wanted one of {', '.join(_FORMATS)}")
     return source_format
 
 
-def _check_parameters(req: Request, *names: str) -> None:
+def check_parameters(req: Request, *names: str) -> None:
     """Refuse an unknown parameter: with `sesion=a`, the requests of all sessions would be shown."""
     for given in req.params:
         if given not in names:
             near = nearest(given, names)
             hint = f"; did you mean {near!r}?" if near else f". One of: {', '.join(names)}"
-            raise _DeniedError(400, f"{printable(given[:100])}: unknown parameter{hint}")
+            raise DeniedError(400, f"{printable(given[:100])}: unknown parameter{hint}")
 
 
 def _parse_number(req: Request, name: str, default: int, minimum: int, maximum: int) -> int:
@@ -324,14 +302,14 @@ def _parse_number(req: Request, name: str, default: int, minimum: int, maximum: 
     if text is None:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > 19 or not minimum <= int(text) <= maximum:
-        raise _DeniedError(
+        raise DeniedError(
             400, f"{name}: wanted a whole number from {minimum} to {maximum}, found {text[:100]!r}"
         )
     return int(text)
 
 
-def _unknown_script(name: str) -> _DeniedError:
-    return _DeniedError(404, f"no script {name[:200]!r} is loaded")
+def _unknown_script(name: str) -> DeniedError:
+    return DeniedError(404, f"no script {name[:200]!r} is loaded")
 
 
 def _render_progress(progress: SessionProgress, info: ScriptInfo | None, *, failures: bool) -> dict[str, Any]:

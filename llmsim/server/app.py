@@ -23,8 +23,6 @@ from llmsim.catalogue import Catalogue, Model
 from llmsim.config import Settings
 from llmsim.errors import InvalidJsonError, MethodError, RefusedError, StoreError, UnknownRouteError
 from llmsim.planning.planner import Planner
-from llmsim.planning.scenarios import ScenarioPlanner
-from llmsim.planning.timing import LatencySampler
 from llmsim.providers.contract import Provider, Reply
 from llmsim.providers.error_messages import UNAVAILABLE_HEADERS, UNAVAILABLE_STATUS
 from llmsim.providers.registry import (
@@ -39,19 +37,27 @@ from llmsim.providers.route_suggestions import suggest_route
 from llmsim.scenarios import Scenario
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
-from llmsim.server.admin_api import AdminState, add_control, render_settings
+from llmsim.server.admin_api import AdminState, add_control
 from llmsim.server.channels import CHANNEL, HttpChannel
+from llmsim.server.client_api import add_clients
+from llmsim.server.client_watch import ClientWatch
+from llmsim.server.controls import ControlReader, ignore_controls
 from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
-from llmsim.server.generation import GenerationService
-from llmsim.server.http import HttpGeneration, RequestHeaders, Responder, resource_responder
+from llmsim.server.engine.engines import Engines
+from llmsim.server.explanation import add_explanation
+from llmsim.server.http import HttpGeneration, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
+from llmsim.server.live_settings import LiveSettings
 from llmsim.server.operations import Health, Metrics, Ready, Stats
 from llmsim.server.pacing import TimerWheel
-from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.replies import ReplyBuilder
-from llmsim.server.scenario_player import ScenarioPlayer
+from llmsim.server.request_headers import RequestHeaders
+from llmsim.server.rule_book import RuleBook
+from llmsim.server.rules_api import add_rules
 from llmsim.server.script_player import ScriptPlayer
+from llmsim.server.services import Services
+from llmsim.server.settings_api import add_settings
 from llmsim.server.transport.bodies import BodyReader
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.websocket import WebSocketGeneration
@@ -72,10 +78,14 @@ class Routes(msgspec.Struct, frozen=True):
     Attributes:
         app: Answers every request, as Falcon routes it.
         generations: The generating endpoints that can answer a request themselves, by path.
+        clients: Watches how clients go about failures; None if no client can ask for it.
+        services: The services of the endpoints.
     """
 
     app: falcon.asgi.App[Any, Any]
     generations: Mapping[str, HttpGeneration]
+    clients: ClientWatch | None
+    services: Services
 
 
 def create_routes(
@@ -89,8 +99,10 @@ def create_routes(
     recorder: Recorder,
     wheel: TimerWheel,
     bodies: BodyBudget,
-    origins: Mapping[str, str],
+    live: LiveSettings,
+    rules: RuleBook,
     open_request: OpenRequest = ActiveRequest,
+    engines: Engines | None = None,
 ) -> Routes:
     """Build the routes of one worker.
 
@@ -106,44 +118,45 @@ def create_routes(
         recorder: Counts for this worker.
         wheel: Wakes streams.
         bodies: The bytes of bodies that this worker holds.
-        origins: Where each setting came from, by dotted name.
+        live: The settings in force, as they are changed at run time.
+        rules: Answers by what is asked.
         open_request: Books the beginning of each request over WebSocket.
+        engines: Produce the tokens of their models; None if there are none.
     """
     app = falcon.asgi.App()
-    context = WorkerContext(served_models(settings, catalogue), planner, state, recorder, bodies)
+    obeys = settings.server.control_headers
+    read_controls = ControlReader(catalogue.profiles).read if obeys else ignore_controls
+    context = WorkerContext(
+        served_models(settings, catalogue), planner, state, recorder, bodies, read_controls=read_controls
+    )
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
-    steps = None
-    if scenarios:
-        planned = ScenarioPlanner(planner, LatencySampler(settings.latency, catalogue.profiles))
-        steps = ScenarioPlayer(scenarios, state.attempts, planned)
     admin = settings.admin
     # What no client can ask for is not written.
     scope = admin.journal if admin.enabled else "off"
     journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
+    clients = None
+    if admin.enabled and admin.client_report:
+        clients = ClientWatch(state.clients, providers(settings), obeys_sessions=obeys)
+    services = Services(live.settings, state, scenarios, context, player, journal, engines, clients, rules)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
     table = _RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
-        gate = None
-        if settings.limits.tiers and (settings.limits.keys or settings.limits.default):
-            gate = QuotaGate(settings.limits, state.quotas, provider, settings.response.target_tokens)
         for endpoint in provider.generation_endpoints:
-            service = GenerationService(
-                provider, endpoint, endpoint.http, context, player, journal, steps, gate
-            )
+            service = services.build(provider, endpoint, endpoint.http)
             generation = HttpGeneration(provider, endpoint.path, service, reader)
+            services.hold(generation, provider, endpoint, endpoint.http)
             routes[endpoint.path]["post"] = generation.on_post
             if "{" not in endpoint.path:
                 generations[provider.prefix + endpoint.path] = generation
             if endpoint.websocket is not None:
-                routes[endpoint.path]["websocket"] = WebSocketGeneration(
+                messages = endpoint.websocket.messages
+                websocket = WebSocketGeneration(
                     provider,
                     endpoint.websocket,
-                    GenerationService(
-                        provider, endpoint, endpoint.websocket.messages, context, player, journal, steps, gate
-                    ),
+                    services.build(provider, endpoint, messages),
                     endpoint_number(endpoint.label),
                     wheel=wheel,
                     block=block,
@@ -152,9 +165,12 @@ def create_routes(
                     lifetime=_WEBSOCKET_LIFETIME,
                     max_message_bytes=limit,
                     open_request=open_request,
-                ).on_websocket
+                    take_changes=live.take_changes,
+                )
+                services.hold(websocket, provider, endpoint, messages)
+                routes[endpoint.path]["websocket"] = websocket.on_websocket
         for resource in provider.resource_endpoints:
-            responder = resource_responder(provider, resource, context, reader)
+            responder = resource_responder(provider, resource, services, reader)
             routes[resource.path][resource.method.lower()] = responder
         table.add_provider(provider, routes)
     table.add_bare()
@@ -165,14 +181,17 @@ def create_routes(
     app.add_route(DASHBOARD, Dashboard())
     app.add_route(DASHBOARD.rstrip("/"), Redirect())
     if admin.enabled:
-        shown = render_settings(settings, origins)
-        add_control(app, AdminState(state, catalogue.profiles, reader, shown, has_default=player.has_default))
+        add_control(app, AdminState(state, catalogue.profiles, reader, has_default=player.has_default))
+        add_settings(app, live, reader)
+        add_clients(app, state.clients)
+        add_rules(app, rules, reader)
+        add_explanation(app, services, reader)
 
     errors = _Errors(planner, table.methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)
     app.add_error_handler(RefusedError, errors.refused)
     app.add_error_handler(Exception, errors.crashed)
-    return Routes(app, generations)
+    return Routes(app, generations, clients, services)
 
 
 class _RouteTable:

@@ -9,15 +9,18 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from llmsim.budgets import LIMITS
 from llmsim.catalogue import shipped_catalogue
-from llmsim.config import Settings
+from llmsim.config import Settings, parse_timeline
+from llmsim.errors import ConfigError
+from llmsim.planning.overrides import has_tables
 from llmsim.planning.planner import Planner
+from llmsim.providers.contract import IncomingRequest
 from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
 from llmsim.scenarios.files import read_scenario_path
 from llmsim.scripts.files import read_scripts
@@ -25,21 +28,49 @@ from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
+from llmsim.server.engine.engines import Engines, engine_tables, memory_name
+from llmsim.server.live_settings import LiveSettings, RunningTimeline, encode_timeline
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
+from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.request_log import RequestLog
+from llmsim.server.rule_book import RuleBook
+from llmsim.server.rules import NO_RULES, read_rules_file
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.transport.rejections import Rejections
+from llmsim.server.worker_context import compute_in_thread
 from llmsim.state.directory import run_directory
 from llmsim.state.embedded import open_state
+from llmsim.state.engine_memory import engines_path
 from llmsim.state.ports import UPLOADED
-from llmsim.stats import Block, Gauges, Recorder
+from llmsim.stats import Block, Gauges, Outcome, Recorder
+from llmsim.text import literal
 
 _log = logging.getLogger(__name__)
 
 
 def _path(configured: str | None) -> Path | None:
     return Path(configured) if configured else None
+
+
+def _read_timeline(settings: Settings, profiles: Collection[str]) -> str | None:
+    """Return the source of the timeline that the settings name; None if they name none.
+
+    Raises:
+        ConfigError: It cannot be read, or has mistakes.
+    """
+    path = settings.server.timeline_path
+    if not path:
+        return None
+    try:
+        source = Path(path).read_bytes()
+        parse_timeline(source, settings, profiles)
+    except OSError as error:
+        raise ConfigError(f"server.timeline_path: cannot read {literal(path)}: {error.strerror}") from None
+    except ConfigError as error:
+        lines = str(error).splitlines()
+        raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from None
+    return source.decode()
 
 
 class Application:
@@ -77,11 +108,15 @@ class Application:
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         directory = run_directory(settings.server.run_dir, os.environ)
         self.state = open_state(settings, directory, time.time)
+        self._engine_path = engines_path(directory, memory_name(settings.latency))
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
+        self._timeline = _read_timeline(settings, self._catalogue.profiles)
         scenarios = settings.response.scenarios_path
         self._scenarios = read_scenario_path(scenarios) if scenarios else {}
+        rules = _path(settings.response.rules_path)
+        self._rules = read_rules_file(rules, self._catalogue.profiles) if rules else NO_RULES
         self._planner = Planner(settings, self._catalogue, time.time)
         self._planner.warm()
         # NOTE: the source of ids is another one after the fork.
@@ -108,6 +143,9 @@ class Application:
                 continue
             await scripts.put(name, file.data, file.form, file.script, str(file.path))
             await sessions.forget(script=name)
+        if self._timeline is not None:
+            running = RunningTimeline(self._timeline, "toml", self.settings.server.timeline_path, time.time())
+            await self.state.settings.replace(encode_timeline(running), epoch=0)
 
     def start(self, block: Block, slot: int) -> None:
         """Make what is this process's own; call it in the worker, inside its event loop.
@@ -142,6 +180,17 @@ class Application:
         loop = asyncio.get_running_loop()
         wheel = TimerWheel(loop)
         self._open_channel = channel_opener(wheel, direct=direct)
+        self.live = LiveSettings(self.settings, self._origins, self.state.settings, self._catalogue.profiles)
+        engines = None
+        if engine_tables(self.settings.latency):
+            engines = Engines(
+                self.settings,
+                self._engine_path,
+                slot=slot,
+                slots=block.layout.slots,
+                wheel=wheel,
+                recorder=self._recorder,
+            )
         routes = create_routes(
             self.settings,
             self._catalogue,
@@ -152,10 +201,24 @@ class Application:
             recorder=self._recorder,
             wheel=wheel,
             bodies=self.bodies,
-            origins=self._origins,
+            live=self.live,
+            rules=RuleBook(self.state.rules, self._rules, self._catalogue.profiles),
             open_request=self._open_request,
+            engines=engines,
         )
-        self._app, self._generations = routes.app, routes.generations
+        self._app, self._generations, self._clients = routes.app, routes.generations, routes.clients
+        services, planner = routes.services, self._planner
+
+        async def apply(settings: Settings) -> None:
+            is_long = has_tables(settings.latency)
+            adapted = (
+                planner.adapted(settings)
+                if not is_long
+                else await compute_in_thread(planner.adapted, settings)
+            )
+            services.replace(settings, adapted)
+
+        self.live.start(apply, block.show_timeline)
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
     def close(self) -> None:
@@ -165,6 +228,9 @@ class Application:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; book its end whatever happens."""
+        arrival = time.monotonic()
+        if not self.live.is_current(arrival):
+            await self.live.refresh()
         if scope["type"] != "http":
             denial = self._guard.check_websocket(scope) if scope["type"] == "websocket" else None
             if denial is not None:
@@ -179,11 +245,12 @@ class Application:
         if scope["method"] == "POST":
             path = scope["path"]
             endpoint, generation = find_endpoint(path), self._generations.get(path)
-        active = self._open_request(time.monotonic(), self._recorder, endpoint)
+        active = self._open_request(arrival, self._recorder, endpoint)
         channel = scope[CHANNEL] = self._open_channel(receive, send, active)
         try:
             denial = self._guard.check(scope, active)
             if denial is not None:
+                await self._book_unread(scope, active)
                 await channel.reply(denial)
             elif generation is not None and (answered := generation.answer(scope, channel)) is not None:
                 try:
@@ -194,6 +261,8 @@ class Application:
                 await self._app(scope, receive, add_header_lines(channel.send, active.extra_headers))
             else:
                 await self._app(scope, receive, channel.send)
+                if active.outcome is Outcome.REFUSED and not active.is_watched:
+                    await self._book_unread(scope, active)
         except asyncio.CancelledError as error:
             # The drain ran out. The end is booked; a traceback for each stream that is aborted would help no one.
             active.finish(error)
@@ -209,3 +278,10 @@ class Application:
             # PERF: the channel leads to uvicorn's cycle, and that to the scope: ten objects a request that only the garbage
             # collector would find, and nothing else that it has to look for.
             del scope[CHANNEL]
+
+    async def _book_unread(self, scope: dict[str, Any], active: ActiveRequest) -> None:
+        """Book for the report on clients that a request was refused before it was read."""
+        if self._clients is not None and scope["method"] == "POST":
+            headers, path = RequestHeaders(scope["headers"]), scope["path"]
+            active.incoming = IncomingRequest(path=path, headers=headers, arrival=active.arrival)
+            await self._clients.fail(active, path[:80])

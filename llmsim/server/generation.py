@@ -10,18 +10,16 @@ Decisions:
 
 import contextlib
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
 import msgspec
 
-from llmsim.domain import Fault, StreamFault, Turn, WireFault
+from llmsim.domain import Fault, Schedule, StreamFault, Turn, WireFault
 from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError
-from llmsim.planning.cost import is_long_step
-from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import (
     ChannelFormat,
     GenerationEndpoint,
@@ -32,17 +30,24 @@ from llmsim.providers.contract import (
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
-from llmsim.server.controls import NO_CONTROLS, read_controls
+from llmsim.server.client_watch import ClientWatch
+from llmsim.server.controls import NO_CONTROLS, check_generates
+from llmsim.server.engine.engines import Engines
+from llmsim.server.engine.reader import EnginePlace
+from llmsim.server.engine.stream import EngineStream
 from llmsim.server.faulty_responses import FaultyResponses, abort_at
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
+from llmsim.server.played import Played
 from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_analyzer import RequestAnalyzer
 from llmsim.server.request_memo import RequestMemo
-from llmsim.server.scenario_player import ScenarioAttempt, ScenarioPlayer
-from llmsim.server.script_player import PlayedTurn, ScriptPlayer
+from llmsim.server.rule_book import RuleBook
+from llmsim.server.scenario_player import ScenarioPlayer
+from llmsim.server.script_player import ScriptPlayer
+from llmsim.server.turn_player import TurnPlayer
 from llmsim.server.worker_context import WorkerContext, compute_in_thread
 from llmsim.stats import Outcome
 
@@ -68,6 +73,10 @@ class GenerationService(Generic[O]):
         journal: JournalWriter,
         scenarios: ScenarioPlayer | None = None,
         quotas: QuotaGate | None = None,
+        engines: Engines | None = None,
+        clients: ClientWatch | None = None,
+        *,
+        rules: RuleBook,
     ) -> None:
         """Prepare to run requests.
 
@@ -80,33 +89,49 @@ class GenerationService(Generic[O]):
             journal: Writes the journal.
             scenarios: Plays scenarios; None if there are none.
             quotas: Holds requests to the limits of their keys; None if none are set.
+            engines: Produce the tokens of their models; None if there are none.
+            clients: Watches how clients go about failures; None if no client can ask for it.
+            rules: Answers by what is asked.
         """
         self._endpoint = endpoint
         self._format = channel_format
         self._context = context
-        self._player = player
-        self._scenarios = scenarios
+        self.player = TurnPlayer(endpoint, player, scenarios, rules, provider.key_headers)
+        self._rules = rules
         self._journal = journal
         self._quotas = quotas
+        self._engines = engines
+        self._clients = clients
         nominal = provider.limit_headers.nominal if quotas is None else ()
         self.replies = ReplyBuilder(provider, context.planner.new_id, nominal)
         self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
+        self._scripts = player
         self._follows_all = player.has_default or journal.writes_all
         self._planner = context.planner
+        self.read_controls = context.read_controls
         self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
-        self._analyzer = RequestAnalyzer(endpoint, channel_format.parse, context, scenarios, self._memo)
+        self.analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""
         active = channel.active
         planned: PlannedResponse[O] | None = None
         failure: BaseException | None = None
+        clients = self._clients
+        if clients is not None:
+            active.incoming = request
+            if clients.registry.is_watching:
+                await clients.begin(active, self._endpoint.label)
         try:
             planned = await self._plan(request, channel)
+            if clients is not None and active.attempt is not None:
+                await clients.check(active.attempt, planned.request.prompt)
             await self._respond(planned, channel)
         except RefusedError as refusal:
-            await self.refuse(refusal, channel, request.headers)
+            if clients is not None and active.attempt is not None:
+                await clients.check(active.attempt, refusal)
+            await self._refuse(refusal, channel, request.headers)
         except BaseException as error:
             failure = error
             raise
@@ -116,11 +141,20 @@ class GenerationService(Generic[O]):
                 await self._quotas.finish(active.admission)
             if planned is not None and planned.is_shared and active.outcome is not None:
                 await self._settle(planned, active.outcome, seconds, active.owner)
+            if clients is not None and (
+                active.outcome is not Outcome.FINISHED or clients.registry.is_watching
+            ):
+                await clients.end(active, self._endpoint.label, seconds)
 
     async def refuse(
         self, error: RefusedError, channel: Channel, headers: Mapping[str, str] = MappingProxyType({})
     ) -> None:
-        """Answer a request that is refused."""
+        """Answer a request that is refused before its body is read."""
+        active = channel.active
+        active.incoming = IncomingRequest(path=self._endpoint.path, headers=headers, arrival=active.arrival)
+        await self._refuse(error, channel, headers)
+
+    async def _refuse(self, error: RefusedError, channel: Channel, headers: Mapping[str, str]) -> None:
         is_limited = isinstance(error, RateLimitError)
         other = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
         channel.active.outcome = Outcome.RATE_LIMIT if is_limited else other
@@ -134,19 +168,26 @@ class GenerationService(Generic[O]):
         Raises:
             RefusedError: The request is refused.
         """
-        controls = read_controls(request.headers)
+        controls = self.read_controls(request.headers)
+        overrides, scenario = controls.overrides, controls.scenario
         selection = journal_key = None
         if controls is not NO_CONTROLS or self._follows_all:
-            selection = self._player.select(controls)
+            selection = self._scripts.select(controls)
             journal_key = self._journal.key(self._endpoint.label, controls, selection)
-        played: PlayedTurn | ScenarioAttempt | None = None
+        played: Played | None = None
         outcome: Turn | Fault
+        place: EnginePlace | None = None
         try:
             try:
-                analyzed = self._memo.get(request) or await self._analyzer.analyze(request, channel)
+                analyzed = None if scenario is not None else self._memo.get(request)
+                if analyzed is None:
+                    analyzed = await self.analyzer.analyze(request, channel, scenario)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
-                if facts.is_plain and selection is None and analyzed.step is None and not heavy:
+                if controls.sent and prompt.embedding is not None:
+                    check_generates(controls)
+                is_played = analyzed.step is not None or selection is not None or self._rules.has_rules
+                if facts.is_plain and overrides is None and not (is_played or heavy):
                     planned = self._planner.plan(prompt, facts)
                     assert isinstance(planned, Turn), "a plain response needs no lines"
                     outcome = planned
@@ -158,12 +199,8 @@ class GenerationService(Generic[O]):
                     context = self._context.for_owner(channel.active.owner)
                     if parsed.is_warm_up:
                         return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
-                    if analyzed.step is not None:
-                        played = await self._begin_step(analyzed.step, controls.session, channel)
-                        heavy = heavy or analyzed.step.is_long
-                    elif selection is not None and not prompt.silent:
-                        played = await self._player.play(prompt, selection, in_thread=heavy)
-                        heavy = heavy or (played is not None and is_long_step(played.step))
+                    begun = await self.player.begin(request, analyzed, controls, selection, channel.active)
+                    played, overrides, heavy = begun.played, begun.overrides, begun.heavy
                     if heavy and facts.embedding is not None:
                         await context.reserve(facts.embedding.response_bytes, channel.active)
                     outcome = await context.plan_turn(
@@ -172,9 +209,14 @@ class GenerationService(Generic[O]):
                         played,
                         in_thread=heavy,
                         key=find_header_key(request.headers, self._key_headers),
+                        overrides=overrides,
                     )
                     if self._quotas is not None:
                         await self._quotas.book_output(channel.active, outcome)
+                if self._engines is not None and isinstance(outcome, Turn):
+                    outcome, place = self._engines.enter(
+                        outcome, facts, played, channel.active, parsed, self._endpoint.storage
+                    )
             except RefusedError as error:
                 if journal_key is not None:
                     await self._journal.write_refused(journal_key, request.body, error)
@@ -193,25 +235,9 @@ class GenerationService(Generic[O]):
         except BaseException:
             if played is not None:
                 with contextlib.suppress(StoreError):
-                    await self._release(played)
+                    await self.player.release(played)
             raise
-        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished)
-
-    async def _begin_step(self, step: ResolvedStep, session: str | None, channel: Channel) -> ScenarioAttempt:
-        """Count an attempt of a scenario's step, and name it in the headers of the response."""
-        assert self._scenarios is not None, "there are scenarios"
-        active = channel.active
-        attempt = await self._scenarios.begin(step, self._endpoint, session, active.owner)
-        active.extra_headers += attempt.header_lines
-        return attempt
-
-    async def _release(self, played: PlayedTurn | ScenarioAttempt) -> None:
-        """Release a turn or an attempt that could not be answered."""
-        if isinstance(played, PlayedTurn):
-            await self._player.release(played)
-        else:
-            assert self._scenarios is not None, "there are scenarios"
-            await self._scenarios.release(played)
+        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished, place)
 
     def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored
@@ -225,6 +251,8 @@ class GenerationService(Generic[O]):
             return self._reply_in_background(stored, channel)
         if outcome.stream_fault is not None:
             return self._truncate(planned, outcome, outcome.stream_fault, channel)
+        if planned.place is not None:
+            return self._reply_from_engine(planned, outcome, planned.place, channel)
         return self._reply(planned, outcome, channel)
 
     async def _respond_faulty(
@@ -234,6 +262,7 @@ class GenerationService(Generic[O]):
         plain = msgspec.structs.replace(planned, outcome=msgspec.structs.replace(turn, wire_fault=None))
         respond_plainly = partial(self._respond, plain, channel)
         request, stored = planned.request, planned.stored
+        await self._note_truncation(planned, turn, channel)
         if stored is not None and stored.background and not request.prompt.stream:
             await respond_plainly()
         elif await self._faulty.respond(
@@ -271,6 +300,29 @@ class GenerationService(Generic[O]):
             recorder.late(now - due)
             recorder.sent(row, usage.completion, now)
         active.outcome = Outcome.FINISHED
+        if active.attempt is not None and self._clients is not None:
+            await self._clients.answer(active.attempt, active)
+        await channel.reply(self.replies.build(body, active))
+
+    async def _reply_from_engine(
+        self, planned: PlannedResponse[O], turn: Turn, place: EnginePlace, channel: Channel
+    ) -> None:
+        """Answer once the engine has produced the last token; rendered then, because the response says when that was."""
+        active, tokens = channel.active, turn.length or 1
+        row = active.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
+        if not await channel.wait_until(place.due(tokens)):
+            active.outcome = Outcome.ABANDONED
+            return
+        due = place.find(tokens)
+        timed = msgspec.structs.replace(turn, schedule=Schedule(ttft=due - active.arrival, itl=0.0))
+        render, options = self._endpoint.render_response, planned.request.options
+        body = (await compute_in_thread(render, timed, options)) if planned.heavy else render(timed, options)
+        now = time.monotonic()
+        active.recorder.late(now - due)
+        active.recorder.sent(row, turn.usage.completion, now)
+        active.outcome = Outcome.FINISHED
+        if active.attempt is not None and self._clients is not None:
+            await self._clients.answer(active.attempt, active)
         await channel.reply(self.replies.build(body, active))
 
     async def _truncate(
@@ -278,7 +330,13 @@ class GenerationService(Generic[O]):
     ) -> None:
         """End an unstreamed response at a fault: with an error in its place, or a disconnect."""
         active = channel.active
-        due = turn.schedule.due(turn.truncated_after or 0)
+        after = turn.truncated_after or 0
+        due = turn.schedule.due(after)
+        if planned.place is not None and after:
+            if not await channel.wait_until(planned.place.due(after)):
+                active.outcome = Outcome.ABANDONED
+                return
+            due = time.monotonic() - active.arrival
         if not stream_fault.disconnect:
             await self._fail(planned, msgspec.structs.replace(stream_fault.fault, delay=due), channel)
             return
@@ -303,7 +361,11 @@ class GenerationService(Generic[O]):
         if stream_fault is not None:
             assert render_fault is not None, "an endpoint that streams renders stream faults"
             frames = truncated_frames(turn, frames, stream_fault, partial(render_fault, turn, options))
-        stream = PacedStream(
+            await self._note_truncation(planned, turn, channel)
+        pace: Callable[..., PacedStream] = PacedStream
+        if planned.place is not None:
+            pace = partial(EngineStream, planned.place)
+        stream = pace(
             turn,
             frames,
             arrival=active.arrival,
@@ -326,6 +388,12 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.FINISHED
         self._remember(planned, turn, channel)
 
+    async def _note_truncation(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
+        """Note for the report on clients that a stream will be truncated, if it will."""
+        if self._clients is not None:
+            prompt = planned.request.prompt
+            await self._clients.truncate(channel.active, prompt, turn, self._endpoint.label)
+
     def _remember(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         """Remember a response that was streamed, where the connection can continue it."""
         if (storage := self._endpoint.storage) is not None:
@@ -333,7 +401,11 @@ class GenerationService(Generic[O]):
             channel.remember(storage.public_id(turn), stored)
 
     async def _reply_error(self, reply: Reply, channel: Channel) -> None:
-        await channel.reply(self.replies.build_error(reply, channel.active))
+        encoded = self.replies.build_error(reply, channel.active)
+        if self._clients is not None:
+            # Before it leaves: another worker may get the retry.
+            await self._clients.fail(channel.active, self._endpoint.label)
+        await channel.reply(encoded)
 
     async def _settle(
         self, planned: PlannedResponse[O], outcome: Outcome, seconds: float, owner: str
@@ -349,8 +421,8 @@ class GenerationService(Generic[O]):
         if played is not None:
             with contextlib.suppress(StoreError):
                 if outcome in _UNPLAYED:
-                    await self._release(played)
-                elif isinstance(played, PlayedTurn):
-                    await self._player.commit(played)
+                    await self.player.release(played)
+                else:
+                    await self.player.commit(played)
         if planned.on_finished is not None:
             await planned.on_finished(outcome.value, seconds)

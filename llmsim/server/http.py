@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from falcon.asgi import Request, Response
@@ -14,9 +14,10 @@ from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.generation import GenerationService
 from llmsim.server.pacing import PacedStream
 from llmsim.server.replies import ReplyBuilder
+from llmsim.server.request_headers import RequestHeaders
+from llmsim.server.services import Services
 from llmsim.server.transport.bodies import PROBLEM, BodyReader, DisconnectedError
 from llmsim.server.transport.body_budget import UNCOUNTED
-from llmsim.server.worker_context import WorkerContext
 from llmsim.stats import Block, Outcome, Recorder
 
 _log = logging.getLogger(__name__)
@@ -28,44 +29,6 @@ _UNCOUNTED = Recorder(Block.private(endpoints=("replays",), now=0.0), 0)
 _REPLAYS = _UNCOUNTED.accepted(0, "", streaming=True, prompt_tokens=0)
 
 
-class RequestHeaders(Mapping[str, str]):
-    """The headers of a request, decoded when they are looked up; of several of one name the first counts.
-
-    Args:
-        raw: As ASGI has them, names in lower case.
-    """
-
-    # PERF: 0.5 us to build and 0.1 us a look-up; decoded they take 2 us.
-    __slots__ = ("_by_name",)
-
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self._by_name = dict(raw[::-1])
-
-    def __getitem__(self, name: str) -> str:
-        value: str | None = self.get(name)
-        if value is None:
-            raise KeyError(name)
-        return value
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the header of that name."""
-        value = self._by_name.get(name.encode("latin-1"))
-        return default if value is None else value.decode("latin-1")
-
-    def has_any(self, names: frozenset[bytes]) -> bool:
-        """Return whether any of these names was sent."""
-        return not names.isdisjoint(self._by_name)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.encode("latin-1") in self._by_name
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in reversed(self._by_name))
-
-    def __len__(self) -> int:
-        return len(self._by_name)
-
-
 class HttpGeneration:
     """One generating endpoint over HTTP.
 
@@ -74,6 +37,9 @@ class HttpGeneration:
         path: The endpoint's path, below the provider's prefix.
         service: Runs the requests.
         bodies: Reads the bodies.
+
+    Attributes:
+        service: Runs the requests that come from now on.
     """
 
     def __init__(
@@ -81,11 +47,10 @@ class HttpGeneration:
     ) -> None:
         self._provider = provider
         self._path = path
-        self._service = service
+        self.service = service
         self._bodies = bodies
         self._check_headers = provider.check_headers
         self._limit = min(bodies.limit, UNCOUNTED)
-        self._replies = service.replies
 
     def answer(self, scope: Mapping[str, Any], channel: HttpChannel) -> Awaitable[None] | None:
         """Answer a request that has come whole, as most have; return None if it has not, and Falcon is to route and read it.
@@ -102,8 +67,8 @@ class HttpGeneration:
             try:
                 self._check_headers(headers)
             except RefusedError as error:
-                return self._service.refuse(error, channel, headers)
-        return self._service.run(
+                return self.service.refuse(error, channel, headers)
+        return self.service.run(
             IncomingRequest(
                 path=self._path,
                 headers=headers,
@@ -126,7 +91,7 @@ class HttpGeneration:
             raise error
         _log.error("POST %s%s failed", self._provider.prefix, self._path, exc_info=error)
         channel.active.outcome = Outcome.FAILED
-        await channel.reply(self._replies.build_error(self._provider.render_crash(), channel.active))
+        await channel.reply(self.service.replies.build_error(self._provider.render_crash(), channel.active))
 
     async def on_post(self, req: Request, resp: Response, **path_params: str) -> None:
         """Answer a request that Falcon has routed; the channel sends the response."""
@@ -134,24 +99,26 @@ class HttpGeneration:
         try:
             request = await read_request(req, self._provider, self._bodies, path_params)
         except RefusedError as error:
-            await self._service.refuse(error, channel, RequestHeaders(req.scope["headers"]))
+            await self.service.refuse(error, channel, RequestHeaders(req.scope["headers"]))
         except DisconnectedError:
             channel.active.outcome = Outcome.ABANDONED
         else:
-            await self._service.run(request, channel)
+            await self.service.run(request, channel)
 
 
 def resource_responder(
-    provider: Provider, endpoint: ResourceEndpoint, context: WorkerContext, bodies: BodyReader
+    provider: Provider, endpoint: ResourceEndpoint, services: Services, bodies: BodyReader
 ) -> Responder:
     """Return the Falcon responder of an endpoint that does not generate."""
-    replies = ReplyBuilder(provider, context.planner.new_id)
+    replies = ReplyBuilder(provider, services.context.planner.new_id)
 
     async def respond(req: Request, _resp: Response, **path_params: str) -> None:
         channel: HttpChannel = req.scope[CHANNEL]
-        active = channel.active
+        active, context = channel.active, services.context
         try:
             request = await read_request(req, provider, bodies, path_params)
+            if request.method == "POST":
+                context.read_controls(request.headers)
             answer = await endpoint.run(context.for_owner(active.owner), request)
         except DisconnectedError:
             return

@@ -30,6 +30,16 @@ _MOST_FRAMES = 256
 _log = logging.getLogger(__name__)
 
 
+class UnknownInstant(float):
+    """An instant that is not known yet: infinitely far, until it is known."""
+
+    __slots__ = ()
+
+    def call_when_known(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once, when it may be known."""
+        raise NotImplementedError
+
+
 class TimerWheel:
     """Calls back at instants, to the millisecond, never early."""
 
@@ -46,7 +56,13 @@ class TimerWheel:
 
         It cannot be taken back: a callback must know itself whether it is still wanted.
         """
-        tick = ceil(instant * 1000)
+        try:
+            tick = ceil(instant * 1000)
+        except OverflowError:
+            if not isinstance(instant, UnknownInstant):
+                raise
+            instant.call_when_known(callback)
+            return
         waiting = self._due.get(tick)
         if waiting is not None:
             waiting.append(callback)

@@ -9,9 +9,9 @@ from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.storage import StoredResponse
+from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.journal_writer import OnFinished
-from llmsim.server.scenario_player import ScenarioAttempt
-from llmsim.server.script_player import PlayedTurn
+from llmsim.server.played import Played
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 
@@ -42,14 +42,16 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
         stored: The response as it was stored for all workers; None if it was not.
         played: The script turn, or the attempt of a scenario's step, that was played; None if the response was generated.
         on_finished: Completes the journal entry; None if there is none.
+        place: Its place in the engine that produces its tokens; None if there is none.
     """
 
     request: ParsedRequest[O]
     outcome: Turn | Fault
     heavy: bool
     stored: StoredResponse[O] | None = None
-    played: PlayedTurn | ScenarioAttempt | None = None
+    played: Played | None = None
     on_finished: OnFinished | None = None
+    place: EnginePlace | None = None
 
     @property
     def is_shared(self) -> bool:

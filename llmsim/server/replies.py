@@ -101,7 +101,7 @@ class ReplyBuilder:
         return EncodedReply(200, self._fill(template, self._new_id(), active))
 
     def _build(self, reply: Reply, request_id: str, active: ActiveRequest) -> EncodedReply:
-        active.status = reply.status
+        active.status, active.reply_headers = reply.status, reply.headers
         # A reply that is not JSON has its content type as the first of its headers.
         own = reply.headers
         if not own or own[0][0] != _JSON[0]:

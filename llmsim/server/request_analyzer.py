@@ -5,15 +5,16 @@ Decisions:
 * What is continued or referenced changes with time, so only a request that needs neither is remembered.
 """
 
-from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from llmsim.errors import UnknownResponseError
+from llmsim.errors import ScenarioError, UnknownResponseError
 from llmsim.planning.cost import is_laborious, is_long
 from llmsim.planning.scenarios import ResolvedStep
-from llmsim.providers.contract import GenerationEndpoint, IncomingRequest, ParsedRequest
+from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
+from llmsim.scenarios import RequestedScenario
 from llmsim.server.channels import Channel
+from llmsim.server.controls import SCENARIO_HEADER
 from llmsim.server.planned_responses import AnalyzedRequest
 from llmsim.server.request_memo import RequestMemo
 from llmsim.server.scenario_player import ScenarioPlayer
@@ -28,7 +29,7 @@ class RequestAnalyzer(Generic[O]):
     def __init__(
         self,
         endpoint: GenerationEndpoint[O],
-        parse: Callable[[IncomingRequest], ParsedRequest[O]],
+        channel_format: ChannelFormat[O],
         context: WorkerContext,
         scenarios: ScenarioPlayer | None,
         memo: RequestMemo[AnalyzedRequest[O]],
@@ -37,25 +38,32 @@ class RequestAnalyzer(Generic[O]):
 
         Args:
             endpoint: The endpoint.
-            parse: Parses a request.
+            channel_format: How it reads a request on the kind of channel.
             context: The worker's services.
             scenarios: Resolves the steps of scenarios; None if there are none.
             memo: Remembers what was analyzed.
         """
         self._endpoint = endpoint
-        self._parse = parse
+        self._format = channel_format
         self._context = context
         self._scenarios = scenarios
         self._memo = memo
 
-    async def analyze(self, request: IncomingRequest, channel: Channel) -> AnalyzedRequest[O]:
+    async def analyze(
+        self, request: IncomingRequest, channel: Channel, scenario: RequestedScenario | None = None
+    ) -> AnalyzedRequest[O]:
         """Parse a request, put what it continues before it, and analyze its prompt.
+
+        Args:
+            request: The request.
+            channel: By which it came.
+            scenario: The scenario that its headers name; such a request is not remembered.
 
         Raises:
             RefusedError: The request is refused.
         """
         heavy = len(request.body) >= OFF_LOOP
-        parse, analyze = self._parse, self._context.planner.analyze
+        parse, analyze = self._format.parse, self._context.planner.analyze
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
         storage = self._endpoint.storage
         heavy = heavy or is_laborious(parsed.prompt)
@@ -74,10 +82,10 @@ class RequestAnalyzer(Generic[O]):
                 parsed = storage.with_history(parsed, earlier)
         if heavy or (previous is not None and is_long(parsed.prompt)):
             facts = await compute_in_thread(analyze, parsed.prompt)
-            step = await compute_in_thread(self._resolve_step, parsed)
+            step = await compute_in_thread(self._resolve_step, parsed, scenario)
             return AnalyzedRequest(parsed, facts, heavy=True, step=step)
-        analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed))
-        if previous is None and not references:
+        analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed, scenario))
+        if previous is None and not references and scenario is None:
             self._memo.put(request, analyzed)
         return analyzed
 
@@ -88,8 +96,17 @@ class RequestAnalyzer(Generic[O]):
         context = self._context.for_owner(channel.active.owner)
         return channel.recall(response_id) or await context.find(storage, response_id)
 
-    def _resolve_step(self, parsed: ParsedRequest[O]) -> ResolvedStep | None:
+    def _resolve_step(
+        self, parsed: ParsedRequest[O], requested: RequestedScenario | None
+    ) -> ResolvedStep | None:
         """Return the step of a scenario that a request plays; None if it plays none."""
-        if self._scenarios is None or parsed.is_warm_up:
+        if self._scenarios is None:
+            if requested is not None:
+                raise ScenarioError(
+                    "scenario_not_found",
+                    f"{SCENARIO_HEADER}: no scenarios are loaded; the setting response.scenarios_path names them",
+                )
             return None
-        return self._scenarios.resolve(parsed.prompt, self._endpoint)
+        if parsed.is_warm_up:
+            return None
+        return self._scenarios.resolve(parsed.prompt, self._endpoint, requested)

@@ -19,7 +19,8 @@ from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.planning.rng import Random
 from llmsim.planning.scenarios import ResolvedStep, ScenarioPlanner, resolve
 from llmsim.providers.contract import GenerationEndpoint
-from llmsim.scenarios import Scenario, select_scenario
+from llmsim.scenarios import RequestedScenario, Scenario, select_scenario
+from llmsim.server.controls import SCENARIO_HEADER
 from llmsim.state.ports import AttemptStore
 from llmsim.text import nearest, printable
 
@@ -78,15 +79,22 @@ class ScenarioPlayer:
         self._attempts = attempts
         self._planner = planner
 
-    def resolve(self, prompt: Prompt, endpoint: GenerationEndpoint[Any]) -> ResolvedStep | None:
+    def resolve(
+        self, prompt: Prompt, endpoint: GenerationEndpoint[Any], requested: RequestedScenario | None = None
+    ) -> ResolvedStep | None:
         """Return the step that a request plays; None if it chooses no scenario.
+
+        Args:
+            prompt: The request.
+            endpoint: Where it came to.
+            requested: The scenario that its headers name; None if they name none.
 
         Raises:
             ScenarioError: There is no such scenario, it is exhausted, or a tool that it calls is not offered.
         """
         if prompt.silent:
             return None
-        selection = select_scenario(prompt, splits_turns=endpoint.splits_turns)
+        selection = select_scenario(prompt, splits_turns=endpoint.splits_turns, requested=requested)
         if selection is None:
             return None
         scenario = self._scenarios.get(selection.name)
@@ -96,7 +104,9 @@ class ScenarioPlayer:
             hint = f"; did you mean '{meant}'?" if meant else "."
             known = ", ".join(self._scenarios)
             raise ScenarioError(
-                "scenario_not_found", f"unknown llmsim scenario '{name}'{hint} Known scenarios: {known}"
+                "scenario_not_found",
+                f"{f'{SCENARIO_HEADER}: ' * (requested is not None)}unknown llmsim scenario '{name}'{hint} "
+                f"Known scenarios: {known}",
             )
         return resolve(scenario, selection, prompt)
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import falcon
@@ -24,12 +24,11 @@ from llmsim.providers.storage import StoredResponse
 from llmsim.server.access.guard import OWNER
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.channels import Waker
-from llmsim.server.controls import read_controls
 from llmsim.server.generation import GenerationService
-from llmsim.server.http import RequestHeaders
 from llmsim.server.paced_writes import AnyStream
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import EncodedReply
+from llmsim.server.request_headers import RequestHeaders
 from llmsim.stats import Block, Outcome, Recorder
 
 _MAX_REMEMBERED = 32
@@ -56,8 +55,16 @@ def _consume_nothing() -> None:
     """Do nothing: the server does not count messages."""
 
 
+async def _take_nothing(_arrival: float) -> None:
+    """Do nothing: settings do not change."""
+
+
 class WebSocketGeneration:
-    """One generating endpoint over WebSocket."""
+    """One generating endpoint over WebSocket.
+
+    Attributes:
+        service: Runs the requests that come from now on.
+    """
 
     def __init__(
         self,
@@ -73,6 +80,7 @@ class WebSocketGeneration:
         lifetime: float,
         max_message_bytes: int,
         open_request: OpenRequest = ActiveRequest,
+        take_changes: Callable[[float], Awaitable[None]] = _take_nothing,
     ) -> None:
         """Prepare to accept connections.
 
@@ -88,10 +96,11 @@ class WebSocketGeneration:
             lifetime: Seconds after which a connection is closed.
             max_message_bytes: Largest message that is read.
             open_request: Books the beginning of each request.
+            take_changes: Takes in settings that have changed, at the arrival of a message.
         """
         self._provider = provider
         self._format = websocket_format
-        self._service = service
+        self.service = service
         self._number = number
         self._wheel = wheel
         self._block = block
@@ -100,6 +109,7 @@ class WebSocketGeneration:
         self._lifetime = lifetime
         self._max_message_bytes = max_message_bytes
         self._open_request = open_request
+        self._take_changes = take_changes
 
     async def on_websocket(self, req: Request, ws: WebSocket) -> None:
         """Serve one connection to its end."""
@@ -113,7 +123,7 @@ class WebSocketGeneration:
             )
             return
         try:
-            read_controls(headers)
+            self.service.read_controls(headers)
         except RefusedError as error:
             await self._turn_away(ws, self._format.messages.render_refusal(error), _POLICY)
             return
@@ -133,6 +143,7 @@ class WebSocketGeneration:
                     else "",
                     arrival=arrival,
                 )
+                await self._take_changes(arrival)
                 active = self._open_request(arrival, self._recorder, self._number)
                 active.owner = req.scope.get(OWNER, "")
                 await self._answer(request, connection.channel(active), is_text=message is not None)
@@ -159,14 +170,14 @@ class WebSocketGeneration:
         elif len(request.body) > self._max_message_bytes:
             refusal = BodyTooLargeError(self._max_message_bytes)
         else:
-            await self._service.run(request, channel)
+            await self.service.run(request, channel)
             if channel.active.outcome in _SUCCESSFUL:
                 return
             # A failed continuation must not be continued from what is remembered.
             if (previous := self._format.previous_id(request.body)) is not None:
                 channel.forget(previous)
             return
-        await self._service.refuse(refusal, channel)
+        await self.service.refuse(refusal, channel)
         channel.active.finish()
 
     async def _turn_away(self, ws: WebSocket, reply: Reply, code: int) -> None:

@@ -13,18 +13,19 @@ from typing import Any, TypeVar
 import msgspec
 
 from llmsim.catalogue import Model
-from llmsim.domain import CacheUse, Fault, Prompt, Turn
+from llmsim.domain import CacheUse, Fault, Prompt, Turn, TurnOverrides
 from llmsim.errors import StoreError
 from llmsim.planning.cost import is_laborious
 from llmsim.planning.planner import UNCACHED, Planner
 from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts
-from llmsim.planning.rng import Random
+from llmsim.planning.rng import Random, seeded_rng
 from llmsim.planning.wire_faults import with_wire_fault
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.active_request import ActiveRequest
+from llmsim.server.controls import ReadControls, ignore_controls
+from llmsim.server.played import Played
 from llmsim.server.scenario_player import ScenarioAttempt
-from llmsim.server.script_player import PlayedTurn
 from llmsim.server.stored_documents import StoredDocuments
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.state.ports import Record, State
@@ -67,6 +68,7 @@ class WorkerContext:
         models: The listed models by id.
         planner: Plans responses.
         owner: Whose responses, documents and cached prompts are stored and found; empty where no API keys are configured.
+        read_controls: Reads what the headers of a request ask for.
     """
 
     def __init__(
@@ -77,19 +79,28 @@ class WorkerContext:
         recorder: Recorder,
         bodies: BodyBudget,
         owner: str = "",
+        read_controls: ReadControls = ignore_controls,
     ) -> None:
         self.models = models
         self.planner = planner
         self.owner = owner
+        self.read_controls = read_controls
         self._state = state
         self._recorder = recorder
         self._bodies = bodies
 
     def for_owner(self, owner: str) -> "WorkerContext":
         """Return the services for the requests of one API key's owner."""
-        if owner == self.owner:
-            return self
-        return WorkerContext(self.models, self.planner, self._state, self._recorder, self._bodies, owner)
+        return self if owner == self.owner else self._copy(self.planner, owner)
+
+    def with_planner(self, planner: Planner) -> "WorkerContext":
+        """Return the services by another planner."""
+        return self._copy(planner, self.owner)
+
+    def _copy(self, planner: Planner, owner: str) -> "WorkerContext":
+        return WorkerContext(
+            self.models, planner, self._state, self._recorder, self._bodies, owner, self.read_controls
+        )
 
     def now(self) -> float:
         """Return the Unix time, in seconds."""
@@ -136,16 +147,18 @@ class WorkerContext:
         in_thread = len(request.body) >= OFF_LOOP or is_laborious(prompt)
         analyze = self.planner.analyze
         facts = await compute_in_thread(analyze, prompt) if in_thread else analyze(prompt)
-        return await self.plan_turn(prompt, facts, None, in_thread=in_thread)
+        overrides = self.read_controls(request.headers).overrides
+        return await self.plan_turn(prompt, facts, None, in_thread=in_thread, overrides=overrides)
 
     async def plan_turn(
         self,
         prompt: Prompt,
         facts: PromptFacts,
-        played: PlayedTurn | ScenarioAttempt | None,
+        played: Played | None,
         *,
         in_thread: bool,
         key: str = "",
+        overrides: TurnOverrides | None = None,
     ) -> Turn | Fault:
         """Plan the response to a prompt, with what the shared state has for it.
 
@@ -155,13 +168,23 @@ class WorkerContext:
             played: The turn of a script, or the attempt of a scenario's step, that is played; None to generate the response.
             in_thread: Whether planning is laborious.
             key: The API key of the request, where faults depend on it.
+            overrides: What the response has in place of that; None for nothing.
         """
         if isinstance(played, ScenarioAttempt) and played.fault is not None:
             return played.fault
         planner = self.planner
         outcome_rng = await self._outcome_rng()
-        wire_fault = None
-        if played is None:
+        wire_fault = requested = None
+        if overrides is not None:
+            requested = overrides.fault
+            if requested is not None and requested.is_error:
+                return planner.overrider.error(requested)
+            if overrides.seed is not None:
+                prompt = msgspec.structs.replace(prompt, seed=overrides.seed)
+            planner = planner.with_overrides(prompt, facts, overrides)
+        if requested is not None:
+            wire_fault = planner.overrider.wire_fault(requested)
+        elif played is None:
             if (fault := planner.draw_fault(outcome_rng)) is not None:
                 return fault
             wire_fault = planner.wire_faults.draw(outcome_rng, prompt.model, key)
@@ -180,6 +203,8 @@ class WorkerContext:
             plan = partial(plan, await self._state.counters.next("sequence", planned.count))
             planned = await compute_in_thread(plan) if in_thread else plan()
         assert not isinstance(planned, LinesNeeded), "the lines were reserved"
+        if isinstance(planned, Turn) and overrides is not None:
+            planned = _override(planned, prompt, planner, overrides)
         if wire_fault is not None and isinstance(planned, Turn):
             planned = with_wire_fault(planned, wire_fault)
         return planned
@@ -329,3 +354,15 @@ class WorkerContext:
             background=envelope.background,
             cancelled=envelope.cancelled,
         )
+
+
+def _override(turn: Turn, prompt: Prompt, planner: Planner, overrides: TurnOverrides) -> Turn:
+    """Return a turn as it was asked for: without a fault of a script, if another one was, and as long as was asked."""
+    if overrides.fault is not None:
+        schedule = msgspec.structs.replace(turn.schedule, stall_after=0, stall=0.0)
+        turn = msgspec.structs.replace(turn, schedule=schedule, stream_fault=None, wire_fault=None)
+    if overrides.latency is not None:
+        seed = prompt.seed
+        rng = planner.outcome_rng(None) if seed is None else seeded_rng("latency", seed, prompt.model)
+        turn = planner.overrider.with_latency(turn, overrides.latency, rng)
+    return turn

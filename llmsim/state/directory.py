@@ -33,6 +33,10 @@ FILE_KINDS = (
     "scripts",
     "attempts",
     "quotas",
+    "clients",
+    "settings",
+    "rules",
+    "engines",
     "opening",
     _USERS,
 )

@@ -13,9 +13,12 @@ from pathlib import Path
 from llmsim.config import Settings
 from llmsim.errors import StoreError
 from llmsim.state.attempts import SqliteAttemptStore
+from llmsim.state.client_port import ClientRegistry
+from llmsim.state.client_registry import FileClientRegistry
 from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
 from llmsim.state.directory import FILE_KINDS
+from llmsim.state.engine_memory import remove_engines
 from llmsim.state.journal import SqliteJournal
 from llmsim.state.journal_port import Journal
 from llmsim.state.ports import (
@@ -31,8 +34,10 @@ from llmsim.state.prefix_cache import SqlitePrefixCache
 from llmsim.state.quota_port import QuotaStore
 from llmsim.state.quotas import FileQuotaStore
 from llmsim.state.record_store import SqliteRecordStore
+from llmsim.state.runtime_settings import SharedSettings
 from llmsim.state.script_registry import SqliteScriptRegistry
 from llmsim.state.session_store import SqliteSessionStore
+from llmsim.state.settings_port import RuntimeSettings
 
 
 def open_state(settings: Settings, directory: Path, clock: Callable[[], float]) -> State:
@@ -50,7 +55,8 @@ class EmbeddedState:
     """All ports, on files that are opened at the start of a process, or when they are first used; see `State`."""
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:8]]
+        self._directory = directory
+        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:11]]
         counters = FileCounters(paths[0])
         records = SqliteRecordStore(paths[1], settings.store, clock)
         prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
@@ -62,7 +68,11 @@ class EmbeddedState:
         # Workers before and after a reload run side by side, and some more may be started.
         holders = 2 * (settings.server.workers or 4) + 8
         quotas = FileQuotaStore(paths[7], clock, limits.max_buckets, holders)
-        self._limited = bool(limits.tiers)
+        clients = FileClientRegistry(paths[8], clock)
+        self._is_used = {
+            quotas: bool(limits.tiers),
+            clients: bool(settings.admin.enabled and settings.admin.client_report),
+        }
         self.counters: SharedCounters = counters
         self.records: RecordStore = records
         self.prefix_cache: PrefixCache = prefix_cache
@@ -71,14 +81,20 @@ class EmbeddedState:
         self.scripts: ScriptRegistry = scripts
         self.attempts: AttemptStore = attempts
         self.quotas: QuotaStore = quotas
+        self.clients: ClientRegistry = clients
+        self._changes = SharedSettings(paths[9])
+        self.settings: RuntimeSettings = self._changes
+        self._rules = SharedSettings(paths[10])
+        self.rules: RuntimeSettings = self._rules
         stores = (records, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
-        self._files: tuple[FileCounters | Database | FileQuotaStore, ...] = (counters, *databases, quotas)
+        self._files: tuple[FileCounters | Database | FileQuotaStore | FileClientRegistry, ...]
+        self._files = (counters, *databases, quotas, clients)
 
     def open(self) -> None:
         """See `State`."""
         for file in self._files:
-            if isinstance(file, FileQuotaStore) and not self._limited:
+            if not self._is_used.get(file, True):
                 continue
             with contextlib.suppress(StoreError):
                 # It was logged, and is tried again when the file is used.
@@ -88,8 +104,10 @@ class EmbeddedState:
         """See `State`; only while no other process has any of the files open."""
         for file in self._files:
             file.restart()
+        remove_engines(self._directory)
 
     def remove(self) -> None:
         """See `State`."""
-        for file in self._files:
+        for file in (*self._files, self._changes, self._rules):
             file.remove()
+        remove_engines(self._directory)

@@ -16,8 +16,10 @@ import msgspec
 
 from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
+from llmsim.state.client_port import ClientRegistry
 from llmsim.state.journal_port import Journal
 from llmsim.state.quota_port import QuotaStore
+from llmsim.state.settings_port import RuntimeSettings
 
 UPLOADED = "uploaded"
 """Origin of a script that a client has sent."""
@@ -357,6 +359,9 @@ class State(Protocol):
     scripts: ScriptRegistry
     attempts: AttemptStore
     quotas: QuotaStore
+    clients: ClientRegistry
+    settings: RuntimeSettings
+    rules: RuntimeSettings
 
     def open(self) -> None:
         """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""

@@ -192,6 +192,30 @@ class Block:
         """Note that the server is about to stop; for the master."""
         self.words[layout.HEADER_DRAINING] = 1
 
+    def show_timeline(self, step: int, steps: int, name: str) -> None:
+        """Show where the timeline is; any worker may do so.
+
+        Args:
+            step: Number of the step, from 1; 0 before the first.
+            steps: Number of steps; 0 if there is no timeline.
+            name: Name of the step.
+        """
+        start = layout.HEADER_STEP_NAME * layout.WORD_BYTES
+        text = name.encode()[: layout.STEP_NAME_BYTES]
+        self.words[layout.HEADER_STEP] = 0
+        self.octets[start : start + layout.STEP_NAME_BYTES] = text.ljust(layout.STEP_NAME_BYTES, b"\0")
+        self.words[layout.HEADER_STEPS] = steps
+        self.words[layout.HEADER_STEP] = step
+
+    def timeline(self) -> tuple[int, int, str]:
+        """Return step, number of steps, and name of the step, as `show_timeline` has them."""
+        start = layout.HEADER_STEP_NAME * layout.WORD_BYTES
+        while True:
+            step, steps = self.words[layout.HEADER_STEP], self.words[layout.HEADER_STEPS]
+            name = bytes(self.octets[start : start + layout.STEP_NAME_BYTES]).rstrip(b"\0")
+            if (step, steps) == (self.words[layout.HEADER_STEP], self.words[layout.HEADER_STEPS]):
+                return step, steps, name.decode("utf-8", "ignore")
+
     def open_websockets(self) -> int:
         """Count the open WebSocket connections of all workers."""
         word = layout.WORKER["websocket_connections"]

@@ -51,6 +51,22 @@ COUNTERS = (
     Counter("journal_dropped", "Entries of the journal that could not be kept.", Per.WORKER),
     Counter("waited_writes", "Writes of streams that waited until a client had read.", Per.WORKER),
     Counter("log_dropped", "Lines of the request log that could not be written.", Per.WORKER),
+    Counter("engines", "Simulated inference engines.", Per.WORKER, is_gauge=True),
+    Counter("engine_running", "Sequences that run in an engine.", Per.WORKER, is_gauge=True),
+    Counter("engine_waiting", "Requests in the queue of an engine.", Per.WORKER, is_gauge=True),
+    Counter(
+        "engine_kv_tokens",
+        "Tokens of the KV caches of engines that are in use, in whole blocks.",
+        Per.WORKER,
+        is_gauge=True,
+    ),
+    Counter(
+        "engine_kv_capacity",
+        "Tokens that the KV caches of engines hold; 0 if they are never full.",
+        Per.WORKER,
+        is_gauge=True,
+    ),
+    Counter("engine_preemptions", "Requests preempted because a KV cache was full.", Per.WORKER),
     *(
         Counter(
             f"wire_fault_{kind.value}",

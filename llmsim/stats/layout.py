@@ -25,7 +25,7 @@ from llmsim.stats.counters import Outcome, Per
 
 MAGIC = int.from_bytes(b"llmstats", "little")
 # Incremented when the meaning of a word changes; the fingerprint covers counters that were added or moved.
-VERSION = 6 << 32 | counters.fingerprint()
+VERSION = 7 << 32 | counters.fingerprint()
 
 WORD_BYTES = 8
 LINE_WORDS = 8  # 64 bytes, the cache line of x86-64 and most of ARM
@@ -48,8 +48,13 @@ HEADER_STARTED_AT = 4  # Unix time of the start, ns
 HEADER_MASTER = 5  # process id
 HEADER_SLOTS = 6
 HEADER_ENDPOINTS = 7
-HEADER_DRAINING = 8  # 1 from the signal that stops the server; the only word that changes after the start
-HEADER_LABELS = 9  # the first endpoint's label; zero-padded ASCII
+HEADER_DRAINING = 8  # 1 from the signal that stops the server; with the words of the timeline the only ones that change after the start
+HEADER_STEP = 9  # of the timeline, from 1; 0 for none. Written by any worker, all write the same
+HEADER_STEPS = 10  # steps of the timeline; 0 if there is none
+HEADER_STEP_NAME = 11  # zero-padded UTF-8
+STEP_NAME_WORDS = 12
+STEP_NAME_BYTES = STEP_NAME_WORDS * WORD_BYTES
+HEADER_LABELS = HEADER_STEP_NAME + STEP_NAME_WORDS  # the first endpoint's label; zero-padded ASCII
 LABEL_WORDS = 4
 LABEL_BYTES = LABEL_WORDS * WORD_BYTES
 

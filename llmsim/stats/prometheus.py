@@ -169,6 +169,14 @@ def _add_state(page: _Page, totals: Totals, version: str, *, is_draining: bool) 
         [("", round(totals.started_at, 3))],
     )
     page.family("llmsim_ready", "gauge", "Whether GET /ready answers 200.", [("", int(not is_draining))])
+    step, steps, _ = totals.timeline
+    page.family(
+        "llmsim_timeline_step",
+        "gauge",
+        "Step of the timeline, from 1; 0 before the first, and without a timeline.",
+        [("", step)],
+    )
+    page.family("llmsim_timeline_steps", "gauge", "Steps of the timeline; 0 without one.", [("", steps)])
     page.family("llmsim_workers", "gauge", "Living worker processes.", [("", len(health))])
     page.family(
         "llmsim_verdict",
@@ -243,9 +251,25 @@ def _add_vllm(
     by_model: Mapping[str, Mapping[str, HistogramTotals]],
 ) -> None:
     engine = _label("engine", "0")
-    in_flight = sum(row.in_flight for row in totals.endpoints.values())
-    page.family("vllm:num_requests_running", "gauge", "Requests in flight.", [(engine, in_flight)])
-    page.family("vllm:num_requests_waiting", "gauge", "Requests in a queue.", [(engine, 0)])
+    counts = totals.counts
+    running = sum(row.in_flight for row in totals.endpoints.values())
+    if counts["engines"]:
+        running = counts["engine_running"]
+    page.family("vllm:num_requests_running", "gauge", "Requests in flight.", [(engine, running)])
+    page.family(
+        "vllm:num_requests_waiting", "gauge", "Requests in a queue.", [(engine, counts["engine_waiting"])]
+    )
+    if counts["engines"]:
+        usage = round(counts["engine_kv_tokens"] / max(1, counts["engine_kv_capacity"]), 4)
+        # The second is the name that vLLM had for it before.
+        for name in ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"):
+            page.family(name, "gauge", "Share of the KV cache in use; 1 is all of it.", [(engine, usage)])
+        page.family(
+            "vllm:num_preemptions_total",
+            "counter",
+            "Preemptions.",
+            [(engine, counts["engine_preemptions"])],
+        )
     for name, ours in (("prompt", "prompt_tokens"), ("generation", "completion_tokens")):
         page.family(
             f"vllm:{name}_tokens_total",

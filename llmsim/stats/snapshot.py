@@ -113,6 +113,24 @@ class RequestLatencies(msgspec.Struct, frozen=True):
     end_to_end_ms: Latency
 
 
+class TimelinePosition(msgspec.Struct, frozen=True):
+    """Where a timeline is.
+
+    Attributes:
+        step: Number of its step, from 1; 0 before the first.
+        steps: Number of its steps.
+        name: Name of the step; empty for none.
+    """
+
+    step: int
+    steps: int
+    name: str
+
+    def __str__(self) -> str:
+        """Return it in a few words."""
+        return f"timeline {self.step}/{self.steps}{f' {self.name}' if self.name else ''}"
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All figures of an instance at one moment, rounded and in the JSON's units.
 
@@ -140,6 +158,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         latency_by_endpoint: By stats label; endpoints with any observations.
         latency_by_model: By model id, likewise, in the order of `models`; models beyond the first 16 of a worker are part of
             `__other__`, the last one.
+        timeline: Where the timeline is; None if there is none.
     """
 
     uptime_secs: int
@@ -162,6 +181,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     last_60_seconds: Recent
     latency_by_endpoint: dict[str, RequestLatencies]
     latency_by_model: dict[str, RequestLatencies]
+    timeline: TimelinePosition | None = None
 
     def __getattr__(self, name: str) -> int:
         """Return a counter by its name in the JSON."""
@@ -249,6 +269,7 @@ def render(totals: Totals, *, wall: float) -> Snapshot:
             for model in _other_last(models)
             if (found := totals.model_histograms.get(model))
         },
+        timeline=TimelinePosition(*totals.timeline) if totals.timeline[1] else None,
     )
 
 

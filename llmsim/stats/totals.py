@@ -123,6 +123,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         model_histograms: By model id, likewise; models beyond the first of each worker are part of `layout.OTHER`.
         recent: The last 60 seconds.
         workers: By slot; those that are taken, or have counted anything.
+        timeline: Step of the timeline, from 1, number of its steps, and name of the step; 0 steps if there is none.
     """
 
     started: float
@@ -136,6 +137,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     model_histograms: dict[str, dict[str, HistogramTotals]]
     recent: Recent
     workers: tuple[WorkerTotals, ...]
+    timeline: tuple[int, int, str] = (0, 0, "")
 
     @property
     def outcomes(self) -> dict[Outcome, int]:
@@ -212,6 +214,7 @@ def read_totals(block: Block, now: float) -> Totals:
         },
         recent=_recent(slots, int(now)),
         workers=workers,
+        timeline=block.timeline(),
     )
 
 

@@ -49,6 +49,8 @@ ROWS = (
     _row("chat-stream", f"chat, stream of {TOKENS} tokens at once", stream=True, limit=1.9),
     _row("responses", "Responses", "/openai/v1/responses", "output", limit=1.3, of=_CHAT),
     _row("messages", "Messages", "/anthropic/v1/messages", "content", limit=1.3, of=_CHAT),
+    _row("chat-ignoring", "chat, control headers ignored", app="ignoring"),
+    _row("chat-obeying", "chat, control headers looked for", more_us=0.5, of="chat-ignoring"),
     _row("chat-limits", "chat, with limits", app="limited", more_us=5, of=_CHAT),
     _row(
         "messages-limits",
@@ -69,6 +71,24 @@ ROWS = (
     ),
     _row("event-200", "token event of 200 open streams", stream=True, held=200),
     _row("event-1000", "token event of 1,000 open streams", stream=True, held=1000, limit_us=16),
+    _row(
+        "engine-200",
+        "token event, 200 streams, engine",
+        app="engine",
+        stream=True,
+        held=200,
+        limit=1.3,
+        of="event-200",
+    ),
+    _row(
+        "engine-1000",
+        "token event, 1,000 streams, engine",
+        app="engine",
+        stream=True,
+        held=1000,
+        limit=1.3,
+        of="event-1000",
+    ),
 )
 
 Group = Mapping[str, float]
@@ -235,7 +255,9 @@ def render_table(costs: Iterable[Cost]) -> Table:
     table.title_justify, table.box, table.pad_edge = "left", None, False
     for column in ("name", "", "us", "least", f"x {_YARDSTICK}", "target", " ", "laps"):
         words = column in ("name", "", " ")
-        table.add_column(column, justify="left" if words else "right", no_wrap=True)
+        # A name is what `--only` takes: it is never cut short, whatever else is.
+        least = max(len(row.name) for row in ROWS) if column == "name" else None
+        table.add_column(column, justify="left" if words else "right", no_wrap=True, min_width=least)
     rows = {row.name: row for row in ROWS}
     for cost in costs:
         row, target, verdict = rows[cost.name], NONE, ""

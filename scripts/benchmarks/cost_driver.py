@@ -215,6 +215,23 @@ tpm = 10_000_000_000
 """Limits that no lap reaches, of requests and of tokens."""
 
 
+_IGNORING = """
+[server]
+control_headers = false
+"""
+"""Requests that have no control headers need not be searched for them."""
+_ENGINE = f"""
+[latency.engine]
+step_base_ms = {_GAP * 1000}
+step_sequence_us = 0
+step_prefill_token_us = 0
+step_context_token_us = 0
+max_num_seqs = 4096
+max_num_batched_tokens = 100_000
+"""
+"""An engine whose steps take as long as the gaps of the other held streams."""
+
+
 def _start_llmsim(folder: str, file: str = "", **latency: Any) -> Application:
     """Start the application as a worker does, with the defaults but for the latency and a configuration file."""
     flags = {"server.run_dir": folder, "response.target_tokens": TOKENS}
@@ -243,16 +260,20 @@ class Driver:
         self.profiler: cProfile.Profile | None = None
         self._seconds = 0.0
         self._numbers = itertools.count()
-        self._paced = _start_llmsim(
-            folder,
-            ttft_mean_ms=_TTFT * 1000,
-            ttft_stddev_ms=0,
-            tbt_mean_ms=_GAP * 1000,
-            tbt_stddev_ms=0,
-        )
+        self._held = {
+            "llmsim": _start_llmsim(
+                folder,
+                ttft_mean_ms=_TTFT * 1000,
+                ttft_stddev_ms=0,
+                tbt_mean_ms=_GAP * 1000,
+                tbt_stddev_ms=0,
+            ),
+            "engine": _start_llmsim(folder, _ENGINE),
+        }
         self._apps = {
             "llmsim": _start_llmsim(folder, profile="instant"),
             "limited": _start_llmsim(folder, _LIMITED, profile="instant"),
+            "ignoring": _start_llmsim(folder, _IGNORING, profile="instant"),
             "raw": yardsticks.raw,
             "falcon": yardsticks.build_falcon(CHAT_PATH),
         }
@@ -321,7 +342,7 @@ class Driver:
         return connections.take()
 
     async def _held_lap(self, row: Row) -> float:
-        connections = _Connections(self._paced, row.held)
+        connections = _Connections(self._held[row.app], row.held)
         requests, began = self._requests(row, row.held), time.monotonic()
         for step in range(_STEPS):
             for connection in range(step, row.held, _STEPS):

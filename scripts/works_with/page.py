@@ -28,6 +28,18 @@ Each agent runs as a user without rights, in a home and a folder that are thrown
 """
 
 _FOOT = """\
+## Libraries
+
+Tried by hand with the Gemini API: chat and tool calls that end with each, streams and embeddings with all but pydantic-ai, JSON by a schema
+with all but LiteLLM. The official SDKs of OpenAI, Anthropic and Google are part of the tests.
+
+| library | version | base URL |
+|---|---|---|
+| `langchain-google-genai` | 4.4.3 | `base_url="http://127.0.0.1:8080/gemini"` |
+| `litellm`, models `gemini/...` | 1.110.2 | `api_base="http://127.0.0.1:8080/gemini/v1beta"` |
+| `pydantic-ai-slim[google]` | 2.68.0 | `GoogleProvider(base_url="http://127.0.0.1:8080/gemini")` |
+| `@ai-sdk/google`, `ai` | 3.0.141, 6.0.326 | `baseURL: 'http://127.0.0.1:8080/gemini/v1beta'` |
+
 ## Run it
 
 ```sh

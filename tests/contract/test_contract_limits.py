@@ -248,6 +248,7 @@ async def test_concurrency(endpoint: Endpoint, ends: str) -> None:
 
 async def test_keys_have_tiers_and_models_have_limits(streamer: Endpoint) -> None:
     """LIM-1.3: A key has its own tier, all others the default; without a tier there are no limits."""
+    skip_without_headers(streamer)
     limits = {
         "tiers": {"small": {"rpm": 5}, "large": {"rpm": 500, "models": {"gpt-5*": {"rpm": 50}}}},
         "keys": {f"sk-{streamer.path}": "large"},

@@ -50,8 +50,9 @@ def respond(endpoint: GenerationEndpoint[Any], channel: str, planner: Planner, b
     """Parse, plan and render; return the refusal, or None if the request was answered."""
     known = format_of(endpoint, channel)
     try:
+        model = "gemini-embedding-001" if "embed" in endpoint.label else "gemini-2.5-flash"
         path = endpoint.path.replace(":generateContent", ":streamGenerateContent")
-        parsed = known.parse(incoming(body, path=path, path_params={"model": "gemini-2.5-flash"}))
+        parsed = known.parse(incoming(body, path=path, path_params={"model": model}))
         if parsed.is_warm_up:
             facts, rng = planner.analyze(parsed.prompt), planner.outcome_rng(None)
             turn: Any = planner.plan_empty(parsed.prompt, facts, rng)

@@ -179,8 +179,8 @@ def test_cost_measures_all_rows(tmp_path: Path) -> None:
     rows = {row["name"]: row for row in found["rows"]}
 
     assert list(rows) == [
-        *("raw", "falcon", "chat", "chat-new", "chat-stream", "responses", "messages", "embeddings"),
-        *("event-200", "event-1000"),
+        *("raw", "falcon", "chat", "chat-new", "chat-stream", "responses", "messages", "chat-limits"),
+        *("messages-limits", "embeddings", "event-200", "event-1000", "engine-200", "engine-1000"),
     ]
     assert all(row["us"] >= row["least_us"] > 0 and row["laps"] >= 1 for row in rows.values())
     assert rows["falcon"]["ratio"] == 1

@@ -272,6 +272,8 @@ CACHES = {
     "llmsim/providers/anthropic/provider.py": 1,  # settings
     "llmsim/providers/anthropic/rate_limits.py": 1,  # seconds
     "llmsim/providers/azure/provider.py": 1,  # providers
+    "llmsim/providers/gemini/proto_json.py": 1,  # types
+    "llmsim/providers/gemini/provider.py": 1,  # a setting
     "llmsim/providers/openai/provider.py": 1,  # a setting
     "llmsim/providers/openai_family/rate_limits.py": 1,  # milliseconds
     "llmsim/providers/openresponses/provider.py": 1,  # a setting

@@ -87,11 +87,11 @@ async def test_async(server: Server) -> None:
         chunk async for chunk in await client.models.generate_content_stream(model=FLASH, contents="Hello")
     ]
     chat = client.chats.create(model=FLASH, config=types.GenerateContentConfig(tools=[get_weather]))
-    said = await chat.send_message("What is the weather in Rome?")
+    reply = await chat.send_message("What is the weather in Rome?")
 
     assert answer.text
     assert chunks[-1].usage_metadata
-    assert said.text
+    assert reply.text
     await client.aclose()
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from llmsim.catalogue import Catalogue, load_catalogue, parse_catalogue
 from llmsim.cli.models import models
 from llmsim.cli.profiles import profiles
+from llmsim.config.engine_profiles import engine_profiles
 from llmsim.errors import CatalogueError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -528,7 +529,7 @@ def test_profiles_json_has_speed_and_models() -> None:
     shown = CliRunner().invoke(profiles, ["--json"])
 
     lines = {line["name"]: line for line in json.loads(shown.output)}
-    assert lines.keys() == PROFILES.keys()
+    assert lines.keys() == PROFILES.keys() | engine_profiles().keys()
     assert lines["gpt-5"]["tokens_per_second"] == 25
     assert lines["instant"]["tokens_per_second"] is None
     assert lines["claude-haiku"]["models"][0] == "claude-haiku-5-5"

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable
 
 from llmsim.cli.figures import rate
-from llmsim.cli.stats_view import render_axis, render_bars, render_latencies, render_rates
+from llmsim.cli.stats_view import render_axis, render_bars, render_engines, render_latencies, render_rates
 from llmsim.cli.terminal.tables import Row, TableSpec, fit_columns, render_name, sort_rows
 from llmsim.stats import Snapshot
 
@@ -43,14 +43,16 @@ class Rates(_Panel):
 
     def draw(self, stats: Snapshot) -> RenderableType:
         """Render rates and bars."""
-        width, height = max(1, self.size.width - _AROUND_BARS), max(1, (self.size.height - 2) // 3)
+        engines = render_engines(stats)
+        around = 3 if engines.plain else 2
+        width, height = max(1, self.size.width - _AROUND_BARS), max(1, (self.size.height - around) // 3)
         bars = render_bars(stats, width=width, height=height)
         errors = sum(stats.last_60_seconds.errors[-10:]) / 10
         figures = Text.assemble(
             render_rates(stats), "  ·  ", (rate(errors), "bold red" if errors else "bold"), " errors/s"
         )
-        axis = [render_axis(stats, width=width)] if self.size.height >= 2 + 3 * height else []
-        return Group(figures, bars, *axis)
+        axis = [render_axis(stats, width=width)] if self.size.height >= around + 3 * height else []
+        return Group(figures, *([engines] if engines.plain else []), bars, *axis)
 
 
 class Latencies(_Panel):

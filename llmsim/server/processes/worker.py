@@ -17,6 +17,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
@@ -182,6 +183,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
             self._heap.trim()
             if os.getppid() != self.ppid:
                 server.should_exit = True
+            # A worker that gets no requests shows the timeline too.
+            await self.wsgi.live.take_changes(time.monotonic())
             with contextlib.suppress(StoreError):
                 # Without storage requests fail one by one; the worker goes on.
                 await self.app.wsgi().state.sessions.renew()

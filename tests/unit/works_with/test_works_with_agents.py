@@ -36,6 +36,7 @@ def test_the_agents_of_the_table() -> None:
         "claude-code",
         "codex",
         "codex-websocket",
+        "gemini-cli",
         "opencode",
         "pi",
         "cline",

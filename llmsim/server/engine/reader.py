@@ -1,0 +1,322 @@
+"""When the tokens of this worker's requests exist: read from the steps that the ticker publishes.
+
+Decisions:
+* The end of a step is published before that end, but not much before: a stream whose next token is not in a published step has no
+  deadline yet. It waits in a list for the step of that token, which is known as soon as it decodes, and gets its deadline on the
+  wheel when that step is published. PERF: 1 us for a token event; nothing is looked up for streams whose step is not there.
+* Requests in the queue have no such step; they are looked at when the ticker has admitted any.
+* Steps are looked for when the next is expected, and then each millisecond; and only while this worker has requests in the engine.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+from llmsim.server.pacing import TimerWheel, UnknownInstant
+from llmsim.state.engine_memory import (
+    ADMISSIONS,
+    ENDS,
+    MOST_TOKENS,
+    SECONDS,
+    STEP,
+    WAIT,
+    EngineMemory,
+    SharedRequest,
+    unpack_answer,
+)
+
+_POLL = 0.001
+"""Seconds between two looks for a step that is expected."""
+
+_MOST_GRACE = 0.005
+_GRACE_SHARE = 0.25
+"""Arrivals that become known within this time, or this share of a step, after the start of a step are still part of it."""
+
+_FEW_STEPS = 64
+
+Callback = Callable[[], None]
+
+
+def grace(seconds: float) -> float:
+    """Return how long after its start a step is planned, of a step that takes so many seconds."""
+    return min(_MOST_GRACE, seconds * _GRACE_SHARE)
+
+
+class Feed:
+    """The steps of one engine, as far as this worker has seen them.
+
+    Attributes:
+        number: Number of the engine.
+        overhead: Seconds from the end of a step to its tokens at the client.
+        at: Index of the engine's first word.
+        ends: Index of the end of its step 0.
+        seen: The last step seen.
+        admissions: Admissions seen.
+        by_step: What waits for a step to be published.
+        unstarted: What waits for a request to be admitted: with its place, and the token that it waits for.
+        places: Places that this worker holds.
+        is_polling: Whether it is to be looked at again.
+    """
+
+    __slots__ = (
+        "admissions",
+        "at",
+        "by_step",
+        "ends",
+        "is_polling",
+        "number",
+        "overhead",
+        "places",
+        "seen",
+        "unstarted",
+    )
+
+    def __init__(self, memory: EngineMemory, number: int, overhead: float) -> None:
+        self.number = number
+        self.overhead = overhead
+        self.at = memory.engine(number)
+        self.ends = memory.ends(number)
+        self.seen = memory.words[self.at + STEP]
+        self.admissions = 0
+        self.by_step: dict[int, list[Callback]] = {}
+        self.unstarted: list[tuple[EnginePlace, int, Callback]] = []
+        self.places = 0
+        self.is_polling = False
+
+
+class AwaitedInstant(UnknownInstant):
+    """The instant at which a token exists, which is not known yet: later than all others, until it is known.
+
+    A channel waits for it as for any other; the wheel has it call when it can be known.
+    """
+
+    place: "EnginePlace"
+    tokens: int
+
+    __slots__ = ("place", "tokens")
+
+    def call_when_known(self, callback: Callback) -> None:
+        """Call `callback` once, when the token may exist."""
+        self.place.reader.await_token(self.place, self.tokens, callback)
+
+    def __le__(self, other: float) -> bool:
+        """Return whether the token exists at an instant."""
+        return self.place.find(self.tokens) <= other
+
+    def __gt__(self, other: float) -> bool:
+        """Return whether the token does not exist yet at an instant."""
+        return self.place.find(self.tokens) > other
+
+    def __rsub__(self, other: float) -> float:
+        """Return how long before an instant the token came to exist."""
+        return other - self.place.find(self.tokens)
+
+
+class EnginePlace:
+    """The place of one request in an engine.
+
+    Attributes:
+        reader: Where its steps are read.
+        feed: The engine's.
+        is_held: Whether it was not given up.
+    """
+
+    __slots__ = (
+        "_answer_at",
+        "_awaited",
+        "_entry",
+        "_latest",
+        "_ticket",
+        "_words",
+        "feed",
+        "is_held",
+        "reader",
+    )
+
+    def __init__(self, reader: "EngineReader", feed: Feed, entry: int, ticket: int, answer_at: int) -> None:
+        self.reader = reader
+        self.feed = feed
+        self._entry = entry
+        self._ticket = ticket
+        self._answer_at = answer_at
+        self._words = reader.memory.words
+        self._latest = 0.0
+        self.is_held = True
+        self._awaited = AwaitedInstant(math.inf)
+        self._awaited.place = self
+
+    def step_of(self, tokens: int) -> int:
+        """Return the step in which so many tokens exist; 0 if it waits for its admission, -1 if that was before the last one."""
+        emitted, first = unpack_answer(self._words[self._answer_at], self._ticket)
+        if tokens <= emitted:
+            return -1
+        return first + tokens - emitted - 1 if first else 0
+
+    def find(self, tokens: int) -> float:
+        """Return the instant at which so many tokens exist; infinity if it is not known."""
+        feed, step = self.feed, self.step_of(tokens)
+        if step < 0:
+            return self._latest
+        if not 0 < step <= feed.seen:
+            return math.inf
+        # The end of a step that is long past is not kept; the oldest that is will do.
+        step = max(step, feed.seen - ENDS + 1)
+        self._latest = latest = self.reader.memory.numbers[feed.ends + (step & (ENDS - 1))] + feed.overhead
+        return latest
+
+    def due(self, tokens: int) -> float:
+        """Return the instant at which so many tokens exist, 1 or more; an `AwaitedInstant` if it is not known."""
+        instant = self.find(tokens)
+        if instant != math.inf:
+            return instant
+        self._awaited.tokens = tokens
+        return self._awaited
+
+    def leave(self) -> None:
+        """Leave the engine, whatever is left to produce."""
+        if self.is_held:
+            self.is_held = False
+            self.reader.leave(self.feed, self._entry)
+
+    def leave_after(self, tokens: int) -> None:
+        """Leave the engine once so many tokens exist."""
+
+        def look() -> None:
+            if self.find(tokens) == math.inf:
+                self.reader.await_token(self, tokens, look)
+            else:
+                self.leave()
+
+        look()
+
+
+class EngineReader:
+    """The engines as one worker uses them.
+
+    Attributes:
+        memory: What all workers share.
+        is_fed: Whether the ticker is in this worker, and calls `look`.
+    """
+
+    def __init__(
+        self,
+        memory: EngineMemory,
+        slot: int,
+        overheads: list[float],
+        wheel: TimerWheel,
+        clock: Callable[[], float],
+        first_ticket: int,
+    ) -> None:
+        """Prepare to read.
+
+        Args:
+            memory: What all workers share; the slot is claimed.
+            slot: This worker's.
+            overheads: Seconds from the end of a step to its tokens at the client, for each engine.
+            wheel: Calls back.
+            clock: The monotonic clock.
+            first_ticket: Greater than all tickets of the workers that had the slot before.
+        """
+        self.memory = memory
+        self.is_fed = False
+        self._slot = slot
+        self._wheel = wheel
+        self._clock = clock
+        self._ticket = first_ticket
+        self._free = deque(range(memory.entries))
+        self.feeds = [Feed(memory, number, overhead) for number, overhead in enumerate(overheads)]
+
+    def enter(
+        self,
+        engine: int,
+        arrival: float,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cached_tokens: int,
+        sequences: int,
+    ) -> EnginePlace | None:
+        """Ask an engine for tokens; None if this worker can hold no further request."""
+        if not self._free:
+            return None
+        entry, feed = self._free.popleft(), self.feeds[engine]
+        self._ticket += 1
+        request = SharedRequest(
+            self._ticket,
+            engine,
+            arrival,
+            prompt_tokens,
+            min(completion_tokens, MOST_TOKENS),
+            cached_tokens,
+            sequences,
+        )
+        self.memory.write(self._slot, entry, request)
+        feed.places += 1
+        if not feed.is_polling:
+            self._poll_at(feed, self._clock() + _POLL)
+        return EnginePlace(self, feed, entry, self._ticket, self.memory.answer_at(self._slot, entry))
+
+    def leave(self, feed: Feed, entry: int) -> None:
+        """Release an entry of the table."""
+        self.memory.erase(self._slot, entry, feed.number)
+        feed.places -= 1
+        # Behind all others: an answer that is on its way is not taken for one to the next request.
+        self._free.append(entry)
+
+    def pace(self, engine: int) -> tuple[float, float]:
+        """Return how long the request that was admitted last had waited, and the duration of the last step, in seconds."""
+        at, numbers = self.feeds[engine].at, self.memory.numbers
+        return numbers[at + WAIT], numbers[at + SECONDS]
+
+    def await_token(self, place: EnginePlace, tokens: int, callback: Callback) -> None:
+        """Call `callback` when a token exists, or when its step may have changed: the sequence was preempted."""
+        feed, step = place.feed, place.step_of(tokens)
+        if step > feed.seen:
+            waiting = feed.by_step.get(step)
+            if waiting is None:
+                feed.by_step[step] = [callback]
+            else:
+                waiting.append(callback)
+        elif (instant := place.find(tokens)) != math.inf:
+            self._wheel.at(instant, callback)
+        elif place.is_held:
+            feed.unstarted.append((place, tokens, callback))
+
+    def _poll_at(self, feed: Feed, instant: float) -> None:
+        feed.is_polling = True
+        self._wheel.at(instant, lambda: self._poll(feed))
+
+    def _poll(self, feed: Feed) -> None:
+        feed.is_polling = False
+        self.look(feed)
+        if not (feed.places or feed.by_step or feed.unstarted):
+            return
+        now, numbers = self._clock(), self.memory.numbers
+        expected = numbers[feed.ends + (feed.seen & (ENDS - 1))] + grace(numbers[feed.at + SECONDS])
+        if self.is_fed:
+            # It is called at each step; this is for the case that the lease has passed on.
+            expected = max(expected, now + 50 * _POLL)
+        self._poll_at(feed, max(now + _POLL, expected))
+
+    def look(self, feed: Feed) -> None:
+        """Put what waits for a step on the wheel, if that was published."""
+        words, numbers, wheel = self.memory.words, self.memory.numbers, self._wheel
+        # Read before the admissions, which are written before it.
+        step = words[feed.at + STEP]
+        if step != feed.seen:
+            steps = range(feed.seen + 1, step + 1)
+            reached = (
+                steps if len(steps) <= _FEW_STEPS else sorted(one for one in feed.by_step if one <= step)
+            )
+            feed.seen = step
+            for one in reached:
+                waiting = feed.by_step.pop(one, None)
+                if waiting is not None:
+                    end = numbers[feed.ends + (one & (ENDS - 1))] + feed.overhead
+                    for callback in waiting:
+                        wheel.at(end, callback)
+        admissions = words[feed.at + ADMISSIONS]
+        if admissions != feed.admissions:
+            feed.admissions = admissions
+            unstarted, feed.unstarted = feed.unstarted, []
+            for place, tokens, callback in unstarted:
+                self.await_token(place, tokens, callback)
