@@ -114,6 +114,8 @@ def resource_endpoints(openai: Sequence[ResourceEndpoint]) -> tuple[ResourceEndp
         for endpoint in openai
         if not _MISSING.fullmatch(endpoint.path)
         for path in _addresses(endpoint.path)
+        # A deployment generates; what is stored of it is found without naming it.
+        if endpoint.method == "POST" or not path.startswith(_DEPLOYMENT)
     )
 
 
