@@ -125,7 +125,17 @@ class ToolCallSegment(msgspec.Struct, frozen=True, gc=False, tag="tool_call", ta
     call: ToolCall
 
 
-Segment = TextSegment | RefusalSegment | ReasoningSegment | ToolCallSegment
+class MediaSegment(msgspec.Struct, frozen=True, gc=False, tag="media", tag_field="kind"):
+    """A picture or sound; its endpoint renders it.
+
+    Attributes:
+        tokens: Completion tokens it costs; >= 0.
+    """
+
+    tokens: int
+
+
+Segment = TextSegment | RefusalSegment | ReasoningSegment | ToolCallSegment | MediaSegment
 """A run of tokens of one kind inside a choice."""
 
 
@@ -150,6 +160,18 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
         for segment in self.segments:
             tokens += segment.tokens
         return tokens
+
+
+class EchoedText(msgspec.Struct, frozen=True, gc=False):
+    """A text of the request that comes before what continues it; none of its tokens are generated.
+
+    Attributes:
+        text: The text.
+        logprobs: As in `TextSegment`.
+    """
+
+    text: TokenizedText
+    logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -188,6 +210,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         stream_fault: Where and how it is truncated; None if it is not.
         wire_fault: What goes wrong while it is sent; None if nothing does.
         vectors: The vector of each message of the prompt, as little-endian 32-bit floats; empty if none were requested.
+        echoes: The text of each message of the prompt, where choices begin with it; else empty.
     """
 
     id: str
@@ -197,6 +220,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     usage: Usage
     schedule: Schedule
     vectors: tuple[bytes, ...] = ()
+    echoes: tuple[EchoedText, ...] = ()
     stream_fault: StreamFault | None = None
     wire_fault: WireFault | None = None
 

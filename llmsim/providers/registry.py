@@ -17,7 +17,7 @@ def providers(settings: Settings) -> tuple[Provider, ...]:
     """Return all providers as configured; the same settings give the same ones."""
     checks_models = settings.server.model_rules
     configured: tuple[Provider, ...] = (
-        openai(checks_models=checks_models),
+        openai(checks_models=checks_models, is_strict=settings.server.strict),
         anthropic(settings.anthropic, checks_models=checks_models, is_strict=settings.server.strict),
         openresponses(checks_models=checks_models),
         gemini(checks_models=checks_models),

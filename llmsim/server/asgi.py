@@ -106,9 +106,9 @@ class Application:
         )
         self._catalogue = shipped_catalogue()
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
-        directory = run_directory(settings.server.run_dir, os.environ)
-        self.state = open_state(settings, directory, time.time)
-        self._engine_path = engines_path(directory, memory_name(settings.latency))
+        self._directory = run_directory(settings.server.run_dir, os.environ)
+        self.state = open_state(settings, self._directory, time.time)
+        self._engine_path = engines_path(self._directory, memory_name(settings.latency))
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
@@ -203,6 +203,7 @@ class Application:
             bodies=self.bodies,
             live=self.live,
             rules=RuleBook(self.state.rules, self._rules, self._catalogue.profiles),
+            directory=self._directory,
             open_request=self._open_request,
             engines=engines,
         )

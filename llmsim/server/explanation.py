@@ -126,10 +126,10 @@ async def explain(
 
     response = services.settings.response
     try:
-        controls = service.read_controls(request.headers)
+        controls = service.planner.read_controls(request.headers)
         channel: Any = _NoChannel()
-        analyzed = await service.analyzer.analyze(request, channel, controls.scenario)
-        player, prompt, facts = service.player, analyzed.request.prompt, analyzed.facts
+        analyzed = await service.planner.analyzer.analyze(request, channel, controls.scenario)
+        player, prompt, facts = service.planner.player, analyzed.request.prompt, analyzed.facts
         match = await player.rules.match(
             prompt, player.sender(request.headers), in_thread=analyzed.heavy, explains=True
         )

@@ -28,26 +28,23 @@ from llmsim.providers.contract import (
     Reply,
 )
 from llmsim.providers.storage import StoredResponse
-from llmsim.server.access.api_keys import find_header_key
+from llmsim.server.active_request import ActiveRequest
 from llmsim.server.channels import Channel
 from llmsim.server.client_watch import ClientWatch
-from llmsim.server.controls import NO_CONTROLS, check_generates
+from llmsim.server.conversation_log import remove_response
 from llmsim.server.engine.engines import Engines
 from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.engine.stream import EngineStream
 from llmsim.server.faulty_responses import FaultyResponses, abort_at
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
-from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
-from llmsim.server.played import Played
+from llmsim.server.planned_responses import PlannedResponse
 from llmsim.server.quota_gate import QuotaGate
-from llmsim.server.replies import ReplyBuilder
-from llmsim.server.request_analyzer import RequestAnalyzer
-from llmsim.server.request_memo import RequestMemo
+from llmsim.server.replies import EncodedReply, ReplyBuilder
+from llmsim.server.response_planner import ResponsePlanner
 from llmsim.server.rule_book import RuleBook
 from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
-from llmsim.server.turn_player import TurnPlayer
 from llmsim.server.worker_context import WorkerContext, compute_in_thread
 from llmsim.stats import Outcome
 
@@ -96,22 +93,14 @@ class GenerationService(Generic[O]):
         self._endpoint = endpoint
         self._format = channel_format
         self._context = context
-        self.player = TurnPlayer(endpoint, player, scenarios, rules, provider.key_headers)
-        self._rules = rules
-        self._journal = journal
         self._quotas = quotas
-        self._engines = engines
         self._clients = clients
         nominal = provider.limit_headers.nominal if quotas is None else ()
         self.replies = ReplyBuilder(provider, context.planner.new_id, nominal)
         self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
-        self._scripts = player
-        self._follows_all = player.has_default or journal.writes_all
-        self._planner = context.planner
-        self.read_controls = context.read_controls
-        self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
-        self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
-        self.analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
+        self.planner = ResponsePlanner(
+            provider, endpoint, channel_format, context, player, journal, scenarios, quotas, engines, rules
+        )
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""
@@ -124,7 +113,7 @@ class GenerationService(Generic[O]):
             if clients.registry.is_watching:
                 await clients.begin(active, self._endpoint.label)
         try:
-            planned = await self._plan(request, channel)
+            planned = await self.planner.plan(request, channel)
             if clients is not None and active.attempt is not None:
                 await clients.check(active.attempt, planned.request.prompt)
             await self._respond(planned, channel)
@@ -161,83 +150,6 @@ class GenerationService(Generic[O]):
         if self._quotas is not None and channel.active.admission is None:
             self._quotas.show(headers, channel.active)
         await self._reply_error(self._format.render_refusal(error), channel)
-
-    async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:
-        """Parse a request and plan its response; refuse what cannot be answered.
-
-        Raises:
-            RefusedError: The request is refused.
-        """
-        controls = self.read_controls(request.headers)
-        overrides, scenario = controls.overrides, controls.scenario
-        selection = journal_key = None
-        if controls is not NO_CONTROLS or self._follows_all:
-            selection = self._scripts.select(controls)
-            journal_key = self._journal.key(self._endpoint.label, controls, selection)
-        played: Played | None = None
-        outcome: Turn | Fault
-        place: EnginePlace | None = None
-        try:
-            try:
-                analyzed = None if scenario is not None else self._memo.get(request)
-                if analyzed is None:
-                    analyzed = await self.analyzer.analyze(request, channel, scenario)
-                parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
-                prompt = parsed.prompt
-                if controls.sent and prompt.embedding is not None:
-                    check_generates(controls)
-                is_played = analyzed.step is not None or selection is not None or self._rules.has_rules
-                if facts.is_plain and overrides is None and not (is_played or heavy):
-                    planned = self._planner.plan(prompt, facts)
-                    assert isinstance(planned, Turn), "a plain response needs no lines"
-                    outcome = planned
-                    if self._quotas is not None:
-                        await self._quotas.admit(request.headers, prompt, facts, channel.active, planned)
-                else:
-                    if self._quotas is not None:
-                        await self._quotas.admit(request.headers, prompt, facts, channel.active)
-                    context = self._context.for_owner(channel.active.owner)
-                    if parsed.is_warm_up:
-                        return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
-                    begun = await self.player.begin(request, analyzed, controls, selection, channel.active)
-                    played, overrides, heavy = begun.played, begun.overrides, begun.heavy
-                    if heavy and facts.embedding is not None:
-                        await context.reserve(facts.embedding.response_bytes, channel.active)
-                    outcome = await context.plan_turn(
-                        prompt,
-                        facts,
-                        played,
-                        in_thread=heavy,
-                        key=find_header_key(request.headers, self._key_headers),
-                        overrides=overrides,
-                    )
-                    if self._quotas is not None:
-                        await self._quotas.book_output(channel.active, outcome)
-                if self._engines is not None and isinstance(outcome, Turn):
-                    outcome, place = self._engines.enter(
-                        outcome, facts, played, channel.active, parsed, self._endpoint.storage
-                    )
-            except RefusedError as error:
-                if journal_key is not None:
-                    await self._journal.write_refused(journal_key, request.body, error)
-                raise
-            storage, stored = self._endpoint.storage, None
-            if (
-                storage is not None
-                and not isinstance(outcome, Fault)
-                and storage.should_store(parsed.options)
-            ):
-                context = self._context.for_owner(channel.active.owner)
-                stored = await context.store(storage, parsed, outcome, channel.active.arrival)
-            on_finished = None
-            if journal_key is not None:
-                on_finished = await self._journal.write_planned(journal_key, request.body, outcome, played)
-        except BaseException:
-            if played is not None:
-                with contextlib.suppress(StoreError):
-                    await self.player.release(played)
-            raise
-        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished, place)
 
     def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored
@@ -302,7 +214,7 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.FINISHED
         if active.attempt is not None and self._clients is not None:
             await self._clients.answer(active.attempt, active)
-        await channel.reply(self.replies.build(body, active))
+        await channel.reply(self._build_reply(planned, body, active))
 
     async def _reply_from_engine(
         self, planned: PlannedResponse[O], turn: Turn, place: EnginePlace, channel: Channel
@@ -323,7 +235,14 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.FINISHED
         if active.attempt is not None and self._clients is not None:
             await self._clients.answer(active.attempt, active)
-        await channel.reply(self.replies.build(body, active))
+        await channel.reply(self._build_reply(planned, body, active))
+
+    def _build_reply(self, planned: PlannedResponse[O], body: bytes, active: ActiveRequest) -> EncodedReply:
+        """Build a whole response, which is JSON unless the endpoint says otherwise."""
+        own = self._endpoint.response_headers
+        if own is None:
+            return self.replies.build(body, active)
+        return self.replies.build_stream(own(planned.request.options), active, body)
 
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
@@ -357,7 +276,8 @@ class GenerationService(Generic[O]):
         row = active.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         render, render_fault = self._format.render_stream, self._format.render_stream_fault
         assert render is not None, "the endpoint does not stream"
-        frames, stream_fault = render(turn, options), turn.stream_fault
+        frames = await compute_in_thread(render, turn, options) if planned.heavy else render(turn, options)
+        stream_fault = turn.stream_fault
         if stream_fault is not None:
             assert render_fault is not None, "an endpoint that streams renders stream faults"
             frames = truncated_frames(turn, frames, stream_fault, partial(render_fault, turn, options))
@@ -417,12 +337,15 @@ class GenerationService(Generic[O]):
             # The client never gets its id: it hung up, the server gave up, or the response was truncated.
             with contextlib.suppress(StoreError):
                 await self._context.for_owner(owner).delete(storage, storage.public_id(stored.turn))
+        appended = planned.appended
+        if storage is not None and appended is not None and is_lost:
+            await remove_response(storage, self._context.for_owner(owner), appended)
         played = planned.played
         if played is not None:
             with contextlib.suppress(StoreError):
                 if outcome in _UNPLAYED:
-                    await self.player.release(played)
+                    await self.planner.player.release(played)
                 else:
-                    await self.player.commit(played)
+                    await self.planner.player.commit(played)
         if planned.on_finished is not None:
             await planned.on_finished(outcome.value, seconds)

@@ -40,6 +40,7 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
         outcome: The turn, or what fails instead.
         heavy: Whether rendering it is laborious.
         stored: The response as it was stored for all workers; None if it was not.
+        appended: The response as it was added to a stored conversation; None if it was not.
         played: The script turn, or the attempt of a scenario's step, that was played; None if the response was generated.
         on_finished: Completes the journal entry; None if there is none.
         place: Its place in the engine that produces its tokens; None if there is none.
@@ -52,8 +53,14 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
     played: Played | None = None
     on_finished: OnFinished | None = None
     place: EnginePlace | None = None
+    appended: StoredResponse[O] | None = None
 
     @property
     def is_shared(self) -> bool:
         """Whether the shared state has to know how it ends."""
-        return self.stored is not None or self.played is not None or self.on_finished is not None
+        return (
+            self.stored is not None
+            or self.played is not None
+            or self.on_finished is not None
+            or self.appended is not None
+        )

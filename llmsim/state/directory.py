@@ -36,6 +36,7 @@ FILE_KINDS = (
     "clients",
     "settings",
     "rules",
+    "objects",
     "engines",
     "opening",
     _USERS,

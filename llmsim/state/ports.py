@@ -17,6 +17,7 @@ import msgspec
 from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
 from llmsim.state.client_port import ClientRegistry
+from llmsim.state.content_port import ContentStore
 from llmsim.state.journal_port import Journal
 from llmsim.state.quota_port import QuotaStore
 from llmsim.state.settings_port import RuntimeSettings
@@ -352,6 +353,8 @@ class State(Protocol):
     """Everything that all workers share, apart from the stats block; each part is described with its own port."""
 
     records: RecordStore
+    objects: RecordStore
+    contents: ContentStore
     prefix_cache: PrefixCache
     counters: SharedCounters
     sessions: SessionStore

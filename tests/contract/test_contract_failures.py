@@ -424,7 +424,7 @@ RESPONSES: dict[str, Any] = {
             "content": [
                 {"type": "input_text", "text": "Look"},
                 {"type": "input_image", "image_url": "https://x/y.png", "detail": "low"},
-                {"type": "input_file", "file_id": "file-1"},
+                {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AA"},
             ],
         },
         {
@@ -481,7 +481,10 @@ RICH: dict[str, dict[str, Any]] = {
                     {"type": "text", "text": "Look"},
                     {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
                     {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
-                    {"type": "file", "file": {"file_id": "file-1"}},
+                    {
+                        "type": "file",
+                        "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA"},
+                    },
                 ],
             },
             {
@@ -533,6 +536,58 @@ RICH: dict[str, dict[str, Any]] = {
             "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
         },
     },
+    "text_completions": {
+        "model": "acme-1",
+        "prompt": ["One", "Two"],
+        "best_of": 2,
+        "echo": True,
+        "frequency_penalty": 0.5,
+        "logit_bias": {"1": 2},
+        "logprobs": 2,
+        "max_tokens": 5,
+        "n": 2,
+        "presence_penalty": 0.5,
+        "seed": 1,
+        "stop": ["x", "y"],
+        "stream": True,
+        "stream_options": {"include_usage": True, "include_obfuscation": False},
+        "suffix": "end",
+        "temperature": 1.0,
+        "top_p": 0.5,
+        "user": "u",
+    },
+    "moderations": {
+        "model": "omni-moderation-latest",
+        "input": [
+            {"type": "text", "text": "kill"},
+            {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
+        ],
+    },
+    "images": {
+        "model": "gpt-image-2.5-flare",
+        "prompt": "Cat",
+        "background": "opaque",
+        "complexity": "low",
+        "moderation": "low",
+        "n": 2,
+        "output_compression": 50,
+        "output_format": "webp",
+        "partial_images": 1,
+        "quality": "low",
+        "safety_identifier": "s",
+        "size": "64x64",
+        "stream": True,
+        "user": "u",
+    },
+    "speech": {
+        "model": "gpt-4o-mini-tts",
+        "voice": {"id": "voice_1"},
+        "input": "Hi",
+        "instructions": "Be glad.",
+        "response_format": "mp3",
+        "speed": 2.0,
+        "stream_format": "sse",
+    },
     "responses": RESPONSES,
     "openresponses": RESPONSES,
     "messages": MESSAGES,
@@ -560,7 +615,8 @@ async def test_a_request_with_all_fields_is_answered(endpoint: Endpoint) -> None
     exchange = await simulator().ask("POST", endpoint.path, body)
 
     assert (exchange.status, exchange.body[:500]) == (200, exchange.body[:500])
-    assert exchange.headers["content-type"].startswith("text/event-stream") == endpoint.streams
+    is_streamed = exchange.headers["content-type"].startswith("text/event-stream")
+    assert is_streamed == (endpoint.generation.http.render_stream is not None)
 
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])

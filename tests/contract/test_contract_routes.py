@@ -162,7 +162,9 @@ class TestModels:
         assert statuses == {"gpt-4o": 200, "my-own-model": 200, "gpt-5": 404}
 
     async def test_the_available_models_limit_nothing_else(self, endpoint: Endpoint) -> None:
-        """API-3.7: Generation takes any model, listed or not."""
+        """API-3.7: Generation takes any model, listed or not; but for Azure, where the list is that of the deployments."""
+        if endpoint.provider.name == "azure":
+            pytest.skip("what is not listed is not deployed")
         worker = simulator(available=("gpt-4o",))
 
         exchange = await worker.ask("POST", endpoint.path, endpoint.body(model="somebody/elses:model"))

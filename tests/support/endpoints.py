@@ -28,6 +28,19 @@ def golden_folder(provider: Provider, generation: GenerationEndpoint) -> Path:
     return GOLDEN / provider.name / name
 
 
+_MEDIA = {"images", "speech", "image_edits", "image_variations", "transcriptions", "translations"}
+
+
+def kind_of(generation: GenerationEndpoint) -> str:
+    """Return the label of an endpoint, or of the one of the OpenAI API that Azure serves."""
+    return generation.label.removeprefix("azure_")
+
+
+def streams_text(generation: GenerationEndpoint) -> bool:
+    """Return whether an endpoint streams text; what streams pictures or sound has tests of its own."""
+    return generation.http.render_stream is not None and kind_of(generation) not in _MEDIA
+
+
 class Endpoint:
     """One generation endpoint of the registry, with a valid request.
 
@@ -36,14 +49,14 @@ class Endpoint:
         generation: Its definition.
         path: Its path, with the provider's prefix.
         request: The basic request of its golden files.
-        streams: Whether it can stream.
+        streams: Whether it can stream text.
     """
 
     def __init__(self, provider: Provider, generation: GenerationEndpoint) -> None:
         self.provider = provider
         self.generation = generation
         self.path = provider.prefix + generation.path
-        self.streams = generation.http.render_stream is not None
+        self.streams = streams_text(generation)
         folder = golden_folder(provider, generation)
         # Azure has the requests of the OpenAI API.
         basic = (folder if folder.exists() else GOLDEN / "openai" / folder.name) / "basic" / "request.json"
@@ -102,6 +115,20 @@ def _by_label(provider: Provider) -> list[GenerationEndpoint[Any]]:
     return list(found.values())
 
 
-ENDPOINTS = [(provider, generation) for provider in PROVIDERS for generation in _by_label(provider)]
+ENDPOINTS = [
+    (provider, generation)
+    for provider in PROVIDERS
+    for generation in _by_label(provider)
+    if not generation.takes_forms
+]
+"""Those that take JSON; what takes forms has tests of its own."""
 
-STREAMING = [(provider, one) for provider, one in ENDPOINTS if one.http.render_stream is not None]
+STREAMING = [(provider, one) for provider, one in ENDPOINTS if streams_text(one)]
+
+_WITHOUT_TOOLS = {"text_completions"}
+
+CONVERSING = [(provider, one) for provider, one in STREAMING if kind_of(one) not in _WITHOUT_TOOLS]
+"""Those that take conversations with tools."""
+
+TEXTS = [(provider, one) for provider, one in ENDPOINTS if kind_of(one) not in (*_MEDIA, "moderations")]
+"""Those that answer with texts or their vectors."""

@@ -35,6 +35,7 @@ from llmsim.providers.azure.content_filters import (
 from llmsim.providers.azure.errors import fault_renderer, refusal_renderer
 from llmsim.providers.contract import (
     ChannelFormat,
+    Download,
     EndpointContext,
     GenerationEndpoint,
     IncomingRequest,
@@ -194,11 +195,11 @@ def _resource(endpoint: ResourceEndpoint, path: str) -> ResourceEndpoint:
     """Return another endpoint of the OpenAI API at an address."""
     run, additions = endpoint.run, _ADDITIONS.get("/".join(endpoint.path.split("/")[:3]))
 
-    async def run_there(context: EndpointContext, request: IncomingRequest) -> Reply | Replay:
+    async def run_there(context: EndpointContext, request: IncomingRequest) -> Reply | Replay | Download:
         own_path = request.path.removeprefix(_ROOT)
         own_path = own_path if own_path.startswith("/v1/") else f"/v1{own_path}"
         answer = await run(context, _as_openai(request, own_path, is_dated=_is_dated(path)))
-        if additions is None or endpoint.method == "DELETE":
+        if additions is None or endpoint.method == "DELETE" or isinstance(answer, Download):
             return answer
         if isinstance(answer, Replay):
             return replace(answer, frames=additions.stream(answer.frames))

@@ -236,6 +236,28 @@ class SchemaFormat(Struct, tag_field="type", tag="json_schema"):
     json_schema: NamedSchema
 
 
+class ApproximateLocation(Struct):
+    """Where the user is, roughly."""
+
+    city: str | None = None
+    country: str | None = None
+    region: str | None = None
+    timezone: str | None = None
+
+
+class UserLocation(Struct, tag_field="type", tag="approximate"):
+    """Where the user is."""
+
+    approximate: ApproximateLocation
+
+
+class WebSearchOptions(Struct):
+    """How to search the web; what is found is cited."""
+
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    user_location: UserLocation | None = None
+
+
 class ChatRequest(Struct):
     """The body of `POST /v1/chat/completions`."""
 
@@ -271,3 +293,4 @@ class ChatRequest(Struct):
     top_p: fields.TopP | None = None
     user: str | None = None
     verbosity: fields.Verbosity | None = None
+    web_search_options: WebSearchOptions | None = None

@@ -269,6 +269,15 @@ class TestErrors:
         assert exchange.json["error"]["type"] == "invalid_request_error"
         assert exchange.json["error"]["param"] == "n"
 
+    async def test_strict_mode(self) -> None:
+        """AZR-3.1: Unknown fields are refused as by the OpenAI API, however the model is named."""
+        worker = simulator(server={"strict": True})
+        path = f"{DEPLOYMENT}/gpt-4o/chat/completions"
+        taken, refused = [await post(path, CHAT | extra, worker=worker) for extra in ({}, {"nope": 1})]
+
+        assert (taken.status, refused.status) == (200, 400)
+        assert refused.json["error"]["code"] == "unknown_parameter"
+
     @pytest.mark.parametrize(
         ("kind", "status", "code"),
         [
