@@ -52,7 +52,7 @@ _REFUSAL = 'belongs to a turn of type "assistant"'
 _ERROR = 'belongs to a turn of type "error"'
 
 ELSEWHERE = {
-    **dict.fromkeys(("kind", "message", "status_code", "retry_after_ms"), _ERROR),
+    **dict.fromkeys(("kind", "message", "status_code", "retry_after_ms", "code"), _ERROR),
     "calls": CALLS,
     "text": _TEXT,
     "refusal": _REFUSAL,
@@ -185,6 +185,7 @@ def read_failure(table: Table, most_retry_ms: float = _MOST_RETRY_MS) -> ScriptF
         message=table.text("message", empty=False),
         status_code=table.whole("status_code", 400, 599),
         retry_after_ms=table.number("retry_after_ms", most_retry_ms),
+        code=table.text("code", empty=False),
     )
 
 

@@ -98,12 +98,14 @@ class ScriptFailure(msgspec.Struct, frozen=True):
         message: Text of the error; None for the API's own.
         status_code: HTTP status; None for the API's own.
         retry_after_ms: Retry delay sent to the client, in milliseconds; None for that of the settings.
+        code: Code of the error, where the API's errors have codes; None for the API's own.
     """
 
     kind: FaultKind | None
     message: str | None = None
     status_code: int | None = None
     retry_after_ms: float | None = None
+    code: str | None = None
 
 
 class TextExpectation(msgspec.Struct, frozen=True):

@@ -271,6 +271,7 @@ CACHES = {
     "llmsim/planning/tokens.py": 1,  # names of vocabularies
     "llmsim/providers/anthropic/provider.py": 1,  # settings
     "llmsim/providers/anthropic/rate_limits.py": 1,  # seconds
+    "llmsim/providers/azure/provider.py": 1,  # providers
     "llmsim/providers/gemini/proto_json.py": 1,  # types
     "llmsim/providers/gemini/provider.py": 1,  # a setting
     "llmsim/providers/openai/provider.py": 1,  # a setting

@@ -53,7 +53,7 @@ FILES = """
     pyproject.toml gunicorn.conf.py compose.yaml
     .ci/run .github/workflows/ci.yml .github/workflows/release.yml .github/pull_request_template.md .github/ISSUE_TEMPLATE/bug_report.md
     scripts/serve scripts/test scripts/check scripts/bench scripts/agents scripts/loadtest scripts/package scripts/update-catalogue
-    scripts/update-known-fields
+    scripts/update-known-fields scripts/update-coverage
     docs/README.md docs/getting-started.md docs/configuration.md docs/latency.md docs/faults.md docs/models.md
     docs/stats.md docs/works-with.md docs/load-testing.md docs/performance.md docs/hosting.md docs/llmsim.service
     specs/README.md specs/release-process.md specs/maintenance.md

@@ -1,6 +1,7 @@
 """The endpoints of the registry, each with a valid request."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 def golden_folder(provider: Provider, generation: GenerationEndpoint) -> Path:
     """Return the folder of an endpoint's golden files, such as `golden/openai/chat_completions`."""
-    name = generation.path.strip("/").partition("/")[2].replace("/", "_")
+    name = re.sub(r"^/(openai/(v1/|deployments/{deployment}/)?|v\w+/)", "", generation.path).replace("/", "_")
     if "{" in name:
         name = generation.label
     return GOLDEN / provider.name / name
@@ -30,9 +31,14 @@ def golden_folder(provider: Provider, generation: GenerationEndpoint) -> Path:
 _MEDIA = {"images", "speech", "image_edits", "image_variations", "transcriptions", "translations"}
 
 
+def kind_of(generation: GenerationEndpoint) -> str:
+    """Return the label of an endpoint, or of the one of the OpenAI API that Azure serves."""
+    return generation.label.removeprefix("azure_")
+
+
 def streams_text(generation: GenerationEndpoint) -> bool:
     """Return whether an endpoint streams text; what streams pictures or sound has tests of its own."""
-    return generation.http.render_stream is not None and generation.label not in _MEDIA
+    return generation.http.render_stream is not None and kind_of(generation) not in _MEDIA
 
 
 class Endpoint:
@@ -51,7 +57,9 @@ class Endpoint:
         self.generation = generation
         self.path = provider.prefix + generation.path
         self.streams = streams_text(generation)
-        basic = golden_folder(provider, generation) / "basic" / "request.json"
+        folder = golden_folder(provider, generation)
+        # Azure has the requests of the OpenAI API.
+        basic = (folder if folder.exists() else GOLDEN / "openai" / folder.name) / "basic" / "request.json"
         self.request: dict[str, Any] = json.loads(basic.read_bytes())
 
     def incoming(self, body: bytes) -> IncomingRequest:
@@ -76,18 +84,22 @@ class Endpoint:
 
 def id_header(provider: Provider) -> tuple[str, str]:
     """Return the name of the header that carries the request id, and the prefix of its value."""
-    (found,) = [
+    return next(
         (name, value.partition("{request_id}")[0])
         for name, value in provider.response_headers
         if "{request_id}" in value
-    ]
-    return found
+    )
 
 
 def signed(provider: Provider, reply: Reply, headers: Mapping[str, str]) -> Reply:
     """Return an error with the request id of these headers, as it is sent."""
     name, before = id_header(provider)
     return provider.add_request_id(reply, headers[name].removeprefix(before))
+
+
+def timeout_status(provider: Provider) -> int:
+    """Return the status of a time-out."""
+    return 408 if provider.name == "azure" else 504
 
 
 def likeness(provider: Provider) -> Any:
@@ -115,8 +127,8 @@ STREAMING = [(provider, one) for provider, one in ENDPOINTS if streams_text(one)
 
 _WITHOUT_TOOLS = {"text_completions"}
 
-CONVERSING = [(provider, one) for provider, one in STREAMING if one.label not in _WITHOUT_TOOLS]
+CONVERSING = [(provider, one) for provider, one in STREAMING if kind_of(one) not in _WITHOUT_TOOLS]
 """Those that take conversations with tools."""
 
-TEXTS = [(provider, one) for provider, one in ENDPOINTS if one.label not in (*_MEDIA, "moderations")]
+TEXTS = [(provider, one) for provider, one in ENDPOINTS if kind_of(one) not in (*_MEDIA, "moderations")]
 """Those that answer with texts or their vectors."""

@@ -341,6 +341,6 @@ def error_for_fault(fault: Fault) -> ErrorBody:
     return ErrorBody(
         status=fault.status or status,
         message=fault_message(fault, message),
-        code=code,
+        code=fault.code or code,
         headers=retry_headers(fault),
     )
