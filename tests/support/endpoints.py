@@ -111,7 +111,9 @@ def _by_label(provider: Provider) -> list[GenerationEndpoint[Any]]:
     """Return the first endpoint of each label: the others are the same with another verb or version in their paths."""
     found: dict[str, GenerationEndpoint[Any]] = {}
     for generation in provider.generation_endpoints:
-        found.setdefault(generation.label, generation)
+        # Azure's endpoints are OpenAI's behind other paths, heads and errors: two of them show what differs.
+        if provider.name != "azure" or kind_of(generation) in ("completions", "embeddings"):
+            found.setdefault(generation.label, generation)
     return list(found.values())
 
 
