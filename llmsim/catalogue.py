@@ -22,6 +22,7 @@ import msgspec
 
 from llmsim.domain import ImageRule
 from llmsim.errors import CatalogueError
+from llmsim.media_rules import MediaRules
 from llmsim.model_names import PrefixMatcher, strip_vendor, without_snapshot
 from llmsim.model_rules import NO_RULES, REFUSABLE, ModelRules
 
@@ -161,6 +162,7 @@ class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         image_rules: How models count images.
         families: All families; one has the empty prefix.
         rules: What models do not take.
+        media_rules: What models of pictures and sound take; one has the empty prefix.
         aliases: Other names of models, by the id they stand for.
         models: All models, in the order in which they are listed.
     """
@@ -170,6 +172,7 @@ class CatalogueFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     image_rules: tuple[ImageRule, ...]
     families: tuple[Family, ...]
     rules: tuple[ModelRules, ...] = ()
+    media_rules: tuple[MediaRules, ...] = ()
     aliases: dict[str, str]
     models: tuple[Model, ...]
 
@@ -207,10 +210,16 @@ class Catalogue:
         self._templates = {family.prefix: _template(family) for family in file.families}
         self._rules = {rules.prefix: rules for rules in file.rules}
         self._rule_prefixes = PrefixMatcher(self._rules)
+        self._media_rules = {rules.prefix: rules for rules in file.media_rules}
+        self._media_prefixes = PrefixMatcher(self._media_rules)
         self._rules_cached: Callable[[str], ModelRules] = functools.lru_cache(_MAX_CACHED_NAMES)(
             self._match_rules
         )
         self._resolve_cached: Callable[[str], Model] = functools.lru_cache(_MAX_CACHED_NAMES)(self._resolve)
+
+    def media_rules(self, model: str) -> MediaRules:
+        """Return what a model of pictures or sound takes; of an unknown one what most take."""
+        return self._media_rules[self._media_prefixes.match(model[:_MAX_NAME_LENGTH])]
 
     def find(self, model: str) -> Model | None:
         """Return the entry of a known model.

@@ -216,12 +216,13 @@ class VisionError(RefusedError):
 
 
 class ContextLengthError(RefusedError):
-    """The prompt, or prompt and output together, exceed the model's context window: `tokens`, where `window` is the most."""
+    """The prompt's `tokens`, or these and the `requested` ones of the output, exceed `window`, the model's context window."""
 
-    def __init__(self, window: int, tokens: int) -> None:
+    def __init__(self, window: int, tokens: int, requested: int | None = None) -> None:
         super().__init__(f"{tokens} tokens do not fit a window of {window}")
         self.window = window
         self.tokens = tokens
+        self.requested = requested
 
 
 class ModelUseError(RefusedError):
@@ -230,12 +231,12 @@ class ModelUseError(RefusedError):
     Attributes:
         model: The model id as requested.
         embeds: True if a chat model was asked for embeddings, false if an embedding model was asked to chat.
+        media: Whether either was asked for pictures, sound or a moderation.
     """
 
-    def __init__(self, model: str, *, embeds: bool) -> None:
+    def __init__(self, model: str, *, embeds: bool, media: bool = False) -> None:
         super().__init__(f"{model} {'makes no embeddings' if embeds else 'makes embeddings only'}")
-        self.model = model
-        self.embeds = embeds
+        self.model, self.embeds, self.media = model, embeds, media
 
 
 class InputError(RefusedError):

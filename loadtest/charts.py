@@ -25,28 +25,82 @@ class Curve(msgspec.Struct, frozen=True):
     values: tuple[float | None, ...]
 
 
-def render_chart(title: str, unit: str, times: Sequence[float], curves: Sequence[Curve]) -> str:
-    """Return a figure with heading, legend and chart.
+class Chart(msgspec.Struct, frozen=True):
+    """One chart.
 
-    Args:
+    Attributes:
         title: Heading.
         unit: Unit of the values.
         times: Seconds of the values.
         curves: The lines; each has as many values as there are times.
+        axis: Unit of the times, where they are something else.
     """
-    top = _round_up(
-        max((value for curve in curves for value in curve.values if value is not None), default=0)
-    )
-    end = float(math.ceil(max(times, default=0))) or 1.0
+
+    title: str
+    unit: str
+    times: Sequence[float]
+    curves: Sequence[Curve]
+    axis: str = "s"
+
+
+def render_chart(title: str, unit: str, times: Sequence[float], curves: Sequence[Curve]) -> str:
+    """Return a figure with heading, legend and chart, for a page; see `Chart`."""
     legend = " ".join(
         f'<span class="key"><i class="{curve.style}"></i>{html.escape(curve.name)}</span>' for curve in curves
     )
-    body = [_axes(top, end), *(_line(curve, times, top, end) for curve in curves)]
     return (
         f'<figure><figcaption><span><b>{html.escape(title)}</b>, {html.escape(unit)}</span><span class="legend">{legend}</span>'
         f'</figcaption><svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" aria-label="{html.escape(title)}">'
-        f"{''.join(body)}</svg></figure>"
+        f"{_body(Chart(title, unit, times, curves))}</svg></figure>"
     )
+
+
+_COLUMNS, _HEAD, _GAP = 2, 34.0, 16.0
+
+# Colours of the page in its light form.
+_FILE_STYLE = """
+text{font:12px system-ui,Helvetica,Arial,sans-serif;fill:#5d6773}.title{font-size:14px;font-weight:600;fill:#1c2128}
+.grid{stroke:#dfe3e8}polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}
+polyline.a{stroke:#0969da}polyline.b{stroke:#bc4c00}circle.a,rect.a{fill:#0969da}circle.b,rect.b{fill:#bc4c00}
+circle{fill-opacity:.6}
+"""
+
+
+def render_file(charts: Sequence[Chart]) -> str:
+    """Return a file of its own with all charts, two in a row."""
+    rows = math.ceil(len(charts) / _COLUMNS)
+    columns = min(_COLUMNS, len(charts))
+    width, height = columns * (_WIDTH + _GAP) + _GAP, rows * (_HEIGHT + _HEAD + _GAP) + _GAP
+    parts = []
+    for index, chart in enumerate(charts):
+        x = _GAP + (index % _COLUMNS) * (_WIDTH + _GAP)
+        y = _GAP + (index // _COLUMNS) * (_HEIGHT + _HEAD + _GAP)
+        parts.append(f'<g transform="translate({x:g} {y:g})">{_file_head(chart)}')
+        parts.append(f'<g transform="translate(0 {_HEAD:g})">{_body(chart)}</g></g>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}">'
+        f'<style>{_FILE_STYLE}</style><rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
+    )
+
+
+def _file_head(chart: Chart) -> str:
+    title = f"{html.escape(chart.title)}, {html.escape(chart.unit)}"
+    parts = [f'<text class="title" x="8" y="16">{title}</text>']
+    x = 8.0
+    for curve in chart.curves:
+        parts.append(f'<rect class="{curve.style}" x="{x:g}" y="27" width="12" height="3"/>')
+        parts.append(f'<text x="{x + 17:g}" y="32">{html.escape(curve.name)}</text>')
+        x += 40 + 7 * len(curve.name)
+    return "".join(parts)
+
+
+def _body(chart: Chart) -> str:
+    """Return axes and lines."""
+    values = (value for curve in chart.curves for value in curve.values if value is not None)
+    top = _round_up(max(values, default=0))
+    end = float(math.ceil(max(chart.times, default=0))) or 1.0
+    lines = (_line(curve, chart.times, top, end) for curve in chart.curves)
+    return "".join((_axes(top, end, chart.axis), *lines))
 
 
 def _round_up(value: float) -> float:
@@ -67,7 +121,7 @@ def _y(value: float, top: float) -> float:
     return _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * value / top
 
 
-def _axes(top: float, end: float) -> str:
+def _axes(top: float, end: float, unit: str) -> str:
     parts = []
     for tick in range(_TICKS + 1):
         value = top * tick / _TICKS
@@ -79,7 +133,7 @@ def _axes(top: float, end: float) -> str:
         at = end * tick / _TICKS
         anchor = "end" if tick == _TICKS else "middle" if tick else "start"
         parts.append(
-            f'<text x="{_x(at, end):.1f}" y="{_HEIGHT - 8:g}" text-anchor="{anchor}">{_label(at)} s</text>'
+            f'<text x="{_x(at, end):.1f}" y="{_HEIGHT - 8:g}" text-anchor="{anchor}">{_label(at)} {unit}</text>'
         )
     return "".join(parts)
 

@@ -23,6 +23,7 @@ import click
 import msgspec
 
 from loadtest.endpoints import ENDPOINTS, build_requests
+from loadtest.replay.command import WithTrace
 from loadtest.servers import ServerError, run_server
 from loadtest.settings import Settings, SettingsError, describe_settings, load_settings, to_variables
 from loadtest.suites import SUITES, Suite, resolve_suite
@@ -55,6 +56,10 @@ Suites:
 {_list_suites()}
 
 \b
+Replay of recorded load; `llmsim loadtest trace --help` has its options:
+  trace FILE        arrivals and lengths of a recording, and how its times compare
+
+\b
 Examples:
   llmsim loadtest quick-smoke
   llmsim loadtest load --duration 60 --workers 2
@@ -71,7 +76,9 @@ Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 wrong usage.
 
 
 @click.command(
-    epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=WithTrace,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.argument("suite")
 @click.option("--host", metavar="URL", help="Server to test; without it an llmsim is started for the run.")

@@ -16,7 +16,7 @@ from loadtest.series import Point
 from loadtest.summary import Spread, Summary
 from loadtest.target import describe_target
 
-_STYLE = """
+STYLE = """
 :root{color-scheme:light dark;--bg:#fff;--fg:#1c2128;--dim:#5d6773;--line:#dfe3e8;--card:#f6f8fa;--good:#1a7f37;
 --bad:#cf222e;--warn:#9a6700;--a:#0969da;--b:#bc4c00;--c:#8250df}
 @media(prefers-color-scheme:dark){:root{--bg:#0d1117;--fg:#e6edf3;--dim:#9aa4af;--line:#30363d;--card:#161b22;
@@ -53,7 +53,7 @@ def render_page(summary: Summary) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(summary.suite)}: {verdict}</title><style>{_STYLE}</style></head><body>"
+        f"<title>{html.escape(summary.suite)}: {verdict}</title><style>{STYLE}</style></head><body>"
         f"{_head(summary, verdict)}{_cards(summary)}{_gates(summary)}{_charts(summary.series)}"
         f"{_requests(summary)}{_failures(summary)}{_notes(summary)}</body></html>\n"
     )

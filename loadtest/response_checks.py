@@ -51,6 +51,7 @@ class StreamCheck(Protocol):
 
 
 class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
     completion_tokens: int | None = None
     output_tokens: int | None = None
 
@@ -131,10 +132,15 @@ def _describe(error: _Error | None) -> str:
 
 
 class ChatCheck:
-    """`chat.completion.chunk` events, ended by `[DONE]`."""
+    """`chat.completion.chunk` events, ended by `[DONE]`.
+
+    Attributes:
+        prompt_tokens: Tokens of the prompt by the server's count; None until it reports them.
+    """
 
     def __init__(self) -> None:
         self.tokens: int | None = None
+        self.prompt_tokens: int | None = None
         self._finished = False
         self._done = False
 
@@ -150,6 +156,7 @@ class ChatCheck:
             raise BrokenResponseError(f"error event: {_describe(chunk.error)}")
         if chunk.usage is not None and chunk.usage.completion_tokens is not None:
             self.tokens = chunk.usage.completion_tokens
+            self.prompt_tokens = chunk.usage.prompt_tokens
         content = False
         for choice in chunk.choices or ():
             if choice.finish_reason:

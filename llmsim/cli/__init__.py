@@ -19,11 +19,11 @@ from llmsim.errors import ControlApiError, LlmsimError, StatsError
 from llmsim.text import nearest
 
 _COMMANDS = tuple(
-    "serve stats top loadtest models profiles tokens config set script scenario sessions doctor".split()
+    "serve stats top loadtest models profiles tokens config set script scenario sessions clients explain doctor".split()
 )
 
 
-_PLAIN = str.maketrans(dict(zip("▁▂▃▄▅▆▇█●○·×…–→±∞−", "_.:-=+*#*o-x.->~~-", strict=True)))  # noqa: RUF001
+_PLAIN = str.maketrans(dict(zip("▁▂▃▄▅▆▇█●○·×…–→±∞−✓✗", "_.:-=+*#*o-x.->~~-+x", strict=True)))  # noqa: RUF001
 """What stands in the place of characters that a terminal cannot show."""
 
 

@@ -177,6 +177,10 @@ def _describe_expectation(expect: Expectation) -> Iterator[str]:
         yield "any tools" if expect.offers_tools else "no tools"
     if expect.last_author is not None:
         yield f"a last message of role {expect.last_author}"
+    if expect.key is not None:
+        yield "an API key of its own"
+    for name, pattern in expect.headers:
+        yield f"{name}: {pattern}"
     for result in expect.tool_results:
         yield from (
             _describe_text(f"the result of {result.call}", result.text)

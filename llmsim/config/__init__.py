@@ -4,6 +4,7 @@ from llmsim.config.access_settings import AdminSettings, AuthSettings
 from llmsim.config.budget_settings import BudgetSettings
 from llmsim.config.engine_settings import EngineSettings
 from llmsim.config.fault_settings import FaultSettings
+from llmsim.config.file_settings import FileSettings
 from llmsim.config.latency_settings import LatencyFigures, LatencySettings
 from llmsim.config.limit_settings import LimitSettings, Tier, TierLimits
 from llmsim.config.runtime import (

@@ -13,7 +13,7 @@ class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: Annotated[
         bool | Literal["local"],
         setting(
-            "Serve the control API (`/llmsim/scripts`, `/llmsim/sessions`, `/llmsim/requests`, `/llmsim/reset`): to clients on "
+            "Serve the control API (`/llmsim/scripts`, `/llmsim/sessions`, `/llmsim/requests`, `/llmsim/clients`, `/llmsim/reset`): to clients on "
             "this machine that connect directly, to all clients, or to none."
         ),
     ] = "local"
@@ -32,6 +32,13 @@ class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "name may be that of a web page that has been rebound to this machine."
         ),
     ] = ()
+    client_report: Annotated[
+        bool,
+        setting(
+            "Report how clients go about failures: what they retry, and when. `llmsim clients` and `/llmsim/clients` show it. Keys "
+            "are not kept."
+        ),
+    ] = True
     journal: Annotated[
         Literal["sessions", "all", "off"],
         setting(

@@ -92,6 +92,15 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         ]
         | None
     ) = None
+    kv_watermark: Annotated[
+        float,
+        setting(
+            "Share of the KV cache that is left free when a sequence is admitted, for those that run to grow into.",
+            unit="of the blocks",
+            ge=0,
+            le=0.5,
+        ),
+    ] = 0.0
     block_tokens: Annotated[
         int,
         setting(

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.engine_profiles import engine_profiles
 from llmsim.config.engine_settings import EngineSettings
 from llmsim.config.latency_settings import LatencySettings
 from llmsim.config.settings import Settings
@@ -107,8 +108,14 @@ def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
     checked = check_value(spec, value, profiles)
     if name == "response.generator" and checked.startswith("sequence:"):
         raise ConfigError(f"{name}: {literal('sequence')} reads a file; it can be chosen at the start only")
+    if name == "latency.profile" and checked in engine_profiles():
+        raise ConfigError(f"{name}: {literal(checked)} is an engine, which can be chosen at the start only")
     if name == "latency.models":
         for pattern, figures in checked.items():
+            if figures.profile in engine_profiles():
+                raise ConfigError(
+                    f"{name}.{literal(pattern)}: {literal(figures.profile)} is an engine, which can be chosen at the start only"
+                )
             if figures.ttft_file is not None or figures.tbt_file is not None:
                 raise ConfigError(
                     f"{name}.{literal(pattern)}: a file can be named at the start only; set quantiles instead"

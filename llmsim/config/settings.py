@@ -4,7 +4,7 @@ Decisions:
 * Table and key names are those of the original llmsim where it has the setting, so that its
   TOML files work unchanged; further settings are added beside them.
 * One file for each group: `server_settings.py`, `budget_settings.py`, `access_settings.py`, `fault_settings.py`,
-  `limit_settings.py`, `latency_settings.py`, and here what is simulated.
+  `file_settings.py`, `limit_settings.py`, `latency_settings.py`, and here what is simulated.
 """
 
 from typing import Annotated
@@ -14,6 +14,7 @@ import msgspec
 from llmsim.config.access_settings import AdminSettings, AuthSettings
 from llmsim.config.budget_settings import BudgetSettings
 from llmsim.config.fault_settings import FaultSettings
+from llmsim.config.file_settings import FileSettings
 from llmsim.config.latency_settings import LatencySettings
 from llmsim.config.limit_settings import LimitSettings
 from llmsim.config.metadata import DAY_SECS, milliseconds, seconds, setting, share
@@ -70,6 +71,17 @@ class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "Script that answers all requests to the generation endpoints, unless they choose another; unset or "
                 "empty, responses are generated.",
                 flag="--script",
+            ),
+        ]
+        | None
+    ) = None
+    rules_path: (
+        Annotated[
+            str,
+            setting(
+                "Rules that answer requests by what they ask: a JSON, TOML or YAML file; unset or empty, there are none. It is read at "
+                "the start and at each reload.",
+                flag="--rules",
             ),
         ]
         | None
@@ -242,6 +254,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     faults: FaultSettings = msgspec.field(default_factory=FaultSettings)
     models: ModelSettings = msgspec.field(default_factory=ModelSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
+    files: FileSettings = msgspec.field(default_factory=FileSettings)
     cache: CacheSettings = msgspec.field(default_factory=CacheSettings)
     anthropic: AnthropicSettings = msgspec.field(default_factory=AnthropicSettings)
     scripts: ScriptSettings = msgspec.field(default_factory=ScriptSettings)

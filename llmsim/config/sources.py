@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.engine_profiles import with_named_engines
 from llmsim.config.latency_checks import find_problems
 from llmsim.config.limit_settings import LimitSettings
 from llmsim.config.settings import ErrorSettings, Settings
@@ -111,6 +112,7 @@ def load(
     problems += find_conflicts(settings, origins, check_tiers=bool(settings.limits.tiers) or not problems)
     if problems:
         raise ConfigError("\n".join(problems))
+    settings = msgspec.structs.replace(settings, latency=with_named_engines(settings.latency))
     return LoadedSettings(settings, origins, None if named is None else str(named))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from llmsim.config.engine_profiles import engine_profiles
 from llmsim.config.latency_checks import QUANTILES_WANTED, quantiles_problem
 from llmsim.config.specs import SettingSpec, build_spec
 from llmsim.config.tables import check_table, parse_list, parse_table
@@ -127,9 +128,12 @@ def check_value(spec: SettingSpec, value: Any, profiles: Collection[str] = ()) -
 
 
 def _check_profile(spec: SettingSpec, value: str, profiles: Collection[str]) -> str:
-    name = resolve_profile(value, profiles) if profiles else value
+    engines = engine_profiles()
+    if not profiles or value in engines:
+        return value
+    name = resolve_profile(value, profiles) or resolve_profile(value, engines)
     if name is None:
-        raise _unknown_value(spec, value, sorted(profiles))
+        raise _unknown_value(spec, value, [*sorted(profiles), *sorted(engines)])
     return name
 
 

@@ -2,12 +2,14 @@
 
 from llmsim.domain.fault import Fault, FaultKind, StreamFault
 from llmsim.domain.image import Image, ImageRule, PatchLimit
+from llmsim.domain.media import MediaRequest
 from llmsim.domain.prompt import (
     Attachment,
     Author,
     AutomaticCache,
     CacheMark,
     CacheUse,
+    Continuation,
     Embedding,
     Message,
     PrefixChain,
@@ -27,7 +29,9 @@ from llmsim.domain.tool import (
 )
 from llmsim.domain.turn import (
     Choice,
+    EchoedText,
     FinishReason,
+    MediaSegment,
     ReasoningSegment,
     RefusalSegment,
     Segment,

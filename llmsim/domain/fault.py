@@ -25,6 +25,7 @@ class Fault(msgspec.Struct, frozen=True):
         retry_after: Retry delay sent to the client, in seconds; None to send none.
         message: Text of the error; None for the provider's own.
         status: HTTP status; None for the provider's own.
+        code: Code of the error, where the API's errors have codes; None for the provider's own.
     """
 
     kind: FaultKind
@@ -32,6 +33,7 @@ class Fault(msgspec.Struct, frozen=True):
     retry_after: float | None = None
     message: str | None = None
     status: int | None = None
+    code: str | None = None
 
 
 class StreamFault(msgspec.Struct, frozen=True):

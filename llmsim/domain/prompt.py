@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from llmsim.domain.image import Image
+from llmsim.domain.media import MediaRequest
 from llmsim.domain.tool import PriorToolCall, ResponseFormat, Tool, ToolChoice, ToolResult
 
 Author = Literal["system", "user", "assistant", "tool"]
@@ -61,6 +62,19 @@ class Embedding(msgspec.Struct, frozen=True):
 
     dimensions: int | None = None
     limit: int | None = None
+
+
+class Continuation(msgspec.Struct, frozen=True):
+    """A request to continue texts: each message is then a text by itself, not part of a conversation.
+
+    Attributes:
+        echo: Whether each text comes before its continuation.
+        best_of: Candidates that are generated for each text; the prompt's choices are the best of them. None for as many as
+            are returned.
+    """
+
+    echo: bool = False
+    best_of: int | None = None
 
 
 class CacheMark(msgspec.Struct, frozen=True):
@@ -178,6 +192,9 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             probabilities.
         silent: Whether the prompt is only read, and nothing is generated.
         embedding: The vectors to compute; None for none. Such a prompt is silent.
+        media: The media to make or read; None for none. Such a prompt is silent if they have no text.
+        prediction: What the client expects the text to be; None for nothing.
+        continuation: How its texts are continued, each with as many of the choices as the others; None for a conversation.
     """
 
     model: str
@@ -201,3 +218,13 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     logprobs: int | None = None
     silent: bool = False
     embedding: Embedding | None = None
+    media: MediaRequest | None = None
+    prediction: str | None = None
+    continuation: Continuation | None = None
+
+    @property
+    def candidates(self) -> int:
+        """Number of choices that are generated, whether they are returned or not."""
+        if self.continuation is None or self.continuation.best_of is None:
+            return self.choices
+        return self.continuation.best_of * len(self.messages)

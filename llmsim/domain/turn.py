@@ -125,7 +125,17 @@ class ToolCallSegment(msgspec.Struct, frozen=True, gc=False, tag="tool_call", ta
     call: ToolCall
 
 
-Segment = TextSegment | RefusalSegment | ReasoningSegment | ToolCallSegment
+class MediaSegment(msgspec.Struct, frozen=True, gc=False, tag="media", tag_field="kind"):
+    """A picture or sound; its endpoint renders it.
+
+    Attributes:
+        tokens: Completion tokens it costs; >= 0.
+    """
+
+    tokens: int
+
+
+Segment = TextSegment | RefusalSegment | ReasoningSegment | ToolCallSegment | MediaSegment
 """A run of tokens of one kind inside a choice."""
 
 
@@ -152,15 +162,29 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
         return tokens
 
 
+class EchoedText(msgspec.Struct, frozen=True, gc=False):
+    """A text of the request that comes before what continues it; none of its tokens are generated.
+
+    Attributes:
+        text: The text.
+        logprobs: As in `TextSegment`.
+    """
+
+    text: TokenizedText
+    logprobs: tuple[tuple[TokenLogprob, ...], ...] = ()
+
+
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """The tokens of a turn.
 
     Attributes:
         prompt: Tokens of the prompt, whether they were cached or not.
-        completion: Tokens of all choices, reasoning included.
+        completion: Tokens of all choices, reasoning and rejected predictions included.
         reasoning: The part of `completion` that is reasoning.
         cached: The part of `prompt` that was read from the prompt cache.
         cache_written: The part of `prompt` that was written to the prompt cache, by its lifetime in seconds.
+        accepted_prediction: The part of `completion` that the client has predicted.
+        rejected_prediction: The part of `completion` that was predicted and is not in the choices.
     """
 
     prompt: int
@@ -168,6 +192,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     reasoning: int = 0
     cached: int = 0
     cache_written: dict[int, int] = {}
+    accepted_prediction: int = 0
+    rejected_prediction: int = 0
 
     @property
     def total(self) -> int:
@@ -188,6 +214,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         stream_fault: Where and how it is truncated; None if it is not.
         wire_fault: What goes wrong while it is sent; None if nothing does.
         vectors: The vector of each message of the prompt, as little-endian 32-bit floats; empty if none were requested.
+        echoes: The text of each message of the prompt, where choices begin with it; else empty.
     """
 
     id: str
@@ -197,6 +224,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     usage: Usage
     schedule: Schedule
     vectors: tuple[bytes, ...] = ()
+    echoes: tuple[EchoedText, ...] = ()
     stream_fault: StreamFault | None = None
     wire_fault: WireFault | None = None
 

@@ -129,6 +129,7 @@ class Engine:
         self.settings = settings
         size = settings.block_tokens
         self.blocks = 0 if settings.kv_tokens is None else max(1, settings.kv_tokens // size)
+        self._reserved = int(settings.kv_watermark * self.blocks)
         self._base = settings.step_base_ms / 1e3
         self._per_sequence = settings.step_sequence_us / 1e6
         self._per_prefill = settings.step_prefill_token_us / 1e6
@@ -277,7 +278,8 @@ class Engine:
         if not self.blocks:
             return True
         tokens = max(1, sequence.request.prompt_tokens) + sequence.emitted * sequence.width
-        return self.used_blocks - (-tokens // self.settings.block_tokens) <= self.blocks
+        needed = -(-tokens // self.settings.block_tokens)
+        return self.used_blocks + needed + self._reserved <= self.blocks
 
     def _admit(self, sequence: _Sequence) -> None:
         request = sequence.request

@@ -11,7 +11,15 @@ from itertools import pairwise
 import msgspec
 from msgspec.structs import replace
 
-from llmsim.domain import Choice, ReasoningSegment, Segment, TokenizedText, ToolCallSegment, Turn
+from llmsim.domain import (
+    Choice,
+    MediaSegment,
+    ReasoningSegment,
+    Segment,
+    TokenizedText,
+    ToolCallSegment,
+    Turn,
+)
 from llmsim.planning.rng import Random
 
 
@@ -41,6 +49,8 @@ class Bursts(msgspec.Struct, frozen=True):
         return replace(turn, choices=choices)
 
     def _segment(self, segment: Segment, rng: Random) -> Segment:
+        if isinstance(segment, MediaSegment):
+            return segment
         text = segment.arguments if isinstance(segment, ToolCallSegment) else segment.text
         if text is None or len(text.pieces) < 3:
             return segment

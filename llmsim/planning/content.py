@@ -17,6 +17,7 @@ from llmsim.config import Settings
 from llmsim.domain import (
     Choice,
     FinishReason,
+    MediaSegment,
     Prompt,
     ReasoningSegment,
     RefusalSegment,
@@ -258,6 +259,8 @@ def _truncate_segment(segment: Segment, left: int) -> Segment:
             header = min(segment.header_tokens, left)
             arguments = cut_at_limit(arguments, left - header)[0]
             return ToolCallSegment(header + arguments.tokens, arguments, header, call)
+        case MediaSegment():
+            return segment
         case TextSegment() | RefusalSegment():
             kept = cut_at_limit(segment.text, left)[0]
             return msgspec.structs.replace(segment, tokens=kept.tokens, text=kept)

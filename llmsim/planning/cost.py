@@ -32,17 +32,21 @@ def is_laborious(prompt: Prompt) -> bool:
         and prompt.logprobs is None
         and prompt.choices == 1
         and prompt.embedding is None
+        and prompt.continuation is None
+        and prompt.media is None
     ):
         return len(prompt.messages) > _MANY_MESSAGES
     return _is_laborious(prompt)
 
 
 def _is_laborious(prompt: Prompt) -> bool:
-    if len(prompt.messages) > _MANY_MESSAGES or prompt.choices > _FEW_CHOICES:
+    if prompt.media is not None and prompt.media.kind == "image":
+        return True
+    if len(prompt.messages) > _MANY_MESSAGES or prompt.candidates > _FEW_CHOICES:
         return True
     if prompt.embedding is not None:
         return len(prompt.messages) > _FEW_EMBEDDINGS or _length(prompt) > _FEW_EMBEDDED
-    if prompt.logprobs is not None and prompt.choices * (1 + prompt.logprobs) > _FEW_LOGPROBS:
+    if prompt.logprobs is not None and prompt.candidates * (1 + prompt.logprobs) > _FEW_LOGPROBS:
         return True
     schemas = [tool.schema for tool in prompt.tools if tool.schema]
     if prompt.form is not None:

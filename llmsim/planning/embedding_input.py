@@ -59,7 +59,10 @@ def check_use(prompt: Prompt, model: Model) -> None:
     Raises:
         ModelUseError: It does not.
     """
-    if model.known and (prompt.embedding is not None) != (model.dimensions > 0):
+    if prompt.media is not None:
+        if model.known:
+            raise ModelUseError(prompt.model, embeds=False, media=True)
+    elif model.known and (prompt.embedding is not None) != (model.dimensions > 0):
         raise ModelUseError(prompt.model, embeds=prompt.embedding is not None)
 
 

@@ -60,7 +60,14 @@ def scripted_fault(failure: ScriptFailure, delay: float, retry_after: float | No
     wait = retry_after if kind in _RETRIED else None
     if failure.retry_after_ms is not None:
         wait = failure.retry_after_ms / 1000
-    return Fault(kind, delay=delay, retry_after=wait, message=failure.message, status=failure.status_code)
+    return Fault(
+        kind,
+        delay=delay,
+        retry_after=wait,
+        message=failure.message,
+        status=failure.status_code,
+        code=failure.code,
+    )
 
 
 def kind_of_status(status: int) -> FaultKind:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from llmsim.catalogue import Model
 from llmsim.domain import CacheMark, ImageRule, Message, Prompt
+from llmsim.planning.continuations import continued_tokens
 from llmsim.planning.definition_tokens import definition_tokens
 from llmsim.planning.embedding_input import count_text
 from llmsim.planning.image_tokens import image_tokens
@@ -31,6 +32,10 @@ def prompt_tokens(
     """
     if prompt.embedding is not None:
         return sum(count_text(message, count) for message in prompt.messages)
+    if prompt.media is not None:
+        return max(1, sum(message.extra_tokens + count_text(message, count) for message in prompt.messages))
+    if prompt.continuation is not None:
+        return sum(continued_tokens(prompt, count))
     tokens = REPLY_TOKENS
     for message in prompt.messages:
         tokens += _message_tokens(message, count)

@@ -17,7 +17,14 @@ from llmsim.catalogue import Model
 from llmsim.domain import Fault, Prompt, Turn
 from llmsim.domain.quota import QuotaStatus
 from llmsim.errors import RefusedError
-from llmsim.providers.storage import Document, ResponseStorage, StoredResponse
+from llmsim.providers.forms import Form
+from llmsim.providers.storage import (
+    ContentCollection,
+    DocumentCollection,
+    FileUse,
+    ResponseStorage,
+    StoredResponse,
+)
 from llmsim.wire.frames import FrameBatch
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
@@ -41,6 +48,7 @@ class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
         server: Host and port of the server, for clients that send no `host`; None if unknown.
         prefix: The provider's prefix, behind that of a proxy if there is one.
         arrival: Instant of arrival on the monotonic clock, in seconds.
+        form: The body as a form, where the endpoint takes forms and one was sent; `body` then names the files by their digests.
     """
 
     method: str = "POST"
@@ -53,6 +61,7 @@ class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
     server: tuple[str, int | None] | None = None
     prefix: str = ""
     arrival: float = 0.0
+    form: Form | None = None
 
     @property
     def params(self) -> dict[str, str]:
@@ -76,11 +85,13 @@ class ParsedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
         prompt: What the requests of all providers have in common.
         options: What only the renderers of this endpoint understand.
         is_warm_up: Whether it asks for an empty turn to continue, as the WebSocket of Responses has it.
+        files: Uploaded files that it names; whether they exist is still to be checked.
     """
 
     prompt: Prompt
     options: O
     is_warm_up: bool = False
+    files: tuple[FileUse, ...] = ()
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -95,6 +106,22 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     headers: Headers = ()
+
+
+class Download(msgspec.Struct, frozen=True):
+    """An uploaded content as the response. Whatever is in it, no browser runs it.
+
+    Attributes:
+        content_id: The content.
+        size: Its bytes.
+        content_type: Its type, or `application/octet-stream`.
+        filename: Under which it is saved.
+    """
+
+    content_id: str
+    size: int
+    content_type: str = "application/octet-stream"
+    filename: str = ""
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -126,6 +153,7 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
             None if the endpoint does not stream.
         stream_headers: HTTP headers of a streamed response, besides those of `Provider.response_headers`.
         choose_stream_headers: Chooses them by the options, where they differ; None if `stream_headers` are those of all streams.
+        reads_address: Whether `parse` reads the address at which the client reached the server.
     """
 
     parse: Callable[[IncomingRequest], ParsedRequest[O]]
@@ -136,6 +164,7 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     render_stream_fault: Callable[[Turn, O, Fault, int], bytes] | None = None
     stream_headers: Headers = ()
     choose_stream_headers: Callable[[O], Headers] | None = None
+    reads_address: bool = False
 
     def headers_of(self, options: O) -> Headers:
         """Return the HTTP headers of a streamed response."""
@@ -166,48 +195,27 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         label: The endpoint's name in the stats, where it counts as `<label>_requests`; endpoints of one label are counted together.
         http: How requests are read and responses written over HTTP.
         render_response: Renders the body of the whole response.
+        response_headers: Returns the headers of the whole response, the content type first; None if it is JSON.
         storage: How its responses are stored; None if they are not.
         websocket: How it speaks over WebSocket; None if it does not.
         splits_turns: Whether clients send a turn back as several items, not as one message.
         shows_reasoning: Whether the reasoning of a scenario is shown though no request can ask for it.
+        takes_forms: Whether a body may be a form (`multipart/form-data`).
+        load_files: Checks and reads the uploaded files that a request names, given the worker's services; returns the request with
+            what it needs of them, or raises `RefusedError`. None to take any ids.
     """
 
     path: str
     label: str
     http: ChannelFormat[O]
     render_response: Callable[[Turn, O], bytes]
+    response_headers: Callable[[O], Headers] | None = None
     storage: ResponseStorage[O] | None = None
     websocket: WebSocketFormat[O] | None = None
     splits_turns: bool = False
     shows_reasoning: bool = False
-
-
-class DocumentCollection(Protocol):
-    """Stored documents of one kind, the same ones for all workers."""
-
-    async def put(self, document: Document) -> None:
-        """Store a document, replacing the one with its id if there is one."""
-        ...
-
-    async def get(self, document_id: str) -> Document | None:
-        """Return a document, or None if there is no such document."""
-        ...
-
-    async def edit(self, document_id: str, change: Callable[[Document], Document]) -> Document | None:
-        """Change a document atomically over all workers; None if there is no such document."""
-        ...
-
-    async def delete(self, document_id: str) -> bool:
-        """Delete a document; return whether there was one."""
-        ...
-
-    async def page(self, *, limit: int, after: str | None, before: str | None) -> tuple[list[Document], bool]:
-        """List documents, the newest first; return them and whether more follow.
-
-        Raises:
-            KeyError: There is no document `after` or `before`.
-        """
-        ...
+    takes_forms: bool = False
+    load_files: "Callable[[EndpointContext, ParsedRequest[O]], Awaitable[ParsedRequest[O]]] | None" = None
 
 
 class EndpointContext(Protocol):
@@ -231,8 +239,10 @@ class EndpointContext(Protocol):
         """Return the listed model of that id, alias or snapshot; None if there is no such model."""
         ...
 
-    async def compute(self, request: IncomingRequest, work: Callable[..., R], *args: Any) -> R:
-        """Return `work(*args)`, computed in a thread if the request is large, so that other requests go on."""
+    async def compute(
+        self, request: IncomingRequest, work: Callable[..., R], *args: Any, in_thread: bool = False
+    ) -> R:
+        """Return `work(*args)`, computed in a thread if the request is large or if asked to, so that other requests go on."""
         ...
 
     async def count(self, request: IncomingRequest, prompt: Prompt) -> int:
@@ -249,6 +259,15 @@ class EndpointContext(Protocol):
 
     def documents(self, kind: str) -> DocumentCollection:
         """Return the stored documents of a kind."""
+        ...
+
+    def objects(self, kind: str) -> DocumentCollection:
+        """Return the objects of a kind that clients create and delete; responses do not evict them."""
+        ...
+
+    @property
+    def contents(self) -> ContentCollection:
+        """The contents of uploaded files."""
         ...
 
     async def find(self, storage: ResponseStorage[O], public_id: str) -> StoredResponse[O] | None:
@@ -293,13 +312,17 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         method: HTTP method.
         path: The API's original path, with `{name}` for a variable part.
         run: Answers a request; raises `RefusedError`.
+        is_open: Whether it needs no API key.
         is_public: Whether it neither shows nor changes what is stored, so that web pages of any origin may call it.
+        takes_forms: Whether a body may be a form (`multipart/form-data`).
     """
 
     method: str
     path: str
-    run: Callable[[EndpointContext, IncomingRequest], Awaitable[Reply | Replay]]
+    run: Callable[[EndpointContext, IncomingRequest], Awaitable[Reply | Replay | Download]]
     is_public: bool = False
+    is_open: bool = False
+    takes_forms: bool = False
 
 
 class LimitHeaders(msgspec.Struct, frozen=True, kw_only=True):

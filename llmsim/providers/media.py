@@ -12,6 +12,7 @@ import binascii
 import hashlib
 
 from llmsim.domain import Attachment, Image
+from llmsim.providers.storage import FileUse
 
 _MOST_HEADER = 200
 """Characters of a data URL before its data."""
@@ -37,12 +38,19 @@ class Media:
         message: Index of the message that is being parsed.
         images: All images so far.
         attachments: Everything so far, in its order.
+        files: Uploaded files that are named.
     """
 
     def __init__(self, message: int = 0) -> None:
         self.message = message
         self.images: list[Image] = []
         self.attachments: list[Attachment] = []
+        self.files: list[FileUse] = []
+
+    def use_file(self, file_id: str | None, path: _Path) -> None:
+        """Note an uploaded file that is named at a place in the request; none if there is no id."""
+        if file_id is not None:
+            self.files.append(FileUse((*path, "file_id"), file_id))
 
     def add_image(
         self, path: _Path, url: str | None, detail: str | None, *, texts: int, file: str = ""

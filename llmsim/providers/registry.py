@@ -5,6 +5,7 @@ from collections.abc import Container, Sequence
 
 from llmsim.config import Settings
 from llmsim.providers.anthropic.provider import anthropic
+from llmsim.providers.azure.provider import azure
 from llmsim.providers.contract import Provider
 from llmsim.providers.gemini.provider import gemini
 from llmsim.providers.openai.provider import openai
@@ -15,13 +16,15 @@ from llmsim.providers.strict_fields import make_strict
 def providers(settings: Settings) -> tuple[Provider, ...]:
     """Return all providers as configured; the same settings give the same ones."""
     checks_models = settings.server.model_rules
-    configured = (
-        openai(checks_models=checks_models),
+    configured: tuple[Provider, ...] = (
+        openai(checks_models=checks_models, is_strict=settings.server.strict),
         anthropic(settings.anthropic, checks_models=checks_models, is_strict=settings.server.strict),
         openresponses(checks_models=checks_models),
         gemini(checks_models=checks_models),
     )
-    return tuple(map(make_strict, configured)) if settings.server.strict else configured
+    if settings.server.strict:
+        configured = tuple(map(make_strict, configured))
+    return *configured, azure(configured[0], frozenset(settings.models.available))
 
 
 PROVIDERS = providers(Settings())

@@ -90,21 +90,27 @@ def _match(rest: list[str], provider: Provider, cutoff: float) -> str | None:
         )
     )
     text = "/".join(rest)
-    paths = dict.fromkeys(path for path in paths if path.startswith(f"{BARE_PREFIX}/"))
+    paths = dict.fromkeys(path for path in paths if f"{BARE_PREFIX}/" in path)
     for path in paths:
-        pattern = re.sub(r"\\\{.+?\\\}", "[^/]+", re.escape(path.removeprefix(f"{BARE_PREFIX}/")))
+        pattern = re.sub(r"\\\{.+?\\\}", "[^/]+", re.escape(_behind_version(path)))
         if re.fullmatch(pattern, text, re.IGNORECASE):
             return _filled(path, rest)
-    fixed = {path.removeprefix(f"{BARE_PREFIX}/"): path for path in paths if "{" not in path}
+    fixed = {_behind_version(path): path for path in paths if "{" not in path}
     near = difflib.get_close_matches(text.lower(), fixed, n=1, cutoff=cutoff)
     return fixed[near[0]] if near else None
 
 
+def _behind_version(path: str) -> str:
+    """Return what follows the version in a path."""
+    return path.partition(f"{BARE_PREFIX}/")[2]
+
+
 def _filled(path: str, rest: list[str]) -> str:
     """Return a path with the variables of a request's path."""
-    template = path.strip("/").split("/")[1:]
-    pairs = zip(template, rest, strict=True)
-    return "/".join([BARE_PREFIX, *(own if name.startswith("{") else name for name, own in pairs)])
+    template = _behind_version(path)
+    pairs = zip(template.split("/"), rest, strict=True)
+    filled = "/".join(own if name.startswith("{") else name for name, own in pairs)
+    return path.removesuffix(template) + filled
 
 
 def _base_url_hint(path: str, meant: str) -> str:

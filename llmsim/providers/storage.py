@@ -10,8 +10,8 @@ Decisions:
 """
 
 import enum
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -68,11 +68,95 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         id: Unique over everything that is stored.
         created: Unix time in seconds; lists are in this order.
         data: In a form that only its endpoint knows.
+        labels: What lists can be filtered by.
     """
 
     id: str
     created: float
     data: bytes
+    labels: dict[str, str] = {}
+
+
+class DocumentCollection(Protocol):
+    """Stored documents of one kind, the same ones for all workers."""
+
+    async def put(self, document: Document) -> None:
+        """Store a document, replacing the one with its id if there is one."""
+        ...
+
+    async def get(self, document_id: str) -> Document | None:
+        """Return a document, or None if there is no such document."""
+        ...
+
+    async def edit(self, document_id: str, change: Callable[[Document], Document]) -> Document | None:
+        """Change a document atomically over all workers; None if there is no such document."""
+        ...
+
+    async def delete(self, document_id: str) -> bool:
+        """Delete a document; return whether there was one."""
+        ...
+
+    async def page(
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        before: str | None = None,
+        ascending: bool = False,
+        labels: Mapping[str, str] = {},
+    ) -> tuple[list[Document], bool]:
+        """List documents, the newest first unless `ascending`; return them and whether more follow.
+
+        Raises:
+            KeyError: There is no document `after` or `before`.
+        """
+        ...
+
+
+class FileUse(msgspec.Struct, frozen=True):
+    """An uploaded file that a request names.
+
+    Attributes:
+        path: Keys and indices from the root of the request to the id.
+        id: The id.
+    """
+
+    path: tuple[str | int, ...]
+    id: str
+
+
+class ContentCollection(Protocol):
+    """The contents of uploaded files, by the ids of their objects; they go with these."""
+
+    async def write(self, content_id: str, pieces: Iterable[bytes]) -> bool:
+        """Write a content, before its object is put; return whether there was room for it."""
+        ...
+
+    async def read(self, content_id: str) -> bytes:
+        """Return a content; empty if there is no such content."""
+        ...
+
+    async def join(self, content_id: str, parts: Sequence[str]) -> None:
+        """Make a content of others, in their order, which are empty then."""
+        ...
+
+
+class ConversationStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
+    """How the responses of an endpoint continue conversations that are stored as such, and add to them.
+
+    The functions but `id` get the worker's services first; see `EndpointContext`.
+
+    Attributes:
+        id: Returns the id of the conversation that a request continues; None if it continues none.
+        load: Puts the items of its conversation before a request, given the stored responses to which it refers.
+        append: Adds a response that was planned to its conversation; `is_timed` says whether it is known when it is done.
+        remove: Removes what a response has added, which was lost or cancelled.
+    """
+
+    id: Callable[[O], str | None]
+    load: Callable[[Any, Any, Sequence[StoredResponse[O]]], Awaitable[Any]]
+    append: Callable[..., Awaitable[None]]
+    remove: Callable[[Any, StoredResponse[O]], Awaitable[None]]
 
 
 class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
@@ -90,6 +174,7 @@ class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         render: Renders a stored response as it is at a Unix time.
         referenced: Returns the ids of other responses to whose items a request refers, whether they exist or not.
         with_references: Puts the items of those that exist into a request.
+        conversations: How requests continue stored conversations; None if they do not.
     """
 
     kind: str
@@ -103,3 +188,8 @@ class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     render: Callable[[StoredResponse[O], float], bytes]
     referenced: Callable[[O], tuple[str, ...]] = lambda _: ()
     with_references: Callable[[Any, Sequence[StoredResponse[O]]], Any] = lambda request, _: request
+    conversations: ConversationStorage[O] | None = None
+
+    def conversation_id(self, options: O) -> str | None:
+        """Return the id of the conversation that a request continues; None if it continues none."""
+        return self.conversations.id(options) if self.conversations is not None else None

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from llmsim.errors import UnknownFieldError
 from llmsim.providers.contract import (
     ChannelFormat,
+    Download,
     EndpointContext,
     GenerationEndpoint,
     IncomingRequest,
@@ -126,12 +127,13 @@ def make_strict(provider: Provider) -> Provider:
     """Return a provider that refuses unknown fields."""
     return replace(
         provider,
-        generation_endpoints=tuple([_strict_generation(one) for one in provider.generation_endpoints]),
+        generation_endpoints=tuple([strict_endpoint(one) for one in provider.generation_endpoints]),
         resource_endpoints=tuple([_strict_resource(one) for one in provider.resource_endpoints]),
     )
 
 
-def _strict_generation(endpoint: GenerationEndpoint[Any]) -> GenerationEndpoint[Any]:
+def strict_endpoint(endpoint: GenerationEndpoint[Any]) -> GenerationEndpoint[Any]:
+    """Return an endpoint that refuses unknown fields."""
     roots, websocket = load_table().roots, endpoint.websocket
     if endpoint.label not in roots:
         return endpoint
@@ -173,7 +175,7 @@ def _strict_resource(endpoint: ResourceEndpoint) -> ResourceEndpoint:
     if root is None:
         return endpoint
 
-    async def run_strictly(context: EndpointContext, request: IncomingRequest) -> Reply | Replay:
+    async def run_strictly(context: EndpointContext, request: IncomingRequest) -> Reply | Replay | Download:
         reply = await run(context, request)
         await context.compute(request, check_fields, request, root)
         return reply

@@ -1,6 +1,6 @@
 """Scripts of turns, tool calls and errors: their values, their parser and their expectations; start with `script`."""
 
-from llmsim.scripts.expectations import unmet
+from llmsim.scripts.expectations import Sender, meets, unmet
 from llmsim.scripts.reading import read
 from llmsim.scripts.script import (
     Expectation,

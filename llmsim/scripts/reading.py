@@ -52,7 +52,7 @@ _REFUSAL = 'belongs to a turn of type "assistant"'
 _ERROR = 'belongs to a turn of type "error"'
 
 ELSEWHERE = {
-    **dict.fromkeys(("kind", "message", "status_code", "retry_after_ms"), _ERROR),
+    **dict.fromkeys(("kind", "message", "status_code", "retry_after_ms", "code"), _ERROR),
     "calls": CALLS,
     "text": _TEXT,
     "refusal": _REFUSAL,
@@ -92,7 +92,7 @@ def _script(table: Table, name: str, profiles: Collection[str]) -> Script:
     description = table.text("description")
     exhausted = table.choice("on_exhausted", [word.value for word in OnExhausted])
     turns = [_turn(turn, profiles) for turn in table.tables("turns", "turns", MOST_TURNS, required=True)]
-    when = _expectation(table, "when")
+    when = read_expectation(table, "when")
     table.close()
     return Script(
         name=own or name,
@@ -117,7 +117,7 @@ def _turn(table: Table, profiles: Collection[str]) -> ScriptTurn:
     kind = TurnKind(word)
     repeat = table.whole("repeat", 1, _MOST_REPEATS)
     delay = table.number("delay_ms", _MOST_MS)
-    when, expect = _expectation(table, "when"), _expectation(table, "expect")
+    when, expect = read_expectation(table, "when"), read_expectation(table, "expect")
     if kind is TurnKind.ERROR:
         failure = read_failure(table)
         table.close(_ELSEWHERE_OF_ERRORS)
@@ -185,6 +185,7 @@ def read_failure(table: Table, most_retry_ms: float = _MOST_RETRY_MS) -> ScriptF
         message=table.text("message", empty=False),
         status_code=table.whole("status_code", 400, 599),
         retry_after_ms=table.number("retry_after_ms", most_retry_ms),
+        code=table.text("code", empty=False),
     )
 
 
@@ -256,14 +257,13 @@ def read_stream_fault(table: Table) -> ScriptStreamFault | None:
 _AUTHORS: tuple[Author, ...] = get_args(Author)
 
 
-def _expectation(table: Table, key: str) -> Expectation | None:
+def read_expectation(table: Table, key: str) -> Expectation | None:
+    """Read which requests something is for, or what it expects of them; None if it says nothing of it."""
     expect = table.table(key)
     if expect is None:
         return None
     fewest, most = _message_count(expect)
-    model = expect.text("model", empty=False)
-    if model is not None and len(model) > LIMITS.pattern_chars:
-        expect.problem("model", f"wanted at most {LIMITS.pattern_chars:,} characters, found {len(model):,}")
+    model = _glob(expect, "model")
     offers_tools = None
     if isinstance(expect.get("tools_offered"), bool):
         offers_tools = expect.flag("tools_offered")
@@ -282,9 +282,28 @@ def _expectation(table: Table, key: str) -> Expectation | None:
         most_messages=most,
         system_contains=expect.texts("system_contains"),
         stream=expect.flag("stream"),
+        key=_glob(expect, "key"),
+        headers=_headers(expect),
     )
     expect.close()
     return found
+
+
+def _glob(table: Table, key: str) -> str | None:
+    """Read a pattern with `*`, `?` and `[…]`."""
+    pattern = table.text(key, empty=False)
+    if pattern is not None and len(pattern) > LIMITS.pattern_chars:
+        table.problem(key, f"wanted at most {LIMITS.pattern_chars:,} characters, found {len(pattern):,}")
+    return pattern
+
+
+def _headers(table: Table) -> tuple[tuple[str, str], ...]:
+    headers = table.table("header", wanted="a table of header names and patterns")
+    if headers is None:
+        return ()
+    patterns = [(name.lower(), _glob(headers, name) or "") for name in headers]
+    headers.close()
+    return tuple(patterns)
 
 
 def _tool_result(table: Table) -> ResultExpectation:

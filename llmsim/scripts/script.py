@@ -98,12 +98,14 @@ class ScriptFailure(msgspec.Struct, frozen=True):
         message: Text of the error; None for the API's own.
         status_code: HTTP status; None for the API's own.
         retry_after_ms: Retry delay sent to the client, in milliseconds; None for that of the settings.
+        code: Code of the error, where the API's errors have codes; None for the API's own.
     """
 
     kind: FaultKind | None
     message: str | None = None
     status_code: int | None = None
     retry_after_ms: float | None = None
+    code: str | None = None
 
 
 class TextExpectation(msgspec.Struct, frozen=True):
@@ -133,7 +135,7 @@ class ResultExpectation(msgspec.Struct, frozen=True):
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a turn expects of its request, or which requests it is for.
+    """What a turn expects of its request, or which requests a turn or a rule is for.
 
     Attributes:
         model: Model id, or a pattern with `*`, `?` and `[…]`; None for any.
@@ -147,6 +149,8 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
         most_messages: Largest number of messages likewise; None for any number.
         system_contains: Texts that must occur in the system messages.
         stream: Whether it must be for a stream; None for either.
+        key: Its API key, or a pattern as for the model; None for any.
+        headers: Names of headers, in lower case, and a pattern for the value of each.
     """
 
     model: str | None = None
@@ -160,6 +164,8 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     most_messages: int | None = None
     system_contains: tuple[str, ...] = ()
     stream: bool | None = None
+    key: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def has_patterns(self) -> bool:

@@ -7,7 +7,7 @@ Decisions:
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from llmsim.errors import ScriptError
@@ -102,6 +102,10 @@ class Table:
     def __contains__(self, key: str) -> bool:
         """Return whether a key has a value other than null."""
         return self._values.get(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the keys."""
+        return iter(self._values)
 
     def problem(self, key: str | None, message: str) -> None:
         """Add a mistake in the value of a key; None for the table itself."""

@@ -9,7 +9,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from llmsim.providers.contract import IncomingRequest
 from llmsim.server.admission import Admission
+from llmsim.state.client_port import Attempt
 from llmsim.stats import Outcome, Recorder, Row
 
 
@@ -29,22 +31,31 @@ class ActiveRequest:
         extra_headers: Header lines of its response that others have not, such as those for a web page; empty for none.
         request_id: The id that its response has; unset until there is one.
         status: HTTP status of the response, where it was built of a provider's reply; unset else.
+        reply_headers: Headers of that reply; unset else.
+        incoming: The request, where the report on clients may need it; None else.
+        attempt: The request as that report has booked its arrival; None if it has not.
+        is_watched: Whether that report has booked its end.
     """
 
     request_id: str
     status: int
+    reply_headers: tuple[tuple[str, str], ...]
 
     __slots__ = (
         "_release",
         "_streams",
         "admission",
         "arrival",
+        "attempt",
         "endpoint",
         "extra_headers",
         "finished",
+        "incoming",
+        "is_watched",
         "outcome",
         "owner",
         "recorder",
+        "reply_headers",
         "request_id",
         "row",
         "sent_at",
@@ -70,7 +81,9 @@ class ActiveRequest:
         self.endpoint = endpoint
         self.row: Row | None = None
         self._streams = False
-        self.finished = False
+        self.finished = self.is_watched = False
+        self.incoming: IncomingRequest | None = None
+        self.attempt: Attempt | None = None
         if endpoint is not None:
             recorder.began(endpoint, arrival)
 

@@ -20,6 +20,7 @@ from falcon.asgi import Request, Response
 
 from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
 from llmsim.scripts import ScriptFormat, read
+from llmsim.server.client_watch import session_client
 from llmsim.server.controls import NAMES, is_name
 from llmsim.server.script_player import DEFAULT
 from llmsim.server.transport.bodies import BodyReader, DisconnectedError
@@ -89,6 +90,7 @@ class AdminState:
         self.sessions = state.sessions
         self.journal = state.journal
         self.scripts = state.scripts
+        self.clients = state.clients
         self.profiles = profiles
         self.bodies = bodies
         self.has_default = has_default
@@ -114,7 +116,8 @@ class AdminState:
         return [_render_progress(one, infos[one.script], failures=failures) for one in progress]
 
     async def reset(self, session: str | None) -> dict[str, int]:
-        """Reset one session, or all, and clear their journal."""
+        """Reset one session, or all, and clear their journal and what is reported of them as clients."""
+        await self.clients.forget(None if session is None else session_client(session).digest)
         return {
             "sessions_reset": await self.sessions.forget(session),
             "requests_forgotten": await self.journal.clear(session),
@@ -152,7 +155,7 @@ class _Script:
         admin = self._admin
         if not is_name(name):
             raise DeniedError(400, f"name: {NAMES}")
-        source_format = _source_format(req)
+        source_format = source_format_of(req)
         try:
             source = await admin.bodies.read(req)
             # In a thread: a large script takes a second to parse, and streams go on meanwhile.
@@ -257,6 +260,9 @@ PATHS = (
     "/llmsim/requests",
     "/llmsim/reset",
     "/llmsim/settings",
+    "/llmsim/clients",
+    "/llmsim/rules",
+    "/llmsim/explain",
     "/llmsim/timeline",
 )
 """Paths of the control API."""
@@ -273,7 +279,8 @@ def add_control(app: falcon.asgi.App[Any, Any], admin: AdminState) -> None:
     app.add_error_handler(DeniedError, _denied)
 
 
-def _source_format(req: Request) -> ScriptFormat:
+def source_format_of(req: Request) -> ScriptFormat:
+    """Return the format of a body by its content type; refuse others."""
     sent = (req.content_type or "application/json").partition(";")[0].strip().lower()
     source_format = _FORMATS.get(sent)
     if source_format is None:

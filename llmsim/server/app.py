@@ -9,9 +9,9 @@ Decisions:
 """
 
 import logging
-import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import falcon
@@ -28,7 +28,6 @@ from llmsim.providers.error_messages import UNAVAILABLE_HEADERS, UNAVAILABLE_STA
 from llmsim.providers.registry import (
     BARE_PREFIX,
     PROVIDERS,
-    choose,
     endpoint_number,
     find_provider,
     providers,
@@ -39,10 +38,13 @@ from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.admin_api import PATHS as CONTROL_PATHS
 from llmsim.server.admin_api import AdminState, add_control
 from llmsim.server.channels import CHANNEL, HttpChannel
+from llmsim.server.client_api import add_clients
+from llmsim.server.client_watch import ClientWatch
 from llmsim.server.controls import ControlReader, ignore_controls
 from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
 from llmsim.server.engine.engines import Engines
+from llmsim.server.explanation import add_explanation
 from llmsim.server.http import HttpGeneration, Responder, resource_responder
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.live_settings import LiveSettings
@@ -50,11 +52,15 @@ from llmsim.server.operations import Health, Metrics, Ready, Stats
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_headers import RequestHeaders
+from llmsim.server.route_table import RouteTable
+from llmsim.server.rule_book import RuleBook
+from llmsim.server.rules_api import add_rules
 from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.services import Services
 from llmsim.server.settings_api import add_settings
 from llmsim.server.transport.bodies import BodyReader
 from llmsim.server.transport.body_budget import BodyBudget
+from llmsim.server.transport.form_reader import FormReader
 from llmsim.server.websocket import WebSocketGeneration
 from llmsim.server.worker_context import WorkerContext
 from llmsim.state.ports import State
@@ -73,11 +79,13 @@ class Routes(msgspec.Struct, frozen=True):
     Attributes:
         app: Answers every request, as Falcon routes it.
         generations: The generating endpoints that can answer a request themselves, by path.
+        clients: Watches how clients go about failures; None if no client can ask for it.
         services: The services of the endpoints.
     """
 
     app: falcon.asgi.App[Any, Any]
     generations: Mapping[str, HttpGeneration]
+    clients: ClientWatch | None
     services: Services
 
 
@@ -93,6 +101,8 @@ def create_routes(
     wheel: TimerWheel,
     bodies: BodyBudget,
     live: LiveSettings,
+    rules: RuleBook,
+    directory: Path,
     open_request: OpenRequest = ActiveRequest,
     engines: Engines | None = None,
 ) -> Routes:
@@ -111,6 +121,8 @@ def create_routes(
         wheel: Wakes streams.
         bodies: The bytes of bodies that this worker holds.
         live: The settings in force, as they are changed at run time.
+        rules: Answers by what is asked.
+        directory: The run directory.
         open_request: Books the beginning of each request over WebSocket.
         engines: Produce the tokens of their models; None if there are none.
     """
@@ -125,19 +137,24 @@ def create_routes(
     # What no client can ask for is not written.
     scope = admin.journal if admin.enabled else "off"
     journal = JournalWriter(state.journal, scope, recorder, admin.journal_request_bytes)
-    services = Services(live.settings, state, scenarios, context, player, journal, engines)
+    clients = None
+    if admin.enabled and admin.client_report:
+        clients = ClientWatch(state.clients, providers(settings), obeys_sessions=obeys)
+    services = Services(live.settings, state, scenarios, context, player, journal, engines, clients, rules)
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
-    table = _RouteTable(app)
+    forms = FormReader(settings.files.max_file_bytes, directory)
+    table = RouteTable(app)
     generations: dict[str, HttpGeneration] = {}
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)
         for endpoint in provider.generation_endpoints:
             service = services.build(provider, endpoint, endpoint.http)
-            generation = HttpGeneration(provider, endpoint.path, service, reader)
+            own_forms = forms if endpoint.takes_forms else None
+            generation = HttpGeneration(provider, endpoint.path, service, reader, own_forms)
             services.hold(generation, provider, endpoint, endpoint.http)
             routes[endpoint.path]["post"] = generation.on_post
-            if "{" not in endpoint.path:
+            if "{" not in endpoint.path and own_forms is None:
                 generations[provider.prefix + endpoint.path] = generation
             if endpoint.websocket is not None:
                 messages = endpoint.websocket.messages
@@ -158,7 +175,7 @@ def create_routes(
                 services.hold(websocket, provider, endpoint, messages)
                 routes[endpoint.path]["websocket"] = websocket.on_websocket
         for resource in provider.resource_endpoints:
-            responder = resource_responder(provider, resource, services, reader)
+            responder = resource_responder(provider, resource, services, reader, forms)
             routes[resource.path][resource.method.lower()] = responder
         table.add_provider(provider, routes)
     table.add_bare()
@@ -171,79 +188,15 @@ def create_routes(
     if admin.enabled:
         add_control(app, AdminState(state, catalogue.profiles, reader, has_default=player.has_default))
         add_settings(app, live, reader)
+        add_clients(app, state.clients)
+        add_rules(app, rules, reader)
+        add_explanation(app, services, reader)
 
     errors = _Errors(planner, table.methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)
     app.add_error_handler(RefusedError, errors.refused)
     app.add_error_handler(Exception, errors.crashed)
-    return Routes(app, generations, services)
-
-
-class _RouteTable:
-    """The routes of all providers, with and without their prefix.
-
-    Attributes:
-        methods: The methods of each path template.
-    """
-
-    def __init__(self, app: falcon.asgi.App[Any, Any]) -> None:
-        self.methods: dict[str, tuple[str, ...]] = {}
-        self._app = app
-        self._bare: dict[str, list[tuple[Provider, str, Mapping[str, Responder]]]] = defaultdict(list)
-
-    def add(self, path: str, responders: Mapping[str, Responder]) -> None:
-        """Add a path with its responders by method."""
-        self._app.add_route(path, _resource(responders))
-        self.methods[path] = _methods(responders)
-
-    def add_provider(self, provider: Provider, routes: Mapping[str, Mapping[str, Responder]]) -> None:
-        """Add a provider's paths behind its prefix, and note those that are served without it."""
-        for path, responders in routes.items():
-            self.add(provider.prefix + path, responders)
-            if provider.is_bare:
-                self._bare[re.sub(r"\{.+?\}", "{}", path)].append((provider, path, responders))
-
-    def add_bare(self) -> None:
-        """Add the paths without prefix."""
-        for owners in self._bare.values():
-            methods = {method for _, _, responders in owners for method in responders}
-            self.add(owners[0][1], {method: _chosen(owners, method) for method in methods})
-
-    def add_operational(self, path: str, resource: object) -> None:
-        """Add a path of llmsim's own, at the root and behind each prefix, where load tools ask for it."""
-        self._app.add_route(path, resource)
-        for provider in PROVIDERS:
-            self._app.add_route(provider.prefix + path, resource)
-            self.methods[provider.prefix + path] = ("GET", "HEAD")
-
-
-def _chosen(owners: Sequence[tuple[Provider, str, Mapping[str, Responder]]], method: str) -> Responder:
-    """Return the responder of a path without prefix: its owner's, or that of the owner whom a request means."""
-    having = {provider: (path, known[method]) for provider, path, known in owners if method in known}
-    if len(having) == 1:
-        return next(iter(having.values()))[1]
-    candidates = tuple(having)
-
-    async def respond(req: Request, resp: Response, **path_params: str) -> None:
-        path, responder = having[choose(candidates, RequestHeaders(req.scope["headers"]))]
-        names = re.findall(r"\{(.+?)\}", path)
-        await responder(req, resp, **dict(zip(names, path_params.values(), strict=True)))
-
-    return respond
-
-
-def _resource(responders: Mapping[str, Responder]) -> object:
-    """Build the Falcon resource of one path: every method without a responder is refused, OPTIONS too."""
-
-    async def refuse(*_: Any, **__: Any) -> None:
-        raise falcon.HTTPMethodNotAllowed(_methods(responders))
-
-    answered = {f"on_{method}": staticmethod(answer) for method, answer in responders.items()}
-    return type("Resource", (), {"on_options": staticmethod(refuse)} | answered)()
-
-
-def _methods(responders: Mapping[str, Responder]) -> tuple[str, ...]:
-    return tuple(sorted(method.upper() for method in responders if method != "websocket"))
+    return Routes(app, generations, clients, services)
 
 
 def served_models(settings: Settings, catalogue: Catalogue) -> Mapping[str, Model]:

@@ -20,6 +20,7 @@ from llmsim.config import Settings, engines_by_pattern, parse_timeline
 from llmsim.errors import ConfigError
 from llmsim.planning.overrides import has_tables
 from llmsim.planning.planner import Planner
+from llmsim.providers.contract import IncomingRequest
 from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
 from llmsim.scenarios.files import read_scenario_path
 from llmsim.scripts.files import read_scripts
@@ -31,7 +32,10 @@ from llmsim.server.engine.engines import Engines, memory_name
 from llmsim.server.live_settings import LiveSettings, RunningTimeline, encode_timeline
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
+from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.request_log import RequestLog
+from llmsim.server.rule_book import RuleBook
+from llmsim.server.rules import NO_RULES, read_rules_file
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.server.transport.rejections import Rejections
 from llmsim.server.worker_context import compute_in_thread
@@ -39,7 +43,7 @@ from llmsim.state.directory import run_directory
 from llmsim.state.embedded import open_state
 from llmsim.state.engine_memory import engines_path
 from llmsim.state.ports import UPLOADED
-from llmsim.stats import Block, Gauges, Recorder
+from llmsim.stats import Block, Gauges, Outcome, Recorder
 from llmsim.text import literal
 
 _log = logging.getLogger(__name__)
@@ -102,15 +106,17 @@ class Application:
         )
         self._catalogue = shipped_catalogue()
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
-        directory = run_directory(settings.server.run_dir, os.environ)
-        self.state = open_state(settings, directory, time.time)
-        self._engine_path = engines_path(directory, memory_name(settings.latency))
+        self._directory = run_directory(settings.server.run_dir, os.environ)
+        self.state = open_state(settings, self._directory, time.time)
+        self._engine_path = engines_path(self._directory, memory_name(settings.latency))
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
         self._timeline = _read_timeline(settings, self._catalogue.profiles)
         scenarios = settings.response.scenarios_path
         self._scenarios = read_scenario_path(scenarios) if scenarios else {}
+        rules = _path(settings.response.rules_path)
+        self._rules = read_rules_file(rules, self._catalogue.profiles) if rules else NO_RULES
         self._planner = Planner(settings, self._catalogue, time.time)
         self._planner.warm()
         # NOTE: the source of ids is another one after the fork.
@@ -196,10 +202,12 @@ class Application:
             wheel=wheel,
             bodies=self.bodies,
             live=self.live,
+            rules=RuleBook(self.state.rules, self._rules, self._catalogue.profiles),
+            directory=self._directory,
             open_request=self._open_request,
             engines=engines,
         )
-        self._app, self._generations = routes.app, routes.generations
+        self._app, self._generations, self._clients = routes.app, routes.generations, routes.clients
         services, planner = routes.services, self._planner
 
         async def apply(settings: Settings) -> None:
@@ -247,6 +255,7 @@ class Application:
         try:
             denial = self._guard.check(scope, active)
             if denial is not None:
+                await self._book_unread(scope, active)
                 await channel.reply(denial)
             elif generation is not None and (answered := generation.answer(scope, channel)) is not None:
                 try:
@@ -257,6 +266,8 @@ class Application:
                 await self._app(scope, receive, add_header_lines(channel.send, active.extra_headers))
             else:
                 await self._app(scope, receive, channel.send)
+                if active.outcome is Outcome.REFUSED and not active.is_watched:
+                    await self._book_unread(scope, active)
         except asyncio.CancelledError as error:
             # The drain ran out. The end is booked; a traceback for each stream that is aborted would help no one.
             active.finish(error)
@@ -272,3 +283,10 @@ class Application:
             # PERF: the channel leads to uvicorn's cycle, and that to the scope: ten objects a request that only the garbage
             # collector would find, and nothing else that it has to look for.
             del scope[CHANNEL]
+
+    async def _book_unread(self, scope: dict[str, Any], active: ActiveRequest) -> None:
+        """Book for the report on clients that a request was refused before it was read."""
+        if self._clients is not None and scope["method"] == "POST":
+            headers, path = RequestHeaders(scope["headers"]), scope["path"]
+            active.incoming = IncomingRequest(path=path, headers=headers, arrival=active.arrival)
+            await self._clients.fail(active, path[:80])

@@ -35,17 +35,17 @@ PREFIX = "x-llmsim-"
 SCRIPT_HEADER = "x-llmsim-script"
 SESSION_HEADER = "x-llmsim-session"
 SCENARIO_HEADER = "x-llmsim-scenario"
-_LATENCY = "x-llmsim-latency"
-_FAULT = "x-llmsim-fault"
+LATENCY_HEADER = "x-llmsim-latency"
+FAULT_HEADER = "x-llmsim-fault"
 _SEED = "x-llmsim-seed"
-_TOKENS = "x-llmsim-tokens"
+TOKENS_HEADER = "x-llmsim-tokens"
 _GENERATOR = "x-llmsim-generator"
 
 CONTROL_HEADERS = (
-    _LATENCY,
-    _FAULT,
+    LATENCY_HEADER,
+    FAULT_HEADER,
     _SEED,
-    _TOKENS,
+    TOKENS_HEADER,
     _GENERATOR,
     SCENARIO_HEADER,
     SCRIPT_HEADER,
@@ -53,7 +53,7 @@ CONTROL_HEADERS = (
 )
 """All headers by which a request controls its response."""
 
-TEXT_HEADERS = (_TOKENS, _GENERATOR, SCENARIO_HEADER)
+TEXT_HEADERS = (TOKENS_HEADER, _GENERATOR, SCENARIO_HEADER)
 """Those that say what is generated: an endpoint that generates nothing refuses them."""
 
 _MAX_NAME = 200
@@ -176,7 +176,7 @@ class ControlReader:
             latency=self._read_latency(sent),
             fault=_read_fault(sent),
             seed=_read_whole(_SEED, sent, _SIGNED, -_MOST_SEED, _MOST_SEED - 1),
-            tokens=_read_whole(_TOKENS, sent, _INTEGER, 1, _MOST_TOKENS),
+            tokens=_read_whole(TOKENS_HEADER, sent, _INTEGER, 1, _MOST_TOKENS),
             generator=_read_generator(sent),
         )
         return RequestControls(
@@ -188,7 +188,7 @@ class ControlReader:
         )
 
     def _read_latency(self, sent: Mapping[str, str]) -> RequestedLatency | None:
-        value = sent.get(_LATENCY)
+        value = sent.get(LATENCY_HEADER)
         if value is None:
             return None
         if "=" not in value:
@@ -198,12 +198,12 @@ class ControlReader:
                 hint = f"; did you mean {literal(meant)}?" if meant else "."
                 names = ", ".join(sorted(self._profiles))
                 raise _refusal(
-                    _LATENCY,
+                    LATENCY_HEADER,
                     f"unknown profile {_show(value)}{hint} One of: {names}; or ttft=MS,itl=MS in milliseconds",
                 )
             return RequestedLatency(profile=profile)
-        pairs = _read_pairs(_LATENCY, value.split(","), _LATENCY_KEYS)
-        figures = {key: _read_number(_LATENCY, key, text, _MOST_MS) for key, text in pairs.items()}
+        pairs = _read_pairs(LATENCY_HEADER, value.split(","), _LATENCY_KEYS)
+        figures = {key: _read_number(LATENCY_HEADER, key, text, _MOST_MS) for key, text in pairs.items()}
         return RequestedLatency(ttft_ms=figures.get("ttft"), itl_ms=figures.get("itl"))
 
 
@@ -236,7 +236,7 @@ def _read_name(header: str, sent: Mapping[str, str]) -> str | None:
 
 
 def _read_fault(sent: Mapping[str, str]) -> RequestedFault | None:
-    value = sent.get(_FAULT)
+    value = sent.get(FAULT_HEADER)
     if value is None:
         return None
     word, *rest = (part.strip() for part in value.split(";"))
@@ -249,25 +249,25 @@ def _read_fault(sent: Mapping[str, str]) -> RequestedFault | None:
         meant = nearest(word[:_SHOWN], _KINDS)
         hint = f"; did you mean {literal(meant)}?" if meant else "."
         raise _refusal(
-            _FAULT,
+            FAULT_HEADER,
             f"unknown kind {_show(word)}{hint} One of: {', '.join(_KINDS)}, or a status from 400 to 599",
         )
-    pairs = _read_pairs(_FAULT, rest, _FAULT_KEYS)
+    pairs = _read_pairs(FAULT_HEADER, rest, _FAULT_KEYS)
     has_place = isinstance(kind, WireFaultKind) and EFFECTS[kind].has_place
     for key in ("at", "share"):
         if key in pairs and not has_place:
-            raise _refusal(_FAULT, f"{word} has no place in the response; leave {key} out")
+            raise _refusal(FAULT_HEADER, f"{word} has no place in the response; leave {key} out")
     if "at" in pairs and "share" in pairs:
-        raise _refusal(_FAULT, "wanted at or share, found both")
+        raise _refusal(FAULT_HEADER, "wanted at or share, found both")
     if "for_ms" in pairs and isinstance(kind, WireFaultKind) and kind not in _TIMED:
         timed = ", ".join(one.value for one in _TIMED)
-        raise _refusal(_FAULT, f"{word} has no duration; leave for_ms out. {timed} and errors have one")
+        raise _refusal(FAULT_HEADER, f"{word} has no duration; leave for_ms out. {timed} and errors have one")
     return RequestedFault(
         kind,
         status=status,
-        after=_read_whole(_FAULT, pairs, _INTEGER, 0, _MOST_TOKENS, key="at"),
-        share=_read_number(_FAULT, "share", pairs["share"], 1) if "share" in pairs else None,
-        for_ms=_read_number(_FAULT, "for_ms", pairs["for_ms"], _MOST_MS) if "for_ms" in pairs else None,
+        after=_read_whole(FAULT_HEADER, pairs, _INTEGER, 0, _MOST_TOKENS, key="at"),
+        share=_read_number(FAULT_HEADER, "share", pairs["share"], 1) if "share" in pairs else None,
+        for_ms=_read_number(FAULT_HEADER, "for_ms", pairs["for_ms"], _MOST_MS) if "for_ms" in pairs else None,
     )
 
 

@@ -119,8 +119,9 @@ class FaultyResponses(Generic[O]):
         if not await channel.wait_until(stream.due):
             active.outcome = Outcome.ABANDONED
             return
-        if streams:
-            head = self._replies.build_stream(self._format.headers_of(request.options), active)
+        own = self._format.headers_of if streams else self._endpoint.response_headers
+        if own is not None:
+            head = self._replies.build_stream(own(request.options), active)
         else:
             head = self._replies.build(b"", active)
         if fault.kind is WireFaultKind.WRONG_CONTENT_TYPE:

@@ -17,12 +17,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from llmsim.domain import Fault, StreamFault, Turn, WireFault
+from llmsim.domain import Fault, Schedule, StreamFault, Turn, WireFault
 from llmsim.domain.quota import RateLimitError
 from llmsim.errors import RefusedError, StoreError
-from llmsim.planning.cost import is_long_step
-from llmsim.planning.overrides import MANY_TOKENS
-from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import (
     ChannelFormat,
     GenerationEndpoint,
@@ -31,23 +28,23 @@ from llmsim.providers.contract import (
     Reply,
 )
 from llmsim.providers.storage import StoredResponse
-from llmsim.server.access.api_keys import find_header_key
+from llmsim.server.active_request import ActiveRequest
 from llmsim.server.channels import Channel
-from llmsim.server.controls import NO_CONTROLS, check_generates
+from llmsim.server.client_watch import ClientWatch
+from llmsim.server.conversation_log import remove_response
 from llmsim.server.engine.engines import Engines
 from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.engine.stream import EngineStream
-from llmsim.server.engine.whole_replies import reply_from_engine
 from llmsim.server.faulty_responses import FaultyResponses, abort_at
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
-from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
+from llmsim.server.planned_responses import PlannedResponse
 from llmsim.server.quota_gate import QuotaGate
-from llmsim.server.replies import ReplyBuilder
-from llmsim.server.request_analyzer import RequestAnalyzer
-from llmsim.server.request_memo import RequestMemo
-from llmsim.server.scenario_player import ScenarioAttempt, ScenarioPlayer
-from llmsim.server.script_player import PlayedTurn, ScriptPlayer
+from llmsim.server.replies import EncodedReply, ReplyBuilder
+from llmsim.server.response_planner import ResponsePlanner
+from llmsim.server.rule_book import RuleBook
+from llmsim.server.scenario_player import ScenarioPlayer
+from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.worker_context import WorkerContext, compute_in_thread
 from llmsim.stats import Outcome
 
@@ -74,6 +71,9 @@ class GenerationService(Generic[O]):
         scenarios: ScenarioPlayer | None = None,
         quotas: QuotaGate | None = None,
         engines: Engines | None = None,
+        clients: ClientWatch | None = None,
+        *,
+        rules: RuleBook,
     ) -> None:
         """Prepare to run requests.
 
@@ -87,35 +87,40 @@ class GenerationService(Generic[O]):
             scenarios: Plays scenarios; None if there are none.
             quotas: Holds requests to the limits of their keys; None if none are set.
             engines: Produce the tokens of their models; None if there are none.
+            clients: Watches how clients go about failures; None if no client can ask for it.
+            rules: Answers by what is asked.
         """
         self._endpoint = endpoint
         self._format = channel_format
         self._context = context
-        self._player = player
-        self._scenarios = scenarios
-        self._journal = journal
         self._quotas = quotas
-        self._engines = engines
+        self._clients = clients
         nominal = provider.limit_headers.nominal if quotas is None else ()
         self.replies = ReplyBuilder(provider, context.planner.new_id, nominal)
         self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
-        self._follows_all = player.has_default or journal.writes_all
-        self._planner = context.planner
-        self.read_controls = context.read_controls
-        self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
-        self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(channel_format.parsed_headers)
-        self._analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
+        self.planner = ResponsePlanner(
+            provider, endpoint, channel_format, context, player, journal, scenarios, quotas, engines, rules
+        )
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""
         active = channel.active
         planned: PlannedResponse[O] | None = None
         failure: BaseException | None = None
+        clients = self._clients
+        if clients is not None:
+            active.incoming = request
+            if clients.registry.is_watching:
+                await clients.begin(active, self._endpoint.label)
         try:
-            planned = await self._plan(request, channel)
+            planned = await self.planner.plan(request, channel)
+            if clients is not None and active.attempt is not None:
+                await clients.check(active.attempt, planned.request.prompt)
             await self._respond(planned, channel)
         except RefusedError as refusal:
-            await self.refuse(refusal, channel, request.headers)
+            if clients is not None and active.attempt is not None:
+                await clients.check(active.attempt, refusal)
+            await self._refuse(refusal, channel, request.headers)
         except BaseException as error:
             failure = error
             raise
@@ -125,119 +130,26 @@ class GenerationService(Generic[O]):
                 await self._quotas.finish(active.admission)
             if planned is not None and planned.is_shared and active.outcome is not None:
                 await self._settle(planned, active.outcome, seconds, active.owner)
+            if clients is not None and (
+                active.outcome is not Outcome.FINISHED or clients.registry.is_watching
+            ):
+                await clients.end(active, self._endpoint.label, seconds)
 
     async def refuse(
         self, error: RefusedError, channel: Channel, headers: Mapping[str, str] = MappingProxyType({})
     ) -> None:
-        """Answer a request that is refused."""
+        """Answer a request that is refused before its body is read."""
+        active = channel.active
+        active.incoming = IncomingRequest(path=self._endpoint.path, headers=headers, arrival=active.arrival)
+        await self._refuse(error, channel, headers)
+
+    async def _refuse(self, error: RefusedError, channel: Channel, headers: Mapping[str, str]) -> None:
         is_limited = isinstance(error, RateLimitError)
         other = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
         channel.active.outcome = Outcome.RATE_LIMIT if is_limited else other
         if self._quotas is not None and channel.active.admission is None:
             self._quotas.show(headers, channel.active)
         await self._reply_error(self._format.render_refusal(error), channel)
-
-    async def _plan(self, request: IncomingRequest, channel: Channel) -> PlannedResponse[O]:
-        """Parse a request and plan its response; refuse what cannot be answered.
-
-        Raises:
-            RefusedError: The request is refused.
-        """
-        controls = self.read_controls(request.headers)
-        overrides, scenario = controls.overrides, controls.scenario
-        selection = journal_key = None
-        if controls is not NO_CONTROLS or self._follows_all:
-            selection = self._player.select(controls)
-            journal_key = self._journal.key(self._endpoint.label, controls, selection)
-        played: PlayedTurn | ScenarioAttempt | None = None
-        outcome: Turn | Fault
-        place: EnginePlace | None = None
-        try:
-            try:
-                analyzed = None if scenario is not None else self._memo.get(request)
-                if analyzed is None:
-                    analyzed = await self._analyzer.analyze(request, channel, scenario)
-                parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
-                prompt, step = parsed.prompt, analyzed.step
-                if controls.sent and prompt.embedding is not None:
-                    check_generates(controls)
-                if overrides is not None:
-                    heavy = heavy or (overrides.tokens or 0) > MANY_TOKENS
-                    if overrides.fails:
-                        # A request that is answered with an error plays nothing: its repetition gets the turn.
-                        step = selection = None
-                if facts.is_plain and selection is None and step is None and overrides is None and not heavy:
-                    planned = self._planner.plan(prompt, facts)
-                    assert isinstance(planned, Turn), "a plain response needs no lines"
-                    outcome = planned
-                    if self._quotas is not None:
-                        await self._quotas.admit(request.headers, prompt, facts, channel.active, planned)
-                else:
-                    if self._quotas is not None:
-                        await self._quotas.admit(request.headers, prompt, facts, channel.active)
-                    context = self._context.for_owner(channel.active.owner)
-                    if parsed.is_warm_up:
-                        return PlannedResponse(parsed, await context.plan_warm_up(prompt, facts), heavy)
-                    if step is not None:
-                        played = await self._begin_step(step, controls.session, channel)
-                        heavy = heavy or step.is_long
-                    elif selection is not None and not prompt.silent:
-                        played = await self._player.play(prompt, selection, in_thread=heavy)
-                        heavy = heavy or (played is not None and is_long_step(played.step))
-                    if heavy and facts.embedding is not None:
-                        await context.reserve(facts.embedding.response_bytes, channel.active)
-                    outcome = await context.plan_turn(
-                        prompt,
-                        facts,
-                        played,
-                        in_thread=heavy,
-                        key=find_header_key(request.headers, self._key_headers),
-                        overrides=overrides,
-                    )
-                    if self._quotas is not None:
-                        await self._quotas.book_output(channel.active, outcome)
-                is_timed = overrides is not None and overrides.latency is not None
-                if self._engines is not None and isinstance(outcome, Turn) and not is_timed:
-                    outcome, place = self._engines.enter(
-                        outcome, facts, played, channel.active, parsed, self._endpoint.storage
-                    )
-            except RefusedError as error:
-                if journal_key is not None:
-                    await self._journal.write_refused(journal_key, request.body, error)
-                raise
-            storage, stored = self._endpoint.storage, None
-            if (
-                storage is not None
-                and not isinstance(outcome, Fault)
-                and storage.should_store(parsed.options)
-            ):
-                context = self._context.for_owner(channel.active.owner)
-                stored = await context.store(storage, parsed, outcome, channel.active.arrival)
-            on_finished = None
-            if journal_key is not None:
-                on_finished = await self._journal.write_planned(journal_key, request.body, outcome, played)
-        except BaseException:
-            if played is not None:
-                with contextlib.suppress(StoreError):
-                    await self._release(played)
-            raise
-        return PlannedResponse(parsed, outcome, heavy, stored, played, on_finished, place)
-
-    async def _begin_step(self, step: ResolvedStep, session: str | None, channel: Channel) -> ScenarioAttempt:
-        """Count an attempt of a scenario's step, and name it in the headers of the response."""
-        assert self._scenarios is not None, "there are scenarios"
-        active = channel.active
-        attempt = await self._scenarios.begin(step, self._endpoint, session, active.owner)
-        active.extra_headers += attempt.header_lines
-        return attempt
-
-    async def _release(self, played: PlayedTurn | ScenarioAttempt) -> None:
-        """Release a turn or an attempt that could not be answered."""
-        if isinstance(played, PlayedTurn):
-            await self._player.release(played)
-        else:
-            assert self._scenarios is not None, "there are scenarios"
-            await self._scenarios.release(played)
 
     def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored
@@ -252,7 +164,7 @@ class GenerationService(Generic[O]):
         if outcome.stream_fault is not None:
             return self._truncate(planned, outcome, outcome.stream_fault, channel)
         if planned.place is not None:
-            return reply_from_engine(self._endpoint, self.replies, planned, outcome, planned.place, channel)
+            return self._reply_from_engine(planned, outcome, planned.place, channel)
         return self._reply(planned, outcome, channel)
 
     async def _respond_faulty(
@@ -262,6 +174,7 @@ class GenerationService(Generic[O]):
         plain = msgspec.structs.replace(planned, outcome=msgspec.structs.replace(turn, wire_fault=None))
         respond_plainly = partial(self._respond, plain, channel)
         request, stored = planned.request, planned.stored
+        await self._note_truncation(planned, turn, channel)
         if stored is not None and stored.background and not request.prompt.stream:
             await respond_plainly()
         elif await self._faulty.respond(
@@ -299,7 +212,37 @@ class GenerationService(Generic[O]):
             recorder.late(now - due)
             recorder.sent(row, usage.completion, now)
         active.outcome = Outcome.FINISHED
-        await channel.reply(self.replies.build(body, active))
+        if active.attempt is not None and self._clients is not None:
+            await self._clients.answer(active.attempt, active)
+        await channel.reply(self._build_reply(planned, body, active))
+
+    async def _reply_from_engine(
+        self, planned: PlannedResponse[O], turn: Turn, place: EnginePlace, channel: Channel
+    ) -> None:
+        """Answer once the engine has produced the last token; rendered then, because the response says when that was."""
+        active, tokens = channel.active, turn.length or 1
+        row = active.accepted(turn.model, streaming=False, prompt_tokens=turn.usage.prompt)
+        if not await channel.wait_until(place.due(tokens)):
+            active.outcome = Outcome.ABANDONED
+            return
+        due = place.find(tokens)
+        timed = msgspec.structs.replace(turn, schedule=Schedule(ttft=due - active.arrival, itl=0.0))
+        render, options = self._endpoint.render_response, planned.request.options
+        body = (await compute_in_thread(render, timed, options)) if planned.heavy else render(timed, options)
+        now = time.monotonic()
+        active.recorder.late(now - due)
+        active.recorder.sent(row, turn.usage.completion, now)
+        active.outcome = Outcome.FINISHED
+        if active.attempt is not None and self._clients is not None:
+            await self._clients.answer(active.attempt, active)
+        await channel.reply(self._build_reply(planned, body, active))
+
+    def _build_reply(self, planned: PlannedResponse[O], body: bytes, active: ActiveRequest) -> EncodedReply:
+        """Build a whole response, which is JSON unless the endpoint says otherwise."""
+        own = self._endpoint.response_headers
+        if own is None:
+            return self.replies.build(body, active)
+        return self.replies.build_stream(own(planned.request.options), active, body)
 
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel
@@ -333,10 +276,12 @@ class GenerationService(Generic[O]):
         row = active.accepted(turn.model, streaming=True, prompt_tokens=turn.usage.prompt)
         render, render_fault = self._format.render_stream, self._format.render_stream_fault
         assert render is not None, "the endpoint does not stream"
-        frames, stream_fault = render(turn, options), turn.stream_fault
+        frames = await compute_in_thread(render, turn, options) if planned.heavy else render(turn, options)
+        stream_fault = turn.stream_fault
         if stream_fault is not None:
             assert render_fault is not None, "an endpoint that streams renders stream faults"
             frames = truncated_frames(turn, frames, stream_fault, partial(render_fault, turn, options))
+            await self._note_truncation(planned, turn, channel)
         pace: Callable[..., PacedStream] = PacedStream
         if planned.place is not None:
             pace = partial(EngineStream, planned.place)
@@ -363,6 +308,12 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.FINISHED
         self._remember(planned, turn, channel)
 
+    async def _note_truncation(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
+        """Note for the report on clients that a stream will be truncated, if it will."""
+        if self._clients is not None:
+            prompt = planned.request.prompt
+            await self._clients.truncate(channel.active, prompt, turn, self._endpoint.label)
+
     def _remember(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         """Remember a response that was streamed, where the connection can continue it."""
         if (storage := self._endpoint.storage) is not None:
@@ -370,7 +321,11 @@ class GenerationService(Generic[O]):
             channel.remember(storage.public_id(turn), stored)
 
     async def _reply_error(self, reply: Reply, channel: Channel) -> None:
-        await channel.reply(self.replies.build_error(reply, channel.active))
+        encoded = self.replies.build_error(reply, channel.active)
+        if self._clients is not None:
+            # Before it leaves: another worker may get the retry.
+            await self._clients.fail(channel.active, self._endpoint.label)
+        await channel.reply(encoded)
 
     async def _settle(
         self, planned: PlannedResponse[O], outcome: Outcome, seconds: float, owner: str
@@ -382,12 +337,15 @@ class GenerationService(Generic[O]):
             # The client never gets its id: it hung up, the server gave up, or the response was truncated.
             with contextlib.suppress(StoreError):
                 await self._context.for_owner(owner).delete(storage, storage.public_id(stored.turn))
+        appended = planned.appended
+        if storage is not None and appended is not None and is_lost:
+            await remove_response(storage, self._context.for_owner(owner), appended)
         played = planned.played
         if played is not None:
             with contextlib.suppress(StoreError):
                 if outcome in _UNPLAYED:
-                    await self._release(played)
-                elif isinstance(played, PlayedTurn):
-                    await self._player.commit(played)
+                    await self.planner.player.release(played)
+                else:
+                    await self.planner.player.commit(played)
         if planned.on_finished is not None:
             await planned.on_finished(outcome.value, seconds)

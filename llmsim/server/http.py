@@ -8,9 +8,11 @@ from typing import Any
 from falcon.asgi import Request, Response
 
 from llmsim.errors import RefusedError
-from llmsim.providers.contract import IncomingRequest, Provider, Replay, ResourceEndpoint
+from llmsim.providers.contract import Download, IncomingRequest, Provider, Replay, ResourceEndpoint
+from llmsim.providers.forms import Form
 from llmsim.server.access.api_keys import with_param_key
 from llmsim.server.channels import CHANNEL, HttpChannel
+from llmsim.server.downloads import read_download
 from llmsim.server.generation import GenerationService
 from llmsim.server.pacing import PacedStream
 from llmsim.server.replies import ReplyBuilder
@@ -18,6 +20,7 @@ from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.services import Services
 from llmsim.server.transport.bodies import PROBLEM, BodyReader, DisconnectedError
 from llmsim.server.transport.body_budget import UNCOUNTED
+from llmsim.server.transport.form_reader import FormReader, is_form
 from llmsim.stats import Block, Outcome, Recorder
 
 _log = logging.getLogger(__name__)
@@ -37,18 +40,25 @@ class HttpGeneration:
         path: The endpoint's path, below the provider's prefix.
         service: Runs the requests.
         bodies: Reads the bodies.
+        forms: Reads those that are forms; None where none are taken.
 
     Attributes:
         service: Runs the requests that come from now on.
     """
 
     def __init__(
-        self, provider: Provider, path: str, service: GenerationService[Any], bodies: BodyReader
+        self,
+        provider: Provider,
+        path: str,
+        service: GenerationService[Any],
+        bodies: BodyReader,
+        forms: FormReader | None = None,
     ) -> None:
         self._provider = provider
         self._path = path
         self.service = service
         self._bodies = bodies
+        self._forms = forms
         self._check_headers = provider.check_headers
         self._limit = min(bodies.limit, UNCOUNTED)
 
@@ -97,7 +107,7 @@ class HttpGeneration:
         """Answer a request that Falcon has routed; the channel sends the response."""
         channel: HttpChannel = req.scope[CHANNEL]
         try:
-            request = await read_request(req, self._provider, self._bodies, path_params)
+            request = await read_request(req, self._provider, self._bodies, path_params, self._forms)
         except RefusedError as error:
             await self.service.refuse(error, channel, RequestHeaders(req.scope["headers"]))
         except DisconnectedError:
@@ -107,19 +117,26 @@ class HttpGeneration:
 
 
 def resource_responder(
-    provider: Provider, endpoint: ResourceEndpoint, services: Services, bodies: BodyReader
+    provider: Provider,
+    endpoint: ResourceEndpoint,
+    services: Services,
+    bodies: BodyReader,
+    forms: FormReader,
 ) -> Responder:
     """Return the Falcon responder of an endpoint that does not generate."""
     replies = ReplyBuilder(provider, services.context.planner.new_id)
+    own_forms = forms if endpoint.takes_forms else None
 
     async def respond(req: Request, _resp: Response, **path_params: str) -> None:
         channel: HttpChannel = req.scope[CHANNEL]
         active, context = channel.active, services.context
         try:
-            request = await read_request(req, provider, bodies, path_params)
+            request = await read_request(req, provider, bodies, path_params, own_forms)
             if request.method == "POST":
                 context.read_controls(request.headers)
             answer = await endpoint.run(context.for_owner(active.owner), request)
+            if isinstance(answer, Download):
+                answer = await read_download(answer, context, active)
         except DisconnectedError:
             return
         except RefusedError as error:
@@ -142,7 +159,11 @@ def _paced(replay: Replay) -> PacedStream:
 
 
 async def read_request(
-    req: Request, provider: Provider, bodies: BodyReader, path_params: Mapping[str, str]
+    req: Request,
+    provider: Provider,
+    bodies: BodyReader,
+    path_params: Mapping[str, str],
+    forms: FormReader | None = None,
 ) -> IncomingRequest:
     """Read a request.
 
@@ -151,6 +172,7 @@ async def read_request(
         provider: Whose endpoint is called.
         bodies: Reads the body.
         path_params: Variables of its path.
+        forms: Reads its body if that is a form; None if the endpoint takes none.
 
     Raises:
         RefusedError: Its headers are not accepted, or its body is too large.
@@ -162,7 +184,14 @@ async def read_request(
     if provider.check_headers is not None:
         provider.check_headers(headers)
     method = scope["method"]
-    body = b"" if method == "GET" else await bodies.read(req)
+    form: Form | None = None
+    if method == "GET":
+        body = b""
+    elif forms is not None and is_form(headers.get("content-type", "")):
+        form = await forms.read(req)
+        body = form.as_body()
+    else:
+        body = await bodies.read(req)
     query: Mapping[str, str] = {}
     if scope["query_string"]:
         query = {name: value for name, value in req.params.items() if isinstance(value, str)}
@@ -179,4 +208,5 @@ async def read_request(
         server=scope.get("server"),
         prefix=scope.get("root_path", "") + prefix,
         arrival=active.arrival,
+        form=form,
     )

@@ -28,6 +28,7 @@ from llmsim.domain import (
 )
 from llmsim.errors import ExhaustedError, ExpectationError, RefusedError, StoreError
 from llmsim.server.controls import RequestControls
+from llmsim.server.played import Played
 from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.script_player import PlayedTurn, ScriptSelection
 from llmsim.state.journal_port import Journal
@@ -105,7 +106,7 @@ class JournalWriter:
         key: JournalKey,
         body: bytes,
         outcome: Turn | Fault,
-        played: PlayedTurn | ScenarioAttempt | None,
+        played: Played | None,
     ) -> OnFinished:
         """Write a request that was planned; return what completes the entry."""
         result = {"fault": _fault(outcome)} if isinstance(outcome, Fault) else {"answer": _answer(outcome)}
@@ -130,7 +131,7 @@ class JournalWriter:
         key: JournalKey,
         body: bytes,
         result: dict[str, Any],
-        played: PlayedTurn | ScenarioAttempt | None,
+        played: Played | None,
     ) -> OnFinished:
         scripted = played if isinstance(played, PlayedTurn) else None
         entry = {

@@ -11,8 +11,7 @@ from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.journal_writer import OnFinished
-from llmsim.server.scenario_player import ScenarioAttempt
-from llmsim.server.script_player import PlayedTurn
+from llmsim.server.played import Played
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 
@@ -41,6 +40,7 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
         outcome: The turn, or what fails instead.
         heavy: Whether rendering it is laborious.
         stored: The response as it was stored for all workers; None if it was not.
+        appended: The response as it was added to a stored conversation; None if it was not.
         played: The script turn, or the attempt of a scenario's step, that was played; None if the response was generated.
         on_finished: Completes the journal entry; None if there is none.
         place: Its place in the engine that produces its tokens; None if there is none.
@@ -50,11 +50,17 @@ class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):
     outcome: Turn | Fault
     heavy: bool
     stored: StoredResponse[O] | None = None
-    played: PlayedTurn | ScenarioAttempt | None = None
+    played: Played | None = None
     on_finished: OnFinished | None = None
     place: EnginePlace | None = None
+    appended: StoredResponse[O] | None = None
 
     @property
     def is_shared(self) -> bool:
         """Whether the shared state has to know how it ends."""
-        return self.stored is not None or self.played is not None or self.on_finished is not None
+        return (
+            self.stored is not None
+            or self.played is not None
+            or self.on_finished is not None
+            or self.appended is not None
+        )

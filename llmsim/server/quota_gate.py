@@ -100,9 +100,11 @@ class QuotaGate:
             self.show(headers, active)
             return
         tokens, output = facts.tokens, 0
-        if not (self._books_as_generated or prompt.silent):
+        if prompt.media is not None and prompt.media.tokens is not None:
+            output = prompt.media.tokens * prompt.choices
+        elif not (self._books_as_generated or prompt.silent):
             output = facts.limit if prompt.limit is not None else min(facts.limit, self._output_tokens)
-            output *= prompt.choices
+            output *= prompt.candidates
         soon = 0
         if turn is not None and self._books_as_generated and turn.due <= _METER_SECONDS:
             # PERF: all of an output that is due soon is booked with the request, 4 us less than in two steps.

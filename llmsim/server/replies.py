@@ -88,20 +88,21 @@ class ReplyBuilder:
         request_id = self._new_id()
         return self._build(self._provider.add_request_id(reply, request_id), request_id, active)
 
-    def build_stream(self, headers: Headers, active: ActiveRequest) -> EncodedReply:
-        """Build the head of a streamed response.
+    def build_stream(self, headers: Headers, active: ActiveRequest, body: bytes = b"") -> EncodedReply:
+        """Build the head of a streamed response, or a whole one that is not JSON.
 
         Args:
             headers: The endpoint's own.
             active: The request.
+            body: The body of a whole one.
         """
         template = self._streams.get(headers)
         if template is None:
             template = self._streams[headers] = _template((*headers, *self._headers))
-        return EncodedReply(200, self._fill(template, self._new_id(), active))
+        return EncodedReply(200, self._fill(template, self._new_id(), active), body)
 
     def _build(self, reply: Reply, request_id: str, active: ActiveRequest) -> EncodedReply:
-        active.status = reply.status
+        active.status, active.reply_headers = reply.status, reply.headers
         # A reply that is not JSON has its content type as the first of its headers.
         own = reply.headers
         if not own or own[0][0] != _JSON[0]:

@@ -2,7 +2,7 @@
 
 Decisions:
 * Large and laborious requests are parsed and analyzed in a thread.
-* What is continued or referenced changes with time, so only a request that needs neither is remembered.
+* What is continued or referenced, and which files exist, changes with time, so only a request that needs none of it is remembered.
 """
 
 from typing import Generic, TypeVar
@@ -65,12 +65,22 @@ class RequestAnalyzer(Generic[O]):
         heavy = len(request.body) >= OFF_LOOP
         parse, analyze = self._format.parse, self._context.planner.analyze
         parsed = await compute_in_thread(parse, request) if heavy else parse(request)
-        storage = self._endpoint.storage
+        storage, files = self._endpoint.storage, parsed.files
+        if files and self._endpoint.load_files is not None:
+            parsed = await self._endpoint.load_files(self._context.for_owner(channel.active.owner), parsed)
         heavy = heavy or is_laborious(parsed.prompt)
         references = storage.referenced(parsed.options) if storage is not None else ()
+        conversation = storage.conversation_id(parsed.options) if storage is not None else None
+        found: list[StoredResponse[O]] = []
         if storage is not None and references:
             found = [one for name in references if (one := await self._find(storage, name, channel))]
-            parsed = await compute_in_thread(storage.with_references, parsed, found)
+            if conversation is None:
+                parsed = await compute_in_thread(storage.with_references, parsed, found)
+        if conversation is not None:
+            assert storage is not None, "the endpoint stores conversations"
+            assert storage.conversations is not None, "the endpoint stores conversations"
+            context = self._context.for_owner(channel.active.owner)
+            parsed = await storage.conversations.load(context, parsed, found)
         previous = storage.previous_id(parsed.options) if storage is not None else None
         if storage is not None and previous is not None:
             earlier = await self._find(storage, previous, channel)
@@ -80,12 +90,13 @@ class RequestAnalyzer(Generic[O]):
                 parsed = await compute_in_thread(storage.with_history, parsed, earlier)
             else:
                 parsed = storage.with_history(parsed, earlier)
-        if heavy or (previous is not None and is_long(parsed.prompt)):
+        is_continued = previous is not None or conversation is not None
+        if heavy or (is_continued and is_long(parsed.prompt)):
             facts = await compute_in_thread(analyze, parsed.prompt)
             step = await compute_in_thread(self._resolve_step, parsed, scenario)
             return AnalyzedRequest(parsed, facts, heavy=True, step=step)
         analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed, scenario))
-        if previous is None and not references and scenario is None:
+        if not (is_continued or references or files) and scenario is None:
             self._memo.put(request, analyzed)
         return analyzed
 

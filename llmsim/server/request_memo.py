@@ -30,10 +30,12 @@ class RequestMemo(Generic[V]):
 
     Args:
         headers: Names of the headers that the values depend on.
+        with_address: Whether they depend on the address of the server, too.
     """
 
-    def __init__(self, headers: tuple[str, ...] = ()) -> None:
+    def __init__(self, headers: tuple[str, ...] = (), *, with_address: bool = False) -> None:
         self._headers = headers
+        self._with_address = with_address
         self._young: dict[Hashable, V] = {}
         self._old: dict[Hashable, V] = {}
         self._bytes = 0
@@ -54,13 +56,14 @@ class RequestMemo(Generic[V]):
             self._put(self._key(request), value, len(request.body))
 
     def _key(self, request: IncomingRequest) -> Hashable:
-        if not (self._headers or request.query or request.path_params):
+        if not (self._headers or self._with_address or request.query or request.path_params):
             return request.body
         return (
             request.body,
             tuple(sorted(request.query.items())),
             tuple(sorted(request.path_params.items())),
             tuple([request.headers.get(name) for name in self._headers]),
+            request.base_url if self._with_address else "",
         )
 
     def _put(self, key: Hashable, value: V, size: int) -> None:

@@ -24,7 +24,7 @@ from llmsim.errors import (
     ExpectationError,
     UnknownScriptError,
 )
-from llmsim.scripts import Expectation, Script, ScriptStep, unmet
+from llmsim.scripts import Expectation, Script, ScriptStep, Sender, unmet
 from llmsim.server.controls import RequestControls
 from llmsim.state.ports import OutdatedError, ScriptRegistry, SessionStore, TurnLease
 from llmsim.text import nearest
@@ -34,6 +34,8 @@ DEFAULT = "default"
 
 GLOBAL = "global"
 """Name of the session of all requests that name none."""
+
+_UNKNOWN = Sender()
 
 _MAX_CACHED = 64
 """Scripts that a worker caches."""
@@ -71,8 +73,9 @@ class _CachedScript(msgspec.Struct, frozen=True):
 class _ExpectationCheck:
     """Checks one request against expectations, each once."""
 
-    def __init__(self, prompt: Prompt, *, in_thread: bool) -> None:
+    def __init__(self, prompt: Prompt, sender: Sender, *, in_thread: bool) -> None:
         self._prompt = prompt
+        self._sender = sender
         self._in_thread = in_thread
         self._patterns = PatternBudget()
         self._checked: dict[int, tuple[str, ...]] = {}
@@ -84,7 +87,7 @@ class _ExpectationCheck:
         # Expectations live as long as their script, which the caller holds.
         missed = self._checked.get(id(expect))
         if missed is None:
-            work = partial(unmet, expect, self._prompt, self._patterns)
+            work = partial(unmet, expect, self._prompt, self._patterns, self._sender)
             if self._in_thread or expect.has_patterns:
                 missed = await asyncio.get_running_loop().run_in_executor(None, work)
             else:
@@ -113,13 +116,19 @@ class ScriptPlayer:
         return None if script is None else ScriptSelection(controls.session or GLOBAL, script)
 
     async def play(
-        self, prompt: Prompt, selection: ScriptSelection, *, in_thread: bool = False
+        self,
+        prompt: Prompt,
+        selection: ScriptSelection,
+        sender: Sender = _UNKNOWN,
+        *,
+        in_thread: bool = False,
     ) -> PlayedTurn | None:
         """Lease the next turn of a request's session.
 
         Args:
             prompt: The request.
             selection: Its session and script.
+            sender: Who sends it.
             in_thread: Whether its expectations are checked in a thread, because it is large.
 
         Returns:
@@ -140,13 +149,13 @@ class ScriptPlayer:
                 raise UnknownScriptError(name, nearest(name, known))
             # If the script was replaced in the meantime, the new one is played.
             with contextlib.suppress(OutdatedError):
-                return await self._lease_next(prompt, selection.session, name, cached, in_thread=in_thread)
+                check = _ExpectationCheck(prompt, sender, in_thread=in_thread)
+                return await self._lease_next(check, selection.session, name, cached)
 
     async def _lease_next(
-        self, prompt: Prompt, session: str, name: str, cached: _CachedScript, *, in_thread: bool
+        self, check: _ExpectationCheck, session: str, name: str, cached: _CachedScript
     ) -> PlayedTurn | None:
         sessions, script, version = self._sessions, cached.script, cached.version
-        check = _ExpectationCheck(prompt, in_thread=in_thread)
         if await check.misses(script.when):
             return None
         while True:

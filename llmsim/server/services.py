@@ -12,10 +12,12 @@ from llmsim.planning.planner import Planner
 from llmsim.planning.scenarios import ScenarioPlanner
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, Provider
 from llmsim.scenarios import Scenario
+from llmsim.server.client_watch import ClientWatch
 from llmsim.server.engine.engines import Engines
 from llmsim.server.generation import GenerationService
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.quota_gate import QuotaGate
+from llmsim.server.rule_book import RuleBook
 from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
 from llmsim.server.worker_context import WorkerContext
@@ -44,6 +46,8 @@ class Services:
         player: ScriptPlayer,
         journal: JournalWriter,
         engines: Engines | None,
+        clients: ClientWatch | None,
+        rules: RuleBook,
     ) -> None:
         """Prepare to build services.
 
@@ -55,12 +59,16 @@ class Services:
             player: Plays the turns of scripts.
             journal: Writes the journal.
             engines: Produce the tokens of their models; None if there are none.
+            clients: Watches how clients go about failures; None if no client can ask for it.
+            rules: Answers by what is asked.
         """
         self._state = state
         self._scenarios = scenarios
         self._player = player
         self._journal = journal
         self._engines = engines
+        self._clients = clients
+        self._rules = rules
         self._held: list[tuple[ServiceHolder, Provider, GenerationEndpoint[Any], ChannelFormat[Any]]] = []
         self._use(settings, context)
 
@@ -87,6 +95,8 @@ class Services:
             self._steps,
             self._gate(provider),
             self._engines,
+            self._clients,
+            rules=self._rules,
         )
 
     def _gate(self, provider: Provider) -> QuotaGate | None:
@@ -107,6 +117,15 @@ class Services:
     ) -> None:
         """Note whose service is to be replaced."""
         self._held.append((holder, provider, endpoint, channel_format))
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings
+
+    def find(self, label: str) -> GenerationService[Any] | None:
+        """Return the service of an endpoint by its label in the stats; None if there is no such endpoint."""
+        return next((one.service for one, _, endpoint, _ in self._held if endpoint.label == label), None)
 
     def replace(self, settings: Settings, planner: Planner) -> None:
         """Put other settings in force, for all requests that come from now on."""

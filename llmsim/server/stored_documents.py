@@ -1,8 +1,11 @@
-"""Stored documents of endpoints, as records of the shared state."""
+"""Stored documents of endpoints and uploaded contents, as records of the shared state."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from llmsim.providers.storage import Document
+from llmsim.state.content_port import PIECE_BYTES, ContentStore
 from llmsim.state.ports import Record, RecordStore
 from llmsim.stats import Recorder
 
@@ -49,14 +52,28 @@ class StoredDocuments:
         """Delete a document; return whether it existed."""
         return await self._store.delete(self._kind, document_id, self._owner)
 
-    async def page(self, *, limit: int, after: str | None, before: str | None) -> tuple[list[Document], bool]:
-        """List documents, the newest first; return them and whether more follow.
+    async def page(
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        before: str | None = None,
+        ascending: bool = False,
+        labels: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[list[Document], bool]:
+        """List documents, the newest first unless `ascending`; return them and whether more follow.
 
         Raises:
             KeyError: There is no document `after` or `before`.
         """
         records, more = await self._store.page(
-            self._kind, limit=limit, after=after, before=before, ascending=False, owner=self._owner
+            self._kind,
+            limit=limit,
+            after=after,
+            before=before,
+            ascending=ascending,
+            metadata=labels,
+            owner=self._owner,
         )
         return [_document(record) for record in records], more
 
@@ -66,11 +83,41 @@ class StoredDocuments:
             kind=self._kind,
             created=document.created,
             model="",
-            metadata={},
+            metadata=document.labels,
             data=document.data,
             owner=self._owner,
         )
 
 
+class UploadedContents:
+    """The contents of uploaded files; see `ContentCollection` in the contract."""
+
+    def __init__(self, store: ContentStore) -> None:
+        self._store = store
+
+    async def write(self, content_id: str, pieces: Iterable[bytes]) -> bool:
+        """Write a content; return whether there was room for it."""
+        for piece in pieces:
+            for start in range(0, len(piece), PIECE_BYTES):
+                if not await self._store.append(content_id, piece[start : start + PIECE_BYTES]):
+                    await self._store.delete(content_id)
+                    return False
+                # Other requests get their turn in between.
+                await asyncio.sleep(0)
+        return True
+
+    async def read(self, content_id: str) -> bytes:
+        """Return a content; empty if there is no such content."""
+        pieces: list[bytes] = []
+        while (piece := await self._store.piece(content_id, len(pieces))) is not None:
+            pieces.append(piece)
+            await asyncio.sleep(0)
+        return b"".join(pieces)
+
+    async def join(self, content_id: str, parts: Sequence[str]) -> None:
+        """Make a content of others, in their order, which are empty then."""
+        await self._store.join(content_id, parts)
+
+
 def _document(record: Record) -> Document:
-    return Document(id=record.id, created=record.created, data=record.data)
+    return Document(id=record.id, created=record.created, data=record.data, labels=record.metadata)

@@ -123,7 +123,7 @@ class WebSocketGeneration:
             )
             return
         try:
-            self.service.read_controls(headers)
+            self.service.planner.read_controls(headers)
         except RefusedError as error:
             await self._turn_away(ws, self._format.messages.render_refusal(error), _POLICY)
             return

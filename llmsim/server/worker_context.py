@@ -15,6 +15,7 @@ import msgspec
 from llmsim.catalogue import Model
 from llmsim.domain import CacheUse, Fault, Prompt, Turn, TurnOverrides
 from llmsim.errors import StoreError
+from llmsim.planning.continuations import with_echoes
 from llmsim.planning.cost import is_laborious
 from llmsim.planning.planner import UNCACHED, Planner
 from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts
@@ -24,9 +25,9 @@ from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.controls import ReadControls, ignore_controls
+from llmsim.server.played import Played
 from llmsim.server.scenario_player import ScenarioAttempt
-from llmsim.server.script_player import PlayedTurn
-from llmsim.server.stored_documents import StoredDocuments
+from llmsim.server.stored_documents import StoredDocuments, UploadedContents
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.state.ports import Record, State
 from llmsim.stats import Recorder
@@ -117,9 +118,11 @@ class WorkerContext:
         known = self.planner.find(name)
         return self.models.get(known.id) if known is not None else None
 
-    async def compute(self, request: IncomingRequest, work: Callable[..., R], *args: Any) -> R:
-        """Return `work(*args)`, computed in a thread if the request is large, so that other requests go on."""
-        if len(request.body) < OFF_LOOP:
+    async def compute(
+        self, request: IncomingRequest, work: Callable[..., R], *args: Any, in_thread: bool = False
+    ) -> R:
+        """Return `work(*args)`, computed in a thread if the request is large or if asked to, so that other requests go on."""
+        if not in_thread and len(request.body) < OFF_LOOP:
             return work(*args)
         return await compute_in_thread(work, *args)
 
@@ -154,7 +157,7 @@ class WorkerContext:
         self,
         prompt: Prompt,
         facts: PromptFacts,
-        played: PlayedTurn | ScenarioAttempt | None,
+        played: Played | None,
         *,
         in_thread: bool,
         key: str = "",
@@ -207,6 +210,9 @@ class WorkerContext:
             planned = _override(planned, prompt, planner, overrides)
         if wire_fault is not None and isinstance(planned, Turn):
             planned = with_wire_fault(planned, wire_fault)
+        if prompt.continuation is not None and prompt.continuation.echo:
+            echo = partial(with_echoes, planned, prompt, facts.tokenizer)
+            planned = await compute_in_thread(echo) if in_thread else echo()
         return planned
 
     async def _outcome_rng(self) -> Random:
@@ -232,6 +238,15 @@ class WorkerContext:
     def documents(self, kind: str) -> StoredDocuments:
         """Return the stored documents of a kind."""
         return StoredDocuments(kind, self._state.records, self._recorder, self.owner)
+
+    def objects(self, kind: str) -> StoredDocuments:
+        """Return the objects of a kind that clients create and delete."""
+        return StoredDocuments(kind, self._state.objects, self._recorder, self.owner)
+
+    @property
+    def contents(self) -> UploadedContents:
+        """The contents of uploaded files."""
+        return UploadedContents(self._state.contents)
 
     def as_stored(
         self, storage: ResponseStorage[O], parsed: ParsedRequest[O], turn: Turn, arrival: float

@@ -10,9 +10,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from llmsim.config import Settings
+from llmsim.config import Settings, StoreSettings
 from llmsim.errors import StoreError
 from llmsim.state.attempts import SqliteAttemptStore
+from llmsim.state.client_port import ClientRegistry
+from llmsim.state.client_registry import FileClientRegistry
+from llmsim.state.content_port import ContentStore
+from llmsim.state.content_store import CONTENT_SCHEMA, SqliteContentStore
 from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
 from llmsim.state.directory import FILE_KINDS
@@ -37,6 +41,9 @@ from llmsim.state.script_registry import SqliteScriptRegistry
 from llmsim.state.session_store import SqliteSessionStore
 from llmsim.state.settings_port import RuntimeSettings
 
+_OBJECT_SECS = 365 * 86_400
+"""How long an object is kept that no client deletes."""
+
 
 def open_state(settings: Settings, directory: Path, clock: Callable[[], float]) -> State:
     """Return the state that the settings describe.
@@ -54,37 +61,52 @@ class EmbeddedState:
 
     def __init__(self, settings: Settings, directory: Path, clock: Callable[[], float]) -> None:
         self._directory = directory
-        paths = [directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS[:9]]
-        counters = FileCounters(paths[0])
-        records = SqliteRecordStore(paths[1], settings.store, clock)
-        prefix_cache = SqlitePrefixCache(paths[2], settings.store, clock)
-        sessions = SqliteSessionStore(paths[3], settings.scripts.max_sessions, clock)
-        journal = SqliteJournal(paths[4], settings.admin.journal_entries)
-        scripts = SqliteScriptRegistry(paths[5], settings.scripts.max_uploaded, clock)
-        attempts = SqliteAttemptStore(paths[6], clock)
+        paths = {kind: directory / f"{os.getpid()}.{kind}" for kind in FILE_KINDS}
+        counters = FileCounters(paths["counters"])
+        records = SqliteRecordStore(paths["records"], settings.store, clock)
+        files = settings.files
+        bounds = StoreSettings(
+            max_records=files.max_objects, max_bytes=min(files.max_bytes, 2**40), max_age_secs=_OBJECT_SECS
+        )
+        objects = SqliteRecordStore(paths["objects"], bounds, clock, schema=CONTENT_SCHEMA)
+        prefix_cache = SqlitePrefixCache(paths["prefixes"], settings.store, clock)
+        sessions = SqliteSessionStore(paths["sessions"], settings.scripts.max_sessions, clock)
+        journal = SqliteJournal(paths["journal"], settings.admin.journal_entries)
+        scripts = SqliteScriptRegistry(paths["scripts"], settings.scripts.max_uploaded, clock)
+        attempts = SqliteAttemptStore(paths["attempts"], clock)
         limits = settings.limits
         # Workers before and after a reload run side by side, and some more may be started.
         holders = 2 * (settings.server.workers or 4) + 8
-        quotas = FileQuotaStore(paths[7], clock, limits.max_buckets, holders)
-        self._limited = bool(limits.tiers)
+        quotas = FileQuotaStore(paths["quotas"], clock, limits.max_buckets, holders)
+        clients = FileClientRegistry(paths["clients"], clock)
+        self._is_used = {
+            quotas: bool(limits.tiers),
+            clients: bool(settings.admin.enabled and settings.admin.client_report),
+        }
         self.counters: SharedCounters = counters
         self.records: RecordStore = records
+        self.objects: RecordStore = objects
+        self.contents: ContentStore = SqliteContentStore(objects.database, files.max_bytes, clock)
         self.prefix_cache: PrefixCache = prefix_cache
         self.sessions: SessionStore = sessions
         self.journal: Journal = journal
         self.scripts: ScriptRegistry = scripts
         self.attempts: AttemptStore = attempts
         self.quotas: QuotaStore = quotas
-        self._changes = SharedSettings(paths[8])
+        self.clients: ClientRegistry = clients
+        self._changes = SharedSettings(paths["settings"])
         self.settings: RuntimeSettings = self._changes
-        stores = (records, prefix_cache, sessions, journal, scripts, attempts)
+        self._rules = SharedSettings(paths["rules"])
+        self.rules: RuntimeSettings = self._rules
+        stores = (records, objects, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
-        self._files: tuple[FileCounters | Database | FileQuotaStore, ...] = (counters, *databases, quotas)
+        self._files: tuple[FileCounters | Database | FileQuotaStore | FileClientRegistry, ...]
+        self._files = (counters, *databases, quotas, clients)
 
     def open(self) -> None:
         """See `State`."""
         for file in self._files:
-            if isinstance(file, FileQuotaStore) and not self._limited:
+            if not self._is_used.get(file, True):
                 continue
             with contextlib.suppress(StoreError):
                 # It was logged, and is tried again when the file is used.
@@ -98,6 +120,6 @@ class EmbeddedState:
 
     def remove(self) -> None:
         """See `State`."""
-        for file in (*self._files, self._changes):
+        for file in (*self._files, self._changes, self._rules):
             file.remove()
         remove_engines(self._directory)

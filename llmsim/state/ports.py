@@ -16,6 +16,8 @@ import msgspec
 
 from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
+from llmsim.state.client_port import ClientRegistry
+from llmsim.state.content_port import ContentStore
 from llmsim.state.journal_port import Journal
 from llmsim.state.quota_port import QuotaStore
 from llmsim.state.settings_port import RuntimeSettings
@@ -351,6 +353,8 @@ class State(Protocol):
     """Everything that all workers share, apart from the stats block; each part is described with its own port."""
 
     records: RecordStore
+    objects: RecordStore
+    contents: ContentStore
     prefix_cache: PrefixCache
     counters: SharedCounters
     sessions: SessionStore
@@ -358,7 +362,9 @@ class State(Protocol):
     scripts: ScriptRegistry
     attempts: AttemptStore
     quotas: QuotaStore
+    clients: ClientRegistry
     settings: RuntimeSettings
+    rules: RuntimeSettings
 
     def open(self) -> None:
         """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""

@@ -88,12 +88,15 @@ class SqliteRecordStore:
         path: The file; SQLite puts others beside it, with the suffixes `-wal` and `-shm`.
         limits: The bounds that this process keeps to.
         clock: Returns the Unix time, in seconds; the same for all processes.
+        schema: Statements for what else is in the file, separated by empty lines.
     """
 
-    def __init__(self, path: Path, limits: StoreSettings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, limits: StoreSettings, clock: Callable[[], float] = time.time, *, schema: str = ""
+    ) -> None:
         self._limits = limits
         self._clock = clock
-        self.database = Database(path, _SCHEMA, count="SELECT records FROM totals")
+        self.database = Database(path, _SCHEMA + schema, count="SELECT records FROM totals")
         self._sweep_at = 0.0
 
     async def put(self, record: Record) -> int:

@@ -335,6 +335,9 @@ def _sum(copies: Sequence[list[int]]) -> HistogramTotals:
     """Return the sum of histograms, of which each is a copy of its words."""
     minimum = min((words[histogram.MIN] for words in copies), default=histogram.EMPTY_MIN)
     maximum = max((words[histogram.MAX] for words in copies), default=0)
+    if len(copies) == 1:
+        words = copies[0]
+        return HistogramTotals(words[: histogram.BUCKETS], words[histogram.SUM], minimum, maximum)
     # PERF: only buckets between the extremes, which are written first, have counted anything: half the time.
     first, end = histogram.bucket(minimum), histogram.bucket(maximum) + 1
     counted = _add([words[first:end] for words in copies], end - first) if first < end else []

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llmsim.testing.client import ControlError
+    from llmsim.testing.clients import ClientFindings
     from llmsim.testing.journal import Exchange
     from llmsim.testing.process import StartError
     from llmsim.testing.script import Script, Turn, call, calls, fail, say, scripted
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from llmsim.testing.simulator import Simulator
 
 __all__ = [
+    "ClientFindings",
     "ControlError",
     "Exchange",
     "Script",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ClientFindings": "clients",
     "ControlError": "client",
     "Exchange": "journal",
     "StartError": "process",

@@ -1,8 +1,10 @@
 """A session of a server: a script of its own, and its requests."""
 
 import os
+from collections.abc import Collection
 
 from llmsim.testing.client import ControlClient, ControlError, encode_path_part
+from llmsim.testing.clients import ClientFindings, check_clients, read_clients
 from llmsim.testing.journal import Exchange, read_exchanges
 from llmsim.testing.script import Script, encode_script
 
@@ -138,6 +140,23 @@ class Session:
             raise AssertionError(
                 "\n".join((f"{self.name}: {problems[0]}", *problems[1:], "requests:", *lines))
             )
+
+    @property
+    def clients(self) -> list[ClientFindings]:
+        """How its client went about failures; empty if no request has failed."""
+        return read_clients(self._client, self.name)
+
+    def assert_clients_behave(self, *, allow: Collection[str] = ()) -> None:
+        """Check that its client did nothing wrong when requests failed.
+
+        Args:
+            allow: Kinds that are allowed, e.g. `["abandoned"]`.
+
+        Raises:
+            AssertionError: It did; see `Simulator.assert_clients_behave`.
+            ValueError: There is no such kind.
+        """
+        check_clients(self._client, self.name, allow)
 
     def _find_problems(self, script: str) -> list[str]:
         """Return messages about turns that were not played and expectations that were not met."""

@@ -11,12 +11,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from llmsim.testing.client import ControlClient
+from llmsim.testing.clients import ClientFindings, check_clients, read_clients
 from llmsim.testing.journal import Exchange, read_exchanges
 from llmsim.testing.process import SCRIPT, ServerProcess, StartError
 from llmsim.testing.script import Script, encode_script, say
@@ -257,6 +258,24 @@ class Simulator:
                 The message says which, and lists the requests.
         """
         self._global_session.assert_finished()
+
+    @property
+    def clients(self) -> list[ClientFindings]:
+        """How the clients whose requests have failed went about it."""
+        return read_clients(self._client)
+
+    def assert_clients_behave(self, *, allow: Collection[str] = ()) -> None:
+        """Check that no client did anything wrong when its requests failed.
+
+        Args:
+            allow: Kinds that are allowed, e.g. `["abandoned"]`.
+
+        Raises:
+            AssertionError: One did: it sent a request again too early, too often, or though no repetition helps, took a truncated
+                stream for complete, or hung up. The message says which and what.
+            ValueError: There is no such kind.
+        """
+        check_clients(self._client, None, allow)
 
     def reset(self) -> None:
         """Restart all sessions at the first turn, with an empty journal; scripts stay loaded."""

@@ -7,8 +7,10 @@ Decisions:
 * Frames know nothing of time: the schedule says when a token exists.
 """
 
+import heapq
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -73,6 +75,23 @@ def truncate(batches: Sequence[FrameBatch], tokens: int) -> tuple[FrameBatch, ..
             kept.append(batch.part(0, stop))
         break
     return tuple(kept)
+
+
+def interleave(streams: Sequence[Sequence[FrameBatch]]) -> FrameBatch:
+    """Return the frames of several streams that are generated side by side, token by token, as one batch.
+
+    The frames of each stream keep their order.
+    """
+    # NOTE: heapq.merge is stable.
+    merged = heapq.merge(*map(_frames, streams), key=itemgetter(0))
+    required_tokens, tokens, bodies = zip(*merged, strict=True)
+    return FrameBatch(b"", bodies, b"", required_tokens, tokens)
+
+
+def _frames(batches: Sequence[FrameBatch]) -> Iterator[tuple[int, int, bytes]]:
+    for batch in batches:
+        for index, required in enumerate(batch.required_tokens):
+            yield required, batch.tokens[index] if batch.tokens else 0, batch.data(index, index + 1)
 
 
 def skip(batches: Sequence[FrameBatch], frames: int) -> tuple[FrameBatch, ...]:

@@ -36,13 +36,13 @@ async def stream(worker: Simulator, endpoint: Endpoint, **fields: Any) -> Exchan
 class TestBytes:
     """What comes back is what rendering gives."""
 
-    async def test_an_answer_is_what_rendering_gives(self, endpoint: Endpoint) -> None:
-        """ARCH-1.1: An answer took the one path: parsed, planned and rendered by the endpoint's own functions."""
-        ask, turn = planned(endpoint, endpoint.body(), seed=7)
-        exchange = await restarted(seed=7).ask("POST", endpoint.path, endpoint.body())
+    async def test_an_answer_is_what_rendering_gives(self, text_endpoint: Endpoint) -> None:
+        """ARCH-1.1: An answer took the one path: parsed, planned and rendered by the text_endpoint's own functions."""
+        ask, turn = planned(text_endpoint, text_endpoint.body(), seed=7)
+        exchange = await restarted(seed=7).ask("POST", text_endpoint.path, text_endpoint.body())
 
         assert (exchange.status, exchange.whole) == (200, True)
-        assert exchange.body == endpoint.generation.render_response(turn, ask.options)
+        assert exchange.body == text_endpoint.generation.render_response(turn, ask.options)
         assert exchange.headers["content-type"] == "application/json"
         assert exchange.headers["content-length"] == str(len(exchange.body))
 
@@ -137,17 +137,17 @@ class TestTimes:
         exchange.hung_up.set()
         await call
 
-    async def test_an_answer_comes_when_its_stream_would_have_ended(self, endpoint: Endpoint) -> None:
+    async def test_an_answer_comes_when_its_stream_would_have_ended(self, text_endpoint: Endpoint) -> None:
         """LAT-2.3: An unstreamed answer leaves no sooner than its last token exists."""
         tables: dict[str, Any] = {"seed": 7, "latency": STEPPED, "target_tokens": 8}
-        _, turn = planned(endpoint, endpoint.body(), **tables)
+        _, turn = planned(text_endpoint, text_endpoint.body(), **tables)
         worker = restarted(**tables)
         sent = time.monotonic()
-        exchange = await worker.ask("POST", endpoint.path, endpoint.body())
+        exchange = await worker.ask("POST", text_endpoint.path, text_endpoint.body())
 
         # A turn that says nothing takes the time until its first token would have been there.
-        assert turn.length == (8 if endpoint.streams else 0)
-        assert turn.due == pytest.approx(0.012 + (7 * 0.003 if endpoint.streams else 0))
+        assert turn.length == (8 if text_endpoint.streams else 0)
+        assert turn.due == pytest.approx(0.012 + (7 * 0.003 if text_endpoint.streams else 0))
         assert exchange.started - sent >= turn.due
 
     async def test_what_is_observed_is_counted(self, streamer: Endpoint) -> None:
@@ -174,22 +174,22 @@ class TestTimes:
 class TestCounts:
     """What is counted."""
 
-    async def test_answers_and_streams_are_counted(self, endpoint: Endpoint) -> None:
-        """ARCH-1.4: Each request is finished once, at its endpoint, for its model, with the tokens of its usage."""
+    async def test_answers_and_streams_are_counted(self, text_endpoint: Endpoint) -> None:
+        """ARCH-1.4: Each request is finished once, at its text_endpoint, for its model, with the tokens of its usage."""
         worker = simulator(target_tokens=10)
         for number in range(3):
-            await worker.ask("POST", endpoint.path, endpoint.body(stream=number == 0))
+            await worker.ask("POST", text_endpoint.path, text_endpoint.body(stream=number == 0))
 
         stats = worker.stats()
-        counts = stats.endpoints[endpoint.generation.label]
+        counts = stats.endpoints[text_endpoint.generation.label]
         assert (stats.total_requests, stats.active_requests) == (3, 0)
         assert (counts["requests"], counts["finished"]) == (3, 3)
         assert (stats.streaming_requests, stats.non_streaming_requests) == (
-            (1, 2) if endpoint.streams else (0, 3)
+            (1, 2) if text_endpoint.streams else (0, 3)
         )
-        assert stats.completion_tokens == (30 if endpoint.streams else 0)
-        assert list(stats.models) == [endpoint.request["model"]]
-        ask = endpoint.parse(endpoint.body())
+        assert stats.completion_tokens == (30 if text_endpoint.streams else 0)
+        assert list(stats.models) == [text_endpoint.request["model"]]
+        ask = text_endpoint.parse(text_endpoint.body())
         assert stats.prompt_tokens == 3 * plan_turn(twin(settings_of()), ask.prompt).usage.prompt
 
     async def test_ever_new_models_are_counted_in_bounds(self, endpoint: Endpoint) -> None:

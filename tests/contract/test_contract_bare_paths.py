@@ -25,22 +25,22 @@ def headers_of(provider: Provider) -> dict[str, str]:
     return key | {"anthropic-version": "2023-06-01" if provider.name == "anthropic" else ""}
 
 
-async def test_every_endpoint_is_served_without_its_prefix(endpoint: Endpoint) -> None:
-    """API-1.6: The same bytes but for ids, counted at the same endpoint."""
-    if not endpoint.provider.is_bare:
+async def test_every_endpoint_is_served_without_its_prefix(text_endpoint: Endpoint) -> None:
+    """API-1.6: The same bytes but for ids, counted at the same text_endpoint."""
+    if not text_endpoint.provider.is_bare:
         pytest.skip("has paths of another API")
     worker = simulator(seed=7)
-    headers = headers_of(endpoint.provider)
+    headers = headers_of(text_endpoint.provider)
     found = [
-        await worker.ask("POST", path, endpoint.body(), headers=headers)
-        for path in (endpoint.path, endpoint.generation.path)
+        await worker.ask("POST", path, text_endpoint.body(), headers=headers)
+        for path in (text_endpoint.path, text_endpoint.generation.path)
     ]
 
     assert [exchange.status for exchange in found] == [200, 200]
     assert found[0].json.keys() == found[1].json.keys()
     assert found[0].headers.keys() == found[1].headers.keys()
-    assert worker.stats().as_dict()[f"{endpoint.generation.label}_requests"] == 2
-    assert find_endpoint(endpoint.path) == find_endpoint(endpoint.generation.path)
+    assert worker.stats().as_dict()[f"{text_endpoint.generation.label}_requests"] == 2
+    assert find_endpoint(text_endpoint.path) == find_endpoint(text_endpoint.generation.path)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,10 @@ def text(events: bytes) -> str:
         if not line.startswith(b"data: {"):
             continue
         event = json.loads(line[6:])
-        parts += [choice["delta"].get("content") or "" for choice in event.get("choices", ())]
+        parts += [
+            choice["text"] if "text" in choice else choice["delta"].get("content") or ""
+            for choice in event.get("choices", ())
+        ]
         for candidate in event.get("candidates", ()):
             parts += [part.get("text", "") for part in candidate["content"].get("parts", ())]
         if event.get("type") == "response.output_text.delta":

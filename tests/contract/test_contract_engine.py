@@ -138,7 +138,7 @@ async def test_a_hang_up_in_the_queue_is_noticed(run_dir: str) -> None:
 
 async def test_a_full_engine_is_overloaded(endpoint: Endpoint, run_dir: str) -> None:
     """ENG-2.9: What is beyond the bound gets the provider's own error, at once."""
-    worker = engine(run_dir, max_requests=1)
+    worker = engine(run_dir, max_requests=1, step_base_ms=100)
     call, first = worker.begin("POST", CHAT, [json.dumps(chat()).encode()])
     await asyncio.to_thread(eventually, lambda: worker.stats().engine_running == 1)
     exchange, _ = await timed(worker, endpoint.path, endpoint.request)

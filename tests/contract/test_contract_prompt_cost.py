@@ -178,7 +178,7 @@ async def test_chains_read_what_they_continue(path: str) -> None:
     parts = [
         {"type": "input_text", "text": f"{uuid.uuid4()}{' play' * 1500}"},
         {"type": "input_image", "image_url": URL, "detail": "low"},
-        {"type": "input_file", "file_id": "file-1"},
+        {"type": "input_file", "file_url": "https://x/y.pdf"},
     ]
     first = await worker.post(path, {"model": "gpt-4o", "input": [{"role": "user", "content": parts}]})
     tokens = usage(first)[0]

@@ -123,10 +123,11 @@ class TestHeaders:
     async def test_every_request_id_is_its_own(self, provider: Provider) -> None:
         """API-2.3: No two responses share a request id, of one worker or of several."""
         names = {name for name, value in provider.response_headers if "{request_id}" in value}
-        assert len(names) == 1
-        ids = [exchange.headers[name] for name in names for exchange in await self.responses(provider)]
-
-        assert len(set(ids)) == len(ids) > 5
+        assert names
+        exchanges = list(await self.responses(provider))
+        for name in names:
+            ids = [exchange.headers[name] for exchange in exchanges]
+            assert len(set(ids)) == len(ids) > 5
 
     async def test_a_server_seed_does_not_make_request_ids_recur(self, provider: Provider) -> None:
         """API-2.3: Under a server seed, too, each response has an id of its own."""
@@ -161,7 +162,9 @@ class TestModels:
         assert statuses == {"gpt-4o": 200, "my-own-model": 200, "gpt-5": 404}
 
     async def test_the_available_models_limit_nothing_else(self, endpoint: Endpoint) -> None:
-        """API-3.7: Generation takes any model, listed or not."""
+        """API-3.7: Generation takes any model, listed or not; but for Azure, where the list is that of the deployments."""
+        if endpoint.provider.name == "azure":
+            pytest.skip("what is not listed is not deployed")
         worker = simulator(available=("gpt-4o",))
 
         exchange = await worker.ask("POST", endpoint.path, endpoint.body(model="somebody/elses:model"))

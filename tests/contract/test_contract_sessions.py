@@ -103,6 +103,8 @@ def text_fields(endpoint: Endpoint, text: str) -> dict[str, Any]:
     """Return the fields of a request with a text."""
     if "responses" in endpoint.path:
         return {"input": text}
+    if "prompt" in endpoint.request:
+        return {"prompt": text}
     return {"messages": [{"role": "user", "content": text}]}
 
 
@@ -115,27 +117,27 @@ class TestPlaying:
     """One script, every API."""
 
     @STREAMED
-    async def test_a_script_plays_the_same_over_every_api(self, streamer: Endpoint, stream: bool) -> None:
+    async def test_a_script_plays_the_same_over_every_api(self, converser: Endpoint, stream: bool) -> None:
         """SESS-5.1, SESS-5.2, SESS-2.2: Text, calls, errors and both; an error is one of HTTP, also where a stream was asked for."""
         scripted = ScriptedWorker()
         await scripted.load(AGENT)
-        contents = [await scripted.content(streamer, stream=stream) for _ in AGENT["turns"]]
-        contents += [await scripted.content(streamer, stream=stream)]
+        contents = [await scripted.content(converser, stream=stream) for _ in AGENT["turns"]]
+        contents += [await scripted.content(converser, stream=stream)]
 
         assert tuple(contents) == AGENT_CONTENT
         assert (await scripted.progress())["finished"]
 
     @STREAMED
-    async def test_usage_is_reported_as_scripted(self, streamer: Endpoint, stream: bool) -> None:
+    async def test_usage_is_reported_as_scripted(self, converser: Endpoint, stream: bool) -> None:
         """SCRIPT-1.4: What was read from a cache, too, which OpenAI's answers otherwise never report."""
         scripted = ScriptedWorker()
         usage = {"prompt_tokens": 1200, "completion_tokens": 22, "cached_tokens": 1024}
         await scripted.load({"turns": [{"type": "assistant", "text": "Hi", "usage": usage}]})
         fields = (
-            {"stream_options": {"include_usage": True}} if stream and "completions" in streamer.path else {}
+            {"stream_options": {"include_usage": True}} if stream and "completions" in converser.path else {}
         )
 
-        body = (await scripted.ask(streamer, stream=stream, **fields)).body.decode()
+        body = (await scripted.ask(converser, stream=stream, **fields)).body.decode()
 
         assert (
             re.findall(r'"(?:cached_tokens|cache_read_input_tokens|cachedContentTokenCount)":(\d+)', body)[-1]
@@ -161,21 +163,21 @@ class TestPlaying:
         assert (await scripted.progress())["cursor"] == 1
 
     @STREAMED
-    async def test_what_a_turn_expects(self, streamer: Endpoint, stream: bool) -> None:
+    async def test_what_a_turn_expects(self, converser: Endpoint, stream: bool) -> None:
         """SESS-1.6: A request that does not fit is refused with what was expected and what came, and takes no turn."""
         scripted = ScriptedWorker()
         script = counting(3)
         script["turns"][1]["expect"] = {"contains": "please"}
         await scripted.load(script)
-        await scripted.ask(streamer, stream=stream)
+        await scripted.ask(converser, stream=stream)
         for _ in range(2):
-            refused = await scripted.ask(streamer, stream=stream, **text_fields(streamer, "Give me that"))
+            refused = await scripted.ask(converser, stream=stream, **text_fields(converser, "Give me that"))
             assert refused.status == 422
             message = refused.json["error"]["message"]
             assert 'to contain "please"' in message
             assert "Give me that" in message
         contents = [
-            await scripted.content(streamer, stream=stream, **text_fields(streamer, text))
+            await scripted.content(converser, stream=stream, **text_fields(converser, text))
             for text in ("please!", "anything")
         ]
 

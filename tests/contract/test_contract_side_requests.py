@@ -64,16 +64,16 @@ class Worker:
 
 @STREAMED
 @pytest.mark.parametrize("place", ["script", "turns"])
-async def test_a_side_request_takes_no_turn(streamer: Endpoint, stream: bool, place: str) -> None:
+async def test_a_side_request_takes_no_turn(converser: Endpoint, stream: bool, place: str) -> None:
     """SCRIPT-8.1, SCRIPT-8.2: A title without tools is generated, counts nowhere, and the conversation gets its turns."""
     when = {"when": {"tools_offered": True}}
     script = {"turns": [LS, DONE]} | when if place == "script" else {"turns": [LS | when, DONE | when]}
-    worker = Worker(streamer, **script)
+    worker = Worker(converser, **script)
     await worker.load()
 
     title = await worker.ask(stream=stream)
     assert await worker.progress() is None
-    offered = tools(streamer)
+    offered = tools(converser)
     contents = [await worker.ask(stream=stream, **more) for more in (offered, {}, offered)]
 
     assert title.status == 200
@@ -99,35 +99,35 @@ async def test_only_the_next_turn_is_asked(streamer: Endpoint) -> None:
     assert await worker.progress() is None
 
 
-async def test_a_turn_expects_of_the_requests_that_it_is_for(streamer: Endpoint) -> None:
+async def test_a_turn_expects_of_the_requests_that_it_is_for(converser: Endpoint) -> None:
     """SCRIPT-8.2: Expectations fail for requests of the conversation alone."""
     turn = DONE | {"when": {"tools_offered": True}, "expect": {"contains": "never said"}}
-    worker = Worker(streamer, turns=[turn])
+    worker = Worker(converser, turns=[turn])
     await worker.load()
 
-    statuses = [(await worker.ask(**more)).status for more in ({}, tools(streamer))]
+    statuses = [(await worker.ask(**more)).status for more in ({}, tools(converser))]
 
     assert statuses == [200, 422]
     assert (await worker.progress())["expectations_failed"] == 1
 
 
-async def test_an_exhausted_script_answers_side_requests(streamer: Endpoint) -> None:
+async def test_an_exhausted_script_answers_side_requests(converser: Endpoint) -> None:
     """SCRIPT-8.4: What the script is not for is generated after its end, too."""
-    worker = Worker(streamer, turns=[DONE], when={"tools_offered": True})
+    worker = Worker(converser, turns=[DONE], when={"tools_offered": True})
     await worker.load()
-    await worker.ask(**tools(streamer))
+    await worker.ask(**tools(converser))
 
-    statuses = [(await worker.ask(**more)).status for more in ({}, tools(streamer))]
+    statuses = [(await worker.ask(**more)).status for more in ({}, tools(converser))]
 
     assert statuses == [200, 422]
 
 
-async def test_the_documented_script_is_for_the_conversation(streamer: Endpoint) -> None:
+async def test_the_documented_script_is_for_the_conversation(converser: Endpoint) -> None:
     """SCRIPT-8.1: The example of the documentation can be loaded."""
     text = (Path(__file__).parents[2] / "docs" / "scripted-mode.md").read_text(encoding="utf-8")
     example = text.partition("## Side requests")[2].partition("```json")[2].partition("```")[0]
-    worker = Worker(streamer, **json.loads(example))
+    worker = Worker(converser, **json.loads(example))
     await worker.load()
 
     assert (await worker.ask()).status == 200
-    assert (await worker.ask(**tools(streamer))).calls == (("bash", {"command": "ls"}),)
+    assert (await worker.ask(**tools(converser))).calls == (("bash", {"command": "ls"}),)

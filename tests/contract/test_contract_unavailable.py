@@ -74,12 +74,12 @@ async def test_what_cannot_be_stored_is_refused(worker: Simulator, path: str, bo
     assert worker.stats().failed_requests == 1
 
 
-async def test_a_script_cannot_be_played(worker: Simulator, endpoint: Endpoint) -> None:
+async def test_a_script_cannot_be_played(worker: Simulator, text_endpoint: Endpoint) -> None:
     """STATE-5.9: So is a request that names a script, on every API that plays scripts."""
-    if not endpoint.streams:
+    if not text_endpoint.streams:
         pytest.skip("embeddings play no scripts")
     headers = {"x-llmsim-script": "any", "anthropic-version": "2023-06-01"}
-    exchange = await worker.ask("POST", endpoint.path, endpoint.body(), headers=headers)
+    exchange = await worker.ask("POST", text_endpoint.path, text_endpoint.body(), headers=headers)
 
     assert _is_unavailable(exchange)
 

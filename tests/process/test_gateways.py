@@ -19,15 +19,17 @@ from openai import OpenAI
 from support.servers import Server, eventually, free_port, serve
 from websockets.sync.client import connect
 
+import llmsim
+
 PAGE = (Path(__file__).parents[2] / "docs" / "operate" / "gateways.md").read_text(encoding="utf-8")
 KEY = "sk-" + 32 * "3f"
 SYSTEM = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 
-def snippet(heading: str) -> str:
-    """Return the code below a heading."""
+def snippet(heading: str, language: str = r"\w+") -> str:
+    """Return the first code in a language below a heading."""
     section = PAGE.partition(f"\n### {heading}\n")[2]
-    found = re.search(r"^```\w+\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    found = re.search(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     assert found is not None, heading
     return found[1]
 
@@ -96,8 +98,13 @@ def stream_seconds(base_url: str, model: str = "gpt-4o", key: str = "any") -> fl
     return time.monotonic() - instants[0]
 
 
+def addressed(text: str, server: Server) -> str:
+    """Return a snippet with the port of a server."""
+    return re.sub(r"(127\.0\.0\.1:|localhost:|port_value: )8080", rf"\g<1>{server.port}", text)
+
+
 def proxied(heading: str, server: Server, port: int) -> str:
-    return snippet(heading).replace("127.0.0.1:8080", f"127.0.0.1:{server.port}").replace("8000", str(port))
+    return addressed(snippet(heading), server).replace("8000", str(port))
 
 
 PROXIES = {
@@ -112,6 +119,7 @@ PROXIES = {
     ),
     "Caddy": ("Caddyfile", "{{\nadmin off\nauto_https off\n}}\n{snippet}", ["run", "--config", "{file}"]),
     "HAProxy": ("haproxy.cfg", "{snippet}", ["-f", "{file}"]),
+    "Envoy": ("envoy.yaml", "{snippet}", ["-c", "{file}", "--use-dynamic-base-id"]),
 }
 
 
@@ -176,6 +184,141 @@ def test_portkey(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.tools
+def test_tensorzero(server: Server, tmp_path: Path) -> None:
+    """CLIENT-2.1: Both vendors' models stream through the embedded gateway."""
+    pytest.importorskip("tensorzero")
+    (tmp_path / "tensorzero.toml").write_text(addressed(snippet("TensorZero"), server))
+    done = subprocess.run(
+        [sys.executable, "-c", snippet("TensorZero", "python")],
+        cwd=tmp_path,
+        env=os.environ | {"ANTHROPIC_API_KEY": "any"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    # Its log goes to standard output, too.
+    assert {"simulated 20", "claude 20"} <= set(done.stdout.splitlines())
+
+
+@pytest.mark.tools
+def test_oha(server: Server, tmp_path: Path) -> None:
+    """CLIENT-2.1: All requests of the command succeed."""
+    needed("oha")
+    code = addressed(snippet("oha"), server).replace("-z 30s -c 20", "--no-tui -n 4 -c 2")
+    done = subprocess.run(
+        ["sh", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+    )
+
+    assert re.search(r"\[200\] 4 responses", done.stdout), done.stdout
+
+
+def of_tools(folder: Path) -> dict[str, str]:
+    """Return the environment of tools that run in a Python of their own."""
+    # A copy: tiktoken writes whatever it reads into its cache.
+    vocabularies = folder / "vocabularies"
+    if not vocabularies.exists():
+        shutil.copytree(Path(llmsim.__file__).parent / "vocabularies", vocabularies)
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
+        "TIKTOKEN_CACHE_DIR": str(vocabularies),
+        "COLUMNS": "200",
+        "NO_COLOR": "1",
+    }
+
+
+@pytest.fixture
+def tokenizer(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The folder that the page's program writes, run by the Python of the program that needs it."""
+    interpreter = Path(needed(request.param)).resolve().with_name("python")
+    done = subprocess.run(
+        [str(interpreter), "-c", snippet("Tokenizers", "python")],
+        cwd=tmp_path,
+        env=of_tools(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if "required to save" in done.stderr or "No module named" in done.stderr:
+        pytest.skip(f"needs tiktoken and blobfile beside {request.param}")
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def measured(command: str, folder: Path) -> str:
+    """Run a load tool; return what it prints."""
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=folder,
+        env=of_tools(folder),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.tools
+def test_aiperf(server: Server, tmp_path: Path) -> None:
+    """CLIENT-2.1: The command of the page finds the tokens and the times that the server has."""
+    needed("aiperf")
+    code = addressed(snippet("aiperf").rstrip(), server).replace("200", "8").replace("20", "2")
+    output = measured(f"{code} --ui none", tmp_path)
+    rows = {
+        cells[0]: float(cells[1])
+        for line in output.splitlines()
+        if len(cells := split_row(line)) > 2 and re.fullmatch(r"[\d.]+", cells[1])
+    }
+
+    assert rows["Request Count (requests)"] == 8
+    assert rows["Output Sequence Length (tokens)"] == 20
+    assert 45 < rows["Inter Token Latency (ms)"] < 70
+    assert "Discrepancy" not in output
+
+
+def split_row(line: str) -> list[str]:
+    """Return the cells of a line of a table."""
+    return [cell.strip() for cell in re.split(r"[│|]", line)[1:-1]]
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("tokenizer", ["guidellm"], indirect=True)
+def test_guidellm(server: Server, tokenizer: Path) -> None:
+    """CLIENT-2.1: The command of the page streams, and ends without an error."""
+    code = addressed(snippet("guidellm").rstrip(), server)
+    for before, after in {
+        "openai-community/gpt2": "o200k",
+        "kind=constant,rate=10": "kind=concurrent,streams=2",
+        "kind=max_duration,seconds=30": "kind=max_requests,count=4",
+    }.items():
+        assert before in code
+        code = code.replace(before, after)
+    measured(f"{code} --disable-progress", tokenizer)
+    report = json.loads((tokenizer / "benchmarks.json").read_text())["benchmarks"][0]
+
+    assert report["metrics"]["request_totals"]["successful"] == 4
+    assert report["metrics"]["request_totals"]["errored"] == 0
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("tokenizer", ["inference-perf"], indirect=True)
+def test_inference_perf(server: Server, tokenizer: Path) -> None:
+    """CLIENT-2.1: The file of the page measures without a failure, and its tokens are those of the server."""
+    text = addressed(snippet("inference-perf"), server).replace("openai-community/gpt2", "o200k")
+    (tokenizer / "config.yml").write_text(text.replace("rate: 10, duration: 30", "rate: 2, duration: 2"))
+    measured("inference-perf --config_file config.yml", tokenizer)
+    (report,) = tokenizer.glob("reports-*/summary_lifecycle_metrics.json")
+    found = json.loads(report.read_text())
+
+    assert found["successes"]["count"] == 4
+    assert found["failures"]["count"] == 0
+
+
+@pytest.mark.tools
 def test_vegeta(server: Server, tmp_path: Path) -> None:
     """CLIENT-2.1: The commands of the page succeed."""
     needed("vegeta")
@@ -228,7 +371,8 @@ def test_yaml_is_valid(heading: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "heading", [*PROXIES, "LiteLLM", "TensorZero", "claude-code-router", "Envoy", "Portkey"]
+    "heading",
+    [*PROXIES, "LiteLLM", "TensorZero", "claude-code-router", "Portkey", "aiperf", "guidellm", "oha"],
 )
 def test_addresses_are_those_of_the_server(heading: str) -> None:
     """CLIENT-2.2: Each snippet names the address where llmsim listens by default."""

@@ -16,7 +16,10 @@ CODE = [
     for name in ("llmsim", "loadtest", "scripts", "tests")
     for path in sorted((ROOT / name).rglob("*.py"))
 ]
-CODE += [ROOT / "scripts" / name for name in ("update-catalogue", "update-known-fields", "plot-shapes")]
+CODE += [
+    ROOT / "scripts" / name
+    for name in ("update-catalogue", "update-coverage", "update-known-fields", "plot-shapes")
+]
 PAGES = [path for name in ("", "docs", "specs") for path in sorted((ROOT / name).glob("*.md"))]
 
 PRIVATE_PARTS = {"told", "said", "tell", "tells", "telling", "heard"}

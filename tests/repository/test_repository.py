@@ -24,6 +24,7 @@ from llmsim.catalogue import CatalogueFile, load_catalogue
 from llmsim.cli import main
 from llmsim.config import CONFIG_VARIABLE, setting_specs
 from llmsim.server.channels import direct_writes_problem
+from loadtest.replay.command import trace
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -52,7 +53,7 @@ FILES = """
     pyproject.toml gunicorn.conf.py compose.yaml
     .ci/run .github/workflows/ci.yml .github/workflows/release.yml .github/pull_request_template.md .github/ISSUE_TEMPLATE/bug_report.md
     scripts/serve scripts/test scripts/check scripts/bench scripts/agents scripts/loadtest scripts/package scripts/update-catalogue
-    scripts/update-known-fields
+    scripts/update-known-fields scripts/update-coverage
     docs/README.md docs/getting-started.md docs/configuration.md docs/latency.md docs/faults.md docs/models.md
     docs/stats.md docs/works-with.md docs/load-testing.md docs/performance.md docs/hosting.md docs/llmsim.service
     specs/README.md specs/release-process.md specs/maintenance.md
@@ -453,6 +454,15 @@ def shown_commands(page: Path) -> Iterator[list[str]]:
             yield shlex.split(found[1])
 
 
+def subcommand(command: click.Command, words: list[str], context: click.Context) -> click.Command:
+    """Return the command within a command that the words name; the command itself if they name none."""
+    if words and command.name == "main" and words[0] == trace.name:
+        return trace
+    if isinstance(command, click.Group) and words and (found := command.get_command(context, words[0])):
+        return found
+    return command
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_shown_commands_exist(page: Path) -> None:
     """MAINT-4.5: Each llmsim command on a page exists, with its options."""
@@ -460,6 +470,7 @@ def test_shown_commands_exist(page: Path) -> None:
     for name, *words in shown_commands(page):
         command = main.get_command(context, name)
         assert command is not None, name
+        command = subcommand(command, words, context)
         options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         given = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert given <= options, name

@@ -19,6 +19,7 @@ from llmsim.config import (
     AuthSettings,
     ErrorSettings,
     FaultSettings,
+    FileSettings,
     LatencySettings,
     LimitSettings,
     ModelSettings,
@@ -26,6 +27,7 @@ from llmsim.config import (
     ScriptSettings,
     ServerSettings,
     Settings,
+    ToolSettings,
 )
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import endpoint_labels
@@ -209,6 +211,8 @@ def settings_of(
     admin: Mapping[str, Any] | None = None,
     auth: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
+    files: Mapping[str, Any] | None = None,
+    tools: Mapping[str, Any] | None = None,
     available: tuple[str, ...] = (),
     **response: Any,
 ) -> Settings:
@@ -224,6 +228,8 @@ def settings_of(
         admin=AdminSettings(**dict(admin or {})),
         auth=AuthSettings(**dict(auth or {})),
         limits=msgspec.convert(dict(limits or {}), LimitSettings),
+        files=FileSettings(**dict(files or {})),
+        tools=ToolSettings(**dict(tools or {})),
     )
 
 

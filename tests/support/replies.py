@@ -31,7 +31,10 @@ def parse_response(status: int, body: bytes) -> ResponseContent:
 
 def _whole(answer: Any) -> ResponseContent:
     if "choices" in answer:
-        message = answer["choices"][0]["message"]
+        choice = answer["choices"][0]
+        if "text" in choice:
+            return _reply(choice["text"], ())
+        message = choice["message"]
         functions = [call["function"] for call in message.get("tool_calls") or ()]
         return _reply(message["content"], [(call["name"], call["arguments"]) for call in functions])
     if "candidates" in answer:
@@ -57,6 +60,9 @@ def parse_events(events: Iterable[Any]) -> ResponseContent:
     for event in events:
         kind = event.get("type")
         for choice in event.get("choices", ()):
+            if "text" in choice:
+                text += choice["text"]
+                continue
             delta = choice["delta"]
             text += delta.get("content") or ""
             for call in delta.get("tool_calls") or ():

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from llmsim.catalogue import Catalogue, load_catalogue, parse_catalogue
 from llmsim.cli.models import models
 from llmsim.cli.profiles import profiles
+from llmsim.config.engine_profiles import engine_profiles
 from llmsim.errors import CatalogueError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,11 @@ PROFILES = {
     "deepseek": (500, 120, 30, 10),
     "deepseek-reasoner": (1500, 400, 25, 8),
     "embedding": (50, 10, 0, 0),
+    "image": (2000, 500, 12, 0),
+    "dall-e": (9000, 900, 0, 0),
+    "speech": (400, 100, 5, 0),
+    "transcript": (700, 150, 8, 2),
+    "moderation": (150, 40, 0, 0),
     "instant": (0, 0, 0, 0),
     "fast": (10, 2, 1, 0),
 }
@@ -386,7 +392,8 @@ def test_every_model_has_a_profile() -> None:
     """LAT-1.2: every known model has a profile of the table, and no model uses `instant` or `fast`."""
     used = {model.profile for model in CATALOGUE.models.values()}
 
-    assert used == PROFILES.keys() - {"instant", "fast"}
+    media = {"image", "dall-e", "speech", "transcript", "moderation"}
+    assert used == PROFILES.keys() - {"instant", "fast"} - media
 
 
 @pytest.mark.parametrize(
@@ -528,7 +535,7 @@ def test_profiles_json_has_speed_and_models() -> None:
     shown = CliRunner().invoke(profiles, ["--json"])
 
     lines = {line["name"]: line for line in json.loads(shown.output)}
-    assert lines.keys() == PROFILES.keys()
+    assert lines.keys() == PROFILES.keys() | engine_profiles().keys()
     assert lines["gpt-5"]["tokens_per_second"] == 25
     assert lines["instant"]["tokens_per_second"] is None
     assert lines["claude-haiku"]["models"][0] == "claude-haiku-5-5"

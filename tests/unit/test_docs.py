@@ -45,7 +45,9 @@ def test_profiles_are_those_of_the_catalogue() -> None:
 @pytest.mark.parametrize(("name", "example"), [(cells[0], cells[-1]) for cells in table("profile")])
 def test_example_of_a_profile_uses_it(name: str, example: str) -> None:
     """MAINT-4.6: The model named beside a profile is listed and uses it; without one, no model uses it."""
-    if example == "by setting only":
+    if example.startswith("names like "):
+        assert CATALOGUE.facts(example.split("`")[1]).profile == name
+    elif example == "by setting only":
         assert name not in {model.profile for model in CATALOGUE.models.values()}
     else:
         assert CATALOGUE.models[example].profile == name

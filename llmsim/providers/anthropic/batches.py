@@ -21,18 +21,18 @@ from msgspec import Meta, Raw
 from llmsim.domain import Fault, Turn
 from llmsim.errors import InvalidFieldError, RefusedError, UnknownResponseError
 from llmsim.providers.anthropic.errors import render_fault, render_refusal, with_request_id
+from llmsim.providers.anthropic.files import load_files
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.rendering import render_message
 from llmsim.providers.anthropic.resources import DAY, parse_page, render_page, rfc3339
 from llmsim.providers.contract import (
-    DocumentCollection,
     EndpointContext,
     IncomingRequest,
     ParsedRequest,
     Reply,
     ResourceEndpoint,
 )
-from llmsim.providers.storage import Document
+from llmsim.providers.storage import Document, DocumentCollection
 from llmsim.wire.codec import decoder, encode
 
 Parse = Callable[[IncomingRequest], ParsedRequest[MessageOptions]]
@@ -127,6 +127,8 @@ async def _result(
     single = msgspec.structs.replace(request, body=bytes(entry.params))
     try:
         parsed = await context.compute(request, parse, single)
+        if parsed.files:
+            parsed = await load_files(context, parsed)
         outcome = await context.plan(request, parsed.prompt)
     except RefusedError as error:
         return _errored(context, entry, render_refusal(error))

@@ -6,11 +6,12 @@ Decisions:
 * Messages are written as the API's validator does: `messages.0.role: Input should be 'user' or 'assistant'`.
 """
 
-from typing import assert_never
+from typing import Any, assert_never
 
 from llmsim.domain import Fault, FaultKind
 from llmsim.domain.quota import RateLimitError
 from llmsim.errors import (
+    ApiRuleError,
     AuthenticationError,
     BodyTooLargeError,
     ContextLengthError,
@@ -45,6 +46,7 @@ from llmsim.providers.error_messages import (
     store_message,
     wait_headers,
 )
+from llmsim.providers.forms import FormError
 from llmsim.wire.codec import encode, encode_for_message
 
 _MAX_VALUE = 100
@@ -89,8 +91,13 @@ _KEY_MESSAGES = {
 """Message about a missing or wrong key, by the header that holds it."""
 
 
-def _reply(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    error = {"type": _type(status), "message": message}
+def _reply(
+    status: int, message: str, headers: tuple[tuple[str, str], ...] = (), *, code: str | None = None
+) -> Reply:
+    error: dict[str, Any] = {"type": _type(status), "message": message}
+    if code is not None:
+        # Source: anthropic SDK, types/file_expired_error.py.
+        error["details"] = {"error_code": code}
     return Reply(status, encode({"type": "error", "error": error}), headers)
 
 
@@ -111,8 +118,12 @@ def with_request_id(error: bytes, request_id: str) -> bytes:
 def render_refusal(error: RefusedError) -> Reply:
     """Render a refused request."""
     match error:
+        case ApiRuleError():
+            return _reply(error.status, error.message, code=error.code)
         case InvalidJsonError():
             return _reply(400, f"The request body is not valid JSON: {error}")
+        case FormError():
+            return _reply(400, f"The request body is not valid multipart/form-data: {error}")
         case InvalidFieldError():
             return _reply(400, _field_message(error))
         case UnknownFieldError():

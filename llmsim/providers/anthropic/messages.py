@@ -9,6 +9,7 @@ from llmsim.domain import Prompt, ResponseFormat
 from llmsim.errors import UnsupportedError
 from llmsim.providers.anthropic.conversation import parse_conversation
 from llmsim.providers.anthropic.field_paths import placed
+from llmsim.providers.anthropic.files import used_files
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, raw_json
 from llmsim.providers.anthropic.model_rules import check_model_rules
 from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
@@ -90,7 +91,8 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         python=any(tool.type == PYTHON for tool in body.tools or ()),
         toolsets=parse_toolsets(body),
     )
-    return ParsedRequest(prompt, options)
+    files = used_files(body.messages) if b'"file_id"' in request.body else ()
+    return ParsedRequest(prompt, options, files=files)
 
 
 def _parse_format(body: CountRequest) -> ResponseFormat | None:

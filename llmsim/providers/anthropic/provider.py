@@ -7,6 +7,7 @@ from llmsim.config import AnthropicSettings
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.anthropic.batches import batch_endpoints
 from llmsim.providers.anthropic.errors import add_request_id, render_crash, render_fault, render_refusal
+from llmsim.providers.anthropic.files import FILES, load_files
 from llmsim.providers.anthropic.messages import COUNT_TOKENS, parse
 from llmsim.providers.anthropic.models import LIST_MODELS, RETRIEVE_MODEL
 from llmsim.providers.anthropic.rate_limits import LIMIT_HEADERS
@@ -62,6 +63,7 @@ def anthropic(settings: AnthropicSettings, *, checks_models: bool, is_strict: bo
             stream_headers=SSE_HEADERS,
         ),
         render_response=render_response,
+        load_files=load_files,
     )
     batches = batch_endpoints(strict_parse(parse_body, messages.label) if is_strict else parse_body)
     return Provider(
@@ -69,7 +71,7 @@ def anthropic(settings: AnthropicSettings, *, checks_models: bool, is_strict: bo
         prefix="/anthropic",
         base_path="/anthropic",
         generation_endpoints=(messages,),
-        resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *batches),
+        resource_endpoints=(COUNT_TOKENS, LIST_MODELS, RETRIEVE_MODEL, *batches, *FILES),
         render_refusal=render_refusal,
         render_fault=render_fault,
         render_crash=render_crash,

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 import msgspec
 
 from llmsim.domain import Message, PriorToolCall, Prompt, ToolResult
-from llmsim.errors import InvalidFieldError
+from llmsim.errors import ApiRuleError, InvalidFieldError
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.media import Media
 from llmsim.providers.openai.chat_request import (
@@ -29,7 +29,7 @@ from llmsim.providers.openai.chat_request import (
     ToolMessage,
     UserMessage,
 )
-from llmsim.providers.openai.chat_rules import check_model_rules
+from llmsim.providers.openai.chat_rules import check_model_rules, check_prediction
 from llmsim.providers.openai.chat_tools import parse_response_format, parse_tool_choice, parse_tools
 from llmsim.providers.openai_family.request_fields import parse_cache
 from llmsim.wire.codec import decoder
@@ -57,6 +57,7 @@ class ChatOptions(msgspec.Struct, frozen=True, gc=False):
         service_tier: The tier that is reported.
         store: Whether the completion is stored.
         metadata: The client's own labels.
+        searches: Whether the text cites a page of the web.
         uses_functions: Whether a call is rendered as a deprecated `function_call`, not in `tool_calls`.
     """
 
@@ -66,6 +67,7 @@ class ChatOptions(msgspec.Struct, frozen=True, gc=False):
     store: bool = False
     metadata: dict[str, str] = {}
     uses_functions: bool = False
+    searches: bool = False
 
 
 def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[ChatOptions]:
@@ -100,6 +102,14 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
             "conflict",
             "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
         )
+    if request.modalities is not None and "audio" in request.modalities:
+        raise ApiRuleError(
+            "Unsupported value: 'modalities' does not support 'audio': llmsim makes no sound in chat completions.",
+            "modalities",
+            "unsupported_value",
+        )
+    if request.prediction is not None:
+        check_prediction(request)
     if checks_models:
         check_model_rules(request)
     media = Media()
@@ -123,6 +133,7 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         tool_choice=parse_tool_choice(request, tools),
         form=parse_response_format(request, messages),
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+        prediction=None if request.prediction is None else request.prediction.text,
     )
     streaming = request.stream_options
     options = ChatOptions(
@@ -132,8 +143,9 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         store=bool(request.store),
         metadata=request.metadata or {},
         uses_functions=request.functions is not None,
+        searches=request.web_search_options is not None,
     )
-    return ParsedRequest(prompt, options)
+    return ParsedRequest(prompt, options, files=tuple(media.files))
 
 
 def _to_message(message: AnyMessage, index: int, media: Media) -> Message:
@@ -178,6 +190,7 @@ def _with_content(
                 media.add_file(part.input_audio.data, texts=len(texts))
                 extra += -(-len(part.input_audio.data) * 3 // 4 // _AUDIO_BYTES_PER_TOKEN)
             case FilePart():
+                media.use_file(part.file.file_id, ("messages", index, "content", position, "file"))
                 media.add_file(part.file.file_data, part.file.file_id, texts=len(texts))
                 extra += _FILE_TOKENS
     return Message(role, tuple(texts), name=name, extra_tokens=extra)

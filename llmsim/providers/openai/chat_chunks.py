@@ -9,9 +9,7 @@ Decisions:
 Source of fields and order: openai SDK 3.54, types/chat/chat_completion_chunk.py.
 """
 
-import heapq
-from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 
 from llmsim.domain import Fault, ReasoningSegment, TokenizedText, ToolCall, ToolCallSegment, Turn
 from llmsim.providers.openai.chat import ChatOptions
@@ -22,6 +20,7 @@ from llmsim.providers.openai.chat_completion import (
     fingerprint,
     finish_reason,
     render_choice_logprobs,
+    render_citations,
     render_usage,
     visible_segments,
 )
@@ -29,7 +28,7 @@ from llmsim.providers.openai.errors import render_fault
 from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.providers.openai_family.obfuscation import padding
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
-from llmsim.wire.frames import SSE_DONE, FrameBatch, single, sse
+from llmsim.wire.frames import SSE_DONE, FrameBatch, interleave, single, sse
 
 
 def render_stream(turn: Turn, options: ChatOptions) -> tuple[FrameBatch, ...]:
@@ -38,15 +37,7 @@ def render_stream(turn: Turn, options: ChatOptions) -> tuple[FrameBatch, ...]:
     end = single(chunks.render_usage() + SSE_DONE if options.include_usage else SSE_DONE, turn.length)
     if len(turn.choices) == 1:
         return (*chunks.render_choice(0), end)
-    # All choices in one batch, token by token; heapq.merge keeps the order of each choice.
-    frames = list(
-        heapq.merge(
-            *(_to_frames(chunks.render_choice(index)) for index in range(len(turn.choices))),
-            key=itemgetter(0),
-        )
-    )
-    required_tokens, tokens, bodies = zip(*frames, strict=True)
-    return (FrameBatch(b"", bodies, b"", required_tokens, tokens), end)
+    return (interleave([chunks.render_choice(index) for index in range(len(turn.choices))]), end)
 
 
 def render_stream_fault(turn: Turn, options: ChatOptions, fault: Fault, frames: int) -> bytes:  # noqa: ARG001 - the signature of all endpoints
@@ -55,12 +46,6 @@ def render_stream_fault(turn: Turn, options: ChatOptions, fault: Fault, frames: 
     Source: openai SDK 3.54, _streaming.py: an event whose data has `error` raises.
     """
     return sse(render_fault(fault).body)
-
-
-def _to_frames(batches: Sequence[FrameBatch]) -> Iterator[tuple[int, int, bytes]]:
-    for batch in batches:
-        for index, required in enumerate(batch.required_tokens):
-            yield required, batch.tokens[index] if batch.tokens else 0, batch.data(index, index + 1)
 
 
 class _ChunkRenderer:
@@ -100,12 +85,13 @@ class _ChunkRenderer:
             if calls and isinstance(visible[0][0], ToolCallSegment)
             else b'{"role":"assistant","content":""}'
         )
+        last = b'{"annotations":%b}' % render_citations(visible) if self._options.searches else b"{}"
         finish = b'"%b"' % finish_reason(choice, self._options).encode()
         first = batches[0].required_tokens[0] if batches else choice.tokens
         return (
             self._single_chunk(head + role, b"null", padding(0, 0), first),
             *batches,
-            self._single_chunk(head + b"{}", finish, b"", choice.tokens),
+            self._single_chunk(head + last, finish, b"", choice.tokens),
         )
 
     def _single_chunk(

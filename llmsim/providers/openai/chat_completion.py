@@ -16,6 +16,7 @@ from llmsim.budgets import remembered
 from llmsim.domain import (
     Choice,
     FinishReason,
+    MediaSegment,
     ReasoningSegment,
     RefusalSegment,
     TextSegment,
@@ -26,6 +27,7 @@ from llmsim.domain import (
     Usage,
 )
 from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai_family.citations import url_citation
 from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_text
 
@@ -66,7 +68,11 @@ _plain_message = TokenizedTextMemo(_render_plain_message)
 
 def _render_choice(choice: Choice, index: int, options: ChatOptions) -> bytes:
     segments = choice.segments
-    if len(segments) == 1 and type(segments[0]) is TextSegment and not segments[0].logprobs:
+    if (
+        len(segments) == 1
+        and type(segments[0]) is TextSegment
+        and not (segments[0].logprobs or options.searches)
+    ):
         return b'{"index":%d,"message":%b,"finish_reason":"%b"}' % (
             index,
             _plain_message(segments[0].text),
@@ -87,13 +93,15 @@ def render_usage(usage: Usage) -> bytes:
         b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
         b'"prompt_tokens_details":{"cached_tokens":%d,"audio_tokens":0},'
         b'"completion_tokens_details":{"reasoning_tokens":%d,"audio_tokens":0,'
-        b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
+        b'"accepted_prediction_tokens":%d,"rejected_prediction_tokens":%d}}'
     ) % (
         usage.prompt,
         usage.completion,
         usage.prompt + usage.completion,
         usage.cached,
         usage.reasoning,
+        usage.accepted_prediction,
+        usage.rejected_prediction,
     )
 
 
@@ -120,7 +128,7 @@ def visible_segments(choice: Choice) -> VisibleSegments:
     for segment in segments:
         hosted = isinstance(segment, ToolCallSegment) and segment.call.kind is ToolKind.HOSTED
         hidden = hosted or (isinstance(segment, ReasoningSegment) and segment.text is None)
-        if not hidden:
+        if not (hidden or isinstance(segment, MediaSegment)):
             visible.append((segment, start))
         start += segment.tokens
     return visible
@@ -156,12 +164,26 @@ def _render_message(visible: VisibleSegments, options: ChatOptions) -> bytes:
         called = b',"function_call":%b' % encode(_build_function(calls[0], "arguments"))
     elif calls:
         called = b',"tool_calls":%b' % encode([_build_call(segment) for segment in calls])
-    return b'{"role":"assistant","content":%b,"refusal":%b,"annotations":[]%b%b}' % (
+    return b'{"role":"assistant","content":%b,"refusal":%b,"annotations":%b%b%b}' % (
         b"null" if content is None else b'"%b"' % content,
         b"null" if refusal is None else b'"%b"' % refusal,
+        render_citations(visible) if options.searches else b"[]",
         reasoning,
         called,
     )
+
+
+def render_citations(visible: VisibleSegments) -> bytes:
+    """Render the annotations of a text that cites a page of the web: one, for its last sentence; none without a text.
+
+    The page is made up, of a domain that is reserved for examples, and the same for the same text.
+    """
+    text = "".join([segment.text.text for segment, _ in visible if isinstance(segment, TextSegment)])
+    if not text.strip():
+        return b"[]"
+    number = zlib.crc32(text.encode("utf-8", "surrogatepass"))
+    cited = url_citation(text, f"https://www.example.com/{number:08x}", f"Page {number % 1000}")
+    return encode([{"type": "url_citation", "url_citation": cited}])
 
 
 INPUT_MEMBERS = {ToolKind.FUNCTION: "arguments", ToolKind.CUSTOM: "input"}

@@ -236,6 +236,41 @@ class SchemaFormat(Struct, tag_field="type", tag="json_schema"):
     json_schema: NamedSchema
 
 
+class ApproximateLocation(Struct):
+    """Where the user is, roughly."""
+
+    city: str | None = None
+    country: str | None = None
+    region: str | None = None
+    timezone: str | None = None
+
+
+class UserLocation(Struct, tag_field="type", tag="approximate"):
+    """Where the user is."""
+
+    approximate: ApproximateLocation
+
+
+class WebSearchOptions(Struct):
+    """How to search the web; what is found is cited."""
+
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    user_location: UserLocation | None = None
+
+
+class Prediction(Struct, tag_field="type", tag="content"):
+    """What the client expects the text to be."""
+
+    content: str | list[TextPart]
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return (
+            self.content if isinstance(self.content, str) else "".join([part.text for part in self.content])
+        )
+
+
 class ChatRequest(Struct):
     """The body of `POST /v1/chat/completions`."""
 
@@ -251,6 +286,7 @@ class ChatRequest(Struct):
     metadata: fields.Metadata | None = None
     modalities: list[Literal["text", "audio"]] | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    prediction: Prediction | None = None
     parallel_tool_calls: bool | None = None
     presence_penalty: fields.Penalty | None = None
     prompt_cache_key: fields.CacheKey | None = None
@@ -271,3 +307,4 @@ class ChatRequest(Struct):
     top_p: fields.TopP | None = None
     user: str | None = None
     verbosity: fields.Verbosity | None = None
+    web_search_options: WebSearchOptions | None = None

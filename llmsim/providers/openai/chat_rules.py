@@ -3,7 +3,7 @@
 Source: the reports that `scripts/catalogue-overlay.toml` names.
 """
 
-from llmsim.errors import ApiRuleError
+from llmsim.errors import ApiRuleError, InvalidFieldError
 from llmsim.providers.openai.chat_request import ChatRequest, SchemaFormat, SystemMessage
 from llmsim.providers.openai_family.model_rules import (
     MEDIUM,
@@ -58,6 +58,29 @@ def check_model_rules(request: ChatRequest) -> None:
                     param,
                     UNSUPPORTED_VALUE,
                 )
+
+
+def check_prediction(request: ChatRequest) -> None:
+    """Refuse what excludes a prediction.
+
+    Source: OpenAI, guides/predicted-outputs, "Limitations"; the words are those of other parameters that exclude each other.
+
+    Raises:
+        InvalidFieldError: The request has such a parameter.
+    """
+    excluded = {
+        "n": (request.n or 1) > 1,
+        "logprobs": bool(request.logprobs),
+        "presence_penalty": (request.presence_penalty or 0) > 0,
+        "frequency_penalty": (request.frequency_penalty or 0) > 0,
+        "max_completion_tokens": request.max_completion_tokens is not None,
+        "tools": bool(request.tools or request.functions),
+        "modalities": "audio" in (request.modalities or ()),
+    }
+    for name, is_used in excluded.items():
+        if is_used:
+            message = f"The '{name}' parameter is not supported when 'prediction' is set."
+            raise InvalidFieldError((name,), "conflict", message)
 
 
 def _refused_parameter(name: str, value: float) -> ApiRuleError:

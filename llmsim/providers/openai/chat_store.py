@@ -27,6 +27,7 @@ from llmsim.providers.openai.chat import ChatOptions, parse
 from llmsim.providers.openai.chat_chunks import render_stream, render_stream_fault
 from llmsim.providers.openai.chat_completion import render_response
 from llmsim.providers.openai.errors import render_fault, render_refusal
+from llmsim.providers.openai.used_files import load_files
 from llmsim.providers.openai_family.request_fields import Metadata
 from llmsim.providers.paging import check_limit
 from llmsim.providers.storage import ResponseStorage, State, StoredResponse
@@ -236,6 +237,7 @@ def chat_completions(*, checks_models: bool) -> GenerationEndpoint[ChatOptions]:
         render_response=render_response,
         storage=CHAT_STORAGE,
         shows_reasoning=True,
+        load_files=load_files,
     )
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from llmsim.providers.contract import GenerationEndpoint, ResourceEndpoint
 from llmsim.providers.openai.errors import render_error, render_fault, render_refusal
+from llmsim.providers.openai.used_files import load_files
 from llmsim.providers.openai_family.responses.dialect import Dialect, full_reasoning
 from llmsim.providers.openai_family.responses.endpoint import endpoint
 from llmsim.providers.openai_family.responses.operations import operations
@@ -43,7 +44,7 @@ def responses(
         render_fault=render_fault,
     )
     assert creation.storage is not None
-    return creation, operations(creation.storage, dialect)
+    return replace(creation, load_files=load_files), operations(creation.storage, dialect)
 
 
 RESPONSES = responses(checks_models=True)[0]

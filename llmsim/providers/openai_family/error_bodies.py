@@ -50,6 +50,7 @@ from llmsim.providers.error_messages import (
     store_message,
     wait_headers,
 )
+from llmsim.providers.forms import FormError
 from llmsim.providers.openai_family.field_messages import field_message, format_path, quote, schema_message
 from llmsim.providers.openai_family.rate_limits import format_duration
 
@@ -104,6 +105,8 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
             return ErrorBody(
                 status=400, message=f"We could not parse the JSON body of your request. [{error}]"
             )
+        case FormError():
+            return ErrorBody(status=400, message=f"Could not parse multipart form. [{error}]")
         case InvalidFieldError():
             return _field_error(error)
         case UnknownFieldError():
@@ -154,6 +157,14 @@ def error_for_refusal(error: RefusedError) -> ErrorBody:
                 message="Invalid content type. image_url is only supported by certain models, and "
                 f"{error.model} is not one of them.",
                 param=format_path((*error.path, "type")),
+            )
+        case ContextLengthError(requested=int() as requested):
+            # Source: error bodies in langchain-ai/langchain#1349 and jerryjliu/llama_index#574; `param` and `code` are null.
+            return ErrorBody(
+                status=400,
+                message=f"This model's maximum context length is {error.window} tokens, however you requested "
+                f"{error.tokens + requested} tokens ({error.tokens} in your prompt; {requested} for the "
+                "completion). Please reduce your prompt; or completion length.",
             )
         case ContextLengthError():
             return ErrorBody(
@@ -257,6 +268,9 @@ def _embedding_error(
     OpenDataBox/CrackSQL#27, sbintuitions/JMTEB#14 and truefoundry/models#846. `param` and `code` are null in most.
     """
     match error:
+        case ModelUseError(media=True):
+            message = f"Invalid value for 'model' = {quote(error.model)}. Please check the OpenAI documentation and try again."
+            return ErrorBody(status=400, message=message, param="model", code="invalid_value")
         case ModelUseError(embeds=True):
             message = "You are not allowed to generate embeddings from this model"
             return ErrorBody(status=403, message=message)
@@ -327,6 +341,6 @@ def error_for_fault(fault: Fault) -> ErrorBody:
     return ErrorBody(
         status=fault.status or status,
         message=fault_message(fault, message),
-        code=code,
+        code=fault.code or code,
         headers=retry_headers(fault),
     )

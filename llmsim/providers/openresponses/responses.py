@@ -27,6 +27,7 @@ DIALECT = Dialect(
     names_functions=False,
     has_phases=False,
     has_id_prefixes=False,
+    cites_files=False,
 )
 
 

@@ -103,6 +103,13 @@ class Guard:
         }
         self._anthropic = next((api for api in apis if api.browser_header), apis[0])
         self._openai = apis[0]
+        self._open = [
+            _pattern(path)
+            for provider in providers
+            for endpoint in provider.resource_endpoints
+            if endpoint.is_open
+            for path in (endpoint.path, provider.prefix + endpoint.path)
+        ]
         self._stored = [route for api in apis for route in api.stored]
 
     def check(self, scope: dict[str, Any], active: ActiveRequest) -> EncodedReply | None:
@@ -254,7 +261,9 @@ class Guard:
 
     def _is_open(self, path: str) -> bool:
         prefix, _, rest = path.partition("/")
-        return (rest if prefix in self._apis else path) in _OPEN
+        if (rest if prefix in self._apis else path) in _OPEN:
+            return True
+        return any(pattern.fullmatch(f"/{path}") for pattern in self._open)
 
     def _is_protected(self, method: bytes, path: str) -> bool:
         """Return whether a request reads, lists or deletes what is stored, or reads counters."""

@@ -28,8 +28,8 @@ from llmsim.server.admission import OutputMeter
 from llmsim.server.engine.reader import EnginePlace, EngineReader
 from llmsim.server.engine.ticker import EngineTicker, owner_word
 from llmsim.server.pacing import TimerWheel
+from llmsim.server.played import Played
 from llmsim.server.scenario_player import ScenarioAttempt
-from llmsim.server.script_player import PlayedTurn
 from llmsim.state.engine_memory import EngineMemory
 from llmsim.stats import Recorder
 
@@ -107,7 +107,7 @@ class Engines:
         self,
         turn: Turn,
         facts: PromptFacts,
-        played: PlayedTurn | ScenarioAttempt | None,
+        played: Played | None,
         active: ActiveRequest,
         parsed: ParsedRequest[Any],
         storage: ResponseStorage[Any] | None,
@@ -174,9 +174,9 @@ class Engines:
         return number
 
 
-def _times_itself(played: PlayedTurn | ScenarioAttempt) -> bool:
-    """Whether a script or scenario says when the tokens of its turn exist."""
-    if isinstance(played, PlayedTurn):
+def _times_itself(played: Played) -> bool:
+    """Whether a script, scenario or rule says when the tokens of its turn exist."""
+    if not isinstance(played, ScenarioAttempt):
         return played.step.turn.latency is not None or played.step.turn.delay_ms > 0
     resolved, timing = played.resolved, played.resolved.timing
     return (

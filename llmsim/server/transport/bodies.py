@@ -13,6 +13,7 @@ from falcon.asgi import Request
 from llmsim.errors import BodyTooLargeError, InvalidJsonError, TransportError
 from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.transport.body_budget import UNCOUNTED, BodyBudget
+from llmsim.server.transport.connection import is_streamed
 from llmsim.server.transport.content_encoding import (
     ENCODINGS,
     BrokenEncodingError,
@@ -72,6 +73,10 @@ class BodyReader:
         limit = self.limit
         if announced is not None and announced > limit:
             raise BodyTooLargeError(limit)
+        if (announced is None or announced > UNCOUNTED) and is_streamed(req.scope["headers"]):
+            # A form where none is taken: the connection does not count what it holds.
+            reservation = await self._budget.reserve(limit if announced is None else announced)
+            req.scope[CHANNEL].active.hold_until_end(reservation.release)
         body: bytes = await req.stream.read(limit + 1)
         if len(body) > limit:
             raise BodyTooLargeError(limit)

@@ -86,6 +86,11 @@ def body_size(headers: RawHeaders, largest: int) -> int:
     return largest
 
 
+def is_streamed(headers: RawHeaders) -> bool:
+    """Return whether a body is read piece by piece, and so not held: forms are."""
+    return any(name == b"content-type" and b"multipart/form-data" in value.lower() for name, value in headers)
+
+
 def encode_last(reply: EncodedReply, headers: RawHeaders) -> bytes:
     """Encode the last response of a connection, with further headers."""
     framing = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(reply.body)

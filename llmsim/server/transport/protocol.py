@@ -31,6 +31,7 @@ from llmsim.server.transport.connection import (
     encode_last,
     head_size,
     head_without_offer,
+    is_streamed,
     linger,
 )
 
@@ -225,7 +226,7 @@ class Protocol(HttpToolsProtocol):
         self._body_bytes = total = before + len(body)
         self._had_body = True
         _on_body(self, body)
-        if total > UNCOUNTED and not self.cycle.response_complete:
+        if total > UNCOUNTED and not self.cycle.response_complete and not is_streamed(self.headers):
             if before > UNCOUNTED:
                 self._held += len(body)
             else:

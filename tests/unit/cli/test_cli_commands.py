@@ -13,9 +13,7 @@ from click.testing import CliRunner, Result
 from llmsim.cli import main
 from llmsim.planning.tokens import load_tokenizer
 
-COMMANDS = (
-    "serve stats top loadtest models profiles tokens config set script scenario sessions doctor".split()
-)
+COMMANDS = "serve stats top loadtest models profiles tokens config set script scenario sessions clients explain doctor".split()
 
 
 @pytest.fixture(autouse=True)

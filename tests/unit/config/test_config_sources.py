@@ -19,6 +19,7 @@ from llmsim.config import (
     load,
     setting_specs,
 )
+from llmsim.config.engine_profiles import engine_profiles
 from llmsim.config.tables import show_table
 from llmsim.errors import ConfigError
 from llmsim.text import literal
@@ -372,7 +373,8 @@ class TestValues:
 
         assert problem == (
             'flag --latency: latency.profile: unknown profile "gtp5"; did you mean "gpt-5"? '
-            "One of: claude-opus, fast, gpt-5, gpt-5-mini, instant, o-series"
+            "One of: claude-opus, fast, gpt-5, gpt-5-mini, instant, o-series, "
+            + ", ".join(sorted(engine_profiles()))
         )
 
     def test_any_profile_is_accepted_without_a_list(self) -> None:

@@ -14,6 +14,7 @@ FLAGS = {
     "--target-tokens": "response.target_tokens",
     "--seed": "response.seed",
     "--script": "response.script_path",
+    "--rules": "response.rules_path",
     "--scenarios": "response.scenarios_path",
     "--scripts-dir": "scripts.dir",
     "--timeline": "server.timeline_path",

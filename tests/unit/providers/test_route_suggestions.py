@@ -40,7 +40,16 @@ def test_the_path_that_was_meant(path: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/openai", "/openai/v1/", "/v1/nothing", "/openai/v1/files", "/v1/" + "x" * 10_000]
+    "path",
+    [
+        "/",
+        "/v1",
+        "/openai",
+        "/openai/v1/",
+        "/v1/nothing",
+        "/openai/v1/fine_tuning/jobs",
+        "/v1/" + "x" * 10_000,
+    ],
 )
 def test_what_is_like_no_path_has_no_suggestion(path: str) -> None:
     """API-2.5: Nothing is suggested where nothing is similar."""

@@ -83,6 +83,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         has_phases: Whether messages of models that have them carry a phase.
         has_id_prefixes: Whether ids of input items must begin with the prefix of their type.
         checks_models: Whether parameters that a model does not take are refused.
+        cites_files: Whether texts cite files, not only pages.
     """
 
     reasoning: ReasoningStyle
@@ -97,3 +98,4 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     has_phases: bool = True
     has_id_prefixes: bool = True
     checks_models: bool = True
+    cites_files: bool = True

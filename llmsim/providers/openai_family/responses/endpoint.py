@@ -45,7 +45,8 @@ from llmsim.providers.openai_family.responses.response import (
     render_finished,
     render_unfinished,
 )
-from llmsim.providers.storage import ResponseStorage, State, StoredResponse
+from llmsim.providers.openai_family.responses.stored_conversations import append, load, remove
+from llmsim.providers.storage import ConversationStorage, ResponseStorage, State, StoredResponse
 from llmsim.wire.codec import encode
 from llmsim.wire.frames import SSE_HEADERS, FrameBatch
 
@@ -120,6 +121,12 @@ def endpoint(
             render=partial(render_stored, dialect=dialect),
             referenced=referenced_responses,
             with_references=partial(with_references, dialect=dialect),
+            conversations=ConversationStorage(
+                id=lambda options: options.conversation,
+                load=partial(load, dialect=dialect),
+                append=partial(append, dialect=dialect),
+                remove=partial(remove, dialect=dialect),
+            ),
         ),
         websocket=WebSocketFormat(
             messages=ChannelFormat(

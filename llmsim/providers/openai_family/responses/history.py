@@ -134,10 +134,12 @@ def _parse_content(
                 if part.image_url is None and part.file_id is None:
                     raise InvalidFieldError((*path, index, "image_url"), "missing", None)
                 file = part.file_id or ""
+                media.use_file(part.file_id, (*path, index))
                 media.add_image((*path, index), part.image_url, part.detail, texts=len(texts), file=file)
             case InputFile():
                 if part.file_data is None and part.file_id is None and part.file_url is None:
                     raise InvalidFieldError((*path, index, "file_id"), "missing", None)
+                media.use_file(part.file_id, (*path, index))
                 media.add_file(part.file_data, part.file_id, part.file_url, texts=len(texts))
                 extra += _FILE_TOKENS
             case InputVideo():
@@ -226,13 +228,29 @@ def with_references(
         ApiRuleError: An item does not exist, or the conversation is inconsistent.
     """
     options: ResponseOptions = request.options
-    known: dict[str, bytes] = {}
-    for earlier in found:
-        stored = _items_of(earlier, dialect)
-        known |= {head.id: item for head, item in zip(read_heads(stored), stored, strict=True) if head.id}
+    known = _known_items(found, dialect)
     heads = read_heads(options.input_items)
     items = resolve(options.input_items, heads, known, is_stored=options.store)
-    if options.is_whole:
+    return _with_items(request, items, own_items=len(items), is_whole=options.is_whole)
+
+
+def _items_by_id(items: Sequence[bytes]) -> dict[str, bytes]:
+    return {head.id: item for head, item in zip(read_heads(items), items, strict=True) if head.id}
+
+
+def _known_items(found: Sequence[StoredResponse[ResponseOptions]], dialect: Dialect) -> dict[str, bytes]:
+    known: dict[str, bytes] = {}
+    for earlier in found:
+        known |= _items_by_id(_items_of(earlier, dialect))
+    return known
+
+
+def _with_items(
+    request: ParsedRequest[ResponseOptions], items: tuple[bytes, ...], *, own_items: int, is_whole: bool
+) -> ParsedRequest[ResponseOptions]:
+    """Return a request with other items as its input, of which the last `own_items` are its own."""
+    options: ResponseOptions = request.options
+    if is_whole:
         check_conversation(read_heads(items))
     own = 1 if options.has_instructions else 0
     media = Media(message=own)
@@ -244,9 +262,34 @@ def with_references(
             images=tuple(media.images),
             attachments=tuple(media.attachments),
         ),
-        replace(options, input_items=items, references=()),
+        replace(options, input_items=items, references=(), own_items=own_items),
         is_warm_up=request.is_warm_up,
     )
+
+
+def with_conversation(
+    request: ParsedRequest[ResponseOptions],
+    items: Sequence[bytes],
+    found: Sequence[StoredResponse[ResponseOptions]],
+    dialect: Dialect,
+) -> ParsedRequest[ResponseOptions]:
+    """Return a request with the items of a conversation before its own.
+
+    Args:
+        request: The request.
+        items: The items of the conversation.
+        found: Those of `referenced_responses` that exist.
+        dialect: The API's dialect.
+
+    Raises:
+        ApiRuleError: An item does not exist, or the conversation is inconsistent.
+    """
+    options: ResponseOptions = request.options
+    own_items = options.input_items
+    if options.references:
+        known = _items_by_id(items) | _known_items(found, dialect)
+        own_items = resolve(own_items, read_heads(own_items), known, is_stored=options.store)
+    return _with_items(request, (*items, *own_items), own_items=len(own_items), is_whole=True)
 
 
 def check_own_items(heads: Sequence[Head], *, is_whole: bool) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 Decisions:
 * Nothing is run. Results are made up from the query: code that prints it, a page and a file with its words, a picture of
-  one pixel.
+  one pixel. A file search finds parts of uploaded files where it reads vector stores.
 * The arguments of a call that the client runs are its action, as JSON; a script may also have a command as it is.
 * A kind of tool is a row of `_KINDS`. A tool without a row has an item but no events of its own.
 * Tool input is generated token by token but shown only once complete, unless the API streams it. Tokens that no delta
@@ -21,9 +21,10 @@ import msgspec
 
 from llmsim.domain import TokenizedText, ToolCallSegment, ToolKind
 from llmsim.errors import InvalidFieldError, InvalidJsonError
+from llmsim.providers.openai_family.responses.annotations import page_url
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.event_stream import EventStream
-from llmsim.providers.openai_family.responses.options import ToolOptions
+from llmsim.providers.openai_family.responses.options import FoundText, ToolOptions
 from llmsim.providers.openai_family.responses.output_items import NO_TEXT, ItemPosition, emit_added, emit_done
 from llmsim.wire.codec import decoder, encode, escaped_text
 
@@ -113,21 +114,18 @@ def _web_search(call: _Call) -> dict[str, Any]:
     if call.query:
         action["queries"] = [call.query]
     if call.query and call.tools.sources:
-        action["sources"] = [{"type": "url", "url": f"https://example.com/{call.key}"}]
+        action["sources"] = [{"type": "url", "url": page_url(call.key)}]
     return {"action": action}
 
 
 def _file_search(call: _Call) -> dict[str, Any]:
     if not call.query:
         return {"queries": [], "results": None}
-    result = {
-        "attributes": {},
-        "file_id": f"file-{call.key}",
-        "filename": "found.txt",
-        "score": 0.9,
-        "text": call.query,
-    }
-    return {"queries": [call.query], "results": [result] if call.tools.results else None}
+    found = call.tools.found
+    if found is None:
+        found = (FoundText({}, f"file-{call.key}", "found.txt", 0.9, call.query),)
+    results = [msgspec.structs.asdict(one) for one in found]
+    return {"queries": [call.query], "results": results if call.tools.results else None}
 
 
 def _code_interpreter(call: _Call) -> dict[str, Any]:
@@ -155,7 +153,7 @@ def _mcp(call: _Call) -> dict[str, Any]:
 
 def _computer(call: _Call) -> dict[str, Any]:
     action = call.action or {"type": "screenshot"}
-    # Source: openai SDK 3.57, response_computer_tool_call.py: `computer` has a list, `computer_use_preview` one action.
+    # Source: openai SDK, response_computer_tool_call.py: `computer` has a list, `computer_use_preview` one action.
     actions = {"actions": [action]} if call.tools.batches_actions else {"action": action}
     return {**actions, "call_id": call.call_id, "pending_safety_checks": []}
 
@@ -270,7 +268,7 @@ class HostedCallItem:
             self._input = kind.streamed_input.build(query, is_complete=position.is_complete)
         self._partial_images = tools.partial_images if kind.has_partial_images and position.is_complete else 0
         begun = _Call(
-            key=position.item_id(b"").decode()[1:],
+            key=position.key,
             call_id=segment.call.public_id("call_"),
             query="",
             input="",

@@ -135,6 +135,9 @@ async def _cancel(storage: Storage, context: EndpointContext, request: IncomingR
     stored = await context.change(storage, request.params["response_id"], cancel)
     if stored is None:
         raise UnknownResponseError(request.params["response_id"])
+    if stored.cancelled is not None and storage.conversation_id(stored.options) is not None:
+        assert storage.conversations is not None, "the response has a conversation"
+        await storage.conversations.remove(context, stored)
     return Reply(200, storage.render(stored, now))
 
 
@@ -212,10 +215,15 @@ async def _with_previous(
     parsed: ParsedRequest[ResponseOptions],
 ) -> ParsedRequest[ResponseOptions]:
     """Return a request with the items that it refers to, and the conversation that it continues before it."""
+    found: list[Stored] = []
     if references := storage.referenced(parsed.options):
         stored = [await context.find(storage, response_id) for response_id in references]
         found = [one for one in stored if one is not None]
-        parsed = await context.compute(request, storage.with_references, parsed, found)
+        if parsed.options.conversation is None:
+            parsed = await context.compute(request, storage.with_references, parsed, found)
+    if parsed.options.conversation is not None and storage.conversations is not None:
+        loaded: ParsedRequest[ResponseOptions] = await storage.conversations.load(context, parsed, found)
+        return loaded
     previous = storage.previous_id(parsed.options)
     if previous is None:
         return parsed

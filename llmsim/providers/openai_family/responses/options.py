@@ -3,12 +3,33 @@
 import msgspec
 
 
+class FoundText(msgspec.Struct, frozen=True):
+    """A part of an uploaded file that a file search finds.
+
+    Attributes:
+        attributes: The client's labels of the file.
+        file_id: The file.
+        filename: Its name.
+        score: How well it fits, from 0 to 1.
+        text: The part.
+    """
+
+    attributes: dict[str, str | float | bool]
+    file_id: str
+    filename: str
+    score: float
+    text: str
+
+
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options for the items of tool calls.
 
     Attributes:
         results: Whether file searches show their results.
         sources: Whether web searches show their sources.
+        vector_stores: Ids of the vector stores that file searches read.
+        most_found: Most results of a file search.
+        found: What file searches find in them; None where no stores are read, and results are made up.
         outputs: Whether the code interpreter shows its output.
         partial_images: Number of partial images that image generation shows.
         server: Label of the MCP server; empty if there is no server.
@@ -19,6 +40,9 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     results: bool = False
     sources: bool = False
+    vector_stores: tuple[str, ...] = ()
+    most_found: int = 10
+    found: tuple[FoundText, ...] | None = None
     outputs: bool = False
     partial_images: int = 0
     server: str = ""
@@ -38,6 +62,8 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         is_whole: Whether the conversation is no more than the input.
         compact_threshold: Tokens of a prompt from which on it is compacted; None for never.
         has_phase: Whether messages have a phase.
+        conversation: Id of the conversation that it continues; None for no conversation.
+        own_items: Number of the input items, at their end, that are this request's; only with a conversation.
         previous_response_id: Id of the response that this one continues; None if there is no such response.
         summary: Detail of the reasoning summary; None for no summary.
         encrypts_reasoning: Whether reasoning items carry encrypted content.
@@ -56,6 +82,8 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_whole: bool = True
     compact_threshold: int | None = None
     has_phase: bool = False
+    conversation: str | None = None
+    own_items: int = 0
     previous_response_id: str | None = None
     summary: str | None = None
     encrypts_reasoning: bool = False

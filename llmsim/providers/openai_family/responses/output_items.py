@@ -63,6 +63,11 @@ class ItemPosition(msgspec.Struct, frozen=True):
         """Its final status."""
         return b"completed" if self.is_complete else b"incomplete"
 
+    @property
+    def key(self) -> str:
+        """Its id without a prefix."""
+        return self.item_id(b"").decode()[1:]
+
     def item_id(self, prefix: bytes) -> bytes:
         """Return the item's id."""
         return b"%b_%b%02x" % (prefix, self.turn_id, self.index)
@@ -128,7 +133,11 @@ class MessageItem:
     """A message: a text, or a refusal."""
 
     def __init__(
-        self, position: ItemPosition, segment: TextSegment | RefusalSegment, phase: bytes = b""
+        self,
+        position: ItemPosition,
+        segment: TextSegment | RefusalSegment,
+        phase: bytes = b"",
+        annotations: tuple[bytes, ...] = (),
     ) -> None:
         kind = _TEXT if isinstance(segment, TextSegment) else _REFUSAL
         self._position = position
@@ -136,6 +145,8 @@ class MessageItem:
         self._id = position.item_id(b"msg")
         self._phase = b',"phase":"%b"' % phase if phase else b""
         self._text = segment.text
+        self._annotations = annotations
+        self._head = kind.head if not annotations else kind.head[:-1] + b",".join(annotations) + b"]"
         self._logprobs: tuple[bytes, ...] = ()
         logprobs = kind.no_logprobs
         if segment.logprobs and logprobs:
@@ -143,7 +154,7 @@ class MessageItem:
             logprobs = b',"logprobs":[%b]' % b",".join(filter(None, self._logprobs))
         # The part and the event with all of the text have these members in common.
         self._members = b'%b,"%b":"%b"' % (logprobs, kind.member, escaped_text(segment.text))
-        self.json = self._render(position.status, b"%b%b}" % (kind.head, self._members))
+        self.json = self._render(position.status, b"%b%b}" % (self._head, self._members))
 
     def _render(self, status: bytes, part: bytes) -> bytes:
         return b'{"id":"%b","type":"message","status":"%b","content":[%b]%b,"role":"assistant"}' % (
@@ -166,8 +177,11 @@ class MessageItem:
             stream.emit_deltas(kind.delta, place, text, position.start, extras=extras)
         elif text.pieces:
             stream.emit_deltas(kind.delta, place + kind.no_logprobs, text, position.start)
+        for index, annotation in enumerate(self._annotations):
+            members = b'%b,"annotation_index":%d,"annotation":%b' % (place, index, annotation)
+            stream.emit(b"response.output_text.annotation.added", members, position.end)
         stream.emit(kind.done, place + self._members, position.end)
-        part = b'%b,"part":%b%b}' % (place, kind.head, self._members)
+        part = b'%b,"part":%b%b}' % (place, self._head, self._members)
         stream.emit(b"response.content_part.done", part, position.end)
         emit_done(stream, position, self.json, carries_tokens=False)
 

@@ -5,6 +5,7 @@ Decisions:
 * What the API refuses is refused here; what a model would refuse, where prompts are planned.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -22,14 +23,21 @@ from llmsim.providers.openai_family.responses.model_rules import check_model_rul
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.request import (
     ClientEvent,
+    Conversation,
     Generate,
     JsonSchema,
     Request,
     TextConfig,
     render_echo,
 )
-from llmsim.providers.openai_family.responses.tools import build_tool_options, parse_tool_choice, parse_tools
+from llmsim.providers.openai_family.responses.tools import (
+    ParsedTool,
+    build_tool_options,
+    parse_tool_choice,
+    parse_tools,
+)
 from llmsim.providers.openai_family.strict_schemas import parse_schema
+from llmsim.providers.storage import FileUse
 from llmsim.wire.codec import decoder, encode
 
 _decode = decoder(Request)
@@ -73,7 +81,9 @@ def parse_event(message: bytes, dialect: Dialect) -> ParsedRequest[ResponseOptio
         )
     request.stream = True
     parsed = _parse_create(request, body, dialect)
-    return ParsedRequest(parsed.prompt, parsed.options, is_warm_up=_decode_generate(body).generate is False)
+    return ParsedRequest(
+        parsed.prompt, parsed.options, is_warm_up=_decode_generate(body).generate is False, files=parsed.files
+    )
 
 
 class _Continued(Struct):
@@ -189,6 +199,8 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         is_whole=is_whole,
         compact_threshold=_compact_threshold(request),
         has_phase=dialect.has_phases and has_phase(request.model or ""),
+        conversation=_conversation_id(request),
+        own_items=len(items),
         previous_response_id=request.previous_response_id,
         summary=summary,
         encrypts_reasoning=dialect.encrypts_reasoning
@@ -200,7 +212,21 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         metadata=request.metadata or {},
         tools=build_tool_options(request, tools),
     )
-    return ParsedRequest(prompt, options)
+    return ParsedRequest(prompt, options, files=(*media.files, *_used_stores(tools, options)))
+
+
+def _used_stores(tools: Sequence[ParsedTool], options: ResponseOptions) -> tuple[FileUse, ...]:
+    """Return the vector stores that a request's file search reads, each with its place."""
+    if not options.tools.vector_stores:
+        return ()
+    kinds = [tool.kind for tool in tools]
+    path = ("tools", kinds.index("file_search"), "vector_store_ids")
+    return tuple(FileUse((*path, index), name) for index, name in enumerate(options.tools.vector_stores))
+
+
+def _conversation_id(request: Request) -> str | None:
+    conversation = request.conversation
+    return conversation.id if isinstance(conversation, Conversation) else conversation
 
 
 def _compact_threshold(request: Request) -> int | None:

@@ -17,6 +17,7 @@ import msgspec
 
 from llmsim.domain import (
     FinishReason,
+    MediaSegment,
     ReasoningSegment,
     RefusalSegment,
     Segment,
@@ -26,6 +27,7 @@ from llmsim.domain import (
     Turn,
     Usage,
 )
+from llmsim.providers.openai_family.responses.annotations import SEARCHES, annotate
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.hosted_items import HostedCallItem, McpToolListItem
 from llmsim.providers.openai_family.responses.options import ResponseOptions
@@ -97,6 +99,7 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
     turn_id = turn.id.encode()
     items: list[OutputItem] = []
     start = web_searches = 0
+    searches: list[tuple[str, str]] = []
     has_tool_list = False
     if options.compact_threshold is not None and turn.usage.prompt >= options.compact_threshold:
         place = ItemPosition(turn_id, 0, 0, 0, is_complete=True)
@@ -106,6 +109,9 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
         is_complete = segment is not truncated
         position = ItemPosition(turn_id, len(items), start, end, is_complete)
         match segment:
+            case TextSegment() if searches:
+                annotations = annotate(segment.text.text, searches, dialect)
+                items.append(MessageItem(position, segment, _phase(segment, segments, options), annotations))
             case TextSegment() | RefusalSegment():
                 items.append(MessageItem(position, segment, _phase(segment, segments, options)))
             case ReasoningSegment():
@@ -119,8 +125,11 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
                     items.append(McpToolListItem(listed, options.tools, dialect))
                     position = ItemPosition(turn_id, len(items), start, end, is_complete)
                 items.append(HostedCallItem(position, segment, options.tools, dialect))
-                if call.name == "web_search" and segment.tokens and is_complete:
-                    web_searches += 1
+                if call.name in SEARCHES and segment.tokens and is_complete:
+                    searches.append((call.name, position.key))
+                    web_searches += call.name == "web_search"
+            case MediaSegment():
+                pass  # No endpoint of this grammar makes any.
             case _:
                 assert_never(segment)
         start = end

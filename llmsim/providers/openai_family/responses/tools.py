@@ -101,6 +101,13 @@ class McpChoice(Struct):
     server_label: str | None = None
 
 
+class FileSearchTool(Struct):
+    """The file search."""
+
+    vector_store_ids: list[str] | None = None
+    max_num_results: Annotated[int, Meta(ge=1, le=50)] | None = None
+
+
 class AllowedTools(Struct):
     """The tools that may be called."""
 
@@ -113,6 +120,7 @@ _decode_function = decoder(Function)
 _decode_custom = decoder(CustomTool)
 _decode_namespace = decoder(Namespace)
 _decode_mcp = decoder(McpTool)
+_decode_file_search = decoder(FileSearchTool)
 _decode_image = decoder(ImageTool)
 _decode_shell = decoder(ShellTool)
 _decode_named_choice = decoder(NamedChoice)
@@ -236,6 +244,11 @@ def _parse_hosted(kind: str, name: str, sent: bytes) -> ParsedTool:
             "server": server.server_label or kind,
             "server_tool": next(iter(names or ()), _DEFAULT_SERVER_TOOL),
         }
+    elif kind == "file_search":
+        search = _decode_file_search(sent)
+        options = {"vector_stores": tuple(search.vector_store_ids or ())}
+        if search.max_num_results is not None:
+            options["most_found"] = search.max_num_results
     elif kind == "image_generation":
         options = {"partial_images": _decode_image(sent).partial_images or 0}
     elif kind == "computer":
