@@ -39,7 +39,7 @@ from llmsim.planning.faults import Faults
 from llmsim.planning.generators import NO_LINES, Generator, LineNumbers, build_generator
 from llmsim.planning.logprobs import with_logprobs
 from llmsim.planning.overrides import Overrider, changed_generator, is_same_text, split_tokens
-from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts
+from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts, generated_limit
 from llmsim.planning.prompt_prefixes import LEAST_TOKENS, chain_prefixes
 from llmsim.planning.prompt_tokens import prefix_tokens, prompt_tokens
 from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
@@ -344,8 +344,6 @@ class Planner:
         limit = _UNLIMITED if prompt.limit is None else prompt.limit
         if self._enforce_window and model.known:
             limit = min(limit, model.max_output_tokens, model.context_window - tokens)
-        if prompt.media is not None and prompt.media.most_tokens is not None:
-            limit = min(limit, prompt.media.most_tokens)
         return limit
 
     def _is_plain(self, prompt: Prompt, model: Model) -> bool:
@@ -393,7 +391,7 @@ class Planner:
                 content = Content(
                     (ReasoningSegment(thought, shown), *content.segments), content.finish, content.stopped_by
                 )
-        content = truncate(content, facts.limit)
+        content = truncate(content, generated_limit(prompt, facts))
         segments = content.segments
         if prompt.logprobs is not None:
             segments = with_logprobs(segments, prompt.logprobs, tokenizer, rng)

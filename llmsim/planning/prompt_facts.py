@@ -3,7 +3,7 @@
 import msgspec
 
 from llmsim.catalogue import Model
-from llmsim.domain import PrefixChain, PrefixMark
+from llmsim.domain import PrefixChain, PrefixMark, Prompt
 from llmsim.planning.embedding_input import EmbeddingInput
 from llmsim.planning.tokens import Tokenizer
 
@@ -40,3 +40,11 @@ class LinesNeeded(msgspec.Struct, frozen=True):
     """
 
     count: int
+
+
+def generated_limit(prompt: Prompt, facts: PromptFacts) -> int:
+    """Return the most completion tokens of a choice that is generated; a transcript is as long as its sound."""
+    media = prompt.media
+    if media is None or media.most_tokens is None:
+        return facts.limit
+    return min(facts.limit, media.most_tokens)

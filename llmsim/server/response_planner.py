@@ -101,9 +101,12 @@ class ResponsePlanner(Generic[O]):
                     analyzed = await self.analyzer.analyze(request, channel, scenario)
                 parsed, facts, heavy = analyzed.request, analyzed.facts, analyzed.heavy
                 prompt = parsed.prompt
-                if controls.sent and prompt.embedding is not None:
+                if controls.sent and (
+                    prompt.embedding is not None or (prompt.media is not None and prompt.silent)
+                ):
                     check_generates(controls)
-                is_played = analyzed.step is not None or selection is not None or self._rules.has_rules
+                has_own = analyzed.step is not None or parsed.is_warm_up
+                is_played = has_own or selection is not None or self._rules.has_rules
                 if facts.is_plain and overrides is None and not (is_played or heavy):
                     planned = self._planner.plan(prompt, facts)
                     assert isinstance(planned, Turn), "a plain response needs no lines"

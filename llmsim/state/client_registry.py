@@ -18,10 +18,9 @@ import msgspec
 from llmsim.domain.client_report import ClientReport, Finding, merge
 from llmsim.state.client_calls import WINDOW, CallRecord
 from llmsim.state.client_port import Attempt, ClientId, Truncation
-from llmsim.state.mapped_file import MappedFile
+from llmsim.state.locked_memory import LockedMemory
 from llmsim.state.slots import Slots
 
-_MAGIC = b"llmsim c"
 _WORD = struct.Struct("=d")
 _WORD_AT, _FLAG_AT = 8, 16
 """Where the time is until which requests are watched, and whether that may lie ahead."""
@@ -60,14 +59,14 @@ class FileClientRegistry:
     """The clients of the processes of one machine; see `ClientRegistry`.
 
     Args:
-        path: The file that they share.
+        path: The file of the lock that orders them.
         clock: Returns the Unix time, in seconds.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        self._file = MappedFile(path, _MAGIC, _CALLS.end)
+        self._file = LockedMemory(path, _CALLS.end)
         self._clock = clock
-        self._memory: mmap.mmap | None = None
+        self._memory = self._file.memory
 
     def open(self) -> None:
         """Open the file, or make it anew.
@@ -75,21 +74,19 @@ class FileClientRegistry:
         Raises:
             StoreError: It cannot be opened.
         """
-        with self._file.locked() as memory:
-            self._memory = memory
+        with self._file.locked():
+            pass
 
     @property
     def is_watching(self) -> bool:
         """See `ClientRegistry`."""
         memory = self._memory
         # PERF: 0.05 us to read one byte; the time behind it is read only if it is set.
-        return memory is not None and memory[_FLAG_AT] != 0
+        return memory[_FLAG_AT] != 0
 
     def knows(self, client: bytes) -> bool:
         """See `ClientRegistry`."""
         memory = self._memory
-        if memory is None:
-            return False
         now = time.monotonic()
         if _WORD.unpack_from(memory, _WORD_AT)[0] < now:
             self._stop_watching(now)
@@ -115,7 +112,6 @@ class FileClientRegistry:
         """See `ClientRegistry`."""
         now = time.monotonic()
         with self._file.locked() as memory:
-            self._memory = memory
             data = _CALLS.get(memory, attempt.call)
             if data is None and status is None:
                 return
@@ -145,7 +141,6 @@ class FileClientRegistry:
     async def find(self, client: ClientId, finding: Finding, truncation: Truncation | None = None) -> None:
         """See `ClientRegistry`."""
         with self._file.locked() as memory:
-            self._memory = memory
             record = self._client(memory, client)
             if truncation is not None:
                 if truncation not in record.truncated:

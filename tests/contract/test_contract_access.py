@@ -321,13 +321,24 @@ class TestKeys:
             assert worker.stats().total_requests == 2
             assert worker.stats().active_requests == 0
 
-    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/", "/anything"])
+    @pytest.mark.parametrize("path", ["/v1/models", "/", "/anything"])
     async def test_other_paths(self, path: str) -> None:
         """ACC-2.1: Paths without a provider's prefix need a key, too; the headers decide whose words they get."""
         worker = simulator(auth={"keys": ("k1",)})
 
         openai = await ask(worker, "POST", path, headers={"anthropic-version": ""})
         anthropic = await ask(worker, "POST", path)
+
+        assert (openai.status, anthropic.status) == (401, 401)
+        assert openai.json["error"]["code"] == "invalid_api_key"
+        assert anthropic.json["error"]["type"] == "authentication_error"
+
+    async def test_paths_of_one_api(self) -> None:
+        """ACC-2.1: A path that only one API has gets its words, whatever the headers are."""
+        worker = simulator(auth={"keys": ("k1",)})
+
+        openai = await ask(worker, "POST", "/v1/chat/completions")
+        anthropic = await ask(worker, "POST", "/v1/messages", headers={"anthropic-version": ""})
 
         assert (openai.status, anthropic.status) == (401, 401)
         assert openai.json["error"]["code"] == "invalid_api_key"

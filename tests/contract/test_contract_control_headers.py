@@ -79,17 +79,17 @@ async def test_headers_that_cannot_apply(endpoint: Endpoint) -> None:
     assert endpoint.streams or "x-llmsim-tokens" in exchange.json["error"]["message"]
 
 
-async def test_nothing_is_remembered(endpoint: Endpoint) -> None:
+async def test_nothing_is_remembered(text_endpoint: Endpoint) -> None:
     """CTRL-1.11: The same request without the headers is answered as if they had never been."""
     worker = simulator(scenarios_path="builtin")
-    plain = await ask(worker, endpoint)
+    plain = await ask(worker, text_endpoint)
     for headers in (
         {"fault": "500"},
         {"seed": "3", "latency": "ttft=1"},
-        *([{"generator": "fixed:a", "tokens": "3"}, {"scenario": "chat-short"}] * endpoint.streams),
+        *([{"generator": "fixed:a", "tokens": "3"}, {"scenario": "chat-short"}] * text_endpoint.streams),
     ):
-        await ask(worker, endpoint, **headers)
-        after = await ask(worker, endpoint)
+        await ask(worker, text_endpoint, **headers)
+        after = await ask(worker, text_endpoint)
 
         assert after.status == 200
         assert keys(after.json) == keys(plain.json)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.asgi import Exchange, Simulator, served, simulator
 from support.driving import drive
-from support.endpoints import ENDPOINTS, Endpoint, timeout_status
+from support.endpoints import CONVERSING, ENDPOINTS, Endpoint, timeout_status
 from support.replies import parse_events, parse_response
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -280,10 +280,8 @@ async def test_an_attempt_that_the_server_gave_up_does_not_count(path: str, conv
 
 async def test_reasoning_is_shown_in_chat_completions(path: str) -> None:
     """SCEN-4.2: Before the answer; in Responses only where a summary is requested."""
-    for one in ENDPOINTS:
+    for one in CONVERSING:
         endpoint = Endpoint(*one)
-        if not endpoint.streams:
-            continue
         talk = begin(path, endpoint, "Go. [[llmsim:walk]]")
         ids = [f"call_llmsim_walk_1_0_{'0' * 8}"]
         if "completions" in endpoint.path:

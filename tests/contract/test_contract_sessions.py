@@ -689,12 +689,12 @@ class TestJournal:
         assert entry["outcome"] == "refused"
         assert entry["request"]
 
-    async def test_large_requests_are_cut(self, streamer: Endpoint) -> None:
+    async def test_large_requests_are_cut(self, converser: Endpoint) -> None:
         """SESS-4.3: An entry is bounded, whatever was asked and answered."""
         scripted = ScriptedWorker()
         await scripted.load({"turns": [{"type": "assistant", "text": "word " * 100_000}]})
         asked = await scripted.ask(
-            streamer, model="acme-1", **text_fields(streamer, "x " * 100_000), **_limit(streamer, 200_000)
+            converser, model="acme-1", **text_fields(converser, "x " * 100_000), **_limit(converser, 200_000)
         )
         (entry,) = await scripted.journal()
 

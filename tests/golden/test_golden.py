@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.endpoints import ENDPOINTS, GOLDEN, Endpoint, golden_folder
+from support.endpoints import GOLDEN, RENDERED, Endpoint, golden_folder
 
 from llmsim.domain import Turn
 
@@ -17,7 +17,7 @@ CASES = sorted(path.parent for path in GOLDEN.glob("*/*/*/request.json"))
 
 
 GENERATIONS = {
-    golden_folder(provider, generation): Endpoint(provider, generation) for provider, generation in ENDPOINTS
+    golden_folder(provider, generation): Endpoint(provider, generation) for provider, generation in RENDERED
 }
 
 

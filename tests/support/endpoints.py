@@ -111,19 +111,20 @@ def _by_label(provider: Provider) -> list[GenerationEndpoint[Any]]:
     """Return the first endpoint of each label: the others are the same with another verb or version in their paths."""
     found: dict[str, GenerationEndpoint[Any]] = {}
     for generation in provider.generation_endpoints:
-        # Azure's endpoints are OpenAI's behind other paths, heads and errors: two of them show what differs.
-        if provider.name != "azure" or kind_of(generation) in ("completions", "embeddings"):
+        if not generation.takes_forms:
             found.setdefault(generation.label, generation)
     return list(found.values())
 
 
+RENDERED = [(provider, generation) for provider in PROVIDERS for generation in _by_label(provider)]
+"""Those that take JSON; what takes forms has tests of its own."""
+
 ENDPOINTS = [
     (provider, generation)
-    for provider in PROVIDERS
-    for generation in _by_label(provider)
-    if not generation.takes_forms
+    for provider, generation in RENDERED
+    if provider.name != "azure" or kind_of(generation) in ("completions", "embeddings")
 ]
-"""Those that take JSON; what takes forms has tests of its own."""
+"""Those that are tested as a whole: Azure's are OpenAI's behind other paths, heads and errors, of which two show what differs."""
 
 STREAMING = [(provider, one) for provider, one in ENDPOINTS if streams_text(one)]
 

@@ -483,7 +483,7 @@ def test_choices_are_accepted(field: str, words: list[str]) -> None:
         assert error(**{field: other})["param"] == field
 
 
-@pytest.mark.parametrize("modalities", [["text"], ["text", "audio"], []])
+@pytest.mark.parametrize("modalities", [["text"], []])
 def test_modalities_are_accepted(modalities: list[str]) -> None:
     """CHAT-1.5: The output types of the SDK are accepted."""
     ask(modalities=modalities)
@@ -558,7 +558,6 @@ def test_null_is_accepted_in_stream_options() -> None:
         {"future": {"deep": [1, 2, {"x": None}]}},
         {"messages": [{**USER, "future": 1}]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hello", "cache": {}}]}]},
-        {"prediction": {"type": "content", "content": "x"}, "web_search_options": {}},
     ],
 )
 def test_unknown_fields_are_ignored(fields: dict[str, Any]) -> None:
