@@ -17,10 +17,10 @@ LIMITS = """
 [limits]
 default = "small"
 [limits.tiers.small]
-rpm = 60
+rpm = 30
 """
-BURST = 60
-"""Requests that a key has when it begins; after them one a second."""
+BURST = 30
+"""Requests that a key has when it begins; after them one each two seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +74,7 @@ def test_sdks_wait_and_are_admitted(limited: Server, ask: Any) -> None:
     with connected(limited, ask, f"waits-{ask.__name__}") as client:
         exhaust(client, ask)
         retrying = client.with_options(max_retries=2)
-        for _ in range(3):
-            assert ask(retrying) is not None
+        assert ask(retrying) is not None
 
 
 @pytest.mark.parametrize("ask", ASKING)
@@ -85,8 +84,8 @@ def test_sdks_see_the_error_of_their_api(limited: Server, ask: Any) -> None:
         error = exhaust(client, ask)
     headers = error.response.headers
 
-    assert 0 < int(headers["retry-after-ms"]) <= 1000
-    assert headers["retry-after"] == "1"
+    assert 0 < int(headers["retry-after-ms"]) <= 2000
+    assert headers["retry-after"] in ("1", "2")
     if isinstance(error, openai.RateLimitError):
         assert (error.code, error.type) == ("rate_limit_exceeded", "requests")
         assert headers["x-ratelimit-remaining-requests"] == "0"
@@ -110,7 +109,7 @@ def test_limits_hold_over_websocket(limited: Server) -> None:
                 pass
             if event["type"] == "error":
                 errors.append(event)
-        time.sleep(1.1)
+        time.sleep(2.1)
         socket.send(message)
         events = [json.loads(socket.recv(timeout=20))["type"] for _ in range(2)]
 
