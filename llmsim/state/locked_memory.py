@@ -1,7 +1,7 @@
 """Memory of a fixed size that the processes of a server share, with a lock around each change.
 
 Decisions:
-* The memory belongs to no file: whoever can write to the run directory cannot take it from under a process that reads it. It is
+* The memory belongs to no file: a process with access to the run directory cannot truncate it. It is
   allocated before the fork, so the workers of a reload begin with memory of their own.
 * `flock` with a descriptor for each process orders writers, so that a process that is killed releases it. The file of the lock is
   empty; one that was removed is made anew.
