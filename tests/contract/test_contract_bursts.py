@@ -4,7 +4,6 @@ from typing import Any
 
 from support.asgi import Exchange, Simulator, settings_of, simulator, twin
 from support.endpoints import Endpoint
-from support.incoming import incoming
 from support.planning import plan_turn
 from support.turns import shown_text
 
@@ -28,7 +27,7 @@ async def stream(latency: dict[str, Any], endpoint: Endpoint) -> Exchange:
 
 
 def planned(latency: dict[str, Any], endpoint: Endpoint) -> tuple[Turn, Any]:
-    ask = endpoint.generation.http.parse(incoming(endpoint.body(stream=True)))
+    ask = endpoint.parse(endpoint.body(stream=True))
     return plan_turn(twin(settings_of(seed=7, latency=latency, target_tokens=22)), ask.prompt), ask.options
 
 
