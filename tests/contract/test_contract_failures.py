@@ -245,7 +245,7 @@ class TestBugs:
     @pytest.mark.parametrize("name", ["parse", "render_response"])
     async def test_a_bug_of_the_endpoint_costs_its_request(
         self,
-        endpoint: Endpoint,
+        text_endpoint: Endpoint,
         name: str,
         is_whole: bool,
         caplog: pytest.LogCaptureFixture,
@@ -254,13 +254,13 @@ class TestBugs:
         """ARCH-1.5: A bug is answered 500 in the provider's envelope, logged with its traceback and counted."""
         worker = simulator()
         if is_whole:
-            body = endpoint.body()
+            body = text_endpoint.body()
             monkeypatch.setattr(AsgiChannel, "take_body", lambda *_: body)
-        owner = endpoint.generation.http if name == "parse" else endpoint.generation
+        owner = text_endpoint.generation.http if name == "parse" else text_endpoint.generation
         with broken(owner, name, RuntimeError("boom")):
-            await self._crash(worker, endpoint, caplog)
+            await self._crash(worker, text_endpoint, caplog)
 
-        assert (await worker.ask("POST", endpoint.path, endpoint.body())).status == 200
+        assert (await worker.ask("POST", text_endpoint.path, text_endpoint.body())).status == 200
 
     async def test_a_bug_of_a_stream_costs_its_request(
         self, streamer: Endpoint, caplog: pytest.LogCaptureFixture
