@@ -42,7 +42,7 @@ def pieces(turn: Turn) -> int:
 
 
 def events(exchange: Exchange) -> list[bytes]:
-    return [event for event in exchange.body.split(b"\n\n") if event]
+    return [event for event in exchange.body.replace(b"\r\n", b"\n").split(b"\n\n") if event]
 
 
 async def test_an_event_carries_several_tokens(streamer: Endpoint) -> None:
