@@ -89,7 +89,7 @@ def check(data: st.DataObject, endpoint: Any, channel: str, planner: Planner, fo
 
 @each_format
 @given(data=st.data())
-@examples(30)
+@examples(12)
 def test_any_request_is_answered_or_refused(
     provider: Any, endpoint: Any, channel: str, planner: Planner, data: st.DataObject
 ) -> None:

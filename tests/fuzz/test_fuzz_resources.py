@@ -148,7 +148,7 @@ def check(data: st.DataObject, path: str) -> None:
 
 @each_path
 @given(data=st.data())
-@examples(10)
+@examples(5)
 def test_any_body_is_answered_or_refused(path: str, data: st.DataObject) -> None:
     """MAINT-4.12: Whatever the body, the answer is no 5xx."""
     check(data, path)

@@ -261,6 +261,7 @@ def test_broken_responses_fail_the_run(tmp_path: Path) -> None:
     assert "quick-smoke: failed" in result.stdout
 
 
+@pytest.mark.slow
 def test_waiting_for_a_slow_server_is_measured(tmp_path: Path) -> None:
     """LOAD-4.2, LOAD-4.3, LOAD-6.3: Times begin when a request was due; requests above the limit fail at once."""
     with listening(Slow) as host:
@@ -282,6 +283,7 @@ def test_waiting_for_a_slow_server_is_measured(tmp_path: Path) -> None:
     assert "late: p99 lateness 200 ms" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [("--rate", "10"), ("--users", "4")])
 def test_requests_cut_off_by_the_end_have_failed(tmp_path: Path, model: tuple[str, ...]) -> None:
     """LOAD-3.6: A server that stops responding cannot look as good as before."""
@@ -359,6 +361,7 @@ def test_every_user_class_has_a_name() -> None:
         assert f"{name}User" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_user_class_calls_its_endpoint(tmp_path: Path) -> None:
     """LOAD-1.4, LOAD-2.4: A user class calls its own endpoint only, and its rows are in Locust's statistics."""
     command = (sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless")

@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.servers import Server, serve
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Where is my order?"}]}
@@ -86,6 +87,7 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_command_explains_without_a_server(tmp_path: Path) -> None:
     """RULES-4.1: Rule, tool and latency with their reasons, and why not the rule before."""
     request, file = tmp_path / "request.json", tmp_path / "rules.toml"
@@ -107,6 +109,7 @@ def test_command_explains_without_a_server(tmp_path: Path) -> None:
     assert 'did you mean "contains"?' in wrong.stderr
 
 
+@pytest.mark.slow
 def test_command_asks_a_server(tmp_path: Path) -> None:
     """RULES-4.2: What was uploaded there counts."""
     request = tmp_path / "request.json"

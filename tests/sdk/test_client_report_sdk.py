@@ -83,6 +83,7 @@ def test_synchronous_sdk_is_clean(server: Server, name: str, fault: str, kind: s
     assert findings(server, headers["x-llmsim-session"]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "kind"), FAULTS)
 @pytest.mark.parametrize("name", ["openai", "anthropic"])
 async def test_asynchronous_sdk_is_clean(server: Server, name: str, fault: str, kind: str) -> None:
