@@ -273,19 +273,25 @@ async def served(worker: Simulator) -> AsyncIterator[int]:
 @contextlib.contextmanager
 def broken(owner: Any, name: str, error: BaseException) -> Any:
     """Make calls of `owner.name` raise `error`."""
-    whole = getattr(owner, name)
 
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
     if isinstance(owner, msgspec.Struct):
+        whole = getattr(owner, name)
         msgspec.structs.force_setattr(owner, name, fail)
-    else:
-        setattr(owner, name, fail)
+        try:
+            yield
+        finally:
+            msgspec.structs.force_setattr(owner, name, whole)
+        return
+    whole, is_own = getattr(owner, name), name in vars(owner)
+    setattr(owner, name, fail)
     try:
         yield
     finally:
-        if isinstance(owner, msgspec.Struct):
-            msgspec.structs.force_setattr(owner, name, whole)
-        else:
+        if is_own:
             setattr(owner, name, whole)
+        else:
+            # A method that stayed as an attribute would be the original's in all copies of its owner.
+            delattr(owner, name)
