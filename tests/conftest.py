@@ -1,5 +1,6 @@
 """Options, workers of a parallel run, and the profile of hypothesis, for all tests."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
     selected = config.option.keyword or any(not Path(argument).is_dir() for argument in config.args)
     return 0 if selected or config.option.update_golden else 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector of garbage from walking through thousands of collected tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.route_table import RouteTable
+from llmsim.server.router import Router
 from llmsim.server.rule_book import RuleBook
 from llmsim.server.rules_api import add_rules
 from llmsim.server.script_player import ScriptPlayer
@@ -126,7 +127,8 @@ def create_routes(
         open_request: Books the beginning of each request over WebSocket.
         engines: Produce the tokens of their models; None if there are none.
     """
-    app = falcon.asgi.App()
+    router = Router()
+    app = falcon.asgi.App(router=router)
     obeys = settings.server.control_headers
     read_controls = ControlReader(catalogue.profiles).read if obeys else ignore_controls
     context = WorkerContext(
@@ -144,7 +146,7 @@ def create_routes(
     limit = settings.server.max_body_bytes
     reader = BodyReader(limit, bodies)
     forms = FormReader(settings.files.max_file_bytes, directory)
-    table = RouteTable(app)
+    table = RouteTable(router)
     generations: dict[str, HttpGeneration] = {}
     for provider in providers(settings):
         routes: dict[str, dict[str, Responder]] = defaultdict(dict)

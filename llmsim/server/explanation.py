@@ -32,7 +32,7 @@ _SHOWN = 200
 """Characters of a text that are shown."""
 
 _MOST_MISSED = 20
-"""Rules before the one that fits of which it is said why they do not."""
+"""Rules before the one that fits whose mismatch is explained."""
 
 _DEFAULT_ENDPOINT = "completions"
 

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import falcon
-import falcon.asgi
 from falcon.asgi import Request, Response
 
 from llmsim.providers.contract import Provider
-from llmsim.providers.registry import (
-    PROVIDERS,
-    choose,
-)
+from llmsim.providers.registry import PROVIDERS, choose
 from llmsim.server.http import Responder
 from llmsim.server.request_headers import RequestHeaders
+from llmsim.server.router import Router
 
 
 class RouteTable:
@@ -25,15 +22,21 @@ class RouteTable:
         methods: The methods of each path template.
     """
 
-    def __init__(self, app: falcon.asgi.App[Any, Any]) -> None:
+    def __init__(self, router: Router) -> None:
         self.methods: dict[str, tuple[str, ...]] = {}
-        self._app = app
+        self._router = router
         self._bare: dict[str, list[tuple[Provider, str, Mapping[str, Responder]]]] = defaultdict(list)
 
     def add(self, path: str, responders: Mapping[str, Responder]) -> None:
-        """Add a path with its responders by method."""
-        self._app.add_route(path, _resource(responders))
-        self.methods[path] = _methods(responders)
+        """Add a path with its responders by method; all others are refused, OPTIONS too."""
+        methods = _methods(responders)
+
+        async def refuse(*_: Any, **__: Any) -> None:
+            raise falcon.HTTPMethodNotAllowed(methods)
+
+        answers: dict[str, Any] = {method.upper(): answer for method, answer in responders.items()}
+        self._router.add(path, self, {"OPTIONS": refuse} | answers)
+        self.methods[path] = methods
 
     def add_provider(self, provider: Provider, routes: Mapping[str, Mapping[str, Responder]]) -> None:
         """Add a provider's paths behind its prefix, and note those that are served without it."""
@@ -50,9 +53,9 @@ class RouteTable:
 
     def add_operational(self, path: str, resource: object) -> None:
         """Add a path of llmsim's own, at the root and behind each prefix, where load tools ask for it."""
-        self._app.add_route(path, resource)
+        self._router.add_route(path, resource)
         for provider in PROVIDERS:
-            self._app.add_route(provider.prefix + path, resource)
+            self._router.add_route(provider.prefix + path, resource)
             self.methods[provider.prefix + path] = ("GET", "HEAD")
 
 
@@ -69,16 +72,6 @@ def _chosen(owners: Sequence[tuple[Provider, str, Mapping[str, Responder]]], met
         await responder(req, resp, **dict(zip(names, path_params.values(), strict=True)))
 
     return respond
-
-
-def _resource(responders: Mapping[str, Responder]) -> object:
-    """Build the Falcon resource of one path: every method without a responder is refused, OPTIONS too."""
-
-    async def refuse(*_: Any, **__: Any) -> None:
-        raise falcon.HTTPMethodNotAllowed(_methods(responders))
-
-    answered = {f"on_{method}": staticmethod(answer) for method, answer in responders.items()}
-    return type("Resource", (), {"on_options": staticmethod(refuse)} | answered)()
 
 
 def _methods(responders: Mapping[str, Responder]) -> tuple[str, ...]:

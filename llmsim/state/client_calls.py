@@ -3,7 +3,7 @@
 Decisions:
 * A request with the same client, endpoint and body as one that failed less than a minute ago is a retry. SDKs count their retries in
   `x-stainless-retry-count`: a count that begins anew shows a new call of the application, other clients send none.
-* Requests of one body at the same time cannot be told apart: such a body is not judged, whatever was found before. So what is found is
+* Requests of one body at the same time cannot be distinguished: such a body is not judged, whatever was found before. So what is found is
   kept here, and added to the client's account when nothing more can come.
 * Waits are judged as lenient as doubt demands. A client that waits as long as it is asked to does not choose, so only other pauses count;
   those of five seconds and more are one; random backoff may shrink by chance, so it takes three pauses, or two of nearly nothing.

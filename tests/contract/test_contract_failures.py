@@ -293,7 +293,7 @@ class TestBugs:
             return take(stream, now)
 
         monkeypatch.setattr(PacedStream, "take", fail_later)
-        worker = simulator(latency={"profile": "instant", "tbt_mean_ms": 2})
+        worker = simulator(latency={"profile": "instant", "tbt_mean_ms": 20})
         call, exchange = worker.begin("POST", streamer.path, [streamer.body(stream=True)])
         with pytest.raises(RuntimeError, match="boom"):
             await asyncio.wait_for(call, 5)

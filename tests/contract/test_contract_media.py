@@ -166,7 +166,7 @@ class TestImages:
         assert len(exchange.parts) >= 2
 
     async def test_addresses(self) -> None:
-        """MEDIA-2.4, MEDIA-5.1: A picture is drawn where it is said to be, for anyone, and nowhere else."""
+        """MEDIA-2.4, MEDIA-5.1: A picture is drawn at its address, for anyone, and nowhere else."""
         keys = {"auth": {"keys": ("secret-key-1",)}}
         worker = simulator(**keys)
         body = json.dumps({"model": "dall-e-2", "prompt": "A cat", "size": "256x256"}).encode()

@@ -166,7 +166,7 @@ class TestTranscripts:
 
     @pytest.mark.parametrize(("seconds", "most"), [(1, 3), (4, 12)])
     async def test_the_text_fits_the_time(self, seconds: int, most: int) -> None:
-        """MEDIA-4.2: No more is said than can be said."""
+        """MEDIA-4.2: No more is transcribed than can be spoken."""
         fields = {"model": "gpt-4o-transcribe"}
         usage = (await send("audio/transcriptions", fields, ("file", "a.wav", sound(seconds)))).json["usage"]
 
@@ -215,7 +215,7 @@ class TestTranscripts:
         assert "text" in (await send("audio/transcriptions", WHISPER | {"stream": "true"}, RECORDING)).json
 
     async def test_a_script_plays(self) -> None:
-        """MEDIA-4.5: Its text is what was said, however long."""
+        """MEDIA-4.5: Its text is that of the script, however long."""
         worker = simulator()
         script = {"turns": [{"type": "assistant", "text": "word " * 50}]}
         assert (await worker.ask("PUT", "/llmsim/scripts/t", json.dumps(script).encode())).status in (

@@ -18,8 +18,9 @@ PATH = "/openai/v1/chat/completions"
 async def worker() -> AsyncIterator[Simulator]:
     started = simulator(admin={"journal": "off"})
     yield started
-    await patch(started, dict.fromkeys(in_force(await settings_of(started), "run time")))
+    # First the timeline, which hides what is changed beneath it.
     await started.ask("DELETE", "/llmsim/timeline")
+    await patch(started, dict.fromkeys(in_force(await settings_of(started), "run time")))
 
 
 async def patch(worker: Simulator, changes: Any, **options: Any) -> Exchange:

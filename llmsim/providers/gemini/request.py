@@ -1,7 +1,7 @@
 """Parsing of `generateContent`, `streamGenerateContent` and `countTokens`.
 
 Decisions:
-* The model thinks unless it is told not to, as Google's do: an effort is set for every request, and the catalogue knows which models
+* The model thinks unless the request forbids it, as Google's do: an effort is set for every request, and the catalogue knows which models
   do not think at all.
 * A budget bounds the thinking; -1, and no budget, leave it to the model.
 

@@ -1,7 +1,7 @@
 """Transcripts: a recording is parsed to a prompt that is answered with a text, which has a place in time.
 
 Decisions:
-* No model hears the recording: the text is that of the generator, or of a script, and of a recording no more than can be said in its time.
+* No model hears the recording: the text is that of the generator, or of a script, and of a recording no more than can be spoken in its time.
 * The length of a WAV file is read from its head; of any other it is estimated from its size, at 128 kbit a second.
 * A name without an ending of its own is taken for sound of any format.
 
@@ -35,7 +35,7 @@ _AUDIO_TOKENS = 10
 """Tokens of a second of sound. Source: OpenAI, guides/audio."""
 
 _TEXT_TOKENS = 3
-"""Tokens of text that are said in a second: two to three words."""
+"""Tokens of text that are spoken in a second: two to three words."""
 
 _HEAD = 4_096
 _NUMBERS = frozenset({"temperature"})

@@ -41,7 +41,7 @@ def test_too_large_changes(shared: SharedSettings) -> None:
 
 
 def test_a_process_sees_what_another_has_changed(shared: SharedSettings) -> None:
-    """CTRL-2.1: Forked processes share the changes, whoever makes them."""
+    """CTRL-2.1: Forked processes share the changes, whichever makes them."""
     child = os.fork()
     if child == 0:
         drive(shared.replace(b"child", epoch=0))
