@@ -1,6 +1,7 @@
 """Which processes hold how many requests of a key and a model at a time, in a few bytes of mapped memory.
 
 Decisions:
+* Names and counts are words that are written by themselves, so a process that is killed at any instant leaves each whole.
 * A process is known by its id and the last bits of its start time, as ids are used again. What a dead process holds is released when
   its place or its requests are needed, not before.
 """
@@ -8,11 +9,13 @@ Decisions:
 import mmap
 import os
 import struct
+import sys
 import time
 from collections.abc import Sequence
 
 from llmsim.state.owners import read_start_time
 
+_WORD = 8
 _CHECK_SECONDS = 0.1
 """How long a process counts as alive, or dead, after it was looked for."""
 
@@ -50,7 +53,7 @@ class Holders:
         for index, name in enumerate(names):
             if counts[index] and not self._lives(name):
                 counts[index] = 0
-        self._layout.pack_into(table, at, *names, *counts)
+                self._put(table, at + _WORD * (self.places + index), 0)
         return sum(counts) if self._place(names, counts) >= 0 else max(limit, sum(counts))
 
     def add(self, table: mmap.mmap, at: int) -> None:
@@ -59,22 +62,25 @@ class Holders:
         place = self._place(names, counts)
         if place < 0:
             return
-        names[place] = self._own
-        counts[place] += 1
-        self._layout.pack_into(table, at, *names, *counts)
+        self._put(table, at + _WORD * place, self._own)
+        self._put(table, at + _WORD * (self.places + place), counts[place] + 1)
 
     def release(self, table: mmap.mmap, at: int) -> None:
         """Release a request of this process, if it holds any."""
         names, counts = self._read(table, at)
         place = self._place(names, counts)
         if place >= 0 and counts[place]:
-            counts[place] -= 1
-            self._layout.pack_into(table, at, *names, *counts)
+            self._put(table, at + _WORD * (self.places + place), counts[place] - 1)
 
     def are_alive(self, table: mmap.mmap, at: int) -> bool:
         """Return whether a process that is alive holds a request."""
         names, counts = self._read(table, at)
         return any(count and self._lives(name) for name, count in zip(names, counts, strict=True))
+
+    @staticmethod
+    def _put(table: mmap.mmap, at: int, number: int) -> None:
+        """Write a word: eight bytes in one store."""
+        table[at : at + _WORD] = number.to_bytes(_WORD, sys.byteorder)
 
     def _read(self, table: mmap.mmap, at: int) -> tuple[list[int], list[int]]:
         numbers = self._layout.unpack_from(table, at)

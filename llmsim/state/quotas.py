@@ -3,6 +3,8 @@
 Decisions:
 * `flock` around a look and a write, each process with a descriptor of its own: a process that is killed at any instant releases it.
   What it holds of the requests at a time is given back when they are needed, see `quota_holders.py`.
+* A record has two copies of its values and a byte that says which counts. A change writes the other copy and then that byte, so a
+  process that is killed between any two instructions leaves the values before the change, or after it.
 * The file is mapped, and all of it allocated when it is made: a full disk fails then, not in a write to memory. A file that was
   removed or truncated is found within a tenth of a second, and made anew. PERF: 4 us a request, of which the lock takes 1.
 * The file is a table with sets of eight places: memory is bounded however many keys come. A new key takes the place of one of
@@ -17,7 +19,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from llmsim.domain.quota import Amounts, ExceededLimit, Limits, QuotaStatus
@@ -29,10 +31,13 @@ from llmsim.state.quota_holders import Holders
 _MAGIC = b"llmsim q"
 _HEADER = struct.Struct("=8sQQ40x")
 
-_RECORD = struct.Struct("=16sqq5q")
-"""Key, time of the last change, time at which nothing is used any more, and what is used; times in microseconds."""
+_VALUES = struct.Struct("=qq5q")
+"""Time of the last change, time at which nothing is used any more, and what is used; times in microseconds."""
 
-_KEY_SIZE, _TIME = 16, struct.Struct("=q")
+_KEY_SIZE, _COPY_AT, _COPIES_AT = 16, 16, 24
+"""Size of a key; where the number of the copy that counts is, and the copies, from the beginning of a record."""
+
+_RECORD_SIZE = _COPIES_AT + 2 * _VALUES.size
 
 _WAYS = 8
 """Places of a set."""
@@ -48,6 +53,19 @@ _CHECK_SECONDS = 0.1
 
 _BACKWARDS = 1_000_000
 """Microseconds that the clock may go back, as between processes, without being set."""
+
+
+def _read(table: mmap.mmap, at: int) -> tuple[int, ...]:
+    """Return the values of a record."""
+    return _VALUES.unpack_from(table, at + _COPIES_AT + _VALUES.size * table[at + _COPY_AT])
+
+
+def _write(table: mmap.mmap, at: int, now: int, end: int, used: Sequence[int]) -> None:
+    """Change the values of a record: all of them, or none if this process is killed."""
+    copy = table[at + _COPY_AT] ^ 1
+    _VALUES.pack_into(table, at + _COPIES_AT + _VALUES.size * copy, now, end, *used)
+    table[at + _COPY_AT] = copy
+
 
 _flock, _LOCK, _UNLOCK = fcntl.flock, fcntl.LOCK_EX, fcntl.LOCK_UN
 
@@ -142,7 +160,7 @@ class FileQuotaStore:
         """Adopt a layout; return the size of its file."""
         self._sets, self._holders = sets, Holders(holders)
         self._holders.start_process()
-        self._place_size = _RECORD.size + self._holders.size
+        self._place_size = _RECORD_SIZE + self._holders.size
         self._set_size = self._place_size * _WAYS
         self._places: dict[bytes, int] = {}
         self._size = _HEADER.size + sets * self._set_size
@@ -164,11 +182,13 @@ class FileQuotaStore:
                     if not at or table[at : at + _KEY_SIZE] != key:
                         at = self._find(table, key)
                     if at >= 0:
-                        _, updated, _, *used = _RECORD.unpack_from(table, at)
+                        updated, end, *used = _VALUES.unpack_from(
+                            table, at + _COPIES_AT + _VALUES.size * table[at + _COPY_AT]
+                        )
                         if updated <= now:
                             elapsed = now - updated
                         else:
-                            now = self._set_back(table, at, now, updated)
+                            now = self._set_back(table, at, now, updated, end, used)
                         if limits.concurrency:
                             exceeded = self._find_held(table, at, limits.concurrency)
                     free = admit(used, limits, amounts, elapsed) if exceeded is None else -1
@@ -179,9 +199,9 @@ class FileQuotaStore:
                         if output:
                             total = used.copy()
                             free = book(total, limits, (0, output, 0, output, 0))
-                        _RECORD.pack_into(table, at, key, now, now + free, *total)
+                        _write(table, at, now, now + free, total)
                         if limits.concurrency:
-                            self._holders.add(table, at + _RECORD.size)
+                            self._holders.add(table, at + _RECORD_SIZE)
                 finally:
                     _flock(self._file, _UNLOCK)
             except OSError as error:
@@ -197,7 +217,8 @@ class FileQuotaStore:
             now, at, used = self._read(table, key, limits)
             if at < 0:
                 at = self._make_room(table, key)
-            _RECORD.pack_into(table, at, key, now, now + book(used, limits, amounts), *used)
+            end = now + book(used, limits, amounts)
+            _write(table, at, now, end, used)
 
     async def status(self, key: bytes, limits: Limits) -> QuotaStatus:
         """See `QuotaStore`."""
@@ -210,7 +231,7 @@ class FileQuotaStore:
         with self._locked() as table:
             at = self._find(table, key)
             if at >= 0:
-                self._holders.release(table, at + _RECORD.size)
+                self._holders.release(table, at + _RECORD_SIZE)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[mmap.mmap]:
@@ -234,23 +255,25 @@ class FileQuotaStore:
         """Return the time, where the record of a key begins, -1 if there is none, and what is used of its limits."""
         now, at, used = int(self._clock() * 1e6), self._find(table, key), [0, 0, 0, 0, 0]
         if at >= 0:
-            _, updated, _, *used = _RECORD.unpack_from(table, at)
+            updated, end, *used = _read(table, at)
             if updated <= now:
                 decline(used, limits, now - updated)
             else:
-                now = self._set_back(table, at, now, updated)
+                now = self._set_back(table, at, now, updated, end, used)
         return now, at, used
 
-    def _set_back(self, table: mmap.mmap, at: int, now: int, updated: int) -> int:
+    def _set_back(
+        self, table: mmap.mmap, at: int, now: int, updated: int, end: int, used: Sequence[int]
+    ) -> int:
         """Return the time to book at where the clock shows less than at the last change: as then, unless the clock was set."""
         if updated < now + _BACKWARDS:
             return updated
-        _TIME.pack_into(table, at + _KEY_SIZE, now)
+        _write(table, at, now, end, used)
         return now
 
     def _find_held(self, table: mmap.mmap, at: int, limit: int) -> ExceededLimit | None:
         """Return that no further request may be held; None if one may."""
-        held = self._holders.count(table, at + _RECORD.size, limit)
+        held = self._holders.count(table, at + _RECORD_SIZE, limit)
         return ExceededLimit("concurrency", limit, held, 1, None) if held >= limit else None
 
     def _find(self, table: mmap.mmap, key: bytes) -> int:
@@ -273,12 +296,15 @@ class FileQuotaStore:
         begin = _HEADER.size + int.from_bytes(key[:8], "little") % self._sets * self._set_size
         places = range(begin, begin + self._set_size, self._place_size)
         at = min(places, key=lambda place: self._worth(table, place))
-        table[at : at + self._place_size] = bytes(self._place_size)
+        # The key comes last: a record is never found by a key whose values are another's.
+        table[at : at + _KEY_SIZE] = bytes(_KEY_SIZE)
+        table[at + _KEY_SIZE : at + self._place_size] = bytes(self._place_size - _KEY_SIZE)
+        table[at : at + _KEY_SIZE] = key
         return at
 
     def _worth(self, table: mmap.mmap, at: int) -> tuple[bool, int]:
         """Return how much is lost if a record is forgotten: whether requests are held, and when nothing is used any more."""
-        return self._holders.are_alive(table, at + _RECORD.size), _RECORD.unpack_from(table, at)[2]
+        return self._holders.are_alive(table, at + _RECORD_SIZE), _read(table, at)[1]
 
     def restart(self) -> None:
         """Begin with nothing used; only while no other process has the file open."""

@@ -62,12 +62,14 @@ class Slots:
         # The key is written last: a process that is killed in between leaves a place that is free.
         memory[at : at + KEY_BYTES] = _NO_KEY
         memory[at + _HEAD.size : at + _HEAD.size + len(data)] = data
-        _HEAD.pack_into(memory, at, key, until, len(data))
+        _HEAD.pack_into(memory, at, _NO_KEY, until, len(data))
+        memory[at : at + KEY_BYTES] = key
         return evicted
 
     def delete(self, memory: mmap.mmap, key: bytes) -> None:
         """Delete a record, if there is one."""
         if (at := self.find(memory, key)) >= 0:
+            memory[at : at + KEY_BYTES] = _NO_KEY
             memory[at : at + _HEAD.size] = bytes(_HEAD.size)
 
     def items(self, memory: mmap.mmap) -> Iterator[tuple[bytes, bytes]]:
