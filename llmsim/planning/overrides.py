@@ -97,7 +97,11 @@ class ExactText:
         # Not by way of the cache of cuts, which lives as long as the text.
         cut, _ = cut_at_limit(TokenizedText(text.pieces, text.cumulative_tokens), tokens)
         if self._ends and tokens > 1:
-            cut = TokenizedText((*cut.pieces[:-1], "."), cut.cumulative_tokens)
+            before = cut.pieces[:-1]
+            if not before[-1][-1:].isalnum():
+                # Two marks may be one token.
+                before = (*before[:-1], " too")
+            cut = TokenizedText((*before, "."), cut.cumulative_tokens)
         return _filled(cut, tokens)
 
 

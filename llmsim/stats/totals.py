@@ -18,6 +18,9 @@ from llmsim.stats.health import WorkerHealth, read_health
 
 RECENT_SECONDS = 60
 
+_TRIES = 20
+"""How often the counters of an endpoint are copied while requests end, which takes longer than a copy."""
+
 _REQUESTS = layout.ENDPOINT["requests"]
 _STREAMING = layout.MODEL["streaming_requests"]
 _NON_STREAMING = layout.MODEL["non_streaming_requests"]
@@ -238,11 +241,8 @@ def _copy_slot(block: Block, number: int) -> _Slot:
     words: list[int] = block.words[first : first + block.layout.count_words].tolist()
     end = layout.ENDPOINTS + block.layout.endpoints * layout.ENDPOINT_WORDS
     endpoints = [
-        words[start : start + layout.ENDPOINT_WORDS]
-        for start in range(layout.ENDPOINTS, end, layout.ENDPOINT_WORDS)
+        _copy_endpoint(block, first + start) for start in range(layout.ENDPOINTS, end, layout.ENDPOINT_WORDS)
     ]
-    for row in endpoints:
-        row[_REQUESTS] = max(row[_REQUESTS], sum(row[: layout.OUTCOMES]))
     models = [
         (_model_name(words, start), words[start : start + len(layout.MODEL)])
         for start in range(layout.MODELS, layout.ENDPOINTS, layout.MODEL_WORDS)
@@ -255,6 +255,16 @@ def _copy_slot(block: Block, number: int) -> _Slot:
         if found
     }
     return _Slot(number, words, endpoints, models, by_endpoint, by_model)
+
+
+def _copy_endpoint(block: Block, start: int) -> list[int]:
+    """Copy the counters of an endpoint at one instant: again if a request has ended since the copy began."""
+    for _ in range(_TRIES):
+        row: list[int] = block.words[start : start + layout.ENDPOINT_WORDS].tolist()
+        if block.words[start : start + layout.OUTCOMES].tolist() == row[: layout.OUTCOMES]:
+            break
+    row[_REQUESTS] = max(row[_REQUESTS], sum(row[: layout.OUTCOMES]))
+    return row
 
 
 def _copy_latencies(block: Block, slot: int) -> tuple[list[dict[str, list[int]]], list[dict[str, list[int]]]]:

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from support.anthropic_request import MESSAGES
 from support.asgi import Exchange, Simulator, broken, simulator
@@ -632,6 +632,8 @@ async def test_spoiled_requests_are_taken_or_refused(endpoint: Endpoint, data: s
             del container[key]
         if not request:
             break
+    # A path without its model is no path of the endpoint.
+    assume("{model}" not in endpoint.generation.path or request.get("model", "x") != "")
     worker = simulator(target_tokens=3)
     exchange = await worker.post(endpoint.path, request)
 

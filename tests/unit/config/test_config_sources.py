@@ -20,6 +20,7 @@ from llmsim.config import (
     setting_specs,
 )
 from llmsim.config.engine_profiles import engine_profiles
+from llmsim.config.latency_checks import LEAST_STALL_RATE
 from llmsim.config.tables import show_table
 from llmsim.errors import ConfigError
 from llmsim.text import literal
@@ -224,6 +225,8 @@ def valid_values(spec: SettingSpec) -> st.SearchStrategy[Any]:
         case "integer":
             return st.integers(spec.minimum, spec.maximum)  # type: ignore[arg-type]  # integers have integer bounds
         case "number":
+            if spec.name == "latency.stall_rate":
+                return st.just(0.0) | st.floats(LEAST_STALL_RATE, 1)
             return st.floats(spec.minimum, spec.maximum)
         case "boolean":
             return st.booleans()

@@ -81,10 +81,12 @@ def test_tokens_are_exact(model: str, generator: RequestedGenerator | None, toke
 @pytest.mark.parametrize("generator", ["lorem", "random"])
 def test_made_up_texts_count_as_their_tokenizer_counts(generator: Any) -> None:
     """CTRL-1.6: The tokens of a text are those of the model's own tokenizer."""
-    text = text_of(plan(TurnOverrides(tokens=777, generator=RequestedGenerator(generator))))
+    count = load_tokenizer("o200k_base").count
+    for tokens in (*range(2, 120), 777):
+        text = text_of(plan(TurnOverrides(tokens=tokens, generator=RequestedGenerator(generator))))
 
-    assert load_tokenizer("o200k_base").count(text) == 777
-    assert text.endswith(".")
+        assert count(text) == tokens
+        assert text.endswith(".")
 
 
 def test_limits_hold() -> None:
