@@ -151,7 +151,7 @@ class ContentPlanner:
             _call(tool, state, tokenizer, rng, f"{call_id}{place:02x}", budget)
             for place, tool in enumerate(tools)
         )
-        if tools and tools[-1].kind is not ToolKind.HOSTED:
+        if any(tool.kind is not ToolKind.HOSTED for tool in tools):
             return Content(calls, FinishReason.TOOL_CALLS)
         text = self._generate(prompt, tokenizer, rng, lines)
         if prompt.form is not None and not (self._keeps_text and _has_format(text, prompt.form, budget)):
@@ -209,8 +209,8 @@ def _call(
             arguments = free_text(called, extract_facts(question[:MOST_READ]))
         case ToolKind.CLIENT_HOSTED:
             arguments = client_action(tool.name, extract_facts(question[:MOST_READ]))
-        case ToolKind.HOSTED:
-            arguments = question or tool.name
+        case ToolKind.HOSTED | ToolKind.ON_APPROVAL:
+            arguments = tool.arguments or question or tool.name
         case _:
             assert_never(tool.kind)
     return call_segment(ToolCall(call_id, tool.name, tool.kind), arguments, tokenizer)

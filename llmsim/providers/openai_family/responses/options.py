@@ -21,6 +21,32 @@ class FoundText(msgspec.Struct, frozen=True):
     text: str
 
 
+class McpServer(msgspec.Struct, frozen=True):
+    """An MCP server.
+
+    Attributes:
+        label: The client's name for it.
+        tools: Names of the tools that it offers; there is one at least.
+    """
+
+    label: str
+    tools: tuple[str, ...]
+
+
+class McpCall(msgspec.Struct, frozen=True):
+    """What a call on an MCP server shows.
+
+    Attributes:
+        server: Label of the server.
+        tool: The tool that is called on it.
+        approval: Id of the request by which the client has approved it; None if it needed no approval.
+    """
+
+    server: str
+    tool: str
+    approval: str | None = None
+
+
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options for the items of tool calls.
 
@@ -32,8 +58,8 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
         found: What file searches find in them; None where no stores are read, and results are made up.
         outputs: Whether the code interpreter shows its output.
         partial_images: Number of partial images that image generation shows.
-        server: Label of the MCP server; empty if there is no server.
-        server_tool: The tool that is called on it.
+        unlisted: MCP servers that are still to be listed.
+        mcp_calls: What calls on MCP servers show, by the name of the call.
         namespaces: The namespace of each tool that is in one, by the tool's name.
         batches_actions: Whether a call of the computer has a list of actions.
     """
@@ -45,8 +71,8 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     found: tuple[FoundText, ...] | None = None
     outputs: bool = False
     partial_images: int = 0
-    server: str = ""
-    server_tool: str = ""
+    unlisted: tuple[McpServer, ...] = ()
+    mcp_calls: dict[str, McpCall] = {}
     namespaces: dict[str, str] = {}
     batches_actions: bool = False
 
