@@ -260,7 +260,7 @@ def _truncate_segment(segment: Segment, left: int) -> Segment:
             arguments = cut_at_limit(arguments, left - header)[0]
             return ToolCallSegment(header + arguments.tokens, arguments, header, call)
         case MediaSegment():
-            return segment
+            return MediaSegment(left)
         case TextSegment() | RefusalSegment():
             kept = cut_at_limit(segment.text, left)[0]
             return msgspec.structs.replace(segment, tokens=kept.tokens, text=kept)
