@@ -24,6 +24,7 @@ from llmsim.providers.openai_family.field_messages import quote
 from llmsim.providers.openai_family.responses.conversation import Head
 from llmsim.providers.openai_family.responses.mcp_servers import KIND
 from llmsim.providers.openai_family.responses.options import McpCall, ResponseOptions
+from llmsim.providers.openai_family.responses.tool_loading import with_loaded
 from llmsim.wire.codec import decoder
 
 
@@ -49,7 +50,7 @@ _KINDS = frozenset({_LIST, _CALL, _REQUEST, _RESPONSE})
 def with_approvals(
     request: ParsedRequest[ResponseOptions], items: Sequence[bytes], heads: Sequence[Head]
 ) -> ParsedRequest[ResponseOptions]:
-    """Return a request with the calls that are due, and without the lists that its conversation has.
+    """Return a request with the calls that are due, and without the lists and loaded tools that its conversation has.
 
     Args:
         request: The request.
@@ -59,6 +60,10 @@ def with_approvals(
     Raises:
         ApiRuleError: An approval has no request, or a request no decision.
     """
+    options: ResponseOptions = request.options
+    if options.tools.deferred or options.tools.program_tools:
+        options = structs.replace(options, tools=with_loaded(options.tools, items, heads))
+        request = structs.replace(request, options=options)
     by_kind: dict[str, list[_Item]] = {}
     for item, head in zip(items, heads, strict=True):
         kind = head.kind
@@ -68,7 +73,6 @@ def with_approvals(
         return request
     is_compacted = any(head.kind == "compaction" for head in heads)
     due = _due_calls(by_kind, is_compacted=is_compacted)
-    options: ResponseOptions = request.options
     listed = [item.server_label for item in by_kind.get(_LIST, ())]
     unlisted = tuple([server for server in options.tools.unlisted if server.label not in listed])
     tools = structs.replace(options.tools, unlisted=unlisted)

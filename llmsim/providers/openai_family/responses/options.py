@@ -47,6 +47,30 @@ class McpCall(msgspec.Struct, frozen=True):
     approval: str | None = None
 
 
+class Deferred(msgspec.Struct, frozen=True):
+    """A tool that a search loads.
+
+    Attributes:
+        path: What the search finds: its name, or that of its namespace.
+        definition: The tool or the namespace, as it was sent.
+    """
+
+    path: str
+    definition: bytes
+
+
+class ProgramResult(msgspec.Struct, frozen=True):
+    """What the program of an earlier turn puts out.
+
+    Attributes:
+        call_id: Id of the program.
+        result: Result of the last of its calls.
+    """
+
+    call_id: str
+    result: str
+
+
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options for the items of tool calls.
 
@@ -60,6 +84,9 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
         partial_images: Number of partial images that image generation shows.
         unlisted: MCP servers that are still to be listed.
         mcp_calls: What calls on MCP servers show, by the name of the call.
+        deferred: The tools that are still to be loaded by a search, by name.
+        program_tools: Names of the tools that only programs call.
+        program_result: The output of the program that runs; None if none does.
         namespaces: The namespace of each tool that is in one, by the tool's name.
         batches_actions: Whether a call of the computer has a list of actions.
     """
@@ -73,6 +100,9 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     partial_images: int = 0
     unlisted: tuple[McpServer, ...] = ()
     mcp_calls: dict[str, McpCall] = {}
+    deferred: dict[str, Deferred] = {}
+    program_tools: tuple[str, ...] = ()
+    program_result: ProgramResult | None = None
     namespaces: dict[str, str] = {}
     batches_actions: bool = False
 

@@ -42,6 +42,7 @@ from llmsim.providers.openai_family.responses.output_items import (
     ReasoningItem,
 )
 from llmsim.providers.openai_family.responses.sealed_content import compacted_tokens
+from llmsim.providers.openai_family.responses.tool_loading import load_tools
 from llmsim.wire.codec import encode
 
 UnfinishedStatus = Literal["queued", "in_progress", "cancelled", "failed"]
@@ -108,6 +109,8 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
     for server in options.tools.unlisted if segments else ():
         place = ItemPosition(turn_id, len(items), 0, 0, is_complete=True)
         items.append(McpToolListItem(place, server, dialect))
+    loading = load_tools(turn_id, segments, truncated, options.tools, dialect)
+    items += loading.output_of_program() if loading is not None else ()
     for segment in segments:
         end = start + segment.tokens
         is_complete = segment is not truncated
@@ -121,7 +124,12 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
             case ReasoningSegment():
                 items.append(ReasoningItem(position, segment, options, dialect))
             case ToolCallSegment(call=call) if call.kind in (ToolKind.FUNCTION, ToolKind.CUSTOM):
-                items.append(ClientCallItem(position, segment, options.tools, dialect))
+                caller = None
+                if loading is not None:
+                    items += loading.before(segment, len(items), start)
+                    caller = loading.caller_of(segment)
+                    position = ItemPosition(turn_id, len(items), start, end, is_complete)
+                items.append(ClientCallItem(position, segment, options.tools, dialect, caller))
             case ToolCallSegment(call=call) if call.kind is ToolKind.ON_APPROVAL:
                 items.append(ApprovalRequestItem(position, segment, options.tools, dialect))
             case ToolCallSegment(call=call):

@@ -28,6 +28,7 @@ from llmsim.providers.openai_family.responses.mcp_servers import KIND as MCP
 from llmsim.providers.openai_family.responses.mcp_servers import calls_of, further, parse_server
 from llmsim.providers.openai_family.responses.options import McpServer, ToolOptions
 from llmsim.providers.openai_family.responses.request import Request
+from llmsim.providers.openai_family.responses.tool_loading import PROGRAMS, SEARCH, read_loading
 from llmsim.providers.openai_family.strict_schemas import parse_pattern, parse_schema
 from llmsim.wire.codec import decoder
 
@@ -266,6 +267,8 @@ def build_tool_options(request: Request, tools: Sequence[ParsedTool]) -> ToolOpt
         if MCP in own:
             servers.append(own.pop(MCP))
         options = own | options
+    if any(tool.kind in (SEARCH, PROGRAMS) for tool in tools):
+        options |= read_loading(request.tools or ())
     return ToolOptions(
         results="file_search_call.results" in included,
         sources="web_search_call.action.sources" in included,
