@@ -249,8 +249,13 @@ class EndpointContext(Protocol):
         """Count the tokens of a prompt that comes with a request."""
         ...
 
-    async def plan(self, request: IncomingRequest, prompt: Prompt) -> Turn | Fault:
-        """Plan the response to a prompt that comes with a request.
+    async def plan(self, request: IncomingRequest, prompt: Prompt, body: bytes) -> Turn | Fault:
+        """Plan the response to a prompt that comes with a request, such as a line of a batch.
+
+        Args:
+            request: The request that brings it.
+            prompt: The prompt.
+            body: The body that the prompt was parsed from.
 
         Raises:
             RefusedError: The model would not accept it.

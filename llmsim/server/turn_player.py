@@ -107,12 +107,12 @@ class TurnPlayer:
         """
         prompt, step = analyzed.request.prompt, analyzed.step
         overrides, rule, turn = controls.overrides, None, None
-        if self.rules.has_rules and not prompt.silent:
+        if self.rules.has_rules:
             match = await self.rules.match(prompt, self.sender(request.headers), in_thread=analyzed.heavy)
             rule = match.rule
         if rule is not None:
-            overrides = merge_overrides(overrides, rule.controls.overrides)
-            is_chosen = step is not None or controls.script is not None or controls.sent
+            overrides = merge_overrides(overrides, rule.overrides_for(prompt))
+            is_chosen = step is not None or controls.script is not None or controls.sent or prompt.silent
             if not is_chosen:
                 if rule.controls.script is not None:
                     selection = ScriptSelection(

@@ -24,8 +24,10 @@ from llmsim.planning.wire_faults import with_wire_fault
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.active_request import ActiveRequest
+from llmsim.server.batch_rules import begin_line
 from llmsim.server.controls import ReadControls, ignore_controls
 from llmsim.server.played import Played
+from llmsim.server.rule_book import RuleBook
 from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.stored_documents import StoredDocuments, UploadedContents
 from llmsim.server.transport.body_budget import BodyBudget
@@ -81,6 +83,7 @@ class WorkerContext:
         bodies: BodyBudget,
         owner: str = "",
         read_controls: ReadControls = ignore_controls,
+        rules: RuleBook | None = None,
     ) -> None:
         self.models = models
         self.planner = planner
@@ -89,6 +92,7 @@ class WorkerContext:
         self._state = state
         self._recorder = recorder
         self._bodies = bodies
+        self._rules = rules
 
     def for_owner(self, owner: str) -> "WorkerContext":
         """Return the services for the requests of one API key's owner."""
@@ -100,7 +104,14 @@ class WorkerContext:
 
     def _copy(self, planner: Planner, owner: str) -> "WorkerContext":
         return WorkerContext(
-            self.models, planner, self._state, self._recorder, self._bodies, owner, self.read_controls
+            self.models,
+            planner,
+            self._state,
+            self._recorder,
+            self._bodies,
+            owner,
+            self.read_controls,
+            self._rules,
         )
 
     def now(self) -> float:
@@ -138,8 +149,8 @@ class WorkerContext:
         """Count the tokens of a prompt that comes with a request."""
         return await self.compute(request, self.planner.count, prompt)
 
-    async def plan(self, request: IncomingRequest, prompt: Prompt) -> Turn | Fault:
-        """Plan the response to a prompt that comes with a request.
+    async def plan(self, request: IncomingRequest, prompt: Prompt, body: bytes) -> Turn | Fault:
+        """Plan the response to a prompt that comes with a request; see `EndpointContext.plan`.
 
         Raises:
             RefusedError: The model would not accept it.
@@ -151,7 +162,12 @@ class WorkerContext:
         analyze = self.planner.analyze
         facts = await compute_in_thread(analyze, prompt) if in_thread else analyze(prompt)
         overrides = self.read_controls(request.headers).overrides
-        return await self.plan_turn(prompt, facts, None, in_thread=in_thread, overrides=overrides)
+        played: Played | None = None
+        if self._rules is not None and self._rules.has_rules:
+            played, overrides = await begin_line(
+                self._rules, request, prompt, body, overrides, in_thread=in_thread
+            )
+        return await self.plan_turn(prompt, facts, played, in_thread=in_thread, overrides=overrides)
 
     async def plan_turn(
         self,
