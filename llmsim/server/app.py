@@ -139,6 +139,7 @@ def create_routes(
         bodies,
         read_controls=read_controls,
         rules=rules,
+        engines=engines,
     )
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
     admin = settings.admin
