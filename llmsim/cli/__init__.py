@@ -8,6 +8,7 @@ Decisions:
 """
 
 import codecs
+import gc
 import importlib
 import io
 import sys
@@ -58,7 +59,14 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"llmsim.cli.{cmd_name}"), cmd_name)
+        collects = gc.isenabled()
+        # PERF: 0.1 s of 0.5 for `serve`, in which the collector looks again and again at what is imported, and finds nothing.
+        gc.disable()
+        try:
+            command: click.Command = getattr(importlib.import_module(f"llmsim.cli.{cmd_name}"), cmd_name)
+        finally:
+            if collects:
+                gc.enable()
         return command
 
     def resolve_command(
