@@ -8,7 +8,6 @@ Decisions:
 """
 
 import codecs
-import gc
 import importlib
 import io
 import sys
@@ -16,6 +15,7 @@ import sys
 import click
 
 from llmsim import __version__
+from llmsim.cli.late_imports import importing
 from llmsim.errors import ControlApiError, LlmsimError, StatsError
 from llmsim.text import nearest
 
@@ -59,14 +59,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        collects = gc.isenabled()
-        # PERF: 0.1 s of 0.5 for `serve`, in which the collector looks again and again at what is imported, and finds nothing.
-        gc.disable()
-        try:
+        with importing():
             command: click.Command = getattr(importlib.import_module(f"llmsim.cli.{cmd_name}"), cmd_name)
-        finally:
-            if collects:
-                gc.enable()
         return command
 
     def resolve_command(

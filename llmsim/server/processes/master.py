@@ -25,7 +25,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from llmsim.catalogue import load_catalogue
+from llmsim.catalogue import shipped_catalogue
 from llmsim.config import LoadedSettings, Settings, load
 from llmsim.errors import ConfigError, LlmsimError
 from llmsim.providers.registry import endpoint_labels
@@ -251,7 +251,7 @@ class Master:
 
 
 def _read_settings() -> LoadedSettings:
-    return load(environ=os.environ, profiles=load_catalogue().profiles)
+    return load(environ=os.environ, profiles=shipped_catalogue().profiles)
 
 
 def _other_program(port: int) -> str:
