@@ -17,9 +17,10 @@ class Loop:
         """Return the time."""
         return self.now
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
-        """Remember a timer."""
+    def call_later(self, delay: float, callback: Callable[[], None]) -> object:
+        """Remember a timer, and return its handle."""
         self.timers.append((self.now + delay, callback))
+        return object()
 
     def advance(self, now: float) -> None:
         """Go to a time, and call what is due."""
