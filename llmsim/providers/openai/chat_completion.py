@@ -42,18 +42,22 @@ def render_response(turn: Turn, options: ChatOptions) -> bytes:
         rendered = _render_choice(choices[0], 0, options)
     else:
         rendered = b",".join([_render_choice(choice, index, options) for index, choice in enumerate(choices)])
-    return (
-        b'{"id":"chatcmpl-%b","object":"chat.completion","created":%d,"model":%b,"choices":[%b],"usage":%b,'
-        b'"service_tier":"%b","system_fingerprint":"%b"}'
-    ) % (
+    model, end = _render_frame(turn.model, options.service_tier)
+    return b'{"id":"chatcmpl-%b","object":"chat.completion","created":%d,%b[%b],"usage":%b%b' % (
         turn.id.encode(),
         turn.created,
-        encode(turn.model),
+        model,
         rendered,
         render_usage(turn.usage),
-        options.service_tier.encode(),
-        fingerprint(turn.model),
+        end,
     )
+
+
+@remembered(maxsize=256, max_chars=200)
+def _render_frame(model: str, service_tier: str) -> tuple[bytes, bytes]:
+    """Render what the completions of a model have in common, before the choices and after the usage. PERF: 0.4 us."""
+    end = b',"service_tier":"%b","system_fingerprint":"%b"}' % (service_tier.encode(), fingerprint(model))
+    return b'"model":%b,"choices":' % encode(model), end
 
 
 def _render_plain_message(text: TokenizedText) -> bytes:
