@@ -96,7 +96,7 @@ class RequestAnalyzer(Generic[O]):
             step = await compute_in_thread(self._resolve_step, parsed, scenario)
             return AnalyzedRequest(parsed, facts, heavy=True, step=step)
         analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed, scenario))
-        if not (is_continued or references or files) and scenario is None:
+        if not (is_continued or references or files or parsed.depends_on_headers) and scenario is None:
             self._memo.put(request, analyzed)
         return analyzed
 

@@ -4,12 +4,13 @@ Decisions:
 * Thinking that is hidden has a block all the same: the client sends its signature back.
 * An empty text has no block: such a message has no content.
 * A refusal is a text block; the stop reason says that it is a refusal.
+* A compaction comes before all other blocks, with the first token of the turn.
 * The result of a hosted tool is a block without tokens that is sent at the end of the call; a truncated call has no
   result. A call of another API's hosted tool, which only a script can make, has no block; its tokens count.
 * The input of a truncated call is what the SDK makes of its stream: complete members and items, and no part of a
-  truncated string. Source: anthropic SDK 2.12, lib/streaming/_messages.py, `partial_mode=True`.
+  truncated string. Source: anthropic SDK 2.14, lib/streaming/_messages.py, `partial_mode=True`.
 
-Source: anthropic SDK 2.12, types/content_block.py, tool_use_block.py, server_tool_use_block.py.
+Source: anthropic SDK 2.14, types/content_block.py, tool_use_block.py, server_tool_use_block.py, beta/beta_compaction_block.py.
 """
 
 import re
@@ -21,6 +22,7 @@ import orjson
 from llmsim.budgets import json_problem
 from llmsim.domain import (
     Choice,
+    Compaction,
     FinishReason,
     ReasoningSegment,
     RefusalSegment,
@@ -35,24 +37,27 @@ from llmsim.domain import (
 from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
 from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
 from llmsim.providers.anthropic.messages import MessageOptions
+from llmsim.providers.anthropic.signatures import sign
 from llmsim.wire.codec import encode
 
 _NO_TEXT = TokenizedText((), ())
 
-_TRUNCATING = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
+_TRUNCATING = (FinishReason.LENGTH, FinishReason.WINDOW, FinishReason.CONTENT_FILTER)
 
 
 class ContentBlock(msgspec.Struct, frozen=True):
     """A content block.
 
     Attributes:
-        kind: The segment that it renders; None for the result of a hosted tool.
+        kind: The segment that it renders; None for the result of a hosted tool and for a compaction.
         text: The text that is streamed; of a call its input as JSON.
         tokens_before: Tokens that exist before it starts.
         tokens: Its tokens.
         header_tokens: Its tokens before those of the text.
-        fields: A call as it is when the block starts, or the result of a hosted tool; None for text and thinking.
+        fields: A call as it is when the block starts, the result of a hosted tool, or a compaction; None for text and thinking.
         hosted_tool: The hosted tool that is called; None for other blocks.
+        start: The block as it starts in a stream, if that differs.
+        deltas: What follows its start in a stream, besides the text.
     """
 
     kind: type[Segment] | None
@@ -62,11 +67,15 @@ class ContentBlock(msgspec.Struct, frozen=True):
     header_tokens: int = 0
     fields: dict[str, Any] | None = None
     hosted_tool: HostedTool | None = None
+    start: dict[str, Any] | None = None
+    deltas: tuple[dict[str, Any], ...] = ()
 
 
 def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
     """Return the content of a turn. Reasoning that was not requested, which a script may have, counts and has no block."""
     blocks: list[ContentBlock] = []
+    if turn.edited is not None and turn.edited.compaction is not None:
+        blocks.append(_compaction_block(turn, turn.edited.compaction))
     before = 0
     for segment in turn.choices[0].segments:
         match segment:
@@ -81,6 +90,16 @@ def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
                     blocks.append(ContentBlock(type(segment), segment.text, before, segment.tokens))
         before += segment.tokens
     return blocks
+
+
+def _compaction_block(turn: Turn, compaction: Compaction) -> ContentBlock:
+    content: dict[str, Any] = {"content": compaction.summary, "encrypted_content": None}
+    fields, start = {"type": "compaction"} | content, {"type": "compaction", "content": None}
+    if compaction.is_signed:
+        fields["signature"] = sign(turn.id, compaction.summary)
+        start["signature"] = fields["signature"]
+    delta = {"type": "compaction_delta"} | content
+    return ContentBlock(None, _NO_TEXT, min(1, turn.length), 0, fields=fields, start=start, deltas=(delta,))
 
 
 def _call_blocks(

@@ -4,7 +4,7 @@ Decisions:
 * Nothing is looked up or run: addresses are below `example.com`, and texts say that they are made up.
 * A made-up result is derived from turn and call only, so that rendering stays pure.
 
-Source: anthropic SDK 2.12, types/server_tool_use_block.py, web_search_tool_result_block.py,
+Source: anthropic SDK 2.14, types/server_tool_use_block.py, web_search_tool_result_block.py,
 web_fetch_tool_result_block.py, *code_execution_tool_result_block.py, tool_search_tool_result_block.py.
 """
 

@@ -5,13 +5,15 @@ Decisions:
   structure of blocks that hosted tools have made.
 * Optional fields accept `null`: clients send it for what they leave out.
 
-Source: anthropic SDK 2.12, types/message_create_params.py, content_block_param.py, tool_union_param.py, and the same
+Source: anthropic SDK 2.14, types/message_create_params.py, content_block_param.py, tool_union_param.py, and the same
 under types/beta.
 """
 
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from llmsim.providers.anthropic.context_request import CompactionConfig, ContextManagement
 
 Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
 
@@ -177,8 +179,12 @@ class ContainerUploadBlock(HostedBlock, tag="container_upload"):
     """A file that is uploaded to a container."""
 
 
-class CompactionBlock(HostedBlock, tag="compaction"):
-    """The summary of an earlier part of the conversation."""
+class CompactionBlock(Struct, tag_field="type", tag="compaction"):
+    """The summary of an earlier part of the conversation; None if it failed."""
+
+    content: str | None = None
+    signature: str | None = None
+    cache_control: CacheControl | None = None
 
 
 Block = (
@@ -291,7 +297,8 @@ class CountRequest(Struct, kw_only=True):
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: list[MessageParam]
     cache_control: CacheControl | None = None
-    context_management: dict[str, Any] | None = None
+    compaction: CompactionConfig | None = None
+    context_management: ContextManagement | None = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
     speed: Literal["standard", "fast"] | None = None

@@ -6,9 +6,10 @@ Decisions:
   viewed, not written. Which command a shell gets is decided where arguments are generated.
 * `mcp_toolset` and `advisor` are never called: only its server knows what the former offers, and the latter is another model.
 * The least `max_uses` of all tools bounds the hosted calls of a turn, so that none of them is exceeded.
+* A turn that is continued calls no hosted tools again: a paused one would never end.
 * Without tools to call, the mode is `NONE`, whatever `tool_choice` is.
 
-Source: anthropic SDK 2.12, types/tool_param.py, tool_choice_*_param.py, types/tool_union_param.py and types/beta; inputs:
+Source: anthropic SDK 2.14, types/tool_param.py, tool_choice_*_param.py, types/tool_union_param.py and types/beta; inputs:
 types/beta/beta_memory_tool_20250818_*.py, types/computer_*_input.py, browser_*_input.py; Anthropic docs,
 agents-and-tools/tool-use/bash-tool, text-editor-tool, computer-use-tool.
 """
@@ -20,7 +21,7 @@ from typing import Any
 import msgspec
 
 from llmsim.domain import Tool, ToolChoice, ToolKind, ToolMode
-from llmsim.providers.anthropic.messages_request import CountRequest, ToolParam
+from llmsim.providers.anthropic.messages_request import CompactionBlock, CountRequest, HostedBlock, ToolParam
 from llmsim.wire.codec import encode
 
 _DATE = re.compile(r"_\d{8}$")
@@ -98,6 +99,8 @@ def parse_tool_choice(request: CountRequest, tools: tuple[Tool, ...]) -> ToolCho
     if not tools:
         return ToolChoice(ToolMode.NONE)
     limit = min((tool.max_uses for tool in request.tools or () if tool.max_uses is not None), default=None)
+    if continues_turn(request):
+        limit = 0
     if choice is None:
         return ToolChoice(limit=limit)
     return ToolChoice(
@@ -105,6 +108,16 @@ def parse_tool_choice(request: CountRequest, tools: tuple[Tool, ...]) -> ToolCho
         names=(choice.name,) if choice.type == "tool" and choice.name is not None else None,
         parallel=not choice.disable_parallel_tool_use,
         limit=limit,
+    )
+
+
+def continues_turn(request: CountRequest) -> bool:
+    """Return whether a request goes on with a paused turn: one that ends with blocks of hosted tools, or a compaction."""
+    if not request.messages or request.messages[-1].role != "assistant":
+        return False
+    content = request.messages[-1].content
+    return not isinstance(content, str) and any(
+        isinstance(block, HostedBlock | CompactionBlock) for block in content
     )
 
 

@@ -17,6 +17,7 @@ from llmsim.budgets import remembered
 from llmsim.errors import InvalidFieldError, SchemaError
 from llmsim.json_schema.document import MOST_CACHED_BYTES, read
 from llmsim.json_schema.keywords import subschemas
+from llmsim.providers.anthropic.context_management import check_context_management
 from llmsim.providers.anthropic.message_rules import check_messages
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, ToolParam, raw_json
 from llmsim.providers.anthropic.tools import ANTHROPIC_TOOLS, undated_type
@@ -35,6 +36,7 @@ def check_conversation(request: CountRequest) -> None:
     _check_tools(request)
     _check_format(request)
     check_messages(request)
+    check_context_management(request)
 
 
 def check_generation(request: MessageRequest, *, thinks: bool) -> None:
