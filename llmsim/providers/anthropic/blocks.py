@@ -2,6 +2,7 @@
 
 Decisions:
 * Thinking that is hidden has a block all the same: the client sends its signature back.
+* A text that cites has its citations in a block of its own; see `citations`.
 * An empty text has no block: such a message has no content.
 * A refusal is a text block; the stop reason says that it is a refusal.
 * A compaction comes before all other blocks, with the first token of the turn.
@@ -34,6 +35,7 @@ from llmsim.domain import (
     ToolKind,
     Turn,
 )
+from llmsim.providers.anthropic.citations import citation_deltas, cited_results, split_text
 from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
 from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
 from llmsim.providers.anthropic.messages import MessageOptions
@@ -77,18 +79,52 @@ def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
     if turn.edited is not None and turn.edited.compaction is not None:
         blocks.append(_compaction_block(turn, turn.edited.compaction))
     before = 0
+    citations = options.citations
     for segment in turn.choices[0].segments:
         match segment:
             case ToolCallSegment():
-                blocks += _call_blocks(turn, segment, before, options)
+                calls = _call_blocks(turn, segment, before, options)
+                blocks += calls
+                if segment.call.name == "web_search" and not options.is_formatted:
+                    citations = (*_found(calls), *citations)
             case ReasoningSegment():
                 if options.thinks:
                     text = segment.text or _NO_TEXT
                     blocks.append(ContentBlock(ReasoningSegment, text, before, segment.tokens))
             case TextSegment() | RefusalSegment():
-                if segment.text.pieces:
+                if not segment.text.pieces:
+                    pass
+                elif citations and isinstance(segment, TextSegment):
+                    blocks += _cited_blocks(segment, before, citations)
+                else:
                     blocks.append(ContentBlock(type(segment), segment.text, before, segment.tokens))
         before += segment.tokens
+    return blocks
+
+
+def _found(calls: list[ContentBlock]) -> list[dict[str, Any]]:
+    """Return citations of what searches have found."""
+    results = [block.fields for block in calls if block.kind is None and block.fields is not None]
+    return [
+        citation
+        for result in results
+        if result["type"] == "web_search_tool_result"
+        for citation in cited_results(result["content"])
+    ]
+
+
+def _cited_blocks(
+    segment: TextSegment, before: int, citations: tuple[dict[str, Any], ...]
+) -> list[ContentBlock]:
+    """Return the blocks of a text: the beginning that cites nothing, if it has one, and the rest."""
+    own, cited = split_text(segment.text)
+    lead = 0 if own is None else own.tokens
+    blocks = [] if own is None else [ContentBlock(TextSegment, own, before, lead)]
+    start = {"type": "text", "text": "", "citations": []}
+    deltas = citation_deltas(citations)
+    blocks.append(
+        ContentBlock(TextSegment, cited, before + lead, segment.tokens - lead, start=start, deltas=deltas)
+    )
     return blocks
 
 

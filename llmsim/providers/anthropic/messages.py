@@ -3,6 +3,8 @@
 Source: anthropic SDK 2.14, types/message_create_params.py, thinking_config_*_param.py, output_config_param.py.
 """
 
+from typing import Any
+
 import msgspec
 
 from llmsim.domain import Prompt, ResponseFormat
@@ -13,6 +15,7 @@ from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.files import used_files
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, raw_json
 from llmsim.providers.anthropic.model_rules import check_model_rules, reserves_limit, stops_at_window
+from llmsim.providers.anthropic.passages import parse_passages
 from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
 from llmsim.providers.anthropic.validation import check_conversation, check_generation
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
@@ -33,6 +36,8 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
         tier: The service tier that the usage reports.
         python: Whether hosted code runs in Python; in a shell otherwise.
         toolsets: For each tool of a toolset, the toolset by the tool's name.
+        citations: The passages of the request that its text cites.
+        is_formatted: Whether its text has a requested format, and cites nothing.
     """
 
     thinks: bool = False
@@ -42,6 +47,8 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     tier: str = "standard"
     python: bool = False
     toolsets: dict[str, str] = {}
+    citations: tuple[dict[str, Any], ...] = ()
+    is_formatted: bool = False
 
 
 def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[MessageOptions]:
@@ -95,6 +102,8 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         speed=body.speed or "standard",
         python=any(tool.type == PYTHON for tool in body.tools or ()),
         toolsets=parse_toolsets(body),
+        citations=parse_passages(body.messages) if b'"citations"' in request.body else (),
+        is_formatted=body.format() is not None,
     )
     files = used_files(body.messages) if b'"file_id"' in request.body else ()
     return ParsedRequest(prompt, options, files=files, depends_on_headers=reserves)

@@ -52,12 +52,19 @@ class ImageBlock(Struct, tag_field="type", tag="image"):
     cache_control: CacheControl | None = None
 
 
+class CitationsConfig(Struct):
+    """Whether a source may be cited."""
+
+    enabled: bool | None = None
+
+
 class DocumentBlock(Struct, tag_field="type", tag="document"):
     """A document."""
 
     source: Source
     title: str | None = None
     context: str | None = None
+    citations: CitationsConfig | None = None
     cache_control: CacheControl | None = None
 
 
@@ -67,6 +74,7 @@ class SearchResultBlock(Struct, tag_field="type", tag="search_result"):
     content: list[TextBlock]
     source: str
     title: str
+    citations: CitationsConfig | None = None
     cache_control: CacheControl | None = None
 
 

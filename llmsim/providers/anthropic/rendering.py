@@ -151,7 +151,10 @@ def render_message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
     content: list[dict[str, Any]] = []
     for block in blocks:
         text = block.text.text
-        if block.fields is None:
+        if block.fields is None and block.deltas:
+            citations = [delta["citation"] for delta in block.deltas]
+            content.append({"type": "text", "text": text, "citations": citations})
+        elif block.fields is None:
             content.append(
                 {"type": "thinking", "thinking": text, "signature": sign(turn.id, text)}
                 if block.kind is ReasoningSegment

@@ -20,6 +20,7 @@ from llmsim.json_schema.keywords import subschemas
 from llmsim.providers.anthropic.context_management import check_context_management
 from llmsim.providers.anthropic.message_rules import check_messages
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, ToolParam, raw_json
+from llmsim.providers.anthropic.passages import has_citations
 from llmsim.providers.anthropic.tools import ANTHROPIC_TOOLS, undated_type
 
 _SEE_THINKING = (
@@ -142,6 +143,10 @@ def _check_format(request: CountRequest) -> None:
     schema = raw_json(output_format.schema)
     if not schema:
         raise InvalidFieldError((*path, "schema"), "missing", None)
+    if any(
+        isinstance(message.content, list) and has_citations(message.content) for message in request.messages
+    ):
+        raise _conflict(path, f"{'.'.join(path)}: structured outputs cannot be used with citations")
     problem = format_problem(schema, ".".join(path))
     if problem is not None:
         raise _conflict((*path, "schema"), problem)
