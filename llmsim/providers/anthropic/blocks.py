@@ -37,6 +37,7 @@ from llmsim.domain import (
 )
 from llmsim.providers.anthropic.citations import citation_deltas, cited_results, split_text
 from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
+from llmsim.providers.anthropic.mcp import render_mcp_call, render_mcp_result
 from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.signatures import sign
@@ -145,6 +146,8 @@ def _call_blocks(
     call, text = segment.call, segment.arguments
     truncated = _is_truncated(turn.choices[0], segment)
     hosted_tool = None
+    if call.kind is ToolKind.HOSTED and call.name in options.mcp:
+        return _mcp_blocks(segment, before, options.mcp[call.name], truncated=truncated)
     if call.kind is ToolKind.HOSTED:
         hosted_tool = find_hosted_tool(call.name, python=options.python)
         if hosted_tool is None:
@@ -173,6 +176,19 @@ def _call_blocks(
     return [block, ContentBlock(None, _NO_TEXT, before + segment.tokens, 0, fields=result)]
 
 
+def _mcp_blocks(segment: ToolCallSegment, before: int, server: str, *, truncated: bool) -> list[ContentBlock]:
+    call = segment.call
+    call_id = call.public_id("mcptoolu_")
+    fields = render_mcp_call(call_id, call.name, server)
+    block = ContentBlock(
+        ToolCallSegment, segment.arguments, before, segment.tokens, segment.header_tokens, fields
+    )
+    if truncated:
+        return [block]
+    result = render_mcp_result(call_id, call.name, server)
+    return [block, ContentBlock(None, _NO_TEXT, before + segment.tokens, 0, fields=result)]
+
+
 def _call_prefix(turn: Turn, call: ToolCall, options: MessageOptions) -> str:
     """Return the prefix of the id of a call: it shows whether thinking is to come back with it. Ids of scripts are foretold."""
     thought = options.thinks and isinstance(turn.choices[0].segments[0], ReasoningSegment)
@@ -188,7 +204,7 @@ class HostedUsage(msgspec.Struct, frozen=True):
 
     Attributes:
         counts: How often each was called; None if none was called.
-        container: The container in which code ran; None if no code ran.
+        container: The container in which code ran, or that was asked for; None for none.
     """
 
     counts: dict[str, int] | None = None
@@ -198,20 +214,22 @@ class HostedUsage(msgspec.Struct, frozen=True):
 _UNUSED = HostedUsage()
 
 
-def hosted_usage(turn: Turn, blocks: list[ContentBlock]) -> HostedUsage:
+def hosted_usage(turn: Turn, blocks: list[ContentBlock], options: MessageOptions) -> HostedUsage:
     """Return what a turn used of hosted tools."""
-    if len(blocks) == 1 and blocks[0].hosted_tool is None:
+    asked = options.container
+    if asked is None and len(blocks) == 1 and blocks[0].hosted_tool is None:
         return _UNUSED
     tools = [block.hosted_tool for block in blocks if block.hosted_tool is not None]
+    container = None
+    if asked is not None or any(tool.runs_in_container for tool in tools):
+        container = render_container(turn, asked)
     if not tools:
-        return _UNUSED
+        return _UNUSED if container is None else HostedUsage(container=container)
     counts = {"web_search_requests": 0, "web_fetch_requests": 0}
     for tool in tools:
         if tool.usage_counter:
             counts[tool.usage_counter] += 1
-    return HostedUsage(
-        counts, render_container(turn) if any(tool.runs_in_container for tool in tools) else None
-    )
+    return HostedUsage(counts, container)
 
 
 def wrap_in_object(name: str, text: TokenizedText, *, truncated: bool) -> TokenizedText:

@@ -9,10 +9,12 @@ import msgspec
 
 from llmsim.domain import Prompt, ResponseFormat
 from llmsim.errors import UnsupportedError
+from llmsim.providers.anthropic.connected_request import ContainerParam
 from llmsim.providers.anthropic.context_management import all_thinking, kept_thinking, parse_edits
 from llmsim.providers.anthropic.conversation import parse_conversation
 from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.files import used_files
+from llmsim.providers.anthropic.mcp import mcp_tools
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, raw_json
 from llmsim.providers.anthropic.model_rules import check_model_rules, reserves_limit, stops_at_window
 from llmsim.providers.anthropic.passages import parse_passages
@@ -37,6 +39,8 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
         python: Whether hosted code runs in Python; in a shell otherwise.
         toolsets: For each tool of a toolset, the toolset by the tool's name.
         citations: The passages of the request that its text cites.
+        mcp: For each tool of an MCP server, the server by the tool's name.
+        container: The container that the request asks for; None for none.
         is_formatted: Whether its text has a requested format, and cites nothing.
     """
 
@@ -48,6 +52,8 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     python: bool = False
     toolsets: dict[str, str] = {}
     citations: tuple[dict[str, Any], ...] = ()
+    mcp: dict[str, str] = {}
+    container: ContainerParam | None = None
     is_formatted: bool = False
 
 
@@ -68,7 +74,7 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
     if body.thread is not None:
         raise UnsupportedError(("thread",), "thread_unsupported_request")
     thinks = _thinks(body)
-    check_conversation(body)
+    check_conversation(body, request.headers)
     if checks_models:
         check_model_rules(body)
     check_generation(body, thinks=thinks)
@@ -103,10 +109,14 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         python=any(tool.type == PYTHON for tool in body.tools or ()),
         toolsets=parse_toolsets(body),
         citations=parse_passages(body.messages) if b'"citations"' in request.body else (),
+        mcp={tool.name: server for tool, server in mcp_tools(body)} if body.mcp_servers else {},
+        container=ContainerParam(id=body.container) if isinstance(body.container, str) else body.container,
         is_formatted=body.format() is not None,
     )
     files = used_files(body.messages) if b'"file_id"' in request.body else ()
-    return ParsedRequest(prompt, options, files=files, depends_on_headers=reserves)
+    return ParsedRequest(
+        prompt, options, files=files, depends_on_headers=reserves or body.mcp_servers is not None
+    )
 
 
 def _parse_format(body: CountRequest) -> ResponseFormat | None:

@@ -147,7 +147,7 @@ def _identity(turn: Turn) -> dict[str, Any]:
 def render_message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
     """Render the whole message, as builtins."""
     blocks = content_blocks(turn, options)
-    hosted = hosted_usage(turn, blocks)
+    hosted = hosted_usage(turn, blocks, options)
     content: list[dict[str, Any]] = []
     for block in blocks:
         text = block.text.text
@@ -318,7 +318,7 @@ class _StreamRenderer:
 
     def _end(self, blocks: list[ContentBlock]) -> FrameBatch:
         turn = self._turn
-        hosted = hosted_usage(turn, blocks)
+        hosted = hosted_usage(turn, blocks, self._options)
         usage = self._usage | {"server_tool_use": hosted.counts}
         for only_at_the_start in ("cache_creation", "service_tier", "inference_geo", "speed"):
             del usage[only_at_the_start]

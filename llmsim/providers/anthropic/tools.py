@@ -4,7 +4,7 @@ Decisions:
 * A tool that Anthropic defines is known by its `type` without the date: newer versions do not differ in what matters here.
 * Tools that the client runs are really run. So of all that these tools can do, a simulated call only reads: a file is
   viewed, not written. Which command a shell gets is decided where arguments are generated.
-* `mcp_toolset` and `advisor` are never called: only its server knows what the former offers, and the latter is another model.
+* `advisor` is never called, as it is another model; `mcp` knows what a toolset of a server offers.
 * The least `max_uses` of all tools bounds the hosted calls of a turn, so that none of them is exceeded.
 * A turn that is continued calls no hosted tools again: a paused one would never end.
 * Without tools to call, the mode is `NONE`, whatever `tool_choice` is.
@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from llmsim.domain import Tool, ToolChoice, ToolKind, ToolMode
+from llmsim.providers.anthropic.mcp import mcp_tools
 from llmsim.providers.anthropic.messages_request import CompactionBlock, CountRequest, HostedBlock, ToolParam
 from llmsim.wire.codec import encode
 
@@ -60,7 +61,8 @@ def undated_type(type_: str) -> str:
 
 def parse_tools(request: CountRequest) -> tuple[Tool, ...]:
     """Parse the tools that may be called, of a request that was validated."""
-    return tuple(tool for param in request.tools or () for tool in _parse_tool(param))
+    own = tuple(tool for param in request.tools or () for tool in _parse_tool(param))
+    return own if request.mcp_servers is None else (*own, *(tool for tool, _ in mcp_tools(request)))
 
 
 def _parse_tool(param: ToolParam) -> Iterator[Tool]:
