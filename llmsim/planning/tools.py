@@ -7,6 +7,7 @@ Decisions:
 * Of a long word only the beginning is compared: "calculate" finds the tool `calculator`. Of a description the first sentence
   counts: agents put pages of advice behind it.
 * What is asked of files and commands weighs more than words: `intents` says which tools do it.
+* Of hosted tools with a schema, as those of MCP servers, one is called: a server may offer many.
 * A call that the client has approved is due before anything else. One that needs approval is asked for even if hosted tools are not
   called: it is the client's part of the API that is tested.
 * What was called since the last question is not called again while there is something else to call, and a tool
@@ -132,6 +133,9 @@ class ToolPicker:
         if state.answered or not self._hosted:
             asked = [] if state.answered else [tool for tool in hosted if tool.kind is ToolKind.ON_APPROVAL]
             hosted = hosted if forced and not own else asked
+        if len(remote := [tool for tool in hosted if tool.schema]) > 1:
+            best = self._own(remote, state, rng, forced=True)[:1]
+            hosted = [tool for tool in hosted if not tool.schema or tool in best]
         most = self._most if choice.parallel else 1
         called = self._own(own, state, rng, forced=forced and not hosted)[:most]
         return (*hosted[: choice.limit], *called)

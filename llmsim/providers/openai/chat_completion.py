@@ -42,18 +42,22 @@ def render_response(turn: Turn, options: ChatOptions) -> bytes:
         rendered = _render_choice(turn, 0, options)
     else:
         rendered = b",".join([_render_choice(turn, index, options) for index in range(len(choices))])
-    return (
-        b'{"id":"chatcmpl-%b","object":"chat.completion","created":%d,"model":%b,"choices":[%b],"usage":%b,'
-        b'"service_tier":"%b","system_fingerprint":"%b"}'
-    ) % (
+    model, end = _render_frame(turn.model, options.service_tier)
+    return b'{"id":"chatcmpl-%b","object":"chat.completion","created":%d,%b[%b],"usage":%b%b' % (
         turn.id.encode(),
         turn.created,
-        encode(turn.model),
+        model,
         rendered,
         render_usage(turn, options),
-        options.service_tier.encode(),
-        fingerprint(turn.model),
+        end,
     )
+
+
+@remembered(maxsize=256, max_chars=200)
+def _render_frame(model: str, service_tier: str) -> tuple[bytes, bytes]:
+    """Render what the completions of a model have in common, before the choices and after the usage. PERF: 0.4 us."""
+    end = b',"service_tier":"%b","system_fingerprint":"%b"}' % (service_tier.encode(), fingerprint(model))
+    return b'"model":%b,"choices":' % encode(model), end
 
 
 def _render_plain_message(text: TokenizedText) -> bytes:
@@ -139,14 +143,18 @@ def visible_segments(choice: Choice) -> VisibleSegments:
     return visible
 
 
-_FINISH_REASONS = {reason: reason.value.encode() for reason in FinishReason}
+_FINISH_WORDS = {reason: reason.value for reason in FinishReason} | {
+    FinishReason.WINDOW: FinishReason.LENGTH.value,
+    FinishReason.PAUSE: FinishReason.STOP.value,
+}
+_FINISH_REASONS = {reason: word.encode() for reason, word in _FINISH_WORDS.items()}
 
 
 def finish_reason(choice: Choice, options: ChatOptions) -> str:
     """Return the API's name of a finish reason."""
     if options.uses_functions and choice.finish is FinishReason.TOOL_CALLS:
         return "function_call"
-    return choice.finish.value
+    return _FINISH_WORDS[choice.finish]
 
 
 def _render_message(visible: VisibleSegments, options: ChatOptions, audio: bytes) -> bytes:
