@@ -13,7 +13,8 @@ import msgspec
 class ToolKind(enum.Enum):
     """Who runs a tool, and what its arguments are.
 
-    Arguments of `FUNCTION` are JSON by a schema, those of `CUSTOM` free text; the client runs both. The provider runs `HOSTED`.
+    Arguments of `FUNCTION` are JSON by a schema, those of `CUSTOM` free text; the client runs both. The provider runs `HOSTED`, whose
+    arguments are text, or JSON if it has a schema.
     The provider defines `CLIENT_HOSTED`, as a shell or a computer, and the client runs it; its arguments are the action, JSON.
     """
 

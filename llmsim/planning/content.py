@@ -209,6 +209,8 @@ def _call(
             arguments = free_text(called, extract_facts(question[:MOST_READ]))
         case ToolKind.CLIENT_HOSTED:
             arguments = client_action(tool.name, extract_facts(question[:MOST_READ]))
+        case ToolKind.HOSTED if tool.schema:
+            arguments = json_arguments(called, tool.schema, question, rng, budget)
         case ToolKind.HOSTED:
             arguments = question or tool.name
         case _:

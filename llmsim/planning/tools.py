@@ -7,6 +7,7 @@ Decisions:
 * Of a long word only the beginning is compared: "calculate" finds the tool `calculator`. Of a description the first sentence
   counts: agents put pages of advice behind it.
 * What is asked of files and commands weighs more than words: `intents` says which tools do it.
+* Of hosted tools with a schema, as those of MCP servers, one is called: a server may offer many.
 * What was called since the last question is not called again while there is something else to call, and a tool
   whose name speaks of an end comes last: so loops that only a tool can end do end, as those of a good model do.
 """
@@ -122,6 +123,9 @@ class ToolPicker:
         hosted = [tool for tool in allowed if tool.kind is ToolKind.HOSTED]
         if not (self._hosted and not state.answered) and not (forced and not own):
             hosted = []
+        if len(remote := [tool for tool in hosted if tool.schema]) > 1:
+            best = self._own(remote, state, rng, forced=True)[:1]
+            hosted = [tool for tool in hosted if not tool.schema or tool in best]
         most = self._most if choice.parallel else 1
         called = self._own(own, state, rng, forced=forced and not hosted)[:most]
         return (*hosted[: choice.limit], *called)

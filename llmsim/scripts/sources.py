@@ -8,26 +8,20 @@ Decisions:
 import json
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
 import msgspec
 
 from llmsim.errors import ScriptError
+from llmsim.toml_source import DEEPEST, KeyPath, TomlError, parse_toml
 
 ScriptFormat = Literal["json", "toml", "yaml"]
 
 FORMS: tuple[ScriptFormat, ...] = get_args(ScriptFormat)
 
-KeyPath = tuple[str | int, ...]
-"""Keys and indices from the root to a value, e.g. `("turns", 3, "text")`."""
-
 MOST_BYTES: Mapping[ScriptFormat, int] = {"json": 1 << 20, "toml": 1 << 18, "yaml": 1 << 18}
 """Most bytes of a script; less for the slower parsers, which are written in Python."""
-
-DEEPEST = 64
-"""Levels of nesting that a script may have."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -35,7 +29,7 @@ class Source(msgspec.Struct, frozen=True):
 
     Attributes:
         value: A JSON value: dict, list, str, int, float, bool or None.
-        lines: Line of a value, counted from 1; some may be missing, and in TOML all are.
+        lines: Line of a value, counted from 1; some may be missing, in TOML those of values inside of another one.
         problems: Path and message of each wrong value or key.
     """
 
@@ -154,22 +148,12 @@ def _json_paths(text: str) -> Iterator[tuple[KeyPath, int]]:
             is_key = sign == "{"
 
 
-_LONG_KEY = re.compile(
-    rf"""(?:(?:(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{DEEPEST}}}"""
-)
-
-
 def _read_toml(text: str) -> DecodedText:
-    # NOTE: tomllib takes memory by the square of a dotted key's parts: 256 KiB of `a.a.a…` are 40 GB. The pattern does not
-    # distinguish keys from texts; no text has so many words in a row, each followed by a full stop.
-    if found := _LONG_KEY.search(text):
-        raise MalformedError(f"a key of more than {DEEPEST} parts", text.count("\n", 0, found.start()) + 1)
     try:
-        return tomllib.loads(text), {}, []
-    except ValueError as error:
-        found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
-        message = str(error)[: found.start()] if found else str(error)
-        raise MalformedError(f"not TOML: {message}", int(found[1]) if found else None) from None
+        value, lines = parse_toml(text)
+    except TomlError as error:
+        raise MalformedError(str(error), error.line) from None
+    return value, lines, []
 
 
 def _read_yaml(text: str) -> DecodedText:

@@ -100,7 +100,7 @@ class RequestAnalyzer(Generic[O]):
         is_stored = storage is not None and storage.should_store(parsed.options)
         is_simple = facts.is_plain and is_own and step is None and not (is_stored or parsed.is_warm_up)
         analyzed = AnalyzedRequest(parsed, facts, step=step, is_simple=is_simple)
-        if is_own and scenario is None:
+        if is_own and scenario is None and not parsed.depends_on_headers:
             self._memo.put(request, analyzed)
         return analyzed
 

@@ -138,14 +138,18 @@ def visible_segments(choice: Choice) -> VisibleSegments:
     return visible
 
 
-_FINISH_REASONS = {reason: reason.value.encode() for reason in FinishReason}
+_FINISH_WORDS = {reason: reason.value for reason in FinishReason} | {
+    FinishReason.WINDOW: FinishReason.LENGTH.value,
+    FinishReason.PAUSE: FinishReason.STOP.value,
+}
+_FINISH_REASONS = {reason: word.encode() for reason, word in _FINISH_WORDS.items()}
 
 
 def finish_reason(choice: Choice, options: ChatOptions) -> str:
     """Return the API's name of a finish reason."""
     if options.uses_functions and choice.finish is FinishReason.TOOL_CALLS:
         return "function_call"
-    return choice.finish.value
+    return _FINISH_WORDS[choice.finish]
 
 
 def _render_message(visible: VisibleSegments, options: ChatOptions) -> bytes:

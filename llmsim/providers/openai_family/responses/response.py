@@ -80,9 +80,9 @@ class ResponseOutput(msgspec.Struct, frozen=True):
 def incomplete_reason(finish: FinishReason) -> bytes | None:
     """Return why a turn that ends so is incomplete; None if it is complete."""
     match finish:
-        case FinishReason.STOP | FinishReason.TOOL_CALLS:
+        case FinishReason.STOP | FinishReason.TOOL_CALLS | FinishReason.PAUSE:
             return None
-        case FinishReason.LENGTH:
+        case FinishReason.LENGTH | FinishReason.WINDOW:
             return b"max_output_tokens"
         case FinishReason.CONTENT_FILTER:
             return b"content_filter"
@@ -147,7 +147,7 @@ def _phase(segment: Segment, segments: list[Segment], options: ResponseOptions) 
 
 def _is_omitted(segment: Segment, finish: FinishReason) -> bool:
     """Check whether a segment without tokens has no item: the limit left none for it, or there was no reasoning."""
-    return isinstance(segment, ReasoningSegment) or finish is FinishReason.LENGTH
+    return isinstance(segment, ReasoningSegment) or finish in (FinishReason.LENGTH, FinishReason.WINDOW)
 
 
 def public_id(turn: Turn) -> str:
