@@ -101,15 +101,17 @@ def parse_tool_choice(request: CountRequest, tools: tuple[Tool, ...]) -> ToolCho
     if not tools:
         return ToolChoice(ToolMode.NONE)
     limit = min((tool.max_uses for tool in request.tools or () if tool.max_uses is not None), default=None)
-    if continues_turn(request):
-        limit = 0
+    may_pause = any(tool.kind is ToolKind.HOSTED for tool in tools)
+    if may_pause and continues_turn(request):
+        limit, may_pause = 0, False
     if choice is None:
-        return ToolChoice(limit=limit)
+        return ToolChoice(limit=limit, may_pause=may_pause)
     return ToolChoice(
         mode=_MODES[choice.type],
         names=(choice.name,) if choice.type == "tool" and choice.name is not None else None,
         parallel=not choice.disable_parallel_tool_use,
         limit=limit,
+        may_pause=may_pause,
     )
 
 
