@@ -116,13 +116,19 @@ def parse_tool_choice(request: CountRequest, tools: tuple[Tool, ...]) -> ToolCho
 
 
 def continues_turn(request: CountRequest) -> bool:
-    """Return whether a request goes on with a paused turn: one that ends with blocks of hosted tools, or a compaction."""
+    """Return whether a request goes on with a paused turn: one with blocks of hosted tools or a compaction, or any that offers such tools.
+
+    A turn of a script may pause before it calls anything.
+    """
     if not request.messages or request.messages[-1].role != "assistant":
         return False
     content = request.messages[-1].content
-    return not isinstance(content, str) and any(
-        isinstance(block, HostedBlock | CompactionBlock) for block in content
-    )
+    if isinstance(content, str):
+        return False
+    if any(isinstance(block, HostedBlock | CompactionBlock) for block in content):
+        return True
+    kinds = {tool.kind for param in request.tools or () for tool in _parse_tool(param)}
+    return ToolKind.HOSTED in kinds or bool(request.mcp_servers)
 
 
 def _hosted_tool(name: str) -> AnthropicTool:

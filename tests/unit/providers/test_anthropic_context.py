@@ -445,5 +445,10 @@ class TestStopReasons:
         paused = answer([HELLO], tools=[tool])["content"][:2]
         done = answer([HELLO, {"role": "assistant", "content": paused}], tools=[tool])
 
+        only_text = [{"type": "text", "text": "Of a script."}]
+        assert (
+            answer([HELLO, {"role": "assistant", "content": only_text}], tools=[tool])["stop_reason"]
+            == "end_turn"
+        )
         assert [block["type"] for block in paused] == ["server_tool_use", "web_search_tool_result"]
         assert [block["type"] for block in done["content"]] == ["text"]
