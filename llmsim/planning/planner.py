@@ -45,8 +45,9 @@ from llmsim.planning.prompt_tokens import marked_prefixes, prompt_tokens
 from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
 from llmsim.planning.rng import Random, fresh_rng, id_source, seed_of, seeded_id, seeded_rng
 from llmsim.planning.scripts import play
+from llmsim.planning.spoken import with_sound
 from llmsim.planning.timing import LatencySampler, in_bursts
-from llmsim.planning.tokens import TokenReader, load_tokenizer
+from llmsim.planning.tokens import TokenReader, begin_loading, load_tokenizer
 from llmsim.planning.usage import turn_usage
 from llmsim.planning.wire_faults import WireFaults
 from llmsim.scripts import ScriptStep
@@ -119,7 +120,8 @@ class Planner:
 
     def warm(self) -> None:
         """Load every vocabulary and build the pools, so that forked processes share them."""
-        for name in sorted({model.tokenizer for model in self._catalogue.models.values()}):
+        begin_loading(self._catalogue.tokenizers)
+        for name in self._catalogue.tokenizers:
             self._generate.prepare(load_tokenizer(name))
 
     @property
@@ -347,7 +349,7 @@ class Planner:
         effort = prompt.effort or model.default_effort
         reasons = model.reasoning and reasoning_tokens(effort, _UNLIMITED) > 0
         return (
-            not (prompt.tools or prompt.stop or prompt.silent or reasons)
+            not (prompt.tools or prompt.stop or prompt.silent or prompt.speaks or reasons)
             and prompt.form is None
             and prompt.logprobs is None
             and prompt.choices == 1
@@ -388,7 +390,7 @@ class Planner:
                 content = Content(
                     (ReasoningSegment(thought, shown), *content.segments), content.finish, content.stopped_by
                 )
-        content = truncate(content, generated_limit(prompt, facts))
+        content = truncate(with_sound(content, prompt, facts.limit), generated_limit(prompt, facts))
         segments = content.segments
         if prompt.logprobs is not None:
             segments = with_logprobs(segments, prompt.logprobs, tokenizer, rng)
