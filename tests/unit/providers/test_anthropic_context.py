@@ -423,7 +423,7 @@ class TestStopReasons:
 
     def test_turns_with_hosted_calls_may_pause(self) -> None:
         """ANTH-13.3: With a rate of 1 each turn with hosted calls pauses after them, and its continuation does not."""
-        tools = ToolSettings(hosted_calls=True, pause_rate=1.0)
+        tools = ToolSettings(hosted_calls=True, pause_probability=1.0)
         planner = Planner(Settings(tools=tools), load_catalogue(), lambda: 1_750_000_000.9)
         asked = {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}
 
