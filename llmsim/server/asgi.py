@@ -146,6 +146,7 @@ class Application:
         if self._timeline is not None:
             running = RunningTimeline(self._timeline, "toml", self.settings.server.timeline_path, time.time())
             await self.state.settings.replace(encode_timeline(running), epoch=0)
+        await self.state.close()
 
     def start(self, block: Block, slot: int) -> None:
         """Make what is this process's own; call it in the worker, inside its event loop.

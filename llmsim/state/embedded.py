@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmsim.config import Settings, StoreSettings
-from llmsim.errors import StoreError
+from llmsim.errors import ConfigError, StoreError
 from llmsim.state.attempts import SqliteAttemptStore
 from llmsim.state.client_port import ClientRegistry
 from llmsim.state.client_registry import FileClientRegistry
@@ -52,8 +52,19 @@ def open_state(settings: Settings, directory: Path, clock: Callable[[], float]) 
         settings: Its bounds.
         directory: The run directory.
         clock: Returns the Unix time, in seconds.
+
+    Raises:
+        ConfigError: The Redis server's address cannot be used, or what it takes is not installed.
     """
-    return EmbeddedState(settings, directory, clock)
+    if not settings.state.url:
+        return EmbeddedState(settings, directory, clock)
+    try:
+        from llmsim.state.redis.redis_state import RedisState
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "redis":
+            raise
+        raise ConfigError("state.url: needs a client of Redis: pip install 'llmsim[redis]'") from None
+    return RedisState(settings, directory, clock)
 
 
 class EmbeddedState:
@@ -111,6 +122,16 @@ class EmbeddedState:
             with contextlib.suppress(StoreError):
                 # It was logged, and is tried again when the file is used.
                 file.open()
+
+    async def renew(self) -> None:
+        """See `State`."""
+        await self.sessions.renew()
+
+    async def follow(self) -> None:
+        """See `State`; nothing is pushed."""
+
+    async def close(self) -> None:
+        """See `State`; files stay open."""
 
     def restart(self) -> None:
         """See `State`; only while no other process has any of the files open."""
