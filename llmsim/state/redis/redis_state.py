@@ -12,10 +12,13 @@ from pathlib import Path
 
 from llmsim.config import Settings
 from llmsim.errors import StoreError
-from llmsim.state.embedded import EmbeddedState
+from llmsim.state.embedded import EmbeddedState, object_bounds
 from llmsim.state.redis.client import RedisClient
+from llmsim.state.redis.contents import RedisContentStore
 from llmsim.state.redis.counters import RedisCounters
+from llmsim.state.redis.prefixes import RedisPrefixCache
 from llmsim.state.redis.pushes import Pushes
+from llmsim.state.redis.records import RedisRecordStore
 
 _BATCH = 1000
 """Keys that are deleted at once."""
@@ -39,6 +42,10 @@ class RedisState(EmbeddedState):
         self._client = client
         self._pushes = Pushes(client)
         self.counters = RedisCounters(client)
+        self.records = RedisRecordStore(client, "records", settings.store, is_optional=True)
+        self.objects = RedisRecordStore(client, "objects", object_bounds(settings.files))
+        self.contents = RedisContentStore(client, "objects", settings.files.max_bytes)
+        self.prefix_cache = RedisPrefixCache(client, settings.store)
 
     async def renew(self) -> None:
         """See `State`."""
