@@ -132,7 +132,14 @@ def create_routes(
     obeys = settings.server.control_headers
     read_controls = ControlReader(catalogue.profiles).read if obeys else ignore_controls
     context = WorkerContext(
-        served_models(settings, catalogue), planner, state, recorder, bodies, read_controls=read_controls
+        served_models(settings, catalogue),
+        planner,
+        state,
+        recorder,
+        bodies,
+        read_controls=read_controls,
+        rules=rules,
+        engines=engines,
     )
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
     admin = settings.admin

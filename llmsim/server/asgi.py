@@ -64,12 +64,9 @@ def _read_timeline(settings: Settings, profiles: Collection[str]) -> str | None:
         return None
     try:
         source = Path(path).read_bytes()
-        parse_timeline(source, settings, profiles)
+        parse_timeline(source, settings, profiles, name=path)
     except OSError as error:
         raise ConfigError(f"server.timeline_path: cannot read {literal(path)}: {error.strerror}") from None
-    except ConfigError as error:
-        lines = str(error).splitlines()
-        raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from None
     return source.decode()
 
 
