@@ -134,6 +134,10 @@ class EmbeddedState:
     async def follow(self) -> None:
         """See `State`; nothing is pushed."""
 
+    async def clear(self) -> bool:
+        """See `State`; nothing is shared with other hosts."""
+        return False
+
     async def close(self) -> None:
         """See `State`; files stay open."""
 

@@ -379,6 +379,14 @@ class State(Protocol):
     async def follow(self) -> None:
         """Receive what other hosts push, until cancelled; every worker runs it. Without other hosts it returns."""
 
+    async def clear(self) -> bool:
+        """Begin anew everything that hosts share, for all of them; return False if nothing is shared with other hosts.
+
+        Raises:
+            StoreError: The backend cannot be reached.
+        """
+        ...
+
     async def close(self) -> None:
         """Close what belongs to this event loop, at its end; what is needed after that is opened anew."""
 

@@ -57,7 +57,7 @@ class RedisState(EmbeddedState):
         """See `State`."""
         await self._pushes.follow()
 
-    async def clear(self) -> None:
+    async def clear(self) -> bool:
         """See `State`."""
         cursor = b"0"
         while True:
@@ -67,7 +67,7 @@ class RedisState(EmbeddedState):
             if keys:
                 await self._client.run("UNLINK", *keys)
             if cursor == b"0":
-                return
+                return True
             await asyncio.sleep(0)
 
     async def close(self) -> None:
