@@ -146,7 +146,7 @@ class Application:
         await self.state.close()
 
     async def begin_anew(self) -> bool:
-        """Let everything that hosts share begin anew, for all of them, and publish the scripts; return whether they share anything.
+        """Reset everything that hosts share, for all of them, and publish the scripts; return whether they share anything.
 
         Raises:
             StoreError: The shared state cannot be used.

@@ -6,7 +6,8 @@ Decisions:
 * A connection whose operation was not completed is closed: its next reply would be that of the operation that was given up.
 * After a failure operations fail at once until the server has answered again, which a task asks it after 250 ms, doubling to 2 s: a
   server that stalls costs the operations under way their deadline, and no later one.
-* The library connects, authenticates and parses. PERF: its own pool and its retries would cost as much again for each operation.
+* The library connects, authenticates and parses; its pool and its retries know no deadline of a whole operation. PERF: 20 us of the
+  worker for a short one.
 * An address that fails over is resolved anew with each connection, and all are closed when the server turns out to be a replica.
 """
 
