@@ -392,6 +392,6 @@ class ScenarioError(RefusedError):
 
 
 class StoreError(RefusedError):
-    """The file of the shared store cannot be used, so the request is not answered. The message names it and the reason."""
+    """The file of the shared store, or the server of several hosts, cannot be used, so the request is not answered. The message names it and the reason."""
 
     is_temporary = True

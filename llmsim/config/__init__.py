@@ -32,6 +32,7 @@ from llmsim.config.settings import (
 )
 from llmsim.config.sources import DEFAULT, LoadedSettings, load
 from llmsim.config.specs import CONFIG_VARIABLE, SettingSpec, setting_specs
+from llmsim.config.state_settings import StateSettings
 from llmsim.config.timeline import (
     Timeline,
     TimelineFormat,

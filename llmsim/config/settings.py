@@ -4,7 +4,7 @@ Decisions:
 * Table and key names are those of the original llmsim where it has the setting, so that its
   TOML files work unchanged; further settings are added beside them.
 * One file for each group: `server_settings.py`, `budget_settings.py`, `access_settings.py`, `fault_settings.py`,
-  `file_settings.py`, `limit_settings.py`, `latency_settings.py`, and here what is simulated.
+  `file_settings.py`, `limit_settings.py`, `latency_settings.py`, `state_settings.py`, and here what is simulated.
 """
 
 from typing import Annotated
@@ -19,6 +19,7 @@ from llmsim.config.latency_settings import LatencySettings
 from llmsim.config.limit_settings import LimitSettings
 from llmsim.config.metadata import DAY_SECS, milliseconds, seconds, setting, share
 from llmsim.config.server_settings import MetricsSettings, ServerSettings
+from llmsim.config.state_settings import StateSettings
 
 
 class ResponseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -262,6 +263,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: ModelSettings = msgspec.field(default_factory=ModelSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
     files: FileSettings = msgspec.field(default_factory=FileSettings)
+    state: StateSettings = msgspec.field(default_factory=StateSettings)
     cache: CacheSettings = msgspec.field(default_factory=CacheSettings)
     anthropic: AnthropicSettings = msgspec.field(default_factory=AnthropicSettings)
     scripts: ScriptSettings = msgspec.field(default_factory=ScriptSettings)

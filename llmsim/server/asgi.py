@@ -143,6 +143,18 @@ class Application:
         if self._timeline is not None:
             running = RunningTimeline(self._timeline, "toml", self.settings.server.timeline_path, time.time())
             await self.state.settings.replace(encode_timeline(running), epoch=0)
+        await self.state.close()
+
+    async def begin_anew(self) -> bool:
+        """Reset everything that hosts share, for all of them, and publish the scripts; return whether they share anything.
+
+        Raises:
+            StoreError: The shared state cannot be used.
+        """
+        if not await self.state.clear():
+            return False
+        await self.publish_scripts()
+        return True
 
     def start(self, block: Block, slot: int) -> None:
         """Make what is this process's own; call it in the worker, inside its event loop.
@@ -199,6 +211,7 @@ class Application:
             wheel=wheel,
             bodies=self.bodies,
             live=self.live,
+            begin_anew=self.begin_anew,
             rules=RuleBook(self.state.rules, self._rules, self._catalogue.profiles),
             directory=self._directory,
             open_request=self._open_request,

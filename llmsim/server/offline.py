@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from llmsim.config import AdminSettings, Settings
+from llmsim.config import AdminSettings, Settings, StateSettings
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
 from llmsim.stats import Block
@@ -30,7 +30,8 @@ def call_offline(settings: Settings, path: str, body: bytes) -> tuple[int, bytes
     """
     with tempfile.TemporaryDirectory(prefix="llmsim-") as directory:
         server = msgspec.structs.replace(settings.server, run_dir=directory)
-        own = msgspec.structs.replace(settings, server=server, admin=AdminSettings())
+        # What is tried here concerns no other host.
+        own = msgspec.structs.replace(settings, server=server, admin=AdminSettings(), state=StateSettings())
         application = Application(own)
         try:
             return asyncio.run(_call(application, path, body))

@@ -19,8 +19,8 @@ from pathlib import Path
 from llmsim.state.damage import unusable
 from llmsim.state.directory import open_private
 
-_NAMES = ("request", "sequence")
-_NUMBERS = struct.Struct(f"={len(_NAMES)}q")
+NAMES = ("request", "sequence")
+_NUMBERS = struct.Struct(f"={len(NAMES)}q")
 
 
 class FileCounters:
@@ -35,7 +35,7 @@ class FileCounters:
         self._file = -1
         self._owner = 0
         self._inode = 0
-        self._last = [0] * len(_NAMES)
+        self._last = [0] * len(NAMES)
         self._threads = threading.Lock()
 
     def open(self) -> None:
@@ -65,7 +65,7 @@ class FileCounters:
 
     async def next(self, name: str, count: int = 1) -> int:
         """See `SharedCounters`."""
-        index, number = _NAMES.index(name), 0
+        index, number = NAMES.index(name), 0
         with self._threads:
             try:
                 self._open()
@@ -90,7 +90,7 @@ class FileCounters:
         Raises:
             StoreError: The file cannot be written.
         """
-        self._last = [0] * len(_NAMES)
+        self._last = [0] * len(NAMES)
         try:
             file = open_private(self._path)
             try:

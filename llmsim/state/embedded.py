@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from llmsim.config import Settings, StoreSettings
-from llmsim.errors import StoreError
+from llmsim.config import FileSettings, Settings, StoreSettings
+from llmsim.errors import ConfigError, StoreError
 from llmsim.state.attempts import SqliteAttemptStore
 from llmsim.state.client_port import ClientRegistry
 from llmsim.state.client_registry import FileClientRegistry
@@ -52,8 +52,26 @@ def open_state(settings: Settings, directory: Path, clock: Callable[[], float]) 
         settings: Its bounds.
         directory: The run directory.
         clock: Returns the Unix time, in seconds.
+
+    Raises:
+        ConfigError: The Redis server's address cannot be used, or what it takes is not installed.
     """
-    return EmbeddedState(settings, directory, clock)
+    if not settings.state.url:
+        return EmbeddedState(settings, directory, clock)
+    try:
+        from llmsim.state.redis.redis_state import RedisState
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "redis":
+            raise
+        raise ConfigError("state.url: needs a client of Redis: pip install 'llmsim[redis]'") from None
+    return RedisState(settings, directory, clock)
+
+
+def object_bounds(files: FileSettings) -> StoreSettings:
+    """Return the bounds of objects as those of records."""
+    return StoreSettings(
+        max_records=files.max_objects, max_bytes=min(files.max_bytes, 2**40), max_age_secs=_OBJECT_SECS
+    )
 
 
 class EmbeddedState:
@@ -65,10 +83,7 @@ class EmbeddedState:
         counters = FileCounters(paths["counters"])
         records = SqliteRecordStore(paths["records"], settings.store, clock)
         files = settings.files
-        bounds = StoreSettings(
-            max_records=files.max_objects, max_bytes=min(files.max_bytes, 2**40), max_age_secs=_OBJECT_SECS
-        )
-        objects = SqliteRecordStore(paths["objects"], bounds, clock, schema=CONTENT_SCHEMA)
+        objects = SqliteRecordStore(paths["objects"], object_bounds(files), clock, schema=CONTENT_SCHEMA)
         prefix_cache = SqlitePrefixCache(paths["prefixes"], settings.store, clock)
         sessions = SqliteSessionStore(paths["sessions"], settings.scripts.max_sessions, clock)
         journal = SqliteJournal(paths["journal"], settings.admin.journal_entries)
@@ -111,6 +126,20 @@ class EmbeddedState:
             with contextlib.suppress(StoreError):
                 # It was logged, and is tried again when the file is used.
                 file.open()
+
+    async def renew(self) -> None:
+        """See `State`."""
+        await self.sessions.renew()
+
+    async def follow(self) -> None:
+        """See `State`; nothing is pushed."""
+
+    async def clear(self) -> bool:
+        """See `State`; nothing is shared with other hosts."""
+        return False
+
+    async def close(self) -> None:
+        """See `State`; files stay open."""
 
     def restart(self) -> None:
         """See `State`; only while no other process has any of the files open."""

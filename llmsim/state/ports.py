@@ -369,12 +369,24 @@ class State(Protocol):
     def open(self) -> None:
         """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""
 
+    async def renew(self) -> None:
+        """Renew what this process holds; every worker calls it each second."""
+
+    async def follow(self) -> None:
+        """Receive what other hosts push, until cancelled; every worker runs it. Without other hosts it returns."""
+
+    async def clear(self) -> bool:
+        """Delete everything that hosts share, for all of them; return False if nothing is shared with other hosts."""
+
+    async def close(self) -> None:
+        """Close what belongs to this event loop, at its end; what is needed after that is opened anew."""
+
     def restart(self) -> None:
-        """Begin with empty state; the master calls it before any worker runs, so it is not a coroutine.
+        """Begin with empty state, but for what other hosts share; the master calls it before any worker runs, so it is not a coroutine.
 
         Raises:
             StoreError: The backend cannot be used.
         """
 
     def remove(self) -> None:
-        """Remove all state; the master calls it after the last worker has ended."""
+        """Remove all state, but for what other hosts share; the master calls it after the last worker has ended."""

@@ -92,9 +92,10 @@ def test_every_package_is_in_the_layers() -> None:
 
 
 def test_only_the_server_package_imports_the_web_server() -> None:
-    """ARCH-2.2: Falcon, uvicorn and asyncio are imported by `server` alone, gunicorn also by the command that launches it."""
+    """ARCH-2.2: Falcon, uvicorn and asyncio are imported by `server` alone, asyncio also by the state of several hosts, gunicorn also by the command that launches it."""
     for package in ("falcon", "uvicorn", "uvicorn_worker", "uvloop", "asyncio"):
-        assert all(name.startswith("llmsim/server/") for name in importers(package)), package
+        networked = "llmsim/state/redis/" if package == "asyncio" else "llmsim/server/"
+        assert all(name.startswith(("llmsim/server/", networked)) for name in importers(package)), package
     launch = {"llmsim/cli/serve.py"}
     assert all(name.startswith("llmsim/server/") for name in importers("gunicorn") - launch)
 
@@ -303,6 +304,12 @@ def test_no_network_is_used() -> None:
         "llmsim/cli/http_client.py",
         "llmsim/testing/client.py",
     }
+
+
+def test_the_network_is_used_for_what_is_named_only() -> None:
+    """MACH-1.5: The client of the Redis server is imported by the backend alone, which is loaded when its address is set."""
+    assert {Path(path).parent for path in importers("redis")} == {Path("llmsim/state/redis")}
+    assert importers("llmsim.state.redis.redis_state") == {"llmsim/state/embedded.py"}
 
 
 def test_every_module_has_a_purpose(module: Path) -> None:

@@ -168,12 +168,17 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
         self.config.app = self.wsgi
         server = _Server(config=self.config)
         server.is_draining = lambda: self.block.is_draining
-        heartbeats = asyncio.create_task(self._send_heartbeats(server))
+        state = self.wsgi.state
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._send_heartbeats(server), self._renew(), state.follow())
+        ]
         try:
             # NOTE: uvloop closes the socket itself, which gunicorn's object around it would report as an error.
             await server.serve(sockets=[listener.sock for listener in self.sockets])
         finally:
-            heartbeats.cancel()
+            for task in tasks:
+                task.cancel()
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
@@ -185,7 +190,12 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
                 server.should_exit = True
             # A worker that gets no requests shows the timeline too.
             await self.wsgi.live.take_changes(time.monotonic())
+            await asyncio.sleep(_HEARTBEAT)
+
+    async def _renew(self) -> None:
+        """Renew what this process holds; apart from the heartbeats, as it may wait for another machine."""
+        while True:
             with contextlib.suppress(StoreError):
                 # Without storage requests fail one by one; the worker goes on.
-                await self.app.wsgi().state.sessions.renew()
+                await self.wsgi.state.renew()
             await asyncio.sleep(_HEARTBEAT)

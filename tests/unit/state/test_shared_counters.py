@@ -1,5 +1,6 @@
 """Shared counters: unique numbers without gaps, over threads and processes, also when some are killed."""
 
+import asyncio
 import fcntl
 import multiprocessing
 import os
@@ -12,8 +13,12 @@ from pathlib import Path
 
 import pytest
 from support.driving import drive
+from support.redis_server import ClientMaker, RedisServer
 
 from llmsim.state.counters import FileCounters
+from llmsim.state.ports import SharedCounters
+from llmsim.state.redis.client import RedisClient
+from llmsim.state.redis.counters import RedisCounters
 
 # Python 3.12 warns of a fork beside threads (xdist has some); a worker of gunicorn is such a fork.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -37,28 +42,44 @@ def in_process(work: Callable[[], None]) -> int:
     return pid
 
 
-def test_sequences_count_from_zero_each_for_itself(path: Path) -> None:
+@pytest.fixture(params=["file", "redis"])
+def counters(request: pytest.FixtureRequest, path: Path) -> SharedCounters:
+    """Counters of each backend."""
+    if request.param == "file":
+        return FileCounters(path)
+    client: RedisClient = request.getfixturevalue("new_client")()
+    return RedisCounters(client)
+
+
+async def test_sequences_count_from_zero_each_for_itself(counters: SharedCounters) -> None:
     """ARCH-3.8: Each name is a sequence 0, 1, 2, … of its own."""
-    counters = FileCounters(path)
-
-    assert [drive(counters.next("request")) for _ in range(3)] == [0, 1, 2]
-    assert [drive(counters.next("sequence")) for _ in range(2)] == [0, 1]
-    assert drive(counters.next("request")) == 3
+    assert [await counters.next("request") for _ in range(3)] == [0, 1, 2]
+    assert [await counters.next("sequence") for _ in range(2)] == [0, 1]
+    assert await counters.next("request") == 3
 
 
-def test_several_numbers_are_reserved_at_once(path: Path) -> None:
+async def test_hosts_count_together(redis_server: RedisServer, new_client: ClientMaker) -> None:
+    """MACH-3.1: The numbers of all hosts are those of one sequence, and another prefix has its own."""
+    settings = redis_server.settings()
+    one, other = (RedisCounters(new_client(settings)) for _ in range(2))
+    apart = RedisCounters(new_client())
+    numbers = await asyncio.gather(*(counters.next("request") for counters in (one, other) * 20))
+
+    assert sorted(numbers) == list(range(40))
+    assert await apart.next("request") == 0
+
+
+async def test_several_numbers_are_reserved_at_once(counters: SharedCounters) -> None:
     """ARCH-3.8: The first of them is returned, and the sequence goes on after the last."""
-    counters = FileCounters(path)
-
-    assert drive(counters.next("request", 5)) == 0
-    assert drive(counters.next("request", 2)) == 5
-    assert drive(counters.next("request")) == 7
+    assert await counters.next("request", 5) == 0
+    assert await counters.next("request", 2) == 5
+    assert await counters.next("request") == 7
 
 
-def test_an_unknown_sequence_is_a_mistake(path: Path) -> None:
+async def test_an_unknown_sequence_is_a_mistake(counters: SharedCounters) -> None:
     """ARCH-3.8: There are no sequences but those that are named."""
     with pytest.raises(ValueError, match="not in tuple"):
-        drive(FileCounters(path).next("lines"))
+        await counters.next("lines")
 
 
 def test_who_opens_the_file_later_counts_on(path: Path) -> None:

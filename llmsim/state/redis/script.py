@@ -1,0 +1,50 @@
+"""Operations that are one atomic step and one round trip: Lua that the Redis server runs.
+
+Decisions:
+* A script is named by its digest; only a server that does not know it, after a restart or a failover, gets its text.
+* `now()` is the server's time, which is the same for all hosts; a client with a clock, in tests, sends that.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from llmsim.state.redis.client import Argument, RedisClient
+
+_PRELUDE = """\
+local function now()
+  if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
+  local time = redis.call('TIME')
+  return tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+"""
+
+
+class Script:
+    """A script, which may be run by any client.
+
+    In it `KEYS` are the keys, `ARGV[2]` and so on the arguments, and `now()` is the Unix time in seconds. Numbers that it returns lose
+    their fraction: it returns them as texts, `string.format('%.17g', x)`.
+
+    Args:
+        body: Its Lua.
+    """
+
+    def __init__(self, body: str) -> None:
+        self._text = (_PRELUDE + body).encode()
+        self._digest = hashlib.sha1(self._text, usedforsecurity=False).hexdigest()
+
+    async def run(self, client: RedisClient, keys: Sequence[bytes], *arguments: Argument) -> Any:
+        """Run it; return its reply: bytes, int, a list of these, or None.
+
+        Raises:
+            StoreError: See `RedisClient.run`.
+        """
+        now = repr(client.clock()) if client.clock is not None else b""
+        rest = (len(keys), *keys, now, *arguments)
+        try:
+            return await client.run("EVALSHA", self._digest, *rest)
+        except NoScriptError:
+            return await client.run("EVAL", self._text, *rest)
