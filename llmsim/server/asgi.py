@@ -29,7 +29,7 @@ from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
 from llmsim.server.engine.engines import Engines, memory_name
-from llmsim.server.live_settings import LiveSettings, RunningTimeline, encode_timeline
+from llmsim.server.live_settings import LiveSettings, RunningTimeline, begin_timeline
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
 from llmsim.server.request_headers import RequestHeaders
@@ -142,7 +142,7 @@ class Application:
             await sessions.forget(script=name)
         if self._timeline is not None:
             running = RunningTimeline(self._timeline, "toml", self.settings.server.timeline_path, time.time())
-            await self.state.settings.replace(encode_timeline(running), epoch=0)
+            await begin_timeline(self.state.settings, running)
         await self.state.close()
 
     async def begin_anew(self) -> bool:

@@ -87,9 +87,20 @@ async def _apply_nothing(_settings: Settings) -> None:
     """Put nothing in force."""
 
 
-def encode_timeline(running: RunningTimeline) -> bytes:
-    """Return the changes of a server that starts with a timeline."""
-    return _encode(Changes(timeline=running))
+async def begin_timeline(store: RuntimeSettings, running: RunningTimeline) -> None:
+    """Begin the timeline of a server's files at its start, unless other hosts have changes in force: it joins them."""
+    try:
+        if await store.replace(_encode(Changes(timeline=running)), epoch=0):
+            return
+        in_force = _decode((await store.read()).data or b"{}").timeline
+    except StoreError as error:
+        _log.error("%s does not begin: %s", running.origin, error)
+        return
+    if in_force is None or in_force.source != running.source:
+        _log.warning(
+            "%s does not begin: this host has the changes that others have made; PUT it to /llmsim/timeline",
+            running.origin,
+        )
 
 
 class LiveSettings:
@@ -100,7 +111,7 @@ class LiveSettings:
         changes: What is changed at run time.
         timeline: The timeline; None if there is none.
         moment: What the timeline sets.
-        epoch: How many changes there were.
+        epoch: Number of the last change.
     """
 
     def __init__(

@@ -28,14 +28,14 @@ _WORD_AT, _FLAG_AT = 8, 16
 _CLIENTS = Slots(64, 1024, 2048)
 _CALLS = Slots(_CLIENTS.end, 2048, 768)
 
-_TRUNCATED_SECONDS = 600.0
+TRUNCATED_SECONDS = 600.0
 """Seconds in which a client may go on with a truncated stream."""
 
-_MOST_TRUNCATIONS = 4
-_MOST_NAME = 80
+MOST_TRUNCATIONS = 4
+MOST_NAME = 80
 
 
-class _ClientRecord(msgspec.Struct, array_like=True):
+class ClientRecord(msgspec.Struct, array_like=True):
     """What is kept of a client: times of day are Unix times, `until` is that of the monotonic clock."""
 
     name: str
@@ -49,9 +49,29 @@ class _ClientRecord(msgspec.Struct, array_like=True):
     found: list[Finding] = []
     truncated: list[Truncation] = []
 
+    def add(self, call: CallRecord) -> None:
+        """Add what was found in a request."""
+        self.retries += call.retries
+        self.not_judged += call.is_shared
+        for finding in call.findings:
+            merge(self.found, finding)
+
+    def report(self) -> ClientReport:
+        """Return what is reported of the client."""
+        return ClientReport(
+            client=self.name,
+            named_by=self.named_by,
+            failures=self.failures,
+            retries=self.retries,
+            not_judged=self.not_judged,
+            first_at=self.first_at,
+            last_at=self.last_at,
+            findings=tuple(self.found),
+        )
+
 
 _encode = msgspec.msgpack.encode
-_decode_client = msgspec.msgpack.Decoder(_ClientRecord).decode
+_decode_client = msgspec.msgpack.Decoder(ClientRecord).decode
 _decode_call = msgspec.msgpack.Decoder(CallRecord).decode
 
 
@@ -129,8 +149,8 @@ class FileClientRegistry:
         """See `ClientRegistry`."""
         with self._file.locked() as memory:
             record = self._client(memory, client)
-            record.truncated = [*record.truncated, truncation][-_MOST_TRUNCATIONS:]
-            self._put_client(memory, client.digest, record, time.monotonic() + _TRUNCATED_SECONDS)
+            record.truncated = [*record.truncated, truncation][-MOST_TRUNCATIONS:]
+            self._put_client(memory, client.digest, record, time.monotonic() + TRUNCATED_SECONDS)
 
     async def truncations(self, client: bytes) -> tuple[Truncation, ...]:
         """See `ClientRegistry`."""
@@ -157,20 +177,8 @@ class FileClientRegistry:
             calls = [_decode_call(data) for _, data in _CALLS.items(memory)]
         for call in calls:
             if (record := clients.get(call.client)) is not None:
-                _add(record, call)
-        reports = [
-            ClientReport(
-                client=record.name,
-                named_by=record.named_by,
-                failures=record.failures,
-                retries=record.retries,
-                not_judged=record.not_judged,
-                first_at=record.first_at,
-                last_at=record.last_at,
-                findings=tuple(record.found),
-            )
-            for record in clients.values()
-        ]
+                record.add(call)
+        reports = [record.report() for record in clients.values()]
         return sorted(reports, key=lambda report: -report.last_at)
 
     async def forget(self, client: bytes | None = None) -> int:
@@ -186,14 +194,14 @@ class FileClientRegistry:
                 _watch_until(memory, 0.0)
         return len(known)
 
-    def _client(self, memory: mmap.mmap, client: ClientId) -> _ClientRecord:
+    def _client(self, memory: mmap.mmap, client: ClientId) -> ClientRecord:
         data = _CLIENTS.get(memory, client.digest)
         if data is not None:
             return _decode_client(data)
         now = self._clock()
-        return _ClientRecord(client.name[:_MOST_NAME], client.named_by, now, now, 0.0)
+        return ClientRecord(client.name[:MOST_NAME], client.named_by, now, now, 0.0)
 
-    def _put_client(self, memory: mmap.mmap, key: bytes, client: _ClientRecord, until: float) -> None:
+    def _put_client(self, memory: mmap.mmap, key: bytes, client: ClientRecord, until: float) -> None:
         client.until = max(client.until, until)
         data = _encode(client)
         if len(data) > _CLIENTS.room:
@@ -215,7 +223,7 @@ class FileClientRegistry:
         data_of_client = _CLIENTS.get(memory, old.client)
         if data_of_client is not None:
             record = _decode_client(data_of_client)
-            _add(record, old)
+            record.add(old)
             self._put_client(memory, old.client, record, record.until)
 
     def restart(self) -> None:
@@ -231,11 +239,3 @@ def _watch_until(memory: mmap.mmap, instant: float) -> None:
     """Watch requests until an instant; 0 to stop."""
     _WORD.pack_into(memory, _WORD_AT, instant)
     memory[_FLAG_AT] = instant > 0
-
-
-def _add(client: _ClientRecord, call: CallRecord) -> None:
-    """Add what was found in a request to its client's account."""
-    client.retries += call.retries
-    client.not_judged += call.is_shared
-    for finding in call.findings:
-        merge(client.found, finding)

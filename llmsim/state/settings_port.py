@@ -9,7 +9,7 @@ class StoredChanges(msgspec.Struct, frozen=True):
     """What is changed at run time.
 
     Attributes:
-        epoch: How many changes there were; 0 for none.
+        epoch: Number of the last change, which no other has had; 0 for none.
         data: What is changed, in a format that only its reader knows; empty for nothing.
     """
 
@@ -25,7 +25,7 @@ class RuntimeSettings(Protocol):
 
     @property
     def epoch(self) -> int:
-        """How many changes there were, as far as this process knows: it knows of each within 100 ms.
+        """Number of the last change, as far as this process knows: it knows of each within 100 ms.
 
         It is read for every request, so it waits for nothing.
         """

@@ -173,6 +173,9 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
             asyncio.create_task(work)
             for work in (self._send_heartbeats(server), self._renew(), state.follow())
         ]
+        with contextlib.suppress(StoreError):
+            # What other hosts have changed at run time holds from the first request on.
+            await state.renew()
         try:
             # NOTE: uvloop closes the socket itself, which gunicorn's object around it would report as an error.
             await server.serve(sockets=[listener.sock for listener in self.sockets])

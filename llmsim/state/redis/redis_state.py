@@ -14,11 +14,15 @@ from llmsim.config import Settings
 from llmsim.errors import StoreError
 from llmsim.state.embedded import EmbeddedState, object_bounds
 from llmsim.state.redis.client import RedisClient
+from llmsim.state.redis.clients import RedisClientRegistry
 from llmsim.state.redis.contents import RedisContentStore
 from llmsim.state.redis.counters import RedisCounters
+from llmsim.state.redis.owners import HostOwners, host_name
 from llmsim.state.redis.prefixes import RedisPrefixCache
 from llmsim.state.redis.pushes import Pushes
+from llmsim.state.redis.quotas import RedisQuotaStore
 from llmsim.state.redis.records import RedisRecordStore
+from llmsim.state.redis.settings import RedisSettings
 
 _BATCH = 1000
 """Keys that are deleted at once."""
@@ -46,12 +50,22 @@ class RedisState(EmbeddedState):
         self.objects = RedisRecordStore(client, "objects", object_bounds(settings.files))
         self.contents = RedisContentStore(client, "objects", settings.files.max_bytes)
         self.prefix_cache = RedisPrefixCache(client, settings.store)
+        self.quotas = quotas = RedisQuotaStore(
+            client, settings.limits.max_buckets, HostOwners(host_name(settings))
+        )
+        self.settings = changes = RedisSettings(client, self._pushes, "settings")
+        self.rules = rules = RedisSettings(client, self._pushes, "rules")
+        self._announced: list[RedisSettings | RedisClientRegistry] = [changes, rules]
+        if settings.admin.enabled and settings.admin.client_report:
+            self.clients = clients = RedisClientRegistry(client, self._pushes)
+            self._announced.append(clients)
+        self._renewed = (quotas, *self._announced)
 
     async def renew(self) -> None:
         """See `State`."""
-        for renew in (self.sessions.renew,):
+        for port in (self.sessions, *self._renewed):
             with contextlib.suppress(StoreError):
-                await renew()
+                await port.renew()
 
     async def follow(self) -> None:
         """See `State`."""
@@ -67,8 +81,11 @@ class RedisState(EmbeddedState):
             if keys:
                 await self._client.run("UNLINK", *keys)
             if cursor == b"0":
-                return True
+                break
             await asyncio.sleep(0)
+        for port in self._announced:
+            await port.announce()
+        return True
 
     async def close(self) -> None:
         """See `State`."""
