@@ -13,12 +13,17 @@ from pathlib import Path
 from llmsim.config import Settings
 from llmsim.errors import StoreError
 from llmsim.state.embedded import EmbeddedState, object_bounds
+from llmsim.state.redis.attempts import RedisAttemptStore
 from llmsim.state.redis.client import RedisClient
 from llmsim.state.redis.contents import RedisContentStore
 from llmsim.state.redis.counters import RedisCounters
+from llmsim.state.redis.journal import RedisJournal
+from llmsim.state.redis.owners import HostOwners, host_name
 from llmsim.state.redis.prefixes import RedisPrefixCache
 from llmsim.state.redis.pushes import Pushes
 from llmsim.state.redis.records import RedisRecordStore
+from llmsim.state.redis.scripts import RedisScriptRegistry
+from llmsim.state.redis.sessions import RedisSessionStore
 
 _BATCH = 1000
 """Keys that are deleted at once."""
@@ -46,6 +51,11 @@ class RedisState(EmbeddedState):
         self.objects = RedisRecordStore(client, "objects", object_bounds(settings.files))
         self.contents = RedisContentStore(client, "objects", settings.files.max_bytes)
         self.prefix_cache = RedisPrefixCache(client, settings.store)
+        host = host_name(settings)
+        self.sessions = RedisSessionStore(client, settings.scripts.max_sessions, HostOwners(host))
+        self.scripts = RedisScriptRegistry(client, settings.scripts.max_uploaded, host)
+        self.attempts = RedisAttemptStore(client)
+        self.journal = RedisJournal(client, settings.admin.journal_entries, host)
 
     async def renew(self) -> None:
         """See `State`."""

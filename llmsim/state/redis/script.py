@@ -13,6 +13,9 @@ from redis.exceptions import NoScriptError
 
 from llmsim.state.redis.client import Argument, RedisClient
 
+_IF_FULL = "#!lua flags=allow-oom\n"
+"""Source: Redis documentation, Lua scripting, script flags; since Redis 7."""
+
 _PRELUDE = """\
 local function now()
   if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
@@ -30,10 +33,11 @@ class Script:
 
     Args:
         body: Its Lua.
+        if_full: Whether it is run by a server that is full, too: for what takes next to no room and must not be lost.
     """
 
-    def __init__(self, body: str) -> None:
-        self._text = (_PRELUDE + body).encode()
+    def __init__(self, body: str, *, if_full: bool = False) -> None:
+        self._text = (_IF_FULL * if_full + _PRELUDE + body).encode()
         self._digest = hashlib.sha1(self._text, usedforsecurity=False).hexdigest()
 
     async def run(self, client: RedisClient, keys: Sequence[bytes], *arguments: Argument) -> Any:
