@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from support.redis_server import ClientMaker, RedisServer
 
+from llmsim.state import journal as journal_module
 from llmsim.state.journal import SqliteJournal
 from llmsim.state.journal_port import Journal, JournalEntry
+from llmsim.state.redis import journal as redis_journal_module
 from llmsim.state.redis.journal import RedisJournal
 
 
@@ -34,8 +36,8 @@ async def test_entries_are_read_in_order(journal: Journal) -> None:
 
 async def test_a_page_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """SESS-4.3: Large entries make short pages; none is left out."""
-    for module in ("journal", "redis.journal"):
-        monkeypatch.setattr(f"llmsim.state.{module}.MAX_PAGE_BYTES", 25)
+    for module in (journal_module, redis_journal_module):
+        monkeypatch.setattr(module, "MAX_PAGE_BYTES", 25)
     for _ in range(5):
         await journal.append("a", 0.0, b"1234567890")
 

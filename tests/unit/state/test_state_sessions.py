@@ -407,11 +407,13 @@ class TestHosts:
 
     @pytest.fixture(params=["redis"])
     def new_store(self, redis_server: RedisServer, new_client: ClientMaker, clock: FakeClock) -> StoreMaker:
+        """Makes stores of hosts, by name."""
         settings = redis_server.settings()
         return lambda host: RedisSessionStore(new_client(settings, clock), 100, HostOwners(host))
 
     @pytest.fixture
     def sessions(self, new_store: StoreMaker) -> SessionStore:
+        """The store of a host."""
         return new_store("a")
 
     async def test_leases_of_another_host_expire(
@@ -457,11 +459,13 @@ class TestFailures:
 
     @pytest.fixture
     async def client(self, own_redis_server: RedisServer) -> AsyncIterator[RedisClient]:
+        """A client of a server that may be stopped."""
         client = RedisClient(own_redis_server.settings(timeout_ms=100))
         yield client
         await client.close()
 
     async def recover(self, server: RedisServer, client: RedisClient) -> None:
+        """Have the server go on, and wait until the client has found it."""
         server.resume()
         assert client._probe is not None
         await client._probe
