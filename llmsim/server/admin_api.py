@@ -352,5 +352,7 @@ def _render_entry(entry: JournalEntry) -> orjson.Fragment:
         "outcome": entry.outcome,
         "seconds": entry.seconds,
     }
+    if entry.host:
+        head["host"] = entry.host
     # The two objects are joined as bytes: the data may contain numbers that orjson cannot encode.
     return orjson.Fragment(orjson.dumps(head)[:-1] + b"," + entry.data[1:])

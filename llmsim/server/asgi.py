@@ -42,7 +42,6 @@ from llmsim.server.worker_context import compute_in_thread
 from llmsim.state.directory import run_directory
 from llmsim.state.embedded import open_state
 from llmsim.state.engine_memory import engines_path
-from llmsim.state.ports import UPLOADED
 from llmsim.stats import Block, Gauges, Outcome, Recorder
 from llmsim.text import literal
 
@@ -121,25 +120,9 @@ class Application:
         self._guard = Guard(settings, providers(settings), lambda: self._planner.new_id())
 
     async def publish_scripts(self) -> None:
-        """Register the scripts of the settings for all workers; one that has changed begins anew for every session.
-
-        Those that clients have sent stay, unless a file has their name.
-        """
-        scripts, sessions = self.state.scripts, self.state.sessions
-        for info in await scripts.list_scripts():
-            if info.origin != UPLOADED and info.name not in self._scripts:
-                await scripts.delete(info.name)
-                await sessions.forget(script=info.name)
-        for name, file in self._scripts.items():
-            known = await scripts.get(name)
-            if (
-                known is not None
-                and known.source_format == file.form
-                and await scripts.source(name) == file.data
-            ):
-                continue
-            await scripts.put(name, file.data, file.form, file.script, str(file.path))
-            await sessions.forget(script=name)
+        """Register the scripts of the settings for all workers; one that has changed begins anew for every session."""
+        for name in await self.state.scripts.publish(self._scripts):
+            await self.state.sessions.forget(script=name)
         if self._timeline is not None:
             running = RunningTimeline(self._timeline, "toml", self.settings.server.timeline_path, time.time())
             await begin_timeline(self.state.settings, running)

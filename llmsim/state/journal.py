@@ -26,7 +26,7 @@ CREATE INDEX by_session ON entries (session, number)
 """
 
 
-_MAX_PAGE_BYTES = 8 << 20
+MAX_PAGE_BYTES = 8 << 20
 """Bytes of entries after which a page ends."""
 
 _COLUMNS = "number, session, at, outcome, seconds, data"
@@ -79,7 +79,7 @@ class SqliteJournal:
                 (after, *values, limit + 1),
             )
             entries: list[JournalEntry] = []
-            left = _MAX_PAGE_BYTES
+            left = MAX_PAGE_BYTES
             for row in rows:
                 if len(entries) == limit or left < 0:
                     rows.close()

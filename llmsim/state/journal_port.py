@@ -15,6 +15,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
         outcome: How it ended; None while it is in flight, and forever if its worker was killed.
         seconds: How long it took; None until it has ended.
         data: Request and response, as JSON.
+        host: Name of the host that got it, if several share the journal; else empty.
     """
 
     number: int
@@ -23,6 +24,7 @@ class JournalEntry(msgspec.Struct, frozen=True):
     outcome: str | None
     seconds: float | None
     data: bytes
+    host: str = ""
 
 
 class Journal(Protocol):

@@ -16,6 +16,7 @@ import msgspec
 
 from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
+from llmsim.scripts.files import ScriptFile
 from llmsim.state.client_port import ClientRegistry
 from llmsim.state.content_port import ContentStore
 from llmsim.state.journal_port import Journal
@@ -303,17 +304,20 @@ class ScriptInfo(msgspec.Struct, frozen=True):
 class ScriptRegistry(Protocol):
     """Scripts by name: those of the server's files, and those that clients have sent."""
 
-    async def put(
-        self, name: str, source: bytes, source_format: ScriptFormat, script: Script, origin: str = UPLOADED
-    ) -> bool:
-        """Store a script and replace the one of that name, if any; return whether there was one.
+    async def put(self, name: str, source: bytes, source_format: ScriptFormat, script: Script) -> bool:
+        """Store a script that a client has sent and replace the one of that name, if any; return whether there was one.
 
         Args:
             name: Its name.
             source: As it is written.
             source_format: How it is written.
             script: As it was parsed.
-            origin: Path of its file, or `uploaded`.
+        """
+
+    async def publish(self, files: Mapping[str, ScriptFile]) -> list[str]:
+        """Store the scripts of this host's files as they are now, by name; return the names of those that are new, changed or gone.
+
+        One that is the same as before keeps its version. Those that clients have sent stay, unless a file has their name.
         """
 
     async def get(self, name: str) -> ScriptInfo | None:

@@ -9,13 +9,14 @@ Decisions:
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from llmsim.scripts import Script, ScriptFormat
+from llmsim.scripts.files import ScriptFile
 from llmsim.state.database import Database, transaction
 from llmsim.state.ports import UPLOADED, ScriptInfo
 
@@ -58,50 +59,85 @@ class SqliteScriptRegistry:
         self.database = Database(path, _SCHEMA, fill=self._fill)
         self._max_uploaded = max_uploaded
         self._clock = clock
-        self._files: dict[str, tuple[Any, ...]] = {}
+        self._files: list[tuple[Any, ...]] = []
 
     def _fill(self, connection: sqlite3.Connection) -> None:
         """Put the scripts of the server's files into a store that was made anew."""
         # Higher than any version before, which is not known.
         connection.execute("UPDATE versions SET last = ?", (int(self._clock() * 1000),))
-        connection.executemany(f"INSERT INTO scripts VALUES ({_PLACES})", self._files.values())  # noqa: S608
+        connection.executemany(f"INSERT INTO scripts VALUES ({_PLACES})", self._files)  # noqa: S608
 
-    async def put(
-        self, name: str, source: bytes, source_format: ScriptFormat, script: Script, origin: str = UPLOADED
-    ) -> bool:
+    async def put(self, name: str, source: bytes, source_format: ScriptFormat, script: Script) -> bool:
         """See `ScriptRegistry`."""
         packed = _pack(script)
 
-        def work(connection: sqlite3.Connection) -> tuple[bool, tuple[Any, ...]]:
+        def work(connection: sqlite3.Connection) -> bool:
             with transaction(connection):
-                connection.execute("UPDATE versions SET last = last + 1")
-                (version,) = connection.execute("SELECT last FROM versions").fetchone()
-                known = connection.execute("DELETE FROM scripts WHERE name = ?", (name,)).rowcount
-                row = (
-                    name,
-                    version,
-                    source_format,
-                    origin,
-                    self._clock(),
-                    script.description,
-                    len(script.turns),
-                    script.length,
-                    script.on_exhausted.value,
-                    source,
-                    packed,
-                )
-                connection.execute(f"INSERT INTO scripts VALUES ({_PLACES})", row)  # noqa: S608
+                known = self._put(connection, name, source, source_format, script, packed, UPLOADED)
                 connection.execute(
                     "DELETE FROM scripts WHERE version IN (SELECT version FROM scripts WHERE origin = ? "
                     "ORDER BY version DESC LIMIT -1 OFFSET ?)",
                     (UPLOADED, self._max_uploaded),
                 )
-                return bool(known), row
+                return known
 
-        known, row = self.database.run(work)
-        if origin != UPLOADED:
-            self._files[name] = row
-        return known
+        return self.database.run(work)
+
+    async def publish(self, files: Mapping[str, ScriptFile]) -> list[str]:
+        """See `ScriptRegistry`."""
+        packed = {name: _pack(file.script) for name, file in files.items()}
+
+        def work(connection: sqlite3.Connection) -> tuple[list[str], list[tuple[Any, ...]]]:
+            with transaction(connection):
+                known = {
+                    name: (origin, *kept)
+                    for name, origin, *kept in connection.execute(
+                        "SELECT name, origin, source_format, source FROM scripts"
+                    )
+                }
+                changed = [name for name in known if known[name][0] != UPLOADED and name not in files]
+                connection.executemany("DELETE FROM scripts WHERE name = ?", [(name,) for name in changed])
+                for name, file in files.items():
+                    if name not in known or known[name][1:] != (file.form, file.data):
+                        changed.append(name)
+                        self._put(
+                            connection, name, file.data, file.form, file.script, packed[name], str(file.path)
+                        )
+                rows = connection.execute("SELECT * FROM scripts").fetchall()
+                return changed, [row for row in rows if row[0] in files]
+
+        changed, self._files = self.database.run(work)
+        return changed
+
+    def _put(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        source: bytes,
+        source_format: ScriptFormat,
+        script: Script,
+        packed: bytes,
+        origin: str,
+    ) -> bool:
+        """Put a script within a transaction; return whether there was one of its name."""
+        connection.execute("UPDATE versions SET last = last + 1")
+        (version,) = connection.execute("SELECT last FROM versions").fetchone()
+        known = connection.execute("DELETE FROM scripts WHERE name = ?", (name,)).rowcount
+        row = (
+            name,
+            version,
+            source_format,
+            origin,
+            self._clock(),
+            script.description,
+            len(script.turns),
+            script.length,
+            script.on_exhausted.value,
+            source,
+            packed,
+        )
+        connection.execute(f"INSERT INTO scripts VALUES ({_PLACES})", row)  # noqa: S608
+        return bool(known)
 
     async def get(self, name: str) -> ScriptInfo | None:
         """See `ScriptRegistry`."""

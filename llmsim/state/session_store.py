@@ -64,7 +64,7 @@ CREATE TABLE owners (owner TEXT PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWI
 _RELEASED = "-"
 """Owner of a lease that was released."""
 
-_MAX_FAILURES = 20
+MAX_FAILURES = 20
 """Failed expectations that are kept for a session and script, the last ones."""
 
 _pack = msgspec.msgpack.encode
@@ -234,7 +234,7 @@ class SqliteSessionStore:
                 failed = (*(_unpack(failures) if failures else ()), Failure(now, cursor, tuple(unmet)))
                 connection.execute(
                     "UPDATE sessions SET used = ?, failed = failed + 1, failures = ? WHERE session = ? AND script = ?",
-                    (now, _pack(failed[-_MAX_FAILURES:]), session, script),
+                    (now, _pack(failed[-MAX_FAILURES:]), session, script),
                 )
                 return True
 

@@ -228,7 +228,7 @@ def test_scripts_are_loaded_for_all_workers(tmp_path: Path) -> None:
             control(server, "PUT", "scripts/x", counting(100, word))
             assert [ask(server, "s").text for _ in range(20)] == [f"{word}{number}" for number in range(20)]
         control(server, "DELETE", "scripts/x")
-        assert {ask(server, "s").status for _ in range(8)} == {404}
+        assert {ask(server, "s").status for _ in range(8)} == {400}
 
 
 def reload(server: Server) -> None:
@@ -262,7 +262,7 @@ def test_a_reload_takes_the_files_as_they_are(tmp_path: Path) -> None:
             ask(server, "s", name) for name in ("default", "same", "changed", "fresh", "sent", "gone")
         ]
         assert [one.text for one in contents[:5]] == ["1", "1", "new0", "fresh0", "1"]
-        assert contents[5].status == 404
+        assert contents[5].status == 400
 
         write("same", {"turns": []})
         server.signal(signal.SIGHUP)

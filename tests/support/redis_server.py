@@ -84,6 +84,13 @@ class RedisServer:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
+    def configure(self, name: str, value: str) -> None:
+        """Change an option while it runs."""
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(str(self._socket))
+            one.sendall(f"CONFIG SET {name} {value}\r\n".encode())
+            assert one.recv(16).startswith(b"+OK")
+
     def settings(self, **values: object) -> StateSettings:
         """Return settings with its address, and a prefix that no other test has."""
         prefix = f"test-{os.getpid()}-{next(_prefixes)}"

@@ -13,15 +13,19 @@ from pathlib import Path
 from llmsim.config import Settings
 from llmsim.errors import StoreError
 from llmsim.state.embedded import EmbeddedState, object_bounds
+from llmsim.state.redis.attempts import RedisAttemptStore
 from llmsim.state.redis.client import RedisClient
 from llmsim.state.redis.clients import RedisClientRegistry
 from llmsim.state.redis.contents import RedisContentStore
 from llmsim.state.redis.counters import RedisCounters
+from llmsim.state.redis.journal import RedisJournal
 from llmsim.state.redis.owners import HostOwners, host_name
 from llmsim.state.redis.prefixes import RedisPrefixCache
 from llmsim.state.redis.pushes import Pushes
 from llmsim.state.redis.quotas import RedisQuotaStore
 from llmsim.state.redis.records import RedisRecordStore
+from llmsim.state.redis.scripts import RedisScriptRegistry
+from llmsim.state.redis.sessions import RedisSessionStore
 from llmsim.state.redis.settings import RedisSettings
 
 _BATCH = 1000
@@ -50,9 +54,9 @@ class RedisState(EmbeddedState):
         self.objects = RedisRecordStore(client, "objects", object_bounds(settings.files))
         self.contents = RedisContentStore(client, "objects", settings.files.max_bytes)
         self.prefix_cache = RedisPrefixCache(client, settings.store)
-        self.quotas = quotas = RedisQuotaStore(
-            client, settings.limits.max_buckets, HostOwners(host_name(settings))
-        )
+        host = host_name(settings)
+        owners = HostOwners(host)
+        self.quotas = quotas = RedisQuotaStore(client, settings.limits.max_buckets, owners)
         self.settings = changes = RedisSettings(client, self._pushes, "settings")
         self.rules = rules = RedisSettings(client, self._pushes, "rules")
         self._announced: list[RedisSettings | RedisClientRegistry] = [changes, rules]
@@ -60,6 +64,10 @@ class RedisState(EmbeddedState):
             self.clients = clients = RedisClientRegistry(client, self._pushes)
             self._announced.append(clients)
         self._renewed = (quotas, *self._announced)
+        self.sessions = RedisSessionStore(client, settings.scripts.max_sessions, owners)
+        self.scripts = RedisScriptRegistry(client, settings.scripts.max_uploaded, host)
+        self.attempts = RedisAttemptStore(client)
+        self.journal = RedisJournal(client, settings.admin.journal_entries, host)
 
     async def renew(self) -> None:
         """See `State`."""

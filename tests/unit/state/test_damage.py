@@ -11,6 +11,7 @@ import pytest
 from llmsim.config import StoreSettings
 from llmsim.errors import RefusedError, StoreError
 from llmsim.scripts import Script, read
+from llmsim.scripts.files import ScriptFile
 from llmsim.state import damage
 from llmsim.state.counters import FileCounters
 from llmsim.state.journal import SqliteJournal
@@ -122,7 +123,7 @@ async def test_scripts_of_files_are_put_again(tmp_path: Path) -> None:
     path = tmp_path / "1.scripts"
     script: Script = read(b'{"turns": [{"type": "assistant", "text": "hi"}]}', "json", "x")
     here, there = (SqliteScriptRegistry(path, 10, lambda: 1e9) for _ in range(2))
-    await here.put("file", b"{}", "json", script, "/etc/file.json")
+    await here.publish({"file": ScriptFile(Path("/etc/file.json"), "json", b"{}", script)})
     await here.put("sent", b"{}", "json", script)
     version = await here.version("file")
     path.unlink()
