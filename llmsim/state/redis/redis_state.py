@@ -7,6 +7,7 @@ Decisions:
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from llmsim.errors import StoreError
 from llmsim.state.embedded import EmbeddedState
 from llmsim.state.redis.client import RedisClient
 from llmsim.state.redis.counters import RedisCounters
+from llmsim.state.redis.hosts import RedisHostStore
 from llmsim.state.redis.pushes import Pushes
 
 _BATCH = 1000
@@ -39,6 +41,7 @@ class RedisState(EmbeddedState):
         self._client = client
         self._pushes = Pushes(client)
         self.counters = RedisCounters(client)
+        self.hosts = RedisHostStore(client, self._pushes, host_name(settings))
 
     async def renew(self) -> None:
         """See `State`."""
@@ -66,6 +69,11 @@ class RedisState(EmbeddedState):
     async def close(self) -> None:
         """See `State`."""
         await self._client.close()
+
+
+def host_name(settings: Settings) -> str:
+    """Return the name of this host among those of its prefix."""
+    return settings.state.host or f"{socket.gethostname()}:{settings.server.port}"
 
 
 def _escape(text: bytes) -> bytes:
