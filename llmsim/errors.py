@@ -335,11 +335,10 @@ class MethodError(RefusedError):
 
 
 class UnknownScriptError(RefusedError):
-    """The script is not loaded: `script`, as requested."""
+    """The script is not loaded: `script`, as `origin`, a header or a rule, names it; the hint is the nearest right name."""
 
-    def __init__(self, script: str, meant: str | None = None) -> None:
-        hint = f"; did you mean '{meant}'?" if meant else ""
-        super().__init__(f"x-llmsim-script: no script '{script[:100]}' is loaded{hint}")
+    def __init__(self, script: str, hint: str, origin: str) -> None:
+        super().__init__(f"{origin}: no script '{script[:100]}' is loaded{hint}")
         self.script = script
 
 

@@ -34,6 +34,27 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if selected or config.option.update_golden else 2 * (os.cpu_count() or 1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests that share a fixture of their module in one process: each would make its own, mostly a server."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("xdist_group") is None:
+            shared = _module_fixtures(item)
+            if shared:
+                item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {shared}"))
+
+
+def _module_fixtures(item: pytest.Function) -> str:
+    """Return which fixtures of its module a test uses, with their parameters; empty for none."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return " ".join(
+        f"{name}={parameters.get(name, '')}"
+        for name, found in item._fixtureinfo.name2fixturedefs.items()
+        if found[-1].scope == "module"
+        and found[-1].baseid == item.path.relative_to(item.config.rootpath).as_posix()
+    )
+
+
 def pytest_collection_finish() -> None:
     """Keep the collector of garbage from walking through thousands of collected tests again and again."""
     gc.collect()

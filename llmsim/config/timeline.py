@@ -10,7 +10,7 @@ Decisions:
 import itertools
 import json
 import math
-import tomllib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, TypeGuard
 
@@ -21,6 +21,7 @@ from llmsim.config.runtime import BY_TIMELINE, check_changes, value_of, with_cha
 from llmsim.config.settings import Settings
 from llmsim.errors import ConfigError
 from llmsim.text import literal, nearest, printable
+from llmsim.toml_source import KeyPath, TomlError, parse_toml
 
 TimelineFormat = Literal["toml", "json"]
 
@@ -32,6 +33,9 @@ _MOST_NAME = 60
 _PARTS = 100
 _SHORTEST_PART = 0.1
 """Parts of a ramp, and the least seconds that one lasts."""
+
+_PLACE = re.compile(r'(?:step (\d+): )?(?:unknown key ")?([\w.-]+)?')
+"""The step and the key that a problem begins with."""
 
 _KEYS = ("name", "step")
 _STEP_KEYS = ("at_secs", "ramp_secs", "name")
@@ -125,7 +129,11 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 
 def parse_timeline(
-    source: bytes, settings: Settings, profiles: Collection[str] = (), source_format: TimelineFormat = "toml"
+    source: bytes,
+    settings: Settings,
+    profiles: Collection[str] = (),
+    source_format: TimelineFormat = "toml",
+    name: str = "",
 ) -> Timeline:
     """Parse a timeline, and check it against the settings that it changes.
 
@@ -134,24 +142,48 @@ def parse_timeline(
         settings: Those without it.
         profiles: Names of the latency profiles; empty to accept any.
         source_format: How it is written.
+        name: Its file, for messages; empty for none.
 
     Raises:
         ConfigError: It has mistakes; one line for each.
     """
     if len(source) > MOST_SOURCE_BYTES:
-        raise ConfigError(f"wanted at most {MOST_SOURCE_BYTES} bytes, found {len(source)}")
+        raise ConfigError(_locate(f"wanted at most {MOST_SOURCE_BYTES} bytes, found {len(source)}", name))
+    lines: Mapping[KeyPath, int] = {}
     try:
         text = source.decode()
-        document = tomllib.loads(text) if source_format == "toml" else json.loads(text)
+        if source_format == "toml":
+            document, lines = parse_toml(text)
+        else:
+            document = json.loads(text)
+    except TomlError as error:
+        raise ConfigError(_locate(str(error), name, error.line)) from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"not {source_format.upper()}: {error}") from None
+        raise ConfigError(_locate(f"not {source_format.upper()}: {error}", name)) from None
     problems: list[str] = []
     timeline = _read(document, profiles, problems)
     if not problems:
         problems += _find_conflicts(timeline, settings)
     if problems:
-        raise ConfigError("\n".join(problems[:50]))
+        located = [_locate(problem, name, _find_line(problem, lines)) for problem in problems[:50]]
+        raise ConfigError("\n".join(located))
     return timeline
+
+
+def _locate(problem: str, name: str, line: int | None = None) -> str:
+    """Return a problem with its file and line, as far as they are known."""
+    if line is None:
+        return f"{name}: {problem}" if name else problem
+    return f"{name}:{line}: {problem}" if name else f"line {line}: {problem}"
+
+
+def _find_line(problem: str, lines: Mapping[KeyPath, int]) -> int | None:
+    """Return the line of what a problem names, else that of its step; None if neither is known."""
+    found = _PLACE.match(problem)
+    assert found is not None, "everything in it is optional"
+    path: KeyPath = ("step", int(found[1]) - 1) if found[1] else ()
+    path += tuple((found[2] or "").split("."))
+    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
 
 
 def _find_conflicts(timeline: Timeline, settings: Settings) -> Iterator[str]:

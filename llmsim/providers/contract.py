@@ -15,7 +15,7 @@ import msgspec
 
 from llmsim.catalogue import Model
 from llmsim.domain import Fault, Prompt, Turn
-from llmsim.domain.quota import QuotaStatus
+from llmsim.domain.quota import Limits, QuotaStatus
 from llmsim.errors import RefusedError
 from llmsim.providers.forms import Form
 from llmsim.providers.storage import (
@@ -249,8 +249,13 @@ class EndpointContext(Protocol):
         """Count the tokens of a prompt that comes with a request."""
         ...
 
-    async def plan(self, request: IncomingRequest, prompt: Prompt) -> Turn | Fault:
-        """Plan the response to a prompt that comes with a request.
+    async def plan(self, request: IncomingRequest, prompt: Prompt, body: bytes) -> Turn | Fault:
+        """Plan the response to a prompt that comes with a request, such as a line of a batch.
+
+        Args:
+            request: The request that brings it.
+            prompt: The prompt.
+            body: The body that the prompt was parsed from.
 
         Raises:
             RefusedError: The model would not accept it.
@@ -325,16 +330,20 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     takes_forms: bool = False
 
 
+RenderLimits = Callable[[QuotaStatus], bytes]
+"""Renders the header lines that say what is left of certain limits."""
+
+
 class LimitHeaders(msgspec.Struct, frozen=True, kw_only=True):
     """The headers that say what is left of an account's limits: on every response of a generating endpoint.
 
     Attributes:
         nominal: Where no limits are set. `{now}` in a value stands for the time in seconds, as RFC 3339 has it.
-        render: Renders the header lines of a request with limits.
+        prepare: Returns what renders the header lines of a request with certain limits.
     """
 
     nominal: Headers
-    render: Callable[[QuotaStatus], bytes]
+    prepare: Callable[[Limits], RenderLimits]
 
 
 def _unchanged(reply: Reply, request_id: str) -> Reply:  # noqa: ARG001 - the shape of `Provider.add_request_id`

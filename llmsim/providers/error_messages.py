@@ -51,4 +51,4 @@ def script_error(
     """Return the HTTP status and the message for a request that a script or scenario cannot answer."""
     if isinstance(error, ScenarioError):
         return error.status, f"{error} (llmsim)"
-    return 404 if isinstance(error, UnknownScriptError) else 422, f"{error} (llmsim)"
+    return 400 if isinstance(error, UnknownScriptError) else 422, f"{error} (llmsim)"

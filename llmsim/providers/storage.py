@@ -39,6 +39,7 @@ class StoredResponse(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         arrived: Unix time of the request's arrival, in seconds.
         background: Whether it is generated in the background.
         cancelled: Unix time at which it was cancelled; None if it was not.
+        place: Its place in the server's engine, as all workers know it; None for none.
     """
 
     prompt: Prompt
@@ -47,6 +48,7 @@ class StoredResponse(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     arrived: float
     background: bool = False
     cancelled: float | None = None
+    place: tuple[int, int] | None = None
 
     def state(self, now: float) -> State:
         """Return how far the response has come at `now`, a Unix time."""

@@ -139,7 +139,9 @@ def _count(expect: Expectation, messages: int) -> Iterator[_Message]:
 
 
 def _last_user_text(messages: Sequence[Message]) -> str | None:
-    """Return the text of the last user message that has any; None if there is none."""
+    """Return the text of the last user message that has any, of inputs without a conversation all; None if there is none."""
+    if messages and messages[-1].role == "input":
+        return "\n".join(_texts(messages))
     found = (message.texts for message in reversed(messages) if message.role == "user" and message.texts)
     texts = next(found, None)
     return None if texts is None else "\n".join(texts)

@@ -27,8 +27,9 @@ from llmsim.scripts.script import (
     TextExpectation,
     TurnKind,
 )
-from llmsim.scripts.sources import KeyPath, ScriptFormat, load
+from llmsim.scripts.sources import ScriptFormat, load
 from llmsim.scripts.tables import Problems, Table, describe
+from llmsim.toml_source import KeyPath
 
 MOST_TURNS = 10_000
 _MOST_CALLS = 128

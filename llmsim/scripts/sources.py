@@ -11,7 +11,6 @@ Decisions:
 import json
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
@@ -19,18 +18,15 @@ import msgspec
 import yaml
 
 from llmsim.errors import ScriptError
+from llmsim.toml_source import DEEPEST, KeyPath, TomlError, parse_toml
 
 ScriptFormat = Literal["json", "toml", "yaml"]
 
 FORMS: tuple[ScriptFormat, ...] = get_args(ScriptFormat)
 
-KeyPath = tuple[str | int, ...]
-"""Keys and indices from the root to a value, e.g. `("turns", 3, "text")`."""
-
 MOST_BYTES: Mapping[ScriptFormat, int] = {"json": 1 << 20, "toml": 1 << 18, "yaml": 1 << 18}
 """Most bytes of a script; less for the slower parsers, which are written in Python."""
 
-_DEEPEST = 64
 _MOST_VALUES = 100_000
 
 
@@ -39,7 +35,7 @@ class Source(msgspec.Struct, frozen=True):
 
     Attributes:
         value: A JSON value: dict, list, str, int, float, bool or None.
-        lines: Line of a value, counted from 1; some may be missing, and in TOML all are.
+        lines: Line of a value, counted from 1; some may be missing, in TOML those of values inside of another one.
         problems: Path and message of each wrong value or key.
     """
 
@@ -88,7 +84,7 @@ def load(data: bytes, form: ScriptFormat, name: str) -> Source:
 
 _Read = tuple[Any, dict[KeyPath, int], list[tuple[KeyPath, str]]]
 
-_TOO_DEEP = f"nested too deep; at most {_DEEPEST} levels"
+_TOO_DEEP = f"nested too deep; at most {DEEPEST} levels"
 _TWICE = "given twice"
 
 
@@ -142,29 +138,19 @@ def _json_paths(text: str) -> Iterator[tuple[KeyPath, int]]:
             continue
         yield tuple(path), line
         if sign in "[{":
-            if len(inside) == _DEEPEST:
+            if len(inside) == DEEPEST:
                 raise _MalformedError(_TOO_DEEP, line)
             inside.append(sign)
             path.append(0 if sign == "[" else "")
             is_key = sign == "{"
 
 
-_LONG_KEY = re.compile(
-    rf"""(?:(?:(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_DEEPEST}}}"""
-)
-
-
 def _read_toml(text: str) -> _Read:
-    # NOTE: tomllib takes memory by the square of a dotted key's parts: 256 KiB of `a.a.a…` are 40 GB. The pattern does not
-    # distinguish keys from texts; no text has so many words in a row, each followed by a full stop.
-    if found := _LONG_KEY.search(text):
-        raise _MalformedError(f"a key of more than {_DEEPEST} parts", text.count("\n", 0, found.start()) + 1)
     try:
-        return tomllib.loads(text), {}, []
-    except ValueError as error:
-        found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
-        message = str(error)[: found.start()] if found else str(error)
-        raise _MalformedError(f"not TOML: {message}", int(found[1]) if found else None) from None
+        value, lines = parse_toml(text)
+    except TomlError as error:
+        raise _MalformedError(str(error), error.line) from None
+    return value, lines, []
 
 
 class _Scalars(yaml.SafeLoader):
@@ -174,7 +160,7 @@ class _Scalars(yaml.SafeLoader):
 
     def fetch_flow_collection_start(self, token_type: Any) -> None:
         """Begin a list or object in brackets; it is refused here, because the scanner takes time by the square of their depth."""
-        if self.flow_level > _DEEPEST:
+        if self.flow_level > DEEPEST:
             raise _MalformedError(_TOO_DEEP, self.get_mark().line + 1)
         super().fetch_flow_collection_start(token_type)
 
@@ -223,7 +209,7 @@ class _YamlBuilder:
             raise _MalformedError(
                 f"more than {_MOST_VALUES:,} values, aliases counted as often as they are used"
             )
-        if len(path) > _DEEPEST:
+        if len(path) > DEEPEST:
             raise _MalformedError(_TOO_DEEP, line)
         self.lines[path] = line
         kind = node.tag.removeprefix(_TAG)
@@ -274,7 +260,7 @@ def _non_json(root: Any) -> list[tuple[KeyPath, str]]:
     waiting: list[tuple[KeyPath, Any]] = [((), root)]
     while waiting:
         path, value = waiting.pop()
-        if len(path) > _DEEPEST:
+        if len(path) > DEEPEST:
             raise _MalformedError(_TOO_DEEP)
         match value:
             case None | bool():

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from llmsim.errors import ScriptError
-from llmsim.scripts.sources import KeyPath, Source
+from llmsim.scripts.sources import Source
 from llmsim.text import literal, nearest, printable
+from llmsim.toml_source import KeyPath
 
 _SHOWN = 60
 _MOST_PROBLEMS = 50

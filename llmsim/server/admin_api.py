@@ -8,7 +8,7 @@ Decisions:
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -77,6 +77,7 @@ class AdminState:
         profiles: Names of the latency profiles.
         bodies: Reads scripts.
         has_default: Whether requests that name no script play one.
+        begin_anew: Lets all that hosts share begin anew; returns whether they share anything.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class AdminState:
         bodies: BodyReader,
         *,
         has_default: bool,
+        begin_anew: Callable[[], Awaitable[bool]],
     ) -> None:
+        self.begin_anew = begin_anew
         self.sessions = state.sessions
         self.journal = state.journal
         self.scripts = state.scripts
@@ -233,8 +236,18 @@ class _Reset:
         self._admin = admin
 
     async def on_post(self, req: Request, resp: Response) -> None:
-        """Forget all sessions and clear the journal; scripts stay."""
-        send(resp, 200, await self._admin.reset(None))
+        """Forget all sessions and clear the journal, scripts stay; with `scope=all` everything that hosts share."""
+        check_parameters(req, "scope")
+        scope = req.get_param("scope", default="sessions")
+        if scope not in ("sessions", "all"):
+            raise DeniedError(400, f"scope: wanted sessions or all, found {scope[:100]!r}")
+        counts = await self._admin.reset(None)
+        if scope == "all" and not await self._admin.begin_anew():
+            raise DeniedError(
+                400,
+                "scope: all is for hosts that share their state, and state.url is not set; restart the server",
+            )
+        send(resp, 200, counts)
 
 
 class _Requests:

@@ -10,7 +10,7 @@ Decisions:
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,7 @@ def create_routes(
     wheel: TimerWheel,
     bodies: BodyBudget,
     live: LiveSettings,
+    begin_anew: Callable[[], Awaitable[bool]],
     rules: RuleBook,
     directory: Path,
     open_request: OpenRequest = ActiveRequest,
@@ -122,6 +123,7 @@ def create_routes(
         wheel: Wakes streams.
         bodies: The bytes of bodies that this worker holds.
         live: The settings in force, as they are changed at run time.
+        begin_anew: Lets all that hosts share begin anew; returns whether they share anything.
         rules: Answers by what is asked.
         directory: The run directory.
         open_request: Books the beginning of each request over WebSocket.
@@ -132,7 +134,14 @@ def create_routes(
     obeys = settings.server.control_headers
     read_controls = ControlReader(catalogue.profiles).read if obeys else ignore_controls
     context = WorkerContext(
-        served_models(settings, catalogue), planner, state, recorder, bodies, read_controls=read_controls
+        served_models(settings, catalogue),
+        planner,
+        state,
+        recorder,
+        bodies,
+        read_controls=read_controls,
+        rules=rules,
+        engines=engines,
     )
     player = ScriptPlayer(state.scripts, state.sessions, has_default=bool(settings.response.script_path))
     admin = settings.admin
@@ -188,7 +197,10 @@ def create_routes(
     app.add_route(DASHBOARD, Dashboard())
     app.add_route(DASHBOARD.rstrip("/"), Redirect())
     if admin.enabled:
-        add_control(app, AdminState(state, catalogue.profiles, reader, has_default=player.has_default))
+        shared = AdminState(
+            state, catalogue.profiles, reader, has_default=player.has_default, begin_anew=begin_anew
+        )
+        add_control(app, shared)
         add_settings(app, live, reader)
         add_clients(app, state.clients)
         add_rules(app, rules, reader)

@@ -64,12 +64,9 @@ def _read_timeline(settings: Settings, profiles: Collection[str]) -> str | None:
         return None
     try:
         source = Path(path).read_bytes()
-        parse_timeline(source, settings, profiles)
+        parse_timeline(source, settings, profiles, name=path)
     except OSError as error:
         raise ConfigError(f"server.timeline_path: cannot read {literal(path)}: {error.strerror}") from None
-    except ConfigError as error:
-        lines = str(error).splitlines()
-        raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from None
     return source.decode()
 
 
@@ -148,6 +145,17 @@ class Application:
             await self.state.settings.replace(encode_timeline(running), epoch=0)
         await self.state.close()
 
+    async def begin_anew(self) -> bool:
+        """Reset everything that hosts share, for all of them, and publish the scripts; return whether they share anything.
+
+        Raises:
+            StoreError: The shared state cannot be used.
+        """
+        if not await self.state.clear():
+            return False
+        await self.publish_scripts()
+        return True
+
     def start(self, block: Block, slot: int) -> None:
         """Make what is this process's own; call it in the worker, inside its event loop.
 
@@ -203,6 +211,7 @@ class Application:
             wheel=wheel,
             bodies=self.bodies,
             live=self.live,
+            begin_anew=self.begin_anew,
             rules=RuleBook(self.state.rules, self._rules, self._catalogue.profiles),
             directory=self._directory,
             open_request=self._open_request,

@@ -84,6 +84,9 @@ _LATENCY_KEYS = ("ttft", "itl")
 _FAULT_KEYS = ("at", "share", "for_ms")
 _GENERATORS = ("lorem", "random", "echo", "fixed:TEXT")
 
+_FIGURE = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,12})?")
+"""What may be meant by a number that is not valid."""
+
 NAMES = f"wanted a name of 1 to {_MAX_NAME} printable characters"
 """Message about an invalid name of a session or script."""
 
@@ -192,6 +195,9 @@ class ControlReader:
         if value is None:
             return None
         if "=" not in value:
+            if value.startswith(_LATENCY_KEYS) and ":" in value:
+                problem = f"wanted ttft=MS,itl=MS, found {_show(value)}"
+                raise _refusal(LATENCY_HEADER, f"{problem}; did you mean {_show(value.replace(':', '='))}?")
             profile = resolve_profile(value, self._profiles)
             if profile is None:
                 meant = nearest(value, self._profiles)
@@ -231,8 +237,17 @@ def _read_name(header: str, sent: Mapping[str, str]) -> str | None:
         return None
     name = _decode(value)
     if not is_name(name):
-        raise _refusal(header, NAMES)
+        raise _refusal(header, f"{NAMES}, {_name_problem(name)}")
     return name
+
+
+def _name_problem(name: str) -> str:
+    """Describe a wrong name, and the nearest right one."""
+    if len(name) > _MAX_NAME:
+        return f"found {len(name)}; the first {_MAX_NAME} of them would do"
+    shown = _show(name)
+    right = "".join(character for character in name if character.isprintable())
+    return f"found {shown}" + (f"; did you mean {_show(right)}?" if right else "")
 
 
 def _read_fault(sent: Mapping[str, str]) -> RequestedFault | None:
@@ -248,6 +263,8 @@ def _read_fault(sent: Mapping[str, str]) -> RequestedFault | None:
     if kind is None:
         meant = nearest(word[:_SHOWN], _KINDS)
         hint = f"; did you mean {literal(meant)}?" if meant else "."
+        if re.fullmatch(r"-?[0-9]{1,20}", word):
+            hint = _meant(word, 400, 599, is_whole=True)
         raise _refusal(
             FAULT_HEADER,
             f"unknown kind {_show(word)}{hint} One of: {', '.join(_KINDS)}, or a status from 400 to 599",
@@ -299,9 +316,12 @@ def _read_scenario(sent: Mapping[str, str]) -> RequestedScenario | None:
     name, *rest = value.split()
     pairs = _read_pairs(SCENARIO_HEADER, rest, ("seed", "speed"))
     seed = _read_whole(SCENARIO_HEADER, pairs, re.compile(r"[0-9]{1,20}"), 0, 2**64 - 1, key="seed")
-    speed = _read_number(SCENARIO_HEADER, "speed", pairs["speed"], _MOST_MS) if "speed" in pairs else 1.0
-    if speed == 0:
-        raise _refusal(SCENARIO_HEADER, "speed: wanted a number above 0, found 0")
+    factor = pairs.get("speed", "1")
+    if not _NUMBER.fullmatch(factor) or float(factor) == 0:
+        raise _refusal(
+            SCENARIO_HEADER, f"speed: wanted a number above 0, found {_show(factor)}; did you mean 1?"
+        )
+    speed = _read_number(SCENARIO_HEADER, "speed", factor, _MOST_MS)
     return RequestedScenario(printable(name[:_SHOWN]), seed or 0, speed)
 
 
@@ -324,7 +344,9 @@ def _read_pairs(header: str, parts: Collection[str], keys: tuple[str, ...]) -> d
 
 def _read_number(header: str, key: str, text: str, most: int) -> float:
     if not _NUMBER.fullmatch(text) or float(text) > most:
-        raise _refusal(header, f"{key}: wanted a number from 0 to {most}, found {_show(text)}")
+        raise _refusal(
+            header, f"{key}: wanted a number from 0 to {most}, found {_show(text)}{_meant(text, 0, most)}"
+        )
     return float(text)
 
 
@@ -336,8 +358,19 @@ def _read_whole(
         return None
     if not pattern.fullmatch(text) or not least <= int(text) <= most:
         wanted = f"wanted a whole number from {least} to {most}"
-        raise _refusal(header, f"{f'{key}: ' if key else ''}{wanted}, found {_show(text)}")
+        meant = _meant(text, least, most, is_whole=True)
+        raise _refusal(header, f"{f'{key}: ' if key else ''}{wanted}, found {_show(text)}{meant}")
     return int(text)
+
+
+def _meant(text: str, least: int, most: int, *, is_whole: bool = False) -> str:
+    """Return a hint at the nearest right number; empty if the text has none."""
+    figure = _FIGURE.search(text.replace("_", "").replace(",", "")[:_SHOWN])
+    if figure is None:
+        return ""
+    value: float = int(figure[0]) if "." not in figure[0] else float(figure[0])
+    nearest_one = min(max(round(value) if is_whole else value, least), most)
+    return f"; did you mean {nearest_one}?"
 
 
 def _decode(value: str) -> str:

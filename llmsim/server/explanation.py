@@ -18,11 +18,14 @@ from llmsim.errors import BodyTooLargeError, RefusedError
 from llmsim.planning.planner import UNCACHED, Planner
 from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts
 from llmsim.providers.contract import IncomingRequest
-from llmsim.providers.registry import endpoint_labels
+from llmsim.providers.registry import endpoint_labels, find_endpoint
 from llmsim.server.admin_api import DeniedError, check_parameters, send
+from llmsim.server.batch_rules import begin_line
+from llmsim.server.controls import RequestControls, check_generates
 from llmsim.server.generation import GenerationService
-from llmsim.server.rule_book import Match
-from llmsim.server.rules import Rule
+from llmsim.server.planned_responses import AnalyzedRequest
+from llmsim.server.rule_book import Match, RuleBook
+from llmsim.server.rules import BATCHED, Rule
 from llmsim.server.services import Services
 from llmsim.server.transport.bodies import BodyReader, DisconnectedError
 from llmsim.server.turn_player import Choice
@@ -53,7 +56,24 @@ class _Asked(msgspec.Struct, forbid_unknown_fields=True):
     model: str = ""
 
 
+class _Line(msgspec.Struct):
+    """A request of a batch, as it stands in the file or in the list of the batch.
+
+    Attributes:
+        custom_id: What the client calls it.
+        url: The path of its endpoint, in the batches of OpenAI.
+        body: Its body there.
+        params: Its body in the batches of Anthropic.
+    """
+
+    custom_id: str
+    url: str = ""
+    body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
 _decode = msgspec.json.Decoder(_Asked).decode
+_decode_line = msgspec.json.Decoder(_Line).decode
 _Add = Callable[[str, str, str], None]
 
 
@@ -93,6 +113,7 @@ class _Explain:
         except RefusedError as error:
             status = 413 if isinstance(error, BodyTooLargeError) else 400
             raise DeniedError(getattr(error, "status", status), str(error)) from None
+        asked, line_id = _unwrap(asked)
         service = self._services.find(asked.endpoint)
         if service is None:
             known = endpoint_labels()
@@ -106,8 +127,27 @@ class _Explain:
         send(
             resp,
             200,
-            {"endpoint": asked.endpoint, "answers": await explain(self._services, service, request)},
+            {"endpoint": asked.endpoint, "answers": await explain(self._services, service, request, line_id)},
         )
+
+
+def _unwrap(asked: _Asked) -> tuple[_Asked, str | None]:
+    """Return what a request of a batch asks for, with its id; what else is asked as it is, with None."""
+    try:
+        line = _decode_line(asked.request)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return asked, None
+    if isinstance(line.params, msgspec.Raw):
+        return msgspec.structs.replace(asked, request=line.params, endpoint="messages"), line.custom_id
+    if not isinstance(line.body, msgspec.Raw):
+        return asked, None
+    number = find_endpoint(line.url)
+    if number is None:
+        raise DeniedError(400, f"url: no endpoint {printable(line.url[:100])!r} that generates")
+    return (
+        msgspec.structs.replace(asked, request=line.body, endpoint=endpoint_labels()[number]),
+        line.custom_id,
+    )
 
 
 def add_explanation(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyReader) -> None:
@@ -116,9 +156,16 @@ def add_explanation(app: falcon.asgi.App[Any, Any], services: Services, bodies: 
 
 
 async def explain(
-    services: Services, service: GenerationService[Any], request: IncomingRequest
+    services: Services, service: GenerationService[Any], request: IncomingRequest, line_id: str | None = None
 ) -> list[dict[str, str]]:
-    """Return what a request would get: each part with its value, and why it has it."""
+    """Return what a request would get: each part with its value, and why it has it.
+
+    Args:
+        services: The services of the worker.
+        service: The service of its endpoint.
+        request: The request.
+        line_id: What a batch calls it; None for a request by itself.
+    """
     lines: list[dict[str, str]] = []
 
     def add(part: str, value: str, why: str) -> None:
@@ -130,19 +177,35 @@ async def explain(
         channel: Any = _NoChannel()
         analyzed = await service.planner.analyzer.analyze(request, channel, controls.scenario)
         player, prompt, facts = service.planner.player, analyzed.request.prompt, analyzed.facts
+        if prompt.silent:
+            check_generates(controls)
         match = await player.rules.match(
-            prompt, player.sender(request.headers), in_thread=analyzed.heavy, explains=True
+            prompt,
+            player.sender(request.headers),
+            usable=None if line_id is None else BATCHED,
+            in_thread=analyzed.heavy,
+            explains=True,
         )
-        choice = await player.choose(request, analyzed, controls, player.scripts.select(controls))
+        if line_id is None:
+            choice = await player.choose(request, analyzed, controls, player.scripts.select(controls))
+        else:
+            add(
+                "batch",
+                printable(line_id)[:_SHOWN],
+                "a request of a batch; it plays no script and no scenario",
+            )
+            choice = await _choose_for_line(player.rules, request, analyzed, controls, match.rule)
     except RefusedError as error:
         add("refused", printable(str(error))[:_SHOWN], "the request, or what it names, is not valid")
         return lines
     sent = controls.overrides
     add("model", facts.model.id, f"the request names {printable(prompt.model[:100])}")
-    if not prompt.silent:
-        _add_rule(add, match, player.rules.rules.rules)
+    _add_rule(add, match, player.rules.rules.rules)
     by_script = "the header x-llmsim-script" if controls.script else "the server's own script"
-    _add_text(add, by_script, choice, response.generator, sent)
+    if prompt.silent:
+        add("text", "none", "this endpoint generates none")
+    else:
+        _add_text(add, by_script, choice, response.generator, sent)
     overrides = choice.overrides
     if overrides is not None and overrides.fault is not None:
         fault = overrides.fault
@@ -155,6 +218,21 @@ async def explain(
         _add_tool(add, planned, choice, offered=len(prompt.tools))
     _add_latency(add, services.settings.latency.profile, planned, facts.model.profile, choice, sent)
     return lines
+
+
+async def _choose_for_line(
+    rules: RuleBook,
+    request: IncomingRequest,
+    analyzed: AnalyzedRequest[Any],
+    controls: RequestControls,
+    rule: Rule | None,
+) -> Choice:
+    """Return what a request of a batch gets."""
+    prompt = analyzed.request.prompt
+    turn, overrides = await begin_line(
+        rules, request, prompt, request.body, controls.overrides, in_thread=analyzed.heavy
+    )
+    return Choice(overrides, None, None, rule, turn)
 
 
 def _origin(choice: Choice, field: str, sent: TurnOverrides | None) -> str:

@@ -12,6 +12,7 @@ Decisions:
 import asyncio
 import contextlib
 import fnmatch
+import functools
 import hashlib
 import time
 from collections.abc import Mapping
@@ -23,13 +24,17 @@ from llmsim.domain import Fault, Prompt, Turn
 from llmsim.domain.quota import RATES, Amounts, Limits, QuotaStatus, RateLimitError, limits_of
 from llmsim.errors import StoreError
 from llmsim.planning.prompt_facts import PromptFacts
-from llmsim.providers.contract import Provider
+from llmsim.providers.contract import Provider, RenderLimits
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.admission import Admission, OutputMeter
+from llmsim.server.request_headers import RequestHeaders
 from llmsim.state.quota_port import QuotaStore
 
 _METER_SECONDS = 0.5
 """How often output is booked while it is generated."""
+
+_MOST_PREPARED = 256
+"""Limits whose rendering is remembered."""
 
 _MOST_REMEMBERED = 4096
 _LONGEST_REMEMBERED = 300
@@ -37,10 +42,19 @@ _LONGEST_REMEMBERED = 300
 
 
 class _Account(msgspec.Struct, frozen=True, gc=False):
-    """The limits of a key and a model; an empty digest if there are none."""
+    """The limits of a key and a model.
+
+    Attributes:
+        digest: Of both; empty if there are no limits.
+        limits: Their limits.
+        render: Renders what is left of them.
+        settled: The admission of requests of which nothing is to be booked or released any more: the same for all.
+    """
 
     digest: bytes
     limits: Limits
+    render: RenderLimits
+    settled: Admission
 
 
 class QuotaGate:
@@ -60,10 +74,11 @@ class QuotaGate:
         self._settings = settings
         self._store = store
         self._key_headers = provider.key_headers
-        self._render = provider.limit_headers.render
+        self._raw_headers = tuple(name.encode() for name in provider.key_headers)
+        self._prepare = functools.lru_cache(_MOST_PREPARED)(provider.limit_headers.prepare)
         self._books_as_generated = provider.books_output_as_generated
         self._output_tokens = output_tokens
-        self._accounts: dict[tuple[str | None, str], _Account] = {}
+        self._accounts: dict[tuple[bytes | str | None, str], _Account] = {}
         self._metered: set[Admission] = set()
         self._metering: asyncio.Task[None] | None = None
 
@@ -88,14 +103,11 @@ class QuotaGate:
             RateLimitError: It exceeds a limit.
             StoreError: The shared state cannot be used.
         """
-        sent = None
-        for name in self._key_headers:
-            if (sent := headers.get(name)) is not None:
-                break
+        sent = self._find_key(headers)
         model = facts.model.id
         account = self._accounts.get((sent, model)) or self._account(sent, model)
         limits = account.limits
-        active.admission = admission = Admission(account.digest, limits)
+        active.admission = account.settled
         if not account.digest:
             self.show(headers, active)
             return
@@ -112,22 +124,33 @@ class QuotaGate:
         status = await self._store.admit(
             account.digest, limits, (1, tokens + output, tokens, output, 1), soon
         )
-        active.extra_headers += self._render(status)
-        exceeded = status.exceeded
-        if exceeded is None:
-            admission.booked = output + soon
-            admission.is_held = admission.is_open = limits.concurrency > 0
-            if turn is not None and turn.usage.completion > admission.booked:
-                await self.book_output(active, turn)
+        active.extra_headers += account.render(status)
+        if status.exceeded is not None:
+            raise RateLimitError(prompt.model, status.exceeded)
+        booked = output + soon
+        if turn is not None and turn.usage.completion <= booked and not limits.concurrency:
             return
-        admission.key = b""
-        raise RateLimitError(prompt.model, exceeded)
+        active.admission = admission = Admission(account.digest, limits)
+        admission.booked = booked
+        admission.is_held = admission.is_open = limits.concurrency > 0
+        if turn is not None and turn.usage.completion > booked:
+            await self.book_output(active, turn)
+
+    def _find_key(self, headers: Mapping[str, str]) -> bytes | str | None:
+        """Return the header that holds the key of a request, as far as it is decoded; None if there is none."""
+        if isinstance(headers, RequestHeaders):
+            # PERF: 0.3 us less than to decode it.
+            for raw in self._raw_headers:
+                if (value := headers.by_name.get(raw)) is not None:
+                    return value
+            return None
+        return next((found for name in self._key_headers if (found := headers.get(name)) is not None), None)
 
     def show(self, headers: Mapping[str, str], active: ActiveRequest) -> None:
         """Note what is left for the headers of a response for which nothing is booked: all of the limits of any model."""
-        sent = next((value for name in self._key_headers if (value := headers.get(name)) is not None), None)
-        limits = self._account(sent, "").limits
-        active.extra_headers += self._render(QuotaStatus(int(time.time() * 1e6), limits, (0, 0, 0, 0, 0)))
+        account = self._account(self._find_key(headers), "")
+        unused = QuotaStatus(int(time.time() * 1e6), account.limits, (0, 0, 0, 0, 0))
+        active.extra_headers += account.render(unused)
 
     async def book_output(self, active: ActiveRequest, outcome: Turn | Fault) -> None:
         """Book the output of a planned response, as far as it is not booked yet."""
@@ -173,18 +196,18 @@ class QuotaGate:
             admission.booked = tokens
             await self._store.charge(admission.key, admission.limits, (0, more, 0, more, 0))
 
-    def _account(self, sent: str | None, model: str) -> _Account:
+    def _account(self, sent: bytes | str | None, model: str) -> _Account:
         """Return the limits of a key, as a header holds it, and a model."""
         account = self._accounts.get((sent, model))
         if account is None:
-            key = sent or ""
+            key = sent.decode("latin-1") if isinstance(sent, bytes) else sent or ""
             key = key[7:].strip() if key[:7].lower() == "bearer " else key
             limits = self._limits(key, model)
             digest = b""
             if not limits.is_unlimited:
                 text = f"{len(key)} {key} {model}".encode("utf-8", "surrogateescape")
                 digest = hashlib.blake2b(text, digest_size=16).digest()
-            account = _Account(digest, limits)
+            account = _Account(digest, limits, self._prepare(limits), Admission(b"", limits))
             if len(key) + len(model) <= _LONGEST_REMEMBERED:
                 if len(self._accounts) >= _MOST_REMEMBERED:
                     self._accounts.clear()

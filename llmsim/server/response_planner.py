@@ -149,7 +149,7 @@ class ResponsePlanner(Generic[O]):
                 and storage.should_store(parsed.options)
             ):
                 context = self._context.for_owner(channel.active.owner)
-                stored = await context.store(storage, parsed, outcome, channel.active.arrival)
+                stored = await context.store(storage, parsed, outcome, channel.active.arrival, place)
             appended = None
             if self._has_conversations and storage is not None:
                 appended = await append_response(

@@ -108,27 +108,48 @@ class RuleBook:
                 return
 
     async def match(
-        self, prompt: Prompt, sender: Sender, *, in_thread: bool = False, explains: bool = False
+        self,
+        prompt: Prompt,
+        sender: Sender,
+        *,
+        usable: frozenset[str] | None = None,
+        in_thread: bool = False,
+        explains: bool = False,
     ) -> Match:
         """Return the rule that a request gets.
 
         Args:
             prompt: The request.
             sender: Who sends it.
+            usable: Keys of answers that it can get; None for all.
             in_thread: Whether it is large.
             explains: Whether to say why not the rules before.
         """
         rules = (await self.refresh()).rules
-        work = partial(_match, rules, prompt, sender, explains=explains)
+        work = partial(_match, rules, prompt, sender, usable, explains=explains)
         if in_thread or self._has_patterns:
             return await asyncio.get_running_loop().run_in_executor(None, work)
         return work()
 
 
-def _match(rules: tuple[Rule, ...], prompt: Prompt, sender: Sender, *, explains: bool) -> Match:
+_NOTHING_FOR_IT = "it gives nothing that this request can get"
+
+
+def _match(
+    rules: tuple[Rule, ...],
+    prompt: Prompt,
+    sender: Sender,
+    usable: frozenset[str] | None,
+    *,
+    explains: bool,
+) -> Match:
     patterns = PatternBudget()
     missed: list[str] = []
     for rule in rules:
+        if not rule.concerns(prompt, usable):
+            if explains:
+                missed.append(_NOTHING_FOR_IT)
+            continue
         if not explains:
             if meets(rule.when, prompt, patterns, sender):
                 return Match(rule)

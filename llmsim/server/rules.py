@@ -51,6 +51,12 @@ _HEADERS = {
 _ANSWERS = ("text", "calls", "script", "scenario", "fault", "profile", "tokens")
 _ANY = Expectation()
 
+BATCHED = frozenset({"text", "calls", "fault", "profile", "tokens"})
+"""What a rule can give to a request of a batch."""
+
+_SILENT = frozenset({"fault", "profile"})
+"""What a rule can give to a request that generates no text."""
+
 
 class RuleCall(msgspec.Struct, frozen=True):
     """A tool call of a rule; placeholders may stand in both.
@@ -74,6 +80,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         text: Text of the answer; None for none of its own.
         calls: Tool calls of the answer.
         controls: What else it asks for, as headers would.
+        gives: The keys of its answer.
     """
 
     number: int
@@ -82,6 +89,25 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None
     calls: tuple[RuleCall, ...]
     controls: RequestControls
+    gives: frozenset[str]
+
+    def concerns(self, prompt: Prompt, usable: frozenset[str] | None) -> bool:
+        """Return whether it gives anything that a request can get.
+
+        Args:
+            prompt: The request.
+            usable: What it can get; None for all.
+        """
+        if prompt.silent:
+            return not self.gives.isdisjoint(_SILENT)
+        return usable is None or not self.gives.isdisjoint(usable)
+
+    def overrides_for(self, prompt: Prompt) -> TurnOverrides | None:
+        """Return what a request gets of its overrides: one that generates no text has no length."""
+        overrides = self.controls.overrides
+        if prompt.silent and overrides is not None:
+            return msgspec.structs.replace(overrides, tokens=None)
+        return overrides
 
     @property
     def label(self) -> str:
@@ -194,7 +220,10 @@ def _rule(table: Table, number: int, reader: ControlReader) -> Rule:
     answers += ["text or calls"] if text is not None or calls else []
     if len(answers) > 1:
         table.problem(None, f"wanted one answer, found {' and '.join(answers)}")
-    return Rule(number=number, name=name or "", when=when, text=text, calls=calls, controls=controls)
+    gives = frozenset(key for key in _ANSWERS if key in table)
+    return Rule(
+        number=number, name=name or "", when=when, text=text, calls=calls, controls=controls, gives=gives
+    )
 
 
 def _call(table: Table) -> RuleCall:

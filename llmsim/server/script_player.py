@@ -25,7 +25,7 @@ from llmsim.errors import (
     UnknownScriptError,
 )
 from llmsim.scripts import Expectation, Script, ScriptStep, Sender, unmet
-from llmsim.server.controls import RequestControls
+from llmsim.server.controls import SCRIPT_HEADER, RequestControls
 from llmsim.state.ports import OutdatedError, ScriptRegistry, SessionStore, TurnLease
 from llmsim.text import nearest
 
@@ -41,16 +41,22 @@ _MAX_CACHED = 64
 """Scripts that a worker caches."""
 
 
+_MAX_SHOWN = 10
+"""Names of scripts that a message lists."""
+
+
 class ScriptSelection(msgspec.Struct, frozen=True):
     """Which script a request plays.
 
     Attributes:
         session: Name of its session.
         script: Name of the script.
+        origin: What names it, for messages.
     """
 
     session: str
     script: str
+    origin: str = SCRIPT_HEADER
 
 
 class PlayedTurn(msgspec.Struct, frozen=True):
@@ -145,12 +151,32 @@ class ScriptPlayer:
             if cached is None:
                 if name == self._default:
                     return None
-                known = [info.name for info in await self._scripts.list_scripts()]
-                raise UnknownScriptError(name, nearest(name, known))
+                raise await self._unknown(selection)
             # If the script was replaced in the meantime, the new one is played.
             with contextlib.suppress(OutdatedError):
                 check = _ExpectationCheck(prompt, sender, in_thread=in_thread)
                 return await self._lease_next(check, selection.session, name, cached)
+
+    async def check(self, selection: ScriptSelection) -> None:
+        """Check that a script which is not played is loaded.
+
+        Raises:
+            UnknownScriptError: There is no such script.
+        """
+        if selection.script != self._default and await self._scripts.version(selection.script) is None:
+            raise await self._unknown(selection)
+
+    async def _unknown(self, selection: ScriptSelection) -> UnknownScriptError:
+        known = [info.name for info in await self._scripts.list_scripts()]
+        meant = nearest(selection.script, known)
+        shown = [f"'{name}'" for name in known[:_MAX_SHOWN]]
+        if meant is not None:
+            hint = f"; did you mean '{meant}'?"
+        elif shown:
+            hint = f". One of: {', '.join(shown)}{', …' * (len(known) > len(shown))}"
+        else:
+            hint = ", nor is any other; load it with PUT /llmsim/scripts/NAME, or leave the name out"
+        return UnknownScriptError(selection.script, hint, selection.origin)
 
     async def _lease_next(
         self, check: _ExpectationCheck, session: str, name: str, cached: _CachedScript

@@ -107,15 +107,17 @@ class TurnPlayer:
         """
         prompt, step = analyzed.request.prompt, analyzed.step
         overrides, rule, turn = controls.overrides, None, None
-        if self.rules.has_rules and not prompt.silent:
+        if self.rules.has_rules:
             match = await self.rules.match(prompt, self.sender(request.headers), in_thread=analyzed.heavy)
             rule = match.rule
         if rule is not None:
-            overrides = merge_overrides(overrides, rule.controls.overrides)
-            is_chosen = step is not None or controls.script is not None or controls.sent
+            overrides = merge_overrides(overrides, rule.overrides_for(prompt))
+            is_chosen = step is not None or controls.script is not None or controls.sent or prompt.silent
             if not is_chosen:
                 if rule.controls.script is not None:
-                    selection = ScriptSelection(controls.session or GLOBAL, rule.controls.script)
+                    selection = ScriptSelection(
+                        controls.session or GLOBAL, rule.controls.script, f"rule {rule.label}"
+                    )
                 elif rule.controls.scenario is not None:
                     step = self._resolve(rule, prompt)
                 elif rule.has_answer:
@@ -157,6 +159,10 @@ class TurnPlayer:
             choice.overrides,
         )
         played: Played | None = choice.turn
+        is_scripted = choice.selection is not None and step is None and played is None and not prompt.silent
+        if controls.script is not None and selection is not None and not is_scripted:
+            # A wrong name is refused wherever it is sent.
+            await self.scripts.check(selection)
         if choice.rule is not None:
             active.extra_headers += f"x-llmsim-rule: {choice.rule.label}\r\n".encode()
         if overrides is not None:
@@ -164,7 +170,7 @@ class TurnPlayer:
         if step is not None:
             played = await self.begin_step(step, controls.session, active)
             heavy = heavy or step.is_long
-        elif played is None and choice.selection is not None and not prompt.silent:
+        elif is_scripted and choice.selection is not None:
             sender = self.sender(request.headers)
             played = await self.scripts.play(prompt, choice.selection, sender, in_thread=heavy)
         if played is not None and not isinstance(played, ScenarioAttempt):

@@ -1,6 +1,6 @@
 """Per-worker services for endpoints: models, clock, planner, stored responses and documents.
 
-Records hold bytes; they are encoded from responses, and decoded to them, here.
+Records hold bytes, which responses are encoded to.
 """
 
 import asyncio
@@ -24,10 +24,15 @@ from llmsim.planning.wire_faults import with_wire_fault
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.active_request import ActiveRequest
+from llmsim.server.batch_rules import begin_line
 from llmsim.server.controls import ReadControls, ignore_controls
+from llmsim.server.engine.engines import Engines
+from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.played import Played
+from llmsim.server.rule_book import RuleBook
 from llmsim.server.scenario_player import ScenarioAttempt
 from llmsim.server.stored_documents import StoredDocuments, UploadedContents
+from llmsim.server.stored_responses import decode_record, encode_response
 from llmsim.server.transport.body_budget import BodyBudget
 from llmsim.state.ports import Record, State
 from llmsim.stats import Recorder
@@ -45,21 +50,6 @@ R = TypeVar("R")
 async def compute_in_thread(work: Callable[..., R], *args: Any) -> R:
     """Return `work(*args)`, computed in a thread, so that other requests go on."""
     return await asyncio.get_running_loop().run_in_executor(None, work, *args)
-
-
-class _Envelope(msgspec.Struct, frozen=True):
-    """A stored response as it is encoded; the options are decoded when their type is known."""
-
-    prompt: Prompt
-    turn: Turn
-    options: msgspec.Raw
-    arrived: float
-    background: bool
-    cancelled: float | None
-
-
-_encode = msgspec.msgpack.encode
-_decode = msgspec.msgpack.Decoder(_Envelope).decode
 
 
 class WorkerContext:
@@ -81,6 +71,8 @@ class WorkerContext:
         bodies: BodyBudget,
         owner: str = "",
         read_controls: ReadControls = ignore_controls,
+        rules: RuleBook | None = None,
+        engines: Engines | None = None,
     ) -> None:
         self.models = models
         self.planner = planner
@@ -89,6 +81,8 @@ class WorkerContext:
         self._state = state
         self._recorder = recorder
         self._bodies = bodies
+        self._rules = rules
+        self._engines = engines
 
     def for_owner(self, owner: str) -> "WorkerContext":
         """Return the services for the requests of one API key's owner."""
@@ -100,7 +94,15 @@ class WorkerContext:
 
     def _copy(self, planner: Planner, owner: str) -> "WorkerContext":
         return WorkerContext(
-            self.models, planner, self._state, self._recorder, self._bodies, owner, self.read_controls
+            self.models,
+            planner,
+            self._state,
+            self._recorder,
+            self._bodies,
+            owner,
+            self.read_controls,
+            self._rules,
+            self._engines,
         )
 
     def now(self) -> float:
@@ -138,8 +140,8 @@ class WorkerContext:
         """Count the tokens of a prompt that comes with a request."""
         return await self.compute(request, self.planner.count, prompt)
 
-    async def plan(self, request: IncomingRequest, prompt: Prompt) -> Turn | Fault:
-        """Plan the response to a prompt that comes with a request.
+    async def plan(self, request: IncomingRequest, prompt: Prompt, body: bytes) -> Turn | Fault:
+        """Plan the response to a prompt that comes with a request; see `EndpointContext.plan`.
 
         Raises:
             RefusedError: The model would not accept it.
@@ -151,7 +153,12 @@ class WorkerContext:
         analyze = self.planner.analyze
         facts = await compute_in_thread(analyze, prompt) if in_thread else analyze(prompt)
         overrides = self.read_controls(request.headers).overrides
-        return await self.plan_turn(prompt, facts, None, in_thread=in_thread, overrides=overrides)
+        played: Played | None = None
+        if self._rules is not None and self._rules.has_rules:
+            played, overrides = await begin_line(
+                self._rules, request, prompt, body, overrides, in_thread=in_thread
+            )
+        return await self.plan_turn(prompt, facts, played, in_thread=in_thread, overrides=overrides)
 
     async def plan_turn(
         self,
@@ -249,7 +256,12 @@ class WorkerContext:
         return UploadedContents(self._state.contents)
 
     def as_stored(
-        self, storage: ResponseStorage[O], parsed: ParsedRequest[O], turn: Turn, arrival: float
+        self,
+        storage: ResponseStorage[O],
+        parsed: ParsedRequest[O],
+        turn: Turn,
+        arrival: float,
+        place: EnginePlace | None = None,
     ) -> StoredResponse[O]:
         """Return a response as it is stored.
 
@@ -258,6 +270,7 @@ class WorkerContext:
             parsed: Its request.
             turn: The response.
             arrival: Instant of the request's arrival on the monotonic clock.
+            place: Its place in an engine; None for none.
         """
         return StoredResponse(
             prompt=parsed.prompt,
@@ -265,20 +278,26 @@ class WorkerContext:
             options=parsed.options,
             arrived=time.time() - (time.monotonic() - arrival),
             background=storage.is_background(parsed.options),
+            place=None if place is None else place.id,
         )
 
     async def store(
-        self, storage: ResponseStorage[O], parsed: ParsedRequest[O], turn: Turn, arrival: float
+        self,
+        storage: ResponseStorage[O],
+        parsed: ParsedRequest[O],
+        turn: Turn,
+        arrival: float,
+        place: EnginePlace | None,
     ) -> StoredResponse[O]:
         """Store a response that was just planned; see `as_stored`."""
-        stored = self.as_stored(storage, parsed, turn, arrival)
+        stored = self.as_stored(storage, parsed, turn, arrival, place)
         record = Record(
             id=storage.public_id(turn),
             kind=storage.kind,
             created=turn.created,
             model=turn.model,
             metadata=storage.metadata(parsed.options),
-            data=self._encode_response(stored),
+            data=encode_response(stored),
             owner=self.owner,
         )
         if evicted := await self._state.records.put(record):
@@ -288,7 +307,7 @@ class WorkerContext:
     async def find(self, storage: ResponseStorage[O], public_id: str) -> StoredResponse[O] | None:
         """Return a stored response, or None if there is no such response."""
         record = await self._state.records.get(storage.kind, public_id, self.owner)
-        return self._decode_record(storage, record) if record is not None else None
+        return decode_record(storage, record) if record is not None else None
 
     async def change(
         self,
@@ -305,15 +324,17 @@ class WorkerContext:
         """
         records = self._state.records
         while (record := await records.get(storage.kind, public_id, self.owner)) is not None:
-            stored = self._decode_record(storage, record)
+            stored = decode_record(storage, record)
             changed = change(stored)
             if changed is stored:
                 return changed
             metadata = storage.metadata(changed.options)
-            new = msgspec.structs.replace(record, metadata=metadata, data=self._encode_response(changed))
+            new = msgspec.structs.replace(record, metadata=metadata, data=encode_response(changed))
             evicted = await records.replace(new, version=record.version)
             if evicted is not None:
                 self._recorder.evicted(evicted)
+                if self._engines is not None and changed.place is not None and changed.cancelled is not None:
+                    self._engines.cancel(changed.place)
                 return changed
         return None
 
@@ -345,30 +366,7 @@ class WorkerContext:
             metadata=metadata,
             owner=self.owner,
         )
-        return [self._decode_record(storage, record) for record in records], more
-
-    def _encode_response(self, stored: StoredResponse[Any]) -> bytes:
-        return _encode(
-            _Envelope(
-                prompt=stored.prompt,
-                turn=stored.turn,
-                options=msgspec.Raw(_encode(stored.options)),
-                arrived=stored.arrived,
-                background=stored.background,
-                cancelled=stored.cancelled,
-            )
-        )
-
-    def _decode_record(self, storage: ResponseStorage[O], record: Record) -> StoredResponse[O]:
-        envelope = _decode(record.data)
-        return StoredResponse(
-            prompt=envelope.prompt,
-            turn=envelope.turn,
-            options=msgspec.msgpack.decode(envelope.options, type=storage.options),
-            arrived=envelope.arrived,
-            background=envelope.background,
-            cancelled=envelope.cancelled,
-        )
+        return [decode_record(storage, record) for record in records], more
 
 
 def _override(turn: Turn, prompt: Prompt, planner: Planner, overrides: TurnOverrides) -> Turn:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from llmsim.config import Settings, StoreSettings
+from llmsim.config import FileSettings, Settings, StoreSettings
 from llmsim.errors import ConfigError, StoreError
 from llmsim.state.attempts import SqliteAttemptStore
 from llmsim.state.client_port import ClientRegistry
@@ -68,6 +68,13 @@ def open_state(settings: Settings, directory: Path, clock: Callable[[], float]) 
     return RedisState(settings, directory, clock)
 
 
+def object_bounds(files: FileSettings) -> StoreSettings:
+    """Return the bounds of objects as those of records."""
+    return StoreSettings(
+        max_records=files.max_objects, max_bytes=min(files.max_bytes, 2**40), max_age_secs=_OBJECT_SECS
+    )
+
+
 class EmbeddedState:
     """All ports, on files that are opened at the start of a process, or when they are first used; see `State`."""
 
@@ -77,10 +84,7 @@ class EmbeddedState:
         counters = FileCounters(paths["counters"])
         records = SqliteRecordStore(paths["records"], settings.store, clock)
         files = settings.files
-        bounds = StoreSettings(
-            max_records=files.max_objects, max_bytes=min(files.max_bytes, 2**40), max_age_secs=_OBJECT_SECS
-        )
-        objects = SqliteRecordStore(paths["objects"], bounds, clock, schema=CONTENT_SCHEMA)
+        objects = SqliteRecordStore(paths["objects"], object_bounds(files), clock, schema=CONTENT_SCHEMA)
         prefix_cache = SqlitePrefixCache(paths["prefixes"], settings.store, clock)
         sessions = SqliteSessionStore(paths["sessions"], settings.scripts.max_sessions, clock)
         journal = SqliteJournal(paths["journal"], settings.admin.journal_entries)
@@ -131,6 +135,10 @@ class EmbeddedState:
 
     async def follow(self) -> None:
         """See `State`; nothing is pushed."""
+
+    async def clear(self) -> bool:
+        """See `State`; nothing is shared with other hosts."""
+        return False
 
     async def close(self) -> None:
         """See `State`; files stay open."""

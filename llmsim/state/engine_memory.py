@@ -8,6 +8,8 @@ Decisions:
 * The ticker answers in the table: in one word how many tokens a request had produced when it last was admitted, and the step of the
   first token since. All further tokens are one step each, so nothing is written for them, however many sequences run.
 * The word carries the last bits of the ticket: an answer to a request that has left does not count for the next in its place.
+* A response in the background has no connection, and any worker may be asked to cancel it: that one writes slot and ticket to a log of its
+  own, which the worker that holds the place reads.
 * All of the file is allocated when it is made: a full disk fails then, not in a write to memory. It is made under another name, and
   then linked, so that it is never seen in part.
 """
@@ -39,8 +41,12 @@ the request that was admitted last had waited, in seconds."""
 ENDS = 8_192
 """Steps of an engine whose ends are kept; a power of two."""
 
-_OWNER, _LOGGED, _HELD = 0, 1, 8
-"""Words of a slot: the worker's process, entries of its log so far, requests that it holds of each engine."""
+_OWNER, _LOGGED, _CANCELS, _HELD = 0, 1, 2, 8
+"""Words of a slot: the worker's process, entries of its log so far, cancels that it has asked for, requests that it holds of each
+engine."""
+
+_KEPT_CANCELS = 1_024
+"""Cancels of a worker that are kept; a power of two."""
 
 _RECORD_WORDS = 8
 _TICKET, _ARRIVAL, _TOKENS, _MORE, _ANSWER = range(5)
@@ -101,7 +107,8 @@ class EngineMemory:
         self._engine_words = _ENGINE_WORDS + ENDS
         self._log = _HELD + MOST_ENGINES
         self._table = self._log + self.entries
-        self._slot_words = self._table + self.entries * _RECORD_WORDS
+        self._cancel_log = self._table + self.entries * _RECORD_WORDS
+        self._slot_words = self._cancel_log + _KEPT_CANCELS * 2
         self._first_slot = _HEADER_WORDS + engines * self._engine_words
         size = (self._first_slot + slots * self._slot_words) * _WORD
         file = _open(path, size)
@@ -183,6 +190,30 @@ class EngineMemory:
         words[at + self._table + entry * _RECORD_WORDS + _TICKET] = 0
         words[at + _HELD + engine] -= 1
         self._log_change(at, entry)
+
+    def cancel(self, slot: int, place: tuple[int, int]) -> None:
+        """Ask the worker that holds a place to leave it; the worker of the slot only.
+
+        Args:
+            slot: Of the worker that asks.
+            place: The slot of the worker that holds it, and its ticket there.
+        """
+        at, words = self.slot(slot), self.words
+        asked = words[at + _CANCELS]
+        record = at + self._cancel_log + (asked & (_KEPT_CANCELS - 1)) * 2
+        words[record], words[record + 1] = place
+        words[at + _CANCELS] = asked + 1
+
+    def cancels(self) -> list[int]:
+        """Return how many cancels the worker of each slot has asked for."""
+        return [self.words[self.slot(slot) + _CANCELS] for slot in range(self.slots)]
+
+    def cancelled(self, slot: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the places between two of a worker's cancels, as far as they are kept."""
+        at, words = self.slot(slot) + self._cancel_log, self.words
+        for position in range(max(begin, end - _KEPT_CANCELS), end):
+            record = at + (position & (_KEPT_CANCELS - 1)) * 2
+            yield words[record], words[record + 1]
 
     def _log_change(self, at: int, entry: int) -> None:
         logged = self.words[at + _LOGGED]

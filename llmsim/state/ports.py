@@ -376,14 +376,13 @@ class State(Protocol):
         """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""
 
     async def renew(self) -> None:
-        """Renew what this process holds; every worker calls it each second.
-
-        Raises:
-            StoreError: The backend cannot be reached.
-        """
+        """Renew what this process holds; every worker calls it each second."""
 
     async def follow(self) -> None:
         """Receive what other hosts push, until cancelled; every worker runs it. Without other hosts it returns."""
+
+    async def clear(self) -> bool:
+        """Delete everything that hosts share, for all of them; return False if nothing is shared with other hosts."""
 
     async def close(self) -> None:
         """Close what belongs to this event loop, at its end; what is needed after that is opened anew."""

@@ -19,7 +19,7 @@ from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.state.database import Database, transaction
 from llmsim.state.prefix_chains import CHAIN_SCHEMA, PrefixChains
 
-_ROW_BYTES = 512
+PREFIX_BYTES = 512
 """What a prefix may take of `store.max_bytes`, its places in the indices included."""
 
 # `seq` is the order of use. `total` is one row, the number of prefixes.
@@ -57,7 +57,7 @@ class SqlitePrefixCache:
     def __init__(self, path: Path, limits: StoreSettings, clock: Callable[[], float]) -> None:
         self.database = Database(path, f"{_SCHEMA}\n\n{CHAIN_SCHEMA}")
         self._chains = PrefixChains(limits)
-        self._max_prefixes = min(limits.max_records, limits.max_bytes // _ROW_BYTES)
+        self._max_prefixes = min(limits.max_records, limits.max_bytes // PREFIX_BYTES)
         self._clock = clock
 
     async def follow(self, chain: PrefixChain, *, owner: str = "") -> int:

@@ -21,14 +21,14 @@ from llmsim.state.database import transaction
 _STEP = 128
 """Cached tokens are a multiple of it. Source: OpenAI, guides/prompt-caching."""
 
-_DIGEST_BYTES = 8
-_ROW_BYTES = 256
+DIGEST_BYTES = 8
+CHAIN_BYTES = 256
 """What a row may take besides its digests."""
 
-_MOST_ALIKE = 16
+MOST_ALIKE = 16
 """Prompts with one beginning that are kept."""
 
-_FRESH = 0.99
+FRESH = 0.99
 """Share of its lifetime above which a prompt is not renewed."""
 
 # `seq` is the order of use. `chain_total` is one row.
@@ -43,11 +43,11 @@ CREATE TABLE chain_total (chains INTEGER NOT NULL, bytes INTEGER NOT NULL)
 INSERT INTO chain_total VALUES (0, 0)
 
 CREATE TRIGGER chain_inserted AFTER INSERT ON chain BEGIN
-    UPDATE chain_total SET chains = chains + 1, bytes = bytes + length(new.digests) + {_ROW_BYTES};
+    UPDATE chain_total SET chains = chains + 1, bytes = bytes + length(new.digests) + {CHAIN_BYTES};
 END
 
 CREATE TRIGGER chain_deleted AFTER DELETE ON chain BEGIN
-    UPDATE chain_total SET chains = chains - 1, bytes = bytes - length(old.digests) - {_ROW_BYTES};
+    UPDATE chain_total SET chains = chains - 1, bytes = bytes - length(old.digests) - {CHAIN_BYTES};
 END
 """  # noqa: S608 - a constant
 
@@ -118,32 +118,36 @@ def _plan(rows: list[tuple[int, bytes, float]], chain: PrefixChain, now: float) 
     deleted: list[int] = []
     alive = 0
     for seq, digests, row_expires in rows:
-        if row_expires <= now or alive == _MOST_ALIKE:
+        if row_expires <= now or alive == MOST_ALIKE:
             deleted.append(seq)
             continue
         common = _common(digests, chain.digests)
         longest = max(longest, common)
-        if common * _DIGEST_BYTES == len(chain.digests):
+        if common * DIGEST_BYTES == len(chain.digests):
             if not is_kept:
                 is_kept = True
-                if row_expires - now < _FRESH * chain.lifetime:
+                if row_expires - now < FRESH * chain.lifetime:
                     renewed = seq
-        elif common * _DIGEST_BYTES == len(digests):
+        elif common * DIGEST_BYTES == len(digests):
             # The prompt continues this one.
             deleted.append(seq)
             expires = max(expires, row_expires)
             continue
         alive += 1
-    tokens = chain.tokens[longest - 1] // _STEP * _STEP if longest else 0
-    return _Plan(tokens, renewed, tuple(deleted), not is_kept, expires)
+    return _Plan(cached_tokens(chain, longest), renewed, tuple(deleted), not is_kept, expires)
+
+
+def cached_tokens(chain: PrefixChain, longest: int) -> int:
+    """Return the tokens that are read of a prompt of which the first `longest` prefixes are cached."""
+    return chain.tokens[longest - 1] // _STEP * _STEP if longest else 0
 
 
 def _common(digests: bytes, others: bytes) -> int:
     """Return how many digests at the beginning of both are the same."""
-    count = min(len(digests), len(others)) // _DIGEST_BYTES
+    count = min(len(digests), len(others)) // DIGEST_BYTES
 
     def differ(index: int) -> bool:
-        at = slice(index * _DIGEST_BYTES, (index + 1) * _DIGEST_BYTES)
+        at = slice(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES)
         return digests[at] != others[at]
 
     return bisect_left(range(count), True, key=differ)

@@ -191,7 +191,9 @@ class FileQuotaStore:
                             now = self._set_back(table, at, now, updated, end, used)
                         if limits.concurrency:
                             exceeded = self._find_held(table, at, limits.concurrency)
-                    free = admit(used, limits, amounts, elapsed) if exceeded is None else -1
+                    free = -1
+                    if exceeded is None:
+                        free, used = admit(used, limits, amounts, elapsed)
                     if free >= 0:
                         if at < 0:
                             at = self._make_room(table, key)

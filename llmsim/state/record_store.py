@@ -3,7 +3,6 @@
 Decisions:
 * What was put first is evicted first, by count, size and age, whatever its creation time says: a response that took long to
   generate is kept as long as any other.
-* Room is made for several records at a time: evicting one for each put would cost 1.6 times as much.
 * PERF: 3 KB records in a full store of the default size, on one core of an AMD EPYC, tmpfs, in us: a put 31 (52 on average,
   with evictions and checkpoints; 0.5 ms for one in a hundred), a get 9, a replace 36, a page of twenty 40, one
   that finds nothing by its labels 1,200. On a disk a put takes 3 more. SQLite's commit of one changed page is 12
@@ -11,7 +10,6 @@ Decisions:
 """
 
 import contextlib
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -21,12 +19,16 @@ from typing import Any
 from llmsim.config import StoreSettings
 from llmsim.state.database import Database, transaction
 from llmsim.state.ports import Record
+from llmsim.state.record_format import (
+    EVICTED_BYTES,
+    EVICTED_RECORDS,
+    decode_record,
+    encode_label,
+    encode_metadata,
+    encode_text,
+    record_size,
+)
 
-RECORD_BYTES = 256
-"""What a record counts besides its texts and data, for its entries in the indices."""
-
-_BATCH = 16
-_BATCH_BYTES = 65_536
 _SWEEP = 60.0
 """Seconds between two sweeps of expired records, which are not found in the meantime."""
 
@@ -101,9 +103,9 @@ class SqliteRecordStore:
 
     async def put(self, record: Record) -> int:
         """See `RecordStore`."""
-        key, kind, model = _utf8(record.id), _utf8(record.kind), _utf8(record.model)
-        owner, metadata = _utf8(record.owner), _encode_metadata(record.metadata)
-        size = _size(key, kind, owner, model, metadata, record.data)
+        key, kind, model = encode_text(record.id), encode_text(record.kind), encode_text(record.model)
+        owner, metadata = encode_text(record.owner), encode_metadata(record.metadata)
+        size = record_size(key, kind, owner, model, metadata, record.data)
         row = (key, kind, owner, record.created, model, metadata, self._clock(), size, record.data)
         evicted = self.database.run(lambda connection: self._put(connection, row))
         return evicted + self.database.take_lost()
@@ -148,8 +150,8 @@ class SqliteRecordStore:
         held += records
         held_bytes += size
         if held > max_records or held_bytes > max_bytes:
-            max_records -= min(_BATCH, max_records // 64)
-            max_bytes -= min(_BATCH_BYTES, max_bytes // 64)
+            max_records -= min(EVICTED_RECORDS, max_records // 64)
+            max_bytes -= min(EVICTED_BYTES, max_bytes // 64)
         horizon = now - self._limits.max_age_secs
         self._sweep_at = now + _SWEEP
         evicted = last = 0
@@ -158,7 +160,7 @@ class SqliteRecordStore:
                 if held <= max_records and held_bytes <= max_bytes:
                     if kept > horizon:
                         break
-                    if evicted >= _BATCH:
+                    if evicted >= EVICTED_RECORDS:
                         self._sweep_at = now
                         break
                 held -= 1
@@ -175,13 +177,13 @@ class SqliteRecordStore:
         row = self.database.run(
             lambda connection: connection.execute(f"SELECT {_COLUMNS} {_THERE}", key).fetchone()
         )
-        return None if row is None else _decode_record(kind, row)
+        return None if row is None else decode_record(kind, *row)
 
     async def replace(self, record: Record, *, version: int) -> int | None:
         """See `RecordStore`."""
         key = self._key(record.kind, record.id, record.owner)
-        model, metadata = _utf8(record.model), _encode_metadata(record.metadata)
-        size = _size(*key[:3], model, metadata, record.data)
+        model, metadata = encode_text(record.model), encode_metadata(record.metadata)
+        size = record_size(*key[:3], model, metadata, record.data)
 
         def work(connection: sqlite3.Connection) -> int | None:
             with transaction(connection):
@@ -226,10 +228,10 @@ class SqliteRecordStore:
         values: list[Any] = list(self._key(kind, "", owner)[1:])
         if model is not None:
             terms.append("model = ?")
-            values.append(_utf8(model))
+            values.append(encode_text(model))
         for label in metadata.items():
             terms.append("instr(metadata, ?)")
-            values.append(b"\n%b\n" % _encode_label(*label))
+            values.append(b"\n%b\n" % encode_label(*label))
 
         def rows(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
             where, given = list(terms), list(values)
@@ -247,43 +249,14 @@ class SqliteRecordStore:
             return connection.execute(query, (*given, limit + 1)).fetchall()
 
         found = self.database.run(rows)
-        records = [_decode_record(kind, row) for row in found[:limit]]
+        records = [decode_record(kind, *row) for row in found[:limit]]
         return records[::-1] if backwards else records, len(found) > limit
 
     def _key(self, kind: str, id: str, owner: str) -> tuple[bytes, bytes, bytes, float]:  # noqa: A002 - the field's name
         """Return what finds a record: its id, kind and owner, and the time of put after which it has not expired."""
-        return _utf8(id), _utf8(kind), _utf8(owner), self._clock() - self._limits.max_age_secs
-
-
-def _utf8(text: str) -> bytes:
-    # Half a surrogate pair is encoded as well: an id may be anything that a client puts into a path.
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _size(*parts: bytes) -> int:
-    return RECORD_BYTES + sum(map(len, parts))
-
-
-def _encode_metadata(metadata: Mapping[str, str]) -> bytes:
-    """Encode metadata as JSON with each label on a line of its own, where a filter finds it: JSON has no line breaks."""
-    if not metadata:
-        return b"{}"
-    return b"{\n%b\n}" % b"\n,\n".join(_encode_label(*label) for label in metadata.items())
-
-
-def _encode_label(name: str, value: str) -> bytes:
-    return f"{json.dumps(name)}:{json.dumps(value)}".encode()
-
-
-def _decode_record(kind: str, row: tuple[Any, ...]) -> Record:
-    key, owner, created, model, metadata, data, version = row
-    return Record(
-        id=key.decode("utf-8", "surrogatepass"),
-        kind=kind,
-        created=created,
-        model=model.decode("utf-8", "surrogatepass"),
-        metadata={} if metadata == b"{}" else json.loads(metadata),
-        data=data,
-        owner=owner.decode("utf-8", "surrogatepass"),
-        version=version,
-    )
+        return (
+            encode_text(id),
+            encode_text(kind),
+            encode_text(owner),
+            self._clock() - self._limits.max_age_secs,
+        )

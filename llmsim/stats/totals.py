@@ -19,7 +19,7 @@ from llmsim.stats.health import WorkerHealth, read_health
 RECENT_SECONDS = 60
 
 _TRIES = 20
-"""How often the counters of an endpoint are copied while requests end, which takes longer than a copy."""
+"""How often the counters of the endpoints are copied while they change, which they do more rarely than a copy takes."""
 
 _REQUESTS = layout.ENDPOINT["requests"]
 _STREAMING = layout.MODEL["streaming_requests"]
@@ -241,10 +241,7 @@ def _copy_slot(block: Block, number: int) -> _Slot:
     by_endpoint, by_row = _copy_latencies(block, first)
     # NOTE: `tolist` reads word by word, upwards; the order within a slot relies on it.
     words: list[int] = block.words[first : first + block.layout.count_words].tolist()
-    end = layout.ENDPOINTS + block.layout.endpoints * layout.ENDPOINT_WORDS
-    endpoints = [
-        _copy_endpoint(block, first + start) for start in range(layout.ENDPOINTS, end, layout.ENDPOINT_WORDS)
-    ]
+    endpoints = _copy_endpoints(block, first + layout.ENDPOINTS)
     models = [
         (_model_name(words, start), words[start : start + len(layout.MODEL)])
         for start in range(layout.MODELS, layout.ENDPOINTS, layout.MODEL_WORDS)
@@ -259,14 +256,17 @@ def _copy_slot(block: Block, number: int) -> _Slot:
     return _Slot(number, words, endpoints, models, by_endpoint, by_model)
 
 
-def _copy_endpoint(block: Block, start: int) -> list[int]:
-    """Copy the counters of an endpoint at one instant: again if a request has ended since the copy began."""
+def _copy_endpoints(block: Block, start: int) -> list[list[int]]:
+    """Copy the counters of all endpoints at one instant: again if one of them has changed since the copy began."""
+    end = start + block.layout.endpoints * layout.ENDPOINT_WORDS
     for _ in range(_TRIES):
-        row: list[int] = block.words[start : start + layout.ENDPOINT_WORDS].tolist()
-        if block.words[start : start + layout.OUTCOMES].tolist() == row[: layout.OUTCOMES]:
+        words: list[int] = block.words[start:end].tolist()
+        if block.words[start:end].tolist() == words:
             break
-    row[_REQUESTS] = max(row[_REQUESTS], sum(row[: layout.OUTCOMES]))
-    return row
+    rows = [words[at : at + layout.ENDPOINT_WORDS] for at in range(0, len(words), layout.ENDPOINT_WORDS)]
+    for row in rows:
+        row[_REQUESTS] = max(row[_REQUESTS], sum(row[: layout.OUTCOMES]))
+    return rows
 
 
 def _copy_latencies(block: Block, slot: int) -> tuple[list[dict[str, list[int]]], list[dict[str, list[int]]]]:

@@ -182,8 +182,9 @@ class Vercel:
 
     def close(self) -> None:
         """End the process."""
-        self._process.terminate()
-        self._process.wait()
+        # Leaving it closes its pipes, and waits.
+        with self._process as process:
+            process.terminate()
 
 
 def describe(text: str, arguments: str) -> str:

@@ -189,8 +189,9 @@ class TestControl:
         self, headers: dict[str, str], admin: dict[str, Any], method: str, path: str
     ) -> None:
         """ACC-1.5: A page of another site never reaches it, with whatever key and content type."""
+        worker = simulator(admin=admin)
         for more in ({}, {"content-type": "text/plain"}, {"content-type": "application/json"}):
-            answer = await ask(simulator(admin=admin), method, path, headers=headers | more | BEARER)
+            answer = await ask(worker, method, path, headers=headers | more | BEARER)
 
             assert answer.status == 403
             assert "another origin" in answer.json["error"]["message"]

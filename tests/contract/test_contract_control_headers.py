@@ -60,15 +60,47 @@ async def test_errors(endpoint: Endpoint) -> None:
     assert worker.stats().rate_limit_errors == 1
 
 
-async def test_wrong_values(endpoint: Endpoint) -> None:
-    """CTRL-1.9: A wrong value is refused with 400 in the envelope of the API; the message names the header."""
-    worker = simulator()
-    exchange = await ask(worker, endpoint, latency="gpt-55")
+WRONG = {
+    "latency": ("gtp-55", 'did you mean "gpt-5"?'),
+    "fault": ("resett", 'did you mean "reset"?'),
+    "seed": ("1.5", "did you mean 2?"),
+    "tokens": ("2000000", "did you mean 1000000?"),
+    "generator": ("lorme", 'did you mean "lorem"?'),
+    "scenario": ("chat-short sed=3", "did you mean seed?"),
+    "script": ("wron", "did you mean 'wrong'?"),
+    "session": ("x" * 201, "the first 200"),
+}
+"""A wrong value of each header, and what its refusal says of the nearest right one."""
 
-    assert exchange.status == 400
-    assert exchange.json.keys() == likeness(endpoint.provider).keys()
-    assert "x-llmsim-latency" in exchange.json["error"]["message"]
-    assert worker.stats().refused_requests == 1
+
+async def with_script() -> Simulator:
+    """Start a worker with a script of the name `wrong`."""
+    worker = simulator()
+    source = b'{"turns": [{"type": "assistant", "text": "first"}]}'
+    await worker.ask("PUT", "/llmsim/scripts/wrong", source, headers={"content-type": "application/json"})
+    return worker
+
+
+async def test_wrong_values(endpoint: Endpoint) -> None:
+    """CTRL-1.9: A wrong value is refused with 400 in the envelope of the API; the message names header and nearest right value."""
+    worker = await with_script()
+    for header, (value, meant) in WRONG.items():
+        exchange = await ask(worker, endpoint, **{header: value})
+
+        assert exchange.status == 400, header
+        assert exchange.json.keys() == likeness(endpoint.provider).keys()
+        assert f"x-llmsim-{header}: " in exchange.json["error"]["message"]
+        assert meant in exchange.json["error"]["message"] or not endpoint.streams
+    assert worker.stats().refused_requests == len(WRONG)
+
+
+async def test_wrong_script_beside_a_fault(endpoint: Endpoint) -> None:
+    """CTRL-1.9: The name of a script is checked also where none is played."""
+    worker = await with_script()
+    wrong = await ask(worker, endpoint, script="wron", fault="500")
+    right = await ask(worker, endpoint, script="wrong", fault="500")
+
+    assert (wrong.status, right.status) == (400, 500)
 
 
 async def test_headers_that_cannot_apply(endpoint: Endpoint) -> None:
@@ -151,8 +183,8 @@ async def test_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_websockets() -> None:
-    """CTRL-1.10: Over WebSocket the headers of the handshake hold for each message; wrong ones end the connection."""
-    worker = simulator()
+    """CTRL-1.10: Over WebSocket the headers of the handshake hold for each message; CTRL-1.9: wrong ones are refused."""
+    worker = await with_script()
     message = json.dumps({"type": "response.create", "model": "gpt-4o", "input": "Hello"})
     async with served(worker) as port:
         address = f"ws://127.0.0.1:{port}/openai/v1/responses"
@@ -163,8 +195,14 @@ async def test_websockets() -> None:
                 while "response.completed" not in text:
                     text = str(await opened.recv())
                 assert "Yes" in text
-        async with connect(address, additional_headers={"x-llmsim-seed": "x"}) as refused:
-            assert "x-llmsim-seed" in str(await refused.recv())
+        for header, (value, meant) in WRONG.items():
+            named = {f"x-llmsim-{header}": value}
+            async with connect(address, additional_headers=named) as refused:
+                await refused.send(message)
+                event = json.loads(await refused.recv())
+            assert event["status"] == 400
+            assert f"x-llmsim-{header}: " in event["error"]["message"]
+            assert meant in event["error"]["message"]
 
 
 async def test_background() -> None:

@@ -172,6 +172,20 @@ async def test_a_stored_response_has_the_times_that_are_expected(run_dir: str) -
     assert first["status"] in _UNDER_WAY
 
 
+async def test_a_cancelled_response_leaves_the_engine(run_dir: str) -> None:
+    """ENG-2.6: In the background, too: what waits for its place gets it."""
+    worker = engine(run_dir, step_base_ms=310, max_num_seqs=1)
+    asked = {"model": "gpt-4o", "input": "Hello", "background": True}
+    first, _ = await timed(worker, RESPONSES, asked)
+    await timed(worker, RESPONSES, asked)
+    await asyncio.to_thread(eventually, lambda: worker.stats().engine_waiting == 1)
+    cancelled = await worker.ask("POST", f"{RESPONSES}/{first.json['id']}/cancel")
+    await asyncio.to_thread(eventually, lambda: not worker.stats().engine_waiting)
+
+    assert cancelled.json["status"] == "cancelled"
+    assert worker.stats().engine_running == 1
+
+
 _UNDER_WAY = ("queued", "in_progress")
 
 SCRIPT = """

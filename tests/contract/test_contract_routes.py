@@ -51,15 +51,16 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize("path", UNKNOWN, ids=lambda path: repr(path[:40]))
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "PURGE"])
-async def test_any_other_path_is_unknown_to_its_provider(provider: Provider, path: str, method: str) -> None:
+async def test_any_other_path_is_unknown_to_its_provider(provider: Provider, path: str) -> None:
     """API-2.1: 404 in the provider's envelope, naming method and path."""
-    exchange = await simulator().ask(method, provider.prefix + path)
+    worker = simulator()
+    for method in ("GET", "POST", "DELETE", "OPTIONS", "PURGE"):
+        exchange = await worker.ask(method, provider.prefix + path)
 
-    assert exchange.status == 404
-    assert is_refused(
-        exchange, provider, UnknownRouteError(method, path, suggest_route(provider.prefix + path))
-    )
+        assert exchange.status == 404
+        assert is_refused(
+            exchange, provider, UnknownRouteError(method, path, suggest_route(provider.prefix + path))
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)

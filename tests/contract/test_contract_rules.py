@@ -175,14 +175,79 @@ async def test_calls_with_values_of_the_request() -> None:
     assert json.loads(call["arguments"]) == {"who": "c-17", "tool": ["find", ""], "quoted": 'Say "hi"'}
 
 
-async def test_embeddings_follow_no_rules() -> None:
-    """RULES-1.5: They generate no text."""
-    worker = await fresh()
-    await put(worker, {"fault": "500"})
-    body = b'{"model":"text-embedding-3-small","input":"Hi"}'
-    exchange = await worker.ask("POST", "/openai/v1/embeddings", body)
+EMBEDDING = b'{"model":"text-embedding-3-small","input":["Hello","Hi"]}'
 
-    assert exchange.status == 200
+
+async def test_embeddings_get_faults_and_latencies() -> None:
+    """RULES-1.5: Rules that give neither are passed over; a length is left out."""
+    worker = await fresh()
+    await put(
+        worker,
+        {"text": "no text here"},
+        {"when": {"contains": "Hi", "model": "*-small"}, "fault": "503", "tokens": 3},
+    )
+    failed = await worker.ask("POST", "/openai/v1/embeddings", EMBEDDING)
+    other = await worker.ask("POST", "/openai/v1/embeddings", EMBEDDING.replace(b"Hi", b"Ho"))
+    await put(worker, {"name": "short", "profile": "ttft=0", "tokens": 3})
+    answered = await worker.ask("POST", "/openai/v1/embeddings", EMBEDDING)
+
+    assert (failed.status, other.status, answered.status) == (503, 200, 200)
+    assert "x-llmsim-rule" not in other.headers
+    assert answered.headers["x-llmsim-rule"] == "short"
+
+
+async def run_batch(worker: Simulator, *texts: str) -> list[Any]:
+    """Run a batch of Anthropic's API; return the result of each request."""
+    requests = [
+        {
+            "custom_id": f"{number}",
+            "params": {
+                "model": "claude-sonnet-4-5",
+                "max_tokens": 50,
+                "messages": [{"role": "user", "content": text}],
+            },
+        }
+        for number, text in enumerate(texts)
+    ]
+    path, key = "/anthropic/v1/messages/batches", {"x-api-key": "sk-blue"}
+    made = await worker.ask("POST", path, json.dumps({"requests": requests}).encode(), headers=key)
+    results = await worker.ask("GET", f"{path}/{made.json['id']}/results")
+    return [json.loads(line)["result"] for line in results.body.splitlines()]
+
+
+async def test_batches_follow_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RULES-1.6: Each request of a batch by its own text; scripts and scenarios are passed over."""
+    monkeypatch.setattr("llmsim.providers.anthropic.batches._MIN_SECONDS", 0.0)
+    worker = await fresh()
+    await put(
+        worker,
+        {"script": "none"},
+        {"when": {"contains": "refund", "key": "sk-blue"}, "text": "Yes, ${json.model}: ${user_text}"},
+        {"when": {"contains": "status"}, "fault": "529"},
+        {"tokens": 3, "profile": "instant"},
+    )
+    refund, status, other = await run_batch(worker, "a refund", "status", "else")
+
+    assert refund["message"]["content"][0]["text"] == "Yes, claude-sonnet-4-5: a refund"
+    assert status["error"]["error"]["type"] == "overloaded_error"
+    assert other["message"]["usage"]["output_tokens"] == 3
+
+
+async def test_explanations_of_requests_without_text() -> None:
+    """RULES-4.1: Embeddings, and RULES-4.4: requests of a batch, which are found by their form."""
+    worker = await fresh()
+    await put(worker, {"text": "Yes"}, {"when": {"contains": "Hi"}, "fault": "503"}, {"tokens": 3})
+    embedding = await explained(worker, {"endpoint": "embeddings", "request": json.loads(EMBEDDING)})
+    chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
+    line = {"custom_id": "a-1", "method": "POST", "url": "/v1/chat/completions", "body": chat}
+    batch = await explained(worker, {"request": line})
+    wrong = await explained(worker, {"request": line | {"url": "/v1/chat"}})
+    parts = [{line["part"]: line["value"] for line in one.json["answers"]} for one in (embedding, batch)]
+
+    assert parts[0] | {"rule": "rules[1]", "no rule": "rules[0]", "text": "none", "fault": "503"} == parts[0]
+    assert batch.json["endpoint"] == "completions"
+    assert parts[1] | {"batch": "a-1", "rule": "rules[0]", "text": "Yes"} == parts[1]
+    assert wrong.status == 400
 
 
 async def test_slow_patterns_share_one_budget() -> None:

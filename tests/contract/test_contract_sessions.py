@@ -253,7 +253,7 @@ class TestPlaying:
         assert (await scripted.content(streamer, script="first")).text == "0"
         assert (await scripted.content(streamer, script="second")).text == "two"
         assert (await scripted.content(streamer, script="first")).text == "1"
-        assert wrong.status == 404
+        assert wrong.status == 400
         assert '"second"' in wrong.json["error"]["message"] or "'second'" in wrong.json["error"]["message"]
 
     @pytest.mark.parametrize("name", ["x" * 201, "a\tb", "a\x85b"])
@@ -420,7 +420,7 @@ class TestControl:
         assert shown.json == put.json | {"source": self.FORMS[form].decode()}
         assert [one.text for one in contents] == ["0", "1"]
         assert [(one.status, one.json.get("deleted")) for one in gone] == [(200, True), (404, None)]
-        assert (await scripted.ask(streamer, script="a/b")).status == 404
+        assert (await scripted.ask(streamer, script="a/b")).status == 400
         assert (await scripted.control("GET", "scripts/a/b")).status == 404
 
     async def test_what_is_sent_anew_begins_anew(self, streamer: Endpoint) -> None:

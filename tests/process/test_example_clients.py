@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.node import node_packages
 from support.servers import Server, serve
 
 FOLDER = Path(__file__).parents[2] / "docs" / "examples"
@@ -109,14 +110,7 @@ def test_load_test(server: Server, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the packages of the TypeScript programs."""
-    if shutil.which("npm") is None:
-        pytest.skip("needs npm")
-    if folder := os.environ.get("EXAMPLES_NODE"):
-        return Path(folder)
-    folder = tmp_path_factory.mktemp("node")
-    subprocess.run(["npm", "init", "-y"], cwd=folder, check=True, capture_output=True, timeout=60)
-    subprocess.run(["npm", "install", *PACKAGES], cwd=folder, check=True, capture_output=True, timeout=600)
-    return folder
+    return node_packages(tmp_path_factory.mktemp("node"), *PACKAGES)
 
 
 @pytest.mark.tools

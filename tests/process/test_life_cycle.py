@@ -93,7 +93,7 @@ def stop_at_random(directory: Path, number: signal.Signals, rng: random.Random) 
 def test_a_stop_at_any_instant_is_obeyed(tmp_path: Path, number: signal.Signals) -> None:
     """ARCH-3.12, ARCH-3.13: from the first fork on a stop ends an idle server at once, in silence, and leaves nothing behind."""
     rng = random.Random()  # Other instants at each run.
-    for _ in range(6):
+    for _ in range(3):
         stop_at_random(tmp_path, number, rng)
 
 

@@ -19,7 +19,7 @@ def _ask(connection: http.client.HTTPConnection, number: int) -> None:
     """Ask something never asked before: a new model, key, prompt, seed and field."""
     body = {
         "model": f"model-{number}",
-        "messages": [{"role": "user", "content": f"prompt {number} " + "word " * 200}],
+        "messages": [{"role": "user", "content": f"prompt {number} " + "word " * 40}],
         "seed": number,
         "stream": number % 2 == 0,
         "user": f"user-{number}",

@@ -5,6 +5,8 @@ import importlib.metadata
 import inspect
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from importlib import resources
@@ -377,6 +379,27 @@ def test_ci_runs_scripts_of_the_repository_only() -> None:
     assert lines == ["exec ./scripts/test"]
     assert jobs == ["checks", "tests", "package"]
     assert run_steps("ci") == ["./scripts/check", "./scripts/test tests", "./scripts/package"]
+
+
+def test_the_server_of_several_hosts_is_installed(tmp_path: Path) -> None:
+    """MAINT-4.2: By root, with apt-get, where it is missing; where that is not possible there is a note, and the tests run."""
+    calls = tmp_path / "calls"
+    for name, line in (("id", "echo 0"), ("apt-get", f'echo "$@" >> {calls}; exit 1')):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{line}\n")
+        program.chmod(0o755)
+    bash, timeout = (shutil.which(name) or name for name in ("bash", "timeout"))
+    (tmp_path / "timeout").symlink_to(timeout)
+    command = [bash, "-euo", "pipefail", "-c", f"source {ROOT}/scripts/redis.sh; redis_ready"]
+    environment = {"PATH": str(tmp_path)}
+    missing = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    (tmp_path / "redis-server").symlink_to(bash)
+    there = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+
+    assert "redis-server is not installed: tests of several hosts are skipped" in missing.stderr
+    assert calls.read_text().splitlines() == ["update -q"]
+    assert there.stderr == ""
+    assert "redis_ready" in text_of("scripts/test").splitlines()
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)

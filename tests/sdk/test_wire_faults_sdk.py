@@ -1,11 +1,13 @@
 """The official SDKs under faults on the wire do what the documentation says."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sdk_faults.clients import PYTHON, observe_python, play
+from sdk_faults.clients import PYTHON, VERCEL, Vercel, observe_python, play
 from sdk_faults.table import read_rows
+from support.node import node_packages
 from support.servers import serve
 
 from llmsim.domain import WireFaultKind
@@ -25,6 +27,23 @@ def test_sdks_do_what_the_table_says(base: str, kind: WireFaultKind) -> None:
     play(base, kind)
 
     assert observe_python(base, kind) == {name: ROWS[kind][name] for name in PYTHON}
+
+
+@pytest.fixture(scope="module")
+def vercel(base: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vercel]:
+    """The Vercel AI SDK, in a process of its own."""
+    folder = node_packages(tmp_path_factory.mktemp("node"), "ai", "@ai-sdk/openai", "@ai-sdk/anthropic")
+    with contextlib.closing(Vercel(base, folder)) as running:
+        yield running
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("kind", WireFaultKind)
+def test_vercel_does_what_the_table_says(base: str, vercel: Vercel, kind: WireFaultKind) -> None:
+    """FAULT-5.3: The same of the SDK for JavaScript."""
+    play(base, kind)
+
+    assert vercel.observe(kind) == {name: ROWS[kind][name] for name in VERCEL}
 
 
 def test_sdks_read_characters_that_are_cut() -> None:

@@ -60,7 +60,7 @@ def _native(fields: dict[str, Any]) -> dict[str, Any]:
         found["generationConfig"] = found.get("generationConfig", {}) | config
     if "messages" in found:
         found["contents"] = [_content(message) for message in found.pop("messages")]
-    if "tools" in found:
+    if isinstance(found.get("tools"), list):
         functions = [tool["function"] for tool in found["tools"] if "function" in tool]
         found["tools"] = [{"functionDeclarations": functions}] if functions else found["tools"]
     return found

@@ -1,14 +1,16 @@
 """A Redis server for tests, which keeps nothing on disk, and clients of it."""
 
+import asyncio
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,6 +20,8 @@ from support.servers import eventually
 
 _BINARIES = ("redis-server", "valkey-server")
 _prefixes = count()
+
+T = TypeVar("T")
 
 
 class RedisServer:
@@ -84,6 +88,45 @@ class RedisServer:
         """Return settings with its address, and a prefix that no other test has."""
         prefix = f"test-{os.getpid()}-{next(_prefixes)}"
         return StateSettings(**({"url": self.url, "prefix": prefix, "timeout_ms": 10_000} | values))
+
+
+class BlockingClient:
+    """A client for tests that have no event loop.
+
+    Args:
+        settings: Address and prefix.
+        clock: The time.
+    """
+
+    def __init__(self, settings: StateSettings, clock: Callable[[], float] | None = None) -> None:
+        self.client = RedisClient(settings, clock)
+        self._runner = asyncio.Runner()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return self._runner.run(coroutine)
+
+    def port(self, port: object) -> Any:
+        """Return a port whose coroutines never suspend, as those of the embedded state."""
+        return _BlockingPort(port, self)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.run(self.client.close())
+        self._runner.close()
+
+
+class _BlockingPort:
+    def __init__(self, port: object, blocking: BlockingClient) -> None:
+        self._port, self.blocking = port, blocking
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return self.blocking.run(method(*args, **kwargs))
+
+        return call
 
 
 def _run(*options: str) -> Iterator[RedisServer]:

@@ -129,7 +129,7 @@ async def _result(
         parsed = await context.compute(request, parse, single)
         if parsed.files:
             parsed = await load_files(context, parsed)
-        outcome = await context.plan(request, parsed.prompt)
+        outcome = await context.plan(request, parsed.prompt, single.body)
     except RefusedError as error:
         return _errored(context, entry, render_refusal(error))
     if isinstance(outcome, Fault):

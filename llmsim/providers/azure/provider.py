@@ -9,11 +9,12 @@ import functools
 
 from msgspec.structs import replace
 
+from llmsim.domain.quota import Limits, QuotaStatus
 from llmsim.providers.azure.errors import fault_renderer, refusal_renderer
 from llmsim.providers.azure.models import list_models, retrieve_model
 from llmsim.providers.azure.routes import generation_endpoints, resource_endpoints
-from llmsim.providers.contract import Headers, LimitHeaders, Provider, ResourceEndpoint
-from llmsim.providers.openai_family.rate_limits import LIMIT_HEADERS, render_limits
+from llmsim.providers.contract import Headers, LimitHeaders, Provider, RenderLimits, ResourceEndpoint
+from llmsim.providers.openai_family.rate_limits import LIMIT_HEADERS, prepare_limits
 
 RESPONSE_HEADERS: Headers = (
     ("apim-request-id", "{request_id}"),
@@ -29,14 +30,19 @@ RESPONSE_HEADERS: Headers = (
 _MODELS = {"/v1/models": list_models, "/v1/models/{model}": retrieve_model}
 
 
-def _without_resets(lines: bytes) -> bytes:
-    """Return header lines without those that say when a limit is reset: Azure has none."""
-    return b"".join(line for line in lines.splitlines(keepends=True) if b"-reset-" not in line)
+def _prepare_limits(limits: Limits) -> RenderLimits:
+    """Return what renders what is left of limits, but for the last lines, which say when they are reset: Azure has none."""
+    render = prepare_limits(limits)
+
+    def render_left(status: QuotaStatus) -> bytes:
+        return render(status).partition(b"x-ratelimit-reset-")[0]
+
+    return render_left
 
 
 AZURE_LIMITS = LimitHeaders(
     nominal=tuple((name, value) for name, value in LIMIT_HEADERS.nominal if "-reset-" not in name),
-    render=lambda status: _without_resets(render_limits(status)),
+    prepare=_prepare_limits,
 )
 
 

@@ -9,6 +9,7 @@ Decisions:
 import functools
 from collections.abc import Callable
 
+from llmsim.domain.quota import QuotaStatus
 from llmsim.providers.contract import (
     ChannelFormat,
     EndpointContext,
@@ -41,7 +42,12 @@ RESPONSE_HEADERS: Headers = (
 )
 """Headers of every response; the API has none for the id of a request."""
 
-_NO_LIMITS = LimitHeaders(nominal=(), render=lambda _: b"")
+
+def _render_nothing(_status: QuotaStatus) -> bytes:
+    return b""
+
+
+_NO_LIMITS = LimitHeaders(nominal=(), prepare=lambda _: _render_nothing)
 """The API says nothing of limits in headers."""
 
 

@@ -181,7 +181,7 @@ async def _run(
             parsed = await context.compute(whole, endpoint.http.parse, single)
             if parsed.files and endpoint.load_files is not None:
                 parsed = await endpoint.load_files(context, parsed)
-            outcome = await context.plan(whole, parsed.prompt)
+            outcome = await context.plan(whole, parsed.prompt, single.body)
         except RefusedError as error:
             reply = endpoint.http.render_refusal(error)
         else:

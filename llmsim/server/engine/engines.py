@@ -3,7 +3,8 @@
 Decisions:
 * A turn that a script or scenario times itself, and one with a fault on the wire, keep their planned schedule and take no place.
 * What is stored must be timed when it is planned: it gets the times that a request would have had which began when the last one did.
-  The response itself is timed by the steps. A response in the background has only the former, but takes its place all the same.
+  The response itself is timed by the steps. A response in the background has only the former, but takes its place all the same, until
+  it is cancelled by whichever worker.
 * A request that asks for latencies of its own (`x-llmsim-latency`) has these, without a place.
 * Requests beyond the bound are refused as by a provider that is overloaded: memory is bounded, and so is the time of waiting.
 """
@@ -153,6 +154,10 @@ class Engines:
         if active.admission is not None and active.admission.meter is not None:
             active.admission.meter = OutputMeter(expected, active.arrival)
         return expected, place
+
+    def cancel(self, place: tuple[int, int]) -> None:
+        """Free a place of a response in the background, whichever worker holds it; see `EnginePlace.id`."""
+        self._reader.cancel(place)
 
     def _expected(self, number: int, settings: EngineSettings, turn: Turn) -> Schedule:
         waited, step = self._reader.pace(number)

@@ -145,6 +145,11 @@ class EnginePlace:
         self._awaited = AwaitedInstant(math.inf)
         self._awaited.place = self
 
+    @property
+    def id(self) -> tuple[int, int]:
+        """The slot of its worker, and its ticket there: by these it is known to all workers."""
+        return self.reader.slot, self._ticket
+
     def step_of(self, tokens: int) -> int:
         """Return the step in which so many tokens exist; 0 if it waits for its admission, -1 if that was before the last one."""
         emitted, first = unpack_answer(self._words[self._answer_at], self._ticket)
@@ -176,12 +181,16 @@ class EnginePlace:
         """Leave the engine, whatever is left to produce."""
         if self.is_held:
             self.is_held = False
+            self.reader.detached.pop(self._ticket, None)
             self.reader.leave(self.feed, self._entry)
 
     def leave_after(self, tokens: int) -> None:
-        """Leave the engine once so many tokens exist."""
+        """Leave the engine once so many tokens exist, or when the response is cancelled."""
+        self.reader.detached[self._ticket] = self
 
         def look() -> None:
+            if not self.is_held:
+                return
             if self.find(tokens) == math.inf:
                 self.reader.await_token(self, tokens, look)
             else:
@@ -195,7 +204,9 @@ class EngineReader:
 
     Attributes:
         memory: What all workers share.
+        slot: This worker's.
         is_fed: Whether the ticker is in this worker, and calls `look`.
+        detached: Places that no connection holds, by their tickets.
     """
 
     def __init__(
@@ -219,7 +230,9 @@ class EngineReader:
         """
         self.memory = memory
         self.is_fed = False
-        self._slot = slot
+        self.slot = slot
+        self.detached: dict[int, EnginePlace] = {}
+        self._cancels = memory.cancels()
         self._wheel = wheel
         self._clock = clock
         self._ticket = first_ticket
@@ -249,18 +262,30 @@ class EngineReader:
             cached_tokens,
             sequences,
         )
-        self.memory.write(self._slot, entry, request)
+        self.memory.write(self.slot, entry, request)
         feed.places += 1
         if not feed.is_polling:
             self._poll_at(feed, self._clock() + _POLL)
-        return EnginePlace(self, feed, entry, self._ticket, self.memory.answer_at(self._slot, entry))
+        return EnginePlace(self, feed, entry, self._ticket, self.memory.answer_at(self.slot, entry))
 
     def leave(self, feed: Feed, entry: int) -> None:
         """Release an entry of the table."""
-        self.memory.erase(self._slot, entry, feed.number)
+        self.memory.erase(self.slot, entry, feed.number)
         feed.places -= 1
         # Behind all others: an answer that is on its way is not taken for one to the next request.
         self._free.append(entry)
+
+    def cancel(self, place: tuple[int, int]) -> None:
+        """Ask the worker that holds a place to leave it."""
+        self.memory.cancel(self.slot, place)
+
+    def _take_cancels(self) -> None:
+        """Leave the places whose responses were cancelled, by whichever worker."""
+        before, self._cancels = self._cancels, self.memory.cancels()
+        for slot, (begin, end) in enumerate(zip(before, self._cancels, strict=True)):
+            for holder, ticket in self.memory.cancelled(slot, begin, end):
+                if holder == self.slot and (place := self.detached.get(ticket)) is not None:
+                    place.leave()
 
     def pace(self, engine: int) -> tuple[float, float]:
         """Return how long the request that was admitted last had waited, and the duration of the last step, in seconds."""
@@ -287,6 +312,8 @@ class EngineReader:
 
     def _poll(self, feed: Feed) -> None:
         feed.is_polling = False
+        if self.detached:
+            self._take_cancels()
         self.look(feed)
         if not (feed.places or feed.by_step or feed.unstarted):
             return

@@ -13,11 +13,14 @@ from pathlib import Path
 
 from llmsim.config import Settings
 from llmsim.errors import StoreError
-from llmsim.state.embedded import EmbeddedState
+from llmsim.state.embedded import EmbeddedState, object_bounds
 from llmsim.state.redis.client import RedisClient
+from llmsim.state.redis.contents import RedisContentStore
 from llmsim.state.redis.counters import RedisCounters
 from llmsim.state.redis.hosts import RedisHostStore
+from llmsim.state.redis.prefixes import RedisPrefixCache
 from llmsim.state.redis.pushes import Pushes
+from llmsim.state.redis.records import RedisRecordStore
 
 _BATCH = 1000
 """Keys that are deleted at once."""
@@ -42,6 +45,10 @@ class RedisState(EmbeddedState):
         self._pushes = Pushes(client)
         self.counters = RedisCounters(client)
         self.hosts = RedisHostStore(client, self._pushes, host_name(settings))
+        self.records = RedisRecordStore(client, "records", settings.store, is_optional=True)
+        self.objects = RedisRecordStore(client, "objects", object_bounds(settings.files))
+        self.contents = RedisContentStore(client, "objects", settings.files.max_bytes)
+        self.prefix_cache = RedisPrefixCache(client, settings.store)
 
     async def renew(self) -> None:
         """See `State`."""
@@ -53,7 +60,7 @@ class RedisState(EmbeddedState):
         """See `State`."""
         await self._pushes.follow()
 
-    async def clear(self) -> None:
+    async def clear(self) -> bool:
         """See `State`."""
         cursor = b"0"
         while True:
@@ -63,7 +70,7 @@ class RedisState(EmbeddedState):
             if keys:
                 await self._client.run("UNLINK", *keys)
             if cursor == b"0":
-                return
+                return True
             await asyncio.sleep(0)
 
     async def close(self) -> None:

@@ -128,6 +128,19 @@ def test_mistakes(source: str, problem: str) -> None:
     assert any(problem in found for found in problems(source)), problems(source)
 
 
+def test_mistakes_name_their_lines() -> None:
+    """CTRL-3.5: By file and line, where these are known; a key that is missing by the line of its step."""
+    source = b"[[step]]\n\n[[step]]\nat_secs = 2\nerrors.timeout_rte = 0.6\n[step.latency]\nprofile = 'x'"
+    with pytest.raises(ConfigError) as caught:
+        parse_timeline(source, Settings(), ("fast",), name="a.toml")
+
+    assert [line.split(": ")[:3] for line in str(caught.value).splitlines()] == [
+        ["a.toml:1", "step 1", "at_secs"],
+        ["a.toml:5", "step 2", "errors.timeout_rte"],
+        ["a.toml:7", "step 2", "latency.profile"],
+    ]
+
+
 def test_a_timeline_fits_the_settings() -> None:
     """CTRL-2.4: It is checked against the settings that it changes."""
     settings = with_changes(Settings(), check_changes({"errors.rate_limit_rate": 0.7}))

@@ -270,13 +270,13 @@ class TestMistakes:
         )
 
     def test_yaml_has_lines_too(self) -> None:
-        """SCRIPT-3.1: As in JSON; TOML has paths only."""
+        """SCRIPT-3.1: As in JSON; TOML too."""
         assert problems("turns:\n- type: assistant\n  text:\n  - 1\n", "yaml") == (
             "s.yaml:4: turns[0].text: wanted a text, found a list of 1",
         )
         assert problems("[[turns]]\ntype = 'assistant'\ntxt = 'a'\n", "toml") == (
-            's.toml: turns[0]: "text" is missing: wanted a text',
-            's.toml: turns[0].txt: unknown key; did you mean "text"?',
+            's.toml:1: turns[0]: "text" is missing: wanted a text',
+            's.toml:3: turns[0].txt: unknown key; did you mean "text"?',
         )
 
     @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ class TestMistakes:
             ("a: 1\na: 2\nturns: []", "yaml", "s.yaml:2: a: given twice"),
             ("turns = [", "toml", "s.toml: not TOML: Invalid value (at end of document)"),
             ("x = 1\nturns == 2", "toml", "s.toml:2: not TOML: Invalid value"),
-            ("on = 2024-01-01\nturns = []", "toml", "s.toml: on: wanted a JSON value, found 2024-01-01; put it in quotes"),
+            ("on = 2024-01-01\nturns = []", "toml", "s.toml:1: on: wanted a JSON value, found 2024-01-01; put it in quotes"),
             ('{"turns": [],\n"turns": []}', "json", "s.json:2: turns: given twice"),
             ('{"turns":\n [{"x": NaN}]}', "json", "s.json:2: turns[0].x: wanted a finite number, found nan"),
             ('{"name": "\\ud800"}', "json", "s.json:1: name: half a character: a surrogate without its other half"),

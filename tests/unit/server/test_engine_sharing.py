@@ -217,6 +217,28 @@ def test_a_hang_up_lets_the_next_one_in(tmp_path: Path) -> None:
     assert waiting[0].due
 
 
+def test_a_cancel_lets_the_next_one_in(tmp_path: Path) -> None:
+    """ENG-2.6: Places without a connection, running or waiting, are freed by any worker; other places are not."""
+    machine = Machine(tmp_path, 3)
+    sent = [machine.workers[index % 2].send(TraceRequest(1000.5, 10, 100_000)) for index in range(9)]
+    machine.loop.run_to(1001.0)
+    waiting = [each for each in sent if not each.due]
+    running = [each for each in sent if each.due]
+    for each in (running[0], waiting[0]):
+        assert each.place is not None
+        each.place.leave_after(100_000)
+        machine.workers[2].reader.cancel(each.place.id)
+    machine.workers[2].reader.cancel((1, 5))
+    machine.loop.run_to(1001.2)
+
+    assert [each.place is not None and each.place.is_held for each in (running[0], running[1])] == [
+        False,
+        True,
+    ]
+    assert [bool(each.due) for each in waiting] == [False, True, False]
+    assert machine.workers[2].memory.held(0) == 7
+
+
 def test_a_full_cache_shows_in_the_figures(tmp_path: Path) -> None:
     """ENG-4.1: KV tokens in use and in all, and preemptions; each preempted stream ends whole."""
     machine = Machine(tmp_path, 2, EngineSettings(step_base_ms=10, kv_tokens=320))

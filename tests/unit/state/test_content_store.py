@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from support.driving import drive
 from support.fakes import FakeClock
+from support.redis_server import BlockingClient
 
-from llmsim.config import StoreSettings
+from llmsim.config import StateSettings, StoreSettings
 from llmsim.errors import StoreError
 from llmsim.state.content_store import CONTENT_SCHEMA, SqliteContentStore
 from llmsim.state.ports import Record
 from llmsim.state.record_store import SqliteRecordStore
+from llmsim.state.redis.contents import RedisContentStore
+from llmsim.state.redis.records import RedisRecordStore
 
 
 class Stores:
@@ -50,6 +53,44 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+class RedisStores(Stores):
+    """The same on a Redis server."""
+
+    def __init__(self, settings: StateSettings, clock: FakeClock, **limits: int) -> None:
+        self.blocking = BlockingClient(settings, clock)
+        client = self.blocking.client
+        self.records = self.blocking.port(RedisRecordStore(client, "objects", StoreSettings(**limits)))
+        self.contents = self.blocking.port(RedisContentStore(client, "objects", 1000))
+
+    def rows(self) -> tuple[int, int]:
+        """Return how many contents and pieces there are, and check their total."""
+        client = self.blocking.client
+        root = client.key("objects")
+
+        async def read() -> tuple[int, int]:
+            keys: list[bytes] = await client.run("KEYS", "*")
+            contents = [key for key in keys if key.startswith(root + b":c:")]
+            sizes = [int(await client.run("HGET", key, "size")) for key in contents]
+            assert int(await client.run("HGET", root + b":totals", "contents")) == sum(sizes)
+            return len(contents), sum(key.startswith(root + b":p:") for key in keys)
+
+        return self.blocking.run(read())
+
+
+@pytest.fixture(params=["file", "redis"])
+def every_stores(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Stores]:
+    """Those of each backend."""
+    limits = {"max_records": 2, "max_age_secs": 100_000}
+    if request.param == "file":
+        stores = Stores(tmp_path / "1.objects", clock, **limits)
+        yield stores
+        stores.records.database.close()
+    else:
+        on_redis = RedisStores(request.getfixturevalue("redis_server").settings(), clock, **limits)
+        yield on_redis
+        on_redis.blocking.close()
+
+
 @pytest.fixture
 def stores(tmp_path: Path, clock: FakeClock) -> Iterator[Stores]:
     opened = Stores(tmp_path / "1.objects", clock, max_records=2, max_age_secs=100_000)
@@ -69,8 +110,9 @@ def test_another_process_reads_the_pieces(stores: Stores, tmp_path: Path, clock:
     other.records.database.close()
 
 
-def test_a_full_store_takes_nothing_more(stores: Stores) -> None:
+def test_a_full_store_takes_nothing_more(every_stores: Stores) -> None:
     """FILE-2.2: The bound is that of all contents; what was deleted makes room."""
+    stores = every_stores
     assert stores.append("x", bytes(600))
     stores.put("x")
 
@@ -82,8 +124,9 @@ def test_a_full_store_takes_nothing_more(stores: Stores) -> None:
     assert stores.append("z", bytes(400))
 
 
-def test_a_content_goes_with_its_record(stores: Stores) -> None:
+def test_a_content_goes_with_its_record(every_stores: Stores) -> None:
     """FILE-2.3: Deleted, or evicted."""
+    stores = every_stores
     for name in ("x", "y"):
         stores.append(name, name.encode())
         stores.put(name)
@@ -96,8 +139,9 @@ def test_a_content_goes_with_its_record(stores: Stores) -> None:
     assert stores.rows() == (0, 0)
 
 
-def test_a_content_without_a_record_goes_after_an_hour(stores: Stores, clock: FakeClock) -> None:
+def test_a_content_without_a_record_goes_after_an_hour(every_stores: Stores, clock: FakeClock) -> None:
     """FILE-2.3: Its request was killed before it stored one."""
+    stores = every_stores
     stores.append("x", b"x")
     clock.now += 3599
     stores.append("y", b"y")
@@ -108,8 +152,9 @@ def test_a_content_without_a_record_goes_after_an_hour(stores: Stores, clock: Fa
     assert (stores.read("x"), stores.read("y"), stores.read("z")) == ([], [b"y"], [b"z"])
 
 
-def test_parts_are_joined(stores: Stores) -> None:
+def test_parts_are_joined(every_stores: Stores) -> None:
     """FILE-5.1: In the order in which they are named; the parts are empty then."""
+    stores = every_stores
     for name, pieces in (("b", (b"3", b"4")), ("a", (b"1", b"2")), ("empty", ())):
         for piece in pieces:
             stores.append(name, piece)

@@ -43,12 +43,13 @@ def ask(used: list[int], limit: Limits, request: Amounts, elapsed: int) -> bool:
     steps = used.copy()
     decline(steps, limit, elapsed)
     exceeded = find_exceeded(steps, limit, request)
-    free = admit(used, limit, request, elapsed)
+    free, booked = admit(used, limit, request, elapsed)
     assert (free < 0) == (exceeded is not None)
     if exceeded is not None:
         decline(used, limit, elapsed)
     else:
         assert free == book(steps, limit, request)
+        used[:] = booked
     assert used == steps
     return exceeded is None
 

@@ -8,8 +8,10 @@ import pytest
 from support.redis_server import RedisServer
 
 from llmsim.config import Settings, StateSettings
-from llmsim.errors import ConfigError
+from llmsim.domain import PrefixMark
+from llmsim.errors import ConfigError, StoreError
 from llmsim.state.embedded import EmbeddedState, open_state
+from llmsim.state.ports import Record
 from llmsim.state.redis.counters import RedisCounters
 
 
@@ -42,3 +44,83 @@ def test_a_client_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConfigError, match=r"pip install 'llmsim\[redis\]'"):
         open_state(Settings(state=StateSettings(url="redis://localhost")), tmp_path, time.time)
+
+
+async def test_everything_begins_anew_for_all_hosts(redis_server: RedisServer, tmp_path: Path) -> None:
+    """MACH-1.6: A reset of all hosts deletes what has their prefix, and nothing else; a new prefix begins anew."""
+    settings = Settings(state=redis_server.settings(prefix="a*[b]?"))
+    state, other = open_state(settings, tmp_path, time.time), open_state(settings, tmp_path, time.time)
+    apart = open_state(Settings(state=redis_server.settings(prefix="a*[b]?c")), tmp_path, time.time)
+    record = Record(id="r", kind="k", created=1.0, model="m", metadata={}, data=b"x")
+    for one in (state, apart):
+        await one.records.put(record)
+        await one.objects.put(record)
+        await one.counters.next("request")
+    assert await other.clear()
+
+    assert await state.records.get("k", "r") is await state.objects.get("k", "r") is None
+    assert await state.counters.next("request") == 0
+    assert await apart.records.get("k", "r") is not None
+    assert await apart.clear()
+    for one in (state, other, apart):
+        await one.close()
+
+
+async def test_a_start_clears_nothing(redis_server: RedisServer, tmp_path: Path) -> None:
+    """MACH-1.2, MACH-3.2: What one host has stored is there after another has started, and after it has ended."""
+    settings = Settings(state=redis_server.settings())
+    record = Record(id="r", kind="k", created=1.0, model="m", metadata={}, data=b"x")
+    state, other = open_state(settings, tmp_path, time.time), open_state(settings, tmp_path, time.time)
+    await state.records.put(record)
+    await state.contents.append("r", b"content")
+    await state.objects.put(record)
+    other.restart()
+    found = await other.records.get("k", "r")
+    other.remove()
+    await other.close()
+
+    assert found is not None
+    assert found.data == b"x"
+    assert await state.records.get("k", "r") == found
+    assert await state.contents.piece("r", 0) == b"content"
+    await state.close()
+
+
+async def test_failures_may_be_ignored(own_redis_server: RedisServer, tmp_path: Path) -> None:
+    """MACH-4.4: What would be stored counts as evicted, and what would be counted is counted here; what is looked for is refused."""
+    settings = Settings(state=own_redis_server.settings(unavailable="ignore"))
+    state = open_state(settings, tmp_path, time.time)
+    own_redis_server.kill()
+    record = Record(id="r", kind="k", created=1.0, model="m", metadata={}, data=b"x")
+
+    assert await state.records.put(record) == 1
+    assert [await state.counters.next("request", 2) for _ in range(2)] == [0, 2]
+    with pytest.raises(StoreError):
+        await state.records.get("k", "r")
+    with pytest.raises(StoreError):
+        await state.objects.put(record)
+    await state.close()
+
+
+async def test_times_are_those_of_the_server(redis_server: RedisServer, tmp_path: Path) -> None:
+    """MACH-3.4: A host whose clock is an age ahead finds what another has stored."""
+    settings = Settings(state=redis_server.settings())
+    state = open_state(settings, tmp_path, time.time)
+    ahead = open_state(settings, tmp_path, lambda: time.time() + 10 * 365 * 86_400)
+    await state.records.put(Record(id="r", kind="k", created=1.0, model="m", metadata={}, data=b"x"))
+
+    assert await ahead.records.get("k", "r") is not None
+    for one in (state, ahead):
+        await one.close()
+
+
+async def test_hosts_share_the_prompt_cache(redis_server: RedisServer, tmp_path: Path) -> None:
+    """MACH-3.3: What one host has written another reads."""
+    settings = Settings(state=redis_server.settings())
+    states = [open_state(settings, tmp_path, time.time) for _ in range(2)]
+    marks = [PrefixMark("a", 2000, 300)]
+    uses = [await state.prefix_cache.use(marks, 1000) for state in states]
+    for state in states:
+        await state.close()
+
+    assert [use.read for use in uses] == [0, 2000]

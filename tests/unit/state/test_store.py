@@ -1,7 +1,6 @@
 """The shared store: what it finds, lists and evicts, in one process."""
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.driving import drive
 from support.fakes import FakeClock
-from support.records import RecordStore
+from support.records import RecordStore, RedisRecords
 
 from llmsim.config import StoreSettings
 from llmsim.state.ports import Record
-from llmsim.state.record_store import RECORD_BYTES
+from llmsim.state.record_format import RECORD_BYTES
 
 KINDS = ("response", "chat.completion")
 
@@ -34,14 +33,17 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture
-def opener(tmp_path: Path, clock: FakeClock) -> Iterator[Opener]:
-    """Makes stores on one file, as so many processes would, with the limits given."""
+@pytest.fixture(params=["file", "redis"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Opener]:
+    """Makes stores of each backend, as so many processes would, with the limits given."""
+    settings = request.getfixturevalue("redis_server").settings() if request.param == "redis" else None
     with contextlib.ExitStack() as stack:
 
         def open_one(**limits: int) -> RecordStore:
-            store = RecordStore(tmp_path / "1.store", StoreSettings(**limits), clock)
-            stack.callback(store.database.close)
+            bounds = StoreSettings(**limits)
+            file = tmp_path / "1.store"
+            store = RedisRecords(settings, bounds, clock) if settings else RecordStore(file, bounds, clock)
+            stack.callback(store.close)
             return store
 
         yield open_one
@@ -74,18 +76,6 @@ def bytes_of(one: Record) -> int:
 def ids(store: RecordStore, kind: str = "response", **terms: Any) -> list[str]:
     """List what is there."""
     return [one.id for one in store.page(kind, limit=1000, **terms)[0]]
-
-
-def totals(store: RecordStore) -> tuple[int, int]:
-    """Return how many records and bytes there are, expired ones included, and check that the store knows."""
-
-    def read(connection: sqlite3.Connection) -> tuple[tuple[int, int], tuple[int, int]]:
-        known = connection.execute("SELECT records, bytes FROM totals").fetchone()
-        return known, connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM record").fetchone()
-
-    known, counted = store.database.run(read)
-    assert known == counted
-    return known
 
 
 def test_what_was_put_is_found(store: RecordStore) -> None:
@@ -139,12 +129,17 @@ def test_any_text_comes_back(
     assert store_of_all.delete(kind, name)
 
 
-@pytest.fixture(scope="module")
-def store_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordStore]:
-    """One for all examples of a property."""
-    store = RecordStore(tmp_path_factory.mktemp("store") / "1.store", StoreSettings())
+@pytest.fixture(scope="module", params=["file", "redis"])
+def store_of_all(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RecordStore]:
+    """One of each backend for all examples of a property."""
+    if request.param == "file":
+        store = RecordStore(tmp_path_factory.mktemp("store") / "1.store", StoreSettings())
+    else:
+        store = RedisRecords(request.getfixturevalue("redis_server").settings(), StoreSettings())
     yield store
-    store.database.close()
+    store.close()
 
 
 @pytest.mark.parametrize(
@@ -186,7 +181,7 @@ def test_a_put_replaces(store: RecordStore) -> None:
     assert evicted == 0
     assert ids(store) == ["b", "c", "a"]
     assert store.get("response", "a") == record("a", size=5)
-    assert totals(store)[0] == 3
+    assert store.totals()[0] == 3
 
 
 def test_a_put_replaces_what_is_of_another_kind(store: RecordStore) -> None:
@@ -207,7 +202,7 @@ def test_an_edit_is_kept(store: RecordStore) -> None:
     assert store.get("response", "a") == changed
     assert ids(store, model="o3", metadata={"team": "y"}) == ["a"]
     assert ids(store, model="gpt-5") == ids(store, metadata={"team": "x"}) == []
-    totals(store)
+    store.totals()
 
 
 def test_an_edit_is_given_what_is_there(store: RecordStore) -> None:
@@ -297,7 +292,7 @@ def test_a_replacement_is_the_same_record(opener: Opener, field: str) -> None:
 
     assert drive(store.port.replace(renamed, version=read.version)) is None
     assert store.get("response", "a") == record("a")
-    assert totals(store)[0] == 1
+    assert store.totals()[0] == 1
     assert other.put(record("c")) == 0
 
 
@@ -308,7 +303,7 @@ def test_what_was_deleted_is_gone(store: RecordStore) -> None:
     assert store.delete("response", "a")
     assert store.get("response", "a") is None
     assert not store.delete("response", "a")
-    assert totals(store) == (0, 0)
+    assert store.totals() == (0, 0)
 
 
 def test_the_oldest_go_first(opener: Opener) -> None:
@@ -335,7 +330,7 @@ def test_bytes_are_a_bound(opener: Opener) -> None:
     store = opener(max_bytes=sum(sizes))
     for name, size in (("a", 100), ("b", 0), ("c", 50)):
         assert store.put(record(name, size=size)) == 0
-    assert totals(store) == (3, sum(sizes))
+    assert store.totals() == (3, sum(sizes))
 
     assert store.put(record("d")) == 1
     assert ids(store) == ["b", "c", "d"]
@@ -348,7 +343,7 @@ def test_metadata_and_ids_count(opener: Opener) -> None:
         store.put(one)
         assert store.get("response", one.id) == one
 
-    assert totals(store)[0] == 1
+    assert store.totals()[0] == 1
 
 
 def test_room_is_made_for_several(opener: Opener) -> None:
@@ -356,7 +351,7 @@ def test_room_is_made_for_several(opener: Opener) -> None:
     small, large = opener(max_records=640), opener(max_records=2000)
     evicted = [small.put(record(str(number))) for number in range(640 + 33)]
     assert evicted == [0] * 640 + [11, *[0] * 10] * 3
-    assert totals(small)[0] == 640
+    assert small.totals()[0] == 640
     evicted = [large.put(record(str(number))) for number in range(1000, 2360 + 34)]
 
     assert [evicted[:1360], evicted[1360:]] == [[0] * 1360, [17, *[0] * 16] * 2]
@@ -368,14 +363,14 @@ def test_a_large_record_takes_the_room_of_many(opener: Opener) -> None:
     for number in range(100):
         store.put(record(f"{number:03}", size=700))
     one = bytes_of(record("000", size=700))
-    before = totals(store)
+    before = store.totals()
     large = record("large", size=50_000)
     evicted = store.put(large)
-    freed = before[1] + bytes_of(large) - totals(store)[1]
+    freed = before[1] + bytes_of(large) - store.totals()[1]
 
     assert evicted * one == freed
-    assert totals(store)[1] <= 100_000
-    assert 100_000 - totals(store)[1] < 100_000 // 64 + one
+    assert store.totals()[1] <= 100_000
+    assert 100_000 - store.totals()[1] < 100_000 // 64 + one
     assert store.get("response", "large") == large
 
 
@@ -387,7 +382,7 @@ def test_what_was_just_put_stays(opener: Opener) -> None:
 
     assert store.put(large) == 1
     assert ids(store) == ["b"]
-    assert totals(store) == (1, 1000)
+    assert store.totals() == (1, 1000)
 
 
 def test_what_was_just_edited_stays(opener: Opener) -> None:
@@ -400,7 +395,7 @@ def test_what_was_just_edited_stays(opener: Opener) -> None:
     assert evicted == 2
     assert ids(store) == ["a"]
     assert store.get("response", "a") == msgspec.structs.replace(record("a"), data=b"y" * 900)
-    assert totals(store)[1] <= 1300
+    assert store.totals()[1] <= 1300
     assert store.put(record("d")) == 1
     assert ids(store) == ["d"]
     assert store.put(record("e")) == 0
@@ -427,7 +422,7 @@ def test_what_is_too_large_replaces_nevertheless(opener: Opener) -> None:
     assert store.edit("response", "b", lambda one: msgspec.structs.replace(one, data=b"y" * 1000)) == 1
     assert ids(store) == []
     assert store.put(record("c")) == 0
-    assert totals(store)[0] == 1
+    assert store.totals()[0] == 1
 
 
 def test_a_store_of_nothing_keeps_nothing(opener: Opener) -> None:
@@ -476,7 +471,7 @@ def test_expired_records_leave_the_file(opener: Opener, clock: FakeClock) -> Non
     evicted = [store.put(record(f"later {number}")) for number in range(5)]
 
     assert evicted == [16, 16, 8, 0, 0]
-    assert totals(store)[0] == 5
+    assert store.totals()[0] == 5
 
 
 def test_a_process_keeps_to_its_own_bounds(opener: Opener) -> None:

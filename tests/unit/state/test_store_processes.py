@@ -28,6 +28,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 FORK = multiprocessing.get_context("fork")
 
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+
 Work = Callable[[Callable[[], None]], object]
 """What a child does; its argument sends one byte to the parent."""
 
@@ -243,7 +245,7 @@ def test_threads_share_a_store(path: Path) -> None:
     store.database.close()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_killed_writers_leave_it_whole(path: Path, seed: int) -> None:
     """STATE-4.3: With writers killed at any instant, the file stays sound, its totals exact, its bounds kept, its records whole."""
     dice = random.Random(seed)
@@ -289,7 +291,7 @@ def test_killed_writers_leave_it_whole(path: Path, seed: int) -> None:
     store.database.close()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_put_outlives_its_putter(path: Path, seed: int) -> None:
     """STATE-4.3: Of a killed process every put that was done is there, and at most the one that was not."""
     dice = random.Random(seed)

@@ -67,6 +67,7 @@ def test_each_metric_that_the_requirement_names_is_shown() -> None:
         *("requests_total", "requests_in_flight", "prompt_tokens_total", "completion_tokens_total"),
         *("time_to_first_token_seconds", "inter_token_latency_seconds", "e2e_request_latency_seconds"),
         *("lateness_seconds", "faults_total", "workers", "event_loop_lag_seconds", "verdict"),
+        *("engine_running", "engine_waiting", "engine_kv_tokens", "engine_preemptions_total"),
     ):
         assert f"llmsim_{name}" in shown
     numbers = [panel["id"] for panel in DASHBOARD["panels"]]

@@ -5,5 +5,5 @@ Connection: Upgrade
 Sec-WebSocket-Accept: <accept>
 date: <date>
 > {"type":"response.create","model":"gpt-5","input":"Hello"}
-< {"type":"error","status":404,"error":{"message":"x-llmsim-script: no script 'play' is loaded (llmsim)","type":"invalid_request_error","param":null,"code":"script_not_found"}}
+< {"type":"error","status":400,"error":{"message":"x-llmsim-script: no script 'play' is loaded, nor is any other; load it with PUT /llmsim/scripts/NAME, or leave the name out (llmsim)","type":"invalid_request_error","param":null,"code":"script_not_found"}}
 

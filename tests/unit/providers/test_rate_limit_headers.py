@@ -1,0 +1,26 @@
+"""The headers that say what is left of limits, as they are prepared for certain limits."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmsim.domain.quota import Amounts, QuotaStatus, limits_of
+from llmsim.providers.anthropic import rate_limits as anthropic
+from llmsim.providers.openai_family import rate_limits as openai
+
+AMOUNTS = st.tuples(*[st.sampled_from((0, 0, 1, 7, 1_000, 10**9))] * 5)
+USED = st.lists(
+    st.sampled_from((0, 1, 59_999_999, 60_000_000, 10**15)) | st.integers(0, 10**12), min_size=5, max_size=5
+)
+
+
+@pytest.mark.parametrize("api", [openai, anthropic], ids=["openai", "anthropic"])
+@given(amounts=AMOUNTS, used=USED, at=st.integers(10**15, 2 * 10**15))
+def test_prepared_headers_are_the_same(api: object, amounts: Amounts, used: list[int], at: int) -> None:
+    """LIM-3.1, LIM-3.3: Whatever is limited and used, what is prepared renders the same lines; nothing left is negative."""
+    limits = limits_of(amounts)
+    status = QuotaStatus(at, limits, used)
+    lines = api.prepare_limits(limits)(status)  # type: ignore[attr-defined]  # a module
+
+    assert lines == api.render_limits(status)  # type: ignore[attr-defined]
+    assert b": -" not in lines
