@@ -237,7 +237,7 @@ def test_state_of_several_hosts_is_measured_beside_the_embedded(tmp_path: Path) 
     done = bench(
         "machines",
         "--hosts",
-        "1,2",
+        "2",
         "--laps",
         "1",
         "--seconds",
@@ -250,13 +250,8 @@ def test_state_of_several_hosts_is_measured_beside_the_embedded(tmp_path: Path) 
 
     assert done.returncode == 0, done.stderr
     rows = json.loads(file.read_text())["rows"]
-    assert [(row["state"], row["hosts"]) for row in rows] == [
-        ("embedded", 1),
-        ("shared", 1),
-        ("embedded", 2),
-        ("shared", 2),
-    ] * 3
-    assert [row["name"] for row in rows[::4]] == ["plain request", "stored response", "scripted turn"]
+    assert [(row["state"], row["hosts"]) for row in rows] == [("embedded", 2), ("shared", 2)] * 3
+    assert [row["name"] for row in rows[::2]] == ["plain request", "stored response", "scripted turn"]
     assert all(row["requests_per_second"] > 0 and row["us"] > 0 for row in rows)
     assert all(row["ratio"] == 1.0 for row in rows if row["state"] == "embedded")
-    assert rows[5]["server_us"] > 0
+    assert rows[3]["server_us"] > 0
