@@ -217,6 +217,11 @@ class Catalogue:
         )
         self._resolve_cached: Callable[[str], Model] = functools.lru_cache(_MAX_CACHED_NAMES)(self._resolve)
 
+    @property
+    def tokenizers(self) -> tuple[str, ...]:
+        """The encodings of all known models."""
+        return tuple(sorted({model.tokenizer for model in self.models.values()}))
+
     def media_rules(self, model: str) -> MediaRules:
         """Return what a model of pictures or sound takes; of an unknown one what most take."""
         return self._media_rules[self._media_prefixes.match(model[:_MAX_NAME_LENGTH])]

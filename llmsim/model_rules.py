@@ -5,10 +5,12 @@ import msgspec
 REFUSABLE = frozenset(
     {
         "adaptive_thinking",
+        "compaction",
         "effort",
         "frequency_penalty",
         "json_object",
         "json_schema",
+        "limit_beyond_window",
         "logit_bias",
         "logprobs",
         "max_tokens",
@@ -31,7 +33,8 @@ REFUSABLE = frozenset(
 )
 """What a model may refuse: parameters by name, and `adaptive_thinking`, `thinking_budget` (thinking with a budget of tokens), `prefill`
 (a beginning of the answer), `system_messages`, `json_object` and `json_schema` (formats), `temperature_with_top_p` (both at once), `no_thinking` (thinking that
-is switched off), `thinking_level`, and `unsigned_calls` (calls of earlier turns without the signature of the thinking before them)."""
+is switched off), `thinking_level`, `compaction` (of the context, on demand), `limit_beyond_window` (a prompt that leaves no room in the window for
+the tokens that it allows), and `unsigned_calls` (calls of earlier turns without the signature of the thinking before them)."""
 
 
 class ModelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

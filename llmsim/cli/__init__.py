@@ -15,6 +15,7 @@ import sys
 import click
 
 from llmsim import __version__
+from llmsim.cli.late_imports import importing
 from llmsim.errors import ControlApiError, LlmsimError, StatsError
 from llmsim.text import nearest
 
@@ -58,7 +59,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"llmsim.cli.{cmd_name}"), cmd_name)
+        with importing():
+            command: click.Command = getattr(importlib.import_module(f"llmsim.cli.{cmd_name}"), cmd_name)
         return command
 
     def resolve_command(

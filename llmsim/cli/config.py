@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llmsim.catalogue import load_catalogue
+from llmsim.catalogue import shipped_catalogue
 from llmsim.cli.options import WIDE, setting_options
 from llmsim.config import DEFAULT, LoadedSettings, Settings, SettingSpec, load, setting_specs
 from llmsim.config.reference import render_example, update_tables
@@ -47,7 +47,7 @@ def config(path: str | None, flags: dict[str, Any], output: str | None, page: Pa
     elif output == "example":
         click.echo(render_example(), nl=False)
     else:
-        loaded = load(path, flags=flags, profiles=load_catalogue().profiles)
+        loaded = load(path, flags=flags, profiles=shipped_catalogue().profiles)
         if output == "json":
             click.echo(_render_json(loaded))
         else:

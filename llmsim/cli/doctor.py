@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from llmsim import __version__
-from llmsim.catalogue import load_catalogue
+from llmsim.catalogue import shipped_catalogue
 from llmsim.cli.options import setting_options
 from llmsim.config import Settings, load
 from llmsim.errors import LlmsimError
@@ -74,7 +74,7 @@ def _examine(path: str | None, flags: dict[str, str]) -> Iterator[Finding]:
     yield _examine_system()
     yield from _examine_packages()
     try:
-        settings = load(path, environ=os.environ, flags=flags, profiles=load_catalogue().profiles).settings
+        settings = load(path, environ=os.environ, flags=flags, profiles=shipped_catalogue().profiles).settings
     except LlmsimError as error:
         yield Finding("settings", "failure", str(error))
         return

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmsim.catalogue import load_catalogue
+from llmsim.catalogue import shipped_catalogue
 from llmsim.domain import EFFECTS, WireFaultKind
 from llmsim.errors import ScriptError
 from llmsim.scripts import (
@@ -79,7 +79,7 @@ def show(file: Path) -> None:
 
 
 def _read(file: Path) -> Script:
-    return read_script_file(file, load_catalogue().profiles).script
+    return read_script_file(file, shipped_catalogue().profiles).script
 
 
 def _render(script: Script) -> RenderableType:

@@ -3,6 +3,7 @@
 Decisions:
 * Flags are passed on in the environment, each as its own variable, so that a reload rereads the file and still applies
   the flags.
+* The server is imported when it is launched, while the vocabularies are loaded.
 """
 
 import os
@@ -14,17 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from gunicorn.app.base import BaseApplication
 
 from llmsim import __version__
-from llmsim.catalogue import load_catalogue
+from llmsim.catalogue import shipped_catalogue
+from llmsim.cli.late_imports import importing
 from llmsim.cli.options import setting_options
 from llmsim.cli.terminal import check_terminal
 from llmsim.config import CONFIG_VARIABLE, Settings, load, setting_specs
 from llmsim.domain import WireFaultKind
-from llmsim.providers.registry import PROVIDERS
-from llmsim.server.controls import SCRIPT_HEADER
-from llmsim.server.processes.master import MASTER, worker_count
+from llmsim.planning.tokens import begin_loading
 from llmsim.text import printable
 
 
@@ -37,7 +36,7 @@ def serve(path: str | None, flags: dict[str, Any], *, tui: bool) -> None:
     Settings come from the defaults, then the file, then the environment, then these options; `llmsim config` shows the
     result. Send the process SIGHUP to reload them without breaking a stream.
     """
-    settings = load(path, environ=os.environ, flags=flags, profiles=load_catalogue().profiles).settings
+    settings = load(path, environ=os.environ, flags=flags, profiles=shipped_catalogue().profiles).settings
     variables = {spec.name: spec.env for spec in setting_specs()}
     os.environ.update({variables[name]: str(value) for name, value in flags.items()})
     if path is not None:
@@ -63,8 +62,11 @@ def run(settings: Settings, announce: Callable[[Settings], None]) -> None:
         announce: Called with the settings once the server listens.
     """
     _choose_port(settings)
-    MASTER.announce = announce
-    _Gunicorn().run()
+    # While the server is imported.
+    begin_loading(shipped_catalogue().tokenizers)
+    with importing():
+        from llmsim.server.processes.launch import launch
+    launch(announce)
 
 
 def _choose_port(settings: Settings) -> int:
@@ -77,18 +79,6 @@ def _choose_port(settings: Settings) -> int:
     return port
 
 
-class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no types
-    """gunicorn, configured by llmsim instead of by its own command line."""
-
-    def load_config(self) -> None:
-        for name, value in MASTER.configure().items():
-            if name != "wsgi_app":
-                self.cfg.set(name, value)
-
-    def load(self) -> Any:
-        return MASTER.application()
-
-
 def _free_port(host: str) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as sock:
@@ -99,6 +89,10 @@ def _free_port(host: str) -> int:
 
 def _banner(settings: Settings) -> None:
     """Print the endpoints, the main settings and a first request to try."""
+    from llmsim.providers.registry import PROVIDERS
+    from llmsim.server.controls import SCRIPT_HEADER
+    from llmsim.server.processes.master import worker_count
+
     server = settings.server
     host = "localhost" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104 - compared, not bound
     base = f"http://{f'[{host}]' if ':' in host else host}:{server.port}"

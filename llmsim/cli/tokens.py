@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from llmsim.catalogue import load_catalogue
+from llmsim.catalogue import shipped_catalogue
 from llmsim.planning.tokens import load_tokenizer
 
 _STYLES = (
@@ -31,7 +31,7 @@ def tokens(text: str | None, model: str, as_json: bool) -> None:
     """
     if text is None:
         text = sys.stdin.read()
-    encoding = load_tokenizer(load_catalogue().facts(model).tokenizer)
+    encoding = load_tokenizer(shipped_catalogue().facts(model).tokenizer)
     tokenized = encoding.tokenize(text)
     if as_json:
         shown = {

@@ -1,5 +1,14 @@
 """Requests and their responses as frozen, provider-neutral values; start with `Prompt` and `Turn`."""
 
+from llmsim.domain.context_edits import (
+    AppliedEdit,
+    ClearThinking,
+    ClearToolUses,
+    Compact,
+    Compaction,
+    ContextEdit,
+    EditedContext,
+)
 from llmsim.domain.fault import Fault, FaultKind, StreamFault
 from llmsim.domain.image import Image, ImageRule, PatchLimit
 from llmsim.domain.media import MediaRequest

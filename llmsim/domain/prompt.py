@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from llmsim.domain.context_edits import ContextEdit
 from llmsim.domain.image import Image
 from llmsim.domain.media import MediaRequest
 from llmsim.domain.tool import PriorToolCall, ResponseFormat, Tool, ToolChoice, ToolResult
@@ -193,8 +194,11 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         silent: Whether the prompt is only read, and nothing is generated.
         embedding: The vectors to compute; None for none. Such a prompt is silent.
         media: The media to make or read; None for none. Such a prompt is silent if they have no text.
+        speaks: Whether the text is spoken, too.
         prediction: What the client expects the text to be; None for nothing.
         continuation: How its texts are continued, each with as many of the choices as the others; None for a conversation.
+        context_edits: The edits by which the conversation is shortened before the model sees it, in their order.
+        reserves_limit: Whether it is refused if the model's window has no room for it and for `limit` tokens more.
     """
 
     model: str
@@ -219,8 +223,11 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     silent: bool = False
     embedding: Embedding | None = None
     media: MediaRequest | None = None
+    speaks: bool = False
     prediction: str | None = None
     continuation: Continuation | None = None
+    context_edits: tuple[ContextEdit, ...] = ()
+    reserves_limit: bool = False
 
     @property
     def candidates(self) -> int:

@@ -13,14 +13,17 @@ import msgspec
 class ToolKind(enum.Enum):
     """Who runs a tool, and what its arguments are.
 
-    Arguments of `FUNCTION` are JSON by a schema, those of `CUSTOM` free text; the client runs both. The provider runs `HOSTED`.
+    Arguments of `FUNCTION` are JSON by a schema, those of `CUSTOM` free text; the client runs both. The provider runs `HOSTED`, whose
+    arguments are text, or JSON if it has a schema.
     The provider defines `CLIENT_HOSTED`, as a shell or a computer, and the client runs it; its arguments are the action, JSON.
+    A call of `ON_APPROVAL` ends the turn: the provider runs it once the client has approved it.
     """
 
     FUNCTION = "function"
     CUSTOM = "custom"
     HOSTED = "hosted"
     CLIENT_HOSTED = "client_hosted"
+    ON_APPROVAL = "on_approval"
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -32,6 +35,7 @@ class Tool(msgspec.Struct, frozen=True):
         description: What it does; empty if the request has none.
         schema: JSON schema of its arguments; empty if there is none.
         grammar: The grammar of its input, which is only counted; empty if there is none.
+        arguments: Those of the call that is due, as the client has approved it; None if no call is due.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Tool(msgspec.Struct, frozen=True):
     description: str = ""
     schema: bytes = b""
     grammar: str = ""
+    arguments: str | None = None
 
 
 class ToolMode(enum.Enum):

@@ -14,6 +14,7 @@ import enum
 
 import msgspec
 
+from llmsim.domain.context_edits import EditedContext
 from llmsim.domain.fault import StreamFault
 from llmsim.domain.schedule import Schedule
 from llmsim.domain.tool import ToolCall
@@ -21,12 +22,18 @@ from llmsim.domain.wire_fault import WireFault
 
 
 class FinishReason(enum.Enum):
-    """Why a choice ended; renderers map it to the provider's term."""
+    """Why a choice ended; renderers map it to the provider's term.
+
+    `WINDOW` is a `LENGTH` that the model's window has set, and `PAUSE` a `STOP` in a turn that the client is to continue.
+    Only some APIs distinguish them.
+    """
 
     STOP = "stop"
     LENGTH = "length"
     TOOL_CALLS = "tool_calls"
     CONTENT_FILTER = "content_filter"
+    WINDOW = "context_window"
+    PAUSE = "pause_turn"
 
     # PERF: 0.1 us a look-up instead of 0.3; members are one of a kind, and the hash of `Enum` is a function in Python.
     __hash__ = object.__hash__
@@ -213,6 +220,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         schedule: When the tokens of a choice exist.
         stream_fault: Where and how it is truncated; None if it is not.
         wire_fault: What goes wrong while it is sent; None if nothing does.
+        edited: What came of the edits of the request's context; None if it has none.
         vectors: The vector of each message of the prompt, as little-endian 32-bit floats; empty if none were requested.
         echoes: The text of each message of the prompt, where choices begin with it; else empty.
     """
@@ -227,6 +235,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     echoes: tuple[EchoedText, ...] = ()
     stream_fault: StreamFault | None = None
     wire_fault: WireFault | None = None
+    edited: EditedContext | None = None
 
     @property
     def truncated_after(self) -> int | None:

@@ -10,6 +10,7 @@ Source: 24 kHz 16-bit mono, OpenAI, guides/text-to-speech, "Supported output for
 14496-3, 1.A.2; WAVE, RFC 2361 and "Multimedia Programming Interface and Data Specifications 1.0".
 """
 
+import base64
 import functools
 import math
 import struct
@@ -21,6 +22,9 @@ from itertools import pairwise
 RATE = 24_000
 PART_SECONDS = Fraction(1, 20)
 """Seconds of a part; a token of speech lasts as long."""
+
+_CHARACTERS_PER_SECOND = 15
+_LEAST_SECONDS = 0.3
 
 _SAMPLES = RATE // 20
 _SAMPLE_BYTES = 2
@@ -73,6 +77,12 @@ def _tone() -> bytes:
 _SILENCE = bytes(_SAMPLES * _SAMPLE_BYTES)
 
 
+def spoken_parts(text: str, speed: float = 1.0) -> int:
+    """Return the number of parts that it takes to speak a text: 15 characters a second, before `speed` counts."""
+    seconds = max(_LEAST_SECONDS, len(text) / _CHARACTERS_PER_SECOND / speed)
+    return math.ceil(seconds / PART_SECONDS)
+
+
 def render_parts(audio_format: str, parts: int) -> Sequence[bytes]:
     """Return the parts of some sound, in order; joined they are the whole.
 
@@ -91,6 +101,12 @@ def render_parts(audio_format: str, parts: int) -> Sequence[bytes]:
             if audio_format == "wav" and sound:
                 sound[0] = wave_header(parts * _SAMPLES * _SAMPLE_BYTES) + sound[0]
             return sound
+
+
+@functools.lru_cache(maxsize=4)
+def encode_sound(audio_format: str, parts: int) -> bytes:
+    """Return some sound in base64; see `render_parts`."""
+    return base64.b64encode(b"".join(render_parts(audio_format, parts)))
 
 
 def wave_header(data_bytes: int) -> bytes:

@@ -151,7 +151,7 @@ class ContentPlanner:
             _call(tool, state, tokenizer, rng, f"{call_id}{place:02x}", budget)
             for place, tool in enumerate(tools)
         )
-        if tools and tools[-1].kind is not ToolKind.HOSTED:
+        if any(tool.kind is not ToolKind.HOSTED for tool in tools):
             return Content(calls, FinishReason.TOOL_CALLS)
         text = self._generate(prompt, tokenizer, rng, lines)
         if prompt.form is not None and not (self._keeps_text and _has_format(text, prompt.form, budget)):
@@ -209,8 +209,10 @@ def _call(
             arguments = free_text(called, extract_facts(question[:MOST_READ]))
         case ToolKind.CLIENT_HOSTED:
             arguments = client_action(tool.name, extract_facts(question[:MOST_READ]))
-        case ToolKind.HOSTED:
-            arguments = question or tool.name
+        case ToolKind.HOSTED | ToolKind.ON_APPROVAL if tool.schema and tool.arguments is None:
+            arguments = json_arguments(called, tool.schema, question, rng, budget)
+        case ToolKind.HOSTED | ToolKind.ON_APPROVAL:
+            arguments = tool.arguments or question or tool.name
         case _:
             assert_never(tool.kind)
     return call_segment(ToolCall(call_id, tool.name, tool.kind), arguments, tokenizer)
@@ -260,7 +262,7 @@ def _truncate_segment(segment: Segment, left: int) -> Segment:
             arguments = cut_at_limit(arguments, left - header)[0]
             return ToolCallSegment(header + arguments.tokens, arguments, header, call)
         case MediaSegment():
-            return segment
+            return MediaSegment(left)
         case TextSegment() | RefusalSegment():
             kept = cut_at_limit(segment.text, left)[0]
             return msgspec.structs.replace(segment, tokens=kept.tokens, text=kept)

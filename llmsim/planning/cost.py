@@ -34,13 +34,14 @@ def is_laborious(prompt: Prompt) -> bool:
         and prompt.embedding is None
         and prompt.continuation is None
         and prompt.media is None
+        and not prompt.speaks
     ):
         return len(prompt.messages) > _MANY_MESSAGES
     return _is_laborious(prompt)
 
 
 def _is_laborious(prompt: Prompt) -> bool:
-    if prompt.media is not None and prompt.media.kind == "image":
+    if prompt.speaks or (prompt.media is not None and prompt.media.kind == "image"):
         return True
     if len(prompt.messages) > _MANY_MESSAGES or prompt.candidates > _FEW_CHOICES:
         return True

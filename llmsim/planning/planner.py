@@ -23,7 +23,6 @@ from llmsim.domain import (
     Fault,
     FinishReason,
     MediaSegment,
-    PrefixMark,
     Prompt,
     ReasoningSegment,
     Schedule,
@@ -31,22 +30,24 @@ from llmsim.domain import (
     TurnOverrides,
     Usage,
 )
-from llmsim.errors import ContextLengthError, VisionError
+from llmsim.errors import VisionError
 from llmsim.planning.content import Content, ContentPlanner, call_id_prefix, text_choice, truncate
+from llmsim.planning.context_edits import analyze_edited, edited_tokens
 from llmsim.planning.continuations import candidates, check_length, continued_tokens, is_single, pick_best
 from llmsim.planning.embedding_input import check_use, read_input
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import NO_LINES, Generator, LineNumbers, build_generator
 from llmsim.planning.logprobs import with_logprobs
 from llmsim.planning.overrides import Overrider, changed_generator, is_same_text, split_tokens
-from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts, generated_limit
+from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts, check_window, generated_limit
 from llmsim.planning.prompt_prefixes import LEAST_TOKENS, chain_prefixes
-from llmsim.planning.prompt_tokens import prefix_tokens, prompt_tokens
+from llmsim.planning.prompt_tokens import marked_prefixes, prompt_tokens
 from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
 from llmsim.planning.rng import Random, fresh_rng, id_source, seed_of, seeded_id, seeded_rng
 from llmsim.planning.scripts import play
+from llmsim.planning.spoken import with_sound
 from llmsim.planning.timing import LatencySampler, in_bursts
-from llmsim.planning.tokens import TokenReader, load_tokenizer
+from llmsim.planning.tokens import TokenReader, begin_loading, load_tokenizer
 from llmsim.planning.usage import turn_usage
 from llmsim.planning.wire_faults import WireFaults
 from llmsim.scripts import ScriptStep
@@ -119,7 +120,8 @@ class Planner:
 
     def warm(self) -> None:
         """Load every vocabulary and build the pools, so that forked processes share them."""
-        for name in sorted({model.tokenizer for model in self._catalogue.models.values()}):
+        begin_loading(self._catalogue.tokenizers)
+        for name in self._catalogue.tokenizers:
             self._generate.prepare(load_tokenizer(name))
 
     @property
@@ -139,6 +141,8 @@ class Planner:
             raise VisionError(prompt.model, prompt.images[0].path)
         tokenizer = load_tokenizer(model.tokenizer)
         rules = self._image_rules
+        if prompt.context_edits:
+            return analyze_edited(prompt, model, rules, tokenizer.count, self.analyze)
         reader = None
         if prompt.cache is not None and self._caches and model.cache_minimum:
             reader = TokenReader(tokenizer)
@@ -153,14 +157,9 @@ class Planner:
             length = max(continued_tokens(prompt, tokenizer.count))
             if self._enforce_window:
                 check_length(prompt, model, length)
-        elif self._enforce_window and not embedding and tokens > model.context_window:
-            raise ContextLengthError(model.context_window, tokens)
-        prefixes = tuple(
-            [
-                PrefixMark(mark.key, prefix_tokens(prompt, mark, model, rules, count), mark.lifetime)
-                for mark in prompt.cache_marks
-            ]
-        )
+        elif self._enforce_window and not embedding:
+            check_window(prompt, model, tokens)
+        prefixes = marked_prefixes(prompt, model, rules, count) if prompt.cache_marks else ()
         chain = None
         if reader is not None and tokens >= LEAST_TOKENS:
             chain = chain_prefixes(prompt, model, rules[model.image_rule], reader)
@@ -332,9 +331,9 @@ class Planner:
         )
 
     def count(self, prompt: Prompt) -> int:
-        """Count the tokens of a prompt."""
+        """Count the tokens of a prompt, without what its edits clear."""
         model = self._catalogue.facts(prompt.model)
-        return prompt_tokens(prompt, model, self._image_rules, load_tokenizer(model.tokenizer).count)
+        return edited_tokens(prompt, model, self._image_rules, load_tokenizer(model.tokenizer).count)
 
     def find(self, name: str) -> Model | None:
         """Return the known model of that id, alias or snapshot; None if there is no such model."""
@@ -350,7 +349,7 @@ class Planner:
         effort = prompt.effort or model.default_effort
         reasons = model.reasoning and reasoning_tokens(effort, _UNLIMITED) > 0
         return (
-            not (prompt.tools or prompt.stop or prompt.silent or reasons)
+            not (prompt.tools or prompt.stop or prompt.silent or prompt.speaks or reasons)
             and prompt.form is None
             and prompt.logprobs is None
             and prompt.choices == 1
@@ -391,7 +390,7 @@ class Planner:
                 content = Content(
                     (ReasoningSegment(thought, shown), *content.segments), content.finish, content.stopped_by
                 )
-        content = truncate(content, generated_limit(prompt, facts))
+        content = truncate(with_sound(content, prompt, facts.limit), generated_limit(prompt, facts))
         segments = content.segments
         if prompt.logprobs is not None:
             segments = with_logprobs(segments, prompt.logprobs, tokenizer, rng)

@@ -3,7 +3,8 @@
 import msgspec
 
 from llmsim.catalogue import Model
-from llmsim.domain import PrefixChain, PrefixMark, Prompt
+from llmsim.domain import EditedContext, PrefixChain, PrefixMark, Prompt
+from llmsim.errors import ContextLengthError
 from llmsim.planning.embedding_input import EmbeddingInput
 from llmsim.planning.tokens import Tokenizer
 
@@ -20,6 +21,7 @@ class PromptFacts(msgspec.Struct, frozen=True, gc=False):
         prefixes: Its marked prefixes that may be in the prompt cache, the shortest first.
         embedding: The texts to embed; None unless vectors are requested.
         chain: Its prefixes that may be cached automatically; None if none may.
+        edited: What came of the edits of its context, of which these are the facts; None if it has none.
     """
 
     model: Model
@@ -30,6 +32,7 @@ class PromptFacts(msgspec.Struct, frozen=True, gc=False):
     prefixes: tuple[PrefixMark, ...] = ()
     embedding: EmbeddingInput | None = None
     chain: PrefixChain | None = None
+    edited: EditedContext | None = None
 
 
 class LinesNeeded(msgspec.Struct, frozen=True):
@@ -40,6 +43,19 @@ class LinesNeeded(msgspec.Struct, frozen=True):
     """
 
     count: int
+
+
+def check_window(prompt: Prompt, model: Model, tokens: int) -> None:
+    """Check that a prompt of so many tokens fits into its model's window, with its limit where it reserves that.
+
+    Raises:
+        ContextLengthError: It does not.
+    """
+    window = model.context_window
+    if tokens > window:
+        raise ContextLengthError(window, tokens)
+    if prompt.reserves_limit and prompt.limit is not None and tokens + prompt.limit > window:
+        raise ContextLengthError(window, tokens, prompt.limit)
 
 
 def generated_limit(prompt: Prompt, facts: PromptFacts) -> int:

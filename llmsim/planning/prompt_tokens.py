@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from llmsim.catalogue import Model
-from llmsim.domain import CacheMark, ImageRule, Message, Prompt
+from llmsim.domain import CacheMark, ImageRule, Message, PrefixMark, Prompt
 from llmsim.planning.continuations import continued_tokens
 from llmsim.planning.definition_tokens import definition_tokens
 from llmsim.planning.embedding_input import count_text
@@ -59,6 +59,16 @@ def _message_tokens(message: Message, count: Callable[[str], int]) -> int:
     if message.name is not None:
         tokens += NAME_TOKENS + count(message.name)
     return tokens
+
+
+def marked_prefixes(
+    prompt: Prompt, model: Model, image_rules: Mapping[str, ImageRule], count: Callable[[str], int]
+) -> tuple[PrefixMark, ...]:
+    """Return the marked prefixes of a prompt with their tokens; see `prompt_tokens`."""
+    return tuple(
+        PrefixMark(mark.key, prefix_tokens(prompt, mark, model, image_rules, count), mark.lifetime)
+        for mark in prompt.cache_marks
+    )
 
 
 def prefix_tokens(

@@ -14,6 +14,7 @@ import msgspec
 
 from llmsim.domain import Tool, ToolKind
 from llmsim.planning.rng import Random
+from llmsim.planning.tools import PROVIDERS
 from llmsim.scenarios import ScenarioCall, ToolClass
 
 _READ = tuple(
@@ -39,7 +40,7 @@ def pick_tool(call: ScenarioCall, tools: Sequence[Tool], rng: Random) -> Tool | 
     """Return the offered tool that a call is for; None if it is not offered."""
     if call.name is not None:
         return next((tool for tool in tools if tool.name == call.name), None)
-    own = [tool for tool in tools if tool.kind is not ToolKind.HOSTED]
+    own = [tool for tool in tools if tool.kind not in PROVIDERS]
     fitting = [tool for tool in own if _begins(tool.name, _BEGINNINGS[call.tool])] or own
     return rng.choice(fitting) if fitting else None
 

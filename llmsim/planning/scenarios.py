@@ -46,6 +46,7 @@ from llmsim.planning.planner import Planner
 from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.planning.rng import Random, seeded_rng
 from llmsim.planning.scenario_tools import fill_arguments, pick_tool
+from llmsim.planning.spoken import with_sound
 from llmsim.planning.timing import LatencySampler, in_bursts
 from llmsim.planning.tokens import Tokenizer
 from llmsim.planning.wire_faults import scripted_wire_fault, with_wire_fault
@@ -284,7 +285,7 @@ def _choice(
 ) -> Choice:
     rng = seeded_rng("scenario words", resolved.key, index)
     content = _content(resolved, prompt, facts, index, rng, shows_reasoning=shows_reasoning)
-    content = truncate(content, facts.limit)
+    content = truncate(with_sound(content, prompt, facts.limit), facts.limit)
     segments = content.segments
     if prompt.logprobs is not None:
         segments = with_logprobs(segments, prompt.logprobs, facts.tokenizer, rng)

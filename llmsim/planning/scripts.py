@@ -33,6 +33,7 @@ from llmsim.planning.endings import cut_at_limit, cut_at_stop
 from llmsim.planning.faults import scripted_fault
 from llmsim.planning.logprobs import with_logprobs
 from llmsim.planning.rng import Random
+from llmsim.planning.spoken import with_sound
 from llmsim.planning.timing import Distribution, LatencyProfile, LatencySampler, in_bursts
 from llmsim.planning.tokens import Tokenizer
 from llmsim.planning.wire_faults import scripted_wire_fault, with_wire_fault
@@ -96,7 +97,7 @@ def play(
 def _choice(
     step: ScriptStep, prompt: Prompt, tokenizer: Tokenizer, limit: int, rng: Random, index: int
 ) -> Choice:
-    content = truncate(_content(step, prompt, tokenizer, index), limit)
+    content = truncate(with_sound(_content(step, prompt, tokenizer, index), prompt, limit), limit)
     segments = content.segments
     if prompt.logprobs is not None:
         segments = with_logprobs(segments, prompt.logprobs, tokenizer, rng)

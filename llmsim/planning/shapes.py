@@ -132,14 +132,17 @@ class Stalls(msgspec.Struct, frozen=True):
     stddev: float = 0.0
 
 
+_NORMAL_SPREAD = 0.9999596531376528
+"""Standard deviation of the normal deviates before they are scaled, by `statistics.pstdev`. PERF: 8 ms of each start."""
+
+
 def add_normal_table() -> None:
     """Add the table of normal deviates, which is scaled to a mean of 0 and a deviation of 1 exactly, and cut when it is read."""
     if NORMAL in DEVIATES:
         return
     deviates = _normal(SIZE, 0.0, 1.0)
-    spread = statistics.pstdev(deviates)
     random.Random(20260).shuffle(deviates)
-    DEVIATES[NORMAL] = tuple(deviate / spread for deviate in deviates)
+    DEVIATES[NORMAL] = tuple([deviate / _NORMAL_SPREAD for deviate in deviates])
 
 
 @functools.lru_cache(_KEPT)

@@ -7,6 +7,9 @@ Decisions:
 * Of a long word only the beginning is compared: "calculate" finds the tool `calculator`. Of a description the first sentence
   counts: agents put pages of advice behind it.
 * What is asked of files and commands weighs more than words: `intents` says which tools do it.
+* Of hosted tools with a schema, as those of MCP servers, one is called: a server may offer many.
+* A call that the client has approved is due before anything else. One that needs approval is asked for even if hosted tools are not
+  called: it is the client's part of the API that is tested.
 * What was called since the last question is not called again while there is something else to call, and a tool
   whose name speaks of an end comes last: so loops that only a tool can end do end, as those of a good model do.
 """
@@ -68,6 +71,10 @@ _PATH = re.compile(r"https?://\S+|(?<!\S)\S*[/\\]\S*|(?<!\S)[^\s.]*\w\.[a-z]\w{0
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
+PROVIDERS = (ToolKind.HOSTED, ToolKind.ON_APPROVAL)
+"""Kinds of tools that the provider runs."""
+
+
 class ConversationState(msgspec.Struct, frozen=True):
     """What has happened since the last user message.
 
@@ -113,15 +120,22 @@ class ToolPicker:
 
     def pick(self, prompt: Prompt, state: ConversationState, rng: Random) -> tuple[Tool, ...]:
         """Return the tools that the next turn calls; hosted ones come first."""
+        due = tuple([tool for tool in prompt.tools if tool.arguments is not None])
+        if due:
+            return due
         choice = prompt.tool_choice
         if choice.mode is ToolMode.NONE:
             return ()
         allowed = [tool for tool in prompt.tools if choice.names is None or tool.name in choice.names]
         forced = choice.mode is ToolMode.REQUIRED
-        own = [tool for tool in allowed if tool.kind is not ToolKind.HOSTED]
-        hosted = [tool for tool in allowed if tool.kind is ToolKind.HOSTED]
-        if not (self._hosted and not state.answered) and not (forced and not own):
-            hosted = []
+        own = [tool for tool in allowed if tool.kind not in PROVIDERS]
+        hosted = [tool for tool in allowed if tool.kind in PROVIDERS]
+        if state.answered or not self._hosted:
+            asked = [] if state.answered else [tool for tool in hosted if tool.kind is ToolKind.ON_APPROVAL]
+            hosted = hosted if forced and not own else asked
+        if len(remote := [tool for tool in hosted if tool.schema]) > 1:
+            best = self._own(remote, state, rng, forced=True)[:1]
+            hosted = [tool for tool in hosted if not tool.schema or tool in best]
         most = self._most if choice.parallel else 1
         called = self._own(own, state, rng, forced=forced and not hosted)[:most]
         return (*hosted[: choice.limit], *called)

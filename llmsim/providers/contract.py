@@ -86,12 +86,14 @@ class ParsedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
         options: What only the renderers of this endpoint understand.
         is_warm_up: Whether it asks for an empty turn to continue, as the WebSocket of Responses has it.
         files: Uploaded files that it names; whether they exist is still to be checked.
+        depends_on_headers: Whether parsing read more headers than `ChannelFormat.parsed_headers`; it is not remembered then.
     """
 
     prompt: Prompt
     options: O
     is_warm_up: bool = False
     files: tuple[FileUse, ...] = ()
+    depends_on_headers: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -3,12 +3,14 @@
 Decisions:
 * The table of known fields is written from the types of the SDKs by `scripts/update-known-fields`. It is loaded in strict mode only:
   otherwise requests pay nothing.
-* A request is checked after it was parsed: what is refused without strict mode is refused in the same words with it.
+* A request is checked after it was parsed: what is refused without strict mode is refused in the same words with it. One that changes
+  what is stored is checked before: nothing may be stored of a request that is refused.
 * An object that fits no known kind is not looked into: its kind is what is wrong with it, or an extension of a dialect.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -29,6 +31,7 @@ from llmsim.providers.contract import (
     Reply,
     ResourceEndpoint,
 )
+from llmsim.providers.forms import Form
 
 _ANY = "*"
 
@@ -73,7 +76,8 @@ class FieldTable(msgspec.Struct):
 
     Attributes:
         sources: The versions of the SDKs that the table was made from.
-        roots: By the label of a generating endpoint, with `.websocket` for its messages there, or the path of another.
+        roots: By the label of a generating endpoint, with `.websocket` for its messages there; of another by its path, or by provider,
+            method and path where it changes what is stored.
         shapes: By name.
     """
 
@@ -128,7 +132,9 @@ def make_strict(provider: Provider) -> Provider:
     return replace(
         provider,
         generation_endpoints=tuple([strict_endpoint(one) for one in provider.generation_endpoints]),
-        resource_endpoints=tuple([_strict_resource(one) for one in provider.resource_endpoints]),
+        resource_endpoints=tuple(
+            [_strict_resource(provider.name, one) for one in provider.resource_endpoints]
+        ),
     )
 
 
@@ -170,8 +176,12 @@ def _strict_format(channel_format: ChannelFormat[Any], root: Root) -> ChannelFor
     return replace(channel_format, parse=_strict_parse(channel_format.parse, root), parsed_headers=headers)
 
 
-def _strict_resource(endpoint: ResourceEndpoint) -> ResourceEndpoint:
-    root, run = load_table().roots.get(endpoint.path), endpoint.run
+def _strict_resource(provider: str, endpoint: ResourceEndpoint) -> ResourceEndpoint:
+    roots, run = load_table().roots, endpoint.run
+    changing = roots.get(f"{provider} {endpoint.method} {endpoint.path}")
+    if changing is not None:
+        return replace(endpoint, run=_checked_first(run, changing))
+    root = roots.get(endpoint.path)
     if root is None:
         return endpoint
 
@@ -183,13 +193,40 @@ def _strict_resource(endpoint: ResourceEndpoint) -> ResourceEndpoint:
     return replace(endpoint, run=run_strictly)
 
 
+Run = Callable[[EndpointContext, IncomingRequest], Awaitable[Reply | Replay | Download]]
+
+
+def _checked_first(run: Run, root: Root) -> Run:
+    """Return an operation whose fields are checked before it changes anything; a body that is no JSON is refused by itself."""
+
+    async def run_strictly(context: EndpointContext, request: IncomingRequest) -> Reply | Replay | Download:
+        with contextlib.suppress(orjson.JSONDecodeError):
+            await context.compute(request, check_fields, request, root)
+        return await run(context, request)
+
+    return run_strictly
+
+
+def _form_document(form: Form) -> dict[str, Any]:
+    """Return the names of a form as an object: `name[key]` is a member of an object, `name[]` an element of a list."""
+    members: dict[str, Any] = {}
+    for field in (*(name for name, _ in form.fields), *(one.field for one in form.files)):
+        name, bracket, key = field.partition("[")
+        key = key.partition("]")[0]
+        if bracket and key and isinstance(members.setdefault(name, {}), dict):
+            members[name][key] = None
+        else:
+            members.setdefault(name, None)
+    return members
+
+
 def check_fields(request: IncomingRequest, root: Root) -> None:
     """Check the fields of a request that was parsed.
 
     Raises:
         UnknownFieldError: The API does not know one of them.
     """
-    document = orjson.loads(request.body)
+    document = orjson.loads(request.body) if request.form is None else _form_document(request.form)
     path = load_table().find_unknown(document, root.kinds_of(request.headers))
     if path is not None:
         raise UnknownFieldError(path, document)

@@ -43,6 +43,10 @@ class Channel(Protocol):
         """Wait until the clock shows `instant`; return whether the client is still there then."""
         ...
 
+    def reply_at_once(self, reply: EncodedReply) -> bool:
+        """Send a whole response if that need not wait; return whether it is sent, and if it is not, `reply` has to."""
+        ...
+
     async def reply(self, reply: EncodedReply) -> None:
         """Send a whole response, in one write."""
         ...
@@ -164,6 +168,10 @@ class AsgiChannel:
         if self._watcher is None and self._clock() < instant:
             self._watcher = asyncio.create_task(self._watch())
         return await self._waker.wait_until(instant)
+
+    def reply_at_once(self, reply: EncodedReply) -> bool:
+        """Return False: each message is awaited."""
+        return False
 
     async def reply(self, reply: EncodedReply) -> None:
         """Send a whole response."""

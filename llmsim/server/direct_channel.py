@@ -127,6 +127,14 @@ class DirectChannel:
                 return not self.disconnected
         return False
 
+    def reply_at_once(self, reply: EncodedReply) -> bool:
+        """Send a whole response if it is short and no earlier one is unread; return whether it is sent."""
+        body, cycle = reply.body, self._cycle
+        if len(body) > _LARGE or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
+            return False
+        self._end(self._begin(reply, b"content-length: %d\r\n" % len(body)) + body)
+        return True
+
     async def reply(self, reply: EncodedReply) -> None:
         """Send a whole response, in one write."""
         body = reply.body

@@ -107,16 +107,27 @@ class GenerationService(Generic[O]):
         active = channel.active
         planned: PlannedResponse[O] | None = None
         failure: BaseException | None = None
+        is_simple = False
         clients = self._clients
         if clients is not None:
             active.incoming = request
             if clients.registry.is_watching:
                 await clients.begin(active, self._endpoint.label)
         try:
-            planned = await self.planner.plan(request, channel)
+            found = self.planner.plan(request, channel)
+            reply = None
+            if isinstance(found, PlannedResponse):
+                is_simple = True
+                planned = found
+                reply = self._render_at_once(planned, channel)
+            else:
+                planned = await found
             if clients is not None and active.attempt is not None:
                 await clients.check(active.attempt, planned.request.prompt)
-            await self._respond(planned, channel)
+            if reply is None:
+                await self._respond(planned, channel)
+            elif not channel.reply_at_once(reply):
+                await channel.reply(reply)
         except RefusedError as refusal:
             if clients is not None and active.attempt is not None:
                 await clients.check(active.attempt, refusal)
@@ -128,7 +139,7 @@ class GenerationService(Generic[O]):
             seconds = active.finish(failure)
             if self._quotas is not None and active.admission is not None and active.admission.is_open:
                 await self._quotas.finish(active.admission)
-            if planned is not None and planned.is_shared and active.outcome is not None:
+            if not is_simple and planned is not None and planned.is_shared and active.outcome is not None:
                 await self._settle(planned, active.outcome, seconds, active.owner)
             if clients is not None and (
                 active.outcome is not Outcome.FINISHED or clients.registry.is_watching
@@ -190,6 +201,27 @@ class GenerationService(Generic[O]):
             return
         active.outcome = Outcome.of(fault.kind)
         await self._reply_error(self._format.render_fault(fault), channel)
+
+    def _render_at_once(self, planned: PlannedResponse[O], channel: Channel) -> EncodedReply | None:
+        """Render and book the response to a simple request; return None, with nothing done, if it is a stream or has to wait.
+
+        PERF: 1 us less than by `_respond`, which looks for what such a response has not, and awaits what need not wait.
+        """
+        turn, active, request = planned.outcome, channel.active, planned.request
+        assert isinstance(turn, Turn), "a simple request is answered a turn"
+        due = active.arrival + turn.due
+        if (
+            request.prompt.stream
+            or due > time.monotonic()
+            or active.attempt is not None
+            or channel.disconnected
+        ):
+            return None
+        body = self._endpoint.render_response(turn, request.options)
+        now, usage = time.monotonic(), turn.usage
+        active.replied(turn.model, usage.prompt, usage.completion, now - due, now)
+        active.outcome = Outcome.FINISHED
+        return self._build_reply(planned, body, active)
 
     async def _reply(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         active, recorder = channel.active, channel.active.recorder

@@ -56,6 +56,7 @@ class HttpGeneration:
     ) -> None:
         self._provider = provider
         self._path = path
+        self._prefix = provider.prefix
         self.service = service
         self._bodies = bodies
         self._forms = forms
@@ -85,7 +86,7 @@ class HttpGeneration:
                 body=body,
                 scheme=scope["scheme"],
                 server=scope["server"],
-                prefix=scope["root_path"] + self._provider.prefix,
+                prefix=scope["root_path"] + self._prefix,
                 arrival=channel.active.arrival,
             ),
             channel,

@@ -24,12 +24,14 @@ class AnalyzedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
         facts: What planning needs to know of its prompt.
         heavy: Whether planning and rendering its response is laborious.
         step: The step of a scenario that it plays; None if it plays none.
+        is_simple: Whether its response needs nothing of the shared state, neither now nor later, unless what is set at run time does.
     """
 
     request: ParsedRequest[O]
     facts: PromptFacts
     heavy: bool = False
     step: ResolvedStep | None = None
+    is_simple: bool = False
 
 
 class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):

@@ -95,8 +95,12 @@ class RequestAnalyzer(Generic[O]):
             facts = await compute_in_thread(analyze, parsed.prompt)
             step = await compute_in_thread(self._resolve_step, parsed, scenario)
             return AnalyzedRequest(parsed, facts, heavy=True, step=step)
-        analyzed = AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed, scenario))
-        if not (is_continued or references or files) and scenario is None:
+        facts, step = analyze(parsed.prompt), self._resolve_step(parsed, scenario)
+        is_own = not (is_continued or references or files)
+        is_stored = storage is not None and storage.should_store(parsed.options)
+        is_simple = facts.is_plain and is_own and step is None and not (is_stored or parsed.is_warm_up)
+        analyzed = AnalyzedRequest(parsed, facts, step=step, is_simple=is_simple)
+        if is_own and scenario is None and not parsed.depends_on_headers:
             self._memo.put(request, analyzed)
         return analyzed
 

@@ -262,6 +262,10 @@ class WebSocketChannel:
         except falcon.WebSocketDisconnected:
             self._connection.hang_up()
 
+    def reply_at_once(self, reply: EncodedReply) -> bool:
+        """Return False: each message is awaited."""
+        return False
+
     async def reply(self, reply: EncodedReply) -> None:
         """Send a whole response as one message."""
         await self._send(reply.body)

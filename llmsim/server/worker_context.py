@@ -15,6 +15,7 @@ import msgspec
 from llmsim.catalogue import Model
 from llmsim.domain import CacheUse, Fault, Prompt, Turn, TurnOverrides
 from llmsim.errors import StoreError
+from llmsim.planning.context_edits import with_edits
 from llmsim.planning.continuations import with_echoes
 from llmsim.planning.cost import is_laborious
 from llmsim.planning.planner import UNCACHED, Planner
@@ -215,6 +216,8 @@ class WorkerContext:
         assert not isinstance(planned, LinesNeeded), "the lines were reserved"
         if isinstance(planned, Turn) and overrides is not None:
             planned = _override(planned, prompt, planner, overrides)
+        if facts.edited is not None and isinstance(planned, Turn):
+            planned = with_edits(planned, facts.edited)
         if wire_fault is not None and isinstance(planned, Turn):
             planned = with_wire_fault(planned, wire_fault)
         if prompt.continuation is not None and prompt.continuation.echo:

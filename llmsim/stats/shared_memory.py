@@ -1,24 +1,20 @@
 """A named segment of shared memory: created by one process, read by any other of the machine.
 
 Decisions:
-* Python's resource tracker is not used. On 3.11 it removes a segment when any process that
-  attached to it exits; and after a master was killed, the tracker that its last worker leaves
-  behind would remove the successor's segment of the same name. A stale segment costs some
-  hundred KB until the next start replaces it.
-* A reader maps the segment read-only, by the call that SharedMemory itself makes: it cannot
-  write, and at no moment would a Ctrl-C make it the owner.
-* The mapping is not SharedMemory's, whose destructor raises while views are alive.
+* The calls are those that Python's SharedMemory makes, without that: it starts a process, the resource tracker. On 3.11 that removes
+  a segment when any process that attached to it exits; and after a master was killed, the tracker that its last worker leaves
+  behind would remove the successor's segment of the same name. A stale segment costs some hundred KB until the next start
+  replaces it. PERF: 60 ms of processor time of each start.
+* A reader maps the segment read-only: it cannot write, and at no moment would a Ctrl-C make it the owner.
 """
 
-# Typeshed has no stub for this module. SharedMemory uses it too, but maps read-write only.
+# Typeshed has no stub for this module.
 import _posixshmem  # type: ignore[import-not-found]
 import contextlib
 import errno
 import mmap
 import os
 import sys
-from multiprocessing import resource_tracker
-from multiprocessing.shared_memory import SharedMemory
 
 from llmsim.errors import StatsError
 
@@ -51,9 +47,11 @@ class SharedSegment:
         try:
             with contextlib.suppress(FileNotFoundError):
                 _posixshmem.shm_unlink(f"/{name}")
-            shared = SharedMemory(name, create=True, size=size)
-            resource_tracker.unregister(f"/{name}", "shared_memory")
-            shared.close()
+            created = _posixshmem.shm_open(f"/{name}", os.O_CREAT | os.O_EXCL | os.O_RDWR, mode=0o600)
+            try:
+                os.ftruncate(created, size)
+            finally:
+                os.close(created)
             memory, inode = _map(name, write=True)
         except OSError as error:
             raise StatsError(_failure(name, size, error)) from error

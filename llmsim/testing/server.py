@@ -42,7 +42,7 @@ def main(ready: int, directory: str) -> None:
 
 
 def _serve(ready: int) -> None:
-    from llmsim.catalogue import load_catalogue
+    from llmsim.catalogue import shipped_catalogue
     from llmsim.cli.serve import run
     from llmsim.config import Settings, load
     from llmsim.errors import LlmsimError
@@ -53,7 +53,7 @@ def _serve(ready: int) -> None:
         os.close(ready)
 
     try:
-        run(load(profiles=load_catalogue().profiles).settings, announce)
+        run(load(profiles=shipped_catalogue().profiles).settings, announce)
     except LlmsimError as error:
         sys.exit(f"llmsim: {error}")
 

@@ -1,6 +1,9 @@
 """Options of chat completions that other APIs do not have."""
 
+import base64
+import io
 import json
+import wave
 from typing import Any
 
 import pytest
@@ -39,10 +42,51 @@ async def test_without_a_search_nothing_is_cited() -> None:
     assert asked.json["choices"][0]["message"]["annotations"] == []
 
 
-async def test_sound_is_refused() -> None:
-    """CHAT-1.11: By its name; text alone is taken."""
-    audio = {"voice": "alloy", "format": "wav"}
-    refused = await simulator().post(PATH, ASKED | {"modalities": ["text", "audio"], "audio": audio})
+async def test_an_answer_is_spoken() -> None:
+    """CHAT-1.11, CHAT-2.10: Its sound is as long as its transcript takes, and is counted; an earlier one may be named."""
+    spoken = ASKED | {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+    answered = await simulator().post(PATH, spoken)
+    message, usage = answered.json["choices"][0]["message"], answered.json["usage"]
+    audio = message["audio"]
+    with wave.open(io.BytesIO(base64.b64decode(audio["data"]))) as sound:
+        seconds = sound.getnframes() / sound.getframerate()
 
-    assert (refused.status, refused.json["error"]["param"]) == (400, "modalities")
-    assert (await simulator().post(PATH, ASKED | {"modalities": ["text"]})).status == 200
+    assert message["content"] is None
+    assert seconds == pytest.approx(len(audio["transcript"]) / 15, abs=0.1)
+    assert usage["completion_tokens_details"]["audio_tokens"] == round(seconds * 20)
+    assert usage["completion_tokens"] > usage["completion_tokens_details"]["audio_tokens"]
+
+    again = [*ASKED["messages"], {"role": "assistant", "audio": {"id": audio["id"]}}, *ASKED["messages"]]
+    cut = (await simulator().post(PATH, spoken | {"messages": again, "max_tokens": 40})).json
+    assert (cut["usage"]["completion_tokens"], cut["choices"][0]["finish_reason"]) == (40, "length")
+    assert cut["choices"][0]["message"]["audio"]["data"]
+
+
+async def test_a_spoken_stream() -> None:
+    """CHAT-3.8: Its deltas are the transcript, the sound, and when its id expires."""
+    spoken = ASKED | {"modalities": ["audio"], "audio": {"voice": {"id": "v"}, "format": "pcm16"}, "seed": 7}
+    whole = (await simulator().post(PATH, spoken)).json["choices"][0]["message"]["audio"]
+    streamed = await simulator().post(PATH, spoken | {"stream": True})
+    chunks = [json.loads(line[6:]) for line in streamed.body.splitlines() if line.startswith(b"data: {")]
+    deltas = [chunk["choices"][0]["delta"].get("audio", {}) for chunk in chunks]
+
+    assert "".join(one.get("transcript", "") for one in deltas) == whole["transcript"]
+    sound = b"".join(base64.b64decode(one.get("data", "")) for one in deltas)
+    assert sound == base64.b64decode(whole["data"])
+    assert [set(one) for one in (deltas[0], deltas[-2])] == [{"id", "transcript"}, {"expires_at"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({}, "audio"),
+        ({"audio": {"format": "wav"}}, "audio.voice"),
+        ({"audio": {"voice": "alloy", "format": "flac"}}, "audio.format"),
+        ({"audio": {"voice": "alloy", "format": "wav"}, "stream": True}, "audio.format"),
+    ],
+)
+async def test_sound_that_is_refused(fields: dict[str, Any], param: str) -> None:
+    """CHAT-1.11: What is missing or cannot be made is named."""
+    refused = await simulator().post(PATH, ASKED | {"modalities": ["text", "audio"]} | fields)
+
+    assert (refused.status, refused.json["error"]["param"]) == (400, param)

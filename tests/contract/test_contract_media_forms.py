@@ -48,7 +48,8 @@ async def send(
     ]
     sent = {"content-type": "multipart/form-data; boundary=XX"} | (headers or {})
     body = b"".join(parts) + b"--XX--\r\n"
-    return await (worker or simulator()).ask("POST", f"/openai/v1/{path}", body, headers=sent)
+    path, _, query = (path if path.startswith("/") else f"/openai/v1/{path}").partition("?")
+    return await (worker or simulator()).ask("POST", path, body, headers=sent, query=query)
 
 
 def events(exchange: Exchange) -> list[Any]:
@@ -276,3 +277,36 @@ async def test_faults_hold_for_forms() -> None:
 
     assert refused.status == 429
     assert worker.stats().rate_limit_errors == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "unknown"),
+    [
+        ("audio/transcriptions", WHISPER, "x"),
+        ("audio/translations", WHISPER, "x"),
+        ("files", {"purpose": "user_data", "expires_after[anchor]": "created_at"}, "expires_after.x"),
+    ],
+)
+async def test_unknown_fields_in_strict_mode(path: str, fields: dict[str, Any], unknown: str) -> None:
+    """API-4.1: A form's are refused like those of JSON, and nothing is stored of it."""
+    worker = simulator(server={"strict": True})
+    name = "expires_after[x]" if "." in unknown else unknown
+    if "." in unknown:
+        fields |= {"expires_after[seconds]": 3600}
+    taken = await send(path, fields, RECORDING, worker=worker)
+    refused = await send(path, fields | {name: 1}, RECORDING, worker=worker)
+
+    assert (taken.status, refused.status) == (200, 400)
+    assert refused.json["error"]["param"] == unknown
+    assert len((await worker.ask("GET", "/openai/v1/files")).json["data"]) == (path == "files")
+
+
+async def test_the_deployment_names_the_model() -> None:
+    """AZR-1.4: In a form, too; a model of its own goes first."""
+    path = "/azure/openai/deployments/whisper-1/audio/transcriptions?api-version=2024-10-21"
+    asked = {"response_format": "verbose_json"}
+    known = {"api-key": "any"}
+
+    assert (await send(path, asked, RECORDING, headers=known)).status == 200
+    refused = await send(path, asked | {"model": "gpt-4o-transcribe"}, RECORDING, headers=known)
+    assert refused.json["error"]["param"] == "response_format"

@@ -230,6 +230,77 @@ def test_beta(client: Anthropic) -> None:
     assert client.beta.models.retrieve(MODEL).id == MODEL
 
 
+def test_context_edits(client: Anthropic) -> None:
+    """ANTH-12.2: Edits are reported by a message, by its stream, and by a count of tokens; what is left is counted."""
+    call = {"type": "tool_use", "name": "lookup", "input": {"query": "a"}}
+    messages = [*HELLO]
+    for number in ("toolu_1", "toolu_2"):
+        found = {"type": "tool_result", "tool_use_id": number, "content": "word " * 200}
+        messages.append({"role": "assistant", "content": [call | {"id": number}]})
+        messages.append({"role": "user", "content": [found]})
+    edit = {
+        "type": "clear_tool_uses_20250919",
+        "trigger": {"type": "tool_uses", "value": 1},
+        "keep": {"type": "tool_uses", "value": 1},
+    }
+    asked = {
+        "model": MODEL,
+        "messages": messages,
+        "context_management": {"edits": [edit]},
+        "betas": ["context-management-2025-06-27"],
+    }
+    message = client.beta.messages.create(max_tokens=50, **asked)
+    with client.beta.messages.stream(max_tokens=50, **asked) as stream:
+        final = stream.get_final_message()
+    counted = client.beta.messages.count_tokens(**asked)
+
+    (applied,) = message.context_management.applied_edits
+    assert (applied.cleared_tool_uses, applied.cleared_input_tokens) == (1, 201)
+    assert final.context_management == message.context_management
+    assert counted.input_tokens == message.usage.input_tokens == final.usage.input_tokens
+    assert counted.context_management.original_input_tokens == counted.input_tokens + 201
+
+
+def test_a_compaction(client: Anthropic) -> None:
+    """ANTH-12.5: The block comes first, whole or streamed, and stands for the conversation when it is sent back."""
+    edit = {"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}}
+    asked = {
+        "model": MODEL,
+        "max_tokens": 50,
+        "context_management": {"edits": [edit]},
+        "betas": ["compact-2026-01-12"],
+    }
+    story = [{"role": "user", "content": "word " * 50_000}]
+    message = client.beta.messages.create(messages=story, **asked)
+    with client.beta.messages.stream(messages=story, **asked) as stream:
+        final = stream.get_final_message()
+    more = [*story, {"role": "assistant", "content": final.content}, *HELLO]
+    again = client.beta.messages.create(messages=more, **asked)
+
+    assert [block.type for block in message.content] == ["compaction", "text"]
+    assert (final.content[0], final.usage.iterations) == (message.content[0], message.usage.iterations)
+    assert message.usage.iterations[0].input_tokens > 50_000 > 200 > again.usage.input_tokens
+
+
+def test_citations(client: Anthropic) -> None:
+    """ANTH-14.2: The SDK collects the citations of a stream, and can send them back."""
+    facts = "The sky is blue. The grass is green."
+    document = {
+        "type": "document",
+        "source": {"type": "text", "media_type": "text/plain", "data": facts},
+        "citations": {"enabled": True},
+    }
+    question = {"type": "text", "text": "Which colour has the grass?"}
+    messages = [{"role": "user", "content": [document, question]}]
+    with client.messages.stream(model=MODEL, max_tokens=50, messages=messages) as stream:
+        final = stream.get_final_message()
+    (cited,) = final.content[-1].citations
+
+    assert facts[cited.start_char_index : cited.end_char_index] == cited.cited_text == "The grass is green."
+    messages += [{"role": "assistant", "content": final.content}, *HELLO]
+    assert client.messages.create(model=MODEL, max_tokens=50, messages=messages).stop_reason == "end_turn"
+
+
 def test_a_refusal(client: Anthropic) -> None:
     """ANTH-9.1: An error has its type, words in the API's form, and the request id in body and header."""
     with pytest.raises(anthropic.BadRequestError) as caught:

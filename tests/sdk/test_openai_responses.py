@@ -5,10 +5,11 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, BadRequestError, OpenAI
 from openai.types.responses import Response, ResponseCompletedEvent
 from pydantic import BaseModel
 from support.servers import eventually, serve
@@ -291,3 +292,34 @@ def test_evictions_are_counted(tmp_path: Path) -> None:
 
     assert 0 < kept <= 10
     assert stats["evicted_records"] == 40 - kept
+
+
+def test_a_call_that_is_approved(client: OpenAI) -> None:
+    """RESP-6.10: A call on an MCP server is asked for, and runs once approved, streamed or in a conversation alike."""
+    given: Any = {
+        "model": "gpt-5",
+        "tools": [{"type": "mcp", "server_label": "wiki", "server_url": "https://example.com/mcp"}],
+    }
+
+    def decide(requests: list[Any], *, approve: bool) -> Any:
+        (one,) = [item for item in requests if item.type == "mcp_approval_request"]
+        return [{"type": "mcp_approval_response", "approval_request_id": one.id, "approve": approve}]
+
+    first = client.responses.create(input="Look it up", **given)
+    with client.responses.stream(
+        input=decide(first.output, approve=True), previous_response_id=first.id, **given
+    ) as events:
+        kinds = [event.type for event in events]
+        second = events.get_final_response()
+    conversation = client.conversations.create()
+    asked = client.responses.create(input="Look it up", conversation=conversation.id, **given)
+    denied = client.responses.create(
+        input=decide(asked.output, approve=False), conversation=conversation.id, **given
+    )
+
+    assert [item.type for item in first.output] == ["mcp_list_tools", "reasoning", "mcp_approval_request"]
+    assert [item.type for item in second.output] == ["reasoning", "mcp_call", "message"]
+    assert {"response.mcp_call_arguments.done", "response.mcp_call.completed"} <= set(kinds)
+    assert [item.type for item in denied.output] == ["reasoning", "message"]
+    with pytest.raises(BadRequestError, match="do not have an approval"):
+        client.responses.create(input="And?", previous_response_id=first.id, **given)

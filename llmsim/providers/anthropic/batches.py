@@ -8,7 +8,7 @@ Decisions:
 * An invalid request, or one with a simulated failure, is an errored result, not an error of the batch.
   Source: Anthropic docs, build-with-claude/batch-processing: "the validation of the params object is asynchronous".
 
-Source of fields: anthropic SDK 2.12, types/messages/message_batch*.py, resources/messages/batches.py.
+Source of fields: anthropic SDK 2.14, types/messages/message_batch*.py, resources/messages/batches.py.
 """
 
 from collections.abc import Callable

@@ -2,14 +2,16 @@
 
 Decisions:
 * Thinking that is hidden has a block all the same: the client sends its signature back.
+* A text that cites has its citations in a block of its own; see `citations`.
 * An empty text has no block: such a message has no content.
 * A refusal is a text block; the stop reason says that it is a refusal.
+* A compaction comes before all other blocks, with the first token of the turn.
 * The result of a hosted tool is a block without tokens that is sent at the end of the call; a truncated call has no
   result. A call of another API's hosted tool, which only a script can make, has no block; its tokens count.
 * The input of a truncated call is what the SDK makes of its stream: complete members and items, and no part of a
-  truncated string. Source: anthropic SDK 2.12, lib/streaming/_messages.py, `partial_mode=True`.
+  truncated string. Source: anthropic SDK 2.14, lib/streaming/_messages.py, `partial_mode=True`.
 
-Source: anthropic SDK 2.12, types/content_block.py, tool_use_block.py, server_tool_use_block.py.
+Source: anthropic SDK 2.14, types/content_block.py, tool_use_block.py, server_tool_use_block.py, beta/beta_compaction_block.py.
 """
 
 import re
@@ -21,6 +23,7 @@ import orjson
 from llmsim.budgets import json_problem
 from llmsim.domain import (
     Choice,
+    Compaction,
     FinishReason,
     ReasoningSegment,
     RefusalSegment,
@@ -32,27 +35,32 @@ from llmsim.domain import (
     ToolKind,
     Turn,
 )
+from llmsim.providers.anthropic.citations import citation_deltas, cited_results, split_text
 from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
+from llmsim.providers.anthropic.mcp import render_mcp_call, render_mcp_result
 from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
 from llmsim.providers.anthropic.messages import MessageOptions
+from llmsim.providers.anthropic.signatures import sign
 from llmsim.wire.codec import encode
 
 _NO_TEXT = TokenizedText((), ())
 
-_TRUNCATING = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
+_TRUNCATING = (FinishReason.LENGTH, FinishReason.WINDOW, FinishReason.CONTENT_FILTER)
 
 
 class ContentBlock(msgspec.Struct, frozen=True):
     """A content block.
 
     Attributes:
-        kind: The segment that it renders; None for the result of a hosted tool.
+        kind: The segment that it renders; None for the result of a hosted tool and for a compaction.
         text: The text that is streamed; of a call its input as JSON.
         tokens_before: Tokens that exist before it starts.
         tokens: Its tokens.
         header_tokens: Its tokens before those of the text.
-        fields: A call as it is when the block starts, or the result of a hosted tool; None for text and thinking.
+        fields: A call as it is when the block starts, the result of a hosted tool, or a compaction; None for text and thinking.
         hosted_tool: The hosted tool that is called; None for other blocks.
+        start: The block as it starts in a stream, if that differs.
+        deltas: What follows its start in a stream, besides the text.
     """
 
     kind: type[Segment] | None
@@ -62,25 +70,73 @@ class ContentBlock(msgspec.Struct, frozen=True):
     header_tokens: int = 0
     fields: dict[str, Any] | None = None
     hosted_tool: HostedTool | None = None
+    start: dict[str, Any] | None = None
+    deltas: tuple[dict[str, Any], ...] = ()
 
 
 def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
     """Return the content of a turn. Reasoning that was not requested, which a script may have, counts and has no block."""
     blocks: list[ContentBlock] = []
+    if turn.edited is not None and turn.edited.compaction is not None:
+        blocks.append(_compaction_block(turn, turn.edited.compaction))
     before = 0
+    citations = options.citations
     for segment in turn.choices[0].segments:
         match segment:
             case ToolCallSegment():
-                blocks += _call_blocks(turn, segment, before, options)
+                calls = _call_blocks(turn, segment, before, options)
+                blocks += calls
+                if segment.call.name == "web_search" and not options.is_formatted:
+                    citations = (*_found(calls), *citations)
             case ReasoningSegment():
                 if options.thinks:
                     text = segment.text or _NO_TEXT
                     blocks.append(ContentBlock(ReasoningSegment, text, before, segment.tokens))
             case TextSegment() | RefusalSegment():
-                if segment.text.pieces:
+                if not segment.text.pieces:
+                    pass
+                elif citations and isinstance(segment, TextSegment):
+                    blocks += _cited_blocks(segment, before, citations)
+                else:
                     blocks.append(ContentBlock(type(segment), segment.text, before, segment.tokens))
         before += segment.tokens
     return blocks
+
+
+def _found(calls: list[ContentBlock]) -> list[dict[str, Any]]:
+    """Return citations of what searches have found."""
+    results = [block.fields for block in calls if block.kind is None and block.fields is not None]
+    return [
+        citation
+        for result in results
+        if result["type"] == "web_search_tool_result"
+        for citation in cited_results(result["content"])
+    ]
+
+
+def _cited_blocks(
+    segment: TextSegment, before: int, citations: tuple[dict[str, Any], ...]
+) -> list[ContentBlock]:
+    """Return the blocks of a text: the beginning that cites nothing, if it has one, and the rest."""
+    own, cited = split_text(segment.text)
+    lead = 0 if own is None else own.tokens
+    blocks = [] if own is None else [ContentBlock(TextSegment, own, before, lead)]
+    start = {"type": "text", "text": "", "citations": []}
+    deltas = citation_deltas(citations)
+    blocks.append(
+        ContentBlock(TextSegment, cited, before + lead, segment.tokens - lead, start=start, deltas=deltas)
+    )
+    return blocks
+
+
+def _compaction_block(turn: Turn, compaction: Compaction) -> ContentBlock:
+    content: dict[str, Any] = {"content": compaction.summary, "encrypted_content": None}
+    fields, start = {"type": "compaction"} | content, {"type": "compaction", "content": None}
+    if compaction.is_signed:
+        fields["signature"] = sign(turn.id, compaction.summary)
+        start["signature"] = fields["signature"]
+    delta = {"type": "compaction_delta"} | content
+    return ContentBlock(None, _NO_TEXT, min(1, turn.length), 0, fields=fields, start=start, deltas=(delta,))
 
 
 def _call_blocks(
@@ -90,6 +146,8 @@ def _call_blocks(
     call, text = segment.call, segment.arguments
     truncated = _is_truncated(turn.choices[0], segment)
     hosted_tool = None
+    if call.kind is ToolKind.HOSTED and call.name in options.mcp:
+        return _mcp_blocks(segment, before, options.mcp[call.name], truncated=truncated)
     if call.kind is ToolKind.HOSTED:
         hosted_tool = find_hosted_tool(call.name, python=options.python)
         if hosted_tool is None:
@@ -118,6 +176,19 @@ def _call_blocks(
     return [block, ContentBlock(None, _NO_TEXT, before + segment.tokens, 0, fields=result)]
 
 
+def _mcp_blocks(segment: ToolCallSegment, before: int, server: str, *, truncated: bool) -> list[ContentBlock]:
+    call = segment.call
+    call_id = call.public_id("mcptoolu_")
+    fields = render_mcp_call(call_id, call.name, server)
+    block = ContentBlock(
+        ToolCallSegment, segment.arguments, before, segment.tokens, segment.header_tokens, fields
+    )
+    if truncated:
+        return [block]
+    result = render_mcp_result(call_id, call.name, server)
+    return [block, ContentBlock(None, _NO_TEXT, before + segment.tokens, 0, fields=result)]
+
+
 def _call_prefix(turn: Turn, call: ToolCall, options: MessageOptions) -> str:
     """Return the prefix of the id of a call: it shows whether thinking is to come back with it. Ids of scripts are foretold."""
     thought = options.thinks and isinstance(turn.choices[0].segments[0], ReasoningSegment)
@@ -133,7 +204,7 @@ class HostedUsage(msgspec.Struct, frozen=True):
 
     Attributes:
         counts: How often each was called; None if none was called.
-        container: The container in which code ran; None if no code ran.
+        container: The container in which code ran, or that was asked for; None for none.
     """
 
     counts: dict[str, int] | None = None
@@ -143,20 +214,22 @@ class HostedUsage(msgspec.Struct, frozen=True):
 _UNUSED = HostedUsage()
 
 
-def hosted_usage(turn: Turn, blocks: list[ContentBlock]) -> HostedUsage:
+def hosted_usage(turn: Turn, blocks: list[ContentBlock], options: MessageOptions) -> HostedUsage:
     """Return what a turn used of hosted tools."""
-    if len(blocks) == 1 and blocks[0].hosted_tool is None:
+    asked = options.container
+    if asked is None and len(blocks) == 1 and blocks[0].hosted_tool is None:
         return _UNUSED
     tools = [block.hosted_tool for block in blocks if block.hosted_tool is not None]
+    container = None
+    if asked is not None or any(tool.runs_in_container for tool in tools):
+        container = render_container(turn, asked)
     if not tools:
-        return _UNUSED
+        return _UNUSED if container is None else HostedUsage(container=container)
     counts = {"web_search_requests": 0, "web_fetch_requests": 0}
     for tool in tools:
         if tool.usage_counter:
             counts[tool.usage_counter] += 1
-    return HostedUsage(
-        counts, render_container(turn) if any(tool.runs_in_container for tool in tools) else None
-    )
+    return HostedUsage(counts, container)
 
 
 def wrap_in_object(name: str, text: TokenizedText, *, truncated: bool) -> TokenizedText:

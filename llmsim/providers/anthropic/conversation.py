@@ -4,6 +4,7 @@ Decisions:
 * The order is the API's: tools, system, messages. A prefix is all that precedes a mark in that order.
 * The key of a prefix is a digest of all blocks up to its end, and of the format of the text, which comes before them. Marks are not part of the digest, so a conversation
   whose mark moves on from turn to turn finds the prefixes of its earlier turns.
+* A compaction block stands for all that comes before it, but for tools and system prompt: that is not counted, nor part of a prefix.
 * Besides the marks, up to 20 earlier ends of blocks are looked up for each mark, as the API does.
   Source: Anthropic docs, build-with-claude/prompt-caching, automatic prefix checking.
 """
@@ -21,6 +22,7 @@ from llmsim.providers.anthropic.messages_request import (
     Block,
     BrowserStateBlock,
     CacheControl,
+    CompactionBlock,
     CountRequest,
     DocumentBlock,
     HostedBlock,
@@ -69,19 +71,24 @@ class Conversation(msgspec.Struct, frozen=True):
         messages: Tools, system prompt and messages.
         images: All images.
         marks: The ends of prefixes that may be cached.
+        result_images: The images of results: the id of the call, and the index in `images`.
     """
 
     messages: tuple[Message, ...]
     images: tuple[Image, ...]
     marks: tuple[CacheMark, ...]
+    result_images: tuple[tuple[str, int], ...] = ()
 
 
-def parse_conversation(request: CountRequest, body: bytes) -> Conversation:
+def parse_conversation(
+    request: CountRequest, body: bytes, kept_thinking: frozenset[int] = frozenset()
+) -> Conversation:
     """Parse the conversation of a request.
 
     Args:
         request: The request as decoded.
         body: The request as sent.
+        kept_thinking: Indices of the messages whose thinking counts.
 
     Raises:
         InvalidFieldError: A block is invalid in its place, or the marks are.
@@ -92,8 +99,11 @@ def parse_conversation(request: CountRequest, body: bytes) -> Conversation:
         parser.add_tools(request.tools, [bytes(tool).decode() for tool in _decode_tools(body).tools or ()])
     if request.system is not None:
         parser.add_message("system", request.system, ("system",))
+    parser.begin_messages()
     for index, message in enumerate(request.messages):
-        parser.add_message(message.role, message.content, ("messages", index, "content"))
+        keeps_thinking = index in kept_thinking
+        path = ("messages", index, "content")
+        parser.add_message(message.role, message.content, path, keeps_thinking=keeps_thinking)
     return parser.finish()
 
 
@@ -134,6 +144,17 @@ class _ConversationParser:
         self._automatic = request.cache_control
         self._marked = request.cache_control is not None or _has_marks(request)
         self._ends: list[_BlockEnd] = []
+        self._result_images: list[tuple[str, int]] = []
+        self._head = (0, 0, self._digest)
+
+    def begin_messages(self) -> None:
+        """Note what comes before the messages, and before any compaction block."""
+        self._head = (len(self._messages), len(self._ends), self._digest.copy())
+
+    def _drop_messages(self) -> None:
+        messages, ends, digest = self._head
+        del self._messages[messages:], self._ends[ends:], self._images[:], self._result_images[:]
+        self._digest = digest.copy()
 
     def add_tools(self, tools: Sequence[ToolParam], texts: Sequence[str]) -> None:
         """Add the definitions of tools, as a message before all others."""
@@ -146,7 +167,9 @@ class _ConversationParser:
             self._end_block(builder, tool.cache_control, text, last=index == len(tools) - 1)
         self._messages.append(builder.message())
 
-    def add_message(self, role: str, content: str | Sequence[Block], path: _Path) -> None:
+    def add_message(
+        self, role: str, content: str | Sequence[Block], path: _Path, *, keeps_thinking: bool = False
+    ) -> None:
         """Add a message."""
         if isinstance(content, str):
             self._end_block(None, None, (role, content), last=True)
@@ -154,7 +177,20 @@ class _ConversationParser:
             return
         builder = _MessageBuilder(role)
         for index, block in enumerate(content):
+            match block:
+                case CompactionBlock(content=str()):
+                    self._drop_messages()
+                    builder = _MessageBuilder(role)
+                case ThinkingBlock() if keeps_thinking:
+                    builder.add_note(block.thinking)
+                case _:
+                    pass
+            images = len(self._images)
             builder.add_block(block, (*path, index), self._images)
+            if isinstance(block, ToolResultBlock):
+                self._result_images += (
+                    (block.tool_use_id, image) for image in range(images, len(self._images))
+                )
             if self._marked:
                 mark, unmarked = _without_mark(block)
                 self._end_block(builder, mark, (role, unmarked), last=index == len(content) - 1)
@@ -183,7 +219,9 @@ class _ConversationParser:
 
     def finish(self) -> Conversation:
         """Return the conversation."""
-        return Conversation(tuple(self._messages), tuple(self._images), self._marks())
+        return Conversation(
+            tuple(self._messages), tuple(self._images), self._marks(), tuple(self._result_images)
+        )
 
     def _marks(self) -> tuple[CacheMark, ...]:
         ends = self._ends
@@ -288,6 +326,8 @@ class _MessageBuilder:
             case ToolResultBlock():
                 text = self._result_text(block.content, path, images)
                 self._results.append(ToolResult(block.tool_use_id, text))
+            case CompactionBlock():
+                self._notes += () if block.content is None else (block.content,)
             case HostedBlock():
                 self._notes += (
                     bytes(json).decode() for json in (block.input, block.content) if json is not msgspec.UNSET

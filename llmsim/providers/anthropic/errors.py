@@ -2,7 +2,7 @@
 
 Decisions:
 * `{"type": "error", "error": {"type", "message"}, "request_id"}`: rendering leaves the id out, and `add_request_id` adds it
-  once the response has its id. Source: anthropic SDK 2.12, types/shared/error_response.py.
+  once the response has its id. Source: anthropic SDK 2.14, types/shared/error_response.py.
 * Messages are written as the API's validator does: `messages.0.role: Input should be 'user' or 'assistant'`.
 """
 
@@ -68,7 +68,7 @@ _TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-"""Type by status. Source: Anthropic docs, api/errors; anthropic SDK 2.12, types/shared/error_type.py."""
+"""Type by status. Source: Anthropic docs, api/errors; anthropic SDK 2.14, types/shared/error_type.py."""
 
 _FAULTS = {
     FaultKind.RATE_LIMIT: (
@@ -144,6 +144,12 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(error.status, str(error))
         case VisionError():
             return _reply(400, f"{_place(error.path)}: {_shown(error.model)} does not support image input")
+        case ContextLengthError(requested=int() as requested):
+            return _reply(
+                400,
+                f"input length and `max_tokens` exceed context limit: {error.tokens} + {requested} > {error.window}, decrease "
+                "input length or `max_tokens` and try again",
+            )
         case ContextLengthError():
             return _reply(400, f"prompt is too long: {error.tokens} tokens > {error.window} maximum")
         # No model of Anthropic makes embeddings.
@@ -197,7 +203,7 @@ def _rate_limit_message(error: RateLimitError) -> str:
 def _unsupported(error: UnsupportedError) -> Reply:
     """Refuse a feature in the form in which the SDK recognizes that it can continue without it.
 
-    Source: anthropic SDK 2.12, lib/threads/_thread_state.py, `_unsupported_features`.
+    Source: anthropic SDK 2.14, lib/threads/_thread_state.py, `_unsupported_features`.
     """
     details = {"error_code": error.code, "unsupported": [str(step) for step in error.path]}
     body = {"type": _TYPES[400], "message": str(error), "details": details}

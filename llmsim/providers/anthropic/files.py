@@ -18,6 +18,7 @@ import msgspec
 from llmsim.errors import ApiRuleError, InvalidFieldError, UnknownResponseError
 from llmsim.providers.anthropic.messages_request import (
     Block,
+    ContainerUploadBlock,
     DocumentBlock,
     ImageBlock,
     MessageParam,
@@ -229,6 +230,8 @@ def _add_uses(blocks: Sequence[Block | Any], path: tuple[str | int, ...], uses: 
         match block:
             case ImageBlock() | DocumentBlock() if block.source.file_id is not None:
                 uses.append(FileUse((*place, "source", "file_id"), block.source.file_id))
+            case ContainerUploadBlock(file_id=str() as file_id):
+                uses.append(FileUse((*place, "file_id"), file_id))
             case ToolResultBlock() if isinstance(block.content, list):
                 _add_uses(block.content, (*place, "content"), uses)
             case _:

@@ -4,7 +4,7 @@ Decisions:
 * Nothing is looked up or run: addresses are below `example.com`, and texts say that they are made up.
 * A made-up result is derived from turn and call only, so that rendering stays pure.
 
-Source: anthropic SDK 2.12, types/server_tool_use_block.py, web_search_tool_result_block.py,
+Source: anthropic SDK 2.14, types/server_tool_use_block.py, web_search_tool_result_block.py,
 web_fetch_tool_result_block.py, *code_execution_tool_result_block.py, tool_search_tool_result_block.py.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from llmsim.domain import TokenizedText, Turn
+from llmsim.providers.anthropic.connected_request import ContainerParam
 from llmsim.providers.anthropic.resources import DAY, rfc3339
 
 DIRECT = {"type": "direct"}
@@ -76,11 +77,27 @@ class HostedTool(msgspec.Struct, frozen=True, kw_only=True):
         return block | {"caller": DIRECT} if self.names_caller else block
 
 
-def render_container(turn: Turn) -> dict[str, Any]:
-    """Render the container in which the code of a turn runs."""
+_SKILL_VERSIONS = {"anthropic": "20251013", "custom": "1759178010641129"}
+"""The newest version of a skill. Source: Anthropic docs, build-with-claude/skills-guide, for their form."""
+
+
+def render_container(turn: Turn, asked: ContainerParam | None) -> dict[str, Any]:
+    """Render the container in which the code of a turn runs, as it was asked for."""
+    skills = None if asked is None else asked.skills
+    loaded = [
+        {
+            "type": skill.type,
+            "skill_id": skill.skill_id,
+            "version": skill.version
+            if skill.version not in (None, "latest")
+            else _SKILL_VERSIONS[skill.type],
+        }
+        for skill in skills or ()
+    ]
     digest = hashlib.blake2b(turn.id.encode(), digest_size=12).hexdigest()
     expires = rfc3339(turn.created + _CONTAINER_SECONDS)
-    return {"id": f"container_{digest}", "expires_at": expires, "skills": None}
+    container_id = (asked and asked.id) or f"container_{digest}"
+    return {"id": container_id, "expires_at": expires, "skills": None if skills is None else loaded}
 
 
 def _search(value: str, turn: Turn, call_id: str) -> list[dict[str, Any]]:

@@ -1,17 +1,23 @@
 """`POST /v1/messages` and `/v1/messages/count_tokens`: parsing of requests.
 
-Source: anthropic SDK 2.12, types/message_create_params.py, thinking_config_*_param.py, output_config_param.py.
+Source: anthropic SDK 2.14, types/message_create_params.py, thinking_config_*_param.py, output_config_param.py.
 """
+
+from typing import Any
 
 import msgspec
 
 from llmsim.domain import Prompt, ResponseFormat
 from llmsim.errors import UnsupportedError
+from llmsim.providers.anthropic.connected_request import ContainerParam
+from llmsim.providers.anthropic.context_management import all_thinking, kept_thinking, parse_edits
 from llmsim.providers.anthropic.conversation import parse_conversation
 from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.files import used_files
+from llmsim.providers.anthropic.mcp import mcp_tools
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, raw_json
-from llmsim.providers.anthropic.model_rules import check_model_rules
+from llmsim.providers.anthropic.model_rules import check_model_rules, reserves_limit, stops_at_window
+from llmsim.providers.anthropic.passages import parse_passages
 from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
 from llmsim.providers.anthropic.validation import check_conversation, check_generation
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
@@ -32,6 +38,10 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
         tier: The service tier that the usage reports.
         python: Whether hosted code runs in Python; in a shell otherwise.
         toolsets: For each tool of a toolset, the toolset by the tool's name.
+        citations: The passages of the request that its text cites.
+        mcp: For each tool of an MCP server, the server by the tool's name.
+        container: The container that the request asks for; None for none.
+        is_formatted: Whether its text has a requested format, and cites nothing.
     """
 
     thinks: bool = False
@@ -41,6 +51,10 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     tier: str = "standard"
     python: bool = False
     toolsets: dict[str, str] = {}
+    citations: tuple[dict[str, Any], ...] = ()
+    mcp: dict[str, str] = {}
+    container: ContainerParam | None = None
+    is_formatted: bool = False
 
 
 def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[MessageOptions]:
@@ -60,11 +74,13 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
     if body.thread is not None:
         raise UnsupportedError(("thread",), "thread_unsupported_request")
     thinks = _thinks(body)
-    check_conversation(body)
+    check_conversation(body, request.headers)
     if checks_models:
         check_model_rules(body)
     check_generation(body, thinks=thinks)
-    conversation = parse_conversation(body, request.body)
+    reserves = checks_models and reserves_limit(body)
+    kept = kept_thinking(body)
+    conversation = parse_conversation(body, request.body, kept.messages)
     tools = parse_tools(body)
     thinking = body.thinking if thinks else None
     prompt = Prompt(
@@ -82,6 +98,8 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         has_tool_message=True,
         tool_choice=parse_tool_choice(body, tools),
         form=_parse_format(body),
+        context_edits=parse_edits(body, kept, conversation.result_images),
+        reserves_limit=reserves and not stops_at_window(request.headers),
     )
     options = MessageOptions(
         thinks=thinks,
@@ -90,9 +108,15 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         speed=body.speed or "standard",
         python=any(tool.type == PYTHON for tool in body.tools or ()),
         toolsets=parse_toolsets(body),
+        citations=parse_passages(body.messages) if b'"citations"' in request.body else (),
+        mcp={tool.name: server for tool, server in mcp_tools(body)} if body.mcp_servers else {},
+        container=ContainerParam(id=body.container) if isinstance(body.container, str) else body.container,
+        is_formatted=body.format() is not None,
     )
     files = used_files(body.messages) if b'"file_id"' in request.body else ()
-    return ParsedRequest(prompt, options, files=files)
+    return ParsedRequest(
+        prompt, options, files=files, depends_on_headers=reserves or body.mcp_servers is not None
+    )
 
 
 def _parse_format(body: CountRequest) -> ResponseFormat | None:
@@ -113,19 +137,20 @@ def _effort(body: CountRequest) -> str:
 
 
 async def count_tokens(context: EndpointContext, request: IncomingRequest) -> Reply:
-    """Count the tokens of a prompt."""
-    prompt, manages_context = await context.compute(request, _parse_count, request.body)
-    tokens = await context.count(request, prompt)
-    count: dict[str, object] = {"input_tokens": tokens}
-    if manages_context:
-        count["context_management"] = {"original_input_tokens": tokens}
+    """Count the tokens of a prompt: with what its edits clear, and without."""
+    prompt, original = await context.compute(request, _parse_count, request.body)
+    count: dict[str, object] = {"input_tokens": await context.count(request, prompt)}
+    if original is not None:
+        count["context_management"] = {"original_input_tokens": await context.count(request, original)}
     return Reply(200, encode(count))
 
 
-def _parse_count(raw: bytes) -> tuple[Prompt, bool]:
+def _parse_count(raw: bytes) -> tuple[Prompt, Prompt | None]:
+    """Return the prompt, and the prompt without its edits if it may have any."""
     body = _decode_count(raw)
     check_conversation(body)
-    conversation = parse_conversation(body, raw)
+    kept = kept_thinking(body)
+    conversation = parse_conversation(body, raw, kept.messages)
     tools = parse_tools(body)
     prompt = Prompt(
         model=body.model,
@@ -135,8 +160,14 @@ def _parse_count(raw: bytes) -> tuple[Prompt, bool]:
         has_tool_message=True,
         tool_choice=parse_tool_choice(body, tools),
         form=_parse_format(body),
+        context_edits=parse_edits(body, kept, conversation.result_images),
     )
-    return prompt, body.context_management is not None
+    if body.context_management is None:
+        return prompt, None
+    messages = prompt.messages
+    if everything := all_thinking(body).messages:
+        messages = parse_conversation(body, raw, everything).messages
+    return prompt, msgspec.structs.replace(prompt, messages=messages, context_edits=())
 
 
 COUNT_TOKENS = ResourceEndpoint(

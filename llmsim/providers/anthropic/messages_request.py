@@ -5,13 +5,16 @@ Decisions:
   structure of blocks that hosted tools have made.
 * Optional fields accept `null`: clients send it for what they leave out.
 
-Source: anthropic SDK 2.12, types/message_create_params.py, content_block_param.py, tool_union_param.py, and the same
+Source: anthropic SDK 2.14, types/message_create_params.py, content_block_param.py, tool_union_param.py, and the same
 under types/beta.
 """
 
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from llmsim.providers.anthropic.connected_request import ContainerParam, McpServer, McpTool
+from llmsim.providers.anthropic.context_request import CompactionConfig, ContextManagement
 
 Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
 
@@ -50,12 +53,19 @@ class ImageBlock(Struct, tag_field="type", tag="image"):
     cache_control: CacheControl | None = None
 
 
+class CitationsConfig(Struct):
+    """Whether a source may be cited."""
+
+    enabled: bool | None = None
+
+
 class DocumentBlock(Struct, tag_field="type", tag="document"):
     """A document."""
 
     source: Source
     title: str | None = None
     context: str | None = None
+    citations: CitationsConfig | None = None
     cache_control: CacheControl | None = None
 
 
@@ -65,6 +75,7 @@ class SearchResultBlock(Struct, tag_field="type", tag="search_result"):
     content: list[TextBlock]
     source: str
     title: str
+    citations: CitationsConfig | None = None
     cache_control: CacheControl | None = None
 
 
@@ -139,6 +150,10 @@ class McpToolResultBlock(HostedBlock, tag="mcp_tool_result"):
     """The result of a tool of an MCP server."""
 
 
+class McpToolListingBlock(HostedBlock, tag="mcp_tool_listing"):
+    """The tools of an MCP server."""
+
+
 class HostedResultBlock(HostedBlock):
     """The result of a tool that the API runs."""
 
@@ -176,9 +191,15 @@ class AdvisorResultBlock(HostedResultBlock, tag="advisor_tool_result"):
 class ContainerUploadBlock(HostedBlock, tag="container_upload"):
     """A file that is uploaded to a container."""
 
+    file_id: str | None = None
 
-class CompactionBlock(HostedBlock, tag="compaction"):
-    """The summary of an earlier part of the conversation."""
+
+class CompactionBlock(Struct, tag_field="type", tag="compaction"):
+    """The summary of an earlier part of the conversation; None if it failed."""
+
+    content: str | None = None
+    signature: str | None = None
+    cache_control: CacheControl | None = None
 
 
 Block = (
@@ -193,6 +214,7 @@ Block = (
     | ServerToolUseBlock
     | McpToolUseBlock
     | McpToolResultBlock
+    | McpToolListingBlock
     | WebSearchResultBlock
     | WebFetchResultBlock
     | CodeExecutionResultBlock
@@ -236,6 +258,9 @@ class ToolParam(Struct):
     strict: bool | None = None
     max_uses: Annotated[int, Meta(ge=1)] | None = None
     configs: dict[str, ToolConfig | None] | None = None
+    mcp_server_name: str | None = None
+    default_config: ToolConfig | None = None
+    tools: list[McpTool] | None = None
     cache_control: CacheControl | None = None
 
     @property
@@ -291,7 +316,9 @@ class CountRequest(Struct, kw_only=True):
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: list[MessageParam]
     cache_control: CacheControl | None = None
-    context_management: dict[str, Any] | None = None
+    compaction: CompactionConfig | None = None
+    context_management: ContextManagement | None = None
+    mcp_servers: list[McpServer] | None = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
     speed: Literal["standard", "fast"] | None = None
@@ -313,10 +340,9 @@ class MessageRequest(CountRequest, kw_only=True):
     """The body of `POST /v1/messages`."""
 
     max_tokens: Annotated[int, Meta(ge=0)]
-    container: str | dict[str, Any] | None = None
+    container: str | ContainerParam | None = None
     diagnostics: dict[str, Any] | None = None
     inference_geo: Annotated[str, Meta(max_length=64)] | None = None
-    mcp_servers: list[dict[str, Any]] | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
     stop_sequences: list[str] | None = None

@@ -7,13 +7,21 @@ Decisions:
 Source: the reports that `scripts/catalogue-overlay.toml` names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from llmsim.catalogue import shipped_catalogue
 from llmsim.errors import ApiRuleError
-from llmsim.providers.anthropic.messages_request import HostedBlock, MessageRequest
+from llmsim.providers.anthropic.context_request import CompactEdit
+from llmsim.providers.anthropic.messages_request import MessageRequest
+from llmsim.providers.anthropic.tools import continues_turn
 
 _OWNER = "anthropic"
+
+_WINDOW_BETA = "model-context-window-exceeded-2025-08-26"
+"""The beta with which older models stop at the end of the window, too. Source: Anthropic docs, handling-stop-reasons."""
+
+_RESERVING = "limit_beyond_window"
+"""The rule of models that generate nothing if the window has no room for all tokens that a request allows."""
 
 
 def _has_effort(request: MessageRequest) -> bool:
@@ -21,10 +29,13 @@ def _has_effort(request: MessageRequest) -> bool:
 
 
 def _ends_with_prefill(request: MessageRequest) -> bool:
-    if not request.messages or request.messages[-1].role != "assistant":
-        return False
-    content = request.messages[-1].content
-    return isinstance(content, str) or not any(isinstance(block, HostedBlock) for block in content)
+    return bool(request.messages) and request.messages[-1].role == "assistant" and not continues_turn(request)
+
+
+def _compacts(request: MessageRequest) -> bool:
+    management = request.context_management
+    edits = () if management is None else management.edits or ()
+    return any(isinstance(edit, CompactEdit) for edit in edits)
 
 
 def _thinks(request: MessageRequest, kind: str) -> bool:
@@ -54,6 +65,10 @@ _RULES: dict[str, tuple[Callable[[MessageRequest], bool], str]] = {
         "adaptive thinking is not supported on this model",
     ),
     "effort": (_has_effort, "This model does not support the effort parameter."),
+    "compaction": (
+        _compacts,
+        "'{model}' does not support the 'compact_20260112' context management strategy.",
+    ),
     "prefill": (
         _ends_with_prefill,
         "This model does not support assistant message prefill. The conversation must end with a user message.",
@@ -78,6 +93,26 @@ def check_model_rules(request: MessageRequest) -> None:
             f"max_tokens: {request.max_tokens} > {most}, which is the maximum allowed number of output tokens for {request.model}"
         )
     for name in catalogue.rules(facts).refused:
+        if name == _RESERVING:
+            continue
         is_broken, message = _RULES[name]
         if is_broken(request):
-            raise ApiRuleError(message)
+            raise ApiRuleError(message.replace("{model}", request.model))
+
+
+def reserves_limit(request: MessageRequest) -> bool:
+    """Return whether the window must have room for all tokens that a request allows; later models stop at its end instead."""
+    catalogue = shipped_catalogue()
+    facts = catalogue.facts(request.model)
+    return facts.owner == _OWNER and facts.known and _RESERVING in catalogue.rules(facts).refused
+
+
+def stops_at_window(headers: Mapping[str, str]) -> bool:
+    """Return whether a request asks that an older model stops at the end of its window."""
+    return _WINDOW_BETA in headers.get("anthropic-beta", "")
+
+
+def window_of(model: str) -> int:
+    """Return the context window of a model in tokens; 0 if the model is not known."""
+    facts = shipped_catalogue().facts(model)
+    return facts.context_window if facts.known else 0

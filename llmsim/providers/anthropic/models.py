@@ -1,6 +1,6 @@
 """`GET /v1/models`: the served models of Anthropic, the newest first.
 
-Source: anthropic SDK 2.12, types/model_info.py, model_capabilities.py and what they name.
+Source: anthropic SDK 2.14, types/model_info.py, model_capabilities.py and what they name.
 """
 
 from typing import Any

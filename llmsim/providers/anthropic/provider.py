@@ -25,7 +25,7 @@ from llmsim.wire.frames import SSE_HEADERS
 def check_headers(headers: Mapping[str, str]) -> None:
     """Check that a version is given; any version is accepted, and no key is needed.
 
-    Source: Anthropic docs, api/versioning; anthropic SDK 2.12 sends 2026-10-21, older ones 2023-06-01.
+    Source: Anthropic docs, api/versioning; anthropic SDK 2.14 sends 2026-10-21, older ones 2023-06-01.
 
     Raises:
         InvalidFieldError: There is no version.
@@ -37,7 +37,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
 RESPONSE_HEADERS: Headers = (("anthropic-organization-id", "llmsim"), ("request-id", "req_{request_id}"))
 """Headers of every response.
 
-Source: anthropic SDK 2.12, _exceptions.py reads request-id; Anthropic docs, api/overview.
+Source: anthropic SDK 2.14, _exceptions.py reads request-id; Anthropic docs, api/overview.
 """
 
 

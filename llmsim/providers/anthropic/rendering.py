@@ -4,9 +4,10 @@ Decisions:
 * `message_start`, the first `content_block_start` and `ping` carry no token. They are sent with the first token, so that
   clients that time the first event and clients that time the first text measure the same.
 * The block of a call starts with the first token of its name; the tokens of the name are counted with the next delta.
+* The counts of a message do not include those of a compaction, which `iterations` has; a turn that ends with the compaction has none.
 * The padding of an event is a function of its length and its position, so that rendering stays pure.
 
-Source of fields and order: anthropic SDK 2.12, types/message.py, usage.py, raw_*.py, refusal_stop_details.py, and the
+Source of fields and order: anthropic SDK 2.14, types/message.py, usage.py, raw_*.py, refusal_stop_details.py, and the
 recorded streams in its tests and in those of vercel/ai, packages/anthropic/src/__fixtures__.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmsim.domain import (
-    Choice,
+    Compaction,
     Fault,
     FinishReason,
     ReasoningSegment,
@@ -31,8 +32,10 @@ from llmsim.providers.anthropic.blocks import (
     hosted_usage,
     parse_partial_object,
 )
+from llmsim.providers.anthropic.context_management import render_edits
 from llmsim.providers.anthropic.errors import render_stream_error
 from llmsim.providers.anthropic.messages import MessageOptions
+from llmsim.providers.anthropic.model_rules import window_of
 from llmsim.providers.anthropic.signatures import sign
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
 from llmsim.wire.frames import FrameBatch, single, sse
@@ -42,6 +45,8 @@ _STOP_REASONS = {
     FinishReason.LENGTH: "max_tokens",
     FinishReason.TOOL_CALLS: "tool_use",
     FinishReason.CONTENT_FILTER: "refusal",
+    FinishReason.WINDOW: "model_context_window_exceeded",
+    FinishReason.PAUSE: "pause_turn",
 }
 
 _REFUSAL_DETAILS = {
@@ -66,9 +71,32 @@ _EMPTY_INPUT = {"type": "input_json_delta", "partial_json": ""}
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
+_NO_USAGE = Usage(prompt=0, completion=0)
+
+
 def _usage(
-    usage: Usage, options: MessageOptions, hosted_counts: dict[str, int] | None = None
+    turn: Turn, options: MessageOptions, hosted_counts: dict[str, int] | None = None
 ) -> dict[str, Any]:
+    compaction = _compaction(turn)
+    usage = turn.usage if compaction is None or not compaction.pauses else _NO_USAGE
+    fields = {
+        **_counts(usage),
+        "output_tokens_details": {"thinking_tokens": usage.reasoning},
+        "server_tool_use": hosted_counts,
+        "service_tier": options.tier,
+        "inference_geo": options.geo,
+        "speed": options.speed,
+    }
+    if compaction is not None:
+        compacting = _counts(Usage(compaction.prompt_tokens, compaction.tokens))
+        iterations = [{"type": "compaction"} | compacting]
+        if not compaction.pauses:
+            iterations.append({"type": "message"} | _counts(usage))
+        fields["iterations"] = iterations
+    return fields
+
+
+def _counts(usage: Usage) -> dict[str, Any]:
     written = usage.cache_written
     return {
         "input_tokens": usage.prompt - usage.cached - sum(written.values()),
@@ -79,18 +107,23 @@ def _usage(
             "ephemeral_1h_input_tokens": written.get(3600, 0),
         },
         "output_tokens": usage.completion,
-        "output_tokens_details": {"thinking_tokens": usage.reasoning},
-        "server_tool_use": hosted_counts,
-        "service_tier": options.tier,
-        "inference_geo": options.geo,
-        "speed": options.speed,
     }
 
 
-def _stop_fields(choice: Choice) -> dict[str, Any]:
+def _compaction(turn: Turn) -> Compaction | None:
+    return None if turn.edited is None else turn.edited.compaction
+
+
+def _stop_fields(turn: Turn) -> dict[str, Any]:
+    choice = turn.choices[0]
     reason, details = _STOP_REASONS[choice.finish], None
-    if choice.stopped_by is not None:
+    compaction = _compaction(turn)
+    if compaction is not None and compaction.pauses:
+        reason = "compaction"
+    elif choice.stopped_by is not None:
         reason = "stop_sequence"
+    elif choice.finish is FinishReason.LENGTH and _fills_window(turn):
+        reason = "model_context_window_exceeded"
     elif choice.finish is FinishReason.CONTENT_FILTER:
         details = _FILTER_DETAILS
     elif (
@@ -102,6 +135,11 @@ def _stop_fields(choice: Choice) -> dict[str, Any]:
     return {"stop_reason": reason, "stop_sequence": choice.stopped_by, "stop_details": details}
 
 
+def _fills_window(turn: Turn) -> bool:
+    """Return whether a turn ended where the model's window does."""
+    return turn.usage.prompt + turn.choices[0].tokens == window_of(turn.model)
+
+
 def _identity(turn: Turn) -> dict[str, Any]:
     return {"id": f"msg_{turn.id}", "type": "message", "role": "assistant", "model": turn.model}
 
@@ -109,11 +147,14 @@ def _identity(turn: Turn) -> dict[str, Any]:
 def render_message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
     """Render the whole message, as builtins."""
     blocks = content_blocks(turn, options)
-    hosted = hosted_usage(turn, blocks)
+    hosted = hosted_usage(turn, blocks, options)
     content: list[dict[str, Any]] = []
     for block in blocks:
         text = block.text.text
-        if block.fields is None:
+        if block.fields is None and block.deltas:
+            citations = [delta["citation"] for delta in block.deltas]
+            content.append({"type": "text", "text": text, "citations": citations})
+        elif block.fields is None:
             content.append(
                 {"type": "thinking", "thinking": text, "signature": sign(turn.id, text)}
                 if block.kind is ReasoningSegment
@@ -126,16 +167,16 @@ def render_message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
     return {
         **_identity(turn),
         "content": content,
-        **_stop_fields(turn.choices[0]),
+        **_stop_fields(turn),
         "container": hosted.container,
         "diagnostics": None,
-        **_context_management(options),
-        "usage": _usage(turn.usage, options, hosted.counts),
+        **_context_management(turn, options),
+        "usage": _usage(turn, options, hosted.counts),
     }
 
 
-def _context_management(options: MessageOptions) -> dict[str, Any]:
-    return {"context_management": {"applied_edits": []}} if options.manages_context else {}
+def _context_management(turn: Turn, options: MessageOptions) -> dict[str, Any]:
+    return {"context_management": render_edits(turn.edited)} if options.manages_context else {}
 
 
 def render_response(turn: Turn, options: MessageOptions) -> bytes:
@@ -186,7 +227,7 @@ class _StreamRenderer:
         self._padded = padded
         self._events = 0
         self._counted = 0  # tokens that the frames so far carry
-        self._usage = _usage(turn.usage, options)
+        self._usage = _usage(turn, options)
 
     def render(self) -> tuple[FrameBatch, ...]:
         """Render all events, in order."""
@@ -198,6 +239,8 @@ class _StreamRenderer:
             opening += self._block_start(index, block)
             if index == 0:
                 opening += _PING
+            if block.deltas:
+                opening += self._own_deltas(index, block)
             text = block.text
             first = min(1, block.tokens)
             if block.kind is ToolCallSegment:
@@ -216,9 +259,10 @@ class _StreamRenderer:
 
     def _start(self) -> bytes:
         usage = self._usage | {
-            "output_tokens": min(1, self._turn.usage.completion),
+            "output_tokens": min(1, self._usage["output_tokens"]),
             "output_tokens_details": {"thinking_tokens": 0},
         }
+        usage.pop("iterations", None)
         message = _identity(self._turn) | {
             "content": [],
             "stop_reason": None,
@@ -231,12 +275,19 @@ class _StreamRenderer:
         return self._event("message_start", {"message": message})
 
     def _block_start(self, index: int, block: ContentBlock) -> bytes:
-        fields = block.fields
+        fields = block.start or block.fields
         if fields is None:
             fields = {"type": "text", "text": ""}
             if block.kind is ReasoningSegment:
                 fields = {"type": "thinking", "thinking": "", "signature": ""}
         return self._event("content_block_start", {"index": index, "content_block": fields})
+
+    def _own_deltas(self, index: int, block: ContentBlock) -> bytes:
+        """Render the deltas of a block that are not its text."""
+        events = (
+            self._event("content_block_delta", {"index": index, "delta": delta}) for delta in block.deltas
+        )
+        return b"".join(events)
 
     def _deltas(self, index: int, block: ContentBlock) -> FrameBatch:
         """Render the deltas of a block; the first one also carries the tokens before it that no frame has carried."""
@@ -267,12 +318,12 @@ class _StreamRenderer:
 
     def _end(self, blocks: list[ContentBlock]) -> FrameBatch:
         turn = self._turn
-        hosted = hosted_usage(turn, blocks)
+        hosted = hosted_usage(turn, blocks, self._options)
         usage = self._usage | {"server_tool_use": hosted.counts}
         for only_at_the_start in ("cache_creation", "service_tier", "inference_geo", "speed"):
             del usage[only_at_the_start]
-        delta = _stop_fields(turn.choices[0]) | {"container": hosted.container}
-        event = {"delta": delta, "usage": usage} | _context_management(self._options)
+        delta = _stop_fields(turn) | {"container": hosted.container}
+        event = {"delta": delta, "usage": usage} | _context_management(turn, self._options)
         data = self._event("message_delta", event) + self._event("message_stop", {})
         uncounted = turn.length - self._counted
         return FrameBatch(b"", (data,), b"", (turn.length,), (uncounted,) if uncounted else ())

@@ -2,7 +2,7 @@
 
 A page is requested with `limit`, `after_id` and `before_id`; it has `data`, `first_id`, `last_id` and `has_more`.
 
-Source: anthropic SDK 2.12, pagination.py (`Page`), types/model_list_params.py, types/messages/batch_list_params.py.
+Source: anthropic SDK 2.14, pagination.py (`Page`), types/model_list_params.py, types/messages/batch_list_params.py.
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,11 +4,12 @@ Decisions:
 * A tool that Anthropic defines is known by its `type` without the date: newer versions do not differ in what matters here.
 * Tools that the client runs are really run. So of all that these tools can do, a simulated call only reads: a file is
   viewed, not written. Which command a shell gets is decided where arguments are generated.
-* `mcp_toolset` and `advisor` are never called: only its server knows what the former offers, and the latter is another model.
+* `advisor` is never called, as it is another model; `mcp` knows what a toolset of a server offers.
 * The least `max_uses` of all tools bounds the hosted calls of a turn, so that none of them is exceeded.
+* A turn that is continued calls no hosted tools again: a paused one would never end.
 * Without tools to call, the mode is `NONE`, whatever `tool_choice` is.
 
-Source: anthropic SDK 2.12, types/tool_param.py, tool_choice_*_param.py, types/tool_union_param.py and types/beta; inputs:
+Source: anthropic SDK 2.14, types/tool_param.py, tool_choice_*_param.py, types/tool_union_param.py and types/beta; inputs:
 types/beta/beta_memory_tool_20250818_*.py, types/computer_*_input.py, browser_*_input.py; Anthropic docs,
 agents-and-tools/tool-use/bash-tool, text-editor-tool, computer-use-tool.
 """
@@ -20,7 +21,8 @@ from typing import Any
 import msgspec
 
 from llmsim.domain import Tool, ToolChoice, ToolKind, ToolMode
-from llmsim.providers.anthropic.messages_request import CountRequest, ToolParam
+from llmsim.providers.anthropic.mcp import mcp_tools
+from llmsim.providers.anthropic.messages_request import CompactionBlock, CountRequest, HostedBlock, ToolParam
 from llmsim.wire.codec import encode
 
 _DATE = re.compile(r"_\d{8}$")
@@ -59,7 +61,8 @@ def undated_type(type_: str) -> str:
 
 def parse_tools(request: CountRequest) -> tuple[Tool, ...]:
     """Parse the tools that may be called, of a request that was validated."""
-    return tuple(tool for param in request.tools or () for tool in _parse_tool(param))
+    own = tuple(tool for param in request.tools or () for tool in _parse_tool(param))
+    return own if request.mcp_servers is None else (*own, *(tool for tool, _ in mcp_tools(request)))
 
 
 def _parse_tool(param: ToolParam) -> Iterator[Tool]:
@@ -98,6 +101,8 @@ def parse_tool_choice(request: CountRequest, tools: tuple[Tool, ...]) -> ToolCho
     if not tools:
         return ToolChoice(ToolMode.NONE)
     limit = min((tool.max_uses for tool in request.tools or () if tool.max_uses is not None), default=None)
+    if continues_turn(request):
+        limit = 0
     if choice is None:
         return ToolChoice(limit=limit)
     return ToolChoice(
@@ -105,6 +110,16 @@ def parse_tool_choice(request: CountRequest, tools: tuple[Tool, ...]) -> ToolCho
         names=(choice.name,) if choice.type == "tool" and choice.name is not None else None,
         parallel=not choice.disable_parallel_tool_use,
         limit=limit,
+    )
+
+
+def continues_turn(request: CountRequest) -> bool:
+    """Return whether a request goes on with a paused turn: one that ends with blocks of hosted tools, or a compaction."""
+    if not request.messages or request.messages[-1].role != "assistant":
+        return False
+    content = request.messages[-1].content
+    return not isinstance(content, str) and any(
+        isinstance(block, HostedBlock | CompactionBlock) for block in content
     )
 
 

@@ -10,15 +10,19 @@ messages of the API as quoted in public issues: anthropics/claude-code#7365, Ber
 laravel/ai#715.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from llmsim.budgets import remembered
 from llmsim.errors import InvalidFieldError, SchemaError
 from llmsim.json_schema.document import MOST_CACHED_BYTES, read
 from llmsim.json_schema.keywords import subschemas
+from llmsim.providers.anthropic.context_management import check_context_management
+from llmsim.providers.anthropic.mcp_rules import check_mcp
 from llmsim.providers.anthropic.message_rules import check_messages
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, ToolParam, raw_json
+from llmsim.providers.anthropic.passages import has_citations
 from llmsim.providers.anthropic.tools import ANTHROPIC_TOOLS, undated_type
 
 _SEE_THINKING = (
@@ -26,15 +30,21 @@ _SEE_THINKING = (
 )
 
 
-def check_conversation(request: CountRequest) -> None:
+def check_conversation(request: CountRequest, headers: Mapping[str, str] = MappingProxyType({})) -> None:
     """Check tools, output format and messages.
+
+    Args:
+        request: The request.
+        headers: Its headers, of which those of betas count.
 
     Raises:
         InvalidFieldError: Fields contradict each other, or a schema is invalid.
     """
     _check_tools(request)
+    check_mcp(request, headers)
     _check_format(request)
     check_messages(request)
+    check_context_management(request)
 
 
 def check_generation(request: MessageRequest, *, thinks: bool) -> None:
@@ -116,6 +126,13 @@ def _check_anthropic_tool(tool: ToolParam, index: int) -> set[str]:
     defined = ANTHROPIC_TOOLS.get(undated_type(type_))
     if defined is None:
         raise InvalidFieldError(("tools", index, "type"), "choice", ("custom", *ANTHROPIC_TOOLS), type_)
+    for place, pinned in enumerate(tool.tools or ()):
+        schema = raw_json(pinned.input_schema)
+        problem = (
+            tool_problem(schema, f"tools.{index}.{type_}.tools.{place}", strict=False) if schema else None
+        )
+        if problem is not None:
+            raise _conflict(("tools", index, type_, "tools", place, "input_schema"), problem)
     if not defined.names:
         return {member.name for member in defined.tools}
     path = ("tools", index, type_, "name")
@@ -140,6 +157,10 @@ def _check_format(request: CountRequest) -> None:
     schema = raw_json(output_format.schema)
     if not schema:
         raise InvalidFieldError((*path, "schema"), "missing", None)
+    if any(
+        isinstance(message.content, list) and has_citations(message.content) for message in request.messages
+    ):
+        raise _conflict(path, f"{'.'.join(path)}: structured outputs cannot be used with citations")
     problem = format_problem(schema, ".".join(path))
     if problem is not None:
         raise _conflict((*path, "schema"), problem)

@@ -232,8 +232,15 @@ def _as_openai(request: IncomingRequest, path: str, *, is_dated: bool) -> Incomi
         if version is not None:
             raise ApiRuleError("API version not supported", code="BadRequest")
     deployment = request.path_params.get("deployment")
-    body = request.body if deployment is None else _with_model(request.body, deployment)
-    return replace(request, path=path, prefix=request.prefix + _ROOT, body=body)
+    body, form = request.body, request.form
+    if deployment is not None and form is not None:
+        if not form.get("model"):
+            own = tuple([field for field in form.fields if field[0] != "model"])
+            form = replace(form, fields=(*own, ("model", deployment)))
+            body = form.as_body()
+    elif deployment is not None:
+        body = _with_model(body, deployment)
+    return replace(request, path=path, prefix=request.prefix + _ROOT, body=body, form=form)
 
 
 _decode_members = decoder(dict[str, msgspec.Raw])

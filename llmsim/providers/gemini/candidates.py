@@ -39,9 +39,11 @@ _FINISH_REASONS = {
     FinishReason.LENGTH: "MAX_TOKENS",
     FinishReason.TOOL_CALLS: "STOP",
     FinishReason.CONTENT_FILTER: "SAFETY",
+    FinishReason.WINDOW: "MAX_TOKENS",
+    FinishReason.PAUSE: "STOP",
 }
 
-_TRUNCATING = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
+_TRUNCATING = (FinishReason.LENGTH, FinishReason.WINDOW, FinishReason.CONTENT_FILTER)
 
 SAFETY_RATINGS = [
     {"category": "HARM_CATEGORY_HARASSMENT", "probability": "NEGLIGIBLE"},

@@ -10,9 +10,10 @@ from typing import Any, assert_never
 import msgspec
 
 from llmsim.domain import Message, PriorToolCall, Prompt, ToolResult
-from llmsim.errors import ApiRuleError, InvalidFieldError
+from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.media import Media
+from llmsim.providers.openai.chat_audio import parse_audio
 from llmsim.providers.openai.chat_request import (
     AnyMessage,
     AssistantMessage,
@@ -58,6 +59,7 @@ class ChatOptions(msgspec.Struct, frozen=True, gc=False):
         store: Whether the completion is stored.
         metadata: The client's own labels.
         searches: Whether the text cites a page of the web.
+        audio_format: Format of the sound of its text; empty for no sound.
         uses_functions: Whether a call is rendered as a deprecated `function_call`, not in `tool_calls`.
     """
 
@@ -68,6 +70,7 @@ class ChatOptions(msgspec.Struct, frozen=True, gc=False):
     metadata: dict[str, str] = {}
     uses_functions: bool = False
     searches: bool = False
+    audio_format: str = ""
 
 
 def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[ChatOptions]:
@@ -102,12 +105,9 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
             "conflict",
             "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
         )
-    if request.modalities is not None and "audio" in request.modalities:
-        raise ApiRuleError(
-            "Unsupported value: 'modalities' does not support 'audio': llmsim makes no sound in chat completions.",
-            "modalities",
-            "unsupported_value",
-        )
+    audio_format = ""
+    if request.modalities is not None:
+        audio_format = parse_audio(request.modalities, request.audio, stream=bool(request.stream))
     if request.prediction is not None:
         check_prediction(request)
     if checks_models:
@@ -133,6 +133,7 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         tool_choice=parse_tool_choice(request, tools),
         form=parse_response_format(request, messages),
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+        speaks=bool(audio_format),
         prediction=None if request.prediction is None else request.prediction.text,
     )
     streaming = request.stream_options
@@ -144,6 +145,7 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         metadata=request.metadata or {},
         uses_functions=request.functions is not None,
         searches=request.web_search_options is not None,
+        audio_format=audio_format,
     )
     return ParsedRequest(prompt, options, files=tuple(media.files))
 
@@ -203,6 +205,7 @@ def _from_assistant(message: AssistantMessage, index: int) -> Message:
         and not message.tool_calls
         and message.function_call is None
         and message.refusal is None
+        and message.audio is None
     ):
         raise InvalidFieldError(("messages", index, "content"), "type", "str | array")
     texts: list[str] = []

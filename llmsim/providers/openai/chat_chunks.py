@@ -11,8 +11,15 @@ Source of fields and order: openai SDK 3.54, types/chat/chat_completion_chunk.py
 
 from collections.abc import Sequence
 
-from llmsim.domain import Fault, ReasoningSegment, TokenizedText, ToolCall, ToolCallSegment, Turn
+from llmsim.domain import Fault, ReasoningSegment, TextSegment, TokenizedText, ToolCall, ToolCallSegment, Turn
 from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.chat_audio import (
+    TRANSCRIPT_END,
+    TRANSCRIPT_HEAD,
+    role_delta,
+    sound_chunks,
+    sound_tokens,
+)
 from llmsim.providers.openai.chat_completion import (
     DELTA_MEMBERS,
     INPUT_MEMBERS,
@@ -73,18 +80,25 @@ class _ChunkRenderer:
         head = self._envelope + b'{"index":%d,"delta":' % index
         batches: list[FrameBatch] = []
         visible = visible_segments(choice)
+        speaks = bool(self._options.audio_format) and sound_tokens(choice) > 0
         carried = calls = 0
         for segment, start in visible:
             if isinstance(segment, ToolCallSegment):
                 carried = self._add_call(batches, head, segment, start, carried, calls)
                 calls += 1
             else:
-                carried = self._add_text(batches, head, segment, start, carried)
+                carried = self._add_text(batches, head, segment, start, carried, speaks=speaks)
         role = (
             b'{"role":"assistant","content":null}'
             if calls and isinstance(visible[0][0], ToolCallSegment)
             else b'{"role":"assistant","content":""}'
         )
+        if speaks:
+            role = role_delta(self._turn, index)
+            rest = self._usage + self._obfuscation(b"")
+            batches += sound_chunks(
+                self._turn, index, self._options.audio_format, head=head, rest=rest, carried=carried
+            )
         last = b'{"annotations":%b}' % render_citations(visible) if self._options.searches else b"{}"
         finish = b'"%b"' % finish_reason(choice, self._options).encode()
         first = batches[0].required_tokens[0] if batches else choice.tokens
@@ -112,11 +126,16 @@ class _ChunkRenderer:
         segment: Message | ReasoningSegment,
         start: int,
         carried: int,
+        *,
+        speaks: bool,
     ) -> int:
         """Add the pieces of a text, refusal or reasoning; return the number of tokens carried so far."""
         text = segment.text
         if text is None or not text.pieces:
             return carried
+        if speaks and isinstance(segment, TextSegment):
+            batches.append(self._transcript_chunks(choice_head, segment, text, start, carried))
+            return start + text.tokens
         head = b'%b{"%b":"' % (choice_head, DELTA_MEMBERS[type(segment)])
         if not isinstance(segment, ReasoningSegment) and segment.logprobs:
             # Source: recorded streams; each chunk has the logprobs of its own tokens.
@@ -131,6 +150,16 @@ class _ChunkRenderer:
             tail = _REST_OF_TEXT + self._usage + b"}\n\n"
             batches.append(_build_batch(head, escaped_pieces(text), tail, text, start, carried))
         return start + text.tokens
+
+    def _transcript_chunks(
+        self, choice_head: bytes, segment: TextSegment, text: TokenizedText, start: int, carried: int
+    ) -> FrameBatch:
+        """Build the chunks of a text that is spoken."""
+        logprobs = [
+            render_choice_logprobs({TextSegment: render_logprobs(piece)}) for piece in segment.logprobs
+        ] or [b"null"] * len(text.pieces)
+        rests = [_REST % (TRANSCRIPT_END, one) for one in logprobs]
+        return self._piece_chunks(choice_head + TRANSCRIPT_HEAD, text, rests, start, carried)
 
     def _add_call(
         self,
@@ -188,7 +217,7 @@ class _ChunkRenderer:
 
     def render_usage(self) -> bytes:
         """Render the chunk that carries the usage."""
-        usage = render_usage(self._turn.usage)
+        usage = render_usage(self._turn, self._options)
         return self._envelope + b'],"usage":%b%b}\n\n' % (usage, self._obfuscation(b""))
 
 

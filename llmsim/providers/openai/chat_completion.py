@@ -24,9 +24,9 @@ from llmsim.domain import (
     ToolCallSegment,
     ToolKind,
     Turn,
-    Usage,
 )
 from llmsim.providers.openai.chat import ChatOptions
+from llmsim.providers.openai.chat_audio import render_audio, sound_tokens
 from llmsim.providers.openai_family.citations import url_citation
 from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_text
@@ -39,21 +39,25 @@ def render_response(turn: Turn, options: ChatOptions) -> bytes:
     """
     choices = turn.choices
     if len(choices) == 1:
-        rendered = _render_choice(choices[0], 0, options)
+        rendered = _render_choice(turn, 0, options)
     else:
-        rendered = b",".join([_render_choice(choice, index, options) for index, choice in enumerate(choices)])
-    return (
-        b'{"id":"chatcmpl-%b","object":"chat.completion","created":%d,"model":%b,"choices":[%b],"usage":%b,'
-        b'"service_tier":"%b","system_fingerprint":"%b"}'
-    ) % (
+        rendered = b",".join([_render_choice(turn, index, options) for index in range(len(choices))])
+    model, end = _render_frame(turn.model, options.service_tier)
+    return b'{"id":"chatcmpl-%b","object":"chat.completion","created":%d,%b[%b],"usage":%b%b' % (
         turn.id.encode(),
         turn.created,
-        encode(turn.model),
+        model,
         rendered,
-        render_usage(turn.usage),
-        options.service_tier.encode(),
-        fingerprint(turn.model),
+        render_usage(turn, options),
+        end,
     )
+
+
+@remembered(maxsize=256, max_chars=200)
+def _render_frame(model: str, service_tier: str) -> tuple[bytes, bytes]:
+    """Render what the completions of a model have in common, before the choices and after the usage. PERF: 0.4 us."""
+    end = b',"service_tier":"%b","system_fingerprint":"%b"}' % (service_tier.encode(), fingerprint(model))
+    return b'"model":%b,"choices":' % encode(model), end
 
 
 def _render_plain_message(text: TokenizedText) -> bytes:
@@ -66,7 +70,8 @@ _plain_message = TokenizedTextMemo(_render_plain_message)
 """A message of one text, with what comes before the finish reason."""
 
 
-def _render_choice(choice: Choice, index: int, options: ChatOptions) -> bytes:
+def _render_choice(turn: Turn, index: int, options: ChatOptions) -> bytes:
+    choice = turn.choices[index]
     segments = choice.segments
     if (
         len(segments) == 1
@@ -79,20 +84,23 @@ def _render_choice(choice: Choice, index: int, options: ChatOptions) -> bytes:
             _FINISH_REASONS[choice.finish],
         )
     visible = visible_segments(choice)
+    audio = render_audio(turn, index, options.audio_format) if options.audio_format else b""
     return b'{"index":%d,"message":%b,"logprobs":%b,"finish_reason":"%b"}' % (
         index,
-        _render_message(visible, options),
+        _render_message(visible, options, audio),
         _render_logprobs(visible),
         finish_reason(choice, options).encode(),
     )
 
 
-def render_usage(usage: Usage) -> bytes:
+def render_usage(turn: Turn, options: ChatOptions) -> bytes:
     """Render the usage."""
+    usage = turn.usage
+    sound = sum(map(sound_tokens, turn.choices)) if options.audio_format else 0
     return (
         b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
         b'"prompt_tokens_details":{"cached_tokens":%d,"audio_tokens":0},'
-        b'"completion_tokens_details":{"reasoning_tokens":%d,"audio_tokens":0,'
+        b'"completion_tokens_details":{"reasoning_tokens":%d,"audio_tokens":%d,'
         b'"accepted_prediction_tokens":%d,"rejected_prediction_tokens":%d}}'
     ) % (
         usage.prompt,
@@ -100,6 +108,7 @@ def render_usage(usage: Usage) -> bytes:
         usage.prompt + usage.completion,
         usage.cached,
         usage.reasoning,
+        sound,
         usage.accepted_prediction,
         usage.rejected_prediction,
     )
@@ -134,17 +143,21 @@ def visible_segments(choice: Choice) -> VisibleSegments:
     return visible
 
 
-_FINISH_REASONS = {reason: reason.value.encode() for reason in FinishReason}
+_FINISH_WORDS = {reason: reason.value for reason in FinishReason} | {
+    FinishReason.WINDOW: FinishReason.LENGTH.value,
+    FinishReason.PAUSE: FinishReason.STOP.value,
+}
+_FINISH_REASONS = {reason: word.encode() for reason, word in _FINISH_WORDS.items()}
 
 
 def finish_reason(choice: Choice, options: ChatOptions) -> str:
     """Return the API's name of a finish reason."""
     if options.uses_functions and choice.finish is FinishReason.TOOL_CALLS:
         return "function_call"
-    return choice.finish.value
+    return _FINISH_WORDS[choice.finish]
 
 
-def _render_message(visible: VisibleSegments, options: ChatOptions) -> bytes:
+def _render_message(visible: VisibleSegments, options: ChatOptions, audio: bytes) -> bytes:
     content: bytes | None = None
     refusal: bytes | None = None
     reasoning = b""
@@ -164,10 +177,11 @@ def _render_message(visible: VisibleSegments, options: ChatOptions) -> bytes:
         called = b',"function_call":%b' % encode(_build_function(calls[0], "arguments"))
     elif calls:
         called = b',"tool_calls":%b' % encode([_build_call(segment) for segment in calls])
-    return b'{"role":"assistant","content":%b,"refusal":%b,"annotations":%b%b%b}' % (
-        b"null" if content is None else b'"%b"' % content,
+    return b'{"role":"assistant","content":%b,"refusal":%b,"annotations":%b%b%b%b}' % (
+        b"null" if content is None or audio else b'"%b"' % content,
         b"null" if refusal is None else b'"%b"' % refusal,
         render_citations(visible) if options.searches else b"[]",
+        audio,
         reasoning,
         called,
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
+from llmsim.providers.openai.chat_audio import AudioOutput
 from llmsim.providers.openai_family import request_fields as fields
 
 Count = Annotated[int, Meta(ge=1)]
@@ -117,10 +118,17 @@ class UserMessage(Struct, tag_field="role", tag="user"):
     name: str | None = None
 
 
+class PriorAudio(Struct):
+    """An earlier sound of the model, by its id."""
+
+    id: str
+
+
 class AssistantMessage(Struct, tag_field="role", tag="assistant"):
     """An earlier message of the model, with its calls."""
 
     content: str | Annotated[list[AssistantPart], Meta(min_length=1)] | None = None
+    audio: PriorAudio | None = None
     name: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCallParam] | None = None
@@ -276,6 +284,7 @@ class ChatRequest(Struct):
 
     model: fields.ModelId
     messages: Annotated[list[AnyMessage], Meta(min_length=1)]
+    audio: AudioOutput | None = None
     frequency_penalty: fields.Penalty | None = None
     function_call: Literal["none", "auto"] | Named | None = None
     functions: Annotated[list[fields.Function], Meta(min_length=1, max_length=128)] | None = None

@@ -10,7 +10,6 @@ speech-audio-done-event.
 """
 
 import base64
-import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -19,7 +18,7 @@ from msgspec import Meta
 from llmsim.catalogue import shipped_catalogue
 from llmsim.domain import Fault, MediaRequest, Message, Prompt, Turn
 from llmsim.errors import ApiRuleError
-from llmsim.media.sounds import CONTENT_TYPES, PART_SECONDS, render_parts
+from llmsim.media.sounds import CONTENT_TYPES, render_parts, spoken_parts
 from llmsim.providers.contents import SANDBOXED, content_headers
 from llmsim.providers.contract import (
     ChannelFormat,
@@ -33,9 +32,6 @@ from llmsim.providers.openai_family.model_rules import UNSUPPORTED_PARAMETER
 from llmsim.providers.openai_family.request_fields import ModelId
 from llmsim.wire.codec import decoder
 from llmsim.wire.frames import SSE_HEADERS, FrameBatch, single, sse
-
-_CHARACTERS_PER_SECOND = 15
-_LEAST_SECONDS = 0.3
 
 
 class VoiceId(msgspec.Struct):
@@ -101,15 +97,9 @@ def parse(incoming: IncomingRequest) -> ParsedRequest[SpeechOptions]:
         messages=(Message("input", (request.input, *filter(None, (request.instructions,)))),),
         silent=True,
         stream=True,
-        media=MediaRequest("speech", speech_tokens(request.input, request.speed or 1.0)),
+        media=MediaRequest("speech", spoken_parts(request.input, request.speed or 1.0)),
     )
     return ParsedRequest(prompt, SpeechOptions(audio_format, has_events=request.stream_format == "sse"))
-
-
-def speech_tokens(text: str, speed: float = 1.0) -> int:
-    """Return the tokens of speech that it takes to say a text."""
-    seconds = max(_LEAST_SECONDS, len(text) / _CHARACTERS_PER_SECOND / speed)
-    return math.ceil(seconds / PART_SECONDS)
 
 
 def render_response(turn: Turn, options: SpeechOptions) -> bytes:

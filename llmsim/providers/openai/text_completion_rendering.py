@@ -37,6 +37,8 @@ _FINISH_REASONS = {
     FinishReason.LENGTH: b"length",
     FinishReason.TOOL_CALLS: b"stop",
     FinishReason.CONTENT_FILTER: b"content_filter",
+    FinishReason.WINDOW: b"length",
+    FinishReason.PAUSE: b"stop",
 }
 
 _TAIL = b"}\n\n"

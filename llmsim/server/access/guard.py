@@ -11,6 +11,7 @@ Decisions:
   comes in the provider's first header; all else is checked at leisure, in 2 us.
 """
 
+import functools
 import hmac
 import ipaddress
 import re
@@ -68,9 +69,13 @@ class _Api:
         self.keys = keys if keys is None or first != b"authorization" else keys.after(b"Bearer ")
         opt_in = provider.browser_header
         self.browser_header = opt_in.encode() if opt_in is not None else None
-        self.stored = [
+
+    @functools.cached_property
+    def stored(self) -> list[tuple[str, re.Pattern[str]]]:
+        """Methods and paths of what is stored. PERF: 15 ms of each start, for all APIs, if they were compiled then."""
+        return [
             (endpoint.method, _pattern(endpoint.path))
-            for endpoint in provider.resource_endpoints
+            for endpoint in self.provider.resource_endpoints
             if not endpoint.is_public
         ]
 
@@ -110,7 +115,6 @@ class Guard:
             if endpoint.is_open
             for path in (endpoint.path, provider.prefix + endpoint.path)
         ]
-        self._stored = [route for api in apis for route in api.stored]
 
     def check(self, scope: dict[str, Any], active: ActiveRequest) -> EncodedReply | None:
         """Check an HTTP request; note the owner of its key, and the headers that a page needs, on the active request.
@@ -272,7 +276,8 @@ class Guard:
         route = "/" + (rest if api is not None else path)
         if route.rpartition("/")[2] == "metrics":
             return True
-        stored = self._stored if api is None else api.stored
+        apis = self._apis.values() if api is None else (api,)
+        stored = (one for known in apis for one in known.stored)
         return any(one == method.decode() and pattern.fullmatch(route) for one, pattern in stored)
 
 

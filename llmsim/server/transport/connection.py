@@ -111,8 +111,9 @@ def head_without_offer(parser: Any, url: bytes, headers: RawHeaders) -> bytes:
 
 
 _HTTP = (
-    *("cycle", "flow", "headers", "loop", "parser", "pipeline", "server_state", "timeout_keep_alive_task"),
-    *("transport", "ws_protocol_class", "_get_upgrade", "_should_upgrade", "_unset_keepalive_if_required"),
+    *("cycle", "flow", "headers", "loop", "parser", "pipeline", "server_state"),
+    *("timeout_keep_alive", "timeout_keep_alive_handler"),
+    *("transport", "ws_protocol_class", "_get_upgrade", "_should_upgrade"),
     *("connection_lost", "connection_made", "data_received", "handle_websocket_upgrade", "on_body"),
     *("on_headers_complete", "on_message_begin", "on_message_complete", "on_response_complete"),
     *("resume_writing", "shutdown"),

@@ -34,6 +34,7 @@ from llmsim.server.transport.connection import (
     is_streamed,
     linger,
 )
+from llmsim.server.transport.keep_alive import KeepAlive
 
 _GRACE = 0.5
 """Seconds that a connection without a request is given when a drain begins."""
@@ -72,25 +73,17 @@ class Protocol(HttpToolsProtocol):
         self._head_timeout = budgets.head_timeout_secs
         self._deadline = BodyDeadline(budgets.body_timeout_secs, budgets.room_timeout_secs)
         self._max_body_bytes: int = application.settings.server.max_body_bytes
-        self._reading = _IDLE
+        self._reading = self._timed = _IDLE
         self._timer: asyncio.TimerHandle | None = None
-        self._timed = _IDLE
         self._problem: TransportError | None = None
-        self._is_deaf = False
-        # Of the head that is read.
-        self._head_bytes = 0
-        self._is_suspect = False
-        # Of the body that is read.
-        self._body_bytes = 0
-        self._overhead = 0
-        # Of the data that was received last.
-        self._completed = False
-        self._had_body = False
+        # Of the head that is read, of the body, and of the data that was received last.
+        self._head_bytes = self._body_bytes = self._overhead = self._held = 0
+        self._is_suspect = self._completed = self._had_body = False
+        self._is_deaf = self._is_websocket = self._is_declined = False
         # Of the connection. The cycle that is answered while others wait; uvicorn knows the last one only.
         self._earlier: Any = None
-        self._held = 0
-        self._is_websocket = False
-        self._is_declined = False
+        close = self.timeout_keep_alive_handler
+        self._keep_alive = KeepAlive(self.loop, self.timeout_keep_alive, self._is_busy, close)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -101,6 +94,7 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Release everything held for the connection."""
         self._disarm()
+        self._keep_alive.stop()
         self._release()
         if self._earlier is not None and not self._earlier.response_complete:
             self._earlier.disconnected = True
@@ -118,8 +112,6 @@ class Protocol(HttpToolsProtocol):
         """Parse what has come, and check what is incomplete."""
         if self._is_deaf:
             return
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
         before = self._reading
         self._completed = self._had_body = False
         size = len(data)
@@ -247,17 +239,25 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on to the next request, or send the error that waits for the end of this response."""
-        if self._held and not self.pipeline:
-            self._release()
-        if self._problem is not None and not self.pipeline:
-            self.server_state.total_requests += 1
-            if self._reading == _BODY:
-                linger(self.transport, self.loop)
-            else:
-                self._send_problem()
-        else:
-            self._earlier = self.pipeline[-1][0] if self.pipeline else None
+        if self.pipeline:
+            self._earlier = self.pipeline[-1][0]
             _on_response_complete(self)
+            return
+        if self._held:
+            self._release()
+        self.server_state.total_requests += 1
+        if self._problem is None:
+            self._earlier = None
+            if not self.transport.is_closing():
+                self.flow.resume_reading()
+                self._keep_alive.start()
+        elif self._reading == _BODY:
+            linger(self.transport, self.loop)
+        else:
+            self._send_problem()
+
+    def _is_busy(self) -> bool:
+        return self._is_deaf or self._timer is not None or self._reading != _IDLE or self._is_answering()
 
     def resume_writing(self) -> None:
         """Continue to write, and to read."""

@@ -191,6 +191,18 @@ def test_the_most_calls_of_a_turn_are_a_setting() -> None:
     assert len(picked(message, max_calls=5, choice=alone)) == 1
 
 
+def test_calls_that_need_approval() -> None:
+    """FIT-1.10: They are asked for without the setting, but not once the client has answered; an approved call is due first."""
+    server = Tool("mcp", ToolKind.ON_APPROVAL)
+    approved = Tool("mcp", ToolKind.HOSTED, arguments="{}")
+    joke = user("Tell me a joke")
+
+    assert picked(joke, tools=(SEARCH, server)) == ["mcp"]
+    assert picked(joke, *called("mcp"), tools=(SEARCH, server)) == []
+    assert picked(joke, tools=(WEATHER, SEARCH, server), choice=ToolChoice(ToolMode.NONE)) == []
+    assert picked(joke, tools=(SEARCH, approved), choice=ToolChoice(ToolMode.NONE)) == ["mcp"]
+
+
 def test_hosted_tools_are_called_only_when_set() -> None:
     """FIT-1.10: Not by default, once a turn when set, at most as many as allowed, and when there is no other choice."""
     tools = (WEATHER, SEARCH, Tool("file_search", ToolKind.HOSTED))

@@ -176,6 +176,8 @@ def test_deltas_join_to_the_message(planned: Turn) -> None:
             for field in ("text", "thinking", "signature"):
                 if field in data["delta"]:
                     streamed[-1][field] += data["delta"][field]
+            if "citation" in data["delta"]:
+                streamed[-1]["citations"].append(data["delta"]["citation"])
             inputs[data["index"]] = inputs.get(data["index"], "") + data["delta"].get("partial_json", "")
     for index, partial_json in inputs.items():
         if partial_json:

@@ -175,7 +175,7 @@ class TestItems:
         listed, call, other, _ = answer(RESPONSES, turn, tools=[SERVER])["output"]
 
         assert (listed["type"], listed["server_label"]) == ("mcp_list_tools", "wiki")
-        assert [tool["name"] for tool in listed["tools"]] == ["ask"]
+        assert [tool["name"] for tool in listed["tools"]] == ["ask", "read"]
         # The AI SDK takes no null for them.
         assert isinstance(listed["tools"][0]["description"], str)
         assert listed["tools"][0]["annotations"] == {"read_only": False}

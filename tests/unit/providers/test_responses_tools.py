@@ -91,7 +91,6 @@ class TestTools:
             ("file_search", "file_search"),
             ("code_interpreter", "code_interpreter"),
             ("image_generation", "image_generation"),
-            ("mcp", "mcp"),
         ],
     )
     def test_hosted_tools(self, named: str, kind: str) -> None:

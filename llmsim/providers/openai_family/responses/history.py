@@ -25,6 +25,7 @@ from llmsim.domain import Attachment, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.media import Media
+from llmsim.providers.openai_family.responses.approvals import with_approvals
 from llmsim.providers.openai_family.responses.conversation import (
     Head,
     check_conversation,
@@ -35,6 +36,8 @@ from llmsim.providers.openai_family.responses.conversation import (
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.input_item_list import list_input_items
 from llmsim.providers.openai_family.responses.input_items import (
+    ApprovalRequest,
+    ApprovalResponse,
     AssistantMessage,
     CallOutput,
     Compaction,
@@ -100,9 +103,9 @@ def _to_message(item: Item, sent: bytes, path: Path, media: Media) -> Message | 
         case Compaction():
             tokens = len(item.encrypted_content) // CHARACTERS_PER_TOKEN
             return Message("assistant", (), extra_tokens=tokens)
-        case HostedItem(is_result=True):
+        case HostedItem(is_result=True) | ApprovalResponse():
             return Message("tool", (), notes=(sent.decode(),), results=(ToolResult("", ""),))
-        case HostedItem():
+        case HostedItem() | ApprovalRequest():
             return Message("assistant", (), notes=(sent.decode(),))
         case ReasoningInput() | Reference():
             return None
@@ -171,7 +174,8 @@ def with_history(
     earlier_options: ResponseOptions = earlier.options
     items = _items_of(earlier, dialect)
     whole = (*items, *options.input_items)
-    check_conversation(read_heads(whole))
+    heads = read_heads(whole)
+    check_conversation(heads)
     own = 1 if options.has_instructions else 0
     output = items[len(earlier_options.input_items) :]
     # What a compaction stands for is not read again.
@@ -188,11 +192,12 @@ def with_history(
         *_moved(earlier_prompt.attachments, messages=own - dropped, images=len(prompt.images)),
         *_moved(prompt.attachments, messages=len(before)),
     )
-    return ParsedRequest(
+    continued = ParsedRequest(
         replace(prompt, messages=messages, images=images, attachments=attachments),
         replace(options, input_items=whole),
         is_warm_up=request.is_warm_up,
     )
+    return with_approvals(continued, whole, heads)
 
 
 _MOST_RESPONSES = 256
@@ -250,12 +255,13 @@ def _with_items(
 ) -> ParsedRequest[ResponseOptions]:
     """Return a request with other items as its input, of which the last `own_items` are its own."""
     options: ResponseOptions = request.options
+    heads = read_heads(items)
     if is_whole:
-        check_conversation(read_heads(items))
+        check_conversation(heads)
     own = 1 if options.has_instructions else 0
     media = Media(message=own)
     messages = (*request.prompt.messages[:own], *parse_messages(items, media))
-    return ParsedRequest(
+    resolved = ParsedRequest(
         replace(
             request.prompt,
             messages=messages,
@@ -265,6 +271,7 @@ def _with_items(
         replace(options, input_items=items, references=(), own_items=own_items),
         is_warm_up=request.is_warm_up,
     )
+    return with_approvals(resolved, items, heads) if is_whole else resolved
 
 
 def with_conversation(

@@ -7,7 +7,7 @@ Decisions:
 * A kind of tool is a row of `_KINDS`. A tool without a row has an item but no events of its own.
 * Tool input is generated token by token but shown only once complete, unless the API streams it. Tokens that no delta
   carries are carried by the end of the item.
-* The first call of an MCP tool in a turn follows the list of the server's tools.
+* What is sent to an MCP server is a query, unless the client has approved other arguments.
 * If an item's type has no status `incomplete`, a truncated one stays in progress.
 
 Source: openai SDK 3.54, types/responses/response_output_item.py, response_*_tool_call.py and response_*_call_*_event.py;
@@ -24,7 +24,7 @@ from llmsim.errors import InvalidFieldError, InvalidJsonError
 from llmsim.providers.openai_family.responses.annotations import page_url
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.event_stream import EventStream
-from llmsim.providers.openai_family.responses.options import FoundText, ToolOptions
+from llmsim.providers.openai_family.responses.options import FoundText, McpCall, ToolOptions
 from llmsim.providers.openai_family.responses.output_items import NO_TEXT, ItemPosition, emit_added, emit_done
 from llmsim.wire.codec import decoder, encode, escaped_text
 
@@ -32,6 +32,7 @@ _decode_action = decoder(dict[str, Any])
 _PATCHED_FILE = "llmsim-example.txt"
 
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+_NO_SERVER = McpCall("", "search")
 _IMAGE_FORMAT = {"background": "opaque", "output_format": "png", "quality": "low", "size": "1x1"}
 
 
@@ -39,6 +40,7 @@ class _Call(msgspec.Struct, frozen=True):
     """The data of a call, from which the members of its item are built.
 
     Attributes:
+        name: Name of the call.
         key: Unique among the items of all turns.
         call_id: The id by which a client returns a result.
         query: The query; empty while it is not complete.
@@ -48,6 +50,7 @@ class _Call(msgspec.Struct, frozen=True):
         action: What it does then; empty while it is not complete.
     """
 
+    name: str
     key: str
     call_id: str
     query: str
@@ -141,13 +144,18 @@ def _image(call: _Call) -> dict[str, Any]:
 
 
 def _mcp(call: _Call) -> dict[str, Any]:
+    shown = call.tools.mcp_calls.get(call.name, _NO_SERVER)
+    output = call.query or None
+    if output is not None and shown.approval is not None:
+        query = _parse_action(call.query).get("query")
+        output = query if isinstance(query, str) else output
     return {
-        "approval_request_id": None,
+        "approval_request_id": shown.approval,
         "arguments": call.input,
         "error": None,
-        "name": call.tools.server_tool,
-        "output": call.query or None,
-        "server_label": call.tools.server,
+        "name": shown.tool,
+        "output": output,
+        "server_label": shown.server,
     }
 
 
@@ -256,18 +264,23 @@ class HostedCallItem:
         self, position: ItemPosition, segment: ToolCallSegment, tools: ToolOptions, dialect: Dialect
     ) -> None:
         name, query = segment.call.name, segment.arguments
-        kind = _KINDS.get(name) or _Kind(type=f"{name}_call", prefix="ht")
+        kind = _KINDS.get(name.partition(":")[0]) or _Kind(type=f"{name}_call", prefix="ht")
         self._position = position
         self._kind = kind
         self._input_start = position.start + segment.header_tokens
         self._id = position.item_id(kind.prefix.encode())
-        self._type = _item_type(dialect, kind.type)
+        self._type = item_type(dialect, kind.type)
         self._event_prefix = dialect.extension_prefix
         self._input = NO_TEXT
         if kind.streamed_input is not None:
-            self._input = kind.streamed_input.build(query, is_complete=position.is_complete)
+            shown = tools.mcp_calls.get(name)
+            is_whole = shown is not None and shown.approval is not None
+            self._input = (
+                query if is_whole else kind.streamed_input.build(query, is_complete=position.is_complete)
+            )
         self._partial_images = tools.partial_images if kind.has_partial_images and position.is_complete else 0
         begun = _Call(
+            name=name,
             key=position.key,
             call_id=segment.call.public_id("call_"),
             query="",
@@ -315,37 +328,6 @@ class HostedCallItem:
         return self._event_prefix + name.encode()
 
 
-class McpToolListItem:
-    """The list of an MCP server's tools, which is complete as soon as it is announced."""
-
-    def __init__(self, position: ItemPosition, tools: ToolOptions, dialect: Dialect) -> None:
-        self._position = position
-        self._id = position.item_id(b"mcpl")
-        self._event_prefix = dialect.extension_prefix
-        members = {"id": self._id.decode(), "type": _item_type(dialect, "mcp_list_tools")}
-        schema = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
-        tool = {
-            "name": tools.server_tool,
-            "description": "Made up",
-            "input_schema": schema,
-            "annotations": {"read_only": False},
-        }
-        label = {"server_label": tools.server}
-        begun, done = (
-            {"status": status} if dialect.always_status else {} for status in ("in_progress", "completed")
-        )
-        self._begun = encode(members | begun | label | {"tools": []})
-        self.json = encode(members | done | label | {"tools": [tool]})
-
-    def emit(self, stream: EventStream) -> None:
-        """Add the item's events."""
-        position = self._position
-        place = b'"item_id":"%b","output_index":%d' % (self._id, position.index)
-        emit_added(stream, position, self._begun, position.end)
-        for event in _events("mcp_list_tools", "in_progress", "completed"):
-            stream.emit(self._event_prefix + event.encode(), place, position.end)
-        emit_done(stream, position, self.json, carries_tokens=False)
-
-
-def _item_type(dialect: Dialect, name: str) -> str:
+def item_type(dialect: Dialect, name: str) -> str:
+    """Return the type of an item in a dialect."""
     return name if name.encode() in dialect.standard_calls else dialect.extension_prefix.decode() + name

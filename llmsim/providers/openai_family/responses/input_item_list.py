@@ -28,6 +28,8 @@ _PREFIXES = {
     "image_generation_call": "ig",
     "mcp_call": "mcp",
     "mcp_list_tools": "mcpl",
+    "mcp_approval_request": "mcpr",
+    "mcp_approval_response": "mcpa",
     "computer_call": "cu",
 }
 _TYPES_WITH_STATUS = {

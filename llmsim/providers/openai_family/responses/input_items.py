@@ -1,8 +1,8 @@
 """Input items: the types of each kind, and how an item is parsed to one of them.
 
 Decisions:
-* An item is kept as it was sent, and decoded by the type it names. Items of hosted tools are not decoded: their kinds are
-  many, and their content is not used.
+* An item is kept as it was sent, and decoded by the type it names. Items of hosted tools are not decoded, but for approvals: their
+  kinds are many, and their content is not used.
 * A type with the prefix of one dialect's extensions is parsed like the type without it.
 * A message of the assistant takes other parts than one of another role, as in the API.
 
@@ -154,6 +154,22 @@ class Compaction(Struct):
     encrypted_content: str
 
 
+class ApprovalRequest(Struct):
+    """A request for the client's approval of a call on an MCP server."""
+
+    id: str
+    arguments: str
+    name: str
+    server_label: str
+
+
+class ApprovalResponse(Struct):
+    """The client's decision on such a request."""
+
+    approval_request_id: str
+    approve: bool
+
+
 class HostedItem(Struct):
     """A call of a hosted tool, or its result; kept as it was sent.
 
@@ -173,6 +189,8 @@ Item = (
     | ReasoningInput
     | Reference
     | Compaction
+    | ApprovalRequest
+    | ApprovalResponse
     | HostedItem
 )
 
@@ -190,8 +208,6 @@ _HOSTED_TYPES = (
     "image_generation_call",
     "local_shell_call",
     "local_shell_call_output",
-    "mcp_approval_request",
-    "mcp_approval_response",
     "mcp_call",
     "mcp_list_tools",
     "program",
@@ -211,6 +227,8 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
     "reasoning": decoder(ReasoningInput),
     "item_reference": decoder(Reference),
     "compaction": decoder(Compaction),
+    "mcp_approval_request": decoder(ApprovalRequest),
+    "mcp_approval_response": decoder(ApprovalResponse),
 }
 _decode_assistant = decoder(AssistantMessage)
 _decode_head = decoder(ItemHead)

@@ -21,6 +21,56 @@ class FoundText(msgspec.Struct, frozen=True):
     text: str
 
 
+class McpServer(msgspec.Struct, frozen=True):
+    """An MCP server.
+
+    Attributes:
+        label: The client's name for it.
+        tools: Names of the tools that it offers; there is one at least.
+    """
+
+    label: str
+    tools: tuple[str, ...]
+
+
+class McpCall(msgspec.Struct, frozen=True):
+    """What a call on an MCP server shows.
+
+    Attributes:
+        server: Label of the server.
+        tool: The tool that is called on it.
+        approval: Id of the request by which the client has approved it; None if it needed no approval.
+    """
+
+    server: str
+    tool: str
+    approval: str | None = None
+
+
+class Deferred(msgspec.Struct, frozen=True):
+    """A tool that a search loads.
+
+    Attributes:
+        path: What the search finds: its name, or that of its namespace.
+        definition: The tool or the namespace, as it was sent.
+    """
+
+    path: str
+    definition: bytes
+
+
+class ProgramResult(msgspec.Struct, frozen=True):
+    """What the program of an earlier turn puts out.
+
+    Attributes:
+        call_id: Id of the program.
+        result: Result of the last of its calls.
+    """
+
+    call_id: str
+    result: str
+
+
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options for the items of tool calls.
 
@@ -32,8 +82,11 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
         found: What file searches find in them; None where no stores are read, and results are made up.
         outputs: Whether the code interpreter shows its output.
         partial_images: Number of partial images that image generation shows.
-        server: Label of the MCP server; empty if there is no server.
-        server_tool: The tool that is called on it.
+        unlisted: MCP servers that are still to be listed.
+        mcp_calls: What calls on MCP servers show, by the name of the call.
+        deferred: The tools that are still to be loaded by a search, by name.
+        program_tools: Names of the tools that only programs call.
+        program_result: The output of the program that runs; None if none does.
         namespaces: The namespace of each tool that is in one, by the tool's name.
         batches_actions: Whether a call of the computer has a list of actions.
     """
@@ -45,8 +98,11 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     found: tuple[FoundText, ...] | None = None
     outputs: bool = False
     partial_images: int = 0
-    server: str = ""
-    server_tool: str = ""
+    unlisted: tuple[McpServer, ...] = ()
+    mcp_calls: dict[str, McpCall] = {}
+    deferred: dict[str, Deferred] = {}
+    program_tools: tuple[str, ...] = ()
+    program_result: ProgramResult | None = None
     namespaces: dict[str, str] = {}
     batches_actions: bool = False
 

@@ -296,7 +296,12 @@ class ClientCallItem:
     """A call of a function or custom tool, which the client runs."""
 
     def __init__(
-        self, position: ItemPosition, segment: ToolCallSegment, tools: ToolOptions, dialect: Dialect
+        self,
+        position: ItemPosition,
+        segment: ToolCallSegment,
+        tools: ToolOptions,
+        dialect: Dialect,
+        program: str | None = None,
     ) -> None:
         call = segment.call
         kind = _CUSTOM if call.kind is ToolKind.CUSTOM else _FUNCTION
@@ -309,6 +314,8 @@ class ClientCallItem:
         self._name = encode(call.name)
         namespace = tools.namespaces.get(call.name)
         self._namespace = b"" if namespace is None else b',"namespace":' + encode(namespace)
+        if program is not None:
+            self._namespace += b',"caller":{"type":"program","caller_id":%b}' % encode(program)
         self._has_name = kind is _FUNCTION and dialect.names_functions
         self._arguments = segment.arguments
         self.json = self._render(position.status, escaped_text(self._arguments))

@@ -16,7 +16,8 @@ from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.media import Media
 from llmsim.providers.openai_family.model_rules import has_phase
 from llmsim.providers.openai_family.request_fields import JsonFormat, parse_cache
-from llmsim.providers.openai_family.responses.conversation import check_items, read_heads
+from llmsim.providers.openai_family.responses.approvals import with_approvals
+from llmsim.providers.openai_family.responses.conversation import Head, check_items, read_heads
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.history import check_own_items, parse_messages
 from llmsim.providers.openai_family.responses.model_rules import check_model_rules
@@ -165,6 +166,7 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
     messages = parse_messages(items, media)
     is_whole = request.previous_response_id is None and request.conversation is None
     references: tuple[str, ...] = ()
+    heads: Sequence[Head] = ()
     if not isinstance(request.input, str):
         heads = read_heads(items)
         check_items(heads, has_prefixes=dialect.has_id_prefixes)
@@ -212,7 +214,8 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         metadata=request.metadata or {},
         tools=build_tool_options(request, tools),
     )
-    return ParsedRequest(prompt, options, files=(*media.files, *_used_stores(tools, options)))
+    parsed = ParsedRequest(prompt, options, files=(*media.files, *_used_stores(tools, options)))
+    return with_approvals(parsed, items, heads) if is_whole and heads and not references else parsed
 
 
 def _used_stores(tools: Sequence[ParsedTool], options: ResponseOptions) -> tuple[FileUse, ...]:

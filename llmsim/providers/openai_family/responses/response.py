@@ -2,6 +2,7 @@
 
 Decisions:
 * What a turn puts out is built once per rendering, as a `ResponseOutput`; the object and its events are rendered from it.
+* A compaction and the lists of MCP servers come before what a model puts out.
 * A reasoning item exists whenever a model has reasoned; any other item does not if the limit left no token for it.
 * If a turn is truncated, its last item is incomplete, and no other.
 * `completed_at` is computed from the means of the schedule, to the second: a sum of all gaps would cost more than all the
@@ -29,7 +30,8 @@ from llmsim.domain import (
 )
 from llmsim.providers.openai_family.responses.annotations import SEARCHES, annotate
 from llmsim.providers.openai_family.responses.dialect import Dialect
-from llmsim.providers.openai_family.responses.hosted_items import HostedCallItem, McpToolListItem
+from llmsim.providers.openai_family.responses.hosted_items import HostedCallItem
+from llmsim.providers.openai_family.responses.mcp_items import ApprovalRequestItem, McpToolListItem
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.output_items import (
     ClientCallItem,
@@ -40,6 +42,7 @@ from llmsim.providers.openai_family.responses.output_items import (
     ReasoningItem,
 )
 from llmsim.providers.openai_family.responses.sealed_content import compacted_tokens
+from llmsim.providers.openai_family.responses.tool_loading import load_tools
 from llmsim.wire.codec import encode
 
 UnfinishedStatus = Literal["queued", "in_progress", "cancelled", "failed"]
@@ -80,9 +83,9 @@ class ResponseOutput(msgspec.Struct, frozen=True):
 def incomplete_reason(finish: FinishReason) -> bytes | None:
     """Return why a turn that ends so is incomplete; None if it is complete."""
     match finish:
-        case FinishReason.STOP | FinishReason.TOOL_CALLS:
+        case FinishReason.STOP | FinishReason.TOOL_CALLS | FinishReason.PAUSE:
             return None
-        case FinishReason.LENGTH:
+        case FinishReason.LENGTH | FinishReason.WINDOW:
             return b"max_output_tokens"
         case FinishReason.CONTENT_FILTER:
             return b"content_filter"
@@ -100,10 +103,14 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
     items: list[OutputItem] = []
     start = web_searches = 0
     searches: list[tuple[str, str]] = []
-    has_tool_list = False
     if options.compact_threshold is not None and turn.usage.prompt >= options.compact_threshold:
         place = ItemPosition(turn_id, 0, 0, 0, is_complete=True)
         items.append(CompactionItem(place, compacted_tokens(turn.usage.prompt), dialect))
+    for server in options.tools.unlisted if segments else ():
+        place = ItemPosition(turn_id, len(items), 0, 0, is_complete=True)
+        items.append(McpToolListItem(place, server, dialect))
+    loading = load_tools(turn_id, segments, truncated, options.tools, dialect)
+    items += loading.output_of_program() if loading is not None else ()
     for segment in segments:
         end = start + segment.tokens
         is_complete = segment is not truncated
@@ -117,13 +124,15 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
             case ReasoningSegment():
                 items.append(ReasoningItem(position, segment, options, dialect))
             case ToolCallSegment(call=call) if call.kind in (ToolKind.FUNCTION, ToolKind.CUSTOM):
-                items.append(ClientCallItem(position, segment, options.tools, dialect))
-            case ToolCallSegment(call=call):
-                if call.name == "mcp" and not has_tool_list:
-                    has_tool_list = True
-                    listed = ItemPosition(turn_id, len(items), start, position.first_token, is_complete=True)
-                    items.append(McpToolListItem(listed, options.tools, dialect))
+                caller = None
+                if loading is not None:
+                    items += loading.before(segment, len(items), start)
+                    caller = loading.caller_of(segment)
                     position = ItemPosition(turn_id, len(items), start, end, is_complete)
+                items.append(ClientCallItem(position, segment, options.tools, dialect, caller))
+            case ToolCallSegment(call=call) if call.kind is ToolKind.ON_APPROVAL:
+                items.append(ApprovalRequestItem(position, segment, options.tools, dialect))
+            case ToolCallSegment(call=call):
                 items.append(HostedCallItem(position, segment, options.tools, dialect))
                 if call.name in SEARCHES and segment.tokens and is_complete:
                     searches.append((call.name, position.key))
@@ -147,7 +156,7 @@ def _phase(segment: Segment, segments: list[Segment], options: ResponseOptions) 
 
 def _is_omitted(segment: Segment, finish: FinishReason) -> bool:
     """Check whether a segment without tokens has no item: the limit left none for it, or there was no reasoning."""
-    return isinstance(segment, ReasoningSegment) or finish is FinishReason.LENGTH
+    return isinstance(segment, ReasoningSegment) or finish in (FinishReason.LENGTH, FinishReason.WINDOW)
 
 
 def public_id(turn: Turn) -> str:

@@ -24,8 +24,11 @@ from llmsim.errors import InvalidFieldError, ToolChoiceError
 from llmsim.providers.openai_family.request_fields import Function, Name, TextFormat
 from llmsim.providers.openai_family.responses.hosted_items import HOSTED_TOOLS
 from llmsim.providers.openai_family.responses.input_items import Path, raise_below
-from llmsim.providers.openai_family.responses.options import ToolOptions
+from llmsim.providers.openai_family.responses.mcp_servers import KIND as MCP
+from llmsim.providers.openai_family.responses.mcp_servers import calls_of, further, parse_server
+from llmsim.providers.openai_family.responses.options import McpServer, ToolOptions
 from llmsim.providers.openai_family.responses.request import Request
+from llmsim.providers.openai_family.responses.tool_loading import PROGRAMS, SEARCH, read_loading
 from llmsim.providers.openai_family.strict_schemas import parse_pattern, parse_schema
 from llmsim.wire.codec import decoder
 
@@ -56,19 +59,6 @@ class Namespace(Struct):
 
     name: Name
     tools: list[Raw]
-
-
-class ToolFilter(Struct):
-    """The tools of a server that may be called."""
-
-    tool_names: list[str] | None = None
-
-
-class McpTool(Struct):
-    """An MCP server."""
-
-    server_label: str | None = None
-    allowed_tools: list[str] | ToolFilter | None = None
 
 
 class ImageTool(Struct):
@@ -119,7 +109,6 @@ _decode_any = decoder(AnyTool)
 _decode_function = decoder(Function)
 _decode_custom = decoder(CustomTool)
 _decode_namespace = decoder(Namespace)
-_decode_mcp = decoder(McpTool)
 _decode_file_search = decoder(FileSearchTool)
 _decode_image = decoder(ImageTool)
 _decode_shell = decoder(ShellTool)
@@ -139,8 +128,6 @@ _CLIENT_TOOLS = {
 """Tools that the client runs, and what they do."""
 
 _NO_OPTIONS = ToolOptions()
-_DEFAULT_SERVER_TOOL = "search"
-"""The tool of a server whose tools are not named."""
 
 
 class ParsedTool(msgspec.Struct, frozen=True):
@@ -166,7 +153,17 @@ def parse_tools(sent: Sequence[Raw]) -> tuple[ParsedTool, ...]:
         InvalidFieldError: A tool is invalid.
         InvalidSchemaError: A function's parameters are not a valid schema.
     """
-    return tuple(_parse_tool(bytes(tool), ("tools", index)) for index, tool in enumerate(sent))
+    tools: list[ParsedTool] = []
+    has_server = False
+    for index, one in enumerate(sent):
+        tool = _parse_tool(bytes(one), ("tools", index))
+        if tool.kind == MCP:
+            if has_server:
+                called = further(tool.callable_tools[0], tool.options[MCP])
+                tool = msgspec.structs.replace(tool, callable_tools=(called,))
+            has_server = True
+        tools.append(tool)
+    return tuple(tools)
 
 
 def _parse_tool(sent: bytes, path: Path) -> ParsedTool:
@@ -236,14 +233,9 @@ def _parse_hosted(kind: str, name: str, sent: bytes) -> ParsedTool:
     options: dict[str, Any] = {}
     if kind in _CLIENT_TOOLS and not (kind == "shell" and _is_in_container(sent)):
         tools = (Tool(kind, ToolKind.CLIENT_HOSTED, _CLIENT_TOOLS[kind]),)
-    if kind == "mcp":
-        server = _decode_mcp(sent)
-        allowed = server.allowed_tools
-        names = allowed.tool_names if isinstance(allowed, ToolFilter) else allowed
-        options = {
-            "server": server.server_label or kind,
-            "server_tool": next(iter(names or ()), _DEFAULT_SERVER_TOOL),
-        }
+    if kind == MCP:
+        tool, server = parse_server(sent)
+        tools, options = (tool,), {MCP: server}
     elif kind == "file_search":
         search = _decode_file_search(sent)
         options = {"vector_stores": tuple(search.vector_store_ids or ())}
@@ -262,21 +254,28 @@ def _is_in_container(sent: bytes) -> bool:
 
 
 def build_tool_options(request: Request, tools: Sequence[ParsedTool]) -> ToolOptions:
-    """Build the options for items of tool calls; of several MCP servers the first is called."""
+    """Build the options for items of tool calls."""
     included = request.include or ()
     if not included and not tools:
         return _NO_OPTIONS
     namespaces: dict[str, str] = {}
     options: dict[str, Any] = {}
+    servers: list[McpServer] = []
     for tool in tools:
         own = dict(tool.options)
         namespaces |= own.pop("namespaces", {})
+        if MCP in own:
+            servers.append(own.pop(MCP))
         options = own | options
+    if any(tool.kind in (SEARCH, PROGRAMS) for tool in tools):
+        options |= read_loading(request.tools or ())
     return ToolOptions(
         results="file_search_call.results" in included,
         sources="web_search_call.action.sources" in included,
         outputs="code_interpreter_call.outputs" in included,
         namespaces=namespaces,
+        unlisted=tuple(servers),
+        mcp_calls=calls_of(tuple(servers)),
         **options,
     )
 
@@ -335,8 +334,8 @@ def _tools_by_choice(tools: Sequence[ParsedTool]) -> dict[tuple[str, str | None]
     def choices() -> Iterator[tuple[tuple[str, str | None], tuple[str, ...]]]:
         for parsed in tools:
             yield (parsed.kind, None), tuple(tool.name for tool in parsed.callable_tools)
-            if parsed.kind == "mcp":
-                yield (parsed.kind, parsed.options["server"]), (parsed.kind,)
+            if parsed.kind == MCP:
+                yield (parsed.kind, parsed.options[MCP].label), (parsed.callable_tools[0].name,)
             for tool in parsed.callable_tools:
                 yield (tool.kind.value, tool.name), (tool.name,)
 

@@ -1,0 +1,20 @@
+"""Imports when a command is called, without the garbage collector."""
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Let the garbage collector rest while modules are imported.
+
+    PERF: 0.1 s of 0.5 for `serve`, in which it looks again and again at what stays, and finds nothing.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -1,0 +1,84 @@
+"""Tools of MCP servers: called, and answered with made-up results. No server is ever asked.
+
+Decisions:
+* What a server offers is known from the toolset's pinned `tools`, or by name from its `configs` or from the server's `allowed_tools`;
+  a server of which nothing is known has a tool `search`.
+
+Source: anthropic SDK 2.14, types/beta/beta_mcp_tool_use_block.py, beta_mcp_tool_result_block.py.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from llmsim.domain import Tool, ToolKind
+from llmsim.providers.anthropic.connected_request import McpServer
+from llmsim.providers.anthropic.messages_request import CountRequest, ToolParam, raw_json
+from llmsim.wire.codec import encode
+
+TOOLSET = "mcp_toolset"
+
+_UNKNOWN_TOOL = "search"
+
+_QUERY = encode({"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]})
+"""The schema of a tool of which only the name is known."""
+
+
+def mcp_tools(request: CountRequest) -> list[tuple[Tool, str]]:
+    """Return the tools of servers that may be called, each with the name of its server; of tools with one name the first."""
+    toolsets = {tool.mcp_server_name: tool for _, tool in toolsets_of(request)}
+    taken = {tool.name for tool in request.tools or ()}
+    found: list[tuple[Tool, str]] = []
+    for server in request.mcp_servers or ():
+        toolset = toolsets.get(server.name)
+        for tool in _own_tools(server) if toolset is None else _toolset_tools(toolset):
+            if tool.name not in taken:
+                taken.add(tool.name)
+                found.append((tool, server.name))
+    return found
+
+
+def _own_tools(server: McpServer) -> list[Tool]:
+    config = server.tool_configuration
+    if config is not None and config.enabled is False:
+        return []
+    allowed = None if config is None else config.allowed_tools
+    return [_tool(name) for name in ([_UNKNOWN_TOOL] if allowed is None else allowed)]
+
+
+def _toolset_tools(toolset: ToolParam) -> list[Tool]:
+    configs = toolset.configs or {}
+    by_default = toolset.default_config is None or toolset.default_config.enabled is not False
+
+    def is_enabled(name: str) -> bool:
+        config = configs.get(name)
+        return by_default if config is None or config.enabled is None else config.enabled
+
+    if toolset.tools is not None:
+        return [
+            _tool(tool.name, tool.description or "", raw_json(tool.input_schema))
+            for tool in toolset.tools
+            if is_enabled(tool.name)
+        ]
+    known = [name for name in configs if is_enabled(name)]
+    return [_tool(name) for name in known or ([_UNKNOWN_TOOL] if by_default else [])]
+
+
+def _tool(name: str, description: str = "", schema: bytes = b"") -> Tool:
+    return Tool(name, ToolKind.HOSTED, description, schema or _QUERY)
+
+
+def toolsets_of(request: CountRequest) -> Sequence[tuple[int, ToolParam]]:
+    """Return the toolsets of servers with their places among the tools."""
+    return [(index, tool) for index, tool in enumerate(request.tools or ()) if tool.type == TOOLSET]
+
+
+def render_mcp_call(call_id: str, name: str, server: str) -> dict[str, Any]:
+    """Render a call as it is when its block starts."""
+    return {"type": "mcp_tool_use", "id": call_id, "name": name, "input": {}, "server_name": server}
+
+
+def render_mcp_result(call_id: str, name: str, server: str) -> dict[str, Any]:
+    """Render the result of a call."""
+    text = f"This result of {name} was made up by llmsim; the server {server} was not asked."
+    content = [{"type": "text", "text": text, "citations": None}]
+    return {"type": "mcp_tool_result", "tool_use_id": call_id, "is_error": False, "content": content}

@@ -1,0 +1,54 @@
+"""The time for which a connection may be idle."""
+
+from collections.abc import Callable
+from typing import Any
+
+from llmsim.server.transport.keep_alive import KeepAlive
+
+
+class Loop:
+    """An event loop whose time the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> object:
+        """Remember a timer, and return its handle."""
+        self.timers.append((self.now + delay, callback))
+        return object()
+
+    def advance(self, now: float) -> None:
+        """Go to a time, and call what is due."""
+        while due := [one for one in self.timers if one[0] <= now]:
+            self.timers.remove(due[0])
+            self.now = due[0][0]
+            due[0][1]()
+        self.now = now
+
+
+def test_an_idle_connection_is_closed_in_time_after_its_last_response() -> None:
+    """TRAN-1.13: The time starts anew with each response; a request in progress outlasts it; one timer is enough."""
+    loop: Any = Loop()
+    closed, busy = [], [False]
+    keep_alive = KeepAlive(loop, 75, lambda: busy[0], lambda: closed.append(loop.now))
+
+    keep_alive.start()
+    loop.advance(70)
+    keep_alive.start()
+    assert len(loop.timers) == 1
+    loop.advance(140)
+    assert closed == []
+
+    busy[0] = True
+    loop.advance(300)
+    assert (closed, loop.timers) == ([], [])
+
+    busy[0] = False
+    keep_alive.start()
+    loop.advance(500)
+    assert closed == [375]
