@@ -120,7 +120,7 @@ async def read_fleet(store: HostStore) -> Fleet:
         StoreError: The server cannot be reached.
     """
     with contextlib.suppress(StoreError):
-        # A full server takes no publications; what there is can be read.
+        # What there is can be read, even if no host can be asked.
         await store.refresh()
     entries = await store.read()
     return await compute_in_thread(_add_entries, entries)

@@ -3,6 +3,7 @@
 Decisions:
 * An instance is a field of the hash. It is in one of two sets by the time of its publication: those that live, and those that have
   ended. An entry of the first that is old is a host that is gone, or that cannot reach the server: it may come back.
+* Scripts begin with a write that needs no room: then a server that is full lets them write, and what they write is bounded.
 * Who reads asks all hosts to publish first: else sums would be a second old. Such requests have numbers, which a host reads before its
   counters: a publication that was under way is no answer. A host that does not answer in time is read as it is.
 """
@@ -29,6 +30,7 @@ _PUBLISH = Script(
     """\
 local at, member = now(), ARGV[2]
 if redis.call('ZSCORE', KEYS[3], member) then return {} end
+redis.call('HDEL', KEYS[1], member)
 redis.call('HSET', KEYS[1], member, ARGV[3])
 redis.call('ZADD', KEYS[2], at, member)
 redis.call('HSET', KEYS[4], member, ARGV[4])
@@ -39,9 +41,9 @@ return redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. string.format('%.17g'
 _FINISH = Script(
     """\
 if not redis.call('ZSCORE', KEYS[2], ARGV[2]) then return 0 end
-redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
 redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('HDEL', KEYS[4], ARGV[2])
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
 redis.call('ZADD', KEYS[3], now(), ARGV[2])
 return 1
 """
@@ -63,8 +65,11 @@ return found
 
 _ASK = Script(
     """\
+local number = tonumber(redis.call('GET', KEYS[1]) or '0') + 1
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], number)
 redis.call('PUBLISH', KEYS[2], '')
-return redis.call('INCR', KEYS[1])
+return number
 """
 )
 

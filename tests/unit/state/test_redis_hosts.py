@@ -7,7 +7,9 @@ import pytest
 from support.redis_server import ClientMaker, RedisServer
 
 from llmsim.config import StateSettings
+from llmsim.errors import StoreError
 from llmsim.state.host_port import HostEntry
+from llmsim.state.redis.client import RedisClient
 from llmsim.state.redis.hosts import RedisHostStore
 from llmsim.state.redis.pushes import Pushes
 
@@ -102,3 +104,21 @@ async def test_instances_are_folded_only_if_they_have_not_changed(new_store: Sto
     await store.publish("3", b"back", number=0)
     assert not await store.fold([entries["3"]], former, b"all")
     assert _brief(await store.read()) == {("", ""): (0.0, True, b"sum"), ("a", "3"): (0.0, False, b"back")}
+
+
+async def test_hosts_publish_to_a_server_that_is_full(own_redis_server: RedisServer) -> None:
+    """MACH-4.3: Publications take the place of those before, so a full server takes them."""
+    client = RedisClient(own_redis_server.settings())
+    store = RedisHostStore(client, Pushes(client), "a")
+    await store.publish("1", b"before", number=0)
+    await client.run("CONFIG", "SET", "maxmemory", 1)
+    with pytest.raises(StoreError, match="it is full"):
+        await client.run("SET", client.key("more"), "x")
+
+    await store.publish("1", b"after", number=0)
+    await store.refresh()
+    assert [each.data for each in await store.read()] == [b"after"]
+    assert await store.requested() == 1
+    assert await store.finish("a", "1", b"last")
+    assert [each.data for each in await store.read()] == [b"last"]
+    await client.close()
