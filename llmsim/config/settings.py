@@ -124,6 +124,13 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "Call the hosted tools that a request offers (web search, code interpreter, ...), with made-up results."
         ),
     ] = False
+    pause_probability: Annotated[
+        float,
+        share(
+            "Share of turns with hosted calls that pause after them, on APIs whose clients continue such turns.",
+            unit="of turns",
+        ),
+    ] = 0.0
 
 
 class ErrorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

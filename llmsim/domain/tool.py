@@ -62,12 +62,14 @@ class ToolChoice(msgspec.Struct, frozen=True):
         names: The offered tools that may be called; None for any of them.
         parallel: Whether one turn may call several.
         limit: Most hosted calls of one turn; None for any number.
+        may_pause: Whether a turn may pause after hosted calls, for the client to continue it.
     """
 
     mode: ToolMode = ToolMode.AUTO
     names: tuple[str, ...] | None = None
     parallel: bool = True
     limit: int | None = None
+    may_pause: bool = False
 
 
 class PriorToolCall(msgspec.Struct, frozen=True):

@@ -94,6 +94,7 @@ class ContentPlanner:
         self._refusal = response.refusal_text
         self.draws_outcome = bool(self._refusal_rate or self._filter_rate)
         self._tool_picker = ToolPicker(settings.tools)
+        self._pause_probability = settings.tools.pause_probability
 
     def with_generator(self, generate: Generator, *, keeps_text: bool) -> "ContentPlanner":
         """Return a planner that differs by its generator, and by whether a text of that is the user's own."""
@@ -153,6 +154,13 @@ class ContentPlanner:
         )
         if any(tool.kind is not ToolKind.HOSTED for tool in tools):
             return Content(calls, FinishReason.TOOL_CALLS)
+        if (
+            tools
+            and self._pause_probability
+            and prompt.tool_choice.may_pause
+            and rng.random() < self._pause_probability
+        ):
+            return Content(calls, FinishReason.PAUSE)
         text = self._generate(prompt, tokenizer, rng, lines)
         if prompt.form is not None and not (self._keeps_text and _has_format(text, prompt.form, budget)):
             schema = prompt.form.schema or find_schema(prompt.messages)

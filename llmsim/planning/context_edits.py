@@ -209,13 +209,17 @@ def edited_tokens(prompt: Prompt, model: Model, image_rules: Mapping[str, ImageR
 
 
 def with_edits(turn: Turn, edited: EditedContext) -> Turn:
-    """Return a turn that reports the edits of its request's context; a compaction takes its time before the first token."""
+    """Return a turn that reports the edits of its request's context.
+
+    A compaction takes its time before the first token, and reads a prompt of its own besides that of the text.
+    """
     compaction = edited.compaction
     if compaction is None:
         return replace(turn, edited=edited)
     schedule = replace(turn.schedule, ttft=turn.schedule.ttft + compaction.tokens * turn.schedule.itl)
     if not compaction.pauses:
-        return replace(turn, edited=edited, schedule=schedule)
+        prompt = turn.usage.prompt + compaction.prompt_tokens
+        return replace(turn, edited=edited, schedule=schedule, usage=replace(turn.usage, prompt=prompt))
     choices = (Choice((), FinishReason.STOP),)
     return replace(
         turn,

@@ -3,7 +3,8 @@
 Decisions:
 * Sound follows the text that it speaks, as a segment of its own. A refusal is not spoken, nor a text
   that comes with calls.
-* A limit cuts text and sound in their proportion: what is written is spoken.
+* A limit cuts text and sound in their proportion: what is written is spoken. The sound takes what the text leaves, so that all
+  tokens of the limit are used.
 * The sound of all choices together is bounded: it is two thousand times as large as its text.
 """
 
@@ -28,11 +29,10 @@ def with_sound(content: Content, prompt: Prompt, limit: int) -> Content:
     if content.tokens + parts > limit:
         hidden = content.tokens - text.tokens
         kept = (limit - hidden) * text.tokens // (text.tokens + parts)
-        content = truncate(content, max(0, hidden + kept))
-        text = _text(content)
-        if text is None:
+        content = truncate(content, hidden + max(1, kept))
+        parts = min(most, limit - content.tokens)
+        if _text(content) is None or parts <= 0:
             return content
-        parts = min(spoken_parts(text.text.text), most, limit - content.tokens)
     return msgspec.structs.replace(content, segments=(*content.segments, MediaSegment(parts)))
 
 

@@ -43,7 +43,7 @@ def read_yaml(text: str) -> DecodedText:
     """Read YAML.
 
     Raises:
-        MalformedError: It is none.
+        MalformedError: It is not YAML.
     """
     try:
         node = yaml.compose(text, Loader=_Scalars)

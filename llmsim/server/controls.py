@@ -226,6 +226,16 @@ def check_generates(controls: RequestControls) -> None:
         raise _refusal(name, "this endpoint generates no text; leave the header out")
 
 
+def check_batched(controls: RequestControls) -> None:
+    """Refuse what a request of a batch cannot do.
+
+    Raises:
+        InvalidFieldError: A header asks for it.
+    """
+    if controls.scenario is not None:
+        raise _refusal(SCENARIO_HEADER, "requests of a batch play no scenario; leave the header out")
+
+
 def is_name(name: str) -> bool:
     """Return whether a session or script can have this name."""
     return 0 < len(name) <= _MAX_NAME and name.isprintable()

@@ -26,7 +26,7 @@ from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.batch_rules import begin_line
-from llmsim.server.controls import ReadControls, ignore_controls
+from llmsim.server.controls import ReadControls, check_batched, ignore_controls
 from llmsim.server.engine.engines import Engines
 from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.played import Played
@@ -153,7 +153,9 @@ class WorkerContext:
         in_thread = len(request.body) >= OFF_LOOP or is_laborious(prompt)
         analyze = self.planner.analyze
         facts = await compute_in_thread(analyze, prompt) if in_thread else analyze(prompt)
-        overrides = self.read_controls(request.headers).overrides
+        controls = self.read_controls(request.headers)
+        check_batched(controls)
+        overrides = controls.overrides
         played: Played | None = None
         if self._rules is not None and self._rules.has_rules:
             played, overrides = await begin_line(

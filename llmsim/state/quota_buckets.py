@@ -10,7 +10,10 @@ Decisions:
 
 from collections.abc import Sequence
 
-from llmsim.domain.quota import RATES, Amounts, ExceededLimit, Limits
+from llmsim.domain.quota import OUTPUT_TPM, RATES, TPM, Amounts, ExceededLimit, Limits
+
+_OF_OUTPUT = frozenset((TPM, OUTPUT_TPM))
+"""Rates that tokens of an output count for."""
 
 MOST_USED = 2**62
 """Bound of what is kept as used, as it is stored in 8 bytes."""
@@ -72,6 +75,28 @@ def admit(used: list[int], limits: Limits, amounts: Amounts, elapsed: int) -> tu
         if duration >= longest:
             longest = duration + 1
     return longest, booked
+
+
+def book_output(used: list[int], limits: Limits, output: int, longest: int) -> tuple[int, list[int]]:
+    """Return what is used once the tokens of an output are booked, too; see `admit`.
+
+    PERF: half the time of `book`, as only limits of tokens are touched.
+
+    Args:
+        used: What is used.
+        limits: The limits.
+        output: Tokens of the output.
+        longest: Microseconds after which nothing is used any more, without the output.
+    """
+    total = used.copy()
+    for index, limit, period, _ in limits.rates:
+        if index in _OF_OUTPUT:
+            booked = total[index] + output * period
+            total[index] = booked = min(booked, MOST_USED)
+            duration = booked // limit
+            if duration >= longest:
+                longest = duration + 1
+    return longest, total
 
 
 def book(used: list[int], limits: Limits, amounts: Amounts) -> int:

@@ -25,7 +25,7 @@ from pathlib import Path
 from llmsim.domain.quota import Amounts, ExceededLimit, Limits, QuotaStatus
 from llmsim.state.damage import unusable
 from llmsim.state.directory import open_private
-from llmsim.state.quota_buckets import admit, book, decline, find_exceeded
+from llmsim.state.quota_buckets import admit, book, book_output, decline, find_exceeded
 from llmsim.state.quota_holders import Holders
 
 _MAGIC = b"llmsim q"
@@ -199,8 +199,7 @@ class FileQuotaStore:
                             at = self._make_room(table, key)
                         total = used
                         if output:
-                            total = used.copy()
-                            free = book(total, limits, (0, output, 0, output, 0))
+                            free, total = book_output(used, limits, output, free)
                         _write(table, at, now, now + free, total)
                         if limits.concurrency:
                             self._holders.add(table, at + _RECORD_SIZE)

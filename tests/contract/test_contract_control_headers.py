@@ -176,10 +176,13 @@ async def test_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = await worker.ask("POST", path, body, headers={"x-llmsim-tokens": "x"})
     made = await worker.ask("POST", path, body, headers={"x-llmsim-generator": "fixed:Yes"})
     results = await worker.ask("GET", f"{path}/{made.json['id']}/results")
+    played = await worker.ask("POST", path, body, headers={"x-llmsim-scenario": "chat-short"})
+    refused = await worker.ask("GET", f"{path}/{played.json['id']}/results")
 
     assert wrong.status == 400
     assert "x-llmsim-tokens" in wrong.json["error"]["message"]
     assert results.json["result"]["message"]["content"][0]["text"] == "Yes"
+    assert "x-llmsim-scenario" in refused.json["result"]["error"]["error"]["message"]
 
 
 async def test_websockets() -> None:

@@ -269,5 +269,7 @@ async def test_wrong_timelines(worker: Simulator) -> None:
 
     assert (refused.status, other.status, conflict.status) == (400, 415, 400)
     assert len(refused.json["error"]["problems"]) == 3
-    assert conflict.json["error"]["message"].startswith("timeline, step 1: errors: the rates add up to 1.2")
+    assert conflict.json["error"]["message"].startswith(
+        "timeline, line 4: step 1: errors: the rates add up to 1.2"
+    )
     assert shown["step_name"] == "good"

@@ -26,6 +26,11 @@ TRANSCRIPTS = Path(__file__).parent / "wire_faults"
 HELLO = [{"role": "user", "content": "Hello"}]
 APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "openai_chat": ("/openai/v1/chat/completions", {"model": "gpt-4o", "messages": HELLO}),
+    "openai_completions": ("/openai/v1/completions", {"model": "gpt-3.5-turbo-instruct", "prompt": "Hello"}),
+    "openai_embeddings": (
+        "/openai/v1/embeddings",
+        {"model": "text-embedding-3-small", "input": "Hello", "dimensions": 4},
+    ),
     "openai_responses": ("/openai/v1/responses", {"model": "gpt-4o", "input": "Hello"}),
     "openresponses_responses": ("/openresponses/v1/responses", {"model": "gpt-4o", "input": "Hello"}),
     "anthropic_messages": (
@@ -60,6 +65,17 @@ KINDS = (
     "byte_order_mark",
     "huge_event",
 )
+PLACELESS = {
+    "byte_order_mark",
+    "comments",
+    "crlf",
+    "missing_terminal",
+    "split_newlines",
+    "split_utf8",
+    "wrong_content_type",
+}
+"""Faults that concern the whole response."""
+
 _SILENCE = 1.0
 
 
@@ -139,10 +155,13 @@ def over_http(port: int, kind: str | None, api: str, *, stream: bool) -> list[st
     name = f"{kind}-{api}-{stream}"
     path, query, data = routed(path, json.dumps(body | {"stream": stream}).encode())
     path = f"{path}?{query}" if query else path
-    received, ending = exchange(
-        port,
-        request("POST", path, json.loads(data), x_llmsim_script="played", x_llmsim_session=name),
-    )
+    # Embeddings play no scripts.
+    controls = {"x_llmsim_script": "played", "x_llmsim_session": name}
+    if api == "openai_embeddings":
+        controls = (
+            {} if kind is None else {"x_llmsim_fault": kind if kind in PLACELESS else f"{kind};share=0.2"}
+        )
+    received, ending = exchange(port, request("POST", path, json.loads(data), **controls))
     found = list(writes(received))
     if kind == "stall":
         # What is due before the stall and behind it leaves together on a slow machine.
@@ -176,7 +195,7 @@ def record(port: int) -> dict[str, dict[str | None, list[str]]]:
         put = request("PUT", "/llmsim/scripts/played", script(kind))
         assert exchange(port, put)[0].startswith(b"HTTP/1.1 20"), kind
         for api in APIS:
-            for stream in (True, False):
+            for stream in (True, False) if api != "openai_embeddings" else (False,):
                 file = f"{api}_{'streamed' if stream else 'whole'}"
                 found.setdefault(file, {})[kind] = over_http(port, kind, api, stream=stream)
         websocket = found.setdefault("openai_responses_websocket", {})

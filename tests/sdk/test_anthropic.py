@@ -141,6 +141,10 @@ def test_models(client: Anthropic) -> None:
 
     assert len(models) > 10
     assert all(model.id.startswith("claude-") and model.capabilities is not None for model in models)
+    compacts = {
+        model.id: model.capabilities.context_management.compact_20260112.supported for model in models
+    }
+    assert (compacts["claude-opus-4-8"], compacts["claude-haiku-4-5"]) == (True, False)
     for name in ("claude-opus-4-0", "claude-opus-4-20250514"):
         assert client.models.retrieve(name).id == "claude-opus-4-20250514"
     assert client.models.retrieve("claude-haiku-4-5-20251001").id == "claude-haiku-4-5"

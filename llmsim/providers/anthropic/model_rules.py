@@ -2,7 +2,7 @@
 
 Decisions:
 * The facts are the catalogue's; this module knows the words only. Models of other owners have no rules.
-* A conversation that ends with a call of a tool that the API runs is continued, as after `pause_turn`: that is no prefill.
+* A conversation that ends with a call of a tool that the API runs, or that offers one, is continued, as after `pause_turn`: that is no prefill.
 
 Source: the reports that `scripts/catalogue-overlay.toml` names.
 """

@@ -5,7 +5,7 @@ Source: anthropic SDK 2.14, types/model_info.py, model_capabilities.py and what 
 
 from typing import Any
 
-from llmsim.catalogue import Model
+from llmsim.catalogue import Model, shipped_catalogue
 from llmsim.errors import UnknownModelError
 from llmsim.providers.anthropic.resources import parse_page, render_page, rfc3339
 from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
@@ -36,13 +36,13 @@ def _entry(model: Model) -> dict[str, Any]:
         "max_tokens": model.max_output_tokens,
         "capabilities": {
             "batch": _support(True),
-            "citations": _support(False),
+            "citations": _support(True),
             "code_execution": _support(False),
-            "context_management": _support(False)
+            "context_management": _support(True)
             | {
-                "clear_thinking_20251015": _support(False),
-                "clear_tool_uses_20250919": _support(False),
-                "compact_20260112": _support(False),
+                "clear_thinking_20251015": _support(model.reasoning),
+                "clear_tool_uses_20250919": _support(True),
+                "compact_20260112": _support("compaction" not in shipped_catalogue().rules(model).refused),
             },
             "effort": _support(model.reasoning)
             | dict.fromkeys(("low", "medium", "high", "xhigh", "max"), _support(model.reasoning)),

@@ -30,15 +30,16 @@ from llmsim.providers.anthropic.signatures import decode_base64
 MOST_PASSAGES = 3
 """Passages that a response cites."""
 
-_LONGEST = 200_000
+_LONGEST = 20_000
 """Characters of a text that are looked at."""
 
 _SENTENCE = re.compile(r"\S[^.!?\n]*[.!?]*")
 _WORD = re.compile(r"\w{4,}")
 _STRING = re.compile(rb"\(((?:[^()\\]|\\.){1,2000})\)\s*(?:Tj|'|\])", re.DOTALL)
 
-_MOST_STREAMS = 200
-_MOST_STREAM_BYTES = 1 << 20
+_MOST_BLOCKS = 200
+_MOST_STREAMS = 50
+_MOST_STREAM_BYTES = 1 << 16
 """Bytes of a stream of a PDF that are inflated."""
 
 Citation = dict[str, Any]
@@ -47,11 +48,11 @@ Citation = dict[str, Any]
 def parse_passages(messages: Sequence[MessageParam]) -> tuple[Citation, ...]:
     """Return citations of the passages of a conversation, at most one of each source."""
     sources = [source for message in messages for source in _sources(message.content)]
-    words = _words(_question(messages))
+    words = _words(_question(messages)[:_LONGEST])
     found: list[Citation] = []
     documents = results = 0
     for source in sources:
-        is_cited = _is_cited(source)
+        is_cited = len(found) < MOST_PASSAGES and _is_cited(source)
         citation = None
         if isinstance(source, DocumentBlock):
             if is_cited:
@@ -63,7 +64,7 @@ def parse_passages(messages: Sequence[MessageParam]) -> tuple[Citation, ...]:
             results += 1
         if citation is not None:
             found.append(citation)
-    return tuple(found[:MOST_PASSAGES])
+    return tuple(found)
 
 
 def has_citations(blocks: Sequence[Block]) -> bool:
@@ -99,7 +100,7 @@ def _question(messages: Sequence[MessageParam]) -> str:
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(word.lower() for word in _WORD.findall(text[:_LONGEST]))
+    return frozenset(word.lower() for word in _WORD.findall(text))
 
 
 def _cite_document(document: DocumentBlock, index: int, words: frozenset[str]) -> Citation | None:
@@ -138,10 +139,10 @@ def _cite_text(text: str, words: frozenset[str]) -> Citation | None:
 
 
 def _cite_blocks(texts: Sequence[str], kind: str, words: frozenset[str]) -> Citation | None:
-    places = [place for place, text in enumerate(texts) if text.strip()]
+    places = [place for place, text in enumerate(texts[:_MOST_BLOCKS]) if text.strip()]
     if not places:
         return None
-    best = max(places, key=lambda place: len(_words(texts[place]) & words))
+    best = max(places, key=lambda place: len(_words(texts[place][:_LONGEST]) & words))
     return {
         "type": kind,
         "cited_text": texts[best],

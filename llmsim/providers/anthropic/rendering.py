@@ -14,6 +14,8 @@ recorded streams in its tests and in those of vercel/ai, packages/anthropic/src/
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from llmsim.domain import (
     Compaction,
     Fault,
@@ -74,11 +76,21 @@ _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _NO_USAGE = Usage(prompt=0, completion=0)
 
 
+def _message_usage(turn: Turn) -> Usage:
+    """Return the tokens of a turn without those of a compaction."""
+    compaction = _compaction(turn)
+    if compaction is None:
+        return turn.usage
+    if compaction.pauses:
+        return _NO_USAGE
+    return replace(turn.usage, prompt=turn.usage.prompt - compaction.prompt_tokens)
+
+
 def _usage(
     turn: Turn, options: MessageOptions, hosted_counts: dict[str, int] | None = None
 ) -> dict[str, Any]:
     compaction = _compaction(turn)
-    usage = turn.usage if compaction is None or not compaction.pauses else _NO_USAGE
+    usage = _message_usage(turn)
     fields = {
         **_counts(usage),
         "output_tokens_details": {"thinking_tokens": usage.reasoning},
@@ -137,7 +149,7 @@ def _stop_fields(turn: Turn) -> dict[str, Any]:
 
 def _fills_window(turn: Turn) -> bool:
     """Return whether a turn ended where the model's window does."""
-    return turn.usage.prompt + turn.choices[0].tokens == window_of(turn.model)
+    return _message_usage(turn).prompt + turn.choices[0].tokens == window_of(turn.model)
 
 
 def _identity(turn: Turn) -> dict[str, Any]:

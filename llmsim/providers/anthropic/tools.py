@@ -101,26 +101,34 @@ def parse_tool_choice(request: CountRequest, tools: tuple[Tool, ...]) -> ToolCho
     if not tools:
         return ToolChoice(ToolMode.NONE)
     limit = min((tool.max_uses for tool in request.tools or () if tool.max_uses is not None), default=None)
-    if continues_turn(request):
-        limit = 0
+    may_pause = any(tool.kind is ToolKind.HOSTED for tool in tools)
+    if may_pause and continues_turn(request):
+        limit, may_pause = 0, False
     if choice is None:
-        return ToolChoice(limit=limit)
+        return ToolChoice(limit=limit, may_pause=may_pause)
     return ToolChoice(
         mode=_MODES[choice.type],
         names=(choice.name,) if choice.type == "tool" and choice.name is not None else None,
         parallel=not choice.disable_parallel_tool_use,
         limit=limit,
+        may_pause=may_pause,
     )
 
 
 def continues_turn(request: CountRequest) -> bool:
-    """Return whether a request goes on with a paused turn: one that ends with blocks of hosted tools, or a compaction."""
+    """Return whether a request goes on with a paused turn: one with blocks of hosted tools or a compaction, or any that offers such tools.
+
+    A turn of a script may pause before it calls anything.
+    """
     if not request.messages or request.messages[-1].role != "assistant":
         return False
     content = request.messages[-1].content
-    return not isinstance(content, str) and any(
-        isinstance(block, HostedBlock | CompactionBlock) for block in content
-    )
+    if isinstance(content, str):
+        return False
+    if any(isinstance(block, HostedBlock | CompactionBlock) for block in content):
+        return True
+    kinds = {tool.kind for param in request.tools or () for tool in _parse_tool(param)}
+    return ToolKind.HOSTED in kinds or bool(request.mcp_servers)
 
 
 def _hosted_tool(name: str) -> AnthropicTool:

@@ -225,11 +225,13 @@ class TestCompaction:
     """`compact_20260112`, and `compaction`."""
 
     def test_a_summary_precedes_the_text(self) -> None:
-        """ANTH-12.5: The block comes first; tokens of the message and of the compaction are apart."""
+        """ANTH-12.5: The block comes first; ANTH-12.6: tokens of the message and of the compaction are apart."""
         done = answer([STORY], context_management={"edits": [COMPACTING]})
         summary, text = done["content"]
         compacted, message = done["usage"]["iterations"]
+        turn, _ = ask([STORY], context_management={"edits": [COMPACTING]})
 
+        assert turn.usage.prompt == compacted["input_tokens"] + message["input_tokens"]
         assert (summary["type"], text["text"], done["stop_reason"]) == (
             "compaction",
             "Here you are.",
@@ -419,11 +421,34 @@ class TestStopReasons:
             == reason
         )
 
+    def test_turns_with_hosted_calls_may_pause(self) -> None:
+        """ANTH-13.3: With a rate of 1 each turn with hosted calls pauses after them, and its continuation does not."""
+        tools = ToolSettings(hosted_calls=True, pause_probability=1.0)
+        planner = Planner(Settings(tools=tools), load_catalogue(), lambda: 1_750_000_000.9)
+        asked = {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}
+
+        def reply(messages: list[dict[str, Any]]) -> dict[str, Any]:
+            parsed = parse(incoming(body(messages, **asked)))
+            return render_message(plan_turn(planner, parsed.prompt), parsed.options)
+
+        paused = reply([HELLO])
+        done = reply([HELLO, {"role": "assistant", "content": paused["content"]}])
+        assert (paused["stop_reason"], paused["content"][-1]["type"]) == (
+            "pause_turn",
+            "web_search_tool_result",
+        )
+        assert (done["stop_reason"], [block["type"] for block in done["content"]]) == ("end_turn", ["text"])
+
     def test_a_paused_turn_goes_on(self) -> None:
         """ANTH-13.2: The continuation of a paused turn calls nothing that the API runs."""
         tool = {"type": "web_search_20250305", "name": "web_search"}
         paused = answer([HELLO], tools=[tool])["content"][:2]
         done = answer([HELLO, {"role": "assistant", "content": paused}], tools=[tool])
 
+        only_text = [{"type": "text", "text": "Of a script."}]
+        assert (
+            answer([HELLO, {"role": "assistant", "content": only_text}], tools=[tool])["stop_reason"]
+            == "end_turn"
+        )
         assert [block["type"] for block in paused] == ["server_tool_use", "web_search_tool_result"]
         assert [block["type"] for block in done["content"]] == ["text"]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmsim.domain.quota import PERIODS, Amounts, Limits, QuotaStatus, limits_of
-from llmsim.state.quota_buckets import MOST_USED, admit, book, decline, find_exceeded
+from llmsim.state.quota_buckets import MOST_USED, admit, book, book_output, decline, find_exceeded
 
 limits = st.tuples(*[st.just(0) | st.integers(1, 60) for _ in PERIODS])
 requests = st.lists(
@@ -50,6 +50,8 @@ def ask(used: list[int], limit: Limits, request: Amounts, elapsed: int) -> bool:
     else:
         assert free == book(steps, limit, request)
         used[:] = booked
+        apart = booked.copy()
+        assert book_output(booked, limit, 5, free) == (book(apart, limit, (0, 5, 0, 5, 0)), apart)
     assert used == steps
     return exceeded is None
 

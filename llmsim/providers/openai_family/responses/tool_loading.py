@@ -4,7 +4,7 @@ Decisions:
 * A deferred tool is offered like any other, so that the question decides; its first call in a conversation follows the search that
   loads it. Without `tool_search`, or if the client searches, nothing is searched.
 * A tool that only programs may call is called by one: the calls of a turn follow their program, and its output comes first in the
-  turn that has their results. The program is JavaScript that makes these calls and prints what they return; nobody runs it.
+  turn that has their results. The program is JavaScript that makes these calls and prints what they return; it is never run.
 
 Source: openai SDK 3.54, types/responses/tool_search_tool.py, response_tool_search_call.py, response_tool_search_output_item.py,
 response_output_item.py (`Program`, `ProgramOutput`), function_tool.py (`allowed_callers`); OpenAI, guides/tools-tool-search.
