@@ -27,7 +27,7 @@ from loadtest.replay.command import WithTrace
 from loadtest.servers import ServerError, run_server
 from loadtest.settings import Settings, SettingsError, describe_settings, load_settings, to_variables
 from loadtest.suites import SUITES, Suite, resolve_suite
-from loadtest.target import describe_target, inspect_target
+from loadtest.target import describe_target, inspect_targets
 
 _LOOK_SECONDS = 10.0
 """Seconds that a server is given to answer the first look at it."""
@@ -65,6 +65,7 @@ Examples:
   llmsim loadtest load --duration 60 --workers 2
   llmsim loadtest load --rate 200 --duration 30
   llmsim loadtest load --host http://localhost:8000 --endpoints chat --model my-model
+  llmsim loadtest load --host http://10.0.0.1:8080,http://10.0.0.2:8080
   LOADTEST_API_KEY=… llmsim loadtest smoke --host https://gateway.example --gate ttft_p95_ms=800
 
 \b
@@ -81,7 +82,13 @@ Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 wrong usage.
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.argument("suite")
-@click.option("--host", metavar="URL", help="Server to test; without it an llmsim is started for the run.")
+@click.option(
+    "--host",
+    "hosts",
+    metavar="URL",
+    multiple=True,
+    help="Server to test; without it an llmsim is started for the run. Several, given repeatedly or separated by commas, share the load.",
+)
 @click.option(
     "--duration", type=float, metavar="S", help="Length of the run in seconds, instead of the suite's."
 )
@@ -115,7 +122,7 @@ Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 wrong usage.
 )
 def main(
     suite: str,
-    host: str | None,
+    hosts: tuple[str, ...],
     out: Path | None,
     workers: int | None,
     latency: str | None,
@@ -129,11 +136,12 @@ def main(
     for, and stopped at the end. The report (report.html), Locust's own (locust.html), CSV files and summary.json are
     written to a folder of the run.
     """
-    if host is not None and (workers, latency, target_tokens) != (None, None, None):
+    hosts = tuple(host.strip().rstrip("/") for given in hosts for host in given.split(","))
+    if hosts and (workers, latency, target_tokens) != (None, None, None):
         raise click.UsageError(
             "--workers, --latency and --target-tokens configure the server that is started; they exclude --host"
         )
-    if host is not None:
+    for host in hosts:
         _check_host(host)
     given = {name: str(value) for name, value in options.items() if value is not None}
     if gates:
@@ -155,12 +163,13 @@ def main(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise click.UsageError(f"--out {folder}: {error.strerror}") from error
-    settings = msgspec.structs.replace(settings, out=str(folder))
-    if host is not None:
-        _look_at(host)
-        click.echo(f"\n{_headline(plan)} against {host}", err=True)
-        _show_target(host)
-        code = _run(plan, settings, host.rstrip("/"), folder)
+    settings = msgspec.structs.replace(settings, out=str(folder), hosts=hosts if len(hosts) > 1 else ())
+    if hosts:
+        for host in hosts:
+            _look_at(host)
+        click.echo(f"\n{_headline(plan)} against {', '.join(hosts)}", err=True)
+        _show_target(hosts)
+        code = _run(plan, settings, hosts[0], folder)
     else:
         server = {
             "latency": latency or plan.latency,
@@ -171,7 +180,7 @@ def main(
         try:
             with run_server(flags, folder / "server.log") as started:
                 click.echo(f"\n{_headline(plan)} against llmsim serve {' '.join(flags)}", err=True)
-                _show_target(started)
+                _show_target((started,))
                 code = _run(plan, settings, started, folder)
         except ServerError as error:
             raise click.ClickException(str(error)) from error
@@ -207,9 +216,9 @@ def _look_at(host: str) -> None:
         ) from error
 
 
-def _show_target(host: str) -> None:
-    """Show what the server says about itself, and whether others use it."""
-    for line in describe_target(inspect_target(host.rstrip("/"))):
+def _show_target(hosts: tuple[str, ...]) -> None:
+    """Show what the servers say about themselves, and whether others use them."""
+    for line in describe_target(inspect_targets(hosts)):
         click.echo(f"  {line}", err=True)
     click.echo(err=True)
 

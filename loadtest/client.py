@@ -12,7 +12,7 @@ Decisions:
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gevent
@@ -29,10 +29,17 @@ _BLOCK = 65536
 
 
 class ApiClient:
-    """Sends requests through one Locust session."""
+    """Sends requests through one Locust session.
 
-    def __init__(self, session: Any, environment: Any) -> None:
+    Args:
+        session: The session.
+        environment: Locust's.
+        hosts: Servers that get requests in turn; empty for that of the session.
+    """
+
+    def __init__(self, session: Any, environment: Any, hosts: Sequence[str] = ()) -> None:
         self._session = session
+        self._hosts = itertools.cycle(hosts or ("",))
         self._environment = environment
         self._bodies: dict[str, Any] = {}
 
@@ -73,7 +80,7 @@ class ApiClient:
     def _send(self, request: RequestTemplate, timing: Timing) -> None:
         with self._session.request(
             request.method,
-            request.path,
+            f"{next(self._hosts)}{request.path}",
             name=request.name,
             data=self._next_body(request),
             headers=dict(request.headers),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import msgspec
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.endpoints import build_requests
@@ -37,7 +38,7 @@ from loadtest.summary import (
     sum_rows,
     summarize,
 )
-from loadtest.target import Target, fetch_json, inspect_target
+from loadtest.target import Target, fetch_json, inspect_targets
 from loadtest.timing import compute_quantile, merge_histograms
 
 _LAG_SECONDS = 0.02
@@ -59,6 +60,7 @@ class Monitor:
         self._worst: Server | None = None
         self._worst_at = 0.0
         self._target = Target()
+        self._hosts: tuple[str, ...] = ()
         self._series = Series()
 
     def attach(self, events: Any) -> None:
@@ -73,7 +75,8 @@ class Monitor:
         watches = self._suite is not None and not isinstance(environment.runner, WorkerRunner)
         if watches:
             # Before the first user: what is in flight now is not ours.
-            self._target = inspect_target(environment.host or "")
+            self._hosts = self._settings.hosts or (environment.host or "",)
+            self._target = inspect_targets(self._hosts)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._begin = time.perf_counter()
         if not isinstance(environment.runner, MasterRunner):
@@ -82,7 +85,7 @@ class Monitor:
         if watches:
             self._greenlets.append(gevent.spawn(self._sample, environment))
             self._greenlets.append(gevent.spawn(self._print_progress, environment))
-            self._greenlets.append(gevent.spawn(self._poll_server, environment.host or ""))
+            self._greenlets.append(gevent.spawn(self._poll_servers))
 
     def on_stop(self, **_: Any) -> None:
         """Stop monitoring."""
@@ -95,7 +98,6 @@ class Monitor:
         runner = environment.runner
         if self._suite is None or isinstance(runner, WorkerRunner):
             return
-        host = environment.host or ""
         self._summary = summarize(
             self._suite,
             build_requests(self._settings),
@@ -104,7 +106,7 @@ class Monitor:
                 Failure(name=error.name, message=str(error.error), count=error.occurrences)
                 for error in environment.stats.errors.values()
             ],
-            host=host,
+            host=", ".join(self._hosts),
             started_at=self._started_at,
             seconds=max(
                 (environment.stats.last_request_timestamp or 0.0) - environment.stats.start_time, 0.0
@@ -112,7 +114,7 @@ class Monitor:
             elapsed=max(self._end - self._begin, 0.0),
             processes=self._settings.processes,
             cpu_warning=runner.cpu_warning_emitted or runner.worker_cpu_warning_emitted,
-            server=add_worst_verdict(fetch_verdict(host), self._worst, self._worst_at),
+            server=add_worst_verdict(fetch_worst_verdict(self._hosts), self._worst, self._worst_at),
             target=self._target,
             series=self._series.points,
         )
@@ -146,13 +148,12 @@ class Monitor:
         users = None if self._suite.is_open else environment.runner.user_count
         self._series.add(time.perf_counter() - self._begin, sum_rows(read_rows(environment.stats)), users)
 
-    def _poll_server(self, host: str) -> None:
-        if fetch_verdict(host) == Server():
-            # Not an llmsim: send it no more of these requests. Later on, no verdict may be a sign of load.
-            return
-        while True:
+    def _poll_servers(self) -> None:
+        # One that is not an llmsim is sent no more of these requests. Later on, no verdict may be a sign of load.
+        hosts = tuple(host for host in self._hosts if fetch_verdict(host) != Server())
+        while hosts:
             gevent.sleep(_VERDICT_SECONDS)
-            verdict = fetch_verdict(host)
+            verdict = fetch_worst_verdict(hosts)
             if self._worst is None or rank_verdict(verdict) > rank_verdict(self._worst):
                 self._worst, self._worst_at = verdict, time.perf_counter() - self._begin
 
@@ -224,3 +225,13 @@ def fetch_verdict(host: str) -> Server:
         recent_p99_ms=verdict.get("p99_lateness_ms"),
         lateness_p99_ms=since_start,
     )
+
+
+def fetch_worst_verdict(hosts: tuple[str, ...]) -> Server:
+    """Return the worst verdict of several hosts, with the name of its host."""
+    if len(hosts) == 1:
+        return fetch_verdict(hosts[0])
+    found = [(host, fetch_verdict(host)) for host in hosts]
+    host, worst = max(found, key=lambda pair: rank_verdict(pair[1]))
+    text = None if worst.text is None else f"{worst.text} ({host}, the worst of {len(hosts)} hosts)"
+    return msgspec.structs.replace(worst, text=text)

@@ -14,6 +14,9 @@ import msgspec
 
 PREFIX = "LOADTEST_"
 
+MOST_HOSTS = 1000
+"""Hosts that may share the load."""
+
 
 class SettingsError(Exception):
     """A setting is unknown or invalid."""
@@ -31,6 +34,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     suite: Annotated[str, msgspec.Meta(description="suite to run; if unset, Locust's own options decide")] = (
         ""
     )
+    hosts: Annotated[
+        Names,
+        msgspec.Meta(
+            max_length=MOST_HOSTS, description="servers that share the load, instead of Locust's --host"
+        ),
+    ] = ()
     endpoints: Annotated[Names, msgspec.Meta(description="endpoints to test; if unset, all")] = ()
     api_key: Annotated[str, msgspec.Meta(description="API key, sent in the header of each API")] = (
         "sk-load-test"
@@ -108,6 +117,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             found[name] = _normalize_path(text)
         else:
             found[name] = _split(text) if FIELDS[name] in _LISTS else text
+        if name == "hosts":
+            found[name] = tuple(host.rstrip("/") for host in found[name])
     for name, value in found.items():
         try:
             found[name] = msgspec.convert(value, FIELDS[name], strict=False)
@@ -118,7 +129,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     return Settings(**found)
 
 
-_LISTS = tuple(hint for name, hint in FIELDS.items() if name in ("endpoints", "model", "gates"))
+_LISTS = tuple(hint for name, hint in FIELDS.items() if name in ("hosts", "endpoints", "model", "gates"))
 
 
 def _normalize_path(text: str) -> str:

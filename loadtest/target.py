@@ -10,6 +10,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         latency: Its latency in words; None if the settings are not shown to this machine.
         in_flight: Requests in flight before the load.
         recent_requests: Requests that began in the ten seconds before.
+        hosts: How many there are of it; the figures are their sums.
     """
 
     version: str | None = None
@@ -37,6 +39,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     latency: str | None = None
     in_flight: int | None = None
     recent_requests: int | None = None
+    hosts: int = 1
 
     @property
     def is_llmsim(self) -> bool:
@@ -67,6 +70,28 @@ def inspect_target(host: str) -> Target:
     )
 
 
+def inspect_targets(hosts: Sequence[str]) -> Target:
+    """Ask several servers; return what they are together, or nothing if one of them is not an llmsim."""
+    found = [inspect_target(host) for host in hosts]
+    if len(found) == 1:
+        return found[0]
+    if not all(each.is_llmsim for each in found):
+        return Target()
+
+    def together(values: Iterable[str | None]) -> str | None:
+        names = dict.fromkeys(value for value in values if value is not None)
+        return " and ".join(names) or None
+
+    return Target(
+        version=together(each.version for each in found),
+        workers=sum(each.workers or 0 for each in found),
+        latency=together(each.latency for each in found),
+        in_flight=sum(each.in_flight or 0 for each in found),
+        recent_requests=sum(each.recent_requests or 0 for each in found),
+        hosts=len(found),
+    )
+
+
 def describe_latency(document: dict[str, Any]) -> str | None:
     """Return the latency that the settings define, in words; None without settings."""
     try:
@@ -87,6 +112,8 @@ def describe_target(target: Target) -> list[str]:
     if not target.is_llmsim:
         return ["not an llmsim, or not directly: it gives no verdict on its own timing"]
     workers = f"{target.workers} worker{'s' * (target.workers != 1)}"
+    if target.hosts > 1:
+        workers += f" on {target.hosts} hosts"
     latency = f"latency: {target.latency or 'not shown to this machine'}"
     lines = [f"llmsim {target.version}, {workers}, {latency}"]
     if not target.is_idle:

@@ -2,9 +2,11 @@
 
 Decisions:
 * Users of the closed model send a request, read the whole response and pause, so a slow server gets fewer requests.
+* Of several hosts each user keeps to one, as a client behind a load balancer does; arrivals go to them in turn.
 * `ArrivalsUser` is not a person: it sends requests at a rate, each in a greenlet of its own.
 """
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +23,11 @@ from loadtest.client import ApiClient
 from loadtest.endpoints import ENDPOINTS, RequestTemplate, build_requests
 from loadtest.response_checks import BrokenResponseError
 from loadtest.rows import record_lag
-from loadtest.settings import Settings
+from loadtest.settings import MOST_HOSTS, Settings
 from loadtest.suites import Suite, generate_arrivals
+
+_users = itertools.count(random.randrange(MOST_HOSTS))
+"""Numbers of users; each process begins with another, so that few users of many processes do not all go to the first host."""
 
 
 class ClosedUser(FastHttpUser):
@@ -40,6 +45,8 @@ class ClosedUser(FastHttpUser):
     requests: tuple[RequestTemplate, ...] = ()
 
     def __init__(self, environment: Any) -> None:
+        if self.settings.hosts:
+            self.host = self.settings.hosts[next(_users) % len(self.settings.hosts)]
         super().__init__(environment)
         self._api = ApiClient(self.client, environment)
         self._order = self._iter_requests()
@@ -80,7 +87,9 @@ class ArrivalsUser(FastHttpUser):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._api = ApiClient(self.client, environment)
+        hosts = self.settings.hosts
+        first = next(_users) % max(1, len(hosts))
+        self._api = ApiClient(self.client, environment, [*hosts[first:], *hosts[:first]])
         self._in_flight = Pool()
 
     @task

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from rich import box
+from rich.table import Table
 from rich.text import Text
 
 from llmsim.stats import LATE_MS, TIGHT_MS
@@ -21,6 +23,7 @@ LARGE = 99_999.5
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NAME_WIDTH = 34
+_FIGURE_WIDTHS = {"": 9, "%": 4, "prompt": 9, "completion": 10}
 
 
 def chart(values: Sequence[int], *, width: int, height: int) -> list[str]:
@@ -93,3 +96,18 @@ def truncated(name: str, width: int = _NAME_WIDTH) -> Text:
     text = Text(printable(name))
     text.truncate(width, overflow="ellipsis")
     return text
+
+
+def figure_table(title: str, *headings: str, has_rule: bool = True) -> Table:
+    """Create a table: names on the left, figures on the right, wide enough that growing figures do not shift."""
+    table = Table(
+        box=box.SIMPLE_HEAD if has_rule else None,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        pad_edge=False,
+        header_style="bold",
+    )
+    table.add_column(title, no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True, min_width=_FIGURE_WIDTHS.get(heading, 6))
+    return table

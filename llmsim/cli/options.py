@@ -80,3 +80,8 @@ port_option = click.option(
     help="Port of the simulator on this machine.",
 )
 """`--port` of commands that connect to a simulator on this machine."""
+
+all_option = click.option(
+    "--all", "is_for_all", is_flag=True, help="Show the sums of all hosts that share their state (state.url)."
+)
+"""`--all` of commands that show stats."""

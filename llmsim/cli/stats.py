@@ -17,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from llmsim.cli.http_client import fetch_bytes, resolve_address
-from llmsim.cli.options import port_option
+from llmsim.cli.options import all_option, port_option
 from llmsim.cli.stats_view import fit_stats, render_stats
 from llmsim.errors import ControlApiError, StatsError
 from llmsim.stats import Block, Snapshot, block_name, is_alive, snapshot
@@ -33,12 +33,14 @@ Examples:
   llmsim stats --watch                      refresh in place, every second
   llmsim stats --watch 5 --json             a line of JSON every five seconds
   llmsim stats --url http://staging:8080    the simulator of another machine
+  llmsim stats --all                        the sums of all hosts that share their state
 """
 
 
 @click.command(epilog=_EXAMPLES)
 @port_option
 @click.option("--url", help="Read the simulator of another machine: http://HOST:PORT.")
+@all_option
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON of GET /llmsim/stats.")
 @click.option(
     "--watch",
@@ -49,16 +51,12 @@ Examples:
     metavar="[SECONDS]",
     help="Refresh until Ctrl-C, every second or as given.",
 )
-def stats(port: int, url: str | None, *, as_json: bool, watch: float | None) -> None:
+def stats(port: int, url: str | None, *, is_for_all: bool, as_json: bool, watch: float | None) -> None:
     """Show the counters of a running simulator.
 
     Reads the shared memory of the simulator on this machine, so it works even when the server is saturated.
     """
-    if url is None:
-        read, origin = partial(read_block, port), f"port {port}"
-    else:
-        address = stats_url(url)
-        read, origin = partial(fetch, address), address.removesuffix(PATH)
+    read, origin = reader(port, url, is_for_all=is_for_all)
     if watch is None:
         _print(Console(), read(), origin=origin, as_json=as_json)
     else:
@@ -66,6 +64,23 @@ def stats(port: int, url: str | None, *, as_json: bool, watch: float | None) -> 
             _watch(read, watch, origin=origin, as_json=as_json)
         except KeyboardInterrupt:
             return
+
+
+def reader(port: int, url: str | None, *, is_for_all: bool) -> tuple[Reader, str]:
+    """Return what reads the stats that the options name, and where they are from.
+
+    Args:
+        port: Port of the simulator on this machine.
+        url: Address of another one; None for that on this machine.
+        is_for_all: Whether the sums of all hosts are meant: these its server has to answer.
+    """
+    if url is None and not is_for_all:
+        return partial(read_block, port), f"port {port}"
+    address = stats_url(url or f"127.0.0.1:{port}")
+    origin = address.partition("?")[0].removesuffix(PATH)
+    if is_for_all:
+        return partial(fetch, f"{address.partition('?')[0]}?scope=all"), f"all hosts of {origin}"
+    return partial(fetch, address), origin
 
 
 def read_block(port: int) -> Snapshot:

@@ -12,14 +12,26 @@ Decisions:
 import io
 from collections.abc import Sequence
 
-from rich import box
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmsim.cli.figures import CPU, NONE, WAIT, chart, duration, level, milliseconds, rate, short, truncated
+from llmsim.cli.figures import (
+    CPU,
+    NONE,
+    WAIT,
+    chart,
+    duration,
+    figure_table,
+    level,
+    milliseconds,
+    rate,
+    short,
+    truncated,
+)
+from llmsim.cli.hosts_view import render_hosts
 from llmsim.stats import Snapshot
 from llmsim.text import printable
 
@@ -29,8 +41,6 @@ _LOW = 26
 
 _FULL = 0.95
 """Share of a KV cache above which it is about to preempt."""
-
-_FIGURE_WIDTHS = {"": 9, "%": 4, "prompt": 9, "completion": 10}
 
 
 def render_stats(stats: Snapshot, *, origin: str) -> RenderableType:
@@ -55,7 +65,7 @@ def render_stats(stats: Snapshot, *, origin: str) -> RenderableType:
         ),
         _outcomes(stats),
     ]
-    if stats.workers:
+    if stats.workers or stats.hosts:
         tables = [_models(stats), _workers(stats)] if stats.models else [_workers(stats)]
         parts.append(Columns(tables, padding=(1, 3)))
     return Padding(Group(*_spaced(parts)), (0, 1), expand=False)
@@ -88,7 +98,7 @@ def fit_stats(stats: Snapshot, *, origin: str, size: tuple[int, int], problem: s
         _outcome_lines(stats),
     ]
     left = lines - len(console.render_lines(Group(*parts)))
-    for rows, build in ((len(stats.workers), _workers), (len(stats.models), _models)):
+    for rows, build in ((len(stats.hosts or stats.workers), _workers), (len(stats.models), _models)):
         # A blank line, the heading, and a row at least.
         if rows and left >= 3:
             shown = min(rows, left - 2)
@@ -103,10 +113,15 @@ def fit_stats(stats: Snapshot, *, origin: str, size: tuple[int, int], problem: s
 def render_headline(stats: Snapshot, origin: str) -> Text:
     """Render where the figures are from, the uptime and the number of living workers."""
     alive = sum(worker.alive for worker in stats.workers)
+    hosts = sum(host.state in ("up", "draining") for host in stats.hosts or ())
+    of_hosts = f" on {hosts} host{'' if hosts == 1 else 's'}" if stats.hosts is not None else ""
     line = Text()
     line.append("llmsim", "bold cyan")
     line.append(f" on {printable(origin)}")
-    line.append(f"  ·  up {duration(stats.uptime_secs)}  ·  {alive} worker{'' if alive == 1 else 's'}", "dim")
+    line.append(
+        f"  ·  up {duration(stats.uptime_secs)}  ·  {alive} worker{'' if alive == 1 else 's'}{of_hosts}",
+        "dim",
+    )
     if stats.timeline is not None:
         line.append(f"  ·  {printable(str(stats.timeline))}", "yellow")
     return line
@@ -242,17 +257,17 @@ def _outcome_lines(stats: Snapshot) -> Text:
 
 
 def _outcomes(stats: Snapshot) -> RenderableType:
-    ended = _table("Requests", "", "%")
+    ended = figure_table("Requests", "", "%")
     total = stats.total_requests
     for name, count, style in outcome_counts(stats):
         ended.add_row(*_share(name, count, total, style))
     ended.add_row("total", f"{total:,}", "", style="bold")
-    faults = _table("Simulated faults", "", "%")
+    faults = figure_table("Simulated faults", "", "%")
     for name, count in fault_counts(stats):
         faults.add_row(*_share(name, count, total, "red"))
     simulated = stats.total_errors - stats.failed_requests
     faults.add_row("total", f"{simulated:,}", "", style="bold")
-    traffic = _table("Traffic", "")
+    traffic = figure_table("Traffic", "")
     for name, count in (
         ("streamed", stats.streaming_requests),
         ("not streamed", stats.non_streaming_requests),
@@ -267,7 +282,7 @@ def _outcomes(stats: Snapshot) -> RenderableType:
 def render_latencies(stats: Snapshot, *, has_rule: bool = True) -> Table:
     """Render the observed distributions."""
     columns = ("count", "mean", "p50", "p90", "p99", "p99.9", "max")
-    table = _table("Latency, ms", *columns, has_rule=has_rule)
+    table = figure_table("Latency, ms", *columns, has_rule=has_rule)
     latency = stats.latency
     for name, row in (
         ("first token", latency.ttft_ms),
@@ -287,7 +302,7 @@ def render_latencies(stats: Snapshot, *, has_rule: bool = True) -> Table:
 def _breakdown(stats: Snapshot, *, has_rule: bool = True) -> Table:
     """Render the latencies of each endpoint and of each model, where there are several."""
     columns = ("TTFT p50", "p99", "ITL p50", "p99", "E2E p50", "p99")
-    table = _table("Latency by, ms", *columns, has_rule=has_rule)
+    table = figure_table("Latency by, ms", *columns, has_rule=has_rule)
     models = list(stats.latency_by_model.items())
     parts = [list(stats.latency_by_endpoint.items()), models[:_MODELS_SHOWN]]
     for found in parts:
@@ -303,7 +318,7 @@ def _breakdown(stats: Snapshot, *, has_rule: bool = True) -> Table:
 
 def _models(stats: Snapshot, rows: int = _MODELS_SHOWN + 1, *, has_rule: bool = True) -> Table:
     """Render the models with most requests; those beyond `rows` are summed up in the last row."""
-    table = _table("Model", "requests", "prompt", "completion", has_rule=has_rule)
+    table = figure_table("Model", "requests", "prompt", "completion", has_rule=has_rule)
     models = list(stats.models.items())
     first = len(models) if len(models) <= rows else rows - 1
     for name, counts in models[:first]:
@@ -326,9 +341,11 @@ def _models(stats: Snapshot, rows: int = _MODELS_SHOWN + 1, *, has_rule: bool = 
 
 
 def _workers(stats: Snapshot, rows: int | None = None, *, has_rule: bool = True) -> Table:
-    """Render the workers; of those beyond `rows` there is only the number."""
+    """Render the workers, or the hosts if there are several; of those beyond `rows` there is only the number."""
+    if stats.hosts:
+        return render_hosts(stats, rows, has_rule=has_rule)
     columns = ("pid", "cpu %", "wait %", "lag ms", "streams", "requests", "in flight", "tokens")
-    table = _table("Worker", *columns, has_rule=has_rule)
+    table = figure_table("Worker", *columns, has_rule=has_rule)
     hidden = 0 if rows is None or len(stats.workers) <= rows else len(stats.workers) - rows + 1
     for worker in stats.workers[: len(stats.workers) - hidden]:
         state = "" if worker.alive else " (gone)"
@@ -347,21 +364,6 @@ def _workers(stats: Snapshot, rows: int | None = None, *, has_rule: bool = True)
         )
     if hidden:
         table.add_row(f"{hidden} more", style="dim")
-    return table
-
-
-def _table(title: str, *headings: str, has_rule: bool = True) -> Table:
-    """Create a table: names on the left, figures on the right, wide enough that growing figures do not shift."""
-    table = Table(
-        box=box.SIMPLE_HEAD if has_rule else None,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-        pad_edge=False,
-        header_style="bold",
-    )
-    table.add_column(title, no_wrap=True)
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True, min_width=_FIGURE_WIDTHS.get(heading, 6))
     return table
 
 

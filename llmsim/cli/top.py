@@ -1,11 +1,9 @@
 """`llmsim top`: the dashboard of a running simulator in the terminal, by the extra `tui`."""
 
-from functools import partial
-
 import click
 
-from llmsim.cli.options import port_option
-from llmsim.cli.stats import PATH, fetch, read_block, stats_url
+from llmsim.cli.options import all_option, port_option
+from llmsim.cli.stats import reader
 from llmsim.cli.terminal import check_terminal
 
 _EXAMPLES = """\b
@@ -13,12 +11,14 @@ Examples:
   llmsim top                                the simulator on port 8080 of this machine
   llmsim top --url http://staging:8080      the simulator of another machine
   llmsim top --interval 5                   read every five seconds
+  llmsim top --all                          all hosts that share their state
 """
 
 
 @click.command(epilog=_EXAMPLES)
 @port_option
 @click.option("--url", help="Read the simulator of another machine: http://HOST:PORT.")
+@all_option
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.1),
@@ -27,16 +27,12 @@ Examples:
     metavar="SECONDS",
     help="Seconds between two readings.",
 )
-def top(port: int, url: str | None, interval: float) -> None:
+def top(port: int, url: str | None, *, is_for_all: bool, interval: float) -> None:
     """Watch a running simulator: rates, latencies, errors, models, endpoints and workers.
 
     Reads the shared memory of the simulator on this machine, without a request to it. Press ? for the keys, q to quit.
     """
-    if url is None:
-        read, origin = partial(read_block, port), f"port {port}"
-    else:
-        address = stats_url(url)
-        read, origin = partial(fetch, address), address.removesuffix(PATH)
+    read, origin = reader(port, url, is_for_all=is_for_all)
     check_terminal("llmsim top", "`llmsim stats` prints the same figures anywhere")
     from llmsim.cli.terminal.app import run_dashboard
 

@@ -190,10 +190,10 @@ def create_routes(
             routes[resource.path][resource.method.lower()] = responder
         table.add_provider(provider, routes)
     table.add_bare()
-    metrics = Metrics(block, vllm_names=settings.metrics.vllm_names)
+    metrics = Metrics(block, state.hosts, vllm_names=settings.metrics.vllm_names)
     for path, operational in (("/health", Health()), ("/ready", Ready(block)), ("/metrics", metrics)):
         table.add_operational(path, operational)
-    app.add_route("/llmsim/stats", Stats(block))
+    app.add_route("/llmsim/stats", Stats(block, state.hosts))
     app.add_route(DASHBOARD, Dashboard())
     app.add_route(DASHBOARD.rstrip("/"), Redirect())
     if admin.enabled:

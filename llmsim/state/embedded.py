@@ -21,6 +21,7 @@ from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
 from llmsim.state.directory import FILE_KINDS
 from llmsim.state.engine_memory import remove_engines
+from llmsim.state.host_port import HostStore
 from llmsim.state.journal import SqliteJournal
 from llmsim.state.journal_port import Journal
 from llmsim.state.ports import (
@@ -113,6 +114,7 @@ class EmbeddedState:
         self.settings: RuntimeSettings = self._changes
         self._rules = SharedSettings(paths["rules"])
         self.rules: RuntimeSettings = self._rules
+        self.hosts: HostStore | None = None
         stores = (records, objects, prefix_cache, sessions, journal, scripts, attempts)
         databases = [store.database for store in stores]
         self._files: tuple[FileCounters | Database | FileQuotaStore | FileClientRegistry, ...]

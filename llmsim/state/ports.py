@@ -19,6 +19,7 @@ from llmsim.scripts import Script, ScriptFormat
 from llmsim.scripts.files import ScriptFile
 from llmsim.state.client_port import ClientRegistry
 from llmsim.state.content_port import ContentStore
+from llmsim.state.host_port import HostStore
 from llmsim.state.journal_port import Journal
 from llmsim.state.quota_port import QuotaStore
 from llmsim.state.settings_port import RuntimeSettings
@@ -354,7 +355,11 @@ class AttemptStore(Protocol):
 
 
 class State(Protocol):
-    """Everything that all workers share, apart from the stats block; each part is described with its own port."""
+    """Everything that all workers share, apart from the stats block; each part is described with its own port.
+
+    Attributes:
+        hosts: What hosts publish about themselves; None if there is only this one.
+    """
 
     records: RecordStore
     objects: RecordStore
@@ -369,6 +374,7 @@ class State(Protocol):
     clients: ClientRegistry
     settings: RuntimeSettings
     rules: RuntimeSettings
+    hosts: HostStore | None
 
     def open(self) -> None:
         """Open what a process needs, at its start: later there may be no descriptor left. What fails is tried again."""

@@ -183,6 +183,15 @@ class Block:
             )
         )
 
+    def is_beating(self, slot: int, since: float) -> bool:
+        """Return whether the worker of a slot exists, and has written a pulse since an instant on `time.monotonic()`."""
+        first = self.layout.slot(slot)
+        if not self.words[first + layout.TAKEN]:
+            return False
+        start = first + layout.PULSES + layout.PULSE_AT
+        pulses = range(start, start + layout.PULSE_ENTRIES * layout.PULSE_WORDS, layout.PULSE_WORDS)
+        return max(self.words[word] for word in pulses) >= since * 1e9
+
     @property
     def is_draining(self) -> bool:
         """Whether the server is about to stop."""

@@ -11,13 +11,14 @@ Source of the format: https://prometheus.io/docs/instrumenting/exposition_format
 Source of vLLM's names and bounds: vllm, v1/metrics/loggers.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from operator import itemgetter
 
 from llmsim.stats import counters, histogram, layout
 from llmsim.stats.counters import COUNTERS, Counter, Outcome, Per
-from llmsim.stats.totals import HistogramTotals, Totals
+from llmsim.stats.host_stats import HostStats
+from llmsim.stats.totals import HistogramTotals, Totals, WorkerTotals
 from llmsim.stats.verdict import available_cores, judge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -134,7 +135,15 @@ class _Page:
         self.lines += (f"# HELP {name} {text}", f"# TYPE {name} {kind}")
 
 
-def render_metrics(totals: Totals, *, version: str, is_draining: bool, vllm_names: bool) -> bytes:
+def render_metrics(
+    totals: Totals,
+    *,
+    version: str,
+    is_draining: bool,
+    vllm_names: bool,
+    state: str | None = None,
+    hosts: Sequence[HostStats] | None = None,
+) -> bytes:
     """Render totals in the text format.
 
     Args:
@@ -142,9 +151,13 @@ def render_metrics(totals: Totals, *, version: str, is_draining: bool, vllm_name
         version: The version of llmsim.
         is_draining: Whether the server is about to stop.
         vllm_names: Whether to add what vLLM has under its own names.
+        state: State of the verdict; None to judge the workers.
+        hosts: Those whose sums the totals are; None if they are those of one.
     """
     page = _Page()
-    _add_state(page, totals, version, is_draining=is_draining)
+    _add_state(page, totals, version, state, is_draining=is_draining)
+    if hosts is not None:
+        _add_hosts(page, hosts)
     _add_requests(page, totals)
     models = _models(totals)
     for counter in COUNTERS:
@@ -166,9 +179,9 @@ def render_metrics(totals: Totals, *, version: str, is_draining: bool, vllm_name
     return "\n".join(page.lines).encode()
 
 
-def _add_state(page: _Page, totals: Totals, version: str, *, is_draining: bool) -> None:
-    health = [worker.health for worker in totals.workers if worker.health is not None]
-    state = judge(health, cores=available_cores()).state
+def _add_state(page: _Page, totals: Totals, version: str, state: str | None, *, is_draining: bool) -> None:
+    living = [(worker, worker.health) for worker in totals.workers if worker.health is not None]
+    state = state or judge([health for _, health in living], cores=available_cores()).state
     page.family("llmsim_build_info", "gauge", "Version of llmsim.", [(_label("version", version), 1)])
     page.family(
         "llmsim_start_time_seconds",
@@ -185,7 +198,7 @@ def _add_state(page: _Page, totals: Totals, version: str, *, is_draining: bool) 
         [("", step)],
     )
     page.family("llmsim_timeline_steps", "gauge", "Steps of the timeline; 0 without one.", [("", steps)])
-    page.family("llmsim_workers", "gauge", "Living worker processes.", [("", len(health))])
+    page.family("llmsim_workers", "gauge", "Living worker processes.", [("", len(living))])
     page.family(
         "llmsim_verdict",
         "gauge",
@@ -196,18 +209,46 @@ def _add_state(page: _Page, totals: Totals, version: str, *, is_draining: bool) 
         "llmsim_event_loop_lag_seconds",
         "gauge",
         "Greatest lag of a worker's event loop over the last ten seconds.",
-        [
-            (_label("worker", str(each.slot)), round(each.lag.max, 6))
-            for each in health
-            if each.lag is not None
-        ],
+        [(_worker(worker), round(health.lag.max, 6)) for worker, health in living if health.lag is not None],
     )
     page.family(
         "llmsim_worker_cpu_ratio",
         "gauge",
         "Share of one core that a worker used over the last ten seconds.",
-        [(_label("worker", str(each.slot)), round(each.cpu, 4)) for each in health if each.cpu is not None],
+        [(_worker(worker), round(health.cpu, 4)) for worker, health in living if health.cpu is not None],
     )
+
+
+def _worker(worker: WorkerTotals) -> Labels:
+    label = _label("worker", str(worker.slot))
+    return f"{_label('host', worker.host)},{label}" if worker.host else label
+
+
+_HOST_FAMILIES: tuple[tuple[str, str, str, Callable[[HostStats], int | float]], ...] = (
+    (
+        "up",
+        "gauge",
+        "Whether a host publishes its stats.",
+        lambda host: int(host.state in ("up", "draining")),
+    ),
+    ("workers", "gauge", "Its living worker processes.", lambda host: host.workers),
+    ("requests_started_total", "counter", "Requests that began on it.", lambda host: host.requests),
+    ("requests_in_flight", "gauge", "Those of them that have not ended.", lambda host: host.active),
+    ("aborted_total", "counter", "Those that the server gave up.", lambda host: host.aborted),
+    (
+        "errors_total",
+        "counter",
+        "Those that ended in a simulated failure or a bug.",
+        lambda host: host.errors,
+    ),
+    ("completion_tokens_total", "counter", "Completion tokens sent by it.", lambda host: host.tokens),
+)
+
+
+def _add_hosts(page: _Page, hosts: Sequence[HostStats]) -> None:
+    for name, kind, text, value in _HOST_FAMILIES:
+        rows = [(_label("host", host.host), value(host)) for host in hosts]
+        page.family(f"llmsim_host_{name}", kind, text, rows)
 
 
 def _add_requests(page: _Page, totals: Totals) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from llmsim.stats import counters, histogram, layout
 from llmsim.stats.block import Block
 from llmsim.stats.counters import Outcome, Per
+from llmsim.stats.host_stats import HostStats
 from llmsim.stats.totals import HistogramTotals, Recent, Totals, WorkerTotals, read_totals
 from llmsim.stats.verdict import Verdict, available_cores, judge
 
@@ -60,6 +61,7 @@ class WorkerStats(msgspec.Struct, frozen=True):
         cpu_wait_percent: The same for the time that it was ready to run and had no core; None also where the system
             has no such figure.
         loop_lag_ms: Of its event loop, over the last ten seconds; None if unknown.
+        host: Name of its host, in the stats of several; else absent from the JSON.
     """
 
     slot: int
@@ -72,6 +74,7 @@ class WorkerStats(msgspec.Struct, frozen=True):
     cpu_percent: float | None
     cpu_wait_percent: float | None
     loop_lag_ms: Lag | None
+    host: str = ""
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -159,6 +162,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         latency_by_model: By model id, likewise, in the order of `models`; models beyond the first 16 of a worker are part of
             `__other__`, the last one.
         timeline: Where the timeline is; None if there is none.
+        host: Name of this host, where several share their state; empty, and absent from the JSON, otherwise.
+        hosts: Those whose sums these are; None, and absent from the JSON, where they are those of one.
     """
 
     uptime_secs: int
@@ -182,6 +187,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     latency_by_endpoint: dict[str, RequestLatencies]
     latency_by_model: dict[str, RequestLatencies]
     timeline: TimelinePosition | None = None
+    host: str = ""
+    hosts: tuple[HostStats, ...] | None = None
 
     def __getattr__(self, name: str) -> int:
         """Return a counter by its name in the JSON."""
@@ -195,6 +202,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         report: dict[str, Any] = {}
         for name, value in msgspec.to_builtins(self).items():
             report |= value if name in ("request_counts", "worker_counts") else {name: value}
+        for row in report["workers"]:
+            if not row["host"]:
+                del row["host"]
+        if not self.host:
+            del report["host"]
+        if self.hosts is None:
+            del report["hosts"]
         return report
 
     @classmethod
@@ -333,6 +347,7 @@ def _worker(worker: WorkerTotals) -> WorkerStats:
         cpu_percent=None if health is None else _percent(health.cpu),
         cpu_wait_percent=None if health is None else _percent(health.wait),
         loop_lag_ms=None if lag is None else Lag(round(lag.mean * 1000, 3), round(lag.max * 1000, 3)),
+        host=worker.host,
     )
 
 

@@ -86,6 +86,7 @@ class WorkerTotals(msgspec.Struct, frozen=True, kw_only=True):
         completion_tokens: Completion tokens sent.
         counts: Counters by worker, by name.
         health: How the worker did lately; None if its process does not exist.
+        host: Name of its host, in the totals of several; empty otherwise.
     """
 
     slot: int
@@ -95,6 +96,7 @@ class WorkerTotals(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int
     counts: dict[str, int]
     health: WorkerHealth | None
+    host: str = ""
 
 
 class Recent(msgspec.Struct, frozen=True):

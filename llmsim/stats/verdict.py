@@ -65,7 +65,7 @@ def judge(workers: Sequence[WorkerHealth], *, cores: int) -> Verdict:
         workers: The living ones.
         cores: How many cores they may use.
     """
-    p99 = _p99([sum(column) for column in zip(*(worker.lateness for worker in workers), strict=True)])
+    p99 = p99_of(workers)
     blocked = max(workers, key=lambda worker: worker.silence if worker.open_streams else 0.0, default=None)
     if blocked is not None and blocked.open_streams and blocked.silence >= _BLOCKED:
         text = f"simulator-limited: worker {blocked.slot} has stood still for {blocked.silence:.1f} s"
@@ -84,6 +84,11 @@ def judge(workers: Sequence[WorkerHealth], *, cores: int) -> Verdict:
         noun = "token" if tokens == 1 else "tokens"
         return Verdict("idle", f"too few to judge: {lateness} of {tokens} {noun}", p99)
     return Verdict("late", _advice(workers, lateness, cores), p99)
+
+
+def p99_of(workers: Sequence[WorkerHealth]) -> float | None:
+    """Return p99 of the lateness of the tokens that workers sent lately, in milliseconds; None of no tokens."""
+    return _p99([sum(column) for column in zip(*(worker.lateness for worker in workers), strict=True)])
 
 
 def _advice(workers: Sequence[WorkerHealth], lateness: str, cores: int) -> str:

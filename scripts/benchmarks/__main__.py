@@ -28,6 +28,8 @@ Parts:
   start-up     from the start of the process to its first reply
   cost         CPU time of a request and a token event without sockets, beside Falcon's
                own; not among "all parts", and with its own: scripts/bench cost --help
+  machines     what state on Valkey or Redis costs, with one host and with several;
+               likewise: scripts/bench machines --help
 
 \b
 Examples:
@@ -263,12 +265,16 @@ def _format_command(words: list[str]) -> str:
 
 
 def run() -> None:
-    """Run the part `cost`, which has options of its own, or the other parts."""
+    """Run the parts `cost` and `machines`, which have options of their own, or the other parts."""
     if sys.argv[1:2] == ["cost"]:
         # Imported here: the other parts use nothing of llmsim.
         from . import cost
 
         cost.main(sys.argv[2:], prog_name="scripts/bench cost")
+    if sys.argv[1:2] == ["machines"]:
+        from . import machines
+
+        machines.main(sys.argv[2:], prog_name="scripts/bench machines")
     main(prog_name="scripts/bench")
 
 

@@ -13,7 +13,9 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -142,6 +144,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         ramp: Seconds before that, over which the connections start.
         tokens: Tokens that a streamed reply must have; 0 for any number.
         pace: Planned time to first token and gap, in seconds; None measures no lateness.
+        headers: Further headers of each request.
     """
 
     to: Endpoint
@@ -152,6 +155,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     ramp: float = 0.0
     tokens: int = 0
     pace: tuple[float, float] | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Client:
@@ -171,7 +175,7 @@ class Client:
         """Start to generate a load."""
         folder = tempfile.TemporaryDirectory(prefix="llmsim-bench-")
         file = Path(folder.name, "request")
-        file.write_bytes(build_request(load.to, load.body))
+        file.write_bytes(build_request(load.to, load.body, load.headers))
         arguments = {
             "host": load.to.host,
             "port": load.to.port,

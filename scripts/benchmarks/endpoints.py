@@ -8,6 +8,8 @@ import http.client
 import itertools
 import json
 import urllib.parse
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -91,9 +93,9 @@ def build_body(to: Endpoint, *, model: str, stream: bool, tokens: int) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def build_request(to: Endpoint, body: bytes) -> bytes:
-    """Build the bytes of the HTTP request."""
-    headers = {"host": f"{to.host}:{to.port}", **HEADERS, "content-length": str(len(body))}
+def build_request(to: Endpoint, body: bytes, more: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """Build the bytes of the HTTP request; `more` are further headers."""
+    headers = {"host": f"{to.host}:{to.port}", **HEADERS, **more, "content-length": str(len(body))}
     lines = [f"POST {to.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode() + body
 

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -94,6 +95,7 @@ def run_llmsim(
     model: str,
     cores: tuple[int, ...],
     pace: tuple[float, float] | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[RunningServer]:
     """Run `llmsim serve` until the block ends.
 
@@ -104,13 +106,14 @@ def run_llmsim(
         model: Model of the requests.
         cores: Cores it runs on.
         pace: Constant time to first token and gap, in seconds; None for the instant profile.
+        settings: Further variables of its settings.
     """
     to = Endpoint("llmsim", "127.0.0.1", free_port(), path)
     body = build_body(to, model=model, stream=False, tokens=_FIRST_TOKENS)
     command = [sys.executable, "-m", "llmsim", "serve", "--port", str(to.port), "--workers", str(workers)]
     command += ["--latency", "instant", "--target-tokens", str(tokens)]
     variables = {name: value for name, value in os.environ.items() if not name.startswith("LLMSIM_")}
-    variables["LLMSIM_HOST"] = "127.0.0.1"
+    variables |= {"LLMSIM_HOST": "127.0.0.1", **settings}
     if pace is not None:
         variables["LLMSIM_LATENCY_TTFT_MEAN_MS"] = f"{pace[0] * 1000:g}"
         variables["LLMSIM_LATENCY_TBT_MEAN_MS"] = f"{pace[1] * 1000:g}"

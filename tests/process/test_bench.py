@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -226,3 +227,31 @@ def test_mistakes_in_arguments_of_cost_are_reported(words: list[str]) -> None:
     assert done.returncode == 2
     assert "Error: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_state_of_several_hosts_is_measured_beside_the_embedded(tmp_path: Path) -> None:
+    """BENCH-6.1, BENCH-6.2: Each kind of request has a row for each state and number of hosts; its ratio is to as many embedded hosts."""
+    if not any(map(shutil.which, ("valkey-server", "redis-server"))):
+        pytest.skip("redis-server is not installed")
+    file = tmp_path / "machines.json"
+    done = bench(
+        "machines",
+        "--hosts",
+        "2",
+        "--laps",
+        "1",
+        "--seconds",
+        "0.2",
+        "--connections",
+        "2",
+        "--json",
+        str(file),
+    )
+
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(file.read_text())["rows"]
+    assert [(row["state"], row["hosts"]) for row in rows] == [("embedded", 2), ("shared", 2)] * 3
+    assert [row["name"] for row in rows[::2]] == ["plain request", "stored response", "scripted turn"]
+    assert all(row["requests_per_second"] > 0 and row["us"] > 0 for row in rows)
+    assert all(row["ratio"] == 1.0 for row in rows if row["state"] == "embedded")
+    assert rows[3]["server_us"] > 0

@@ -128,6 +128,28 @@ def test_compose_file_publishes_to_this_machine_only() -> None:
     assert all(re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", image) for image in images)
 
 
+def test_compose_file_of_several_hosts() -> None:
+    """HOST-1.3: Three hosts share one Valkey, which evicts nothing; only nginx is published, on this machine, and names their service."""
+    services = read_yaml(ROOT / "compose.machines.yaml")["services"]
+    alone = read_yaml(ROOT / "compose.yaml")["services"]["llmsim"]
+    llmsim_service, valkey, nginx = (services[name] for name in ("llmsim", "valkey", "nginx"))
+    text = (OPERATE / "compose" / "nginx.conf").read_text(encoding="utf-8")
+
+    assert llmsim_service["deploy"]["replicas"] == 3
+    assert llmsim_service["environment"]["LLMSIM_STATE_URL"] == "redis://valkey:6379/0"
+    assert llmsim_service["environment"].keys() <= {spec.env for spec in setting_specs()}
+    assert {
+        name: llmsim_service[name] for name in ("read_only", "cap_drop", "tmpfs", "stop_grace_period")
+    } == {name: alone[name] for name in ("read_only", "cap_drop", "tmpfs", "stop_grace_period")}
+    assert "noeviction" in valkey["command"]
+    assert nginx["ports"] == ["127.0.0.1:8080:8080"]
+    assert not llmsim_service.get("ports")
+    assert not valkey.get("ports")
+    assert all(re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+", one["image"]) for one in (valkey, nginx))
+    assert "server llmsim:8080 resolve" in text
+    assert "proxy_buffering off;" in text
+
+
 # Kubernetes
 
 
@@ -264,6 +286,48 @@ class TestHelm:
             != pods[1]["metadata"]["annotations"]["checksum/config"]
         )
         assert pods[0]["spec"]["enableServiceLinks"] is False
+
+    def test_pods_share_a_valkey(self, tmp_path: Path) -> None:
+        """HOST-2.6: With `valkey.enabled` pods share a server of the release's own; with `state.url` one that is named; with neither none."""
+        values = {"replicaCount": 3, "valkey": {"enabled": True}, "state": {"passwordSecret": {"name": "pw"}}}
+        found = rendered(tmp_path, values)
+        [server] = found["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+        named, alone = rendered(tmp_path, {"state": {"url": "rediss://cache:6380/1"}}), rendered(tmp_path)
+        variables = {
+            name: {
+                one["name"]: one
+                for one in each["Deployment"]["spec"]["template"]["spec"]["containers"][0]["env"]
+            }
+            for name, each in (("own", found), ("named", named), ("alone", alone))
+        }
+
+        assert found["Deployment"]["spec"]["replicas"] == 3
+        assert variables["own"]["LLMSIM_STATE_URL"]["value"] == "redis://staging-llmsim-valkey:6379/0"
+        assert found["StatefulSet"]["metadata"]["name"] == "staging-llmsim-valkey"
+        assert variables["own"]["LLMSIM_STATE_PASSWORD"]["valueFrom"]["secretKeyRef"] == {
+            "name": "pw",
+            "key": "password",
+        }
+        assert variables["own"]["LLMSIM_STATE_HOST"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+        assert server["args"][-2:] == ["--requirepass", "$(VALKEY_PASSWORD)"]
+        assert "noeviction" in server["args"]
+        assert server["securityContext"]["readOnlyRootFilesystem"]
+        labels = found["StatefulSet"]["spec"]["template"]["metadata"]["labels"]
+        assert labels != found["Deployment"]["spec"]["selector"]["matchLabels"]
+        assert variables["named"]["LLMSIM_STATE_URL"]["value"] == "rediss://cache:6380/1"
+        assert "StatefulSet" not in named
+        assert not [name for name in variables["alone"] if name.startswith("LLMSIM_STATE_")]
+
+    def test_two_states_are_refused(self, tmp_path: Path) -> None:
+        """HOST-2.6: A server of its own and another are one too many."""
+        file = tmp_path / "values.yaml"
+        file.write_text(
+            yaml.safe_dump({"valkey": {"enabled": True}, "state": {"url": "redis://x:1"}}), encoding="utf-8"
+        )
+        output = run_template(file)
+
+        assert output.returncode != 0
+        assert "not both" in output.stderr
 
 
 # systemd

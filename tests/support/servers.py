@@ -138,6 +138,13 @@ def serve(
         yield from _run(port, directory, (*command, *arguments), variables)
 
 
+@contextlib.contextmanager
+def serve_on(port: int, directory: Path, *arguments: str, **variables: str) -> Iterator[Server]:
+    """Run a server on a port that is reserved, which another may have used before; see `serve`."""
+    command = (sys.executable, "-m", "llmsim", "serve", *arguments)
+    yield from _run(port, directory, command, variables)
+
+
 def _run(port: int, directory: Path, command: tuple[str, ...], variables: dict[str, str]) -> Iterator[Server]:
     log = directory / f"server-{port}.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LLMSIM_")}

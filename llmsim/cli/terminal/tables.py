@@ -201,10 +201,38 @@ def _endpoints(stats: Snapshot) -> list[Row]:
     ]
 
 
+def _total(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _hosts(stats: Snapshot) -> list[Row]:
+    rows = []
+    for host in stats.hosts or ():
+        workers = [worker for worker in stats.workers if worker.host == host.host]
+        lags = [worker.loop_lag_ms.max for worker in workers if worker.loop_lag_ms is not None]
+        values = (
+            None,
+            _total([worker.cpu_percent for worker in workers]),
+            _total([worker.cpu_wait_percent for worker in workers]),
+            max(lags, default=None),
+            sum(worker.open_streams or 0 for worker in workers),
+            host.requests,
+            host.active,
+            host.tokens,
+        )
+        is_up = host.state == "up"
+        rows.append(
+            Row(host.host if is_up else f"{host.host} ({host.state})", values, "bold" if is_up else "dim")
+        )
+    return rows
+
+
 def _workers(stats: Snapshot) -> list[Row]:
-    return [
+    return _hosts(stats) + [
         Row(
-            f"{worker.slot}" if worker.alive else f"{worker.slot} (gone)",
+            (f"{worker.host}/" if worker.host else "")
+            + (f"{worker.slot}" if worker.alive else f"{worker.slot} (gone)"),
             (
                 worker.pid,
                 worker.cpu_percent,
@@ -263,7 +291,7 @@ TABLES = (
     TableSpec(
         "workers",
         "worker",
-        (9, 12),
+        (9, 32),
         (
             Column("pid", "pid", 9, _number, rank=2),
             Column("cpu %", "cpu %", 7, _percent(CPU)),

@@ -30,6 +30,7 @@ from llmsim.config import LoadedSettings, Settings, load
 from llmsim.errors import ConfigError, LlmsimError
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
+from llmsim.server.host_publisher import finish_former, finish_host, read_former
 from llmsim.server.processes.arbiter import Arbiter
 from llmsim.server.processes.listeners import Listeners, exclusive_bind_error, port_holders
 from llmsim.server.processes.worker import Worker
@@ -163,12 +164,14 @@ class Master:
             self._directory.sweep()
             self._directory.mark_used()
             application.state.restart()
+            former = read_former(port) if application.state.hosts is not None else None
             self._block = Block.create(
                 block_name(port),
                 endpoints=endpoint_labels(),
                 slots=2 * server.cfg.workers + _SPARE_SLOTS,
                 now=time.monotonic(),
             )
+            asyncio.run(finish_former(application.state, former))
             asyncio.run(application.publish_scripts())
         except LlmsimError as error:
             _print_message(str(error))
@@ -246,8 +249,11 @@ class Master:
             self._listeners.shrink(new)
 
     def on_exit(self, server: Any) -> None:
-        """Remove shared state and stats block."""
-        self._remove_shared(server.app.wsgi())
+        """Publish the last totals for other hosts; remove shared state and stats block."""
+        application = server.app.wsgi()
+        if self._block is not None:
+            asyncio.run(finish_host(application.state, self._block, server.cfg.address[0][1]))
+        self._remove_shared(application)
 
 
 def _read_settings() -> LoadedSettings:

@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
@@ -29,6 +29,7 @@ from uvicorn_worker import UvicornWorker
 
 from llmsim.errors import StoreError
 from llmsim.server.access.api_keys import hide_keys
+from llmsim.server.host_publisher import HostPublisher
 from llmsim.server.processes.heap import Heap
 from llmsim.server.transport.protocols import choose_protocols
 
@@ -169,10 +170,12 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn-worker publishes n
         server = _Server(config=self.config)
         server.is_draining = lambda: self.block.is_draining
         state = self.wsgi.state
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self._send_heartbeats(server), self._renew(), state.follow())
-        ]
+        works: list[Coroutine[Any, Any, None]] = [self._send_heartbeats(server), self._renew()]
+        if state.hosts is not None:
+            port = self.cfg.address[0][1]
+            works.append(HostPublisher(self.block, self.slot, port, state.hosts).run())
+        works.append(state.follow())
+        tasks = [asyncio.create_task(work) for work in works]
         with contextlib.suppress(StoreError):
             # What other hosts have changed at run time holds from the first request on.
             await state.renew()

@@ -18,6 +18,7 @@ from llmsim.state.redis.client import RedisClient
 from llmsim.state.redis.clients import RedisClientRegistry
 from llmsim.state.redis.contents import RedisContentStore
 from llmsim.state.redis.counters import RedisCounters
+from llmsim.state.redis.hosts import RedisHostStore
 from llmsim.state.redis.journal import RedisJournal
 from llmsim.state.redis.owners import HostOwners, host_name
 from llmsim.state.redis.prefixes import RedisPrefixCache
@@ -55,6 +56,7 @@ class RedisState(EmbeddedState):
         self.contents = RedisContentStore(client, "objects", settings.files.max_bytes)
         self.prefix_cache = RedisPrefixCache(client, settings.store)
         host = host_name(settings)
+        self.hosts = RedisHostStore(client, self._pushes, host)
         owners = HostOwners(host)
         self.quotas = quotas = RedisQuotaStore(client, settings.limits.max_buckets, owners)
         self.settings = changes = RedisSettings(client, self._pushes, "settings")

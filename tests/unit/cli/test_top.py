@@ -1,5 +1,6 @@
 """The dashboard in the terminal, driven by Textual's pilot."""
 
+import io
 import os
 import signal
 import threading
@@ -8,16 +9,21 @@ from functools import cache
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from textual.pilot import Pilot
 from textual.widgets import Static
 
 from llmsim.cli import main
+from llmsim.cli.hosts_view import render_hosts
+from llmsim.cli.stats_view import render_headline
 from llmsim.cli.terminal import app as terminal
 from llmsim.cli.terminal.app import Dashboard
 from llmsim.cli.terminal.tables import TABLES, fit_columns
 from llmsim.cli.terminal.widgets import StatsTable
 from llmsim.errors import StatsError
-from llmsim.stats import Block, Gauges, Outcome, Recorder, Snapshot, snapshot
+from llmsim.stats import Block, Gauges, Outcome, Recorder, Snapshot, read_totals, snapshot
+from llmsim.stats.hosts import Publication, Published, add_hosts
+from llmsim.stats.verdict import Verdict
 
 NOW = 5000.0
 EVIL = "[red]evil[/] \x1b[2J\a[@click=app.bell]x[/] " + "y" * 60
@@ -422,3 +428,23 @@ def test_what_is_missing_is_named(command: list[str], advice: str, monkeypatch: 
     assert (without_terminal.exit_code, without_textual.exit_code) == (2, 2)
     assert advice in without_terminal.output
     assert "pip install 'llmsim[tui]'" in without_textual.output
+
+
+def test_hosts_are_rows_beside_their_workers() -> None:
+    """MACH-5.6: The stats of several hosts have a row for each host, then one for each worker with its host's name."""
+    totals = read_totals(Block.private(endpoints=("completions",), slots=1, now=NOW - 9.0), NOW)
+    verdict = Verdict("idle", "nothing measured", None)
+    found = [
+        Published(name, age, age > 5, Publication(totals, verdict)) for name, age in (("a", 0.1), ("b", 9.0))
+    ]
+    stats = add_hosts(found, read=NOW, wall=1.75e9).stats
+    workers = next(spec for spec in TABLES if spec.name == "workers")
+
+    assert [row.name for row in workers.rows(stats)] == ["a", "b (gone)"]
+    assert " on 1 host" in render_headline(stats, "all hosts").plain
+    console = Console(width=80, file=io.StringIO())
+    console.print(render_hosts(stats))
+    assert [line.split()[:2] for line in console.file.getvalue().splitlines()[2:]] == [
+        ["a", "up"],
+        ["b", "gone"],
+    ]  # type: ignore[attr-defined]

@@ -67,3 +67,14 @@ async def test_operators_need_no_key() -> None:
     ]
 
     assert statuses == [200, 200, 401]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/llmsim/stats"])
+@pytest.mark.parametrize(("scope", "words"), [("all", "state.url"), ("al", "not one of: host, all")])
+async def test_a_host_that_shares_nothing_has_no_sums_of_all(path: str, scope: str, words: str) -> None:
+    """MACH-5.7: Without shared state `scope=all` is a 400 that names the setting; so is a scope that does not exist."""
+    answer = await simulator().ask("GET", path, query=f"scope={scope}")
+
+    assert answer.status == 400
+    assert words in answer.json["error"]["message"]
+    assert (await simulator().ask("GET", path, query="scope=host")).status == 200

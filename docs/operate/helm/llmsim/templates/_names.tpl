@@ -23,3 +23,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
+
+{{- define "llmsim.valkey" -}}
+{{- printf "%s-valkey" (include "llmsim.fullname" . | trunc 56 | trimSuffix "-") -}}
+{{- end -}}
+
+{{- define "llmsim.valkeySelectorLabels" -}}
+app.kubernetes.io/name: {{ include "llmsim.name" . | trunc 56 | trimSuffix "-" }}-valkey
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "llmsim.stateUrl" -}}
+{{- if and .Values.valkey.enabled .Values.state.url -}}
+{{- fail "state.url and valkey.enabled: name a server, or have one of the release's own, not both" -}}
+{{- else if .Values.valkey.enabled -}}
+redis://{{ include "llmsim.valkey" . }}:6379/0
+{{- else -}}
+{{- .Values.state.url -}}
+{{- end -}}
+{{- end -}}
