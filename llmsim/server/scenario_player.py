@@ -21,7 +21,7 @@ from llmsim.planning.scenarios import ResolvedStep, ScenarioPlanner, resolve
 from llmsim.providers.contract import GenerationEndpoint
 from llmsim.scenarios import RequestedScenario, Scenario, select_scenario
 from llmsim.server.controls import SCENARIO_HEADER
-from llmsim.state.ports import AttemptStore
+from llmsim.state.attempt_port import AttemptStore
 from llmsim.text import nearest, printable
 
 _MAX_NAME = 100

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from llmsim.config import FileSettings, Settings, StoreSettings
 from llmsim.errors import ConfigError, StoreError
+from llmsim.state.attempt_port import AttemptStore
 from llmsim.state.attempts import SqliteAttemptStore
 from llmsim.state.client_port import ClientRegistry
 from llmsim.state.client_registry import FileClientRegistry
@@ -25,7 +26,6 @@ from llmsim.state.host_port import HostStore
 from llmsim.state.journal import SqliteJournal
 from llmsim.state.journal_port import Journal
 from llmsim.state.ports import (
-    AttemptStore,
     PrefixCache,
     RecordStore,
     ScriptRegistry,

@@ -17,6 +17,7 @@ import msgspec
 from llmsim.domain import CacheUse, PrefixChain, PrefixMark
 from llmsim.scripts import Script, ScriptFormat
 from llmsim.scripts.files import ScriptFile
+from llmsim.state.attempt_port import AttemptStore
 from llmsim.state.client_port import ClientRegistry
 from llmsim.state.content_port import ContentStore
 from llmsim.state.host_port import HostStore
@@ -338,20 +339,6 @@ class ScriptRegistry(Protocol):
 
     async def delete(self, name: str) -> bool:
         """Delete a script; return whether it existed."""
-
-
-class AttemptStore(Protocol):
-    """How often each step of a scenario was tried: a bounded number of steps, each for ten minutes after its last attempt."""
-
-    async def begin(self, key: str) -> int:
-        """Count an attempt that begins; return how many came before it.
-
-        Args:
-            key: The step, of one conversation.
-        """
-
-    async def release(self, key: str, attempt: int) -> None:
-        """Remove an attempt that the server gave up from the count, unless another has begun since."""
 
 
 class State(Protocol):

@@ -9,8 +9,8 @@ from support.redis_server import ClientMaker, RedisServer
 
 from llmsim.config import StateSettings
 from llmsim.errors import StoreError
+from llmsim.state.attempt_port import AttemptStore
 from llmsim.state.attempts import LIFETIME, SqliteAttemptStore
-from llmsim.state.ports import AttemptStore
 from llmsim.state.redis.attempts import RedisAttemptStore
 from llmsim.state.redis.client import RedisClient
 
