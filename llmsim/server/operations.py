@@ -80,11 +80,11 @@ class Stats:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Return their sums."""
+        resp.content_type = _JSON
         resp.set_header("cache-control", "no-store")
         is_for_all = _is_for_all(req, resp, self._hosts)
         if is_for_all is None:
             return
-        resp.content_type = _JSON
         if is_for_all:
             assert self._hosts is not None
             fleet = await read_fleet(self._hosts)
@@ -109,11 +109,11 @@ class Metrics:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Return them in the text format."""
+        resp.content_type = CONTENT_TYPE
         resp.set_header("cache-control", "no-store")
         is_for_all = _is_for_all(req, resp, self._hosts)
         if is_for_all is None:
             return
-        resp.content_type = CONTENT_TYPE
         if is_for_all:
             assert self._hosts is not None
             resp.data = await compute_in_thread(self._render_all, await read_fleet(self._hosts))

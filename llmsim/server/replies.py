@@ -126,6 +126,7 @@ class ReplyBuilder:
         self._now_until = now + 1 - seconds % 1
 
 
+@functools.lru_cache(maxsize=512)
 def _template(headers: Headers) -> bytes:
     """Return header lines as a `%` template, with a place for each fact that providers have written in braces."""
     lines = header_lines(headers).replace(b"%", b"%%")

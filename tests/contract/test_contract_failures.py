@@ -619,7 +619,7 @@ async def test_a_request_with_all_fields_is_answered(endpoint: Endpoint) -> None
     assert is_streamed == (endpoint.generation.http.render_stream is not None)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_spoiled_requests_are_taken_or_refused(endpoint: Endpoint, data: st.DataObject) -> None:
     """ARCH-4.2: A request spoiled in any places is answered 200 or 4xx in the envelope; never is it a bug."""
@@ -645,7 +645,7 @@ async def test_spoiled_requests_are_taken_or_refused(endpoint: Endpoint, data: s
     assert stats.active_requests == 0
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_spoiled_bytes_are_taken_or_refused(endpoint: Endpoint, data: st.DataObject) -> None:
     """ARCH-4.2: So is a body of which some bytes are others, or missing, or there twice."""
