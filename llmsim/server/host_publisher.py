@@ -154,7 +154,7 @@ async def _fold_ended(store: HostStore) -> None:
 
 
 def _machine() -> str:
-    """Return what tells this machine, since its start, from others; empty if unknown."""
+    """Return what identifies this machine since its start; empty if unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

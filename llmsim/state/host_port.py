@@ -11,7 +11,7 @@ class HostEntry(msgspec.Struct, frozen=True):
 
     Attributes:
         host: Name of the host; empty for the sum of instances that were folded.
-        instance: Tells the starts of a host apart.
+        instance: Distinguishes the starts of a host.
         age: Seconds since it was published.
         is_final: Whether the instance has ended, and nothing will follow.
         data: What it published.

@@ -22,7 +22,7 @@ from llmsim.wire.codec import escaped_text
 from llmsim.wire.frames import FrameBatch
 
 _LIFETIME = 3_600
-"""Seconds for which the id of a sound is said to be known."""
+"""Seconds after which the id of a sound expires, as its answer has it."""
 
 _SOUNDS = {"pcm16": "pcm"} | {name: name for name in CONTENT_TYPES if name != "pcm"}
 """The API's names of formats, and their sounds."""

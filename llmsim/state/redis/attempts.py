@@ -28,7 +28,7 @@ local attempts = redis.call('HINCRBY', counts, step, 1)
 redis.call('ZADD', expiry, string.format('%.17g', t + lifetime), step)
 local excess = redis.call('ZCARD', expiry) - most
 if excess > 0 then forget(redis.call('ZRANGE', expiry, 0, math.min(excess, 100) - 1)) end
--- What nobody plays any more leaves nothing behind.
+-- What is no longer played leaves nothing behind.
 redis.call('EXPIRE', counts, lifetime)
 redis.call('EXPIRE', expiry, lifetime)
 return attempts - 1

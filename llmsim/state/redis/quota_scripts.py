@@ -5,7 +5,7 @@ Decisions:
   beyond: it is kept as whole amounts and a rest less than the period, and time is multiplied by 16 bits at a time.
 * A record is one value, which expires when nothing of it is used any more. The index has all records by that time; while requests are
   held it is a day after the last change, so that these go last.
-* What is held is renewed, released and said anew by a server that is full, too.
+* What is held is renewed, released and announced anew by a server that is full, too.
 """
 
 from llmsim.domain.quota import PERIODS

@@ -73,7 +73,7 @@ class RedisQuotaStore:
         if reply[0]:
             self._add(key, limits)
             if limits.concurrency and name != self._name:
-                # What is held was said anew while this was on its way.
+                # What is held was announced anew while this was on its way.
                 await self._hold_anew((), {key: 1})
         elif limits.concurrency and reply[1] >= limits.concurrency:
             exceeded = ExceededLimit("concurrency", limits.concurrency, reply[1], 1, None)

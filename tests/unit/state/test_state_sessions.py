@@ -419,7 +419,7 @@ class TestHosts:
     async def test_leases_of_another_host_expire(
         self, sessions: SessionStore, new_store: StoreMaker, clock: FakeClock
     ) -> None:
-        """MACH-11.2: Whether its processes are alive only time tells: a lease ends 5 s after it was last renewed."""
+        """MACH-11.2: Whether its processes are alive is known from renewals alone: a lease ends 5 s after it was last renewed."""
         other = new_store("b")
         with leasing_process(sessions) as process:
             process.kill()
