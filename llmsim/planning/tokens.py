@@ -202,7 +202,7 @@ _begun: set[str] = set()
 def begin_loading(names: Iterable[str]) -> None:
     """Begin to load vocabularies in threads; `load_tokenizer` then waits for theirs, so none is left at a fork that comes after it.
 
-    PERF: 0.2 s of a start where a second core is free: two thirds of the time are tiktoken's, without the interpreter's lock.
+    PERF: a vocabulary takes 0.2 s, two thirds of it without the interpreter's lock. On two cores a whole start was no faster than its noise.
     """
     for name in names:
         if name not in _begun:
