@@ -11,7 +11,8 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from llmsim.state.redis.client import Argument, RedisClient
+from llmsim.state.redis.client import RedisClient
+from llmsim.state.redis.pipeline import Argument
 
 _IF_FULL = "#!lua flags=allow-oom\n"
 """Source: Redis documentation, Lua scripting, script flags; since Redis 7."""

@@ -50,13 +50,38 @@ async def test_a_script_is_atomic_and_goes_without_its_text(new_client: ClientMa
 async def test_operations_share_a_bounded_number_of_connections(
     redis_server: RedisServer, new_client: ClientMaker
 ) -> None:
-    """MACH-2.1: Fifty operations at once take the connections that are allowed, and no more."""
+    """MACH-2.1: A few operations at once share a connection; many take those that are allowed, and no more."""
     client = new_client(redis_server.settings(max_connections=3))
     key = client.key("n")
-    numbers = await asyncio.gather(*(client.run("INCR", key) for _ in range(50)))
+    assert await asyncio.gather(*(client.run("INCR", key) for _ in range(9))) == list(range(1, 10))
+    assert len(client._pipelines) == 1
+    numbers = await asyncio.gather(*(client.run("INCR", key) for _ in range(500)))
 
-    assert sorted(numbers) == list(range(1, 51))
-    assert len(client._idle) == 3
+    assert sorted(numbers) == list(range(10, 510))
+    assert len(client._pipelines) == 3
+
+
+async def test_the_reply_to_an_operation_that_was_given_up_is_nobody_elses(
+    own_redis_server: RedisServer, client: RedisClient
+) -> None:
+    """MACH-2.2: Operations that are under way on the same connection get their own replies, in a reply's pieces too."""
+    large = bytes(range(256)) * 4000
+    await client.run("SET", client.key("large"), large)
+    own_redis_server.pause()
+    replies = [asyncio.create_task(client.run("ECHO", f"{number}")) for number in range(20)]
+    replies.insert(10, asyncio.create_task(client.run("GET", client.key("large"))))
+    await asyncio.sleep(0)
+    for given_up in replies[::3]:
+        given_up.cancel()
+    await asyncio.sleep(0)
+    own_redis_server.resume()
+    found = await asyncio.gather(*replies, return_exceptions=True)
+
+    expected = [b"%d" % number for number in range(20)]
+    expected.insert(10, large)
+    for number, reply in enumerate(found):
+        assert isinstance(reply, asyncio.CancelledError) if number % 3 == 0 else reply == expected[number]
+    assert len(client._pipelines) == 1
 
 
 async def test_a_server_that_stalls_costs_one_deadline(
@@ -90,10 +115,9 @@ async def test_a_server_that_was_restarted_is_used_again(
     script = Script("return redis.call('INCR', KEYS[1])")
     assert await script.run(client, [client.key("n")]) == 1
     own_redis_server.kill()
-    (connection,) = client._idle
-    assert connection._reader is not None
+    (connection,) = client._pipelines
     async with asyncio.timeout(30):
-        assert await connection._reader.read(1) == b""
+        await connection.ended
     own_redis_server.start()
     assert await script.run(client, [client.key("n")]) == 1
     own_redis_server.kill()
@@ -133,11 +157,11 @@ async def test_a_wrong_command_is_a_bug(new_client: ClientMaker) -> None:
 async def test_a_replica_is_left(own_redis_server: RedisServer, client: RedisClient) -> None:
     """MACH-2.3: Where an address leads to a replica, its connections are closed, and the address is used anew."""
     await client.run("PING")
-    (connection,) = client._idle
+    (connection,) = client._pipelines
     await client.run("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(StoreError, match="it is a replica"):
         await client.run("SET", client.key("a"), "x")
-    assert not connection.is_connected
+    await connection.ended
     own_redis_server.kill()
     own_redis_server.start()
 
