@@ -10,6 +10,7 @@ Decisions:
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -41,7 +42,7 @@ _LONGEST_PAUSE = 2.0
 _LOG_SECONDS = 60.0
 
 _UNABLE_TYPES = (ClusterDownError, ExecAbortError, NoPermissionError, OutOfMemoryError, TryAgainError)
-_UNABLE_WORDS = frozenset({"BUSY", "MISCONF", "NOREPLICAS"})
+_UNABLE_WORDS = frozenset({"BUSY", "LATE", "MISCONF", "NOREPLICAS"})
 """Errors of the server, not of the operation: by type, and by their first word where the library has none."""
 
 _MANY = 32
@@ -74,6 +75,7 @@ class RedisClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pipelines: list[Pipeline] = []
         self._opening = asyncio.Lock()
+        self._offset: float | None = None
         self._probe: asyncio.Task[None] | None = None
         self._reason = ""
         self._logged_at = float("-inf")
@@ -114,6 +116,9 @@ class RedisClient:
             word = str(error).partition(" ")[0]
             if not isinstance(error, _UNABLE_TYPES) and word not in _UNABLE_WORDS:
                 raise
+            if word == "LATE":
+                # Its answer came in time, so its clock has changed.
+                self._offset = None
             self._reason = f"{'it is full: ' if isinstance(error, OutOfMemoryError) else ''}{error}"
             raise self._unusable() from None
         except (RedisError, OSError) as error:
@@ -147,7 +152,28 @@ class RedisClient:
                     raise
                 pipeline = Pipeline(link, self._forget)
                 self._pipelines.append(pipeline)
+                await self._read_time(pipeline)
             return pipeline
+
+    async def _read_time(self, pipeline: Pipeline) -> None:
+        """Read the server's clock: as if it was read when it was asked, so that no operation ends too early."""
+        now = asyncio.get_running_loop().time()
+        seconds, microseconds = await pipeline.send(("TIME",), now + self._timeout)
+        self._offset = int(seconds) + int(microseconds) / 1e6 - now
+
+    def time_limit(self) -> bytes | str:
+        """Return what scripts get as their time: the clock's in tests, else the negative of the last instant at which they may begin."""
+        if self.clock is not None:
+            return repr(self.clock())
+        if self._offset is None or self._loop is None:
+            return b""
+        return repr(-(self._loop.time() + self._timeout + self._offset))
+
+    async def renew(self) -> None:
+        """Compare the clocks; every worker calls it each second."""
+        if self._pipelines and self._probe is None:
+            with contextlib.suppress(RedisError, OSError):
+                await self._read_time(self._pipelines[0])
 
     def _forget(self, pipeline: Pipeline) -> None:
         if pipeline in self._pipelines:

@@ -73,6 +73,7 @@ class RedisState(EmbeddedState):
 
     async def renew(self) -> None:
         """See `State`."""
+        await self._client.renew()
         for port in (self.sessions, *self._renewed):
             with contextlib.suppress(StoreError):
                 await port.renew()

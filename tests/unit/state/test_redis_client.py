@@ -108,6 +108,28 @@ async def test_a_server_that_stalls_costs_one_deadline(
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
+async def test_what_was_given_up_is_not_done_later(
+    own_redis_server: RedisServer, client: RedisClient
+) -> None:
+    """MACH-4.6: A server that stalled does not do what it finds waiting; when its clock has changed, one operation is refused."""
+    script = Script("return redis.call('INCR', KEYS[1])")
+    assert await script.run(client, [client.key("n")]) == 1
+    own_redis_server.pause()
+    with pytest.raises(StoreError, match="no answer within 300 ms"):
+        await asyncio.gather(*(script.run(client, [client.key("n")]) for _ in range(9)))
+    own_redis_server.resume()
+    await _recovers(client)
+
+    assert await script.run(client, [client.key("n")]) == 2
+    assert client._offset is not None
+    client._offset -= 60
+    with pytest.raises(StoreError, match="LATE"):
+        await script.run(client, [client.key("n")])
+    assert await script.run(client, [client.key("n")]) == 3
+    await client.renew()
+    assert client._offset is not None
+
+
 async def test_a_server_that_was_restarted_is_used_again(
     own_redis_server: RedisServer, client: RedisClient
 ) -> None:

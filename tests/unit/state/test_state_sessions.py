@@ -253,7 +253,7 @@ class TestLeases:
         await sessions.commit(now)
         assert (await sessions.list_progress())[0].played == 2
 
-    async def test_the_next_cursor_counts_released_turns(self, sessions: SessionStore) -> None:
+    async def test_the_next_turn_may_be_a_released_one(self, sessions: SessionStore) -> None:
         """SESS-1.3: The first turn that was released is the next."""
         assert await sessions.next_turn("a", "s", 1) == 0
         leases = [await lease(sessions) for _ in range(3)]
@@ -486,16 +486,31 @@ class TestFailures:
         assert await turns(sessions, 2) == [1, 2]
         assert (await sessions.list_progress())[0].played == 3
 
+    @pytest.mark.parametrize("is_cancelled", [False, True])
+    @pytest.mark.parametrize("is_known", [False, True])
     async def test_a_turn_whose_lease_was_not_confirmed_is_free(
-        self, own_redis_server: RedisServer, client: RedisClient
+        self, own_redis_server: RedisServer, client: RedisClient, is_known: bool, is_cancelled: bool
     ) -> None:
         """MACH-11.7: The server may have given it after all; it goes to the next request."""
         sessions = RedisSessionStore(client, 100, HostOwners("a"))
         await turns(sessions, 1)
+        # As of one that was in time, and whose answer was lost.
+        client._offset = None
         own_redis_server.pause()
-        with pytest.raises(StoreError):
-            await sessions.lease_turn("a", "s", 1, 1, met=None)
-        await self.recover(own_redis_server, client)
+        leasing = asyncio.ensure_future(
+            sessions.lease_turn("a", "s", 1, 1, met=None)
+            if is_known
+            else sessions.next_turn("a", "s", 1, leasable=9)
+        )
+        await asyncio.sleep(0)
+        if is_cancelled:
+            leasing.cancel()
+        with pytest.raises(asyncio.CancelledError if is_cancelled else StoreError):
+            await leasing
+        if is_cancelled:
+            own_redis_server.resume()
+        else:
+            await self.recover(own_redis_server, client)
         assert (await sessions.list_progress())[0].cursor == 2, "the server has not given it"
         await sessions.renew()
 
