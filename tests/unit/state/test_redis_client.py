@@ -2,13 +2,18 @@
 
 import asyncio
 import logging
+import subprocess
 from collections.abc import AsyncIterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
+import uvloop
 from redis.exceptions import ResponseError
 from support.fakes import FakeClock
-from support.redis_server import ClientMaker, RedisServer
+from support.redis_server import ClientMaker, RedisServer, run_redis_server
+from support.servers import free_port
 
 from llmsim.config import StateSettings
 from llmsim.errors import ConfigError, StoreError
@@ -117,6 +122,8 @@ async def test_what_was_given_up_is_not_done_later(
     own_redis_server.pause()
     with pytest.raises(StoreError, match="no answer within 300 ms"):
         await asyncio.gather(*(script.run(client, [client.key("n")]) for _ in range(9)))
+    # The clocks are compared to within a round trip.
+    await asyncio.sleep(0.2)
     own_redis_server.resume()
     await _recovers(client)
 
@@ -250,3 +257,45 @@ def test_a_wrong_address_stops_the_start(values: dict[str, str], message: str) -
     """MACH-1.4: It is reported with the setting, without its password."""
     with pytest.raises(ConfigError, match=message):
         RedisClient(StateSettings(**values))
+
+
+def test_a_connection_may_be_encrypted(tmp_path: Path) -> None:
+    """MACH-1.1, MACH-2.2: TLS with a password: the certificate is checked, large replies come whole, messages arrive."""
+    certificate, key = str(tmp_path / "certificate"), str(tmp_path / "key")
+    command = "openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=localhost"
+    options = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate)
+    subprocess.run([*command.split(), *options], check=True, capture_output=True)
+    port = free_port()
+    files = ("--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate)
+    running = contextmanager(run_redis_server)("--tls-port", f"{port}", *files, "--tls-auth-clients", "no")
+    with running as server:
+        server.configure("requirepass", "s3cret")
+        settings = server.settings(url=f"rediss://127.0.0.1:{port}/0", password="s3cret", timeout_ms=3000)
+
+        async def use() -> None:
+            client = RedisClient(settings)
+            with pytest.raises(StoreError, match="certificate verify failed"):
+                await client.run("PING")
+            await client.close()
+            trusting = f"{settings.url}?ssl_ca_certs={certificate}"
+            client = RedisClient(msgspec.structs.replace(settings, url=trusting))
+            large, arrived = bytes(range(256)) * 8000, asyncio.Event()
+
+            async def receive() -> None:
+                arrived.set()
+
+            pushes = Pushes(client)
+            pushes.receive(client.key("channel"), receive)
+            task = asyncio.create_task(pushes.follow())
+            await client.run("SET", client.key("large"), large)
+            replies = await asyncio.gather(*(client.run("GET", client.key("large")) for _ in range(40)))
+            async with asyncio.timeout(30):
+                await arrived.wait()
+            task.cancel()
+            await asyncio.wait([task])
+            await client.close()
+
+            assert replies == [large] * 40
+
+        for run in (asyncio.run, uvloop.run):
+            run(use())
