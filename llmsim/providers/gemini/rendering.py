@@ -27,6 +27,7 @@ from llmsim.providers.gemini.candidates import (
     reasoning_tokens,
 )
 from llmsim.providers.gemini.errors import render_stream_error
+from llmsim.providers.gemini.grounding import render_grounding
 from llmsim.providers.gemini.request import GenerateOptions
 from llmsim.wire.codec import encode
 from llmsim.wire.frames import SSE_HEADERS, FrameBatch
@@ -103,6 +104,8 @@ def _candidate(turn: Turn, index: int, choice: Choice, options: GenerateOptions)
         "finishReason": finish_reason(choice),
         "index": index,
     } | _safety(choice)
+    if options.is_grounded:
+        candidate |= render_grounding(choice)
     logprobs = [
         piece for segment in choice.segments if isinstance(segment, TextSegment) for piece in segment.logprobs
     ]
@@ -140,7 +143,9 @@ def _events(turn: Turn, options: GenerateOptions) -> list[_Event]:
         parts = candidate_parts(turn, choice, options)
         last = len(parts) - 1
         events += [
-            _Event(index, part.required_tokens, _encoded(part, index, choice if place == last else None))
+            _Event(
+                index, part.required_tokens, _encoded(part, index, choice if place == last else None, options)
+            )
             for place, part in enumerate(parts)
         ]
         if parts:
@@ -153,7 +158,7 @@ def _events(turn: Turn, options: GenerateOptions) -> list[_Event]:
     return events
 
 
-def _encoded(part: CandidatePart, index: int, finished: Choice | None) -> bytes:
+def _encoded(part: CandidatePart, index: int, finished: Choice | None, options: GenerateOptions) -> bytes:
     """Return a candidate with one part as JSON; with its end if it is the last."""
     extra = b""
     if part.text is not None and part.text[0].logprobs:
@@ -163,6 +168,8 @@ def _encoded(part: CandidatePart, index: int, finished: Choice | None) -> bytes:
         extra += b',"finishReason":"%b"' % finish_reason(finished).encode()
         if safety := _safety(finished):
             extra += b"," + encode(safety)[1:-1]
+        if options.is_grounded and (grounding := render_grounding(finished)):
+            extra += b"," + encode(grounding)[1:-1]
     return b'{"content":{"parts":[%b}],"role":"model"}%b,"index":%d}' % (part.json, extra, index)
 
 

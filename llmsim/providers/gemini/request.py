@@ -12,7 +12,7 @@ import functools
 
 import msgspec
 
-from llmsim.domain import AutomaticCache, Prompt, ResponseFormat
+from llmsim.domain import AutomaticCache, Prompt, ResponseFormat, ToolKind
 from llmsim.errors import ApiRuleError
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply
 from llmsim.providers.gemini.conversation import parse_conversation
@@ -64,12 +64,14 @@ class GenerateOptions(msgspec.Struct, frozen=True, gc=False):
         is_enum: Whether the text is a bare value of an enumeration, not JSON.
         has_tools: Whether functions are offered.
         service_tier: As requested; empty if it was not.
+        is_grounded: Whether tools are offered that the API runs.
     """
 
     is_sse: bool = False
     is_enum: bool = False
     has_tools: bool = False
     service_tier: str = ""
+    is_grounded: bool = False
 
 
 def model_of(request: IncomingRequest) -> str:
@@ -103,7 +105,8 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
     options = GenerateOptions(
         is_sse=stream and request.query.get("alt", "").lower() == "sse",
         is_enum=config is not None and config.response_mime_type == "text/x.enum",
-        has_tools=bool(prompt.tools),
+        has_tools=any(tool.kind is ToolKind.FUNCTION for tool in prompt.tools),
+        is_grounded=any(tool.kind is ToolKind.HOSTED for tool in prompt.tools),
         service_tier=(body.service_tier or "")[:64],
     )
     return ParsedRequest(prompt, options)
