@@ -42,17 +42,18 @@ def stream_headers(options: GenerateOptions) -> Headers:
     return _SSE_HEADERS if options.is_sse else _JSON_HEADERS
 
 
-def _usage(turn: Turn, candidates: int, thoughts: int) -> dict[str, Any]:
+def _usage(turn: Turn, options: GenerateOptions, candidates: int, thoughts: int) -> dict[str, Any]:
     usage = turn.usage
+    cached = min(max(usage.cached, options.cached_tokens), usage.prompt)
     found: dict[str, Any] = {"promptTokenCount": usage.prompt}
     if candidates:
         found["candidatesTokenCount"] = candidates
     found["totalTokenCount"] = usage.prompt + candidates + thoughts
-    if usage.cached:
-        found["cachedContentTokenCount"] = usage.cached
+    if cached:
+        found["cachedContentTokenCount"] = cached
     found["promptTokensDetails"] = [{"modality": "TEXT", "tokenCount": usage.prompt}]
-    if usage.cached:
-        found["cacheTokensDetails"] = [{"modality": "TEXT", "tokenCount": usage.cached}]
+    if cached:
+        found["cacheTokensDetails"] = [{"modality": "TEXT", "tokenCount": cached}]
     if thoughts:
         found["thoughtsTokenCount"] = thoughts
     return found
@@ -76,7 +77,7 @@ def _blocked(turn: Turn, options: GenerateOptions) -> dict[str, Any]:
         "blockReasonMessage": block_message(turn),
         "safetyRatings": SAFETY_RATINGS,
     }
-    usage = _usage(turn, turn.usage.completion - turn.usage.reasoning, turn.usage.reasoning)
+    usage = _usage(turn, options, turn.usage.completion - turn.usage.reasoning, turn.usage.reasoning)
     return _response(turn, options, {"promptFeedback": feedback}, usage)
 
 
@@ -85,7 +86,7 @@ def render_response(turn: Turn, options: GenerateOptions) -> bytes:
     if _is_prompt_blocked(turn):
         return encode(_blocked(turn, options))
     candidates = [_candidate(turn, index, choice, options) for index, choice in enumerate(turn.choices)]
-    usage = _usage(turn, turn.usage.completion - turn.usage.reasoning, turn.usage.reasoning)
+    usage = _usage(turn, options, turn.usage.completion - turn.usage.reasoning, turn.usage.reasoning)
     return encode(_response(turn, options, {"candidates": candidates}, usage))
 
 
@@ -203,7 +204,7 @@ def _bodies(turn: Turn, options: GenerateOptions) -> tuple[list[bytes], list[int
         thought, total = sum(reached), sum(sent)
         if event is events[-1]:
             thought, total = turn.usage.reasoning, turn.usage.completion
-        usage = _usage(turn, total - thought, thought) | rest["usageMetadata"]
+        usage = _usage(turn, options, total - thought, thought) | rest["usageMetadata"]
         bodies.append(b'{"candidates":[%b],"usageMetadata":%b%b' % (event.candidate, encode(usage), tail))
         required.append(event.required_tokens)
     return bodies, required, carried
