@@ -205,7 +205,7 @@ async def retrieve(context: EndpointContext, request: IncomingRequest) -> Reply:
 
 async def list_files(context: EndpointContext, request: IncomingRequest) -> Reply:
     """List files, the newest first, in pages."""
-    found, token = await read_page(context.objects(_KIND), request, default=_DEFAULT_PAGE, most=_LARGEST_PAGE)
+    found, token = await read_page(context, _KIND, request, default=_DEFAULT_PAGE, most=_LARGEST_PAGE)
     page: dict[str, Any] = {}
     if found:
         page["files"] = [_read(document.data).render(request.base_url) for document in found]
