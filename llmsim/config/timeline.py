@@ -103,10 +103,12 @@ class Timeline(msgspec.Struct, frozen=True):
         done = int(ramped / part)
         before = self.steps[number - 2].values if number > 1 else {}
         share = min(done * part / step.ramp, 1.0)
-        values = {
-            name: _between(*_ends(name, before, step.values, settings), share)
-            for name in (*before, *(name for name in step.values if name not in before))
-        }
+        values = dict(step.values)
+        for name in (*before, *(name for name in step.values if name not in before)):
+            start, end = _ends(name, before, step.values, settings)
+            is_replaced = name not in step.values and name.rpartition(".")[0] in step.values
+            if _is_number(start) and _is_number(end) and not is_replaced:
+                values[name] = _between(start, end, share)
         return TimelineMoment(number, step.name, values, step.at + min((done + 1) * part, step.ramp))
 
 
@@ -117,9 +119,7 @@ def _ends(
     return before.get(name, own), after.get(name, own)
 
 
-def _between(start: Any, end: Any, share: float) -> Any:
-    if not (_is_number(start) and _is_number(end)):
-        return msgspec.UNSET if end is None else end
+def _between(start: float, end: float, share: float) -> float:
     value = start + (end - start) * share
     return round(value) if isinstance(end, int) and isinstance(start, int) else round(value, 6)
 
