@@ -164,7 +164,7 @@ class Application:
             )
             self._open_request = self._log.open
         self._rejections = Rejections(self._planner.new_id, self._recorder)
-        self.reject = self._rejections.render
+        self.reject = self._rejections.render_unrouted
         direct = self.settings.server.direct_writes
         if direct and (problem := direct_writes_problem()):
             _log.warning("direct writes are off, streams cost more: %s", problem)
