@@ -11,7 +11,7 @@ from llmsim.server.pacing import TimerWheel
 from llmsim.state.engine_memory import EngineMemory
 from llmsim.stats import Recorder
 
-ENTRIES = (4_096, 65_536)
+ENTRIES = (4_096, 16_384, 65_536)
 """Requests that a worker can hold, by what `max_requests` needs. Few sizes: with each, an engine has a memory of its own."""
 
 
