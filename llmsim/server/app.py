@@ -45,13 +45,14 @@ from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
 from llmsim.server.engine.engines import Engines
 from llmsim.server.explanation import add_explanation
-from llmsim.server.http import HttpGeneration, Responder, resource_responder
+from llmsim.server.http import HttpGeneration, Responder
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.live_settings import LiveSettings
 from llmsim.server.operations import Health, Metrics, Ready, Stats
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_headers import RequestHeaders
+from llmsim.server.resource_requests import resource_responder
 from llmsim.server.route_table import RouteTable
 from llmsim.server.router import Router
 from llmsim.server.rule_book import RuleBook

@@ -22,6 +22,7 @@ from llmsim.planning.overrides import has_tables
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import IncomingRequest
 from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
+from llmsim.providers.resource_routes import resource_id_formats
 from llmsim.scenarios.files import read_scenario_path
 from llmsim.scripts.files import read_scripts
 from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
@@ -34,6 +35,7 @@ from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
 from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.request_log import RequestLog
+from llmsim.server.resource_requests import begin_resource
 from llmsim.server.rule_book import RuleBook
 from llmsim.server.rules import NO_RULES, read_rules_file
 from llmsim.server.transport.body_budget import BodyBudget
@@ -157,10 +159,11 @@ class Application:
             recorder = self._recorder
             self._log = RequestLog(
                 self.settings.server.request_log,
-                block.endpoints,
-                request_id_formats(),
+                (*block.endpoints, *block.resources),
+                (*request_id_formats(), *resource_id_formats()),
                 asyncio.get_running_loop(),
                 lambda lines: recorder.count("log_dropped", lines),
+                endpoints=len(block.endpoints),
             )
             self._open_request = self._log.open
         self._rejections = Rejections(self._planner.new_id, self._recorder)
@@ -246,6 +249,8 @@ class Application:
             path = scope["path"]
             endpoint, generation = self._posted.get(path) or (find_endpoint(path), None)
         active = self._open_request(arrival, self._recorder, endpoint)
+        if endpoint is None:
+            begin_resource(active, scope)
         channel = self._open_channel(receive, send, active)
         try:
             denial = self._guard.check(scope, active)

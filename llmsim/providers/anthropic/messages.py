@@ -192,5 +192,5 @@ def _parse_count(raw: bytes) -> tuple[Prompt, Prompt | None]:
 
 
 COUNT_TOKENS = ResourceEndpoint(
-    method="POST", path="/v1/messages/count_tokens", run=count_tokens, is_public=True
+    method="POST", label="count_tokens", path="/v1/messages/count_tokens", run=count_tokens, is_public=True
 )

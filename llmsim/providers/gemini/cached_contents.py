@@ -206,9 +206,9 @@ def cache_endpoints(version: str) -> tuple[ResourceEndpoint, ...]:
     """Return the endpoints of caches under a version of the API."""
     every, one = f"/{version}/cachedContents", f"/{version}/cachedContents/{{cached}}"
     return (
-        ResourceEndpoint(method="POST", path=every, run=create),
-        ResourceEndpoint(method="GET", path=every, run=list_caches),
-        ResourceEndpoint(method="GET", path=one, run=retrieve),
-        ResourceEndpoint(method="PATCH", path=one, run=update),
-        ResourceEndpoint(method="DELETE", path=one, run=delete),
+        ResourceEndpoint(label="cached_contents", method="POST", path=every, run=create),
+        ResourceEndpoint(label="cached_contents", method="GET", path=every, run=list_caches),
+        ResourceEndpoint(label="cached_contents", method="GET", path=one, run=retrieve),
+        ResourceEndpoint(label="cached_contents", method="PATCH", path=one, run=update),
+        ResourceEndpoint(label="cached_contents", method="DELETE", path=one, run=delete),
     )

@@ -233,8 +233,8 @@ def file_endpoints(version: str) -> tuple[ResourceEndpoint, ...]:
     """Return the endpoints of files under a version of the API."""
     uploads, files = f"/upload/{version}/files", f"/{version}/files"
     return (
-        ResourceEndpoint(method="POST", path=uploads, run=begin_upload),
-        ResourceEndpoint(method="POST", path=f"{uploads}/{{upload_id}}", run=upload),
+        ResourceEndpoint(label="files", method="POST", path=uploads, run=begin_upload),
+        ResourceEndpoint(label="files", method="POST", path=f"{uploads}/{{upload_id}}", run=upload),
         ResourceEndpoint(method="GET", path=files, run=list_files),
         ResourceEndpoint(method="GET", path=f"{files}/{{file}}", run=retrieve),
         ResourceEndpoint(method="DELETE", path=f"{files}/{{file}}", run=delete),

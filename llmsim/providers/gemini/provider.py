@@ -133,7 +133,13 @@ def _resource_endpoints(version: str, checks_models: bool) -> tuple[ResourceEndp
 
     models = f"/{version}/models"
     return (
-        ResourceEndpoint(method="POST", path=f"{models}/{{model}}:countTokens", run=count, is_public=True),
+        ResourceEndpoint(
+            method="POST",
+            label="count_tokens",
+            path=f"{models}/{{model}}:countTokens",
+            run=count,
+            is_public=True,
+        ),
         ResourceEndpoint(method="GET", path=models, run=list_models, is_public=True),
         ResourceEndpoint(method="GET", path=f"{models}/{{model}}", run=retrieve_model, is_public=True),
         *file_endpoints(version),

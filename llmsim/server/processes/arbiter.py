@@ -40,6 +40,7 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]  # gunicorn publishes no t
 
     prepare_reload: Callable[[], bool]
     start_drain: Callable[[], float]
+    LISTENERS: list[Any]
     _stops: tuple[int, ...] = ()
     _is_delayed = False
 

@@ -18,7 +18,8 @@ from llmsim.scripts import Script as PlayedScript
 from llmsim.scripts import ScriptFormat
 from llmsim.scripts.files import ScriptFile
 from llmsim.state.ports import UPLOADED, ScriptInfo
-from llmsim.state.redis.client import Argument, RedisClient
+from llmsim.state.redis.client import RedisClient
+from llmsim.state.redis.pipeline import Argument
 from llmsim.state.redis.script import Script
 
 # KEYS: what all keys begin with.
@@ -123,6 +124,10 @@ class RedisScriptRegistry:
         self._files: Mapping[str, ScriptFile] = {}
         self._is_published = True
         self._keys = [client.key("script", "")]
+
+    def entry_key(self, name: str) -> bytes:
+        """Return the key of a script's fields."""
+        return b"%bentry:%b" % (self._keys[0], _encode(name))
 
     async def put(self, name: str, source: bytes, source_format: ScriptFormat, script: PlayedScript) -> bool:
         """See `ScriptRegistry`."""
