@@ -41,6 +41,15 @@ from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_to
 from llmsim.providers.anthropic.mcp import render_mcp_call, render_mcp_result
 from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
 from llmsim.providers.anthropic.messages import MessageOptions
+from llmsim.providers.anthropic.programs import (
+    CODE,
+    called_by_code,
+    code_deltas,
+    code_id,
+    render_caller,
+    render_code,
+    render_output,
+)
 from llmsim.providers.anthropic.signatures import sign
 from llmsim.providers.anthropic.tool_changes import SEARCHES
 from llmsim.providers.anthropic.tool_search import ToolSearch, called_deferred, render_found, search_fields
@@ -88,13 +97,21 @@ def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
     before = 0
     citations = options.citations
     segments = turn.choices[0].segments
+    by_code = called_by_code(segments, options.programs) if options.programs.callers else []
+    if options.programs.running:
+        output = render_output(options.programs)
+        blocks.append(ContentBlock(None, _NO_TEXT, min(1, turn.length), 0, fields=output))
     unloaded = called_deferred(segments, options.search) if options.search.waiting else []
     for segment in segments:
         match segment:
             case ToolCallSegment():
                 if unloaded and segment.call.name in unloaded and not _has_search(blocks):
                     blocks += _search_blocks(segment, before, options.search, unloaded)
+                if by_code and segment is by_code[0]:
+                    blocks.append(_code_block(by_code, before))
                 calls = _call_blocks(turn, segment, before, options)
+                if by_code and segment.call.name in options.programs.callers:
+                    calls = [_called_by_code(calls[0], by_code, options)]
                 if segment.call.name in SEARCHES and len(calls) > 1:
                     calls[1] = _with_found(calls, options.search, unloaded)
                 blocks += calls
@@ -113,6 +130,24 @@ def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
                     blocks.append(ContentBlock(type(segment), segment.text, before, segment.tokens))
         before += segment.tokens
     return blocks
+
+
+def _code_block(calls: Sequence[ToolCallSegment], before: int) -> ContentBlock:
+    """Return the code that makes calls, which comes with the first token of the first of them."""
+    code = render_code(calls)
+    start = {"type": "server_tool_use", "id": code_id(calls), "name": CODE, "input": {}, "caller": DIRECT}
+    fields = start | {"input": {"code": code}}
+    place = before + min(1, calls[0].tokens)
+    return ContentBlock(None, _NO_TEXT, place, 0, fields=fields, start=start, deltas=code_deltas(code))
+
+
+def _called_by_code(
+    block: ContentBlock, calls: Sequence[ToolCallSegment], options: MessageOptions
+) -> ContentBlock:
+    fields = block.fields
+    assert fields is not None, "it is a call"
+    caller = render_caller(fields["name"], options.programs, code_id(calls))
+    return msgspec.structs.replace(block, fields=fields | {"caller": caller})
 
 
 def _has_search(blocks: Sequence[ContentBlock]) -> bool:
@@ -263,7 +298,7 @@ def hosted_usage(turn: Turn, blocks: list[ContentBlock], options: MessageOptions
         return _UNUSED
     tools = [block.hosted_tool for block in blocks if block.hosted_tool is not None]
     container = None
-    if asked is not None or any(tool.runs_in_container for tool in tools):
+    if asked is not None or any(map(_runs_in_container, blocks)):
         container = render_container(turn, asked)
     if not tools:
         return _UNUSED if container is None else HostedUsage(container=container)
@@ -272,6 +307,12 @@ def hosted_usage(turn: Turn, blocks: list[ContentBlock], options: MessageOptions
         if tool.usage_counter:
             counts[tool.usage_counter] += 1
     return HostedUsage(counts, container)
+
+
+def _runs_in_container(block: ContentBlock) -> bool:
+    if block.hosted_tool is not None:
+        return block.hosted_tool.runs_in_container
+    return block.kind is None and block.fields is not None and block.fields.get("name") == CODE
 
 
 def wrap_in_object(name: str, text: TokenizedText, *, truncated: bool) -> TokenizedText:

@@ -28,6 +28,7 @@ from llmsim.providers.anthropic.messages_request import (
     FallbackBlock,
     HostedBlock,
     ImageBlock,
+    MessageParam,
     RawTools,
     RedactedThinkingBlock,
     ResultPart,
@@ -110,10 +111,17 @@ def parse_conversation(
         parser.add_message("system", request.system, ("system",))
     parser.begin_messages()
     for index, message in enumerate(request.messages):
+        if message.clear_at == "next_user_message" and _is_followed(request.messages, index):
+            continue
         keeps_thinking = index in kept_thinking
         path = ("messages", index, "content")
         parser.add_message(message.role, message.content, path, keeps_thinking=keeps_thinking)
     return parser.finish()
+
+
+def _is_followed(messages: Sequence[MessageParam], index: int) -> bool:
+    """Return whether a message of the user comes after another."""
+    return any(message.role == "user" for message in messages[index + 1 :])
 
 
 class _BlockEnd(msgspec.Struct):

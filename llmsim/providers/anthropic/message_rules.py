@@ -97,6 +97,11 @@ def _check_message(message: MessageParam, index: int, *, last: bool) -> None:
     """Check role and texts of a message, and which blocks its role may have."""
     if message.role not in _ROLES:
         raise InvalidFieldError(("messages", index, "role"), "choice", _ROLES, message.role)
+    if message.clear_at is not None and message.role != "system":
+        raise _conflict(
+            ("messages", index, "clear_at"),
+            f"messages.{index}.clear_at: only permitted on messages with the role 'system'",
+        )
     content = message.content
     if not content and not (last and message.role == "assistant"):
         raise _conflict(

@@ -18,6 +18,7 @@ from llmsim.providers.anthropic.mcp import mcp_tools
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest
 from llmsim.providers.anthropic.model_rules import check_model_rules, reserves_limit, stops_at_window
 from llmsim.providers.anthropic.passages import StoredSource, count_documents, parse_passages, stored_sources
+from llmsim.providers.anthropic.programs import NO_PROGRAMS, Programs, parse_programs
 from llmsim.providers.anthropic.tool_params import raw_json
 from llmsim.providers.anthropic.tool_search import NO_SEARCH, ToolSearch, parse_tool_search
 from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
@@ -46,6 +47,7 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
         is_formatted: Whether its text has a requested format, and cites nothing.
         search: The search for deferred tools that it offers.
         fetched_index: Number of documents before the first page that its text may cite; None if it may cite no page.
+        programs: The tools that code calls.
         stored: Stored documents that its text may cite once they are read.
     """
 
@@ -62,6 +64,7 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     is_formatted: bool = False
     search: ToolSearch = NO_SEARCH
     fetched_index: int | None = None
+    programs: Programs = NO_PROGRAMS
     stored: tuple[StoredSource, ...] = ()
 
 
@@ -121,6 +124,7 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         container=ContainerParam(id=body.container) if isinstance(body.container, str) else body.container,
         is_formatted=body.format() is not None,
         search=parse_tool_search(body) if b'"defer_loading"' in request.body else NO_SEARCH,
+        programs=parse_programs(body) if b'"allowed_callers"' in request.body else NO_PROGRAMS,
         fetched_index=count_documents(body.messages) if _cites_pages(body) else None,
         stored=stored_sources(body.messages) if b'"file_id"' in request.body else (),
     )

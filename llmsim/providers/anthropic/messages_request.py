@@ -133,6 +133,7 @@ class ServerToolUseBlock(HostedBlock, tag="server_tool_use"):
     """A call of a tool that the API runs."""
 
     id: HostedCallId | None = None
+    name: str | None = None
 
 
 class McpToolUseBlock(HostedBlock, tag="mcp_tool_use"):
@@ -235,6 +236,7 @@ class MessageParam(Struct):
 
     role: str
     content: str | list[Block]
+    clear_at: Literal["next_user_message", "never"] | None = None
 
 
 class Thinking(Struct):
@@ -242,7 +244,7 @@ class Thinking(Struct):
 
     type: Literal["enabled", "adaptive", "disabled", "between_tools"]
     budget_tokens: Annotated[int, Meta(ge=1024)] | None = None
-    display: Literal["summarized", "omitted"] | None = None
+    display: Literal["summarized", "omitted", "updates"] | None = None
 
 
 class OutputFormat(Struct):

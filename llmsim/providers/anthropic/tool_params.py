@@ -49,6 +49,7 @@ class ToolParam(Struct):
     input_schema: Raw | UnsetType = UNSET
     strict: bool | None = None
     defer_loading: bool | None = None
+    allowed_callers: list[str] | None = None
     citations: CitationsConfig | None = None
     max_uses: Annotated[int, Meta(ge=1)] | None = None
     configs: dict[str, ToolConfig | None] | None = None
