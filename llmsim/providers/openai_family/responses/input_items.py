@@ -175,7 +175,7 @@ class HostedItem(Struct):
 
     Attributes:
         is_result: Whether it is the result of a call that the client ran: of a shell, a patch, a computer. The tools that a search has
-            found are none: the turn goes on with them.
+            found do not count: the turn goes on with them.
     """
 
     is_result: bool = False
