@@ -96,7 +96,7 @@ def _normalise_numbers(text: bytes) -> tuple[bytes, bool]:
     now = time.time()
 
     def unix(match: re.Match[bytes]) -> bytes:
-        return b"<time>" if abs(int(match[0]) - now) < 40 * _DAY else match[0]
+        return b"<time>" if abs(int(match[0]) - now) < 2 * _DAY else match[0]
 
     def date(match: re.Match[bytes]) -> bytes:
         named = datetime.strptime(match[0].decode(), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
@@ -105,6 +105,7 @@ def _normalise_numbers(text: bytes) -> tuple[bytes, bool]:
     text, figures = re.subn(rb'"(seconds|number)":[0-9.e-]+', rb'"\1":<\1>', text)
     text, versions = re.subn(rb'"version":"[^"]+"', rb'"version":"<version>"', text)
     text, floats = re.subn(rb'"(at|begun_at|used_at)":\d{10}(\.\d+)?', rb'"\1":<time>', text)
+    text = re.sub(rb'"expires_at":\d{10}', rb'"expires_at":<time>', text)
     text = re.sub(rb"\b\d{10}\b", unix, text)
     text = re.sub(rb"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", date, text)
     # Both are made of the id, which is replaced.
