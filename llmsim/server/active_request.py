@@ -159,4 +159,6 @@ def _outcome_of(error: BaseException | None) -> Outcome:
     if error is None:
         # Falcon returns without calling a responder when the client was gone before its request was read.
         return Outcome.ABANDONED
-    return Outcome.ABORTED if isinstance(error, asyncio.CancelledError) else Outcome.FAILED
+    # A coroutine is left where it waits if the task that would continue it is cancelled before it runs.
+    is_aborted = isinstance(error, asyncio.CancelledError | GeneratorExit)
+    return Outcome.ABORTED if is_aborted else Outcome.FAILED
