@@ -189,6 +189,7 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         summary=summary,
         cache=parse_cache(request, body, media, continues=request.previous_response_id is not None),
         stream=bool(request.stream),
+        truncates=request.truncation == "auto",
         tools=offered_tools(request, tools),
         tool_choice=tool_choice,
         form=None if request.text is None else _parse_format(request.text),
