@@ -37,6 +37,7 @@ from llmsim.domain import (
     Turn,
 )
 from llmsim.providers.anthropic.citations import citation_deltas, cited_page, cited_results, split_text
+from llmsim.providers.anthropic.fallbacks import render_fallback
 from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
 from llmsim.providers.anthropic.mcp import render_mcp_call, render_mcp_result
 from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
@@ -123,7 +124,9 @@ def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
                     blocks.append(ContentBlock(ReasoningSegment, text, before, segment.tokens))
             case TextSegment() | RefusalSegment():
                 if not segment.text.pieces:
-                    pass
+                    if options.fallback and isinstance(segment, RefusalSegment):
+                        fields, place = render_fallback(turn, options.fallback), min(before + 1, turn.length)
+                        blocks.append(ContentBlock(None, _NO_TEXT, place, 0, fields=fields))
                 elif citations and isinstance(segment, TextSegment):
                     blocks += _cited_blocks(segment, before, citations)
                 else:

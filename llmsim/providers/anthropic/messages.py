@@ -12,6 +12,7 @@ from llmsim.errors import UnsupportedError
 from llmsim.providers.anthropic.connected_request import ContainerParam
 from llmsim.providers.anthropic.context_management import all_thinking, kept_thinking, parse_edits
 from llmsim.providers.anthropic.conversation import parse_conversation
+from llmsim.providers.anthropic.fallbacks import parse_fallback
 from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.files import used_files
 from llmsim.providers.anthropic.mcp import mcp_tools
@@ -47,6 +48,7 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
         is_formatted: Whether its text has a requested format, and cites nothing.
         search: The search for deferred tools that it offers.
         fetched_index: Number of documents before the first page that its text may cite; None if it may cite no page.
+        fallback: The model that answers where the requested one declines; empty if none does.
         programs: The tools that code calls.
         stored: Stored documents that its text may cite once they are read.
     """
@@ -64,6 +66,7 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     is_formatted: bool = False
     search: ToolSearch = NO_SEARCH
     fetched_index: int | None = None
+    fallback: str = ""
     programs: Programs = NO_PROGRAMS
     stored: tuple[StoredSource, ...] = ()
 
@@ -94,6 +97,7 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
     conversation = parse_conversation(body, request.body, kept.messages)
     tools = parse_tools(body)
     thinking = body.thinking if thinks else None
+    fallback = parse_fallback(body) if body.fallbacks is not None else ""
     prompt = Prompt(
         model=body.model,
         messages=conversation.messages,
@@ -110,6 +114,7 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         tool_choice=parse_tool_choice(body, tools),
         form=_parse_format(body),
         context_edits=parse_edits(body, kept, conversation.result_images),
+        has_fallback=bool(fallback),
         reserves_limit=reserves and not stops_at_window(request.headers),
     )
     options = MessageOptions(
@@ -124,6 +129,7 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         container=ContainerParam(id=body.container) if isinstance(body.container, str) else body.container,
         is_formatted=body.format() is not None,
         search=parse_tool_search(body) if b'"defer_loading"' in request.body else NO_SEARCH,
+        fallback=fallback,
         programs=parse_programs(body) if b'"allowed_callers"' in request.body else NO_PROGRAMS,
         fetched_index=count_documents(body.messages) if _cites_pages(body) else None,
         stored=stored_sources(body.messages) if b'"file_id"' in request.body else (),

@@ -300,6 +300,7 @@ class MessageRequest(CountRequest, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=0)]
     container: str | ContainerParam | None = None
     diagnostics: dict[str, Any] | None = None
+    fallbacks: Literal["default"] | list[dict[str, Any]] | None = None
     inference_geo: Annotated[str, Meta(max_length=64)] | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None

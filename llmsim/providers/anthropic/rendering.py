@@ -36,6 +36,7 @@ from llmsim.providers.anthropic.blocks import (
 )
 from llmsim.providers.anthropic.context_management import render_edits
 from llmsim.providers.anthropic.errors import render_stream_error
+from llmsim.providers.anthropic.fallbacks import has_declined
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.model_rules import window_of
 from llmsim.providers.anthropic.signatures import sign
@@ -105,6 +106,9 @@ def _usage(
         if not compaction.pauses:
             iterations.append({"type": "message"} | _counts(usage))
         fields["iterations"] = iterations
+    elif options.fallback and has_declined(turn):
+        answered = {"type": "fallback_message", "model": options.fallback} | _counts(usage)
+        fields["iterations"] = [{"type": "message"} | _counts(replace(usage, completion=0)), answered]
     return fields
 
 
@@ -176,8 +180,10 @@ def render_message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
             content.append(block.fields | {"input": parse_partial_object(text)})
         else:
             content.append(block.fields)
+    answering = {"model": options.fallback} if options.fallback and has_declined(turn) else {}
     return {
         **_identity(turn),
+        **answering,
         "content": content,
         **_stop_fields(turn),
         "container": hosted.container,

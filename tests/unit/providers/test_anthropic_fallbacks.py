@@ -1,0 +1,75 @@
+"""Models that answer where the requested one declines."""
+
+import json
+from typing import Any
+
+import pytest
+from anthropic.types.beta import BetaMessage
+from support.asgi import simulator
+from support.incoming import incoming
+
+from llmsim.errors import InvalidFieldError
+from llmsim.providers.anthropic.messages import parse
+
+BODY: dict[str, Any] = {
+    "model": "claude-opus-4-8",
+    "max_tokens": 50,
+    "messages": [{"role": "user", "content": "Hm"}],
+}
+OTHER = "claude-sonnet-4-5"
+FALLBACK = {
+    "type": "fallback",
+    "from": {"model": "claude-opus-4-8"},
+    "to": {"model": OTHER},
+    "trigger": {"type": "refusal", "category": None},
+}
+
+
+async def ask(**fields: Any) -> Any:
+    """Return the response of a simulator that refuses everything."""
+    worker = simulator(refusal_rate=1)
+    return await worker.post("/anthropic/v1/messages", BODY | fields)
+
+
+async def test_another_model_answers() -> None:
+    """ANTH-16.8: After the block that names both, in a message of its own, with its tokens."""
+    message = (await ask(fallbacks=[{"model": OTHER, "max_tokens": 20}])).json
+    fallback, text = message["content"]
+    declined, answered = message["usage"]["iterations"]
+
+    assert fallback == FALLBACK
+    assert text["text"]
+    assert (message["model"], message["stop_reason"]) == (OTHER, "max_tokens")
+    assert (declined["type"], declined["output_tokens"]) == ("message", 0)
+    assert (answered["type"], answered["model"], answered["output_tokens"]) == ("fallback_message", OTHER, 50)
+    assert BetaMessage.model_validate(message)
+
+
+async def test_it_is_streamed() -> None:
+    """ANTH-16.8: The block comes first, and the message begins with the requested model."""
+    body = (await ask(fallbacks=[{"model": OTHER}], stream=True)).body.decode()
+    events = [
+        json.loads(line.removeprefix("data: ")) for line in body.splitlines() if line.startswith("data")
+    ]
+
+    assert events[0]["message"]["model"] == BODY["model"]
+    assert events[1]["content_block"] == FALLBACK
+    assert events[-2]["usage"]["iterations"][1]["type"] == "fallback_message"
+
+
+async def test_others_stay_refused() -> None:
+    """ANTH-16.8: Without a list of models the refusal is the response."""
+    for fields in ({}, {"fallbacks": "default"}, {"fallbacks": []}):
+        assert (await ask(**fields)).json["stop_reason"] == "refusal"
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [({}, "model"), ({"model": 1}, "model"), ({"model": "a", "top_k": 1}, "top_k")],
+)
+def test_entries_are_checked(entry: dict[str, Any], place: str) -> None:
+    """ANTH-16.8: No model, another type, and another key."""
+    with pytest.raises(InvalidFieldError) as refused:
+        parse(incoming(json.dumps(BODY | {"fallbacks": [entry]}).encode()))
+
+    assert refused.value.path == ("fallbacks", 0, place)
