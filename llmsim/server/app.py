@@ -106,8 +106,8 @@ def create_routes(
     begin_anew: Callable[[], Awaitable[bool]],
     rules: RuleBook,
     directory: Path,
+    engines: Engines,
     open_request: OpenRequest = ActiveRequest,
-    engines: Engines | None = None,
 ) -> Routes:
     """Build the routes of one worker.
 
@@ -127,8 +127,8 @@ def create_routes(
         begin_anew: Lets all that hosts share begin anew; returns whether they share anything.
         rules: Answers by what is asked.
         directory: The run directory.
+        engines: Produce the tokens of their models.
         open_request: Books the beginning of each request over WebSocket.
-        engines: Produce the tokens of their models; None if there are none.
     """
     router = Router()
     app = falcon.asgi.App(router=router)

@@ -16,7 +16,7 @@ from typing import Any
 
 from llmsim.budgets import LIMITS
 from llmsim.catalogue import shipped_catalogue
-from llmsim.config import Settings, engines_by_pattern, parse_timeline
+from llmsim.config import Settings, parse_timeline
 from llmsim.errors import ConfigError
 from llmsim.planning.overrides import has_tables
 from llmsim.planning.planner import Planner
@@ -29,7 +29,7 @@ from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
-from llmsim.server.engine.engines import Engines, memory_name
+from llmsim.server.engine.engines import Engines
 from llmsim.server.live_settings import LiveSettings, RunningTimeline, begin_timeline
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
@@ -106,7 +106,7 @@ class Application:
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         self._directory = run_directory(settings.server.run_dir, os.environ)
         self.state = open_state(settings, self._directory, time.time)
-        self._engine_path = engines_path(self._directory, memory_name(settings.latency))
+        self._engine_files = engines_path(self._directory)
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
@@ -176,16 +176,15 @@ class Application:
         wheel = TimerWheel(loop)
         self._open_channel = channel_opener(wheel, direct=direct)
         self.live = LiveSettings(self.settings, self._origins, self.state.settings, self._catalogue.profiles)
-        engines = None
-        if engines_by_pattern(self.settings.latency):
-            engines = Engines(
-                self.settings,
-                self._engine_path,
-                slot=slot,
-                slots=block.layout.slots,
-                wheel=wheel,
-                recorder=self._recorder,
-            )
+        engines = Engines(
+            self.settings.latency,
+            self._engine_files,
+            slot=slot,
+            slots=block.layout.slots,
+            wheel=wheel,
+            recorder=self._recorder,
+        )
+        engines.use(self.settings)
         routes = create_routes(
             self.settings,
             self._catalogue,
@@ -215,12 +214,14 @@ class Application:
                 if not is_long
                 else await compute_in_thread(planner.adapted, settings)
             )
+            await engines.prepare(settings)
+            engines.use(settings)
             services.replace(settings, adapted)
-            if engines is not None:
-                engines.use(settings)
+            if engines.are_used:
+                self.live.follow()
 
         self.live.start(apply, block.show_timeline)
-        if engines is not None:
+        if engines.are_used:
             self.live.follow()
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
