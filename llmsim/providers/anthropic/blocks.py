@@ -38,7 +38,13 @@ from llmsim.domain import (
 )
 from llmsim.providers.anthropic.citations import citation_deltas, cited_page, cited_results, split_text
 from llmsim.providers.anthropic.fallbacks import render_fallback
-from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
+from llmsim.providers.anthropic.hosted import (
+    DIRECT,
+    HostedTool,
+    find_hosted_tool,
+    render_container,
+    within_domain,
+)
 from llmsim.providers.anthropic.mcp import render_mcp_call, render_mcp_result
 from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
 from llmsim.providers.anthropic.messages import MessageOptions
@@ -232,7 +238,10 @@ def _call_blocks(
         hosted_tool = find_hosted_tool(call.name, python=options.python)
         if hosted_tool is None:
             return []
-        text = wrap_in_object(hosted_tool.input_field, hosted_tool.input_value(text), truncated=truncated)
+        if hosted_tool.input_field:
+            text = wrap_in_object(hosted_tool.input_field, hosted_tool.input_value(text), truncated=truncated)
+        else:
+            text = _NO_TEXT
         type_, call_id, name = "server_tool_use", call.public_id("srvtoolu_"), hosted_tool.name
     else:
         if call.kind is ToolKind.CUSTOM:
@@ -253,6 +262,8 @@ def _call_blocks(
         return [block]
     value = parse_partial_object(text.text).get(hosted_tool.input_field, "")
     result = hosted_tool.result_block(value, turn, call_id)
+    if options.domain and hosted_tool.name == "web_search":
+        result = within_domain(result, options.domain)
     return [block, ContentBlock(None, _NO_TEXT, before + segment.tokens, 0, fields=result)]
 
 

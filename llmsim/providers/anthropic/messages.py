@@ -22,7 +22,14 @@ from llmsim.providers.anthropic.passages import StoredSource, count_documents, p
 from llmsim.providers.anthropic.programs import NO_PROGRAMS, Programs, parse_programs
 from llmsim.providers.anthropic.tool_params import raw_json
 from llmsim.providers.anthropic.tool_search import NO_SEARCH, ToolSearch, parse_tool_search
-from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
+from llmsim.providers.anthropic.tools import (
+    PYTHON,
+    advisor_of,
+    parse_tool_choice,
+    parse_tools,
+    parse_toolsets,
+    search_domain,
+)
 from llmsim.providers.anthropic.validation import check_conversation, check_generation
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import decoder, encode
@@ -44,6 +51,8 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
         toolsets: For each tool of a toolset, the toolset by the tool's name.
         citations: The passages of the request that its text cites.
         mcp: For each tool of an MCP server, the server by the tool's name.
+        advisor: The model of the advisor.
+        domain: The domain in which web searches find pages; empty for any.
         container: The container that the request asks for; None for none.
         is_formatted: Whether its text has a requested format, and cites nothing.
         search: The search for deferred tools that it offers.
@@ -62,6 +71,8 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     toolsets: dict[str, str] = {}
     citations: tuple[dict[str, Any], ...] = ()
     mcp: dict[str, str] = {}
+    advisor: str = ""
+    domain: str = ""
     container: ContainerParam | None = None
     is_formatted: bool = False
     search: ToolSearch = NO_SEARCH
@@ -124,6 +135,8 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         speed=body.speed or "standard",
         python=any(tool.type == PYTHON for tool in body.tools or ()),
         toolsets=parse_toolsets(body),
+        advisor=advisor_of(body),
+        domain=search_domain(body),
         citations=parse_passages(body.messages) if b'"citations"' in request.body else (),
         mcp={tool.name: server for tool, server in mcp_tools(body)} if body.mcp_servers else {},
         container=ContainerParam(id=body.container) if isinstance(body.container, str) else body.container,

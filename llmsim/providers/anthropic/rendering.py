@@ -76,6 +76,9 @@ _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 _NO_USAGE = Usage(prompt=0, completion=0)
 
+_ADVICE = Usage(prompt=0, completion=16)
+"""What advice costs, which is made up and reads nothing."""
+
 
 def _message_usage(turn: Turn) -> Usage:
     """Return the tokens of a turn without those of a compaction."""
@@ -106,10 +109,20 @@ def _usage(
         if not compaction.pauses:
             iterations.append({"type": "message"} | _counts(usage))
         fields["iterations"] = iterations
+    elif options.advisor and _is_advised(turn):
+        advice = {"type": "advisor_message", "model": options.advisor} | _counts(_ADVICE)
+        fields["iterations"] = [{"type": "message"} | _counts(usage), advice]
     elif options.fallback and has_declined(turn):
         answered = {"type": "fallback_message", "model": options.fallback} | _counts(usage)
         fields["iterations"] = [{"type": "message"} | _counts(replace(usage, completion=0)), answered]
     return fields
+
+
+def _is_advised(turn: Turn) -> bool:
+    return any(
+        isinstance(segment, ToolCallSegment) and segment.call.name == "advisor"
+        for segment in turn.choices[0].segments
+    )
 
 
 def _counts(usage: Usage) -> dict[str, Any]:

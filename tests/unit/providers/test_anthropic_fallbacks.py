@@ -7,9 +7,12 @@ import pytest
 from anthropic.types.beta import BetaMessage
 from support.asgi import simulator
 from support.incoming import incoming
+from support.tool_turns import hosted_call, text_segment, turn_of
 
+from llmsim.domain import FinishReason
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.anthropic.messages import parse
+from llmsim.providers.anthropic.rendering import render_message
 
 BODY: dict[str, Any] = {
     "model": "claude-opus-4-8",
@@ -73,3 +76,29 @@ def test_entries_are_checked(entry: dict[str, Any], place: str) -> None:
         parse(incoming(json.dumps(BODY | {"fallbacks": [entry]}).encode()))
 
     assert refused.value.path == ("fallbacks", 0, place)
+
+
+def test_an_advisor_is_called() -> None:
+    """ANTH-16.9: Without input, with its result, and with tokens of its own."""
+    turn = turn_of(hosted_call("advisor", "Hm"), text_segment("So"), finish=FinishReason.STOP)
+    tool = {"type": "advisor_20260301", "name": "advisor", "model": OTHER}
+    options = parse(incoming(json.dumps(BODY | {"tools": [tool]}).encode())).options
+    message = render_message(turn, options)
+    use, result, _ = message["content"]
+    _, advice = message["usage"]["iterations"]
+
+    assert (use["name"], use["input"]) == ("advisor", {})
+    assert (result["type"], result["tool_use_id"]) == ("advisor_tool_result", use["id"])
+    assert (advice["type"], advice["model"]) == ("advisor_message", OTHER)
+    assert message["usage"]["output_tokens"] == turn.usage.completion
+    assert BetaMessage.model_validate(message)
+
+
+def test_pages_are_in_the_allowed_domain() -> None:
+    """ANTH-16.9: Those of the result."""
+    turn = turn_of(hosted_call("web_search", "Hm"), text_segment("So"), finish=FinishReason.STOP)
+    tool = {"type": "web_search_20250305", "name": "web_search", "allowed_domains": ["a.org/b/"]}
+    options = parse(incoming(json.dumps(BODY | {"tools": [tool]}).encode())).options
+    _, result, *_ = render_message(turn, options)["content"]
+
+    assert [page["url"] for page in result["content"]] == [f"https://a.org/b/hm/{n}" for n in (1, 2, 3)]
