@@ -15,7 +15,7 @@ from llmsim.providers.anthropic.conversation import parse_conversation
 from llmsim.providers.anthropic.fallbacks import parse_fallback
 from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.files import used_files
-from llmsim.providers.anthropic.mcp import mcp_tools
+from llmsim.providers.anthropic.mcp import LISTING_BETA, mcp_tools, new_listings
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest
 from llmsim.providers.anthropic.model_rules import check_model_rules, reserves_limit, stops_at_window
 from llmsim.providers.anthropic.passages import StoredSource, count_documents, parse_passages, stored_sources
@@ -51,6 +51,7 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
         toolsets: For each tool of a toolset, the toolset by the tool's name.
         citations: The passages of the request that its text cites.
         mcp: For each tool of an MCP server, the server by the tool's name.
+        listings: The blocks that list the tools of servers.
         advisor: The model of the advisor.
         domain: The domain in which web searches find pages; empty for any.
         container: The container that the request asks for; None for none.
@@ -71,6 +72,7 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     toolsets: dict[str, str] = {}
     citations: tuple[dict[str, Any], ...] = ()
     mcp: dict[str, str] = {}
+    listings: tuple[dict[str, Any], ...] = ()
     advisor: str = ""
     domain: str = ""
     container: ContainerParam | None = None
@@ -108,6 +110,8 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
     conversation = parse_conversation(body, request.body, kept.messages)
     tools = parse_tools(body)
     thinking = body.thinking if thinks else None
+    servers = mcp_tools(body) if body.mcp_servers else []
+    lists = bool(servers) and LISTING_BETA in request.headers.get("anthropic-beta", "")
     fallback = parse_fallback(body) if body.fallbacks is not None else ""
     prompt = Prompt(
         model=body.model,
@@ -138,7 +142,8 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         advisor=advisor_of(body),
         domain=search_domain(body),
         citations=parse_passages(body.messages) if b'"citations"' in request.body else (),
-        mcp={tool.name: server for tool, server in mcp_tools(body)} if body.mcp_servers else {},
+        mcp={tool.name: server for tool, server in servers},
+        listings=new_listings(body, servers) if lists else (),
         container=ContainerParam(id=body.container) if isinstance(body.container, str) else body.container,
         is_formatted=body.format() is not None,
         search=parse_tool_search(body) if b'"defer_loading"' in request.body else NO_SEARCH,

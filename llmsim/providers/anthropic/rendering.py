@@ -32,13 +32,13 @@ from llmsim.providers.anthropic.blocks import (
     ContentBlock,
     content_blocks,
     hosted_usage,
-    parse_partial_object,
 )
 from llmsim.providers.anthropic.context_management import render_edits
 from llmsim.providers.anthropic.errors import render_stream_error
 from llmsim.providers.anthropic.fallbacks import has_declined
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.model_rules import window_of
+from llmsim.providers.anthropic.partial_json import parse_partial_object
 from llmsim.providers.anthropic.signatures import sign
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
 from llmsim.wire.frames import FrameBatch, single, sse
