@@ -186,8 +186,9 @@ def create_routes(
                 )
                 services.hold(websocket, provider, endpoint, messages)
                 routes[endpoint.path]["websocket"] = websocket.on_websocket
+        replies = ReplyBuilder(provider, planner.new_id)
         for resource in provider.resource_endpoints:
-            responder = resource_responder(provider, resource, services, reader, forms)
+            responder = resource_responder(provider, resource, services, reader, forms, replies)
             routes[resource.path][resource.method.lower()] = responder
         table.add_provider(provider, routes)
     table.add_bare()

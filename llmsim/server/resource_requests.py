@@ -48,9 +48,9 @@ def resource_responder(
     services: Services,
     bodies: BodyReader,
     forms: FormReader,
+    replies: ReplyBuilder,
 ) -> Responder:
     """Return the Falcon responder of an endpoint that does not generate."""
-    replies = ReplyBuilder(provider, services.context.planner.new_id)
     own_forms = forms if endpoint.takes_forms else None
 
     async def respond(req: Request, _resp: Response, **path_params: str) -> None:

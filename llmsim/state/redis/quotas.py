@@ -37,6 +37,8 @@ class RedisQuotaStore:
         owners: The processes of this host.
     """
 
+    prepare_admit = None
+
     def __init__(self, client: RedisClient, most_buckets: int, owners: HostOwners) -> None:
         self._client = client
         self._most = most_buckets
