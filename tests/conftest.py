@@ -17,7 +17,8 @@ pytest.register_assert_rewrite("support")
 from support.redis_server import new_client, own_redis_server, redis_server  # noqa: E402, F401 - fixtures for all tests
 
 # No test asserts an absolute speed: machines are loaded, and tests run side by side.
-hypothesis.settings.register_profile("llmsim", deadline=None)
+hypothesis.settings.register_profile("llmsim", deadline=None, max_examples=40)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile("llmsim")
 
 _LOAD = ("test_bench", "test_capacity", "test_loadtest")
