@@ -6,7 +6,7 @@ Decisions:
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -28,20 +28,9 @@ Amounts = tuple[int, int, int, int, int]
 """What a request takes of each rate."""
 
 
-class Rate(NamedTuple):
-    """One rate that is limited.
-
-    Attributes:
-        position: Its index in `RATES`.
-        limit: What is allowed in a period.
-        period: The period, in microseconds.
-        capacity: What may be in use at a time: the limit times the period.
-    """
-
-    position: int
-    limit: int
-    period: int
-    capacity: int
+Rate = tuple[int, int, int, int]
+"""One rate that is limited: its index in `RATES`; what is allowed in a period; the period, in microseconds; and what may be in use at a
+time, the limit times the period. PERF: a plain tuple is taken apart in a quarter of the time of a named one."""
 
 
 class Limits(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +58,7 @@ def limits_of(amounts: Amounts, concurrency: int = 0) -> Limits:
         concurrency: Requests at a time; 0 for no limit.
     """
     rates = [
-        Rate(index, limit, period, limit * period)
+        (index, limit, period, limit * period)
         for index, (limit, period) in enumerate(zip(amounts, PERIODS, strict=True))
         if limit
     ]

@@ -28,7 +28,7 @@ from llmsim.providers.contract import Provider, RenderLimits
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.admission import Admission, OutputMeter
 from llmsim.server.request_headers import RequestHeaders
-from llmsim.state.quota_port import QuotaStore
+from llmsim.state.quota_port import AdmitAtOnce, QuotaStore
 
 _METER_SECONDS = 0.5
 """How often output is booked while it is generated."""
@@ -49,12 +49,14 @@ class _Account(msgspec.Struct, frozen=True, gc=False):
         limits: Their limits.
         render: Renders what is left of them.
         settled: The admission of requests of which nothing is to be booked or released any more: the same for all.
+        admit_at_once: Admits its requests; None if there are no limits, or that needs waiting.
     """
 
     digest: bytes
     limits: Limits
     render: RenderLimits
     settled: Admission
+    admit_at_once: AdmitAtOnce | None
 
 
 class QuotaGate:
@@ -73,6 +75,7 @@ class QuotaGate:
         """
         self._settings = settings
         self._store = store
+        self._prepare_admit = store.prepare_admit
         self._key_headers = provider.key_headers
         self._raw_headers = tuple(name.encode() for name in provider.key_headers)
         self._prepare = functools.lru_cache(_MOST_PREPARED)(provider.limit_headers.prepare)
@@ -81,6 +84,43 @@ class QuotaGate:
         self._accounts: dict[tuple[bytes | str | None, str], _Account] = {}
         self._metered: set[Admission] = set()
         self._metering: asyncio.Task[None] | None = None
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether requests can be admitted without waiting."""
+        return self._prepare_admit is not None
+
+    def admit_at_once(
+        self,
+        headers: Mapping[str, str],
+        prompt: Prompt,
+        facts: PromptFacts,
+        active: ActiveRequest,
+        turn: Turn,
+    ) -> None:
+        """Book a plain request whose response is planned; see `admit`. Only if `is_immediate`.
+
+        PERF: 5 us with the headers; a call each of what `admit` calls takes 1 us more.
+        """
+        sent, model = self._find_key(headers), facts.model.id
+        account = self._accounts.get((sent, model)) or self._account(sent, model)
+        active.admission = account.settled
+        admit_at_once = account.admit_at_once
+        if admit_at_once is None:
+            self.show(headers, active)
+            return
+        tokens, completion = facts.tokens, turn.usage.completion
+        if self._books_as_generated:
+            output, soon = 0, completion if turn.due <= _METER_SECONDS else 0
+        else:
+            output = facts.limit
+            if prompt.limit is None and output > self._output_tokens:
+                output = self._output_tokens
+            soon = completion - output if completion > output else 0
+        status = admit_at_once((1, tokens + output, tokens, output, 1), soon)
+        active.extra_headers += account.render(status)
+        if account.limits.concurrency or completion > output + soon or status.exceeded is not None:
+            self._note(account, status, prompt, active, turn, output + soon)
 
     async def admit(
         self,
@@ -103,38 +143,62 @@ class QuotaGate:
             RateLimitError: It exceeds a limit.
             StoreError: The shared state cannot be used.
         """
+        account = self._find_account(headers, facts, active)
+        if account.digest:
+            bill, output, soon = self._bill(prompt, facts, turn)
+            status = await self._store.admit(account.digest, account.limits, bill, soon)
+            active.extra_headers += account.render(status)
+            self._note(account, status, prompt, active, turn, output + soon)
+
+    def _find_account(
+        self, headers: Mapping[str, str], facts: PromptFacts, active: ActiveRequest
+    ) -> _Account:
+        """Return the account of a request; where it has no limits, what is left of them is noted already."""
         sent = self._find_key(headers)
         model = facts.model.id
         account = self._accounts.get((sent, model)) or self._account(sent, model)
-        limits = account.limits
         active.admission = account.settled
         if not account.digest:
             self.show(headers, active)
-            return
-        tokens, output = facts.tokens, 0
+        return account
+
+    def _bill(self, prompt: Prompt, facts: PromptFacts, turn: Turn | None) -> tuple[Amounts, int, int]:
+        """Return what a request takes if it is admitted, the tokens of output in that, and those that are booked in any case then."""
+        tokens, output, soon = facts.tokens, 0, 0
         if prompt.media is not None and prompt.media.tokens is not None:
             output = prompt.media.tokens * prompt.choices
         elif not (self._books_as_generated or prompt.silent):
             output = facts.limit if prompt.limit is not None else min(facts.limit, self._output_tokens)
             output *= prompt.candidates
-        soon = 0
-        if turn is not None and self._books_as_generated and turn.due <= _METER_SECONDS:
-            # PERF: all of an output that is due soon is booked with the request, 4 us less than in two steps.
-            soon = turn.usage.completion
-        status = await self._store.admit(
-            account.digest, limits, (1, tokens + output, tokens, output, 1), soon
-        )
-        active.extra_headers += account.render(status)
+        if turn is not None and (not self._books_as_generated or turn.due <= _METER_SECONDS):
+            # PERF: all of an output that is known, or due soon, is booked with the request, 4 us less than in two steps.
+            soon = max(0, turn.usage.completion - output)
+        return (1, tokens + output, tokens, output, 1), output, soon
+
+    def _note(
+        self,
+        account: _Account,
+        status: QuotaStatus,
+        prompt: Prompt,
+        active: ActiveRequest,
+        turn: Turn | None,
+        booked: int,
+    ) -> None:
+        """Note what was booked for a request, for what is to be booked or released later.
+
+        Raises:
+            RateLimitError: It was not admitted.
+        """
         if status.exceeded is not None:
             raise RateLimitError(prompt.model, status.exceeded)
-        booked = output + soon
+        limits = account.limits
         if turn is not None and turn.usage.completion <= booked and not limits.concurrency:
             return
         active.admission = admission = Admission(account.digest, limits)
         admission.booked = booked
         admission.is_held = admission.is_open = limits.concurrency > 0
         if turn is not None and turn.usage.completion > booked:
-            await self.book_output(active, turn)
+            self._meter_output(admission, turn, active)
 
     def _find_key(self, headers: Mapping[str, str]) -> bytes | str | None:
         """Return the header that holds the key of a request, as far as it is decoded; None if there is none."""
@@ -159,10 +223,14 @@ class QuotaGate:
             return
         if not self._books_as_generated:
             await self._charge(admission, outcome.usage.completion)
-            return
+        else:
+            self._meter_output(admission, outcome, active)
+
+    def _meter_output(self, admission: Admission, turn: Turn, active: ActiveRequest) -> None:
+        """Book the output of a response as it is generated."""
         admission.is_open = True
-        admission.meter = OutputMeter(outcome, active.arrival)
-        if outcome.due <= _METER_SECONDS:
+        admission.meter = OutputMeter(turn, active.arrival)
+        if turn.due <= _METER_SECONDS:
             # It is booked at its end, which is soon.
             return
         self._metered.add(admission)
@@ -207,7 +275,10 @@ class QuotaGate:
             if not limits.is_unlimited:
                 text = f"{len(key)} {key} {model}".encode("utf-8", "surrogateescape")
                 digest = hashlib.blake2b(text, digest_size=16).digest()
-            account = _Account(digest, limits, self._prepare(limits), Admission(b"", limits))
+            admit_at_once = None
+            if digest and self._prepare_admit is not None:
+                admit_at_once = self._prepare_admit(digest, limits)
+            account = _Account(digest, limits, self._prepare(limits), Admission(b"", limits), admit_at_once)
             if len(key) + len(model) <= _LONGEST_REMEMBERED:
                 if len(self._accounts) >= _MOST_REMEMBERED:
                     self._accounts.clear()

@@ -22,8 +22,8 @@ from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
 from llmsim.server.controls import NO_CONTROLS, RequestControls, check_generates
 from llmsim.server.conversation_log import append_response
-from llmsim.server.engine.engines import Engines
 from llmsim.server.engine.reader import EnginePlace
+from llmsim.server.engine.router import EngineRouter
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
 from llmsim.server.played import Played
@@ -58,7 +58,7 @@ class ResponsePlanner(Generic[O]):
         journal: JournalWriter,
         scenarios: ScenarioPlayer | None,
         quotas: QuotaGate | None,
-        engines: Engines | None,
+        engines: EngineRouter | None,
         rules: RuleBook,
     ) -> None:
         """Prepare to plan; see `GenerationService`."""
@@ -73,7 +73,8 @@ class ResponsePlanner(Generic[O]):
         self._scripts = scripts
         self._follows_all = scripts.has_default or journal.writes_all
         # By the settings alone; what a request asks for, and what is set at run time, comes on top.
-        self._is_simple = quotas is None and engines is None and not self._follows_all
+        is_immediate = quotas is None or quotas.is_immediate
+        self._is_simple = is_immediate and engines is None and not self._follows_all
         self._planner = context.planner
         self.read_controls = context.read_controls
         self._key_headers = provider.key_headers if self._planner.wire_faults.needs_key else ()
@@ -104,8 +105,11 @@ class ResponsePlanner(Generic[O]):
             and controls is NO_CONTROLS
             and not self._rules.has_rules
         ):
-            planned = self._planner.plan(analyzed.request.prompt, analyzed.facts)
+            prompt, facts = analyzed.request.prompt, analyzed.facts
+            planned = self._planner.plan(prompt, facts)
             assert isinstance(planned, Turn), "a plain response needs no lines"
+            if self._quotas is not None:
+                self._quotas.admit_at_once(request.headers, prompt, facts, channel.active, planned)
             return PlannedResponse(analyzed.request, planned, False)
         return self._plan(request, channel, controls, analyzed)
 

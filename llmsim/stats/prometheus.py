@@ -159,6 +159,7 @@ def render_metrics(
     if hosts is not None:
         _add_hosts(page, hosts)
     _add_requests(page, totals)
+    _add_resources(page, totals)
     models = _models(totals)
     for counter in COUNTERS:
         _add_counter(page, counter, totals, models)
@@ -272,6 +273,26 @@ def _add_requests(page: _Page, totals: Totals) -> None:
         "counter",
         "Simulated failures, by kind; part of llmsim_requests_total.",
         [(_label("kind", each.value), outcomes[each]) for each in Outcome if each.is_fault],
+    )
+
+
+def _add_resources(page: _Page, totals: Totals) -> None:
+    asked = {label: row for label, row in totals.resources.items() if row.counts["requests"]}
+    page.family(
+        "llmsim_resource_requests_total",
+        "counter",
+        "Requests to resources, which generate nothing, that ended, by resource and outcome; not part of llmsim_requests_total.",
+        [
+            (f"{_label('resource', label)},{_label('outcome', outcome.value)}", count)
+            for label, row in asked.items()
+            for outcome, count in row.outcomes.items()
+        ],
+    )
+    page.family(
+        "llmsim_resource_requests_in_flight",
+        "gauge",
+        "Requests to resources that began and have not ended.",
+        [("", sum(row.in_flight for row in asked.values()))],
     )
 
 

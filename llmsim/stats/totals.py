@@ -129,6 +129,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         recent: The last 60 seconds.
         workers: By slot; those that are taken, or have counted anything.
         timeline: Step of the timeline, from 1, number of its steps, and name of the step; 0 steps if there is none.
+        resources: Requests to resources, which generate nothing, by stats label; they are part of no other figure.
     """
 
     started: float
@@ -143,6 +144,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     recent: Recent
     workers: tuple[WorkerTotals, ...]
     timeline: tuple[int, int, str] = (0, 0, "")
+    resources: dict[str, EndpointTotals] = {}
 
     @property
     def outcomes(self) -> dict[Outcome, int]:
@@ -166,6 +168,7 @@ class _Slot(msgspec.Struct, frozen=True):
         number: The number of the slot.
         words: Its words before the latencies.
         endpoints: A row for each endpoint.
+        resources: A row for each resource.
         models: Name and row of each model.
         endpoint_latencies: The histograms of each endpoint by name; those that have counted anything.
         model_latencies: The same by the model's name.
@@ -174,6 +177,7 @@ class _Slot(msgspec.Struct, frozen=True):
     number: int
     words: list[int]
     endpoints: list[list[int]]
+    resources: list[list[int]]
     models: list[tuple[str, list[int]]]
     endpoint_latencies: list[dict[str, list[int]]]
     model_latencies: dict[str, dict[str, list[int]]]
@@ -220,6 +224,10 @@ def read_totals(block: Block, now: float) -> Totals:
         recent=_recent(slots, int(now)),
         workers=workers,
         timeline=block.timeline(),
+        resources={
+            label: _endpoint([slot.resources[number] for slot in slots])
+            for number, label in enumerate(block.resources)
+        },
     )
 
 
@@ -241,7 +249,8 @@ def _copy_slot(block: Block, number: int) -> _Slot:
     by_endpoint, by_row = _copy_latencies(block, first)
     # NOTE: `tolist` reads word by word, upwards; the order within a slot relies on it.
     words: list[int] = block.words[first : first + block.layout.count_words].tolist()
-    endpoints = _copy_endpoints(block, first + layout.ENDPOINTS)
+    rows = _copy_endpoints(block, first + layout.ENDPOINTS)
+    endpoints, resources = rows[: block.layout.endpoints], rows[block.layout.endpoints :]
     models = [
         (_model_name(words, start), words[start : start + len(layout.MODEL)])
         for start in range(layout.MODELS, layout.ENDPOINTS, layout.MODEL_WORDS)
@@ -253,12 +262,12 @@ def _copy_slot(block: Block, number: int) -> _Slot:
         for row, found in enumerate(by_row)
         if found
     }
-    return _Slot(number, words, endpoints, models, by_endpoint, by_model)
+    return _Slot(number, words, endpoints, resources, models, by_endpoint, by_model)
 
 
 def _copy_endpoints(block: Block, start: int) -> list[list[int]]:
-    """Copy the counters of all endpoints at one instant: again if one of them has changed since the copy began."""
-    end = start + block.layout.endpoints * layout.ENDPOINT_WORDS
+    """Copy the counters of all endpoints and resources at one instant: again if one of them has changed since the copy began."""
+    end = start + block.layout.rows * layout.ENDPOINT_WORDS
     for _ in range(_TRIES):
         words: list[int] = block.words[start:end].tolist()
         if block.words[start:end].tolist() == words:

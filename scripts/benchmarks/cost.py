@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -26,70 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 from . import machine
-from .cost_driver import CHAT_PATH, TOKENS, Calls, Driver, Row
-from .endpoints import BenchError, Endpoint, build_body
+from .cost_driver import Calls, Driver
+from .endpoints import BenchError
 from .report import NONE, format_number
-
-_YARDSTICK, _CHAT = "falcon", "chat"
-
-
-def _row(name: str, what: str, path: str = CHAT_PATH, shows: str = "choices", **fields: Any) -> Row:
-    model = "claude-haiku-4-5" if path.startswith("/anthropic/") else "gpt-4o-mini"
-    stream = fields.get("stream", False)
-    to = Endpoint("llmsim", "127.0.0.1", 80, path)
-    body = build_body(to, model=model, stream=stream, tokens=TOKENS if stream else 16)
-    return Row(name=name, what=what, path=path, body=body, shows=to.mark if stream else shows, **fields)
-
-
-ROWS = (
-    _row("raw", "raw ASGI, constant reply", app="raw"),
-    _row(_YARDSTICK, "Falcon, constant reply", app="falcon"),
-    _row(_CHAT, "chat, one body repeated", limit=1.3),
-    _row("chat-new", "chat, a new body each time", fresh=True, limit=1.6),
-    _row("chat-stream", f"chat, stream of {TOKENS} tokens at once", stream=True, limit=1.9),
-    _row("responses", "Responses", "/openai/v1/responses", "output", limit=1.3, of=_CHAT),
-    _row("messages", "Messages", "/anthropic/v1/messages", "content", limit=1.3, of=_CHAT),
-    _row("chat-ignoring", "chat, control headers ignored", app="ignoring"),
-    _row("chat-obeying", "chat, control headers looked for", more_us=0.5, of="chat-ignoring"),
-    _row("chat-limits", "chat, with limits", app="limited", more_us=5, of=_CHAT),
-    _row(
-        "messages-limits",
-        "Messages, with limits",
-        "/anthropic/v1/messages",
-        "content",
-        app="limited",
-        more_us=5,
-        of="messages",
-    ),
-    Row(
-        name="embeddings",
-        what="embeddings of one short text",
-        path="/openai/v1/embeddings",
-        body=b'{"model":"text-embedding-3-small","input":"What is the weather of tomorrow?"}',
-        shows="data",
-        lap=32,
-    ),
-    _row("event-200", "token event of 200 open streams", stream=True, held=200),
-    _row("event-1000", "token event of 1,000 open streams", stream=True, held=1000, limit_us=16),
-    _row(
-        "engine-200",
-        "token event, 200 streams, engine",
-        app="engine",
-        stream=True,
-        held=200,
-        limit=1.3,
-        of="event-200",
-    ),
-    _row(
-        "engine-1000",
-        "token event, 1,000 streams, engine",
-        app="engine",
-        stream=True,
-        held=1000,
-        limit=1.3,
-        of="event-1000",
-    ),
-)
+from .rows import CHAT, ROWS, YARDSTICK, Row
 
 Group = Mapping[str, float]
 """Microseconds of one lap of each row, by the row's name."""
@@ -168,7 +107,7 @@ def summarize(row: Row, groups: Iterable[Group]) -> Cost:
         name=row.name,
         us=round(statistics.median(group[row.name] for group in mine), 2),
         least_us=round(min(group[row.name] for group in mine), 2),
-        ratio=ratio(_YARDSTICK),
+        ratio=ratio(YARDSTICK),
         limit=row.limit,
         of=row.of,
         target_ratio=ratio(row.of),
@@ -191,7 +130,7 @@ def count_calls(name: str, calls: Calls) -> CallCount:
 def select(names: Sequence[str]) -> list[Row]:
     """Return the named rows, all if there are no names, and those that their ratios are to."""
     named = [row for row in ROWS if not names or row.name in names]
-    wanted = {_YARDSTICK, *(row.name for row in named), *(row.of for row in named)}
+    wanted = {YARDSTICK, *(row.name for row in named), *(row.of for row in named)}
     return [row for row in ROWS if row.name in wanted]
 
 
@@ -219,7 +158,7 @@ async def measure_groups(driver: Driver, rows: list[Row], seconds: float, laps: 
 
 async def _measure(driver: Driver, rows: list[Row], seconds: float) -> list[Cost]:
     requests, held = [row for row in rows if not row.held], [row for row in rows if row.held]
-    yardstick = [row for row in requests if row.name == _YARDSTICK]
+    yardstick = [row for row in requests if row.name == YARDSTICK]
     groups, events = [], []
     if requests != yardstick or not held:
         groups = await measure_groups(driver, requests, seconds)
@@ -233,7 +172,7 @@ async def _run(
 ) -> tuple[list[Cost], dict[str, Calls], cProfile.Profile | None]:
     """Measure, profile or count, in the event loop."""
     rows = select(only)
-    plain = [row for row in ROWS if row.name in (_CHAT, "chat-new")]
+    plain = [row for row in ROWS if row.name in (CHAT, "chat-new")]
     with tempfile.TemporaryDirectory(prefix="llmsim-bench-") as folder:
         driver = Driver(folder)
         if profile:
@@ -253,7 +192,7 @@ def render_table(costs: Iterable[Cost]) -> Table:
         title="[bold]cost[/bold]  [dim]CPU time of a request or a token event, without sockets[/dim]"
     )
     table.title_justify, table.box, table.pad_edge = "left", None, False
-    for column in ("name", "", "us", "least", f"x {_YARDSTICK}", "target", " ", "laps"):
+    for column in ("name", "", "us", "least", f"x {YARDSTICK}", "target", " ", "laps"):
         words = column in ("name", "", " ")
         # A name is what `--only` takes: it is never cut short, whatever else is.
         least = max(len(row.name) for row in ROWS) if column == "name" else None
@@ -262,7 +201,9 @@ def render_table(costs: Iterable[Cost]) -> Table:
     for cost in costs:
         row, target, verdict = rows[cost.name], NONE, ""
         if row.limit_us is not None:
-            target, verdict = f"≤ {row.limit_us:g} us", "with the kernel's share"
+            target, verdict = f"≤ {row.limit_us:,g} us", "with the kernel's share"
+            if not row.held:
+                verdict = "[green]reached[/green]" if cost.us <= row.limit_us else "[red]short[/red]"
         if row.more_us is not None:
             target = f"{cost.of} + {row.more_us:g} us"
             reached = cost.more_us <= row.more_us
@@ -273,7 +214,7 @@ def render_table(costs: Iterable[Cost]) -> Table:
             target = f"≤ {cost.limit:g} x {cost.of}"
             reached = cost.target_ratio <= cost.limit
             verdict = "[green]reached[/green]" if reached else "[red]short[/red]"
-            if cost.of != _YARDSTICK:
+            if cost.of != YARDSTICK:
                 verdict += f", {cost.target_ratio:.2f}"
         table.add_row(
             *(cost.name, row.what, format_number(cost.us, 1), format_number(cost.least_us, 1)),
@@ -391,7 +332,7 @@ def main(
         calls=tuple(count_calls(name, made) for name, made in calls.items()),
     )
     if calls_only:
-        for depth, module, name in calls[_CHAT].made:
+        for depth, module, name in calls[CHAT].made:
             click.echo(f"{'  ' * depth}{module.removeprefix('llmsim.')} {name}")
         click.echo()
     print_report(results, Console(width=None if sys.stdout.isatty() else 120))

@@ -21,7 +21,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import msgspec
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -37,12 +36,9 @@ from llmsim.server.transport.protocol import Protocol
 from llmsim.stats import Block
 
 from . import yardsticks
-from .endpoints import BenchError, Endpoint, build_request, find_tokens
-
-CHAT_PATH = "/openai/v1/chat/completions"
-
-TOKENS = 100
-"""Length of a streamed reply."""
+from .cost_counters import WORKERS, count_crowd
+from .endpoints import BenchError, Endpoint, build_page_request, build_request, find_tokens
+from .rows import CHAT_PATH, TOKENS, Row
 
 _CONNECTIONS = 32
 _TIMEOUT = 10.0
@@ -51,42 +47,6 @@ _STEP, _STEPS = 0.007, 40
 """Seconds between two starts of streams, and their number: 40 phases, all of those that a gap of 40 ms has."""
 _SETTLE, _WINDOW = 0.350, 1.0
 """Seconds from the last start to a lap, and of a lap."""
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """What is measured.
-
-    Attributes:
-        name: Name on the command line.
-        what: Description.
-        path: Path of the endpoint.
-        body: Body of the request.
-        shows: Member that a reply must have; of a stream, the bytes before a token's text.
-        app: Application that replies.
-        fresh: Whether each request has a new prompt.
-        stream: Whether the reply is streamed.
-        held: Streams that are open; 0 measures requests.
-        lap: Requests of a lap.
-        limit: Target of the ratio; None if there is no target.
-        of: Row that the ratio is to.
-        limit_us: Target in microseconds of CPU time, the kernel's share included; None if there is no target.
-        more_us: Target of what it may cost more than the row `of`, in microseconds; None if there is no target.
-    """
-
-    name: str
-    what: str
-    path: str
-    body: bytes
-    shows: str
-    app: str = "llmsim"
-    fresh: bool = False
-    stream: bool = False
-    held: int = 0
-    lap: int = 128
-    limit: float | None = None
-    of: str = "falcon"
-    limit_us: float | None = None
-    more_us: float | None = None
 
 
 def check_reply(row: Row, reply: bytes) -> None:
@@ -99,6 +59,8 @@ def check_reply(row: Row, reply: bytes) -> None:
     good = head.startswith(b"HTTP/1.1 200 ")
     if good and row.stream:
         good = len(find_tokens(body, row.shows)) == TOKENS and body.endswith(b"0\r\n\r\n")
+    elif good and not row.body:
+        good = row.shows.encode() in body
     elif good:
         try:
             good = bool(json.loads(body)[row.shows])
@@ -232,14 +194,25 @@ max_num_batched_tokens = 100_000
 """An engine whose steps take as long as the gaps of the other held streams."""
 
 
-def _start_llmsim(folder: str, file: str = "", **latency: Any) -> Application:
-    """Start the application as a worker does, with the defaults but for the latency and a configuration file."""
+def _start_llmsim(
+    folder: str, file: str = "", count: Callable[[Block], None] | None = None, **latency: Any
+) -> Application:
+    """Start the application as a worker does, with the defaults but for the latency and a configuration file.
+
+    Args:
+        folder: Directory for its files.
+        file: The configuration file.
+        count: Counts for the other workers; None if there are none.
+        latency: Settings of the latency.
+    """
     flags = {"server.run_dir": folder, "response.target_tokens": TOKENS}
     flags |= {f"latency.{name}": value for name, value in latency.items()}
     path = Path(folder) / "bench.toml"
     path.write_text(file)
     app = Application(load(path, environ={}, flags=flags, profiles=load_catalogue().profiles).settings)
-    block = Block.private(endpoints=endpoint_labels(), now=time.monotonic())
+    block = Block.private(endpoints=endpoint_labels(), slots=WORKERS, now=time.monotonic())
+    if count is not None:
+        count(block)
     slot = block.claim(os.getpid())
     block.set_pid(slot, os.getpid())
     app.start(block, slot)
@@ -274,6 +247,7 @@ class Driver:
             "llmsim": _start_llmsim(folder, profile="instant"),
             "limited": _start_llmsim(folder, _LIMITED, profile="instant"),
             "ignoring": _start_llmsim(folder, _IGNORING, profile="instant"),
+            "crowded": _start_llmsim(folder, profile="instant", count=count_crowd),
             "raw": yardsticks.raw,
             "falcon": yardsticks.build_falcon(CHAT_PATH),
         }
@@ -326,6 +300,8 @@ class Driver:
 
     def _requests(self, row: Row, count: int) -> list[bytes]:
         to = Endpoint("llmsim", "127.0.0.1", 80, row.path)
+        if not row.body:
+            return [build_page_request(to)] * count
         if not row.fresh:
             return [build_request(to, row.body)] * count
         bodies = (row.body.replace(b"tomorrow", b"day %d" % next(self._numbers)) for _ in range(count))

@@ -100,6 +100,11 @@ def build_request(to: Endpoint, body: bytes, more: Mapping[str, str] = MappingPr
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode() + body
 
 
+def build_page_request(to: Endpoint) -> bytes:
+    """Build the bytes of the HTTP request for a page."""
+    return f"GET {to.path} HTTP/1.1\r\nhost: {to.host}:{to.port}\r\n\r\n".encode()
+
+
 def fetch_reply(to: Endpoint, body: bytes) -> bytes:
     """Send one request, and return the body of the reply.
 

@@ -201,6 +201,20 @@ async def test_output_without_a_maximum(text_endpoint: Endpoint) -> None:
     assert left(response)["tokens"] == 100_000 - response.json["usage"]["total_tokens"]
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_request_that_is_remembered_takes_the_same(converser: Endpoint, *, stream: bool) -> None:
+    """LIM-2.4: Requests of the same bytes are booked alike, prompt and output; one that is too much takes nothing."""
+    skip_without_headers(converser)
+    usage = (await Account(simulator(target_tokens=30), converser).ask()).json["usage"]
+    total = sum(usage.get(name, 0) for name in ("prompt_tokens", "input_tokens"))
+    total += sum(usage.get(name, 0) for name in ("completion_tokens", "output_tokens"))
+    account = Account(simulator(limits=limited(tpm=3 * total + 3), target_tokens=30), converser)
+
+    statuses = [(await account.ask(**{"stream": True} if stream else {})).status for _ in range(5)]
+
+    assert statuses == [200, 200, 200, 429, 429]
+
+
 async def test_what_was_not_booked_is_booked_when_it_is_planned(converser: Endpoint) -> None:
     """LIM-2.4: A response that is longer than a generated text counts as long as it is."""
     skip_without_headers(converser)

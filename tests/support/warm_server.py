@@ -22,7 +22,7 @@ import llmsim.cli.serve
 import llmsim.server.processes.launch
 from llmsim.catalogue import shipped_catalogue
 from llmsim.cli import main
-from llmsim.planning.tokens import begin_loading, load_tokenizer
+from llmsim.planning.tokens import load_tokenizer
 
 _PROGRAM = str(Path(llmsim.__file__).with_name("__main__.py"))
 _METHOD = multiprocessing.get_context("forkserver")
@@ -31,7 +31,6 @@ _TESTS = str(Path(__file__).parents[1])
 
 def warm() -> None:
     """Load what every server loads."""
-    begin_loading(shipped_catalogue().tokenizers)
     for name in shipped_catalogue().tokenizers:
         load_tokenizer(name)
 

@@ -93,7 +93,7 @@ def render_limits(status: QuotaStatus) -> bytes:
 
 def prepare_limits(limits: Limits) -> RenderLimits:
     """Return what renders what is left of limits; see `render_limits`."""
-    rates = {rate.position: rate for rate in limits.rates}
+    rates = {rate[0]: rate for rate in limits.rates}
     if rates.keys() == {RPM, TPM}:
         return _prepare_total(rates[RPM], rates[TPM])
     if rates.keys() == {RPM, INPUT_TPM, OUTPUT_TPM}:
@@ -106,19 +106,24 @@ def _prepare_total(requests: Rate, tokens: Rate) -> RenderLimits:
     _, limit, period, capacity = requests
     _, tokens_limit, tokens_period, tokens_capacity = tokens
     head, tokens_head = _head("requests", limit), _head("tokens", tokens_limit)
+    requests_reset, tokens_reset = _RESET % "requests", _RESET % "tokens"
     input_head = f"{_head('input-tokens', _INPUT[0])}{_INPUT[1]}{_RESET % 'input-tokens'}"
     output_head = f"{_head('output-tokens', _OUTPUT[0])}{_OUTPUT[1]}{_RESET % 'output-tokens'}"
+    rest, rest_at = b"", -1
 
     def render(status: QuotaStatus) -> bytes:
+        nonlocal rest, rest_at
         used, more, at = status.used[RPM], status.used[TPM], status.at + 999_999
-        now = _format_time(at // 1_000_000)
+        if (second := at // 1_000_000) != rest_at:
+            # PERF: what is not limited is the same for a second.
+            now = _format_time(second)
+            rest, rest_at = f"\r\n{input_head}{now}\r\n{output_head}{now}\r\n".encode(), second
         return (
             f"{head}{(capacity - used) // period if used < capacity else 0}"
-            f"\r\nanthropic-ratelimit-requests-reset: {_format_time((at - -used // limit) // 1_000_000)}\r\n"
+            f"{requests_reset}{_format_time((at - -used // limit) // 1_000_000)}\r\n"
             f"{tokens_head}{(tokens_capacity - more) // tokens_period if more < tokens_capacity else 0}"
-            f"\r\nanthropic-ratelimit-tokens-reset: {_format_time((at - -more // tokens_limit) // 1_000_000)}\r\n"
-            f"{input_head}{now}\r\n{output_head}{now}\r\n"
-        ).encode()
+            f"{tokens_reset}{_format_time((at - -more // tokens_limit) // 1_000_000)}"
+        ).encode() + rest
 
     return render
 

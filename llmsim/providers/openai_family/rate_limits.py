@@ -74,8 +74,8 @@ def render_limits(status: QuotaStatus) -> bytes:
 
 def prepare_limits(limits: Limits) -> RenderLimits:
     """Return what renders what is left of limits; see `render_limits`."""
-    requests = [rate for rate in limits.rates if rate.position in (RPM, RPD)]
-    tokens = [rate for rate in limits.rates if rate.position not in (RPM, RPD)]
+    requests = [rate for rate in limits.rates if rate[0] in (RPM, RPD)]
+    tokens = [rate for rate in limits.rates if rate[0] not in (RPM, RPD)]
     if len(requests) == len(tokens) == 1:
         return _prepare_pair(requests[0], tokens[0])
     return render_limits

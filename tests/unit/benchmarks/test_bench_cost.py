@@ -5,9 +5,10 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from benchmarks.cost import ROWS, Cost, measure_groups, render_table, select, summarize
-from benchmarks.cost_driver import TOKENS, Row, check_reply
+from benchmarks.cost import Cost, measure_groups, render_table, select, summarize
+from benchmarks.cost_driver import check_reply
 from benchmarks.endpoints import BenchError
+from benchmarks.rows import ROWS, TOKENS, Row
 from rich.console import Console
 
 BY_NAME = {row.name: row for row in ROWS}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.domain.quota import PERIODS, Amounts, Limits, QuotaStatus, limits_of
-from llmsim.state.quota_buckets import MOST_USED, admit, book, book_output, decline, find_exceeded
+from llmsim.state.quota_buckets import MOST_USED, admit, book, decline, find_exceeded, prepare_admit
 
 limits = st.tuples(*[st.just(0) | st.integers(1, 60) for _ in PERIODS])
 requests = st.lists(
@@ -43,7 +43,9 @@ def ask(used: list[int], limit: Limits, request: Amounts, elapsed: int) -> bool:
     steps = used.copy()
     decline(steps, limit, elapsed)
     exceeded = find_exceeded(steps, limit, request)
-    free, booked = admit(used, limit, request, elapsed)
+    later = admit(used, limit, request, elapsed, 5)
+    assert prepare_admit(limit)(used, request, elapsed, 5) == later
+    free, booked, _ = admit(used, limit, request, elapsed)
     assert (free < 0) == (exceeded is not None)
     if exceeded is not None:
         decline(used, limit, elapsed)
@@ -51,7 +53,7 @@ def ask(used: list[int], limit: Limits, request: Amounts, elapsed: int) -> bool:
         assert free == book(steps, limit, request)
         used[:] = booked
         apart = booked.copy()
-        assert book_output(booked, limit, 5, free) == (book(apart, limit, (0, 5, 0, 5, 0)), apart)
+        assert later == (book(apart, limit, (0, 5, 0, 5, 0)), booked, apart)
     assert used == steps
     return exceeded is None
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import multiprocessing
 import os
 import signal
@@ -519,7 +518,8 @@ def test_lock_is_not_shared_with_a_fork(path: Path, clock: Clock) -> None:
     """LIM-2.2: A process that was forked waits for its parent's lock."""
     store, limits = open_store(path, clock), limits_of((5, 0, 0, 0, 0))
     store.open()
-    fcntl.flock(store._file, fcntl.LOCK_EX)
+    mutex = store._open()
+    assert mutex.acquire() == 0
     reading, writing = os.pipe()
 
     def work(_: int) -> None:
@@ -530,7 +530,7 @@ def test_lock_is_not_shared_with_a_fork(path: Path, clock: Clock) -> None:
     os.set_blocking(reading, False)
     with pytest.raises(BlockingIOError):
         os.read(reading, 1)
-    fcntl.flock(store._file, fcntl.LOCK_UN)
+    mutex.release()
     os.waitpid(pid, 0)
 
     assert os.read(reading, 1) == b"a"
