@@ -341,6 +341,7 @@ class FileQuotaStore:
     def restart(self) -> None:
         """Begin with nothing used; only while no other process has the file open."""
         self.remove()
+        make_mutex(self._path)
 
     def remove(self) -> None:
         """Remove the file, if that is possible."""
