@@ -331,6 +331,14 @@ async def test_status_books_nothing(store: QuotaStore) -> None:
     assert [(await store.status(KEY, limits)).rates()[0][1] for _ in range(2)] == [2, 2]
 
 
+def test_a_store_is_used_after_it_began_anew(path: Path, clock: Clock) -> None:
+    """LIM-2.1: A server that starts empties its store before it is opened: the limit holds from its first request."""
+    store, limits = open_store(path, clock), limits_of((1, 0, 0, 0, 0))
+    store.restart()
+
+    assert [admits(store, limits) for _ in range(2)] == [True, False]
+
+
 def test_threads_share_the_limit(path: Path, clock: Clock) -> None:
     """LIM-2.2: Threads of a process do not admit more together than one would."""
     store, limits = open_store(path, clock), limits_of((100, 0, 0, 0, 0))
