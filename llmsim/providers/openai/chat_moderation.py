@@ -4,7 +4,7 @@ Decisions:
 * The conversation is one input, each choice an output. A picture is never opened, as in moderations.
 * Scores are returned; nothing is blocked, whatever the policy: what the API does then is not recorded.
 
-Source: openai SDK 3.57, types/chat/completion_create_params.py (`Moderation`), chat_completion.py and chat_completion_chunk.py.
+Source: openai SDK, types/chat/completion_create_params.py (`Moderation`), chat_completion.py and chat_completion_chunk.py.
 """
 
 from collections.abc import Sequence
