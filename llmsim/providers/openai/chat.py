@@ -24,6 +24,7 @@ from llmsim.providers.openai.chat_request import (
     FilePart,
     FunctionMessage,
     ImagePart,
+    Moderation,
     RefusalPart,
     SystemMessage,
     TextPart,
@@ -151,15 +152,12 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         uses_functions=request.functions is not None,
         searches=request.web_search_options is not None,
         audio_format=audio_format,
-        moderated=_moderate(request, messages, media),
+        moderated=None if request.moderation is None else _moderate(request.moderation, messages, media),
     )
     return ParsedRequest(prompt, options, files=tuple(media.files))
 
 
-def _moderate(request: ChatRequest, messages: Sequence[Message], media: Media) -> tuple[bytes, str] | None:
-    wanted = request.moderation
-    if wanted is None:
-        return None
+def _moderate(wanted: Moderation, messages: Sequence[Message], media: Media) -> tuple[bytes, str]:
     return moderate_input(wanted, messages, has_picture=bool(media.images)), wanted.model
 
 
