@@ -15,7 +15,8 @@ from llmsim.providers.anthropic.conversation import parse_conversation
 from llmsim.providers.anthropic.fallbacks import parse_fallback
 from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.files import used_files
-from llmsim.providers.anthropic.mcp import LISTING_BETA, mcp_tools, new_listings
+from llmsim.providers.anthropic.mcp import mcp_tools, new_listings
+from llmsim.providers.anthropic.mcp_rules import lists_tools
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest
 from llmsim.providers.anthropic.model_rules import check_model_rules, reserves_limit, stops_at_window
 from llmsim.providers.anthropic.passages import StoredSource, count_documents, parse_passages, stored_sources
@@ -156,7 +157,7 @@ def _tool_options(body: CountRequest, request: IncomingRequest) -> dict[str, Any
     if body.mcp_servers:
         servers = mcp_tools(body)
         options["mcp"] = {tool.name: server for tool, server in servers}
-        if LISTING_BETA in request.headers.get("anthropic-beta", ""):
+        if lists_tools(request.headers):
             options["listings"] = new_listings(body, servers)
     if b'"defer_loading"' in request.body:
         options["search"] = parse_tool_search(body)
