@@ -189,12 +189,12 @@ class ScriptPlayer:
                 raise OutdatedError
             return None
         while True:
-            cursor = await sessions.next_turn(session, name, version, leasable=script.unconditional)
-            if isinstance(cursor, TurnLease):
-                step = script.at(cursor.cursor)
-                assert step is not None, "it is one of the script's"
-                return PlayedTurn(step, cursor)
+            found = await sessions.next_turn(session, name, version, leasable=script.unconditional)
+            cursor = found.cursor if isinstance(found, TurnLease) else found
             step = script.at(cursor)
+            if isinstance(found, TurnLease):
+                assert step is not None, "it is one of the script's"
+                return PlayedTurn(step, found)
             if step is None:
                 await sessions.touch(session, name)
                 raise ExhaustedError(name, session, script.length)

@@ -1,7 +1,7 @@
 """State that several hosts share, on Valkey or Redis.
 
-`redis_state.py` is where the ports are put together, `client.py` is how the server is reached, `script.py` how an operation is made one
-atomic step and one round trip. What every port keeps to:
+`redis_state.py` is where the ports are put together, `client.py` is how the server is reached, `pipeline.py` one connection to it,
+`script.py` how an operation is made one atomic step and one round trip. What every port keeps to:
 
 * Keys are `{PREFIX}:PART` and `{PREFIX}:PART:…`, from `RedisClient.key`. The braces make all keys of a simulator one hash slot, so that
   scripts may touch any of them. Texts of clients in keys are digested where they may be long.
