@@ -11,6 +11,7 @@ Source of the format: https://prometheus.io/docs/instrumenting/exposition_format
 Source of vLLM's names and bounds: vllm, v1/metrics/loggers.py.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from operator import itemgetter
@@ -56,6 +57,10 @@ _VLLM = {
 Labels = str
 """Labels as they are written, without braces."""
 
+_MOST_LABELS = 2048
+_MOST_SERIES = 512
+"""Labels, and series of histograms, whose text is remembered: what does not change from page to page."""
+
 
 class _Bounds:
     """The bounds of the buckets of one histogram.
@@ -65,7 +70,7 @@ class _Bounds:
     """
 
     def __init__(self, micros: Sequence[float]) -> None:
-        self.texts = [repr(bound / 1e6) for bound in micros]
+        self.texts = tuple([repr(bound / 1e6) for bound in micros])
         places = [histogram.bucket(int(bound)) for bound in micros]
         self._below = itemgetter(*places)
         # Of the bounds that lie within a bucket of ours: number, bucket, and which part of it is below.
@@ -100,39 +105,52 @@ _BOUNDS = {name: _doubling(*limits) for name, limits in _RANGES.items()}
 _VLLM_BOUNDS = {name: _Bounds([bound * 1e6 for bound in bounds]) for name, bounds in _VLLM.items()}
 
 
+@functools.lru_cache(_MOST_SERIES)
+def _series_lines(name: str, labels: Labels, bounds: tuple[str, ...]) -> bytes:
+    """Return the lines of a series of a histogram, with places for its numbers.
+
+    PERF: bytes take their numbers in a sixth of the time of a string, and need not be encoded.
+    """
+    escaped = labels.replace("%", "%%")
+    before = f"{name}_bucket{{{escaped},le=" if labels else f"{name}_bucket{{le="
+    braces = f"{{{escaped}}}" if labels else ""
+    lines = [f'{before}"{bound}"}} %d' for bound in (*bounds, "+Inf")]
+    return "\n".join([*lines, f"{name}_sum{braces} %b", f"{name}_count{braces} %d"]).encode()
+
+
 class _Page:
     """Lines of the text format."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self._parts: list[bytes] = []
 
     def family(self, name: str, kind: str, text: str, values: Iterable[tuple[Labels, int | float]]) -> None:
         """Add a counter or gauge."""
-        self._head(name, kind, text)
-        for labels, value in values:
-            self.lines.append(f"{name}{{{labels}}} {value}" if labels else f"{name} {value}")
+        lines = [
+            _head(name, kind, text),
+            *[f"{name}{{{labels}}} {value}" if labels else f"{name} {value}" for labels, value in values],
+        ]
+        self._parts.append("\n".join(lines).encode())
 
     def histogram(
         self, name: str, text: str, bounds: _Bounds, values: Iterable[tuple[Labels, HistogramTotals]]
     ) -> None:
         """Add a histogram."""
-        self._head(name, "histogram", text)
+        self._parts.append(_head(name, "histogram", text).encode())
         for labels, row in values:
-            before = f"{name}_bucket{{{labels},le=" if labels else f"{name}_bucket{{le="
             # Of one reading: buckets are counted from one copy, so they never contradict the count.
             numbers, count = bounds.cumulate(row)
-            self.lines += [
-                f'{before}"{bound}"}} {below}' for bound, below in zip(bounds.texts, numbers, strict=True)
-            ]
-            braces = f"{{{labels}}}" if labels else ""
-            self.lines += (
-                f'{before}"+Inf"}} {count}',
-                f"{name}_sum{braces} {row.sum / 1e6}",
-                f"{name}_count{braces} {count}",
-            )
+            lines = _series_lines(name, labels, bounds.texts)
+            self._parts.append(lines % (*numbers, count, str(row.sum / 1e6).encode(), count))
 
-    def _head(self, name: str, kind: str, text: str) -> None:
-        self.lines += (f"# HELP {name} {text}", f"# TYPE {name} {kind}")
+    def render(self) -> bytes:
+        """Return all of it."""
+        return b"\n".join([*self._parts, b""])
+
+
+def _head(name: str, kind: str, text: str) -> str:
+    """Return the lines before those of a family."""
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}"
 
 
 def render_metrics(
@@ -175,8 +193,7 @@ def render_metrics(
             )
     if vllm_names:
         _add_vllm(page, totals, models, by_model)
-    page.lines.append("")
-    return "\n".join(page.lines).encode()
+    return page.render()
 
 
 def _add_state(page: _Page, totals: Totals, version: str, state: str | None, *, is_draining: bool) -> None:
@@ -374,6 +391,7 @@ def _labelled(
     return [(_label(label, value), found[name]) for value, found in rows.items() if name in found]
 
 
+@functools.lru_cache(_MOST_LABELS)
 def _label(name: str, value: str) -> Labels:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'{name}="{escaped}"'
