@@ -37,6 +37,23 @@ is switched off), `thinking_level`, `compaction` (of the context, on demand), `l
 the tokens that it allows), and `unsigned_calls` (calls of earlier turns without the signature of the thinking before them)."""
 
 
+SERVICES = (
+    "chat",
+    "completions",
+    "embeddings",
+    "image_edits",
+    "image_variations",
+    "images",
+    "moderations",
+    "realtime",
+    "responses",
+    "speech",
+    "transcriptions",
+    "translations",
+)
+"""What endpoints are called where models name those that serve them."""
+
+
 class ModelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the models with a common prefix do not take, as reports of refusals have it.
 
@@ -46,6 +63,8 @@ class ModelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         refused_reasoning: What they do not take while they reason: unless the effort is `none`.
         efforts: The reasoning efforts that they take; empty for any.
         has_phase: Whether their messages have a phase: commentary or final answer.
+        services: The only endpoints that serve them, of `SERVICES`; empty for those that generate text.
+        has_sound: Whether they hear and speak.
     """
 
     prefix: str
@@ -53,6 +72,8 @@ class ModelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     refused_reasoning: tuple[str, ...] = ()
     efforts: tuple[str, ...] = ()
     has_phase: bool = False
+    services: tuple[str, ...] = ()
+    has_sound: bool = False
 
 
 NO_RULES = ModelRules(prefix="")

@@ -7,6 +7,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+# Nothing that is collected is garbage.
+gc.disable()
+
 pytest.register_assert_rewrite("support")
 
 from support.redis_server import new_client, own_redis_server, redis_server  # noqa: E402, F401 - fixtures for all tests
@@ -57,8 +60,11 @@ def _module_fixtures(item: pytest.Function) -> str:
 
 def pytest_collection_finish() -> None:
     """Keep the collector of garbage from walking through thousands of collected tests again and again."""
-    gc.collect()
     gc.freeze()
+    # A test that starts a worker leaves thousands of objects. Found by the usual thresholds they cost as much time as the test, and with
+    # much larger ones, too: they have left the processor's cache by then.
+    gc.set_threshold(10_000, 50, 100)
+    gc.enable()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ _KEY_VARIABLE = "LLMSIM_ADMIN_KEY"
 """Variable of the setting `admin.key`."""
 
 _TIMEOUT = 5.0  # seconds
+_WITH_REASON = (400, 503)
 _MAX_BYTES = 16 << 20
 
 
@@ -45,7 +46,7 @@ def resolve_address(url: str, path: str) -> str:
 
 class _Error(msgspec.Struct):
     message: str
-    problems: list[str]
+    problems: list[str] | None = None
 
 
 class _ErrorBody(msgspec.Struct):
@@ -93,9 +94,14 @@ def fetch_bytes(
 
 def _error_message(address: str, error: urllib.error.HTTPError, hint: str) -> str:
     try:
-        return msgspec.json.decode(error.read(_MAX_BYTES), type=_ErrorBody).error.message
+        found = msgspec.json.decode(error.read(_MAX_BYTES), type=_ErrorBody).error
     except (OSError, ValueError):
-        return f"{address} answers {error.code} {error.reason}: {hint}"
+        found = _Error("")
+    if found.problems is not None:
+        return found.message
+    # Stats have the reason in another envelope than the control API: no state is shared, or it cannot be reached.
+    reason = found.message if error.code in _WITH_REASON else ""
+    return f"{address} answers {error.code} {error.reason}: {reason or hint}"
 
 
 def _reason(error: object) -> str:

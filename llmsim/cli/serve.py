@@ -3,7 +3,7 @@
 Decisions:
 * Flags are passed on in the environment, each as its own variable, so that a reload rereads the file and still applies
   the flags.
-* The server is imported when it is launched, while the vocabularies are loaded.
+* The server is imported when it is launched.
 """
 
 import os
@@ -23,7 +23,6 @@ from llmsim.cli.options import setting_options
 from llmsim.cli.terminal import check_terminal
 from llmsim.config import CONFIG_VARIABLE, Settings, load, setting_specs
 from llmsim.domain import WireFaultKind
-from llmsim.planning.tokens import begin_loading
 from llmsim.text import printable
 
 
@@ -62,8 +61,6 @@ def run(settings: Settings, announce: Callable[[Settings], None]) -> None:
         announce: Called with the settings once the server listens.
     """
     _choose_port(settings)
-    # While the server is imported.
-    begin_loading(shipped_catalogue().tokenizers)
     with importing():
         from llmsim.server.processes.launch import launch
     launch(announce)

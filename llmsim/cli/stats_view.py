@@ -32,6 +32,7 @@ from llmsim.cli.figures import (
     truncated,
 )
 from llmsim.cli.hosts_view import render_hosts
+from llmsim.cli.resources_view import render_resources
 from llmsim.stats import Snapshot
 from llmsim.text import printable
 
@@ -67,6 +68,7 @@ def render_stats(stats: Snapshot, *, origin: str) -> RenderableType:
     ]
     if stats.workers or stats.hosts:
         tables = [_models(stats), _workers(stats)] if stats.models else [_workers(stats)]
+        tables += [render_resources(stats)] if stats.resources else []
         parts.append(Columns(tables, padding=(1, 3)))
     return Padding(Group(*_spaced(parts)), (0, 1), expand=False)
 

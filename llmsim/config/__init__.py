@@ -12,6 +12,7 @@ from llmsim.config.runtime import (
     BY_TIMELINE,
     changeable_names,
     check_changes,
+    decide,
     encode_changes,
     engines_by_pattern,
     is_changeable,

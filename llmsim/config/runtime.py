@@ -4,7 +4,10 @@ Decisions:
 * What can change is what the next request is planned by. What processes and sockets are made of needs a restart.
 * All problems of a change are reported at once, and one with a problem changes nothing.
 * `unset` unsets a setting that is unset by default; None takes a change back.
-* A table such as `[latency.engine]` changes by its settings: what a change leaves out of it stays as it is.
+* A table such as `[latency.engine]` changes by its settings: what a change leaves out of it stays as it is. Where it is unset, or a change
+  unsets it too, it begins with its defaults.
+* A profile that is an engine takes the place of another one; a profile takes the place of an engine that was chosen as one. Settings of
+  the engine beside it come on top.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -12,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from llmsim.config.engine_profiles import engine_profiles
+from llmsim.config.engine_profiles import engine_profiles, with_named_engines
 from llmsim.config.engine_settings import EngineSettings
 from llmsim.config.latency_settings import LatencySettings
 from llmsim.config.settings import Settings
@@ -40,6 +43,7 @@ _FIXED = ("limits.max_buckets", "latency.ttft_file", "latency.tbt_file")
 """Settings of those tables that the shared state was made by, or that name a file: no value of a client becomes a path."""
 
 _UNSET = "unset"
+_PROFILE, _ENGINE = "latency.profile", "latency.engine"
 
 
 def is_changeable(spec: SettingSpec) -> bool:
@@ -108,14 +112,8 @@ def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
     checked = check_value(spec, value, profiles)
     if name == "response.generator" and checked.startswith("sequence:"):
         raise ConfigError(f"{name}: {literal('sequence')} reads a file; it can be chosen at the start only")
-    if name == "latency.profile" and checked in engine_profiles():
-        raise ConfigError(f"{name}: {literal(checked)} is an engine, which can be chosen at the start only")
     if name == "latency.models":
         for pattern, figures in checked.items():
-            if figures.profile in engine_profiles():
-                raise ConfigError(
-                    f"{name}.{literal(pattern)}: {literal(figures.profile)} is an engine, which can be chosen at the start only"
-                )
             if figures.ttft_file is not None or figures.tbt_file is not None:
                 raise ConfigError(
                     f"{name}.{literal(pattern)}: a file can be named at the start only; set quantiles instead"
@@ -134,50 +132,47 @@ def with_changes(settings: Settings, changes: Mapping[str, Any], origin: str = A
     Raises:
         ConfigError: They contradict each other, or what they leave; one line for each problem.
     """
-    changed: Any = settings
-    problems: list[str] = []
+    changed: Any = msgspec.structs.replace(settings, latency=_with_profile(settings.latency, changes))
     # A table before the settings in it.
     for name in sorted(changes, key=lambda one: one.count(".")):
-        if changes[name] is not None:
+        if name != _PROFILE and changes[name] is not None:
             value = None if changes[name] is msgspec.UNSET else changes[name]
-            changed, problem = _replaced(changed, name.split("."), value)
-            problems += [f"{name}: {problem}"] if problem else []
+            changed = _replaced(changed, name.split("."), value)
+    changed = msgspec.structs.replace(changed, latency=with_named_engines(changed.latency))
     origins = dict.fromkeys(specs_by_name(), "in force") | dict.fromkeys(changes, origin)
-    problems += _engine_problems(settings.latency, changed.latency)
-    problems += find_conflicts(changed, origins)
-    if problems:
+    if problems := list(find_conflicts(changed, origins)):
         raise ConfigError("\n".join(problems))
     return changed  # type: ignore[no-any-return]
 
 
-def _replaced(struct: Any, path: list[str], value: Any) -> tuple[Any, str]:
-    """Return a struct with another value at a path; or as it is, and why that cannot be."""
+def _names_engine(changes: Mapping[str, Any]) -> bool:
+    """Return whether changes say something of the engine of all models."""
+    return any(name == _ENGINE or name.startswith(f"{_ENGINE}.") for name in changes)
+
+
+def _with_profile(latency: LatencySettings, changes: Mapping[str, Any]) -> LatencySettings:
+    """Return the latencies by the profile that is set, if one is."""
+    profile = changes.get(_PROFILE)
+    if profile is None:
+        return latency
+    ready = engine_profiles()
+    keeps = latency.engine not in [one.engine for one in ready.values()] or _names_engine(changes)
+    changed = msgspec.structs.replace(
+        latency,
+        profile=None if profile is msgspec.UNSET else profile,
+        engine=latency.engine if keeps and profile not in ready else None,
+    )
+    return with_named_engines(changed)
+
+
+def _replaced(struct: Any, path: list[str], value: Any) -> Any:
+    """Return a struct with another value at a path; the one table on it that may be unset is the engine's."""
+    if struct is None:
+        struct = EngineSettings()
     key, *rest = path
     if rest:
-        inner = getattr(struct, key)
-        if inner is None:
-            return (
-                struct,
-                "there is no engine in force that it could change; one can be set up at the start only",
-            )
-        value, problem = _replaced(inner, rest, value)
-        if problem:
-            return struct, problem
-    return msgspec.structs.replace(struct, **{key: value}), ""
-
-
-def _engine_problems(before: LatencySettings, after: LatencySettings) -> Iterator[str]:
-    """Yield what cannot be had of engines: the memory that workers share them by is made at the start."""
-    known = engines_by_pattern(before)
-    for pattern, engine in engines_by_pattern(after).items():
-        name = f"latency.models.{literal(pattern)}.engine" if pattern else "latency.engine"
-        if pattern not in known:
-            yield f"{name}: an engine can be set up at the start only; those that run can be changed, or be unset"
-        elif engine.max_requests > known[pattern].max_requests:
-            yield (
-                f"{name}.max_requests: wanted at most {known[pattern].max_requests}, as it was at the start, found "
-                f"{engine.max_requests}"
-            )
+        value = _replaced(getattr(struct, key), rest, value)
+    return msgspec.structs.replace(struct, **{key: value})
 
 
 def engines_by_pattern(latency: LatencySettings) -> dict[str, EngineSettings]:
@@ -194,9 +189,23 @@ def value_of(settings: Settings, name: str) -> Any:
     return value
 
 
+def decide(changes: Mapping[str, Any], name: str) -> bool:
+    """Return whether changes set a setting, a part of it, or what takes its place."""
+    return (
+        name in changes
+        or any(one.startswith(f"{name}.") for one in changes)
+        or (name == _ENGINE and changes.get(_PROFILE) in engine_profiles())
+    )
+
+
 def merged_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return changes with later ones, of which None takes an earlier one back; of a table, with all settings in it."""
+    """Return changes with later ones, of which None takes an earlier one back; of a table, with all settings in it.
+
+    A profile that is an engine takes the place of what was changed of another one.
+    """
     tables = tuple(f"{name}." for name in after if fields_of(name))
+    if after.get(_PROFILE) in engine_profiles() and not _names_engine(after):
+        tables += (_ENGINE,)
     kept = {name: value for name, value in before.items() if not name.startswith(tables)} | dict(after)
     return {name: value for name, value in kept.items() if value is not None}
 

@@ -8,7 +8,6 @@ Decisions:
 """
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -20,6 +19,7 @@ from llmsim.config.metadata import DAY_SECS
 from llmsim.config.runtime import BY_TIMELINE, check_changes, value_of, with_changes
 from llmsim.config.settings import Settings
 from llmsim.errors import ConfigError
+from llmsim.json_source import JsonError, parse_json
 from llmsim.text import literal, nearest, printable
 from llmsim.toml_source import KeyPath, TomlError, parse_toml
 
@@ -103,10 +103,12 @@ class Timeline(msgspec.Struct, frozen=True):
         done = int(ramped / part)
         before = self.steps[number - 2].values if number > 1 else {}
         share = min(done * part / step.ramp, 1.0)
-        values = {
-            name: _between(*_ends(name, before, step.values, settings), share)
-            for name in (*before, *(name for name in step.values if name not in before))
-        }
+        values = dict(step.values)
+        for name in (*before, *(name for name in step.values if name not in before)):
+            start, end = _ends(name, before, step.values, settings)
+            is_replaced = name not in step.values and name.rpartition(".")[0] in step.values
+            if _is_number(start) and _is_number(end) and not is_replaced:
+                values[name] = _between(start, end, share)
         return TimelineMoment(number, step.name, values, step.at + min((done + 1) * part, step.ramp))
 
 
@@ -117,9 +119,7 @@ def _ends(
     return before.get(name, own), after.get(name, own)
 
 
-def _between(start: Any, end: Any, share: float) -> Any:
-    if not (_is_number(start) and _is_number(end)):
-        return msgspec.UNSET if end is None else end
+def _between(start: float, end: float, share: float) -> float:
     value = start + (end - start) * share
     return round(value) if isinstance(end, int) and isinstance(start, int) else round(value, 6)
 
@@ -149,18 +149,21 @@ def parse_timeline(
     """
     if len(source) > MOST_SOURCE_BYTES:
         raise ConfigError(_locate(f"wanted at most {MOST_SOURCE_BYTES} bytes, found {len(source)}", name))
-    lines: Mapping[KeyPath, int] = {}
+    document: Any
+    lines: Mapping[KeyPath, int]
+    problems: list[str] = []
     try:
         text = source.decode()
         if source_format == "toml":
             document, lines = parse_toml(text)
         else:
-            document = json.loads(text)
-    except TomlError as error:
+            document, lines, repeated = parse_json(text)
+            problems += [f"{_show_path(path)}: given twice" for path in repeated]
+    except (TomlError, JsonError) as error:
         raise ConfigError(_locate(str(error), name, error.line)) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(_locate(f"not {source_format.upper()}: {error}", name)) from None
-    problems: list[str] = []
+    except UnicodeDecodeError as error:
+        line = source.count(b"\n", 0, error.start) + 1
+        raise ConfigError(_locate(f"not UTF-8 text: {error.reason}", name, line)) from None
     timeline = _read(document, profiles, problems)
     if not problems:
         problems += _find_conflicts(timeline, settings)
@@ -175,6 +178,13 @@ def _locate(problem: str, name: str, line: int | None = None) -> str:
     if line is None:
         return f"{name}: {problem}" if name else problem
     return f"{name}:{line}: {problem}" if name else f"line {line}: {problem}"
+
+
+def _show_path(path: KeyPath) -> str:
+    """Return a path as problems begin with it."""
+    if len(path) > 2 and path[0] == "step":
+        return f"step {int(path[1]) + 1}: {'.'.join(map(str, path[2:]))}"
+    return ".".join(map(str, path))
 
 
 def _find_line(problem: str, lines: Mapping[KeyPath, int]) -> int | None:

@@ -47,7 +47,7 @@ from llmsim.planning.rng import Random, fresh_rng, id_source, seed_of, seeded_id
 from llmsim.planning.scripts import play
 from llmsim.planning.spoken import with_sound
 from llmsim.planning.timing import LatencySampler, in_bursts
-from llmsim.planning.tokens import TokenReader, begin_loading, load_tokenizer
+from llmsim.planning.tokens import TokenReader, load_tokenizer
 from llmsim.planning.usage import turn_usage
 from llmsim.planning.wire_faults import WireFaults
 from llmsim.scripts import ScriptStep
@@ -120,7 +120,6 @@ class Planner:
 
     def warm(self) -> None:
         """Load every vocabulary and build the pools, so that forked processes share them."""
-        begin_loading(self._catalogue.tokenizers)
         for name in self._catalogue.tokenizers:
             self._generate.prepare(load_tokenizer(name))
 

@@ -8,13 +8,11 @@ Decisions:
   spaces overflow its regex stack); a slice boundary may cost a token or two more.
 """
 
-import contextlib
 import functools
 import hashlib
-import threading
 from array import array
 from binascii import a2b_base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -188,33 +186,7 @@ def load_tokenizer(name: str) -> Tokenizer:
     Raises:
         CatalogueError: The package does not hold the vocabulary.
     """
-    loading = _loading.pop(name, None)
-    if loading is not None:
-        loading.join()
-    return _loaded.pop(name, None) or Tokenizer(name)
-
-
-_loading: dict[str, threading.Thread] = {}
-_loaded: dict[str, Tokenizer] = {}
-_begun: set[str] = set()
-
-
-def begin_loading(names: Iterable[str]) -> None:
-    """Begin to load vocabularies in threads; `load_tokenizer` then waits for theirs, so none is left at a fork that comes after it.
-
-    PERF: a vocabulary takes 0.2 s, two thirds of it without the interpreter's lock. On two cores a whole start was no faster than its noise.
-    """
-    for name in names:
-        if name not in _begun:
-            _begun.add(name)
-            thread = _loading[name] = threading.Thread(target=_load_early, args=(name,))
-            thread.start()
-
-
-def _load_early(name: str) -> None:
-    # What fails is tried again by `load_tokenizer`, for the error.
-    with contextlib.suppress(CatalogueError):
-        _loaded[name] = Tokenizer(name)
+    return Tokenizer(name)
 
 
 def _load(name: str) -> tiktoken.Encoding:

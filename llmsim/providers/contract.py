@@ -149,10 +149,8 @@ class ChannelFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         parsed_headers: Names of the headers that `parse` reads.
         render_refusal: Renders a refused request.
         render_fault: Renders a simulated failure.
-        render_stream: Renders the frames of a streamed response, over WebSocket events as JSON, one a line; None if the endpoint
-            does not stream.
-        render_stream_fault: Renders the final bytes of a failing stream, given the turn, options, fault and frames already sent;
-            None if the endpoint does not stream.
+        render_stream: Renders the frames of a streamed response, over WebSocket events as JSON, one a line; None if it does not stream.
+        render_stream_fault: Renders the final bytes of a failing stream, given turn, options, fault and frames already sent.
         stream_headers: HTTP headers of a streamed response, besides those of `Provider.response_headers`.
         choose_stream_headers: Chooses them by the options, where they differ; None if `stream_headers` are those of all streams.
         reads_address: Whether `parse` reads the address at which the client reached the server.
@@ -203,8 +201,7 @@ class GenerationEndpoint(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
         splits_turns: Whether clients send a turn back as several items, not as one message.
         shows_reasoning: Whether the reasoning of a scenario is shown though no request can ask for it.
         takes_forms: Whether a body may be a form (`multipart/form-data`).
-        load_files: Checks and reads the uploaded files that a request names, given the worker's services; returns the request with
-            what it needs of them, or raises `RefusedError`. None to take any ids.
+        load_files: Reads the uploaded files that a request names into the request, or raises `RefusedError`; None to take any ids.
     """
 
     path: str
@@ -322,6 +319,8 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         is_open: Whether it needs no API key.
         is_public: Whether it neither shows nor changes what is stored, so that web pages of any origin may call it.
         takes_forms: Whether a body may be a form (`multipart/form-data`).
+        passes_controls: Whether the `x-llmsim-*` headers of a request are for what it has generated, as in a batch.
+        label: Its name in the stats, those of one label are counted together; empty for the first part of its path.
     """
 
     method: str
@@ -330,6 +329,8 @@ class ResourceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     is_public: bool = False
     is_open: bool = False
     takes_forms: bool = False
+    passes_controls: bool = False
+    label: str = ""
 
 
 RenderLimits = Callable[[QuotaStatus], bytes]

@@ -174,6 +174,10 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
         return any(text.matches is not None for text in texts)
 
 
+_ENDLESS = 2**53
+"""More requests than are ever sent; Lua knows it exactly."""
+
+
 class ScriptTurn(msgspec.Struct, frozen=True, kw_only=True):
     """One response, or one failure.
 
@@ -250,6 +254,14 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def length(self) -> int:
         """Number of requests until it is exhausted."""
         return self._ends[-1]
+
+    @functools.cached_property
+    def unconditional(self) -> int:
+        """Cursor before which all turns are for every request, and expect nothing."""
+        for number, turn in enumerate(self.turns):
+            if turn.when is not None or turn.expect is not None:
+                return self._ends[number] - turn.repeat
+        return self.length if self.on_exhausted is OnExhausted.ERROR else _ENDLESS
 
     def at(self, cursor: int) -> ScriptStep | None:
         """Return the turn that plays.

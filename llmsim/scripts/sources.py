@@ -5,15 +5,14 @@ Decisions:
 * A duplicate key is a mistake in all three formats, also where the format itself would use the last one.
 """
 
-import json
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import msgspec
 
 from llmsim.errors import ScriptError
+from llmsim.json_source import TOO_DEEP, JsonError, parse_json
 from llmsim.toml_source import DEEPEST, KeyPath, TomlError, parse_toml
 
 ScriptFormat = Literal["json", "toml", "yaml"]
@@ -84,68 +83,16 @@ def load(data: bytes, form: ScriptFormat, name: str) -> Source:
 DecodedText = tuple[Any, dict[KeyPath, int], list[tuple[KeyPath, str]]]
 """A value, the lines of its parts, and its problems."""
 
-TOO_DEEP = f"nested too deep; at most {DEEPEST} levels"
-"""The message about a script of more levels."""
-
 TWICE = "given twice"
 """The message about a duplicate key."""
 
 
 def _read_json(text: str) -> DecodedText:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise MalformedError(f"not JSON: {error.msg} at column {error.colno}", error.lineno) from None
-    except ValueError as error:
-        raise MalformedError(f"not JSON: {error}") from None
-    lines: dict[KeyPath, int] = {}
-    problems: list[tuple[KeyPath, str]] = []
-    repeated: set[KeyPath] = set()
-    for path, line in _json_paths(text):
-        # Values inside a duplicate are duplicates, too, but no further mistakes.
-        if path in lines and path[:-1] not in repeated:
-            problems.append((path, TWICE))
-        if path in lines:
-            repeated.add(path)
-        lines[path] = line
-    return value, lines, problems
-
-
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
-
-
-def _json_paths(text: str) -> Iterator[tuple[KeyPath, int]]:
-    """Yield the path and line of every value of valid JSON."""
-    path: list[str | int] = []
-    line, counted, is_key = 1, 0, False
-    inside: list[str] = []
-    for found in _JSON_TOKEN.finditer(text):
-        sign = found[0]
-        match sign:
-            case ":":
-                continue
-            case ",":
-                if inside[-1] == "[":
-                    path[-1] = int(path[-1]) + 1
-                is_key = inside[-1] == "{"
-                continue
-            case "]" | "}":
-                inside.pop()
-                path.pop()
-                continue
-        line += text.count("\n", counted, found.start())
-        counted = found.start()
-        if is_key:
-            path[-1] = json.loads(sign)
-            is_key = False
-            continue
-        yield tuple(path), line
-        if sign in "[{":
-            if len(inside) == DEEPEST:
-                raise MalformedError(TOO_DEEP, line)
-            inside.append(sign)
-            path.append(0 if sign == "[" else "")
-            is_key = sign == "{"
+        value, lines, repeated = parse_json(text)
+    except JsonError as error:
+        raise MalformedError(str(error), error.line) from None
+    return value, lines, [(path, TWICE) for path in repeated]
 
 
 def _read_toml(text: str) -> DecodedText:

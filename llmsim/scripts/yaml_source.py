@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from llmsim.scripts.sources import TOO_DEEP, TWICE, DecodedText, MalformedError
+from llmsim.json_source import TOO_DEEP
+from llmsim.scripts.sources import TWICE, DecodedText, MalformedError
 from llmsim.toml_source import DEEPEST, KeyPath
 
 _MOST_VALUES = 100_000

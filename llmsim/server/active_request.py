@@ -22,6 +22,7 @@ class ActiveRequest:
         arrival: Instant of arrival, on `time.monotonic()`.
         admission: What was booked of the limits of its key; None if nothing was looked at.
         endpoint: Number of the generating endpoint; None for any other path, which is not counted.
+        resource: Number of the resource that it is for; None if it generates, or is not counted.
         row: Where it is counted once it is accepted.
         recorder: The worker's counters.
         outcome: How it ended, once that is known.
@@ -57,6 +58,7 @@ class ActiveRequest:
         "recorder",
         "reply_headers",
         "request_id",
+        "resource",
         "row",
         "sent_at",
         "status",
@@ -80,12 +82,18 @@ class ActiveRequest:
         self._release: Callable[[], None] | None = None
         self.endpoint = endpoint
         self.row: Row | None = None
+        self.resource: int | None = None
         self._streams = False
         self.finished = self.is_watched = False
         self.incoming: IncomingRequest | None = None
         self.attempt: Attempt | None = None
         if endpoint is not None:
             recorder.began(endpoint, arrival)
+
+    def begin_resource(self, resource: int) -> None:
+        """Book that it is for a resource, which is counted apart from what generates."""
+        self.resource = resource
+        self.recorder.resource_began(resource)
 
     def hold_until_end(self, release: Callable[[], None]) -> None:
         """Note what releases something that is held until the end of the request."""
@@ -137,6 +145,8 @@ class ActiveRequest:
             self.outcome = _outcome_of(error)
         if self.endpoint is not None:
             self.recorder.ended(self.endpoint, self.outcome, seconds, now, self.row)
+        elif self.resource is not None:
+            self.recorder.resource_ended(self.resource, self.outcome)
         return seconds
 
 
@@ -149,4 +159,6 @@ def _outcome_of(error: BaseException | None) -> Outcome:
     if error is None:
         # Falcon returns without calling a responder when the client was gone before its request was read.
         return Outcome.ABANDONED
-    return Outcome.ABORTED if isinstance(error, asyncio.CancelledError) else Outcome.FAILED
+    # A coroutine is left where it waits if the task that would continue it is cancelled before it runs.
+    is_aborted = isinstance(error, asyncio.CancelledError | GeneratorExit)
+    return Outcome.ABORTED if is_aborted else Outcome.FAILED

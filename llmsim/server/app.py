@@ -45,13 +45,14 @@ from llmsim.server.dashboard import PATH as DASHBOARD
 from llmsim.server.dashboard import Dashboard, Redirect
 from llmsim.server.engine.engines import Engines
 from llmsim.server.explanation import add_explanation
-from llmsim.server.http import HttpGeneration, Responder, resource_responder
+from llmsim.server.http import HttpGeneration, Responder
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.live_settings import LiveSettings
 from llmsim.server.operations import Health, Metrics, Ready, Stats
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_headers import RequestHeaders
+from llmsim.server.resource_requests import resource_responder
 from llmsim.server.route_table import RouteTable
 from llmsim.server.router import Router
 from llmsim.server.rule_book import RuleBook
@@ -105,8 +106,8 @@ def create_routes(
     begin_anew: Callable[[], Awaitable[bool]],
     rules: RuleBook,
     directory: Path,
+    engines: Engines,
     open_request: OpenRequest = ActiveRequest,
-    engines: Engines | None = None,
 ) -> Routes:
     """Build the routes of one worker.
 
@@ -126,8 +127,8 @@ def create_routes(
         begin_anew: Lets all that hosts share begin anew; returns whether they share anything.
         rules: Answers by what is asked.
         directory: The run directory.
+        engines: Produce the tokens of their models.
         open_request: Books the beginning of each request over WebSocket.
-        engines: Produce the tokens of their models; None if there are none.
     """
     router = Router()
     app = falcon.asgi.App(router=router)
@@ -185,8 +186,9 @@ def create_routes(
                 )
                 services.hold(websocket, provider, endpoint, messages)
                 routes[endpoint.path]["websocket"] = websocket.on_websocket
+        replies = ReplyBuilder(provider, planner.new_id)
         for resource in provider.resource_endpoints:
-            responder = resource_responder(provider, resource, services, reader, forms)
+            responder = resource_responder(provider, resource, services, reader, forms, replies)
             routes[resource.path][resource.method.lower()] = responder
         table.add_provider(provider, routes)
     table.add_bare()

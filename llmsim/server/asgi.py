@@ -16,24 +16,26 @@ from typing import Any
 
 from llmsim.budgets import LIMITS
 from llmsim.catalogue import shipped_catalogue
-from llmsim.config import Settings, engines_by_pattern, parse_timeline
+from llmsim.config import Settings, parse_timeline
 from llmsim.errors import ConfigError
 from llmsim.planning.overrides import has_tables
 from llmsim.planning.planner import Planner
 from llmsim.providers.contract import IncomingRequest
 from llmsim.providers.registry import find_endpoint, has_websocket, providers, request_id_formats
+from llmsim.providers.resource_routes import resource_id_formats
 from llmsim.scenarios.files import read_scenario_path
 from llmsim.scripts.files import read_scripts
 from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest, OpenRequest
 from llmsim.server.app import create_routes
 from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direct_writes_problem
-from llmsim.server.engine.engines import Engines, memory_name
+from llmsim.server.engine.engines import Engines
 from llmsim.server.live_settings import LiveSettings, RunningTimeline, begin_timeline
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
 from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.request_log import RequestLog
+from llmsim.server.resource_requests import begin_resource
 from llmsim.server.rule_book import RuleBook
 from llmsim.server.rules import NO_RULES, read_rules_file
 from llmsim.server.transport.body_budget import BodyBudget
@@ -104,7 +106,7 @@ class Application:
         # NOTE: named by the master's pid, which outlives reloads; gunicorn's own flags may have changed the port.
         self._directory = run_directory(settings.server.run_dir, os.environ)
         self.state = open_state(settings, self._directory, time.time)
-        self._engine_path = engines_path(self._directory, memory_name(settings.latency))
+        self._engine_files = engines_path(self._directory)
         self._scripts = read_scripts(
             _path(settings.scripts.dir), _path(settings.response.script_path), self._catalogue.profiles
         )
@@ -157,14 +159,15 @@ class Application:
             recorder = self._recorder
             self._log = RequestLog(
                 self.settings.server.request_log,
-                block.endpoints,
-                request_id_formats(),
+                (*block.endpoints, *block.resources),
+                (*request_id_formats(), *resource_id_formats()),
                 asyncio.get_running_loop(),
                 lambda lines: recorder.count("log_dropped", lines),
+                endpoints=len(block.endpoints),
             )
             self._open_request = self._log.open
         self._rejections = Rejections(self._planner.new_id, self._recorder)
-        self.reject = self._rejections.render
+        self.reject = self._rejections.render_unrouted
         direct = self.settings.server.direct_writes
         if direct and (problem := direct_writes_problem()):
             _log.warning("direct writes are off, streams cost more: %s", problem)
@@ -173,16 +176,15 @@ class Application:
         wheel = TimerWheel(loop)
         self._open_channel = channel_opener(wheel, direct=direct)
         self.live = LiveSettings(self.settings, self._origins, self.state.settings, self._catalogue.profiles)
-        engines = None
-        if engines_by_pattern(self.settings.latency):
-            engines = Engines(
-                self.settings,
-                self._engine_path,
-                slot=slot,
-                slots=block.layout.slots,
-                wheel=wheel,
-                recorder=self._recorder,
-            )
+        engines = Engines(
+            self.settings.latency,
+            self._engine_files,
+            slot=slot,
+            slots=block.layout.slots,
+            wheel=wheel,
+            recorder=self._recorder,
+        )
+        engines.use(self.settings)
         routes = create_routes(
             self.settings,
             self._catalogue,
@@ -212,12 +214,14 @@ class Application:
                 if not is_long
                 else await compute_in_thread(planner.adapted, settings)
             )
+            await engines.prepare(settings)
+            engines.use(settings)
             services.replace(settings, adapted)
-            if engines is not None:
-                engines.use(settings)
+            if engines.are_used:
+                self.live.follow()
 
         self.live.start(apply, block.show_timeline)
-        if engines is not None:
+        if engines.are_used:
             self.live.follow()
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
@@ -246,6 +250,8 @@ class Application:
             path = scope["path"]
             endpoint, generation = self._posted.get(path) or (find_endpoint(path), None)
         active = self._open_request(arrival, self._recorder, endpoint)
+        if endpoint is None:
+            begin_resource(active, scope)
         channel = self._open_channel(receive, send, active)
         try:
             denial = self._guard.check(scope, active)

@@ -32,8 +32,8 @@ from llmsim.server.active_request import ActiveRequest
 from llmsim.server.channels import Channel
 from llmsim.server.client_watch import ClientWatch
 from llmsim.server.conversation_log import remove_response
-from llmsim.server.engine.engines import Engines
 from llmsim.server.engine.reader import EnginePlace
+from llmsim.server.engine.router import EngineRouter
 from llmsim.server.engine.stream import EngineStream
 from llmsim.server.faulty_responses import FaultyResponses, abort_at
 from llmsim.server.journal_writer import JournalWriter
@@ -70,7 +70,7 @@ class GenerationService(Generic[O]):
         journal: JournalWriter,
         scenarios: ScenarioPlayer | None = None,
         quotas: QuotaGate | None = None,
-        engines: Engines | None = None,
+        engines: EngineRouter | None = None,
         clients: ClientWatch | None = None,
         *,
         rules: RuleBook,

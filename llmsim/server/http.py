@@ -1,35 +1,26 @@
 """Endpoints over HTTP: what Falcon calls for a request, and how its parts are read."""
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from falcon.asgi import Request, Response
 
 from llmsim.errors import RefusedError
-from llmsim.providers.contract import Download, IncomingRequest, Provider, Replay, ResourceEndpoint
+from llmsim.providers.contract import IncomingRequest, Provider
 from llmsim.providers.forms import Form
 from llmsim.server.access.api_keys import with_param_key
 from llmsim.server.channels import CHANNEL, HttpChannel
-from llmsim.server.downloads import read_download
 from llmsim.server.generation import GenerationService
-from llmsim.server.pacing import PacedStream
-from llmsim.server.replies import ReplyBuilder
 from llmsim.server.request_headers import RequestHeaders
-from llmsim.server.services import Services
 from llmsim.server.transport.bodies import PROBLEM, BodyReader, DisconnectedError
 from llmsim.server.transport.body_budget import UNCOUNTED
 from llmsim.server.transport.form_reader import FormReader, is_form
-from llmsim.stats import Block, Outcome, Recorder
+from llmsim.stats import Outcome
 
 _log = logging.getLogger(__name__)
 
 Responder = Callable[..., Awaitable[None]]
-
-# What was counted when it was generated is not counted again.
-_UNCOUNTED = Recorder(Block.private(endpoints=("replays",), now=0.0), 0)
-_REPLAYS = _UNCOUNTED.accepted(0, "", streaming=True, prompt_tokens=0)
 
 
 class HttpGeneration:
@@ -115,48 +106,6 @@ class HttpGeneration:
             channel.active.outcome = Outcome.ABANDONED
         else:
             await self.service.run(request, channel)
-
-
-def resource_responder(
-    provider: Provider,
-    endpoint: ResourceEndpoint,
-    services: Services,
-    bodies: BodyReader,
-    forms: FormReader,
-) -> Responder:
-    """Return the Falcon responder of an endpoint that does not generate."""
-    replies = ReplyBuilder(provider, services.context.planner.new_id)
-    own_forms = forms if endpoint.takes_forms else None
-
-    async def respond(req: Request, _resp: Response, **path_params: str) -> None:
-        channel: HttpChannel = req.scope[CHANNEL]
-        active, context = channel.active, services.context
-        try:
-            request = await read_request(req, provider, bodies, path_params, own_forms)
-            if request.method == "POST":
-                context.read_controls(request.headers)
-            answer = await endpoint.run(context.for_owner(active.owner), request)
-            if isinstance(answer, Download):
-                answer = await read_download(answer, context, active)
-        except DisconnectedError:
-            return
-        except RefusedError as error:
-            await channel.reply(replies.build_error(provider.render_refusal(error), active))
-            return
-        if isinstance(answer, Replay):
-            active.open_stream()
-            await channel.stream(_paced(answer), replies.build_stream(answer.headers, active))
-        else:
-            await channel.reply(replies.build_reply(answer, active))
-
-    return respond
-
-
-def _paced(replay: Replay) -> PacedStream:
-    """Pace a stored response as it was generated: what is past leaves at once."""
-    stored = replay.stored
-    arrival = time.monotonic() - (time.time() - stored.arrived)
-    return PacedStream(stored.turn, replay.frames, arrival=arrival, recorder=_UNCOUNTED, row=_REPLAYS)
 
 
 async def read_request(

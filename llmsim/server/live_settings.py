@@ -25,6 +25,7 @@ from llmsim.config import (
     TimelineFormat,
     TimelineMoment,
     check_changes,
+    decide,
     encode_changes,
     merged_changes,
     parse_timeline,
@@ -36,7 +37,7 @@ from llmsim.state.settings_port import RuntimeSettings
 _log = logging.getLogger(__name__)
 
 _FOLLOW = 0.05
-"""Seconds between two looks of a worker that has engines."""
+"""Seconds between two looks of a worker that has had an engine."""
 
 _RETRY = 1.0
 """Seconds until changes that could not be read are tried again."""
@@ -143,6 +144,7 @@ class LiveSettings:
         self._profiles = profiles
         self._clock = clock
         self._until = math.inf
+        self._is_following = False
         self._apply: Apply = _apply_nothing
         self._show: ShowTimeline = lambda *_: None
         self._lock = asyncio.Lock()
@@ -177,8 +179,11 @@ class LiveSettings:
                 stored = await self._store.read()
                 if stored.epoch != self.epoch:
                     self._take(_decode(stored.data) if stored.data else Changes())
+                try:
+                    await self._put_in_force()
+                finally:
+                    # NOTE: not before: requests that come in the meantime wait for it.
                     self.epoch = stored.epoch
-                await self._put_in_force()
             except (StoreError, ConfigError, msgspec.MsgspecError) as error:
                 # What is in force goes on.
                 _log.error("settings that were changed at run time cannot be taken in: %s", error)
@@ -296,12 +301,17 @@ class LiveSettings:
     def origin(self, name: str) -> str | None:
         """Return where the value of a setting in force came from; None for its default."""
         for values, origin in ((self.moment.values, BY_TIMELINE), (self._changed, AT_RUN_TIME)):
-            if name in values or any(one.startswith(f"{name}.") for one in values):
+            if decide(values, name):
                 return origin
         return self._origins.get(name)
 
     def follow(self) -> None:
-        """Refresh soon after a change, though no requests come, again and again: this worker may run engines for all others."""
+        """Refresh soon after each change from now on, though no requests come: this worker may run engines for all others."""
+        if not self._is_following:
+            self._is_following = True
+            self._follow()
+
+    def _follow(self) -> None:
         if not self.is_current(time.monotonic()):
             self._wake()
-        asyncio.get_running_loop().call_later(_FOLLOW, self.follow)
+        asyncio.get_running_loop().call_later(_FOLLOW, self._follow)

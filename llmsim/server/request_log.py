@@ -1,4 +1,4 @@
-"""The request log: one line for each request to a generating endpoint, when it ends.
+"""The request log: one line for each request that the stats count, when it ends.
 
 Decisions:
 * A request that is logged is an `ActiveRequest` of another class, which notes what is observed; where the log is off, that class is
@@ -111,8 +111,9 @@ class LoggedRequest(ActiveRequest):
         """Book and log the end; only the first call counts."""
         is_first = not self.finished
         seconds = super().finish(error)
-        if is_first and self.endpoint is not None and self.outcome is not None:
-            self.log.append(self, self.endpoint, self.outcome, seconds)
+        place = self.log.place(self)
+        if is_first and place is not None and self.outcome is not None:
+            self.log.append(self, place, self.outcome, seconds)
         return seconds
 
 
@@ -152,6 +153,7 @@ class RequestLog:
         loop: asyncio.AbstractEventLoop,
         count_dropped: Callable[[int], None],
         *,
+        endpoints: int = 0,
         file: int = _STDOUT,
         max_lines: int = _MAX_LINES,
     ) -> None:
@@ -159,15 +161,17 @@ class RequestLog:
 
         Args:
             style: How a line is written.
-            labels: Stats labels by endpoint number.
+            labels: Stats labels by endpoint number, then those of resources.
             id_formats: How the request id is sent, likewise, with `{request_id}` in its place.
             loop: The worker's event loop.
             count_dropped: Counts lines that are not written.
+            endpoints: How many labels are those of endpoints.
             file: Descriptor of the file.
             max_lines: Lines that may wait.
         """
         self._render = _RENDER[style]
         self._labels = labels
+        self._endpoints = endpoints
         self._id_formats = id_formats
         self._loop = loop
         self._count_dropped = count_dropped
@@ -183,6 +187,12 @@ class RequestLog:
     def open(self, arrival: float, recorder: Recorder, endpoint: int | None = None) -> LoggedRequest:
         """Book the beginning of a request, as `ActiveRequest` does."""
         return LoggedRequest(self, arrival, recorder, endpoint)
+
+    def place(self, request: ActiveRequest) -> int | None:
+        """Return the place of a request's label; None if it has none."""
+        if request.endpoint is not None or request.resource is None:
+            return request.endpoint
+        return self._endpoints + request.resource
 
     def append(self, request: LoggedRequest, endpoint: int, outcome: Outcome, seconds: float) -> None:
         """Add the line of a request that has ended."""

@@ -7,22 +7,44 @@ Decisions:
   to hash and compare them costs what is saved.
 * Two generations of entries: when the young one is full it becomes the old one, and what is not used again goes with the next. So a
   flood of new bodies costs no bookkeeping and leaves memory flat.
+* One budget for all endpoints of a process: a parsed body of 4 KB may take 23 KB, and there are over forty memos.
 """
 
+import weakref
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from llmsim.providers.contract import IncomingRequest
 
 _MAX_BODY_BYTES = 4_096
 
-_MAX_ENTRIES = 128
-"""Entries of one generation."""
+_MAX_ENTRIES = 512
+"""Entries of one generation, over all memos."""
 
-_MAX_BYTES = 1 << 18
-"""Bytes of the bodies of one generation."""
+_MAX_BYTES = 1 << 19
+"""Bytes of the bodies of one generation, over all memos."""
 
 V = TypeVar("V")
+
+
+class _Generation:
+    """What the young generation of all memos of the process holds."""
+
+    def __init__(self) -> None:
+        self.memos: weakref.WeakSet[RequestMemo[Any]] = weakref.WeakSet()
+        self._entries = self._bytes = 0
+
+    def make_room(self, size: int) -> None:
+        """Count one more entry of `size` bytes; where it does not fit, a new generation begins."""
+        if self._entries >= _MAX_ENTRIES or self._bytes + size > _MAX_BYTES:
+            for memo in self.memos:
+                memo.age()
+            self._entries = self._bytes = 0
+        self._entries += 1
+        self._bytes += size
+
+
+_YOUNG = _Generation()
 
 
 class RequestMemo(Generic[V]):
@@ -38,7 +60,7 @@ class RequestMemo(Generic[V]):
         self._with_address = with_address
         self._young: dict[Hashable, V] = {}
         self._old: dict[Hashable, V] = {}
-        self._bytes = 0
+        _YOUNG.memos.add(self)
 
     def get(self, request: IncomingRequest) -> V | None:
         """Return what is remembered of a request; None if nothing is."""
@@ -67,7 +89,9 @@ class RequestMemo(Generic[V]):
         )
 
     def _put(self, key: Hashable, value: V, size: int) -> None:
-        if len(self._young) >= _MAX_ENTRIES or self._bytes + size > _MAX_BYTES:
-            self._old, self._young, self._bytes = self._young, {}, 0
+        _YOUNG.make_room(size)
         self._young[key] = value
-        self._bytes += size
+
+    def age(self) -> None:
+        """Begin a new generation: drop what was not used in the last one."""
+        self._old, self._young = self._young, {}

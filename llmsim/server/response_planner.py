@@ -22,8 +22,8 @@ from llmsim.server.access.api_keys import find_header_key
 from llmsim.server.channels import Channel
 from llmsim.server.controls import NO_CONTROLS, RequestControls, check_generates
 from llmsim.server.conversation_log import append_response
-from llmsim.server.engine.engines import Engines
 from llmsim.server.engine.reader import EnginePlace
+from llmsim.server.engine.router import EngineRouter
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.planned_responses import AnalyzedRequest, PlannedResponse
 from llmsim.server.played import Played
@@ -58,7 +58,7 @@ class ResponsePlanner(Generic[O]):
         journal: JournalWriter,
         scenarios: ScenarioPlayer | None,
         quotas: QuotaGate | None,
-        engines: Engines | None,
+        engines: EngineRouter | None,
         rules: RuleBook,
     ) -> None:
         """Prepare to plan; see `GenerationService`."""

@@ -27,6 +27,14 @@ def compile_templates(templates: tuple[str, ...]) -> CompiledRouter:
     return tree
 
 
+@functools.lru_cache(maxsize=64)  # the program's own methods, too
+def _refusals(methods: frozenset[str]) -> dict[str, Any]:
+    """Return what refuses all methods but these."""
+    responders: dict[str, Any] = dict.fromkeys(methods)
+    set_default_responders(responders, asgi=True)
+    return {method: refuse for method, refuse in responders.items() if method not in methods}
+
+
 class Router(CompiledRouter):
     """The routes of one worker, as `falcon.asgi.App` uses a router."""
 
@@ -49,8 +57,7 @@ class Router(CompiledRouter):
             resource: What the responders belong to.
             responders: By method, and `WEBSOCKET`; other methods are refused.
         """
-        set_default_responders(responders, asgi=True)
-        self._routes[template] = (resource, responders)
+        self._routes[template] = (resource, {**_refusals(frozenset(responders)), **responders})
         self._tree = None
 
     def find(

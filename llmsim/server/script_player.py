@@ -152,10 +152,12 @@ class ScriptPlayer:
                 if name == self._default:
                     return None
                 raise await self._unknown(selection)
+            check = _ExpectationCheck(prompt, sender, in_thread=in_thread)
             # If the script was replaced in the meantime, the new one is played.
             with contextlib.suppress(OutdatedError):
-                check = _ExpectationCheck(prompt, sender, in_thread=in_thread)
                 return await self._lease_next(check, selection.session, name, cached)
+            if self._cached.get(name) is cached:
+                del self._cached[name]
 
     async def check(self, selection: ScriptSelection) -> None:
         """Check that a script which is not played is loaded.
@@ -183,9 +185,15 @@ class ScriptPlayer:
     ) -> PlayedTurn | None:
         sessions, script, version = self._sessions, cached.script, cached.version
         if await check.misses(script.when):
+            if await self._scripts.version(name) != version:
+                raise OutdatedError
             return None
         while True:
-            cursor = await sessions.next_cursor(session, name, version)
+            cursor = await sessions.next_turn(session, name, version, leasable=script.unconditional)
+            if isinstance(cursor, TurnLease):
+                step = script.at(cursor.cursor)
+                assert step is not None, "it is one of the script's"
+                return PlayedTurn(step, cursor)
             step = script.at(cursor)
             if step is None:
                 await sessions.touch(session, name)
@@ -203,12 +211,9 @@ class ScriptPlayer:
                 return PlayedTurn(step, lease)
 
     async def _load(self, name: str) -> _CachedScript | None:
-        """Return the current version of a script; each version is fetched and decoded once."""
-        version = await self._scripts.version(name)
+        """Return a script as it was read last; each version is read and decoded once. A lease shows whether it is the current one."""
         cached = self._cached.pop(name, None)
-        if version is None:
-            return None
-        if cached is None or cached.version != version:
+        if cached is None:
             found = await self._scripts.script(name)
             if found is None:
                 return None

@@ -45,7 +45,7 @@ class Services:
         context: WorkerContext,
         player: ScriptPlayer,
         journal: JournalWriter,
-        engines: Engines | None,
+        engines: Engines,
         clients: ClientWatch | None,
         rules: RuleBook,
     ) -> None:
@@ -58,7 +58,7 @@ class Services:
             context: The worker's services.
             player: Plays the turns of scripts.
             journal: Writes the journal.
-            engines: Produce the tokens of their models; None if there are none.
+            engines: Produce the tokens of their models.
             clients: Watches how clients go about failures; None if no client can ask for it.
             rules: Answers by what is asked.
         """
@@ -94,7 +94,7 @@ class Services:
             self._journal,
             self._steps,
             self._gate(provider),
-            self._engines,
+            self._engines.router,
             self._clients,
             rules=self._rules,
         )

@@ -62,7 +62,7 @@ def open_state(settings: Settings, directory: Path, clock: Callable[[], float]) 
     try:
         from llmsim.state.redis.redis_state import RedisState
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "redis":
+        if (error.name or "").partition(".")[0] not in ("redis", "hiredis"):
             raise
         raise ConfigError("state.url: needs a client of Redis: pip install 'llmsim[redis]'") from None
     return RedisState(settings, directory, clock)
@@ -86,9 +86,9 @@ class EmbeddedState:
         files = settings.files
         objects = SqliteRecordStore(paths["objects"], object_bounds(files), clock, schema=CONTENT_SCHEMA)
         prefix_cache = SqlitePrefixCache(paths["prefixes"], settings.store, clock)
-        sessions = SqliteSessionStore(paths["sessions"], settings.scripts.max_sessions, clock)
-        journal = SqliteJournal(paths["journal"], settings.admin.journal_entries)
         scripts = SqliteScriptRegistry(paths["scripts"], settings.scripts.max_uploaded, clock)
+        sessions = SqliteSessionStore(paths["sessions"], settings.scripts.max_sessions, clock, scripts)
+        journal = SqliteJournal(paths["journal"], settings.admin.journal_entries)
         attempts = SqliteAttemptStore(paths["attempts"], clock)
         limits = settings.limits
         # Workers before and after a reload run side by side, and some more may be started.

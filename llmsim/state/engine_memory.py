@@ -1,4 +1,4 @@
-"""The memory by which workers share engines: who asks for what, and when each step ends. A mapped file in the run directory.
+"""The memory by which workers share an engine: who asks for what, and when each step ends. A mapped file in the run directory.
 
 Decisions:
 * Every word has one writer, and is stored and loaded whole, so nothing is locked, and a process that is killed at any instant leaves
@@ -10,6 +10,7 @@ Decisions:
 * The word carries the last bits of the ticket: an answer to a request that has left does not count for the next in its place.
 * A response in the background has no connection, and any worker may be asked to cancel it: that one writes slot and ticket to a log of its
   own, which the worker that holds the place reads.
+* An engine has a file of its own, made by the worker that wants it first, also while the server runs: no numbers are to be agreed on.
 * All of the file is allocated when it is made: a full disk fails then, not in a write to memory. It is made under another name, and
   then linked, so that it is never seen in part.
 """
@@ -23,27 +24,29 @@ from pathlib import Path
 
 import msgspec
 
-from llmsim.config.engine_settings import MOST_ENGINES
 from llmsim.state.directory import open_private
 
 _MAGIC = int.from_bytes(b"llmsim e", "little")
 _BLOCK = 2**20
 """Bytes that are written at a time when the file is made."""
 
-_HEADER_WORDS = 8
 _WORD = 8
 
-_ENGINE_WORDS = 16
-STEP, ADMISSIONS, PREEMPTIONS, SECONDS, WAIT = range(5)
-"""Words of an engine: number of the last step, how often a request was admitted or preempted, duration of the last step, and how long
+STEP, ADMISSIONS, PREEMPTIONS, SECONDS, WAIT = range(8, 13)
+"""Words of the engine: number of the last step, how often a request was admitted or preempted, duration of the last step, and how long
 the request that was admitted last had waited, in seconds."""
 
+FIRST_END = 24
 ENDS = 8_192
-"""Steps of an engine whose ends are kept; a power of two."""
+"""The word with the end of step 0, and of how many steps the ends are kept, a power of two: that of step `n` is `n` words on, modulo
+as many."""
 
-_OWNER, _LOGGED, _CANCELS, _HELD = 0, 1, 2, 8
-"""Words of a slot: the worker's process, entries of its log so far, cancels that it has asked for, requests that it holds of each
-engine."""
+_FIRST_SLOT = FIRST_END + ENDS
+
+_OWNER, _LOGGED, _CANCELS, _HELD = range(4)
+_LOG = 8
+"""Words of a slot: the worker's process, entries of its log so far, cancels that it has asked for, requests that it holds; and the
+log."""
 
 _KEPT_CANCELS = 1_024
 """Cancels of a worker that are kept; a power of two."""
@@ -64,7 +67,6 @@ class SharedRequest(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         ticket: Unique among those of its worker; > 0.
-        engine: Number of the engine.
         arrival: Instant of its arrival on the monotonic clock.
         prompt_tokens: Tokens of its prompt.
         completion_tokens: Tokens that it produces.
@@ -73,7 +75,6 @@ class SharedRequest(msgspec.Struct, frozen=True, gc=False):
     """
 
     ticket: int
-    engine: int
     arrival: float
     prompt_tokens: int
     completion_tokens: int
@@ -85,32 +86,27 @@ class EngineMemory:
     """The mapped file; see the module.
 
     Attributes:
-        engines: How many engines there are.
-        slots: How many workers can use them.
+        slots: How many workers can use it.
         entries: Requests that a worker can hold; a power of two, like the entries of its log.
     """
 
-    def __init__(self, path: Path, *, engines: int, slots: int, entries: int) -> None:
+    def __init__(self, path: Path, *, slots: int, entries: int) -> None:
         """Map the file, which is made if there is none.
 
         Args:
             path: The file; another layout needs another name.
-            engines: At most `MOST_ENGINES`.
             slots: How many workers can use it.
             entries: Requests that a worker can hold; rounded up to a power of two.
 
         Raises:
             OSError: It cannot be made.
         """
-        self.engines, self.slots = engines, slots
+        self.slots = slots
         self.entries = 1 << max(0, entries - 1).bit_length()
-        self._engine_words = _ENGINE_WORDS + ENDS
-        self._log = _HELD + MOST_ENGINES
-        self._table = self._log + self.entries
+        self._table = _LOG + self.entries
         self._cancel_log = self._table + self.entries * _RECORD_WORDS
         self._slot_words = self._cancel_log + _KEPT_CANCELS * 2
-        self._first_slot = _HEADER_WORDS + engines * self._engine_words
-        size = (self._first_slot + slots * self._slot_words) * _WORD
+        size = (_FIRST_SLOT + slots * self._slot_words) * _WORD
         file = _open(path, size)
         try:
             memory = mmap.mmap(file, size)
@@ -120,24 +116,15 @@ class EngineMemory:
         self.words: memoryview[int] = octets.cast("Q")
         self.numbers: memoryview[float] = octets.cast("d")
 
-    def engine(self, number: int) -> int:
-        """Return the index of an engine's first word."""
-        return _HEADER_WORDS + number * self._engine_words
-
-    def ends(self, number: int) -> int:
-        """Return the index of the end of an engine's step 0; that of step `n` is `n` words on, modulo `ENDS`."""
-        return self.engine(number) + _ENGINE_WORDS
-
-    def publish(self, engine: int, step: int, end: float, seconds: float) -> None:
+    def publish(self, step: int, end: float, seconds: float) -> None:
         """Write a step; its number comes last."""
-        at = self.engine(engine)
-        self.numbers[at + _ENGINE_WORDS + (step & (ENDS - 1))] = end
-        self.numbers[at + SECONDS] = seconds
-        self.words[at + STEP] = step
+        self.numbers[FIRST_END + (step & (ENDS - 1))] = end
+        self.numbers[SECONDS] = seconds
+        self.words[STEP] = step
 
     def slot(self, slot: int) -> int:
         """Return the index of a slot's first word."""
-        return self._first_slot + slot * self._slot_words
+        return _FIRST_SLOT + slot * self._slot_words
 
     def answer_at(self, slot: int, entry: int) -> int:
         """Return the index of the word with the ticker's answer to a request."""
@@ -159,17 +146,16 @@ class EngineMemory:
         at, words = self.slot(slot), self.words
         for entry in range(self.entries):
             words[at + self._table + entry * _RECORD_WORDS + _TICKET] = 0
-        for engine in range(self.engines):
-            words[at + _HELD + engine] = 0
+        words[at + _HELD] = 0
 
     def release(self, slot: int) -> None:
         """Free the slot of a worker that is dead."""
         self.clear(slot)
         self.words[self.slot(slot) + _OWNER] = 0
 
-    def held(self, engine: int) -> int:
-        """Return the requests that all workers hold of an engine."""
-        words, at, step = self.words, self._first_slot + _HELD + engine, self._slot_words
+    def held(self) -> int:
+        """Return the requests that all workers hold."""
+        words, at, step = self.words, _FIRST_SLOT + _HELD, self._slot_words
         return sum([words[at + slot * step] for slot in range(self.slots)])
 
     def write(self, slot: int, entry: int, request: SharedRequest) -> None:
@@ -178,17 +164,17 @@ class EngineMemory:
         record = at + self._table + entry * _RECORD_WORDS
         self.numbers[record + _ARRIVAL] = request.arrival
         words[record + _TOKENS] = request.prompt_tokens << 32 | request.completion_tokens
-        words[record + _MORE] = request.cached_tokens << 32 | request.sequences << 8 | request.engine
+        words[record + _MORE] = request.cached_tokens << 32 | request.sequences
         words[record + _ANSWER] = 0
         words[record + _TICKET] = request.ticket
-        words[at + _HELD + request.engine] += 1
+        words[at + _HELD] += 1
         self._log_change(at, entry)
 
-    def erase(self, slot: int, entry: int, engine: int) -> None:
+    def erase(self, slot: int, entry: int) -> None:
         """Ask for nothing more; the worker of the slot only."""
         at, words = self.slot(slot), self.words
         words[at + self._table + entry * _RECORD_WORDS + _TICKET] = 0
-        words[at + _HELD + engine] -= 1
+        words[at + _HELD] -= 1
         self._log_change(at, entry)
 
     def cancel(self, slot: int, place: tuple[int, int]) -> None:
@@ -217,7 +203,7 @@ class EngineMemory:
 
     def _log_change(self, at: int, entry: int) -> None:
         logged = self.words[at + _LOGGED]
-        self.words[at + self._log + (logged & (self.entries - 1))] = entry
+        self.words[at + _LOG + (logged & (self.entries - 1))] = entry
         self.words[at + _LOGGED] = logged + 1
 
     def logged_at(self, slot: int) -> int:
@@ -233,7 +219,7 @@ class EngineMemory:
         if end - begin >= self.entries // 2:
             yield from range(self.entries)
             return
-        at, words = self.slot(slot) + self._log, self.words
+        at, words = self.slot(slot) + _LOG, self.words
         for position in range(begin, end):
             yield words[at + (position & (self.entries - 1))]
 
@@ -250,12 +236,11 @@ class EngineMemory:
         tokens, more = words[record + _TOKENS], words[record + _MORE]
         return SharedRequest(
             ticket,
-            more & 0xFF,
             self.numbers[record + _ARRIVAL],
             tokens >> 32,
             tokens & 0xFFFFFFFF,
             more >> 32,
-            more >> 8 & 0xFFFFFF,
+            more & 0xFFFFFFFF,
         )
 
 
@@ -277,20 +262,15 @@ def unpack_answer(word: int, ticket: int) -> tuple[int, int]:
     return word >> _FIRST_BITS & MOST_TOKENS, word & _FIRST
 
 
-def engines_path(directory: Path, name: str) -> Path:
-    """Return the file of some engines, named by this process, which is the master.
-
-    Args:
-        directory: The run directory.
-        name: The same for the same engines.
-    """
-    return directory / f"{os.getpid()}.engines-{name}"
+def engines_path(directory: Path) -> Path:
+    """Return what the files of engines begin with: they are named by this process, which is the master."""
+    return directory / f"{os.getpid()}.engines"
 
 
 def remove_engines(directory: Path) -> None:
     """Remove the files of all engines that are named by this process, as far as that is possible."""
     with contextlib.suppress(OSError):
-        for path in directory.glob(f"{os.getpid()}.engines-*"):
+        for path in directory.glob(f"{engines_path(directory).name}-*"):
             path.unlink(missing_ok=True)
 
 

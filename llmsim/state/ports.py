@@ -213,11 +213,22 @@ class SessionStore(Protocol):
     process is known to be dead; the turn then goes to the next request of the session.
     """
 
-    async def next_cursor(self, session: str, script: str, version: int) -> int:
-        """Return the cursor of the turn that the session's next request gets: 0 if it has not begun this version.
+    async def next_turn(
+        self, session: str, script: str, version: int, *, leasable: int = 0
+    ) -> TurnLease | int:
+        """Find the turn that the session's next request gets; lease it at once if it expects nothing.
+
+        Args:
+            session: Name of the session.
+            script: Name of the script.
+            version: Version of the script.
+            leasable: Cursor before which all turns expect nothing.
+
+        Returns:
+            The lease, or the cursor of a turn that is not before `leasable`: 0 if the session has not begun this version.
 
         Raises:
-            OutdatedError: The session plays a newer version of the script.
+            OutdatedError: The script was replaced or deleted, or the session plays a newer version of it.
         """
 
     async def lease_turn(
@@ -229,7 +240,7 @@ class SessionStore(Protocol):
             session: Name of the session.
             script: Name of the script.
             version: Version of the script.
-            cursor: The turn, from `next_cursor`.
+            cursor: The turn, from `next_turn`.
             met: Whether the request met what the turn expects; None if it expects nothing.
 
         Returns:
@@ -248,7 +259,7 @@ class SessionStore(Protocol):
             session: Name of the session.
             script: Name of the script.
             version: Version of the script.
-            cursor: The turn, from `next_cursor`.
+            cursor: The turn, from `next_turn`.
             unmet: What was expected and what was received, a sentence each.
 
         Returns:

@@ -24,7 +24,7 @@ import msgspec
 
 from llmsim.state.database import Database, transaction
 from llmsim.state.owners import is_alive, owner_of
-from llmsim.state.ports import Failure, OutdatedError, SessionProgress, TurnLease
+from llmsim.state.ports import Failure, OutdatedError, ScriptRegistry, SessionProgress, TurnLease
 
 LEASE_SECONDS = 5.0
 """Seconds after its last renewal at which a process loses its leases."""
@@ -101,20 +101,37 @@ class SqliteSessionStore:
         path: The file that they share.
         max_sessions: Sessions that are kept.
         clock: Returns the Unix time, in seconds.
+        scripts: The scripts that are played; None if every version is taken for the current one.
     """
 
-    def __init__(self, path: Path, max_sessions: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        max_sessions: int,
+        clock: Callable[[], float],
+        scripts: ScriptRegistry | None = None,
+    ) -> None:
         self.database = Database(path, _SCHEMA)
+        self._scripts = scripts
         self._max_sessions = max_sessions
         self._clock = clock
         self._numbers = itertools.count()
         self._held: set[int] = set()
         self._renewed = ("", 0.0)
 
-    async def next_cursor(self, session: str, script: str, version: int) -> int:
+    async def next_turn(
+        self, session: str, script: str, version: int, *, leasable: int = 0
+    ) -> TurnLease | int:
         """See `SessionStore`."""
-        position = self.database.run(lambda connection: self._find(connection, session, script, version))
-        return position.cursor
+        if self._scripts is not None and await self._scripts.version(script) != version:
+            raise OutdatedError
+        while True:
+            position = self.database.run(lambda connection: self._find(connection, session, script, version))
+            if position.cursor >= leasable:
+                return position.cursor
+            lease = await self.lease_turn(session, script, version, position.cursor, met=None)
+            if lease is not None:
+                return lease
 
     def _find(self, connection: sqlite3.Connection, session: str, script: str, version: int) -> _Position:
         row = connection.execute(_POSITION, (session, script)).fetchone()

@@ -49,6 +49,7 @@ class Block:
         octets: The same as bytes.
         layout: Its size and the place of its slots.
         endpoints: Stats labels by endpoint number.
+        resources: Stats labels by the number of the resource.
         master: Process id of the creator.
         started: `time.monotonic()` of the start, in seconds.
         started_at: Unix time of the start, in seconds.
@@ -59,15 +60,23 @@ class Block:
         self.words: memoryview[int] = octets.cast("q")
         self._segment = segment
         header = self.words[: layout.HEADER_LABELS].tolist()
-        self.layout = Layout(header[layout.HEADER_SLOTS], header[layout.HEADER_ENDPOINTS])
+        self.layout = _read_layout(header)
         self.master: int = header[layout.HEADER_MASTER]
         self.started = header[layout.HEADER_STARTED] / 1e9
         self.started_at = header[layout.HEADER_STARTED_AT] / 1e9
-        self.endpoints = tuple(self._label(endpoint) for endpoint in range(self.layout.endpoints))
+        labels = tuple(self._label(row) for row in range(self.layout.rows))
+        self.endpoints, self.resources = labels[: self.layout.endpoints], labels[self.layout.endpoints :]
 
     @classmethod
     def create(
-        cls, name: str, *, endpoints: Sequence[str], slots: int, now: float, wall: float | None = None
+        cls,
+        name: str,
+        *,
+        endpoints: Sequence[str],
+        slots: int,
+        now: float,
+        wall: float | None = None,
+        resources: Sequence[str] = (),
     ) -> "Block":
         """Create the block of an instance, replacing a stale one; for the master, before it forks.
 
@@ -77,25 +86,32 @@ class Block:
             slots: How many workers can run at the same time, old and new ones of a reload together.
             now: `time.monotonic()`, in seconds.
             wall: Unix time, in seconds; None to read the clock.
+            resources: Stats labels of what does not generate, likewise.
 
         Raises:
             StatsError: The memory cannot be allocated.
             ValueError: A label or the number of slots is invalid.
         """
-        shape = _validate(endpoints, slots)
+        shape = _validate(endpoints, resources, slots)
         segment = SharedSegment.create(name, shape.bytes)
         octets = memoryview(segment.memory)
-        _write_header(octets, shape, endpoints, now=now, wall=wall)
+        _write_header(octets, shape, (*endpoints, *resources), now=now, wall=wall)
         return cls(octets, segment)
 
     @classmethod
     def private(
-        cls, *, endpoints: Sequence[str], slots: int = 1, now: float, wall: float | None = None
+        cls,
+        *,
+        endpoints: Sequence[str],
+        slots: int = 1,
+        now: float,
+        wall: float | None = None,
+        resources: Sequence[str] = (),
     ) -> "Block":
         """Create a block in this process's own memory, for one process that counts and reads; see `create`."""
-        shape = _validate(endpoints, slots)
+        shape = _validate(endpoints, resources, slots)
         octets = memoryview(bytearray(shape.bytes))
-        _write_header(octets, shape, endpoints, now=now, wall=wall)
+        _write_header(octets, shape, (*endpoints, *resources), now=now, wall=wall)
         return cls(octets, None)
 
     @classmethod
@@ -162,7 +178,7 @@ class Block:
         first = self.layout.slot(slot)
         if not words[first + layout.TAKEN]:
             return
-        for endpoint in range(self.layout.endpoints):
+        for endpoint in range(self.layout.rows):
             row = self.layout.endpoint(slot, endpoint)
             ended = sum(words[row : row + layout.OUTCOMES].tolist())
             in_flight = words[row + layout.ENDPOINT["requests"]] - ended
@@ -177,7 +193,7 @@ class Block:
         if any(words[first : first + layout.PULSES].tolist()):
             return False
         start = self.layout.endpoint(slot, 0) + layout.ENDPOINT["requests"]
-        end = self.layout.endpoint(slot, self.layout.endpoints - 1) + layout.ENDPOINT_WORDS
+        end = self.layout.endpoint(slot, self.layout.rows)
         return not any(words[start : end : layout.ENDPOINT_WORDS].tolist())
 
     def is_beating(self, slot: int, since: float) -> bool:
@@ -239,36 +255,42 @@ class Block:
         if self._segment is not None:
             self._segment.unlink()
 
-    def _label(self, endpoint: int) -> str:
-        start = (layout.HEADER_LABELS + endpoint * layout.LABEL_WORDS) * layout.WORD_BYTES
+    def _label(self, row: int) -> str:
+        start = (layout.HEADER_LABELS + row * layout.LABEL_WORDS) * layout.WORD_BYTES
         return bytes(self.octets[start : start + layout.LABEL_BYTES]).rstrip(b"\0").decode("ascii")
 
 
-def _validate(endpoints: Sequence[str], slots: int) -> Layout:
-    for label in endpoints:
+def _read_layout(header: Sequence[int]) -> Layout:
+    return Layout(
+        header[layout.HEADER_SLOTS], header[layout.HEADER_ENDPOINTS], header[layout.HEADER_RESOURCES]
+    )
+
+
+def _validate(endpoints: Sequence[str], resources: Sequence[str], slots: int) -> Layout:
+    for label in (*endpoints, *resources):
         if not _LABEL.fullmatch(label) or len(label) > layout.LABEL_BYTES:
             raise ValueError(
                 f"stats label {label!r}: expected lower case, digits and underscores, at most {layout.LABEL_BYTES}"
             )
         if label in _RESERVED:
             raise ValueError(f"stats label {label!r}: {label}_requests is already a name in the JSON")
-    if not endpoints or len(set(endpoints)) != len(endpoints):
-        raise ValueError(f"stats labels {list(endpoints)}: expected at least one, and no duplicates")
+    if not endpoints or len({*endpoints, *resources}) != len(endpoints) + len(resources):
+        raise ValueError(f"stats labels {[*endpoints, *resources]}: expected at least one, and no duplicates")
     if slots < 1:
         raise ValueError(f"{slots} stats slots: expected at least one")
-    return Layout(slots, len(endpoints))
+    return Layout(slots, len(endpoints), len(resources))
 
 
 def _write_header(
-    octets: "memoryview[int]", shape: Layout, endpoints: Sequence[str], *, now: float, wall: float | None
+    octets: "memoryview[int]", shape: Layout, labels: Sequence[str], *, now: float, wall: float | None
 ) -> None:
     words = octets.cast("q")
     for slot in range(shape.slots):
         first = shape.slot(slot)
         for offset in shape.histograms():
             words[first + offset + histogram.MIN] = histogram.EMPTY_MIN
-    for endpoint, label in enumerate(endpoints):
-        start = (layout.HEADER_LABELS + endpoint * layout.LABEL_WORDS) * layout.WORD_BYTES
+    for row, label in enumerate(labels):
+        start = (layout.HEADER_LABELS + row * layout.LABEL_WORDS) * layout.WORD_BYTES
         octets[start : start + len(label)] = label.encode("ascii")
     words[layout.HEADER_VERSION] = layout.VERSION
     words[layout.HEADER_BYTES] = shape.bytes
@@ -277,6 +299,7 @@ def _write_header(
     words[layout.HEADER_MASTER] = os.getpid()
     words[layout.HEADER_SLOTS] = shape.slots
     words[layout.HEADER_ENDPOINTS] = shape.endpoints
+    words[layout.HEADER_RESOURCES] = shape.resources
     words[layout.HEADER_MAGIC] = layout.MAGIC
     words.release()
 
@@ -296,7 +319,7 @@ def _check_header(octets: "memoryview[int]") -> str | None:
             f"writes stats layout {version:x}, and this llmsim reads {layout.VERSION:x}: "
             "use the llmsim it was started with, or --url"
         )
-    size = Layout(header[layout.HEADER_SLOTS], header[layout.HEADER_ENDPOINTS]).bytes
+    size = _read_layout(header).bytes
     if header[layout.HEADER_BYTES] != size or size > len(octets):
         return (
             f"left a damaged stats block, of {len(octets)} bytes where {size} were expected: start it again"

@@ -25,7 +25,7 @@ from llmsim.stats.counters import Outcome, Per
 
 MAGIC = int.from_bytes(b"llmstats", "little")
 # Incremented when the meaning of a word changes; the fingerprint covers counters that were added or moved.
-VERSION = 7 << 32 | counters.fingerprint()
+VERSION = 8 << 32 | counters.fingerprint()
 
 WORD_BYTES = 8
 LINE_WORDS = 8  # 64 bytes, the cache line of x86-64 and most of ARM
@@ -54,7 +54,10 @@ HEADER_STEPS = 10  # steps of the timeline; 0 if there is none
 HEADER_STEP_NAME = 11  # zero-padded UTF-8
 STEP_NAME_WORDS = 12
 STEP_NAME_BYTES = STEP_NAME_WORDS * WORD_BYTES
-HEADER_LABELS = HEADER_STEP_NAME + STEP_NAME_WORDS  # the first endpoint's label; zero-padded ASCII
+HEADER_RESOURCES = HEADER_STEP_NAME + STEP_NAME_WORDS
+HEADER_LABELS = (
+    HEADER_RESOURCES + 1
+)  # the first endpoint's label, then those of the resources; zero-padded ASCII
 LABEL_WORDS = 4
 LABEL_BYTES = LABEL_WORDS * WORD_BYTES
 
@@ -111,7 +114,7 @@ NAME_BYTES = NAME_WORDS * WORD_BYTES
 MODEL_WORDS = MODEL_NAME + NAME_WORDS
 OTHER = "__other__"
 
-# A row for each endpoint: a word for each outcome by its column, then its counters.
+# A row for each endpoint: a word for each outcome by its column, then its counters. Behind them the same for each resource.
 ENDPOINTS = MODELS + MODEL_ROWS * MODEL_WORDS
 OUTCOMES = len(Outcome)
 ENDPOINT = _offsets(Per.ENDPOINT, first=OUTCOMES)
@@ -129,15 +132,22 @@ class Layout(msgspec.Struct, frozen=True):
     Attributes:
         slots: How many workers can write at the same time; >= 1.
         endpoints: How many endpoints are counted separately; >= 1.
+        resources: How many resources are; their rows are those behind the endpoints, and they have no latencies.
     """
 
     slots: int
     endpoints: int
+    resources: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of endpoints and resources."""
+        return self.endpoints + self.resources
 
     @property
     def header_words(self) -> int:
         """Words before the first slot."""
-        return _whole_lines(HEADER_LABELS + self.endpoints * LABEL_WORDS)
+        return _whole_lines(HEADER_LABELS + self.rows * LABEL_WORDS)
 
     @property
     def slot_words(self) -> int:
@@ -147,7 +157,7 @@ class Layout(msgspec.Struct, frozen=True):
     @property
     def count_words(self) -> int:
         """Words of a slot before its latencies."""
-        return _whole_lines(ENDPOINTS + self.endpoints * ENDPOINT_WORDS)
+        return _whole_lines(ENDPOINTS + self.rows * ENDPOINT_WORDS)
 
     @property
     def bytes(self) -> int:
@@ -168,7 +178,7 @@ class Layout(msgspec.Struct, frozen=True):
         return self.header_words + slot * self.slot_words
 
     def endpoint(self, slot: int, endpoint: int) -> int:
-        """Return the index of the first word of an endpoint's row in a slot."""
+        """Return the index of the first word of an endpoint's row in a slot; resources follow endpoints."""
         return self.slot(slot) + ENDPOINTS + endpoint * ENDPOINT_WORDS
 
     def model_latencies(self, row: int) -> int:

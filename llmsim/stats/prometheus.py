@@ -12,13 +12,12 @@ Source of vLLM's names and bounds: vllm, v1/metrics/loggers.py.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate
-from operator import itemgetter
+from collections.abc import Callable, Mapping, Sequence
 
-from llmsim.stats import counters, histogram, layout
+from llmsim.stats import counters, layout
 from llmsim.stats.counters import COUNTERS, Counter, Outcome, Per
 from llmsim.stats.host_stats import HostStats
+from llmsim.stats.metrics_page import Bounds, Labels, Page
 from llmsim.stats.totals import HistogramTotals, Totals, WorkerTotals
 from llmsim.stats.verdict import available_cores, judge
 
@@ -54,103 +53,18 @@ _VLLM = {
     ),
 }
 
-Labels = str
-"""Labels as they are written, without braces."""
-
 _MOST_LABELS = 2048
-_MOST_SERIES = 512
-"""Labels, and series of histograms, whose text is remembered: what does not change from page to page."""
+"""Labels whose text is remembered."""
 
 
-class _Bounds:
-    """The bounds of the buckets of one histogram.
-
-    Args:
-        micros: In microseconds, ascending.
-    """
-
-    def __init__(self, micros: Sequence[float]) -> None:
-        self.texts = tuple([repr(bound / 1e6) for bound in micros])
-        places = [histogram.bucket(int(bound)) for bound in micros]
-        self._below = itemgetter(*places)
-        # Of the bounds that lie within a bucket of ours: number, bucket, and which part of it is below.
-        self._within = []
-        for number, (bound, index) in enumerate(zip(micros, places, strict=True)):
-            lower, upper = histogram.bounds(index)
-            if bound != lower:
-                self._within.append((number, index, (bound - lower) / (upper - lower)))
-
-    def cumulate(self, row: HistogramTotals) -> tuple[Sequence[int], int]:
-        """Return how many values are below each bound, and how many there are."""
-        # PERF: 10 us less than over all buckets; those outside of the extremes are empty.
-        first, end = histogram.bucket(min(row.minimum, row.maximum)), histogram.bucket(row.maximum) + 1
-        sums = list(accumulate(row.buckets[first:end], initial=0))
-        count = sums[-1]
-        found = self._below([0] * first + sums + [count] * (histogram.BUCKETS - end))
-        if not self._within:
-            return found, count
-        below = list(found)
-        for number, index, part in self._within:
-            below[number] += int(row.buckets[index] * part)
-        return below, count
-
-
-def _doubling(first: int, last: int) -> _Bounds:
+def _doubling(first: int, last: int) -> Bounds:
     """Return powers of two, and the bound in the middle between each two."""
     halves = [bound for power in range(first, last) for bound in (1 << power, 3 << (power - 1))]
-    return _Bounds([*halves, 1 << last])
+    return Bounds([*halves, 1 << last])
 
 
 _BOUNDS = {name: _doubling(*limits) for name, limits in _RANGES.items()}
-_VLLM_BOUNDS = {name: _Bounds([bound * 1e6 for bound in bounds]) for name, bounds in _VLLM.items()}
-
-
-@functools.lru_cache(_MOST_SERIES)
-def _series_lines(name: str, labels: Labels, bounds: tuple[str, ...]) -> bytes:
-    """Return the lines of a series of a histogram, with places for its numbers.
-
-    PERF: bytes take their numbers in a sixth of the time of a string, and need not be encoded.
-    """
-    escaped = labels.replace("%", "%%")
-    before = f"{name}_bucket{{{escaped},le=" if labels else f"{name}_bucket{{le="
-    braces = f"{{{escaped}}}" if labels else ""
-    lines = [f'{before}"{bound}"}} %d' for bound in (*bounds, "+Inf")]
-    return "\n".join([*lines, f"{name}_sum{braces} %b", f"{name}_count{braces} %d"]).encode()
-
-
-class _Page:
-    """Lines of the text format."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def family(self, name: str, kind: str, text: str, values: Iterable[tuple[Labels, int | float]]) -> None:
-        """Add a counter or gauge."""
-        lines = [
-            _head(name, kind, text),
-            *[f"{name}{{{labels}}} {value}" if labels else f"{name} {value}" for labels, value in values],
-        ]
-        self._parts.append("\n".join(lines).encode())
-
-    def histogram(
-        self, name: str, text: str, bounds: _Bounds, values: Iterable[tuple[Labels, HistogramTotals]]
-    ) -> None:
-        """Add a histogram."""
-        self._parts.append(_head(name, "histogram", text).encode())
-        for labels, row in values:
-            # Of one reading: buckets are counted from one copy, so they never contradict the count.
-            numbers, count = bounds.cumulate(row)
-            lines = _series_lines(name, labels, bounds.texts)
-            self._parts.append(lines % (*numbers, count, str(row.sum / 1e6).encode(), count))
-
-    def render(self) -> bytes:
-        """Return all of it."""
-        return b"\n".join([*self._parts, b""])
-
-
-def _head(name: str, kind: str, text: str) -> str:
-    """Return the lines before those of a family."""
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}"
+_VLLM_BOUNDS = {name: Bounds([bound * 1e6 for bound in bounds]) for name, bounds in _VLLM.items()}
 
 
 def render_metrics(
@@ -172,11 +86,12 @@ def render_metrics(
         state: State of the verdict; None to judge the workers.
         hosts: Those whose sums the totals are; None if they are those of one.
     """
-    page = _Page()
+    page = Page()
     _add_state(page, totals, version, state, is_draining=is_draining)
     if hosts is not None:
         _add_hosts(page, hosts)
     _add_requests(page, totals)
+    _add_resources(page, totals)
     models = _models(totals)
     for counter in COUNTERS:
         _add_counter(page, counter, totals, models)
@@ -196,7 +111,7 @@ def render_metrics(
     return page.render()
 
 
-def _add_state(page: _Page, totals: Totals, version: str, state: str | None, *, is_draining: bool) -> None:
+def _add_state(page: Page, totals: Totals, version: str, state: str | None, *, is_draining: bool) -> None:
     living = [(worker, worker.health) for worker in totals.workers if worker.health is not None]
     state = state or judge([health for _, health in living], cores=available_cores()).state
     page.family("llmsim_build_info", "gauge", "Version of llmsim.", [(_label("version", version), 1)])
@@ -262,13 +177,13 @@ _HOST_FAMILIES: tuple[tuple[str, str, str, Callable[[HostStats], int | float]], 
 )
 
 
-def _add_hosts(page: _Page, hosts: Sequence[HostStats]) -> None:
+def _add_hosts(page: Page, hosts: Sequence[HostStats]) -> None:
     for name, kind, text, value in _HOST_FAMILIES:
         rows = [(_label("host", host.host), value(host)) for host in hosts]
         page.family(f"llmsim_host_{name}", kind, text, rows)
 
 
-def _add_requests(page: _Page, totals: Totals) -> None:
+def _add_requests(page: Page, totals: Totals) -> None:
     page.family(
         "llmsim_requests_total",
         "counter",
@@ -292,8 +207,28 @@ def _add_requests(page: _Page, totals: Totals) -> None:
     )
 
 
+def _add_resources(page: Page, totals: Totals) -> None:
+    asked = {label: row for label, row in totals.resources.items() if row.counts["requests"]}
+    page.family(
+        "llmsim_resource_requests_total",
+        "counter",
+        "Requests to resources, which generate nothing, that ended, by resource and outcome; not part of llmsim_requests_total.",
+        [
+            (f"{_label('resource', label)},{_label('outcome', outcome.value)}", count)
+            for label, row in asked.items()
+            for outcome, count in row.outcomes.items()
+        ],
+    )
+    page.family(
+        "llmsim_resource_requests_in_flight",
+        "gauge",
+        "Requests to resources that began and have not ended.",
+        [("", sum(row.in_flight for row in asked.values()))],
+    )
+
+
 def _add_counter(
-    page: _Page, counter: Counter, totals: Totals, models: Mapping[str, Mapping[str, int]]
+    page: Page, counter: Counter, totals: Totals, models: Mapping[str, Mapping[str, int]]
 ) -> None:
     name, values = counter.name, list[tuple[Labels, int | float]]()
     match counter.per:
@@ -311,7 +246,7 @@ def _add_counter(
 
 
 def _add_vllm(
-    page: _Page,
+    page: Page,
     totals: Totals,
     models: Mapping[str, Mapping[str, int]],
     by_model: Mapping[str, Mapping[str, HistogramTotals]],

@@ -73,6 +73,7 @@ class Recorder:
         "_models",
         "_open_streams",
         "_other",
+        "_resources",
         "_ring",
         "_rows",
         "_since",
@@ -88,6 +89,9 @@ class Recorder:
         self._words = block.words
         self._endpoints = tuple(
             block.layout.endpoint(slot, endpoint) for endpoint in range(block.layout.endpoints)
+        )
+        self._resources = tuple(
+            block.layout.endpoint(slot, row) for row in range(block.layout.endpoints, block.layout.rows)
         )
         self._lateness = HistogramWriter(self._words, first + layout.HISTOGRAM["lateness"])
         self._ring = first + layout.RING
@@ -250,6 +254,14 @@ class Recorder:
             if not self._since <= now < self._until:
                 self._select_second(int(now))
             words[self._entry + RING_ERRORS] += 1
+
+    def resource_began(self, resource: int) -> None:
+        """Count a request to a resource, by the resource's place among the block's labels."""
+        self._words[self._resources[resource] + _REQUESTS] += 1
+
+    def resource_ended(self, resource: int, outcome: Outcome) -> None:
+        """Count its end; exactly once for each that began."""
+        self._words[self._resources[resource] + outcome.column] += 1
 
     def websocket_opened(self) -> None:
         """Count a WebSocket connection that was accepted."""

@@ -53,6 +53,7 @@ class SlotCopy(msgspec.Struct, frozen=True):
         number: The number of the slot.
         words: Its words before the latencies.
         endpoints: A row for each endpoint.
+        resources: A row for each resource.
         models: Name and row of each model.
         endpoint_latencies: The histograms of each endpoint by name; those that have counted anything.
         model_latencies: The same by the model's name.
@@ -61,6 +62,7 @@ class SlotCopy(msgspec.Struct, frozen=True):
     number: int
     words: list[int]
     endpoints: list[list[int]]
+    resources: list[list[int]]
     models: list[tuple[str, list[int]]]
     endpoint_latencies: list[dict[str, HistogramPart]]
     model_latencies: dict[str, dict[str, HistogramPart]]
@@ -72,7 +74,8 @@ def copy_slot(block: Block, number: int) -> SlotCopy:
     by_endpoint, by_row = _copy_latencies(block, first)
     # NOTE: `tolist` reads word by word, upwards; the order within a slot relies on it.
     words: list[int] = block.words[first : first + block.layout.count_words].tolist()
-    endpoints = _copy_endpoints(block, first + layout.ENDPOINTS)
+    rows = _copy_endpoints(block, first + layout.ENDPOINTS)
+    endpoints, resources = rows[: block.layout.endpoints], rows[block.layout.endpoints :]
     models = [
         (_model_name(block, words, first, start), words[start : start + len(layout.MODEL)])
         for start in _MODEL_STARTS
@@ -86,12 +89,12 @@ def copy_slot(block: Block, number: int) -> SlotCopy:
         for row, found in enumerate(by_row)
         if found
     }
-    return SlotCopy(number, words, endpoints, models, by_endpoint, by_model)
+    return SlotCopy(number, words, endpoints, resources, models, by_endpoint, by_model)
 
 
 def _copy_endpoints(block: Block, start: int) -> list[list[int]]:
-    """Copy the counters of all endpoints at one instant: again if one of them has changed since the copy began."""
-    end = start + block.layout.endpoints * layout.ENDPOINT_WORDS
+    """Copy the counters of all endpoints and resources at one instant: again if one of them has changed since the copy began."""
+    end = start + block.layout.rows * layout.ENDPOINT_WORDS
     for _ in range(_TRIES):
         words: list[int] = block.words[start:end].tolist()
         if block.words[start:end].tolist() == words:

@@ -17,7 +17,7 @@ from llmsim.stats import counters, histogram, layout
 from llmsim.stats.block import Block
 from llmsim.stats.counters import Outcome, Per
 from llmsim.stats.host_stats import HostStats
-from llmsim.stats.totals import HistogramTotals, Recent, Totals, WorkerTotals, read_totals
+from llmsim.stats.totals import EndpointTotals, HistogramTotals, Recent, Totals, WorkerTotals, read_totals
 from llmsim.stats.verdict import Verdict, available_cores, judge
 
 RATE_SECONDS = 10
@@ -161,6 +161,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         latency_by_endpoint: By stats label; endpoints with any observations.
         latency_by_model: By model id, likewise, in the order of `models`; models beyond the first 16 of a worker are part of
             `__other__`, the last one.
+        resources: Requests to resources, which generate nothing, like `endpoints`; those with any. No other figure counts them.
         timeline: Where the timeline is; None if there is none.
         host: Name of this host, where several share their state; empty, and absent from the JSON, otherwise.
         hosts: Those whose sums these are; None, and absent from the JSON, where they are those of one.
@@ -186,6 +187,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     last_60_seconds: Recent
     latency_by_endpoint: dict[str, RequestLatencies]
     latency_by_model: dict[str, RequestLatencies]
+    resources: dict[str, dict[str, int]] = {}
     timeline: TimelinePosition | None = None
     host: str = ""
     hosts: tuple[HostStats, ...] | None = None
@@ -262,15 +264,7 @@ def render(totals: Totals, *, wall: float) -> Snapshot:
         verdict=judge(health, cores=available_cores()),
         loop_lag_ms=_worst([worker.loop_lag_ms for worker in workers if worker.loop_lag_ms is not None]),
         model_requests={name: counts["requests"] for name, counts in models.items()},
-        endpoints={
-            label: {
-                "requests": row.counts["requests"],
-                "active": row.in_flight,
-                **{outcome.value: count for outcome, count in row.outcomes.items()},
-                **{name: count for name, count in row.counts.items() if name != "requests"},
-            }
-            for label, row in totals.endpoints.items()
-        },
+        endpoints={label: _endpoint(row) for label, row in totals.endpoints.items()},
         models=models,
         workers=workers,
         latency=Latencies(**{f"{name}_ms": _latency(row) for name, row in totals.histograms.items()}),
@@ -282,6 +276,9 @@ def render(totals: Totals, *, wall: float) -> Snapshot:
             model: _request_latencies(found)
             for model in _other_last(models)
             if (found := totals.model_histograms.get(model))
+        },
+        resources={
+            label: _endpoint(row) for label, row in totals.resources.items() if row.counts["requests"]
         },
         timeline=TimelinePosition(*totals.timeline) if totals.timeline[1] else None,
     )
@@ -306,6 +303,15 @@ def _request_counts(totals: Totals) -> dict[str, int]:
         "total_tokens": by_model["prompt_tokens"] + by_model["completion_tokens"],
         "total_errors": sum(count for outcome, count in outcomes.items() if outcome.is_error),
         **{outcome.total: ended[outcome.total] for outcome in outcomes if outcome.is_fault},
+    }
+
+
+def _endpoint(row: EndpointTotals) -> dict[str, int]:
+    return {
+        "requests": row.counts["requests"],
+        "active": row.in_flight,
+        **{outcome.value: count for outcome, count in row.outcomes.items()},
+        **{name: count for name, count in row.counts.items() if name != "requests"},
     }
 
 

@@ -44,6 +44,7 @@ def close_totals(totals: Totals) -> Totals:
     return replace(
         totals,
         endpoints={label: _close(row) for label, row in totals.endpoints.items()},
+        resources={label: _close(row) for label, row in totals.resources.items()},
         counts=_closed_counts(totals.counts),
         recent=_NOTHING,
         workers=(),
@@ -64,6 +65,7 @@ def add_totals(parts: Sequence[Part], read: float) -> Totals:
         started_at=min((each.started_at for each in found), default=0.0),
         read=read,
         endpoints=_combine([each.endpoints for each in found], _add_endpoints),
+        resources=_combine([each.resources for each in found], _add_endpoints),
         models=_combine([each.models for each in found], _add_counts),
         counts=_add_counts([_NO_COUNTS, *(each.counts for each in found)]),
         histograms=_add_histograms([_NO_HISTOGRAMS, *(each.histograms for each in found)]),

@@ -126,6 +126,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         recent: The last 60 seconds.
         workers: By slot; those that are taken, or have counted anything.
         timeline: Step of the timeline, from 1, number of its steps, and name of the step; 0 steps if there is none.
+        resources: Requests to resources, which generate nothing, by stats label; they are part of no other figure.
     """
 
     started: float
@@ -140,6 +141,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     recent: Recent
     workers: tuple[WorkerTotals, ...]
     timeline: tuple[int, int, str] = (0, 0, "")
+    resources: dict[str, EndpointTotals] = {}
 
     @property
     def outcomes(self) -> dict[Outcome, int]:
@@ -201,6 +203,10 @@ def read_totals(block: Block, now: float) -> Totals:
         recent=_recent(slots, int(now)),
         workers=workers,
         timeline=block.timeline(),
+        resources={
+            label: _endpoint([slot.resources[number] for slot in slots])
+            for number, label in enumerate(block.resources)
+        },
     )
 
 

@@ -10,7 +10,11 @@ import pytest
 from support.asgi import simulator
 
 PATH = "/openai/v1/chat/completions"
-ASKED = {"model": "gpt-4o-search-preview", "messages": [{"role": "user", "content": "What is new?"}]}
+ASKED: dict[str, Any] = {
+    "model": "gpt-4o-search-preview",
+    "messages": [{"role": "user", "content": "What is new?"}],
+}
+SPEAKER = ASKED | {"model": "gpt-audio"}
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -44,7 +48,7 @@ async def test_without_a_search_nothing_is_cited() -> None:
 
 async def test_an_answer_is_spoken() -> None:
     """CHAT-1.11, CHAT-2.10: Its sound is as long as its transcript takes, and is counted; an earlier one may be named."""
-    spoken = ASKED | {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+    spoken = SPEAKER | {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
     answered = await simulator().post(PATH, spoken)
     message, usage = answered.json["choices"][0]["message"], answered.json["usage"]
     audio = message["audio"]
@@ -64,7 +68,11 @@ async def test_an_answer_is_spoken() -> None:
 
 async def test_a_spoken_stream() -> None:
     """CHAT-3.8: Its deltas are the transcript, the sound, and when its id expires."""
-    spoken = ASKED | {"modalities": ["audio"], "audio": {"voice": {"id": "v"}, "format": "pcm16"}, "seed": 7}
+    spoken = SPEAKER | {
+        "modalities": ["audio"],
+        "audio": {"voice": {"id": "v"}, "format": "pcm16"},
+        "seed": 7,
+    }
     whole = (await simulator().post(PATH, spoken)).json["choices"][0]["message"]["audio"]
     streamed = await simulator().post(PATH, spoken | {"stream": True})
     chunks = [json.loads(line[6:]) for line in streamed.body.splitlines() if line.startswith(b"data: {")]
@@ -87,6 +95,6 @@ async def test_a_spoken_stream() -> None:
 )
 async def test_sound_that_is_refused(fields: dict[str, Any], param: str) -> None:
     """CHAT-1.11: What is missing or cannot be made is named."""
-    refused = await simulator().post(PATH, ASKED | {"modalities": ["text", "audio"]} | fields)
+    refused = await simulator().post(PATH, SPEAKER | {"modalities": ["text", "audio"]} | fields)
 
     assert (refused.status, refused.json["error"]["param"]) == (400, param)

@@ -52,7 +52,7 @@ async def test_models_that_embed_answer_nobody(streamer: Endpoint) -> None:
     for stream in (False, True):
         body = streamer.body(model="text-embedding-3-large", stream=stream)
         exchange = await worker.ask("POST", streamer.path, body)
-        assert exchange.status == 404
+        assert exchange.status == (400 if streamer.provider.name == "azure" else 404)
         assert "error" in exchange.json
 
     assert worker.stats().refused_requests == 2

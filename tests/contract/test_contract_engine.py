@@ -53,6 +53,10 @@ def engine(
     )
 
 
+def _files(run_dir: str) -> list[Path]:
+    return sorted(Path(run_dir).glob("*.engines-*"))
+
+
 async def timed(worker: Simulator, path: str, request: Any) -> tuple[Exchange, float]:
     """Post a request; return its exchange and the seconds it took."""
     began = time.monotonic()
@@ -308,3 +312,51 @@ async def test_an_engine_is_unset_while_it_runs(run_dir: str) -> None:
     assert exchange.status == 200
     assert seconds >= 10 * STEP
     assert again >= 10 * STEP
+
+
+async def test_an_engine_begins_while_the_server_runs(run_dir: str) -> None:
+    """ENG-5.4, ENG-4.1: Requests that come then have it, the stream under way keeps its schedule; unset again, nothing is left of it."""
+    worker = simulator(server={"run_dir": run_dir}, latency={"profile": "instant"}, target_tokens=10)
+    _, before = await timed(worker, CHAT, PLAIN)
+    changes = {"latency.engine": {"step_base_ms": 30, "step_prefill_token_us": 0}}
+    await worker.ask("PATCH", SETTINGS, json.dumps(changes).encode())
+    held = asyncio.create_task(timed(worker, CHAT, PLAIN))
+    await asyncio.to_thread(eventually, lambda: worker.stats().engine_running == 1)
+    engines = worker.stats().engines
+    await worker.ask("PATCH", SETTINGS, b'{"latency.engine": null}')
+    _, after = await timed(worker, CHAT, PLAIN)
+    exchange, seconds = await held
+    await asyncio.to_thread(eventually, lambda: worker.stats().engines == 0)
+
+    assert before < 5 * STEP
+    assert after < 5 * STEP
+    assert engines == 1
+    assert exchange.status == 200
+    assert seconds >= 10 * STEP
+
+
+async def test_a_bound_is_raised_while_it_runs(run_dir: str) -> None:
+    """ENG-5.4: Also to more than its memory has places for: what runs ends where it is, and further requests are taken."""
+    worker = engine(run_dir, max_requests=1, step_base_ms=100)
+    held = asyncio.create_task(timed(worker, CHAT, PLAIN))
+    await asyncio.to_thread(eventually, lambda: worker.stats().engine_running == 1)
+    refused, _ = await timed(worker, CHAT, PLAIN)
+    await worker.ask("PATCH", SETTINGS, b'{"latency.engine": {"max_requests": 65536, "step_base_ms": 1}}')
+    taken, _ = await timed(worker, CHAT, PLAIN)
+    ended, _ = await held
+
+    assert (refused.status, taken.status, ended.status) == (503, 200, 200)
+
+
+async def test_without_an_engine_nothing_of_it_is_there(run_dir: str) -> None:
+    """ENG-5.6: No file, no timer and no queue, until one is set for the first time; requests are planned at once as ever."""
+    worker = simulator(server={"run_dir": run_dir}, latency={"profile": "instant"})
+    await worker.post(CHAT, PLAIN)
+    before = _files(run_dir)
+    following = worker.application.live._is_following
+    await worker.ask("PATCH", SETTINGS, b'{"latency.engine.max_num_seqs": 1}')
+    made = _files(run_dir)
+
+    assert (before, following) == ([], False)
+    assert [path.name.endswith("-lease") for path in made] == [False, True]
+    assert worker.application.live._is_following

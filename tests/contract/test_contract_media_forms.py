@@ -240,7 +240,6 @@ class TestTranscripts:
             (WHISPER | {"include": ["logprobs"]}, RECORDING, "include"),
             (WHISPER | {"timestamp_granularities": ["word"]}, RECORDING, "timestamp_granularities"),
             ({"model": "gpt-4o-transcribe", "response_format": "srt"}, RECORDING, "response_format"),
-            ({"model": "gpt-4o"}, RECORDING, "model"),
         ],
         ids=lambda value: str(value)[:40],
     )

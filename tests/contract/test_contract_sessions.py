@@ -360,7 +360,7 @@ class TestSessions:
         state = scripted.worker.application.state
         version = await state.scripts.version("x")
         assert version is not None
-        assert await state.sessions.next_cursor("s", "x", version) == 0
+        assert await state.sessions.next_turn("s", "x", version) == 0
         assert (await scripted.progress())["turns_played"] == 0
         assert (await scripted.journal())[0]["outcome"] == "aborted"
 

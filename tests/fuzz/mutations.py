@@ -4,6 +4,7 @@ The sound requests are those of the golden files. A variant differs in a few pla
 a schema that takes long. What JSON encoders do not write (numbers of any length, lone surrogates, deep nesting) is written verbatim.
 """
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,7 @@ def variants(draw: st.DrawFn, sound: list[Any]) -> bytes:
     return data
 
 
+@functools.cache
 def sound_requests(folder: Path) -> list[Any]:
-    """Read the requests of an endpoint's golden files."""
+    """Read the requests of an endpoint's golden files, once: a file that changes meanwhile would change what was drawn before."""
     return [json.loads(path.read_bytes()) for path in sorted(folder.glob("*/request.json"))]

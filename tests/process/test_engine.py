@@ -171,3 +171,40 @@ async def test_a_full_engine_refuses(server: Server) -> None:
     assert head.startswith(b"HTTP/1.1 503 ")
     assert body["error"]["message"]
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_an_engine_comes_and_goes(tmp_path: Path) -> None:
+    """ENG-5.3, ENG-5.4, ENG-3.1: Switched on, changed and off for two workers under open streams; its ticker is killed between."""
+    with serve(tmp_path, "--workers", "2", "--latency", "instant", "--target-tokens", "100000") as server:
+        server.wait_for_workers(2)
+        await asyncio.to_thread(
+            _change,
+            server,
+            {"latency.engine": {"step_base_ms": 20, "step_sequence_us": 0, "max_num_seqs": 1000}},
+        )
+        streams = [_Stream() for _ in range(60)]
+        reading = [asyncio.create_task(each.read(server.port, 200)) for each in streams]
+        await asyncio.to_thread(eventually, lambda: server.stats()["engine_running"] == 60)
+        during = await asyncio.to_thread(server.stats)
+        await asyncio.to_thread(_change, server, {"latency.engine.step_base_ms": 10})
+        killed = _ticker(server)
+        os.kill(killed, signal.SIGKILL)
+        await asyncio.to_thread(eventually, lambda: _ticker(server) not in (0, killed))
+        await asyncio.to_thread(_change, server, {"latency.engine": "unset"})
+        at_once = _Stream()
+        began = time.monotonic()
+        await at_once.read(server.port, 200)
+        took = time.monotonic() - began
+        left = (await asyncio.to_thread(server.stats))["engine_running"]
+        await asyncio.gather(*reading)
+        whole = [each for each in streams if each.is_whole]
+        await asyncio.to_thread(eventually, lambda: server.stats()["engines"] == 0)
+        lease = _ticker(server)
+
+    assert during["engines"] == 1
+    assert at_once.is_whole
+    assert took < 0.5
+    assert left > 0
+    assert 10 < len(whole) < 60
+    assert all(each.tokens == 200 for each in whole)
+    assert lease == 0

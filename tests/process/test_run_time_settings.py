@@ -1,7 +1,6 @@
 """Settings that change under load, over several workers: what requests see, when, and after a worker was killed."""
 
 import asyncio
-import itertools
 import json
 import os
 import signal
@@ -37,15 +36,15 @@ SEEN = {"11111111": "alpha", "22222222": "beta"}
 VISIBLE = 0.1
 """Seconds after which a change is seen by every request."""
 
-
-LEAST_RATE = 300
-"""Requests a second that are answered at least, of the 500 that are offered."""
+LEAST_ANSWERS = 16
+"""Answers that show each change at least: one for each connection."""
 
 
 class Answer(NamedTuple):
-    """When a request was sent, and which states its answer shows: that of its limits, its text and its end."""
+    """When a request was sent and answered, and which states its answer shows: that of its limits, its text and its end."""
 
     sent: float
+    came: float
     states: tuple[str, str, str]
 
 
@@ -72,64 +71,61 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Ans
     (choice,) = answer["choices"]
     text = "alpha" if choice["message"]["content"] == "alpha" else "beta"
     end = "beta" if choice["finish_reason"] == "content_filter" else "alpha"
-    return Answer(sent, (SEEN[headers["x-ratelimit-limit-requests"]], text, end))
+    return Answer(sent, time.monotonic(), (SEEN[headers["x-ratelimit-limit-requests"]], text, end))
 
 
-async def load(port: int, clients: int, rate: float, until: asyncio.Event) -> list[Answer]:
-    """Ask at a rate from several connections until an event; return all answers."""
+async def load(port: int, clients: int, rate: float, until: asyncio.Event, answers: list[Answer]) -> None:
+    """Ask at a rate from several connections until an event; add the answers."""
 
-    async def run(number: int) -> list[Answer]:
+    async def run(number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        answers: list[Answer] = []
-        begun = time.monotonic() + number / rate
+        due = time.monotonic() + number / rate
         while not until.is_set():
-            await asyncio.sleep(max(0.0, begun + len(answers) * clients / rate - time.monotonic()))
-            if until.is_set():
-                break
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
             answers.append(await ask(reader, writer))
+            due += clients / rate
         writer.close()
-        return answers
 
-    return list(itertools.chain(*await asyncio.gather(*(run(number) for number in range(clients)))))
+    await asyncio.gather(*(run(number) for number in range(clients)))
 
 
 def test_no_request_sees_half_a_change(tmp_path: Path) -> None:
     """CTRL-2.1, CTRL-2.2, CTRL-2.10: Under load no answer shows a part of a change; each shows the last one, 100 ms after it."""
     changes: list[tuple[float, float, str]] = []
+    answers: list[Answer] = []
 
-    async def run(server: Server) -> list[Answer]:
+    async def change(server: Server) -> None:
         until = asyncio.Event()
-        asking = asyncio.create_task(load(server.port, 16, 500, until))
+        asking = asyncio.create_task(load(server.port, 16, 500, until, answers))
         loop = asyncio.get_running_loop()
         for name in ("alpha", "beta") * 6:
             begun = time.monotonic()
             await loop.run_in_executor(None, control, server, "PATCH", "/llmsim/settings", STATES[name])
             changes.append((begun, time.monotonic(), name))
-            await asyncio.sleep(0.4)
+            visible = changes[-1][1] + VISIBLE
+            while sum(answer.sent >= visible for answer in answers[-1000:]) < LEAST_ANSWERS:
+                # An answer that is lost, or is another than a 200, ends the load.
+                assert not asking.done(), asking.exception()
+                await asyncio.sleep(0.02)
         until.set()
-        return await asking
+        await asking
 
     with serve(tmp_path, "--workers", "4", "--latency", "instant") as server:
         server.wait_for_workers(4)
         control(server, "PATCH", "/llmsim/settings", {"limits.tiers": TIERS} | STATES["alpha"])
-        answers = asyncio.run(run(server))
+        asyncio.run(change(server))
         stats = server.stats()
 
     half_seen = [answer for answer in answers if len(set(answer.states)) > 1]
     ends = [*(begun for begun, _, _ in changes[1:]), float("inf")]
-    late = [
-        answer
+    # On a busy machine a request may wait until the next change is made: it shows that one.
+    between = [
+        (name, [answer for answer in answers if made + VISIBLE <= answer.sent and answer.came < end])
         for (_, made, name), end in zip(changes, ends, strict=True)
-        for answer in answers
-        if made + VISIBLE <= answer.sent < end - VISIBLE and answer.states[0] != name
     ]
     assert half_seen == []
-    assert late == []
-    assert {answer.states[0] for answer in answers} == {"alpha", "beta"}
-    seconds = max(answer.sent for answer in answers) - min(answer.sent for answer in answers)
-    # 500 are offered each second; a machine that is slow or busy gets through fewer.
-    rate = len(answers) / seconds
-    assert rate >= LEAST_RATE
+    assert [answer for name, seen in between for answer in seen if answer.states[0] != name] == []
+    assert min(len(seen) for _, seen in between) >= LEAST_ANSWERS
     assert sum(worker["requests"] > 0 for worker in stats["workers"]) == 4
 
 

@@ -278,7 +278,8 @@ CACHES = {
     "llmsim/providers/openai/provider.py": 1,  # a setting
     "llmsim/providers/openai_family/rate_limits.py": 1,  # milliseconds
     "llmsim/providers/openresponses/provider.py": 1,  # a setting
-    "llmsim/providers/registry.py": 1,  # names of providers
+    "llmsim/providers/registry.py": 1,
+    "llmsim/providers/resource_routes.py": 1,  # no key
     "llmsim/providers/strict_fields.py": 1,  # no key
 }
 """Caches by file whose keys are not texts of clients, and how many they are."""

@@ -31,6 +31,7 @@ from llmsim.config import (
 )
 from llmsim.planning.planner import Planner
 from llmsim.providers.registry import endpoint_labels
+from llmsim.providers.resource_routes import resource_labels
 from llmsim.server.asgi import Application
 from llmsim.server.transport.protocol import Protocol
 from llmsim.server.transport.websocket_protocol import WebSocketProtocol
@@ -100,7 +101,9 @@ class Simulator:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self.block = Block.private(endpoints=endpoint_labels(), slots=2, now=time.monotonic())
+        self.block = Block.private(
+            endpoints=endpoint_labels(), resources=resource_labels(), slots=2, now=time.monotonic()
+        )
         application.start(self.block, self.block.claim(1))
 
     @property

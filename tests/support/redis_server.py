@@ -51,6 +51,9 @@ class RedisServer:
             "0",
             "--unixsocket",
             str(self._socket),
+            # Where a replica writes what it receives.
+            "--dir",
+            str(self._socket.parent),
             "--save",
             "",
             "--appendonly",
@@ -86,10 +89,14 @@ class RedisServer:
 
     def configure(self, name: str, value: str) -> None:
         """Change an option while it runs."""
+        assert self.command(f"CONFIG SET {name} {value}").startswith("+OK")
+
+    def command(self, line: str) -> str:
+        """Run a command; return the beginning of its reply."""
         with socket.socket(socket.AF_UNIX) as one:
             one.connect(str(self._socket))
-            one.sendall(f"CONFIG SET {name} {value}\r\n".encode())
-            assert one.recv(16).startswith(b"+OK")
+            one.sendall(f"{line}\r\n".encode())
+            return one.recv(65_536).decode()
 
     def settings(self, **values: object) -> StateSettings:
         """Return settings with its address, and a prefix that no other test has."""
@@ -136,7 +143,8 @@ class _BlockingPort:
         return call
 
 
-def _run(*options: str) -> Iterator[RedisServer]:
+def run_redis_server(*options: str) -> Iterator[RedisServer]:
+    """Run a server with further options until the generator ends."""
     if not any(map(shutil.which, _BINARIES)):
         reason = "redis-server is not installed"
         if os.environ.get("CI") == "true":
@@ -155,13 +163,13 @@ def _run(*options: str) -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """A server for all tests, which leave it running; each has a prefix of its own."""
-    yield from _run()
+    yield from run_redis_server()
 
 
 @pytest.fixture
 def own_redis_server() -> Iterator[RedisServer]:
     """A server for one test, which may do anything to it."""
-    yield from _run()
+    yield from run_redis_server()
 
 
 ClientMaker = Callable[..., RedisClient]

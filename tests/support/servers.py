@@ -6,12 +6,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+from support.warm_server import WarmServer
 
 _STATE_TIMEOUT = 60.0
 """Seconds until a state counts as never reached; generous, for loaded machines."""
@@ -52,10 +53,13 @@ def eventually(condition: Callable[[], Any], *, within: float = _STATE_TIMEOUT) 
         time.sleep(0.01)
 
 
+Process: TypeAlias = "subprocess.Popen[str] | WarmServer"
+
+
 class Server:
     """One running instance."""
 
-    def __init__(self, process: "subprocess.Popen[str]", port: int, log: Path) -> None:
+    def __init__(self, process: Process, port: int, log: Path) -> None:
         self.process = process
         self.port = port
         self.log = log
@@ -111,7 +115,7 @@ class Server:
         return self.log.read_text()
 
 
-def _up(port: int, process: "subprocess.Popen[str]", log: Path) -> bool:
+def _up(port: int, process: Process, log: Path) -> bool:
     if process.poll() is not None:
         raise AssertionError(f"the server ended with {process.returncode}: {log.read_text()}")
     with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
@@ -123,7 +127,7 @@ def _up(port: int, process: "subprocess.Popen[str]", log: Path) -> bool:
 def serve(
     directory: Path,
     *arguments: str,
-    command: tuple[str, ...] = (sys.executable, "-m", "llmsim", "serve"),
+    command: tuple[str, ...] = (),
     **variables: str,
 ) -> Iterator[Server]:
     """Run a server until the block ends; it must then exit without a traceback.
@@ -131,21 +135,26 @@ def serve(
     Args:
         directory: Receives its log, and is its run directory.
         arguments: Arguments of the command.
-        command: The command.
+        command: The command, if it is not `llmsim serve`.
         variables: Variables of its environment.
     """
     with reserved_port() as port:
-        yield from _run(port, directory, (*command, *arguments), variables)
+        yield from _run(port, directory, command, arguments, variables)
 
 
 @contextlib.contextmanager
 def serve_on(port: int, directory: Path, *arguments: str, **variables: str) -> Iterator[Server]:
     """Run a server on a port that is reserved, which another may have used before; see `serve`."""
-    command = (sys.executable, "-m", "llmsim", "serve", *arguments)
-    yield from _run(port, directory, command, variables)
+    yield from _run(port, directory, (), arguments, variables)
 
 
-def _run(port: int, directory: Path, command: tuple[str, ...], variables: dict[str, str]) -> Iterator[Server]:
+def _run(
+    port: int,
+    directory: Path,
+    command: tuple[str, ...],
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+) -> Iterator[Server]:
     log = directory / f"server-{port}.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LLMSIM_")}
     environment |= {
@@ -153,14 +162,16 @@ def _run(port: int, directory: Path, command: tuple[str, ...], variables: dict[s
         "LLMSIM_HOST": "127.0.0.1",
         "LLMSIM_SERVER_RUN_DIR": str(directory),
     }
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command,
-            env=environment | variables,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    environment |= variables
+    process: Process
+    if command:
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                (*command, *arguments), env=environment, stdout=output, stderr=subprocess.STDOUT, text=True
+            )
+    else:
+        log.write_text("")
+        process = WarmServer(("serve", *arguments), environment, log)
     try:
         eventually(lambda: _up(port, process, log))
         yield Server(process, port, log)

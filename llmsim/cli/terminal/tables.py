@@ -12,13 +12,12 @@ import msgspec
 from rich.text import Text
 
 from llmsim.cli.figures import CPU, LARGE, NONE, WAIT, level, milliseconds, short, truncated
+from llmsim.cli.resources_view import count_errors, count_unfinished
 from llmsim.cli.stats_view import fault_counts, outcome_counts
-from llmsim.stats import Outcome, Snapshot
+from llmsim.stats import Snapshot
 from llmsim.stats.snapshot import RequestLatencies
 
 Value = str | int | float | None
-
-_UNFINISHED = (Outcome.REFUSED, Outcome.ABANDONED, Outcome.ABORTED)
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -192,12 +191,12 @@ def _endpoints(stats: Snapshot) -> list[Row]:
             (
                 counts["requests"],
                 counts["active"],
-                sum(counts.get(outcome.value, 0) for outcome in Outcome if outcome.is_error),
-                sum(counts.get(outcome.value, 0) for outcome in _UNFINISHED),
+                count_errors(counts),
+                count_unfinished(counts),
                 *_latency_values(stats.latency_by_endpoint, name),
             ),
         )
-        for name, counts in stats.endpoints.items()
+        for name, counts in (stats.endpoints | stats.resources).items()
     ]
 
 

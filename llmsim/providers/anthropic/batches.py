@@ -276,10 +276,12 @@ def batch_endpoints(parse: Parse) -> tuple[ResourceEndpoint, ...]:
         parse: Parses one request of a batch.
     """
     return (
-        ResourceEndpoint(method="POST", path=_ALL, run=partial(create, parse=parse)),
-        ResourceEndpoint(method="GET", path=_ALL, run=list_batches),
-        ResourceEndpoint(method="GET", path=_ONE, run=retrieve),
-        ResourceEndpoint(method="DELETE", path=_ONE, run=delete),
-        ResourceEndpoint(method="POST", path=f"{_ONE}/cancel", run=cancel),
-        ResourceEndpoint(method="GET", path=f"{_ONE}/results", run=results),
+        ResourceEndpoint(
+            method="POST", label="batches", path=_ALL, run=partial(create, parse=parse), passes_controls=True
+        ),
+        ResourceEndpoint(method="GET", label="batches", path=_ALL, run=list_batches),
+        ResourceEndpoint(method="GET", label="batches", path=_ONE, run=retrieve),
+        ResourceEndpoint(method="DELETE", label="batches", path=_ONE, run=delete),
+        ResourceEndpoint(method="POST", label="batches", path=f"{_ONE}/cancel", run=cancel),
+        ResourceEndpoint(method="GET", label="batches", path=f"{_ONE}/results", run=results),
     )

@@ -15,6 +15,7 @@ Source: anthropic SDK 2.14, types/content_block.py, tool_use_block.py, server_to
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -35,15 +36,29 @@ from llmsim.domain import (
     ToolKind,
     Turn,
 )
-from llmsim.providers.anthropic.citations import citation_deltas, cited_results, split_text
+from llmsim.providers.anthropic.citations import citation_deltas, cited_page, cited_results, split_text
 from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
 from llmsim.providers.anthropic.mcp import render_mcp_call, render_mcp_result
 from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
 from llmsim.providers.anthropic.messages import MessageOptions
+from llmsim.providers.anthropic.programs import (
+    CODE,
+    called_by_code,
+    code_deltas,
+    code_id,
+    render_caller,
+    render_code,
+    render_output,
+)
 from llmsim.providers.anthropic.signatures import sign
+from llmsim.providers.anthropic.tool_changes import SEARCHES
+from llmsim.providers.anthropic.tool_search import ToolSearch, called_deferred, render_found, search_fields
 from llmsim.wire.codec import encode
 
 _NO_TEXT = TokenizedText((), ())
+
+_CITED = ("web_search", "web_fetch")
+"""Hosted tools whose results a text may cite."""
 
 _TRUNCATING = (FinishReason.LENGTH, FinishReason.WINDOW, FinishReason.CONTENT_FILTER)
 
@@ -81,13 +96,27 @@ def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
         blocks.append(_compaction_block(turn, turn.edited.compaction))
     before = 0
     citations = options.citations
-    for segment in turn.choices[0].segments:
+    segments = turn.choices[0].segments
+    by_code = called_by_code(segments, options.programs) if options.programs.callers else []
+    if options.programs.running:
+        output = render_output(options.programs)
+        blocks.append(ContentBlock(None, _NO_TEXT, min(1, turn.length), 0, fields=output))
+    unloaded = called_deferred(segments, options.search) if options.search.waiting else []
+    for segment in segments:
         match segment:
             case ToolCallSegment():
+                if unloaded and segment.call.name in unloaded and not _has_search(blocks):
+                    blocks += _search_blocks(segment, before, options.search, unloaded)
+                if by_code and segment is by_code[0]:
+                    blocks.append(_code_block(by_code, before))
                 calls = _call_blocks(turn, segment, before, options)
+                if by_code and segment.call.name in options.programs.callers:
+                    calls = [_called_by_code(calls[0], by_code, options)]
+                if segment.call.name in SEARCHES and len(calls) > 1:
+                    calls[1] = _with_found(calls, options.search, unloaded)
                 blocks += calls
-                if segment.call.name == "web_search" and not options.is_formatted:
-                    citations = (*_found(calls), *citations)
+                if segment.call.name in _CITED and not options.is_formatted:
+                    citations = (*_found(calls, options), *citations)
             case ReasoningSegment():
                 if options.thinks:
                     text = segment.text or _NO_TEXT
@@ -103,15 +132,63 @@ def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
     return blocks
 
 
-def _found(calls: list[ContentBlock]) -> list[dict[str, Any]]:
-    """Return citations of what searches have found."""
-    results = [block.fields for block in calls if block.kind is None and block.fields is not None]
+def _code_block(calls: Sequence[ToolCallSegment], before: int) -> ContentBlock:
+    """Return the code that makes calls, which comes with the first token of the first of them."""
+    code = render_code(calls)
+    start = {"type": "server_tool_use", "id": code_id(calls), "name": CODE, "input": {}, "caller": DIRECT}
+    fields = start | {"input": {"code": code}}
+    place = before + min(1, calls[0].tokens)
+    return ContentBlock(None, _NO_TEXT, place, 0, fields=fields, start=start, deltas=code_deltas(code))
+
+
+def _called_by_code(
+    block: ContentBlock, calls: Sequence[ToolCallSegment], options: MessageOptions
+) -> ContentBlock:
+    fields = block.fields
+    assert fields is not None, "it is a call"
+    caller = render_caller(fields["name"], options.programs, code_id(calls))
+    return msgspec.structs.replace(block, fields=fields | {"caller": caller})
+
+
+def _has_search(blocks: Sequence[ContentBlock]) -> bool:
+    return any(
+        block.fields is not None and block.fields["type"] == "tool_search_tool_result" for block in blocks
+    )
+
+
+def _search_blocks(
+    segment: ToolCallSegment, before: int, search: ToolSearch, names: Sequence[str]
+) -> list[ContentBlock]:
+    """Return the search that loads the tools `names`, and its result, which come with the first token of a call."""
+    use, query, result = search_fields(segment.call, search, names)
+    place = before + min(1, segment.tokens)
+    deltas = tuple({"type": "input_json_delta", "partial_json": part} for part in ("", query.decode()))
+    whole = use | {"input": msgspec.json.decode(query)}
     return [
-        citation
-        for result in results
-        if result["type"] == "web_search_tool_result"
-        for citation in cited_results(result["content"])
+        ContentBlock(None, _NO_TEXT, place, 0, fields=whole, start=use, deltas=deltas),
+        ContentBlock(None, _NO_TEXT, place, 0, fields=result),
     ]
+
+
+def _with_found(calls: Sequence[ContentBlock], search: ToolSearch, called: Sequence[str]) -> ContentBlock:
+    """Return the result of a search for tools with what it finds."""
+    fields = calls[1].fields
+    assert fields is not None, "it is a result"
+    found = search.find(calls[0].text.text, called)
+    return msgspec.structs.replace(calls[1], fields=fields | {"content": render_found(found)})
+
+
+def _found(calls: Sequence[ContentBlock], options: MessageOptions) -> list[dict[str, Any]]:
+    """Return citations of what searches have found, and of pages if they may be cited."""
+    results = [block.fields for block in calls if block.kind is None and block.fields is not None]
+    found: list[dict[str, Any]] = []
+    for result in results:
+        if result["type"] == "web_search_tool_result":
+            found += cited_results(result["content"])
+        elif options.fetched_index is not None:
+            result["content"]["content"]["citations"] = {"enabled": True}
+            found.append(cited_page(result["content"], options.fetched_index))
+    return found
 
 
 def _cited_blocks(
@@ -221,7 +298,7 @@ def hosted_usage(turn: Turn, blocks: list[ContentBlock], options: MessageOptions
         return _UNUSED
     tools = [block.hosted_tool for block in blocks if block.hosted_tool is not None]
     container = None
-    if asked is not None or any(tool.runs_in_container for tool in tools):
+    if asked is not None or any(map(_runs_in_container, blocks)):
         container = render_container(turn, asked)
     if not tools:
         return _UNUSED if container is None else HostedUsage(container=container)
@@ -230,6 +307,12 @@ def hosted_usage(turn: Turn, blocks: list[ContentBlock], options: MessageOptions
         if tool.usage_counter:
             counts[tool.usage_counter] += 1
     return HostedUsage(counts, container)
+
+
+def _runs_in_container(block: ContentBlock) -> bool:
+    if block.hosted_tool is not None:
+        return block.hosted_tool.runs_in_container
+    return block.kind is None and block.fields is not None and block.fields.get("name") == CODE
 
 
 def wrap_in_object(name: str, text: TokenizedText, *, truncated: bool) -> TokenizedText:

@@ -37,6 +37,27 @@ def cited_results(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def cited_page(page: dict[str, Any], index: int) -> dict[str, Any]:
+    """Return a citation of a fetched page: of its first sentence.
+
+    Args:
+        page: The result of the fetch.
+        index: The number of documents before it.
+    """
+    document = page["content"]
+    text = document["source"]["data"]
+    sentence = text[: text.index(".") + 1]
+    return {
+        "type": "char_location",
+        "cited_text": sentence,
+        "document_index": index,
+        "document_title": document["title"],
+        "file_id": None,
+        "start_char_index": 0,
+        "end_char_index": len(sentence),
+    }
+
+
 def split_text(text: TokenizedText) -> tuple[TokenizedText | None, TokenizedText]:
     """Return the sentence of a text that cites nothing, None if there is none, and the rest, which cites."""
     place = next((place for place, piece in enumerate(text.pieces[:-1], 1) if _END.search(piece)), None)

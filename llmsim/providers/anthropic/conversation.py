@@ -17,26 +17,35 @@ import msgspec
 
 from llmsim.domain import CacheMark, Image, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
+from llmsim.providers.anthropic.cache_marks import has_marks, without_mark
 from llmsim.providers.anthropic.media_rules import source_value
 from llmsim.providers.anthropic.messages_request import (
     Block,
     BrowserStateBlock,
-    CacheControl,
     CompactionBlock,
     CountRequest,
     DocumentBlock,
+    FallbackBlock,
     HostedBlock,
     ImageBlock,
+    MessageParam,
     RawTools,
     RedactedThinkingBlock,
     ResultPart,
     SearchResultBlock,
     TextBlock,
     ThinkingBlock,
-    ToolParam,
     ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
+)
+from llmsim.providers.anthropic.tool_changes import waiting_tools
+from llmsim.providers.anthropic.tool_params import (
+    CacheControl,
+    ToolAdditionBlock,
+    ToolDefinition,
+    ToolParam,
+    ToolRemovalBlock,
     raw_json,
 )
 from llmsim.providers.anthropic.tools import defined_tokens
@@ -96,15 +105,23 @@ def parse_conversation(
     parser = _ConversationParser(request)
     if request.tools:
         # Tools are counted as sent, with fields that are not declared here.
-        parser.add_tools(request.tools, [bytes(tool).decode() for tool in _decode_tools(body).tools or ()])
+        texts = [bytes(tool).decode() for tool in _decode_tools(body).tools or ()]
+        parser.add_tools(request.tools, texts, waiting_tools(request))
     if request.system is not None:
         parser.add_message("system", request.system, ("system",))
     parser.begin_messages()
     for index, message in enumerate(request.messages):
+        if message.clear_at == "next_user_message" and _is_followed(request.messages, index):
+            continue
         keeps_thinking = index in kept_thinking
         path = ("messages", index, "content")
         parser.add_message(message.role, message.content, path, keeps_thinking=keeps_thinking)
     return parser.finish()
+
+
+def _is_followed(messages: Sequence[MessageParam], index: int) -> bool:
+    """Return whether a message of the user comes after another."""
+    return any(message.role == "user" for message in messages[index + 1 :])
 
 
 class _BlockEnd(msgspec.Struct):
@@ -142,7 +159,7 @@ class _ConversationParser:
         if (output_format := request.format()) is not None:
             self._digest.update(raw_json(output_format[0].schema))
         self._automatic = request.cache_control
-        self._marked = request.cache_control is not None or _has_marks(request)
+        self._marked = request.cache_control is not None or has_marks(request)
         self._ends: list[_BlockEnd] = []
         self._result_images: list[tuple[str, int]] = []
         self._head = (0, 0, self._digest)
@@ -156,15 +173,26 @@ class _ConversationParser:
         del self._messages[messages:], self._ends[ends:], self._images[:], self._result_images[:]
         self._digest = digest.copy()
 
-    def add_tools(self, tools: Sequence[ToolParam], texts: Sequence[str]) -> None:
-        """Add the definitions of tools, as a message before all others."""
+    def add_tools(self, tools: Sequence[ToolParam], texts: Sequence[str], waiting: frozenset[str]) -> None:
+        """Add the definitions of tools, but for those that wait to be loaded, as a message before all others."""
         builder = _MessageBuilder("tools")
+        # What is loaded later is no part of the prefix, which stays as it was.
+        loaded = [
+            text
+            for tool, text in zip(tools, texts, strict=True)
+            if tool.defer_loading and tool.name not in waiting
+        ]
         for index, (tool, text) in enumerate(zip(tools, texts, strict=True)):
+            if tool.defer_loading:
+                continue
             if tokens := defined_tokens(tool):
                 builder.add_tokens(tokens)
             else:
                 builder.add_note(text)
-            self._end_block(builder, tool.cache_control, text, last=index == len(tools) - 1)
+            is_last = index == len(tools) - 1 and not loaded
+            self._end_block(builder, tool.cache_control, text, last=is_last)
+        for text in loaded:
+            builder.add_note(text)
         self._messages.append(builder.message())
 
     def add_message(
@@ -192,7 +220,7 @@ class _ConversationParser:
                     (block.tool_use_id, image) for image in range(images, len(self._images))
                 )
             if self._marked:
-                mark, unmarked = _without_mark(block)
+                mark, unmarked = without_mark(block)
                 self._end_block(builder, mark, (role, unmarked), last=index == len(content) - 1)
         self._messages.append(builder.message())
 
@@ -244,25 +272,6 @@ class _ConversationParser:
             )
         looked_up = {index for last in marked for index in range(max(0, last - _LOOKBACK), last + 1)}
         return tuple(ends[index].mark() for index in sorted(looked_up))
-
-
-def _has_marks(request: CountRequest) -> bool:
-    if any(tool.cache_control is not None for tool in request.tools or ()):
-        return True
-    contents = [request.system, *(message.content for message in request.messages)]
-    return any(
-        _without_mark(block)[0] is not None
-        for content in contents
-        if isinstance(content, list)
-        for block in content
-    )
-
-
-def _without_mark(block: Block) -> tuple[CacheControl | None, Block]:
-    """Return a block's mark, and the block without it."""
-    if isinstance(block, ThinkingBlock | RedactedThinkingBlock) or block.cache_control is None:
-        return None, block
-    return block.cache_control, msgspec.structs.replace(block, cache_control=None)
 
 
 class _MessageBuilder:
@@ -326,6 +335,11 @@ class _MessageBuilder:
             case ToolResultBlock():
                 text = self._result_text(block.content, path, images)
                 self._results.append(ToolResult(block.tool_use_id, text))
+            case FallbackBlock() | ToolRemovalBlock():
+                pass
+            case ToolAdditionBlock():
+                if isinstance(block.tool, ToolDefinition):
+                    self._notes.append(_encode(block.tool).decode())
             case CompactionBlock():
                 self._notes += () if block.content is None else (block.content,)
             case HostedBlock():

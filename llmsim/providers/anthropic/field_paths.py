@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 Path = tuple[str | int, ...]
 
-_MEMBERS = ("source", "caller")
+_MEMBERS = ("source", "caller", "tool")
 """Fields that hold an object of one of several kinds."""
 
 _LISTS = ("content", "citations", "edits")

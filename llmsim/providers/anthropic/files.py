@@ -11,7 +11,7 @@ file_list_params.py, file_not_downloadable_error.py, storage_quota_exceeded_erro
 import mimetypes
 import re
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -24,6 +24,7 @@ from llmsim.providers.anthropic.messages_request import (
     MessageParam,
     ToolResultBlock,
 )
+from llmsim.providers.anthropic.passages import MOST_PASSAGES, cite_stored
 from llmsim.providers.anthropic.resources import rfc3339
 from llmsim.providers.contract import (
     Download,
@@ -38,8 +39,6 @@ from llmsim.providers.paging import parse_limit
 from llmsim.providers.storage import Document, FileUse
 from llmsim.wire.codec import encode
 
-O = TypeVar("O")  # noqa: E741 - the options of an endpoint
-
 _KIND = "anthropic.file"
 
 _MIN_SECS, _MAX_SECS = 3_600, 7_776_000
@@ -49,6 +48,9 @@ _FORBIDDEN = re.compile(r'[<>:"|?*\\/\x00-\x1f]')
 _DEFAULT_LIMIT, _MAX_LIMIT = 20, 1000
 _MAX_IDS = 100
 _PAGE = "page_"
+
+_MOST_CITED_BYTES = 4 << 20
+"""Size of a file above which it is not read for citations."""
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 
@@ -238,16 +240,27 @@ def _add_uses(blocks: Sequence[Block | Any], path: tuple[str | int, ...], uses: 
                 pass
 
 
-async def load_files(context: EndpointContext, parsed: ParsedRequest[O]) -> ParsedRequest[O]:
-    """Return a request whose files exist.
+async def load_files(context: EndpointContext, parsed: ParsedRequest[Any]) -> ParsedRequest[Any]:
+    """Return a request whose files exist, with what its text cites of them.
 
     Raises:
         UnknownResponseError: One does not.
         ApiRuleError: One has expired.
     """
-    for use in parsed.files:
-        await _find(context, use.id)
-    return parsed
+    files = {use.id: await _find(context, use.id) for use in parsed.files}
+    options = parsed.options
+    found: list[dict[str, Any]] = []
+    for stored in options.stored:
+        file = files[stored.file_id]
+        if file.size <= _MOST_CITED_BYTES:
+            content = await context.contents.read(file.id)
+            if (citation := cite_stored(stored, content, file.filename)) is not None:
+                found.append(citation)
+    if not found:
+        return parsed
+    citations = sorted([*options.citations, *found], key=lambda one: one.get("document_index", 0))
+    options = msgspec.structs.replace(options, citations=tuple(citations[:MOST_PASSAGES]))
+    return msgspec.structs.replace(parsed, options=options)
 
 
 _ONE = "/v1/files/{file_id}"

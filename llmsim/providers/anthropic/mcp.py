@@ -12,7 +12,9 @@ from typing import Any
 
 from llmsim.domain import Tool, ToolKind
 from llmsim.providers.anthropic.connected_request import McpServer
-from llmsim.providers.anthropic.messages_request import CountRequest, ToolParam, raw_json
+from llmsim.providers.anthropic.messages_request import CountRequest
+from llmsim.providers.anthropic.tool_changes import withdrawn_tools
+from llmsim.providers.anthropic.tool_params import ToolParam, raw_json
 from llmsim.wire.codec import encode
 
 TOOLSET = "mcp_toolset"
@@ -28,9 +30,12 @@ def mcp_tools(request: CountRequest) -> list[tuple[Tool, str]]:
     toolsets = {tool.mcp_server_name: tool for _, tool in toolsets_of(request)}
     taken = {tool.name for tool in request.tools or ()}
     found: list[tuple[Tool, str]] = []
+    withdrawn = withdrawn_tools(request) if request.mcp_servers else frozenset()
     for server in request.mcp_servers or ():
         toolset = toolsets.get(server.name)
         for tool in _own_tools(server) if toolset is None else _toolset_tools(toolset):
+            if withdrawn and not withdrawn.isdisjoint((f"{server.name}/", f"{server.name}/{tool.name}")):
+                continue
             if tool.name not in taken:
                 taken.add(tool.name)
                 found.append((tool, server.name))

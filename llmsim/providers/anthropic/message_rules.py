@@ -21,6 +21,7 @@ from llmsim.providers.anthropic.messages_request import (
     Block,
     CountRequest,
     DocumentBlock,
+    FallbackBlock,
     HostedResultBlock,
     ImageBlock,
     MessageParam,
@@ -32,6 +33,7 @@ from llmsim.providers.anthropic.messages_request import (
     ToolUseBlock,
 )
 from llmsim.providers.anthropic.signatures import decode_base64, verifies
+from llmsim.providers.anthropic.tool_params import ToolAdditionBlock, ToolRemovalBlock
 
 THOUGHTFUL_CALL = "toolu_01"
 """What the ids of llmsim's calls begin with if their turn begins with thinking."""
@@ -49,6 +51,8 @@ _SEE_THINKING = (
 )
 
 _ThinkingBlocks = ThinkingBlock | RedactedThinkingBlock
+
+_ASSISTANTS = ToolUseBlock | ServerToolUseBlock | ThinkingBlock | RedactedThinkingBlock | FallbackBlock
 
 
 def check_messages(request: CountRequest) -> None:
@@ -93,6 +97,11 @@ def _check_message(message: MessageParam, index: int, *, last: bool) -> None:
     """Check role and texts of a message, and which blocks its role may have."""
     if message.role not in _ROLES:
         raise InvalidFieldError(("messages", index, "role"), "choice", _ROLES, message.role)
+    if message.clear_at is not None and message.role != "system":
+        raise _conflict(
+            ("messages", index, "clear_at"),
+            f"messages.{index}.clear_at: only permitted on messages with the role 'system'",
+        )
     content = message.content
     if not content and not (last and message.role == "assistant"):
         raise _conflict(
@@ -120,12 +129,15 @@ def _check_message(message: MessageParam, index: int, *, last: bool) -> None:
 def _check_roles(blocks: Sequence[Block], role: str, index: int) -> None:
     for place, block in enumerate(blocks):
         kind = _kind(block)
-        if role == "system" and not isinstance(block, TextBlock):
-            raise InvalidFieldError(("messages", index, "content", place, "type"), "choice", ("text",), kind)
+        if role == "system" and not isinstance(block, TextBlock | ToolAdditionBlock | ToolRemovalBlock):
+            kinds = ("text", "tool_addition", "tool_removal")
+            raise InvalidFieldError(("messages", index, "content", place, "type"), "choice", kinds, kind)
         if isinstance(block, ToolResultBlock):
             owner = "user"
-        elif isinstance(block, ToolUseBlock | ServerToolUseBlock | ThinkingBlock | RedactedThinkingBlock):
+        elif isinstance(block, _ASSISTANTS):
             owner = "assistant"
+        elif isinstance(block, ToolAdditionBlock | ToolRemovalBlock):
+            owner = "system"
         else:
             continue
         if role != owner:

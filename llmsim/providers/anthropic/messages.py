@@ -15,9 +15,12 @@ from llmsim.providers.anthropic.conversation import parse_conversation
 from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.files import used_files
 from llmsim.providers.anthropic.mcp import mcp_tools
-from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest, raw_json
+from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest
 from llmsim.providers.anthropic.model_rules import check_model_rules, reserves_limit, stops_at_window
-from llmsim.providers.anthropic.passages import parse_passages
+from llmsim.providers.anthropic.passages import StoredSource, count_documents, parse_passages, stored_sources
+from llmsim.providers.anthropic.programs import NO_PROGRAMS, Programs, parse_programs
+from llmsim.providers.anthropic.tool_params import raw_json
+from llmsim.providers.anthropic.tool_search import NO_SEARCH, ToolSearch, parse_tool_search
 from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
 from llmsim.providers.anthropic.validation import check_conversation, check_generation
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
@@ -42,6 +45,10 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
         mcp: For each tool of an MCP server, the server by the tool's name.
         container: The container that the request asks for; None for none.
         is_formatted: Whether its text has a requested format, and cites nothing.
+        search: The search for deferred tools that it offers.
+        fetched_index: Number of documents before the first page that its text may cite; None if it may cite no page.
+        programs: The tools that code calls.
+        stored: Stored documents that its text may cite once they are read.
     """
 
     thinks: bool = False
@@ -55,6 +62,10 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     mcp: dict[str, str] = {}
     container: ContainerParam | None = None
     is_formatted: bool = False
+    search: ToolSearch = NO_SEARCH
+    fetched_index: int | None = None
+    programs: Programs = NO_PROGRAMS
+    stored: tuple[StoredSource, ...] = ()
 
 
 def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[MessageOptions]:
@@ -112,10 +123,20 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         mcp={tool.name: server for tool, server in mcp_tools(body)} if body.mcp_servers else {},
         container=ContainerParam(id=body.container) if isinstance(body.container, str) else body.container,
         is_formatted=body.format() is not None,
+        search=parse_tool_search(body) if b'"defer_loading"' in request.body else NO_SEARCH,
+        programs=parse_programs(body) if b'"allowed_callers"' in request.body else NO_PROGRAMS,
+        fetched_index=count_documents(body.messages) if _cites_pages(body) else None,
+        stored=stored_sources(body.messages) if b'"file_id"' in request.body else (),
     )
     files = used_files(body.messages) if b'"file_id"' in request.body else ()
     return ParsedRequest(
         prompt, options, files=files, depends_on_headers=reserves or body.mcp_servers is not None
+    )
+
+
+def _cites_pages(body: CountRequest) -> bool:
+    return any(
+        tool.name == "web_fetch" and tool.citations and tool.citations.enabled for tool in body.tools or ()
     )
 
 
@@ -171,5 +192,5 @@ def _parse_count(raw: bytes) -> tuple[Prompt, Prompt | None]:
 
 
 COUNT_TOKENS = ResourceEndpoint(
-    method="POST", path="/v1/messages/count_tokens", run=count_tokens, is_public=True
+    method="POST", label="count_tokens", path="/v1/messages/count_tokens", run=count_tokens, is_public=True
 )

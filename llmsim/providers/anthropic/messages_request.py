@@ -11,21 +11,20 @@ under types/beta.
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from llmsim.providers.anthropic.connected_request import ContainerParam, McpServer, McpTool
+from llmsim.providers.anthropic.connected_request import ContainerParam, McpServer
 from llmsim.providers.anthropic.context_request import CompactionConfig, ContextManagement
-
-Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
+from llmsim.providers.anthropic.tool_params import (
+    CacheControl,
+    CitationsConfig,
+    ToolAdditionBlock,
+    ToolChoiceParam,
+    ToolParam,
+    ToolRemovalBlock,
+)
 
 HostedCallId = Annotated[str, Meta(pattern=r"^srvtoolu_[a-zA-Z0-9_]+$")]
-
-
-class CacheControl(Struct):
-    """Marks the end of a prefix to be cached. The type is always `ephemeral`."""
-
-    type: Literal["ephemeral"]
-    ttl: Literal["5m", "1h"] | None = None
 
 
 class TextBlock(Struct, tag_field="type", tag="text"):
@@ -51,12 +50,6 @@ class ImageBlock(Struct, tag_field="type", tag="image"):
 
     source: Source
     cache_control: CacheControl | None = None
-
-
-class CitationsConfig(Struct):
-    """Whether a source may be cited."""
-
-    enabled: bool | None = None
 
 
 class DocumentBlock(Struct, tag_field="type", tag="document"):
@@ -140,6 +133,7 @@ class ServerToolUseBlock(HostedBlock, tag="server_tool_use"):
     """A call of a tool that the API runs."""
 
     id: HostedCallId | None = None
+    name: str | None = None
 
 
 class McpToolUseBlock(HostedBlock, tag="mcp_tool_use"):
@@ -194,6 +188,13 @@ class ContainerUploadBlock(HostedBlock, tag="container_upload"):
     file_id: str | None = None
 
 
+class FallbackBlock(Struct, tag_field="type", tag="fallback"):
+    """Where another model has taken over from one that declined; not part of the prompt."""
+
+    to: dict[str, Any]
+    from_model: dict[str, Any] = field(name="from")
+
+
 class CompactionBlock(Struct, tag_field="type", tag="compaction"):
     """The summary of an earlier part of the conversation; None if it failed."""
 
@@ -224,6 +225,9 @@ Block = (
     | AdvisorResultBlock
     | ContainerUploadBlock
     | CompactionBlock
+    | FallbackBlock
+    | ToolAdditionBlock
+    | ToolRemovalBlock
 )
 
 
@@ -232,53 +236,7 @@ class MessageParam(Struct):
 
     role: str
     content: str | list[Block]
-
-
-def raw_json(value: Raw | UnsetType) -> bytes:
-    """Return a value as it was sent; empty if it was left out or is `null`."""
-    if value is UNSET:
-        return b""
-    json = bytes(value)
-    return b"" if json == b"null" else json
-
-
-class ToolConfig(Struct):
-    """Settings of one tool of a toolset."""
-
-    enabled: bool | None = None
-
-
-class ToolParam(Struct):
-    """A tool; those that Anthropic defines have a `type` with a date and no schema."""
-
-    name: Name | None = None
-    type: str | None = None
-    description: str | None = None
-    input_schema: Raw | UnsetType = UNSET
-    strict: bool | None = None
-    max_uses: Annotated[int, Meta(ge=1)] | None = None
-    configs: dict[str, ToolConfig | None] | None = None
-    mcp_server_name: str | None = None
-    default_config: ToolConfig | None = None
-    tools: list[McpTool] | None = None
-    cache_control: CacheControl | None = None
-
-    @property
-    def is_custom(self) -> bool:
-        """Whether the client defines it."""
-        return self.type in (None, "custom")
-
-    def schema(self) -> bytes:
-        """Return its schema as it was sent; empty if it has no schema."""
-        return raw_json(self.input_schema)
-
-
-class ToolChoiceParam(Struct):
-    """Whether and which tools are to be called."""
-
-    type: Literal["auto", "any", "tool", "none"]
-    name: str | None = None
-    disable_parallel_tool_use: bool | None = None
+    clear_at: Literal["next_user_message", "never"] | None = None
 
 
 class Thinking(Struct):
@@ -286,7 +244,7 @@ class Thinking(Struct):
 
     type: Literal["enabled", "adaptive", "disabled", "between_tools"]
     budget_tokens: Annotated[int, Meta(ge=1024)] | None = None
-    display: Literal["summarized", "omitted"] | None = None
+    display: Literal["summarized", "omitted", "updates"] | None = None
 
 
 class OutputFormat(Struct):

@@ -4,7 +4,7 @@ Decisions:
 * Of each source one passage is cited, the one that has most words of the question: a sentence of a text, a block of other content, a
   line of a PDF. What is cited is in the source, at the indices that the citation has.
 * The text of a PDF is read from its content streams as far as they hold plain strings, each stream as a page; a PDF without such
-  strings is not cited, nor is a document that is fetched or stored.
+  strings is not cited, nor is a document at an address. A stored document is read when the request has been parsed.
 * Documents are counted over the whole request, whether they may be cited or not, and search results likewise.
 
 Source: anthropic SDK 2.14, types/citation_*.py; Anthropic docs, build-with-claude/citations and search-results.
@@ -14,6 +14,8 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+import msgspec
 
 from llmsim.domain.question import question_of
 from llmsim.providers.anthropic.media_rules import source_value
@@ -67,6 +69,58 @@ def parse_passages(messages: Sequence[MessageParam]) -> tuple[Citation, ...]:
     return tuple(found)
 
 
+class StoredSource(msgspec.Struct, frozen=True):
+    """A stored document that may be cited.
+
+    Attributes:
+        file_id: The file.
+        index: The number of documents before it.
+        title: Its title; None if it has none.
+        words: The words of the question.
+    """
+
+    file_id: str
+    index: int
+    title: str | None
+    words: frozenset[str]
+
+
+def stored_sources(messages: Sequence[MessageParam]) -> tuple[StoredSource, ...]:
+    """Return the stored documents of a conversation that may be cited."""
+    documents = _documents(messages)
+    if not any(document.source.file_id and _is_cited(document) for document in documents):
+        return ()
+    words = _words(_question(messages)[:_LONGEST])
+    return tuple(
+        StoredSource(document.source.file_id, index, document.title, words)
+        for index, document in enumerate(documents)
+        if document.source.file_id is not None and _is_cited(document)
+    )[:MOST_PASSAGES]
+
+
+def cite_stored(stored: StoredSource, content: bytes, filename: str) -> Citation | None:
+    """Return a citation of a stored document, a PDF or a text; None if nothing of it can be cited."""
+    if content.startswith(b"%PDF"):
+        place = _cite_page(content, stored.words)
+    else:
+        place = _cite_text(content[: 4 * _LONGEST].decode(errors="ignore"), stored.words)
+    return (
+        None
+        if place is None
+        else _with_document(place, stored.index, stored.title or filename, stored.file_id)
+    )
+
+
+def count_documents(messages: Sequence[MessageParam]) -> int:
+    """Return the number of documents of a conversation."""
+    return len(_documents(messages))
+
+
+def _documents(messages: Sequence[MessageParam]) -> list[DocumentBlock]:
+    sources = (source for message in messages for source in _sources(message.content))
+    return [source for source in sources if isinstance(source, DocumentBlock)]
+
+
 def has_citations(blocks: Sequence[Block]) -> bool:
     """Return whether blocks hold a source that may be cited."""
     return any(map(_is_cited, _sources(blocks)))
@@ -112,15 +166,17 @@ def _cite_document(document: DocumentBlock, index: int, words: frozenset[str]) -
         texts = [value] if isinstance(value, str) else [str(block.get("text") or "") for block in value or ()]
         place = _cite_blocks(texts, "content_block_location", words)
     elif kind == "base64" and isinstance(value, str):
-        place = _cite_page(value, words)
-    if place is None:
-        return None
+        place = _cite_page(decode_base64(value) or b"", words)
+    return None if place is None else _with_document(place, index, document.title, None)
+
+
+def _with_document(place: Citation, index: int, title: str | None, file_id: str | None) -> Citation:
     return {
         "type": place.pop("type"),
         "cited_text": place.pop("cited_text"),
         "document_index": index,
-        "document_title": document.title,
-        "file_id": None,
+        "document_title": title,
+        "file_id": file_id,
         **place,
     }
 
@@ -151,8 +207,8 @@ def _cite_blocks(texts: Sequence[str], kind: str, words: frozenset[str]) -> Cita
     }
 
 
-def _cite_page(data: str, words: frozenset[str]) -> Citation | None:
-    lines = list(_lines(decode_base64(data) or b""))
+def _cite_page(pdf: bytes, words: frozenset[str]) -> Citation | None:
+    lines = list(_lines(pdf))
     if not lines:
         return None
     page, line = max(lines, key=lambda one: len(_words(one[1]) & words))

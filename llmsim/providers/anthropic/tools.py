@@ -22,7 +22,9 @@ import msgspec
 
 from llmsim.domain import Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.providers.anthropic.mcp import mcp_tools
-from llmsim.providers.anthropic.messages_request import CompactionBlock, CountRequest, HostedBlock, ToolParam
+from llmsim.providers.anthropic.messages_request import CompactionBlock, CountRequest, HostedBlock
+from llmsim.providers.anthropic.tool_changes import offered_tools
+from llmsim.providers.anthropic.tool_params import ToolParam
 from llmsim.wire.codec import encode
 
 _DATE = re.compile(r"_\d{8}$")
@@ -61,7 +63,7 @@ def undated_type(type_: str) -> str:
 
 def parse_tools(request: CountRequest) -> tuple[Tool, ...]:
     """Parse the tools that may be called, of a request that was validated."""
-    own = tuple(tool for param in request.tools or () for tool in _parse_tool(param))
+    own = tuple(tool for param in offered_tools(request) for tool in _parse_tool(param))
     return own if request.mcp_servers is None else (*own, *(tool for tool, _ in mcp_tools(request)))
 
 

@@ -28,6 +28,7 @@ from llmsim.providers.azure.content_filters import BLOCKED_PROMPT
 from llmsim.providers.contract import Headers, Reply
 from llmsim.providers.error_messages import fault_message, retry_headers, wait_headers
 from llmsim.providers.openai_family.field_messages import quote
+from llmsim.providers.openai_family.model_services import ModelServiceError
 from llmsim.wire.codec import encode
 
 CONTENT_FILTER = "content_filter"
@@ -54,6 +55,12 @@ _SUPPORT = (
     "You can retry your request, or contact us through an Azure support request at: https://go.microsoft.com/fwlink/?linkid=2213926 "
     "if you keep seeing this error."
 )
+_OTHER_MODEL = (
+    "Please choose different model and try again. You can learn more about which models can be used with each operation here: "
+    "https://go.microsoft.com/fwlink/?linkid=2197993."
+)
+_OPERATIONS = {"chat": "chatCompletion", "completions": "completion", "images": "imageGeneration"}
+"""What Azure calls an endpoint that does not serve a model, where that differs. Source: microsoft/graphrag#1557."""
 _MORE = "To increase your default rate limit, visit: https://aka.ms/oai/quotaincrease."
 
 _FAULTS = {
@@ -108,6 +115,10 @@ def refusal_renderer(render_other: Callable[[RefusedError], Reply]) -> Callable[
                 return _reply(401, "401", _WRONG_KEY)
             case RateLimitError():
                 return _rate_limit_reply(error)
+            case ModelServiceError():
+                operation = _OPERATIONS.get(error.service, error.service)
+                message = f"The {operation} operation does not work with the specified model, {error.model[:100]}. {_OTHER_MODEL}"
+                return _reply(400, "OperationNotSupported", message)
             case ApiRuleError(code="BadRequest"):
                 return _reply(error.status, "BadRequest", error.message)
             case _:

@@ -30,6 +30,7 @@ from llmsim.domain import (
     ToolKind,
     Turn,
 )
+from llmsim.providers.gemini.grounding import CODE, code_parts
 from llmsim.providers.gemini.request import GenerateOptions
 from llmsim.providers.gemini.signatures import sign
 from llmsim.wire.codec import encode, escaped_pieces
@@ -105,9 +106,11 @@ def candidate_parts(turn: Turn, choice: Choice, options: GenerateOptions) -> lis
                 parts += _pieces(b'{"text":"%b","thought":true', text, before)
             case TextSegment() if segment.text.pieces:
                 parts += _text_parts(segment, before, options)
-            case ToolCallSegment() if (
-                not _is_cut(choice, segment) and segment.call.kind is not ToolKind.HOSTED
-            ):
+            case ToolCallSegment() if segment.call.kind is ToolKind.HOSTED:
+                if segment.call.name == CODE and not _is_cut(choice, segment):
+                    end = before + segment.tokens
+                    parts += (CandidatePart(encode(part)[:-1], end) for part in code_parts(segment))
+            case ToolCallSegment() if not _is_cut(choice, segment):
                 parts.append(_call_part(turn, segment, before, is_signed=thinks and not is_signed))
                 is_signed = True
             case _:

@@ -104,8 +104,8 @@ _BAD_LOGIN = (
 Details = tuple[dict[str, Any], ...]
 
 
-def _error(status: int, message: str, details: Details = ()) -> dict[str, Any]:
-    name = _STATUSES.get(status) or ("FAILED_PRECONDITION" if status < 500 else "INTERNAL")
+def _error(status: int, message: str, details: Details = (), name: str | None = None) -> dict[str, Any]:
+    name = name or _STATUSES.get(status) or ("FAILED_PRECONDITION" if status < 500 else "INTERNAL")
     error: dict[str, Any] = {"code": status, "message": message, "status": name}
     if details:
         error["details"] = details
@@ -113,9 +113,13 @@ def _error(status: int, message: str, details: Details = ()) -> dict[str, Any]:
 
 
 def _reply(
-    status: int, message: str, details: Details = (), headers: tuple[tuple[str, str], ...] = ()
+    status: int,
+    message: str,
+    details: Details = (),
+    headers: tuple[tuple[str, str], ...] = (),
+    name: str | None = None,
 ) -> Reply:
-    return Reply(status, encode(_error(status, message, details)), headers)
+    return Reply(status, encode(_error(status, message, details, name)), headers)
 
 
 def _error_info(reason: str, message: str = "") -> Details:
@@ -142,7 +146,7 @@ def render_refusal(error: RefusedError) -> Reply:
         case PayloadError():
             return _payload(error)
         case ApiRuleError():
-            return _reply(error.status, error.message)
+            return _reply(error.status, error.message, name=error.code)
         case InvalidJsonError():
             message = f"Invalid JSON payload received. {error}"
             return _reply(400, message, _violations([("", message)]))

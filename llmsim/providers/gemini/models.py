@@ -8,6 +8,7 @@ from typing import Any
 from llmsim.catalogue import Model
 from llmsim.errors import ApiRuleError
 from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply
+from llmsim.providers.gemini.pages import page_size, page_token
 from llmsim.wire.codec import encode
 
 _OWNER = "google"
@@ -44,8 +45,7 @@ async def list_models(context: EndpointContext, request: IncomingRequest) -> Rep
         ApiRuleError: The size of a page or its token is invalid.
     """
     models = [model for model in context.models.values() if model.owner == _OWNER]
-    size = _page_size(request.query.get("pageSize") or request.query.get("page_size") or "")
-    token = request.query.get("pageToken") or request.query.get("page_token") or ""
+    size, token = page_size(request, _DEFAULT_PAGE, _LARGEST_PAGE), page_token(request)
     start = 0
     if token:
         ids = [model.id for model in models]
@@ -56,14 +56,6 @@ async def list_models(context: EndpointContext, request: IncomingRequest) -> Rep
     if start + size < len(models):
         page["nextPageToken"] = models[start + size].id
     return Reply(200, encode(page))
-
-
-def _page_size(text: str) -> int:
-    if not text:
-        return _DEFAULT_PAGE
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise ApiRuleError(f"Invalid value at 'page_size' (TYPE_INT32), \"{text[:_LONGEST_NAME]}\"")
-    return min(int(text) or _DEFAULT_PAGE, _LARGEST_PAGE)
 
 
 async def retrieve_model(context: EndpointContext, request: IncomingRequest) -> Reply:

@@ -7,7 +7,7 @@ Decisions:
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from llmsim.domain.quota import QuotaStatus
 from llmsim.providers.contract import (
@@ -22,9 +22,11 @@ from llmsim.providers.contract import (
     Reply,
     ResourceEndpoint,
 )
+from llmsim.providers.gemini.cached_contents import cache_endpoints
 from llmsim.providers.gemini.embeddings import EmbedOptions, parse_batch, parse_single
 from llmsim.providers.gemini.embeddings import render_response as render_embeddings
 from llmsim.providers.gemini.errors import render_crash, render_fault, render_refusal
+from llmsim.providers.gemini.files import file_endpoints
 from llmsim.providers.gemini.models import list_models, retrieve_model
 from llmsim.providers.gemini.rendering import (
     render_response,
@@ -32,7 +34,12 @@ from llmsim.providers.gemini.rendering import (
     render_stream_fault,
     stream_headers,
 )
-from llmsim.providers.gemini.request import GenerateOptions, count_tokens, parse
+from llmsim.providers.gemini.request import GenerateOptions, count_tokens, load_files, parse
+
+LoadFiles = Callable[
+    [EndpointContext, ParsedRequest[GenerateOptions]], Awaitable[ParsedRequest[GenerateOptions]]
+]
+"""Checks and reads what a request refers to."""
 
 VERSIONS = ("v1beta", "v1")
 
@@ -66,12 +73,13 @@ def gemini(*, checks_models: bool) -> Provider:
         render_stream_fault=render_stream_fault,
         choose_stream_headers=stream_headers,
     )
+    load = functools.partial(load_files, checks_models=checks_models)
     return Provider(
         name="gemini",
         prefix="/gemini",
         base_path="/gemini",
         generation_endpoints=tuple(
-            endpoint for version in VERSIONS for endpoint in _generation_endpoints(version, content)
+            endpoint for version in VERSIONS for endpoint in _generation_endpoints(version, content, load)
         ),
         resource_endpoints=tuple(
             endpoint for version in VERSIONS for endpoint in _resource_endpoints(version, checks_models)
@@ -89,22 +97,22 @@ def gemini(*, checks_models: bool) -> Provider:
 
 
 def _generation_endpoints(
-    version: str, content: ChannelFormat[GenerateOptions]
+    version: str, content: ChannelFormat[GenerateOptions], load: LoadFiles
 ) -> tuple[GenerationEndpoint[GenerateOptions] | GenerationEndpoint[EmbedOptions], ...]:
     models = f"/{version}/models/{{model}}"
     return (
-        _content_endpoint(f"{models}:generateContent", content),
-        _content_endpoint(f"{models}:streamGenerateContent", content),
+        _content_endpoint(f"{models}:generateContent", content, load),
+        _content_endpoint(f"{models}:streamGenerateContent", content, load),
         _embedding_endpoint(f"{models}:embedContent", parse_single),
         _embedding_endpoint(f"{models}:batchEmbedContents", parse_batch),
     )
 
 
 def _content_endpoint(
-    path: str, content: ChannelFormat[GenerateOptions]
+    path: str, content: ChannelFormat[GenerateOptions], load: LoadFiles
 ) -> GenerationEndpoint[GenerateOptions]:
     return GenerationEndpoint(
-        path=path, label="generate_content", http=content, render_response=render_response
+        path=path, label="generate_content", http=content, render_response=render_response, load_files=load
     )
 
 
@@ -125,7 +133,15 @@ def _resource_endpoints(version: str, checks_models: bool) -> tuple[ResourceEndp
 
     models = f"/{version}/models"
     return (
-        ResourceEndpoint(method="POST", path=f"{models}/{{model}}:countTokens", run=count, is_public=True),
+        ResourceEndpoint(
+            method="POST",
+            label="count_tokens",
+            path=f"{models}/{{model}}:countTokens",
+            run=count,
+            is_public=True,
+        ),
         ResourceEndpoint(method="GET", path=models, run=list_models, is_public=True),
         ResourceEndpoint(method="GET", path=f"{models}/{{model}}", run=retrieve_model, is_public=True),
+        *file_endpoints(version),
+        *cache_endpoints(version),
     )

@@ -27,6 +27,7 @@ from llmsim.providers.gemini.candidates import (
     reasoning_tokens,
 )
 from llmsim.providers.gemini.errors import render_stream_error
+from llmsim.providers.gemini.grounding import render_grounding
 from llmsim.providers.gemini.request import GenerateOptions
 from llmsim.wire.codec import encode
 from llmsim.wire.frames import SSE_HEADERS, FrameBatch
@@ -41,17 +42,18 @@ def stream_headers(options: GenerateOptions) -> Headers:
     return _SSE_HEADERS if options.is_sse else _JSON_HEADERS
 
 
-def _usage(turn: Turn, candidates: int, thoughts: int) -> dict[str, Any]:
+def _usage(turn: Turn, options: GenerateOptions, candidates: int, thoughts: int) -> dict[str, Any]:
     usage = turn.usage
+    cached = min(max(usage.cached, options.cached_tokens), usage.prompt)
     found: dict[str, Any] = {"promptTokenCount": usage.prompt}
     if candidates:
         found["candidatesTokenCount"] = candidates
     found["totalTokenCount"] = usage.prompt + candidates + thoughts
-    if usage.cached:
-        found["cachedContentTokenCount"] = usage.cached
+    if cached:
+        found["cachedContentTokenCount"] = cached
     found["promptTokensDetails"] = [{"modality": "TEXT", "tokenCount": usage.prompt}]
-    if usage.cached:
-        found["cacheTokensDetails"] = [{"modality": "TEXT", "tokenCount": usage.cached}]
+    if cached:
+        found["cacheTokensDetails"] = [{"modality": "TEXT", "tokenCount": cached}]
     if thoughts:
         found["thoughtsTokenCount"] = thoughts
     return found
@@ -75,7 +77,7 @@ def _blocked(turn: Turn, options: GenerateOptions) -> dict[str, Any]:
         "blockReasonMessage": block_message(turn),
         "safetyRatings": SAFETY_RATINGS,
     }
-    usage = _usage(turn, turn.usage.completion - turn.usage.reasoning, turn.usage.reasoning)
+    usage = _usage(turn, options, turn.usage.completion - turn.usage.reasoning, turn.usage.reasoning)
     return _response(turn, options, {"promptFeedback": feedback}, usage)
 
 
@@ -84,7 +86,7 @@ def render_response(turn: Turn, options: GenerateOptions) -> bytes:
     if _is_prompt_blocked(turn):
         return encode(_blocked(turn, options))
     candidates = [_candidate(turn, index, choice, options) for index, choice in enumerate(turn.choices)]
-    usage = _usage(turn, turn.usage.completion - turn.usage.reasoning, turn.usage.reasoning)
+    usage = _usage(turn, options, turn.usage.completion - turn.usage.reasoning, turn.usage.reasoning)
     return encode(_response(turn, options, {"candidates": candidates}, usage))
 
 
@@ -103,6 +105,8 @@ def _candidate(turn: Turn, index: int, choice: Choice, options: GenerateOptions)
         "finishReason": finish_reason(choice),
         "index": index,
     } | _safety(choice)
+    if options.is_grounded:
+        candidate |= render_grounding(choice)
     logprobs = [
         piece for segment in choice.segments if isinstance(segment, TextSegment) for piece in segment.logprobs
     ]
@@ -140,7 +144,9 @@ def _events(turn: Turn, options: GenerateOptions) -> list[_Event]:
         parts = candidate_parts(turn, choice, options)
         last = len(parts) - 1
         events += [
-            _Event(index, part.required_tokens, _encoded(part, index, choice if place == last else None))
+            _Event(
+                index, part.required_tokens, _encoded(part, index, choice if place == last else None, options)
+            )
             for place, part in enumerate(parts)
         ]
         if parts:
@@ -153,7 +159,7 @@ def _events(turn: Turn, options: GenerateOptions) -> list[_Event]:
     return events
 
 
-def _encoded(part: CandidatePart, index: int, finished: Choice | None) -> bytes:
+def _encoded(part: CandidatePart, index: int, finished: Choice | None, options: GenerateOptions) -> bytes:
     """Return a candidate with one part as JSON; with its end if it is the last."""
     extra = b""
     if part.text is not None and part.text[0].logprobs:
@@ -163,6 +169,8 @@ def _encoded(part: CandidatePart, index: int, finished: Choice | None) -> bytes:
         extra += b',"finishReason":"%b"' % finish_reason(finished).encode()
         if safety := _safety(finished):
             extra += b"," + encode(safety)[1:-1]
+        if options.is_grounded and (grounding := render_grounding(finished)):
+            extra += b"," + encode(grounding)[1:-1]
     return b'{"content":{"parts":[%b}],"role":"model"}%b,"index":%d}' % (part.json, extra, index)
 
 
@@ -196,7 +204,7 @@ def _bodies(turn: Turn, options: GenerateOptions) -> tuple[list[bytes], list[int
         thought, total = sum(reached), sum(sent)
         if event is events[-1]:
             thought, total = turn.usage.reasoning, turn.usage.completion
-        usage = _usage(turn, total - thought, thought) | rest["usageMetadata"]
+        usage = _usage(turn, options, total - thought, thought) | rest["usageMetadata"]
         bodies.append(b'{"candidates":[%b],"usageMetadata":%b%b' % (event.candidate, encode(usage), tail))
         required.append(event.required_tokens)
     return bodies, required, carried

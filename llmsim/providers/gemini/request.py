@@ -1,9 +1,7 @@
-"""Parsing of `generateContent`, `streamGenerateContent` and `countTokens`.
+"""Parsing of `generateContent`, `streamGenerateContent` and `countTokens`, and what they refer to.
 
 Decisions:
-* The model thinks unless the request forbids it, as Google's do: an effort is set for every request, and the catalogue knows which models
-  do not think at all.
-* A budget bounds the thinking; -1, and no budget, leave it to the model.
+* A request that names cached contents is parsed twice: alone, so that what is wrong with it is said first, and with what is cached.
 
 Source: google-genai SDK 3.6, types.GenerateContentConfig; ai.google.dev/api/generate-content.
 """
@@ -12,48 +10,20 @@ import functools
 
 import msgspec
 
-from llmsim.domain import AutomaticCache, Prompt, ResponseFormat
+from llmsim.domain import Prompt, ToolKind
 from llmsim.errors import ApiRuleError
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply
-from llmsim.providers.gemini.conversation import parse_conversation
-from llmsim.providers.gemini.messages import (
-    CountTokensRequest,
-    GenerateContentRequest,
-    GenerationConfig,
-    ThinkingConfig,
-)
-from llmsim.providers.gemini.model_rules import check_thinking
+from llmsim.providers.gemini.cached_contents import check_cached_use, with_cached
+from llmsim.providers.gemini.files import find_file, used_files
+from llmsim.providers.gemini.messages import CountTokensRequest, GenerateContentRequest
+from llmsim.providers.gemini.prompts import parse_prompt
 from llmsim.providers.gemini.proto_json import read_message
-from llmsim.providers.gemini.schemas import RuleError, checked_schema, json_schema
-from llmsim.providers.gemini.tools import parse_tool_choice, parse_tools
+from llmsim.providers.gemini.schemas import RuleError
+from llmsim.providers.storage import FileUse
 from llmsim.wire.codec import encode
 
 MAX_MODEL_CHARS = 256
 """A name is repeated in the response: a response must not be larger than its request."""
-
-_MOST_CANDIDATES = 8
-_MOST_STOPS = 5
-_MOST_LOGPROBS = 20
-
-_JSON_TYPES = ("application/json", "text/x.enum")
-_MIME_TYPES = ("text/plain", "application/json", "application/xml", "application/yaml", "text/x.enum")
-
-_EFFORTS = {
-    None: "medium",
-    "THINKING_LEVEL_UNSPECIFIED": "medium",
-    "MINIMAL": "minimal",
-    "LOW": "low",
-    "MEDIUM": "medium",
-    "HIGH": "high",
-    "XHIGH": "xhigh",
-}
-
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("temperature", 0.0, 2.0),
-    ("top_p", 0.0, 1.0),
-    ("presence_penalty", -2.0, 2.0),
-    ("frequency_penalty", -2.0, 2.0),
-)
 
 
 class GenerateOptions(msgspec.Struct, frozen=True, gc=False):
@@ -64,12 +34,18 @@ class GenerateOptions(msgspec.Struct, frozen=True, gc=False):
         is_enum: Whether the text is a bare value of an enumeration, not JSON.
         has_tools: Whether functions are offered.
         service_tier: As requested; empty if it was not.
+        is_grounded: Whether tools are offered that the API runs.
+        unread: The request, if what it has cached is still to be read; None otherwise.
+        cached_tokens: Tokens of what it has cached.
     """
 
     is_sse: bool = False
     is_enum: bool = False
     has_tools: bool = False
     service_tier: str = ""
+    is_grounded: bool = False
+    unread: GenerateContentRequest | None = None
+    cached_tokens: int = 0
 
 
 def model_of(request: IncomingRequest) -> str:
@@ -103,134 +79,71 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
     options = GenerateOptions(
         is_sse=stream and request.query.get("alt", "").lower() == "sse",
         is_enum=config is not None and config.response_mime_type == "text/x.enum",
-        has_tools=bool(prompt.tools),
         service_tier=(body.service_tier or "")[:64],
+        unread=body if body.cached_content else None,
+        **_tool_options(prompt),
     )
-    return ParsedRequest(prompt, options)
-
-
-def parse_prompt(body: GenerateContentRequest, model: str, *, stream: bool, checks_models: bool) -> Prompt:
-    """Return the prompt of a request that was read.
-
-    Raises:
-        ApiRuleError: It breaks a rule.
-    """
-    config = body.generation_config or GenerationConfig()
-    _check_config(config)
+    files: tuple[FileUse, ...] = ()
     if body.cached_content:
-        raise ApiRuleError("CachedContent not found (or permission denied)", status=403)
-    conversation = parse_conversation(
-        body.contents, body.system_instruction, model, checks_models=checks_models
-    )
-    tools = parse_tools(body)
-    thinking = config.thinking_config or ThinkingConfig()
-    check_thinking(thinking, model, checks_models=checks_models)
-    budget = thinking.thinking_budget
-    return Prompt(
-        model=model,
-        messages=conversation.messages,
-        images=conversation.images,
-        attachments=conversation.attachments,
-        limit=config.max_output_tokens,
-        stop=tuple(config.stop_sequences),
-        choices=config.candidate_count or 1,
-        seed=config.seed,
-        effort="none" if budget == 0 else _EFFORTS[thinking.thinking_level],
-        reasoning_limit=budget if budget is not None and budget > 0 else None,
-        summary="auto" if thinking.include_thoughts else None,
-        cache=AutomaticCache(),
-        stream=stream,
-        tools=tools,
-        tool_choice=parse_tool_choice(body, tools),
-        form=_format(config),
-        logprobs=(config.logprobs or 0) if config.response_logprobs else None,
-    )
+        check_cached_use(body)
+        files = (FileUse(("cached_content",), body.cached_content),)
+    if b"/files/" in request.body:
+        files = (*files, *used_files(body.contents))
+    return ParsedRequest(prompt, options, files=files)
 
 
-def _check_config(config: GenerationConfig) -> None:
-    """Check ranges, and fields that contradict each other.
+async def load_files(
+    context: EndpointContext, parsed: ParsedRequest[GenerateOptions], *, checks_models: bool
+) -> ParsedRequest[GenerateOptions]:
+    """Return a request with what it has cached, whose files exist.
 
     Raises:
-        RuleError: One is out of its range.
+        ApiRuleError: A file or a cache does not exist, or the contents do not follow each other.
     """
-    problems: list[tuple[str, str]] = []
-
-    def refuse(name: str, problem: str) -> None:
-        problems.append((f"generation_config.{name}", f"{name} {problem}"))
-
-    for name, least, most in _RANGES:
-        value = getattr(config, name)
-        if value is not None and not least <= value <= most:
-            refuse(name, f"must be in the range [{least}, {most}].")
-    if config.candidate_count is not None and config.candidate_count not in range(1, _MOST_CANDIDATES + 1):
-        refuse("candidate_count", f"must be in the range [1, {_MOST_CANDIDATES}].")
-    if config.max_output_tokens is not None and config.max_output_tokens < 1:
-        refuse("max_output_tokens", "must be positive.")
-    if config.top_k is not None and config.top_k < 1:
-        refuse("top_k", "must be positive.")
-    if len(config.stop_sequences) > _MOST_STOPS:
-        refuse("stop_sequences", f"must have at most {_MOST_STOPS} entries.")
-    if not all(config.stop_sequences):
-        refuse("stop_sequences", "must not be empty strings.")
-    if config.logprobs is not None and not config.response_logprobs:
-        refuse("logprobs", "can only be set when response_logprobs is true.")
-    elif config.logprobs is not None and config.logprobs not in range(_MOST_LOGPROBS + 1):
-        refuse("logprobs", f"must be in the range [0, {_MOST_LOGPROBS}].")
-    kind = config.response_mime_type
-    if kind and kind not in _MIME_TYPES:
-        problems.append(
-            (
-                "generation_config.response_mime_type",
-                "allowed mimetypes are `text/plain`, `application/json`, `application/xml`, `application/yaml` and `text/x.enum`.",
-            )
-        )
-    has_schema = config.response_schema is not None or config.response_json_schema is not None
-    if has_schema and kind not in _JSON_TYPES:
-        name = "response_schema" if config.response_schema is not None else "response_json_schema"
-        refuse(name, "can only be set when response_mime_type is application/json or text/x.enum.")
-    if config.response_schema is not None and config.response_json_schema is not None:
-        refuse("response_json_schema", "must not be set together with response_schema.")
-    if problems:
-        raise RuleError(*problems)
-    if others := [one for one in config.response_modalities if one not in ("TEXT", "MODALITY_UNSPECIFIED")]:
-        raise ApiRuleError(
-            f"The requested combination of response modalities ({', '.join(others[:3])}) is not supported by the model. It "
-            "accepts the following combination of response modalities:\n* TEXT\n"
-        )
+    for use in parsed.files:
+        if use.path[0] == "contents":
+            await find_file(context, use.id)
+    options, prompt = parsed.options, parsed.prompt
+    if options.unread is None:
+        return parsed
+    body, tokens = await with_cached(context, options.unread, prompt.model)
+    prompt = parse_prompt(body, prompt.model, stream=prompt.stream, checks_models=checks_models)
+    options = msgspec.structs.replace(options, unread=None, cached_tokens=tokens, **_tool_options(prompt))
+    return msgspec.structs.replace(parsed, prompt=prompt, options=options)
 
 
-def _format(config: GenerationConfig) -> ResponseFormat | None:
-    if config.response_mime_type not in _JSON_TYPES:
-        return None
-    if config.response_schema is not None:
-        path = "generation_config.response_schema"
-        return ResponseFormat(json_schema(config.response_schema, path, is_response=True))
-    if config.response_json_schema is not None:
-        return ResponseFormat(
-            checked_schema(config.response_json_schema, "generation_config.response_json_schema")
-        )
-    return ResponseFormat()
+def _tool_options(prompt: Prompt) -> dict[str, bool]:
+    kinds = {tool.kind for tool in prompt.tools}
+    return {"has_tools": ToolKind.FUNCTION in kinds, "is_grounded": ToolKind.HOSTED in kinds}
 
 
-def parse_count(request: IncomingRequest, *, checks_models: bool) -> Prompt:
-    """Parse a request to count the tokens of a prompt.
+def _read_count(raw: bytes) -> GenerateContentRequest:
+    """Read a request to count the tokens of a prompt.
 
     Raises:
         InvalidJsonError: The body is not JSON.
         ApiRuleError: A field is unknown or wrong, or breaks a rule.
     """
-    body = read_message(request.body, CountTokensRequest)
+    body = read_message(raw, CountTokensRequest)
     counted = body.generate_content_request
     if counted is not None and body.contents:
         raise ApiRuleError("Only one of contents and generate_content_request may be set.")
     if counted is None:
         counted = GenerateContentRequest(contents=body.contents)
-    return parse_prompt(counted, model_of(request), stream=False, checks_models=checks_models)
+    return counted
 
 
 async def count_tokens(context: EndpointContext, request: IncomingRequest, *, checks_models: bool) -> Reply:
     """Count the tokens of a prompt."""
-    parse_one = functools.partial(parse_count, checks_models=checks_models)
-    tokens = await context.count(request, await context.compute(request, parse_one, request))
+    model = model_of(request)
+    body, cached = await context.compute(request, _read_count, request.body), 0
+    if body.cached_content:
+        check_cached_use(body)
+        body, cached = await with_cached(context, body, model)
+    parse_one = functools.partial(parse_prompt, stream=False, checks_models=checks_models)
+    tokens = await context.count(request, await context.compute(request, parse_one, body, model))
     details = [{"modality": "TEXT", "tokenCount": tokens}]
-    return Reply(200, encode({"totalTokens": tokens, "promptTokensDetails": details}))
+    counts: dict[str, object] = {"totalTokens": tokens}
+    if cached:
+        counts["cachedContentTokenCount"] = cached
+    return Reply(200, encode(counts | {"promptTokensDetails": details}))

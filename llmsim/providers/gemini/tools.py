@@ -1,8 +1,9 @@
 """Tools of a request: the functions that the client runs.
 
 Decisions:
-* Tools that the API runs itself (search, maps, code, addresses) are accepted and counted, and never used: an answer without them is
-  one that the real API gives, too.
+* Tools that the API runs itself (search, maps, code, addresses) are called as `tools.hosted_calls` says. Beside functions they are not:
+  an answer without them is one that the real API gives, too.
+* `computer_use`, `file_search` and MCP servers are accepted and counted, and never used.
 
 Source: google-genai SDK 3.6, types.FunctionDeclaration, FunctionCallingConfig; the message about names in
 router-for-me/Cli-Proxy-API-Management-Center#120.
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 
 from llmsim.domain import Tool, ToolChoice, ToolKind, ToolMode
 from llmsim.errors import ApiRuleError
+from llmsim.providers.gemini.grounding import RUN_BY_API
 from llmsim.providers.gemini.messages import FunctionDeclaration, GenerateContentRequest
 from llmsim.providers.gemini.schemas import RuleError, checked_schema, json_schema
 
@@ -42,7 +44,13 @@ def parse_tools(request: GenerateContentRequest) -> tuple[Tool, ...]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ApiRuleError(f"Duplicate function declaration found: {twice}")
-    return tools
+    return tools or tuple(_run_by_api(request))
+
+
+def _run_by_api(request: GenerateContentRequest) -> Iterator[Tool]:
+    for name in RUN_BY_API:
+        if any(getattr(tool, name) is not None for tool in request.tools):
+            yield Tool(name, ToolKind.HOSTED)
 
 
 def _functions(request: GenerateContentRequest) -> Iterator[Tool]:
@@ -76,11 +84,14 @@ def parse_tool_choice(request: GenerateContentRequest, tools: tuple[Tool, ...]) 
     allowed = tuple(config.allowed_function_names)
     if allowed and config.mode not in ("ANY", "VALIDATED"):
         raise ApiRuleError("Allowed function names should be set only when function calling mode is ANY.")
-    known = {tool.name for tool in tools}
+    known = {tool.name for tool in tools if tool.kind is ToolKind.FUNCTION}
     if missing := [name for name in allowed if name not in known]:
         raise ApiRuleError(
             f"Allowed function names should be a subset of the names of the declared functions. Unknown: {missing[0][:200]}"
         )
     if not tools:
         return ToolChoice(ToolMode.NONE)
+    if not known:
+        # The mode is that of functions.
+        return ToolChoice()
     return ToolChoice(_MODES[config.mode], allowed or None)

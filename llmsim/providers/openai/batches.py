@@ -298,8 +298,10 @@ def batch_endpoints(endpoints: Endpoints, errors: GenerationEndpoint[Any]) -> tu
     """
     run_create = partial(create, endpoints=endpoints, errors=errors)
     return (
-        ResourceEndpoint(method="POST", path="/v1/batches", run=run_create),
-        ResourceEndpoint(method="GET", path="/v1/batches", run=list_batches),
-        ResourceEndpoint(method="GET", path=_ONE, run=retrieve),
-        ResourceEndpoint(method="POST", path=f"{_ONE}/cancel", run=cancel),
+        ResourceEndpoint(
+            method="POST", label="batches", path="/v1/batches", run=run_create, passes_controls=True
+        ),
+        ResourceEndpoint(method="GET", label="batches", path="/v1/batches", run=list_batches),
+        ResourceEndpoint(method="GET", label="batches", path=_ONE, run=retrieve),
+        ResourceEndpoint(method="POST", label="batches", path=f"{_ONE}/cancel", run=cancel),
     )

@@ -30,7 +30,7 @@ from llmsim.providers.openai.chat_request import (
     ToolMessage,
     UserMessage,
 )
-from llmsim.providers.openai.chat_rules import check_model_rules, check_prediction
+from llmsim.providers.openai.chat_rules import check_model_rules, check_prediction, check_sound
 from llmsim.providers.openai.chat_tools import parse_response_format, parse_tool_choice, parse_tools
 from llmsim.providers.openai_family.request_fields import parse_cache
 from llmsim.wire.codec import decoder
@@ -115,6 +115,8 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
     media = Media()
     messages = tuple([_to_message(message, index, media) for index, message in enumerate(request.messages)])
     _check_calls(request.messages)
+    if checks_models and (audio_format or media.attachments):
+        check_sound(request)
     tools = parse_tools(request)
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     prompt = Prompt(

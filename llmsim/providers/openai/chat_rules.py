@@ -4,7 +4,13 @@ Source: the reports that `scripts/catalogue-overlay.toml` names.
 """
 
 from llmsim.errors import ApiRuleError, InvalidFieldError
-from llmsim.providers.openai.chat_request import ChatRequest, SchemaFormat, SystemMessage
+from llmsim.providers.openai.chat_request import (
+    AudioPart,
+    ChatRequest,
+    SchemaFormat,
+    SystemMessage,
+    UserMessage,
+)
 from llmsim.providers.openai_family.model_rules import (
     MEDIUM,
     UNSUPPORTED_PARAMETER,
@@ -13,6 +19,7 @@ from llmsim.providers.openai_family.model_rules import (
     listed,
     requested_model,
 )
+from llmsim.providers.openai_family.model_services import check_service
 from llmsim.providers.openai_family.request_fields import JsonFormat
 
 _PARAMETERS = frozenset(
@@ -44,6 +51,9 @@ def check_model_rules(request: ChatRequest) -> None:
     model = requested_model(request.model, request.reasoning_effort)
     if model is None:
         return
+    check_service(request.model, "chat", model.rules)
+    if model.rules.has_sound:
+        check_sound(request)
     for name in model.refused_parameters(request, _PARAMETERS):
         raise _refused_parameter(name, getattr(request, name))
     _check_effort(request, model)
@@ -58,6 +68,42 @@ def check_model_rules(request: ChatRequest) -> None:
                     param,
                     UNSUPPORTED_VALUE,
                 )
+
+
+def check_sound(request: ChatRequest) -> None:
+    """Refuse sound to a model of OpenAI's that has none, and a model of sound that is given none.
+
+    Source: CherryHQ/cherry-studio#1179 (no sound), lofcz/LLMTornado#150 and openai/openai-python#2454 (a recording). The words for a
+    spoken answer are those for other values that a model does not take.
+
+    Raises:
+        ApiRuleError: The model has no sound, or needs some.
+    """
+    model = requested_model(request.model, request.reasoning_effort)
+    if model is None:
+        return
+    recording = next(
+        (
+            index
+            for index, message in enumerate(request.messages)
+            if isinstance(message, UserMessage)
+            and any(isinstance(part, AudioPart) for part in message.content)
+        ),
+        None,
+    )
+    modalities = request.modalities or []
+    if model.rules.has_sound:
+        if recording is None and "audio" not in modalities:
+            message = "This model requires that either input content or output modality contain audio."
+            raise ApiRuleError(message, "model", "invalid_value")
+    elif recording is not None:
+        param = f"messages[{recording}]"
+        message = f"Invalid '{param}'. Content blocks are expected to be either text or image_url type."
+        raise ApiRuleError(message, param, "invalid_value")
+    elif "audio" in modalities:
+        param = f"modalities[{modalities.index('audio')}]"
+        message = f"Unsupported value: '{param}' does not support 'audio' with this model."
+        raise ApiRuleError(message, param, UNSUPPORTED_VALUE)
 
 
 def check_prediction(request: ChatRequest) -> None:

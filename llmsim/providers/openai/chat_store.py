@@ -244,9 +244,13 @@ def chat_completions(*, checks_models: bool) -> GenerationEndpoint[ChatOptions]:
 _COMPLETION = "/v1/chat/completions/{completion_id}"
 
 CHAT_OPERATIONS = (
-    ResourceEndpoint(method="GET", path="/v1/chat/completions", run=list_completions),
-    ResourceEndpoint(method="GET", path=_COMPLETION, run=retrieve),
-    ResourceEndpoint(method="POST", path=_COMPLETION, run=update),
-    ResourceEndpoint(method="DELETE", path=_COMPLETION, run=delete),
-    ResourceEndpoint(method="GET", path=f"{_COMPLETION}/messages", run=list_messages),
+    ResourceEndpoint(
+        method="GET", label="stored_completions", path="/v1/chat/completions", run=list_completions
+    ),
+    ResourceEndpoint(method="GET", label="stored_completions", path=_COMPLETION, run=retrieve),
+    ResourceEndpoint(method="POST", label="stored_completions", path=_COMPLETION, run=update),
+    ResourceEndpoint(method="DELETE", label="stored_completions", path=_COMPLETION, run=delete),
+    ResourceEndpoint(
+        method="GET", label="stored_completions", path=f"{_COMPLETION}/messages", run=list_messages
+    ),
 )

@@ -187,12 +187,12 @@ _ONE = f"{_ALL}/{{conversation_id}}"
 _ITEM = f"{_ONE}/items/{{item_id}}"
 
 CONVERSATIONS = (
-    ResourceEndpoint(method="POST", path=_ALL, run=create),
-    ResourceEndpoint(method="GET", path=_ONE, run=retrieve),
-    ResourceEndpoint(method="POST", path=_ONE, run=update),
-    ResourceEndpoint(method="DELETE", path=_ONE, run=delete),
-    ResourceEndpoint(method="POST", path=f"{_ONE}/items", run=create_items),
-    ResourceEndpoint(method="GET", path=f"{_ONE}/items", run=list_items),
-    ResourceEndpoint(method="GET", path=_ITEM, run=retrieve_item),
-    ResourceEndpoint(method="DELETE", path=_ITEM, run=delete_item),
+    ResourceEndpoint(method="POST", label="conversations", path=_ALL, run=create),
+    ResourceEndpoint(method="GET", label="conversations", path=_ONE, run=retrieve),
+    ResourceEndpoint(method="POST", label="conversations", path=_ONE, run=update),
+    ResourceEndpoint(method="DELETE", label="conversations", path=_ONE, run=delete),
+    ResourceEndpoint(method="POST", label="conversations", path=f"{_ONE}/items", run=create_items),
+    ResourceEndpoint(method="GET", label="conversations", path=f"{_ONE}/items", run=list_items),
+    ResourceEndpoint(method="GET", label="conversations", path=_ITEM, run=retrieve_item),
+    ResourceEndpoint(method="DELETE", label="conversations", path=_ITEM, run=delete_item),
 )

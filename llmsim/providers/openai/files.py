@@ -111,9 +111,9 @@ async def content(context: EndpointContext, request: IncomingRequest) -> Downloa
 _ONE = "/v1/files/{file_id}"
 
 FILES = (
-    ResourceEndpoint(method="POST", path="/v1/files", run=create, takes_forms=True),
-    ResourceEndpoint(method="GET", path="/v1/files", run=list_files),
-    ResourceEndpoint(method="GET", path=_ONE, run=retrieve),
-    ResourceEndpoint(method="DELETE", path=_ONE, run=delete),
-    ResourceEndpoint(method="GET", path=f"{_ONE}/content", run=content),
+    ResourceEndpoint(method="POST", label="files", path="/v1/files", run=create, takes_forms=True),
+    ResourceEndpoint(method="GET", label="files", path="/v1/files", run=list_files),
+    ResourceEndpoint(method="GET", label="files", path=_ONE, run=retrieve),
+    ResourceEndpoint(method="DELETE", label="files", path=_ONE, run=delete),
+    ResourceEndpoint(method="GET", label="files", path=f"{_ONE}/content", run=content),
 )

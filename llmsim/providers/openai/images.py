@@ -216,5 +216,5 @@ IMAGES: GenerationEndpoint[ImageOptions] = GenerationEndpoint(
 )
 
 SHOW_PICTURE = ResourceEndpoint(
-    method="GET", path=f"{PICTURES}/{{picture}}", run=_show, is_public=True, is_open=True
+    method="GET", label="pictures", path=f"{PICTURES}/{{picture}}", run=_show, is_public=True, is_open=True
 )

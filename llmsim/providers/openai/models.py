@@ -43,5 +43,9 @@ async def retrieve_model(context: EndpointContext, request: IncomingRequest) -> 
     return Reply(200, encode(_build_model(model)))
 
 
-LIST_MODELS = ResourceEndpoint(method="GET", path="/v1/models", run=list_models, is_public=True)
-RETRIEVE_MODEL = ResourceEndpoint(method="GET", path="/v1/models/{model}", run=retrieve_model, is_public=True)
+LIST_MODELS = ResourceEndpoint(
+    method="GET", label="models", path="/v1/models", run=list_models, is_public=True
+)
+RETRIEVE_MODEL = ResourceEndpoint(
+    method="GET", label="models", path="/v1/models/{model}", run=retrieve_model, is_public=True
+)

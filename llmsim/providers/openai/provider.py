@@ -1,8 +1,9 @@
 """The OpenAI API behind `/openai`."""
 
 import functools
+from typing import Any
 
-from llmsim.providers.contract import Headers, Provider
+from llmsim.providers.contract import GenerationEndpoint, Headers, Provider
 from llmsim.providers.openai.batches import BATCHED_PATHS, batch_endpoints
 from llmsim.providers.openai.chat_store import CHAT_OPERATIONS, chat_completions
 from llmsim.providers.openai.conversations import CONVERSATIONS
@@ -20,6 +21,7 @@ from llmsim.providers.openai.transcript_rendering import TRANSCRIPTIONS, TRANSLA
 from llmsim.providers.openai.uploads import UPLOADS
 from llmsim.providers.openai.vector_store_files import VECTOR_STORE_FILES
 from llmsim.providers.openai.vector_stores import VECTOR_STORES
+from llmsim.providers.openai_family.model_services import with_service
 from llmsim.providers.openai_family.rate_limits import LIMIT_HEADERS
 from llmsim.providers.strict_fields import strict_endpoint
 
@@ -35,6 +37,20 @@ Source: platform.openai.com/docs/api-reference/debugging-requests; openai SDK `_
 """
 
 
+_SERVICES: dict[str, GenerationEndpoint[Any]] = {
+    "embeddings": EMBEDDINGS,
+    "completions": TEXT_COMPLETIONS,
+    "moderations": MODERATIONS,
+    "speech": SPEECH,
+    "images": IMAGES,
+    "image_edits": IMAGE_EDITS,
+    "image_variations": IMAGE_VARIATIONS,
+    "transcriptions": TRANSCRIPTIONS,
+    "translations": TRANSLATIONS,
+}
+"""The generating endpoints besides chat and Responses, by what models call them that only they serve."""
+
+
 @functools.cache
 def openai(*, checks_models: bool, is_strict: bool = False) -> Provider:
     """Return the provider as configured; the same settings give the same one.
@@ -45,19 +61,10 @@ def openai(*, checks_models: bool, is_strict: bool = False) -> Provider:
     """
     response_creation, response_operations = responses(checks_models=checks_models)
     chat = chat_completions(checks_models=checks_models)
-    generation_endpoints = (
-        chat,
-        response_creation,
-        EMBEDDINGS,
-        TEXT_COMPLETIONS,
-        MODERATIONS,
-        SPEECH,
-        IMAGES,
-        IMAGE_EDITS,
-        IMAGE_VARIATIONS,
-        TRANSCRIPTIONS,
-        TRANSLATIONS,
-    )
+    others = _SERVICES
+    if checks_models:
+        others = {service: with_service(endpoint, service) for service, endpoint in _SERVICES.items()}
+    generation_endpoints: tuple[GenerationEndpoint[Any], ...] = (chat, response_creation, *others.values())
     asked_in_batches = {
         endpoint.path: strict_endpoint(endpoint) if is_strict else endpoint
         for endpoint in generation_endpoints

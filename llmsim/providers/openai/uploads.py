@@ -236,8 +236,8 @@ async def cancel(context: EndpointContext, request: IncomingRequest) -> Reply:
 _ONE = "/v1/uploads/{upload_id}"
 
 UPLOADS = (
-    ResourceEndpoint(method="POST", path="/v1/uploads", run=create),
-    ResourceEndpoint(method="POST", path=f"{_ONE}/parts", run=add_part, takes_forms=True),
-    ResourceEndpoint(method="POST", path=f"{_ONE}/complete", run=complete),
-    ResourceEndpoint(method="POST", path=f"{_ONE}/cancel", run=cancel),
+    ResourceEndpoint(method="POST", label="uploads", path="/v1/uploads", run=create),
+    ResourceEndpoint(method="POST", label="uploads", path=f"{_ONE}/parts", run=add_part, takes_forms=True),
+    ResourceEndpoint(method="POST", label="uploads", path=f"{_ONE}/complete", run=complete),
+    ResourceEndpoint(method="POST", label="uploads", path=f"{_ONE}/cancel", run=cancel),
 )

@@ -280,14 +280,14 @@ _BATCHES = "/v1/vector_stores/{vector_store_id}/file_batches"
 _ONE_BATCH = f"{_BATCHES}/{{batch_id}}"
 
 VECTOR_STORE_FILES = (
-    ResourceEndpoint(method="POST", path=_FILES, run=create),
-    ResourceEndpoint(method="GET", path=_FILES, run=list_files),
-    ResourceEndpoint(method="GET", path=_FILE, run=retrieve),
-    ResourceEndpoint(method="POST", path=_FILE, run=update),
-    ResourceEndpoint(method="DELETE", path=_FILE, run=delete),
-    ResourceEndpoint(method="GET", path=f"{_FILE}/content", run=content),
-    ResourceEndpoint(method="POST", path=_BATCHES, run=create_batch),
-    ResourceEndpoint(method="GET", path=_ONE_BATCH, run=retrieve_batch),
-    ResourceEndpoint(method="POST", path=f"{_ONE_BATCH}/cancel", run=cancel_batch),
-    ResourceEndpoint(method="GET", path=f"{_ONE_BATCH}/files", run=list_files),
+    ResourceEndpoint(method="POST", label="vector_stores", path=_FILES, run=create),
+    ResourceEndpoint(method="GET", label="vector_stores", path=_FILES, run=list_files),
+    ResourceEndpoint(method="GET", label="vector_stores", path=_FILE, run=retrieve),
+    ResourceEndpoint(method="POST", label="vector_stores", path=_FILE, run=update),
+    ResourceEndpoint(method="DELETE", label="vector_stores", path=_FILE, run=delete),
+    ResourceEndpoint(method="GET", label="vector_stores", path=f"{_FILE}/content", run=content),
+    ResourceEndpoint(method="POST", label="vector_stores", path=_BATCHES, run=create_batch),
+    ResourceEndpoint(method="GET", label="vector_stores", path=_ONE_BATCH, run=retrieve_batch),
+    ResourceEndpoint(method="POST", label="vector_stores", path=f"{_ONE_BATCH}/cancel", run=cancel_batch),
+    ResourceEndpoint(method="GET", label="vector_stores", path=f"{_ONE_BATCH}/files", run=list_files),
 )

@@ -234,10 +234,10 @@ async def find_chunks(
 _ONE = "/v1/vector_stores/{vector_store_id}"
 
 VECTOR_STORES = (
-    ResourceEndpoint(method="POST", path="/v1/vector_stores", run=create),
-    ResourceEndpoint(method="GET", path="/v1/vector_stores", run=list_stores),
-    ResourceEndpoint(method="GET", path=_ONE, run=retrieve),
-    ResourceEndpoint(method="POST", path=_ONE, run=update),
-    ResourceEndpoint(method="DELETE", path=_ONE, run=delete),
-    ResourceEndpoint(method="POST", path=f"{_ONE}/search", run=search_store),
+    ResourceEndpoint(method="POST", label="vector_stores", path="/v1/vector_stores", run=create),
+    ResourceEndpoint(method="GET", label="vector_stores", path="/v1/vector_stores", run=list_stores),
+    ResourceEndpoint(method="GET", label="vector_stores", path=_ONE, run=retrieve),
+    ResourceEndpoint(method="POST", label="vector_stores", path=_ONE, run=update),
+    ResourceEndpoint(method="DELETE", label="vector_stores", path=_ONE, run=delete),
+    ResourceEndpoint(method="POST", label="vector_stores", path=f"{_ONE}/search", run=search_store),
 )

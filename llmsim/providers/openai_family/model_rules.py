@@ -39,12 +39,13 @@ class RequestedModel:
         most_output_tokens: Most completion tokens that it can write, if that is known.
         efforts: The reasoning efforts that it takes; empty for any.
         reasons: Whether it reasons for this request.
+        rules: What it does not take, as the catalogue has it.
     """
 
     def __init__(self, facts: Model, rules: ModelRules, effort: str | None) -> None:
         is_limited = facts.known and facts.max_output_tokens > 0
         self.most_output_tokens = facts.max_output_tokens if is_limited else _UNLIMITED
-        self.efforts = rules.efforts
+        self.rules, self.efforts = rules, rules.efforts
         self.reasons = facts.reasoning and (effort or facts.default_effort) != "none"
         self._refused = (*rules.refused, *rules.refused_reasoning) if self.reasons else rules.refused
 

@@ -16,6 +16,7 @@ from llmsim.server.pacing import TimerWheel, UnknownInstant
 from llmsim.state.engine_memory import (
     ADMISSIONS,
     ENDS,
+    FIRST_END,
     MOST_TOKENS,
     SECONDS,
     STEP,
@@ -40,48 +41,6 @@ Callback = Callable[[], None]
 def grace(seconds: float) -> float:
     """Return how long after its start a step is planned, of a step that takes so many seconds."""
     return min(_MOST_GRACE, seconds * _GRACE_SHARE)
-
-
-class Feed:
-    """The steps of one engine, as far as this worker has seen them.
-
-    Attributes:
-        number: Number of the engine.
-        overhead: Seconds from the end of a step to its tokens at the client.
-        at: Index of the engine's first word.
-        ends: Index of the end of its step 0.
-        seen: The last step seen.
-        admissions: Admissions seen.
-        by_step: What waits for a step to be published.
-        unstarted: What waits for a request to be admitted: with its place, and the token that it waits for.
-        places: Places that this worker holds.
-        is_polling: Whether it is to be looked at again.
-    """
-
-    __slots__ = (
-        "admissions",
-        "at",
-        "by_step",
-        "ends",
-        "is_polling",
-        "number",
-        "overhead",
-        "places",
-        "seen",
-        "unstarted",
-    )
-
-    def __init__(self, memory: EngineMemory, number: int, overhead: float) -> None:
-        self.number = number
-        self.overhead = overhead
-        self.at = memory.engine(number)
-        self.ends = memory.ends(number)
-        self.seen = memory.words[self.at + STEP]
-        self.admissions = 0
-        self.by_step: dict[int, list[Callback]] = {}
-        self.unstarted: list[tuple[EnginePlace, int, Callback]] = []
-        self.places = 0
-        self.is_polling = False
 
 
 class AwaitedInstant(UnknownInstant):
@@ -117,7 +76,6 @@ class EnginePlace:
 
     Attributes:
         reader: Where its steps are read.
-        feed: The engine's.
         is_held: Whether it was not given up.
     """
 
@@ -128,14 +86,12 @@ class EnginePlace:
         "_latest",
         "_ticket",
         "_words",
-        "feed",
         "is_held",
         "reader",
     )
 
-    def __init__(self, reader: "EngineReader", feed: Feed, entry: int, ticket: int, answer_at: int) -> None:
+    def __init__(self, reader: "EngineReader", entry: int, ticket: int, answer_at: int) -> None:
         self.reader = reader
-        self.feed = feed
         self._entry = entry
         self._ticket = ticket
         self._answer_at = answer_at
@@ -159,14 +115,14 @@ class EnginePlace:
 
     def find(self, tokens: int) -> float:
         """Return the instant at which so many tokens exist; infinity if it is not known."""
-        feed, step = self.feed, self.step_of(tokens)
+        reader, step = self.reader, self.step_of(tokens)
         if step < 0:
             return self._latest
-        if not 0 < step <= feed.seen:
+        if not 0 < step <= reader.seen:
             return math.inf
         # The end of a step that is long past is not kept; the oldest that is will do.
-        step = max(step, feed.seen - ENDS + 1)
-        self._latest = latest = self.reader.memory.numbers[feed.ends + (step & (ENDS - 1))] + feed.overhead
+        step = max(step, reader.seen - ENDS + 1)
+        self._latest = latest = reader.numbers[FIRST_END + (step & (ENDS - 1))] + reader.overhead
         return latest
 
     def due(self, tokens: int) -> float:
@@ -182,7 +138,7 @@ class EnginePlace:
         if self.is_held:
             self.is_held = False
             self.reader.detached.pop(self._ticket, None)
-            self.reader.leave(self.feed, self._entry)
+            self.reader.leave(self._entry)
 
     def leave_after(self, tokens: int) -> None:
         """Leave the engine once so many tokens exist, or when the response is cancelled."""
@@ -200,20 +156,23 @@ class EnginePlace:
 
 
 class EngineReader:
-    """The engines as one worker uses them.
+    """An engine as one worker uses it.
 
     Attributes:
         memory: What all workers share.
+        numbers: Its words as numbers.
         slot: This worker's.
+        overhead: Seconds from the end of a step to its tokens at the client.
         is_fed: Whether the ticker is in this worker, and calls `look`.
         detached: Places that no connection holds, by their tickets.
+        seen: The last step seen.
     """
 
     def __init__(
         self,
         memory: EngineMemory,
         slot: int,
-        overheads: list[float],
+        overhead: float,
         wheel: TimerWheel,
         clock: Callable[[], float],
         first_ticket: int,
@@ -223,39 +182,45 @@ class EngineReader:
         Args:
             memory: What all workers share; the slot is claimed.
             slot: This worker's.
-            overheads: Seconds from the end of a step to its tokens at the client, for each engine.
+            overhead: Seconds from the end of a step to its tokens at the client.
             wheel: Calls back.
             clock: The monotonic clock.
             first_ticket: Greater than all tickets of the workers that had the slot before.
         """
         self.memory = memory
+        self.numbers = memory.numbers
         self.is_fed = False
         self.slot = slot
+        self.overhead = overhead
         self.detached: dict[int, EnginePlace] = {}
+        self.seen = memory.words[STEP]
+        self._admissions = 0
+        self._by_step: dict[int, list[Callback]] = {}  # what waits for a step to be published
+        # What waits for a request to be admitted: with its place, and the token that it waits for.
+        self._unstarted: list[tuple[EnginePlace, int, Callback]] = []
+        self._places = 0
+        self._is_polling = False
         self._cancels = memory.cancels()
         self._wheel = wheel
         self._clock = clock
         self._ticket = first_ticket
         self._free = deque(range(memory.entries))
-        self.feeds = [Feed(memory, number, overhead) for number, overhead in enumerate(overheads)]
 
     def enter(
         self,
-        engine: int,
         arrival: float,
         prompt_tokens: int,
         completion_tokens: int,
         cached_tokens: int,
         sequences: int,
     ) -> EnginePlace | None:
-        """Ask an engine for tokens; None if this worker can hold no further request."""
+        """Ask the engine for tokens; None if this worker can hold no further request."""
         if not self._free:
             return None
-        entry, feed = self._free.popleft(), self.feeds[engine]
+        entry = self._free.popleft()
         self._ticket += 1
         request = SharedRequest(
             self._ticket,
-            engine,
             arrival,
             prompt_tokens,
             min(completion_tokens, MOST_TOKENS),
@@ -263,15 +228,15 @@ class EngineReader:
             sequences,
         )
         self.memory.write(self.slot, entry, request)
-        feed.places += 1
-        if not feed.is_polling:
-            self._poll_at(feed, self._clock() + _POLL)
-        return EnginePlace(self, feed, entry, self._ticket, self.memory.answer_at(self.slot, entry))
+        self._places += 1
+        if not self._is_polling:
+            self._poll_at(self._clock() + _POLL)
+        return EnginePlace(self, entry, self._ticket, self.memory.answer_at(self.slot, entry))
 
-    def leave(self, feed: Feed, entry: int) -> None:
+    def leave(self, entry: int) -> None:
         """Release an entry of the table."""
-        self.memory.erase(self.slot, entry, feed.number)
-        feed.places -= 1
+        self.memory.erase(self.slot, entry)
+        self._places -= 1
         # Behind all others: an answer that is on its way is not taken for one to the next request.
         self._free.append(entry)
 
@@ -287,63 +252,62 @@ class EngineReader:
                 if holder == self.slot and (place := self.detached.get(ticket)) is not None:
                     place.leave()
 
-    def pace(self, engine: int) -> tuple[float, float]:
+    def pace(self) -> tuple[float, float]:
         """Return how long the request that was admitted last had waited, and the duration of the last step, in seconds."""
-        at, numbers = self.feeds[engine].at, self.memory.numbers
-        return numbers[at + WAIT], numbers[at + SECONDS]
+        return self.numbers[WAIT], self.numbers[SECONDS]
 
     def await_token(self, place: EnginePlace, tokens: int, callback: Callback) -> None:
         """Call `callback` when a token exists, or when its step may have changed: the sequence was preempted."""
-        feed, step = place.feed, place.step_of(tokens)
-        if step > feed.seen:
-            waiting = feed.by_step.get(step)
+        step = place.step_of(tokens)
+        if step > self.seen:
+            waiting = self._by_step.get(step)
             if waiting is None:
-                feed.by_step[step] = [callback]
+                self._by_step[step] = [callback]
             else:
                 waiting.append(callback)
         elif (instant := place.find(tokens)) != math.inf:
             self._wheel.at(instant, callback)
         elif place.is_held:
-            feed.unstarted.append((place, tokens, callback))
+            self._unstarted.append((place, tokens, callback))
 
-    def _poll_at(self, feed: Feed, instant: float) -> None:
-        feed.is_polling = True
-        self._wheel.at(instant, lambda: self._poll(feed))
+    def _poll_at(self, instant: float) -> None:
+        self._is_polling = True
+        self._wheel.at(instant, self._poll)
 
-    def _poll(self, feed: Feed) -> None:
-        feed.is_polling = False
+    def _poll(self) -> None:
+        self._is_polling = False
         if self.detached:
             self._take_cancels()
-        self.look(feed)
-        if not (feed.places or feed.by_step or feed.unstarted):
+        self.look()
+        if not (self._places or self._by_step or self._unstarted):
             return
-        now, numbers = self._clock(), self.memory.numbers
-        expected = numbers[feed.ends + (feed.seen & (ENDS - 1))] + grace(numbers[feed.at + SECONDS])
+        now, numbers = self._clock(), self.numbers
+        expected = numbers[FIRST_END + (self.seen & (ENDS - 1))] + grace(numbers[SECONDS])
         if self.is_fed:
             # It is called at each step; this is for the case that the lease has passed on.
             expected = max(expected, now + 50 * _POLL)
-        self._poll_at(feed, max(now + _POLL, expected))
+        self._poll_at(max(now + _POLL, expected))
 
-    def look(self, feed: Feed) -> None:
+    def look(self) -> None:
         """Put what waits for a step on the wheel, if that was published."""
-        words, numbers, wheel = self.memory.words, self.memory.numbers, self._wheel
+        words, numbers, wheel = self.memory.words, self.numbers, self._wheel
         # Read before the admissions, which are written before it.
-        step = words[feed.at + STEP]
-        if step != feed.seen:
-            steps = range(feed.seen + 1, step + 1)
+        step = words[STEP]
+        if step != self.seen:
+            steps = range(self.seen + 1, step + 1)
             reached = (
-                steps if len(steps) <= _FEW_STEPS else sorted(one for one in feed.by_step if one <= step)
+                steps if len(steps) <= _FEW_STEPS else sorted(one for one in self._by_step if one <= step)
             )
-            feed.seen = step
+            self.seen = step
             for one in reached:
-                waiting = feed.by_step.pop(one, None)
+                waiting = self._by_step.pop(one, None)
                 if waiting is not None:
-                    end = numbers[feed.ends + (one & (ENDS - 1))] + feed.overhead
+                    end = numbers[FIRST_END + (one & (ENDS - 1))] + self.overhead
                     for callback in waiting:
                         wheel.at(end, callback)
-        admissions = words[feed.at + ADMISSIONS]
-        if admissions != feed.admissions:
-            feed.admissions = admissions
-            unstarted, feed.unstarted = feed.unstarted, []
+        admissions = words[ADMISSIONS]
+        if admissions != self._admissions:
+            self._admissions = admissions
+            unstarted, self._unstarted = self._unstarted, []
             for place, tokens, callback in unstarted:
                 self.await_token(place, tokens, callback)

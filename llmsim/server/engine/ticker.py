@@ -1,4 +1,4 @@
-"""The steps of all engines, run by the one worker that holds the lease.
+"""The steps of an engine, run by the one worker that holds its lease.
 
 Decisions:
 * The lease is a lock on a file, which the system releases with its holder, however that ends; the others try each quarter of a second.
@@ -8,10 +8,13 @@ Decisions:
 * Steps follow each other without regard to when they are run: a ticker that comes late catches up, and what it delayed is the
   lateness of the tokens. Only after seconds, when the machine or the process was stopped, does the engine go on from the present.
 * Requests of a worker that is dead are dropped when its process is found to be gone.
+* An engine that is switched off ends what it holds. Then nothing of it is left but its memory: the lease is given up, and nothing
+  looks for it, until it is wanted again.
 """
 
 import fcntl
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from llmsim.config import EngineSettings
@@ -22,6 +25,7 @@ from llmsim.state.directory import open_private
 from llmsim.state.engine_memory import (
     ADMISSIONS,
     ENDS,
+    FIRST_END,
     PREEMPTIONS,
     STEP,
     WAIT,
@@ -60,43 +64,23 @@ def owner_word(pid: int) -> int:
 class _Admitted:
     """What the ticker knows of one request."""
 
-    __slots__ = ("answer_at", "arrival", "emitted", "id", "run", "ticket")
+    __slots__ = ("answer_at", "arrival", "emitted", "id", "ticket")
 
-    def __init__(self, request: SharedRequest, run: "_Run", answer_at: int, request_id: int) -> None:
+    def __init__(self, request: SharedRequest, answer_at: int, request_id: int) -> None:
         self.ticket = request.ticket
         self.arrival = request.arrival
-        self.run = run
         self.answer_at = answer_at
         self.id = request_id
         self.emitted = 0  # tokens produced when it was last preempted
 
 
-class _Run:
-    """One engine, and its requests by id."""
-
-    def __init__(self, engine: Engine, number: int) -> None:
-        self.engine = engine
-        self.number = number
-        self.requests: dict[int, _Admitted] = {}
-        self.is_armed = False
-        self.is_idle = False
-        self.use(engine.settings)
-
-    def use(self, settings: EngineSettings) -> None:
-        """Go on by other settings."""
-        self.engine.use(settings)
-        # The gauges are written anew.
-        self.is_idle = False
-        self.idle = min(_MOST_IDLE, settings.step_base_ms / 1e3 * _IDLE_SHARE)
-
-
 class EngineTicker:
-    """Runs the steps of all engines while it holds the lease."""
+    """Runs the steps of an engine while it holds the lease."""
 
     def __init__(
         self,
         memory: EngineMemory,
-        engines: Sequence[EngineSettings],
+        settings: EngineSettings,
         lease: Path,
         wheel: TimerWheel,
         recorder: Recorder,
@@ -108,7 +92,7 @@ class EngineTicker:
 
         Args:
             memory: What all workers share.
-            engines: The engines, by number.
+            settings: The engine's.
             lease: The file that is locked.
             wheel: Calls back.
             recorder: Counts for this worker.
@@ -117,7 +101,6 @@ class EngineTicker:
             find_owner: Returns the word for a process.
         """
         self._memory = memory
-        self._engines = list(engines)
         self._lease = lease
         self._file = -1
         self._wheel = wheel
@@ -125,33 +108,67 @@ class EngineTicker:
         self._reader = reader
         self._clock = clock
         self._find_owner = find_owner
-        self._runs: list[_Run] = []
+        self._engine: Engine | None = None
+        self._requests: dict[int, _Admitted] = {}
         self._known: dict[tuple[int, int], _Admitted] = {}
         self._logged = [0] * memory.slots
         self._logged_at = [memory.logged_at(slot) for slot in range(memory.slots)]
         self._owners = [0] * memory.slots
         self._next_id = 0
         self._gauges: dict[str, int] = {}
+        self._is_wanted = False
+        self._is_seeking = False
+        self.use(settings)
 
     @property
     def holds_lease(self) -> bool:
-        """Whether this worker runs the engines."""
-        return bool(self._runs)
+        """Whether this worker runs the engine."""
+        return self._engine is not None
 
-    def use(self, engines: Sequence[EngineSettings]) -> None:
-        """Put other settings of the same engines in force, from their next step on."""
-        self._engines = list(engines)
-        for run, settings in zip(self._runs, self._engines, strict=False):
-            if run.engine.settings != settings:
-                run.use(settings)
+    def use(self, settings: EngineSettings) -> None:
+        """Put other settings in force, from the next step on."""
+        self._settings = settings
+        # The gauges are written anew.
+        self._is_idle = False
+        self._idle = min(_MOST_IDLE, settings.step_base_ms / 1e3 * _IDLE_SHARE)
+        if self._engine is not None and self._engine.settings != settings:
+            self._engine.use(settings)
 
     def start(self) -> None:
         """Try to get the lease, again and again."""
-        self._wheel.at(self._clock() + _SEEK, self.start)
-        if self._runs:
+        self._is_wanted = True
+        self.resume()
+
+    def stop(self) -> None:
+        """Stop once nothing is left in the engine."""
+        self._is_wanted = False
+
+    def resume(self) -> None:
+        """Go on if it has stopped: there is a request all the same."""
+        if not self._is_seeking:
+            self._seek()
+
+    def _seek(self) -> None:
+        if self._engine is not None:
             self._drop_dead()
         elif self._lock():
             self._take_over()
+        self._is_seeking = self._is_wanted or self._memory.held() > 0
+        if self._is_seeking:
+            self._wheel.at(self._clock() + _SEEK, self._seek)
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Give up the lease, with an engine that is empty."""
+        self._engine = None
+        self._known.clear()
+        self._requests.clear()
+        self._reader.is_fed = False
+        self._show()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def _lock(self) -> bool:
         try:
@@ -165,12 +182,11 @@ class EngineTicker:
     def _take_over(self) -> None:
         """Go on from what is in the shared memory."""
         memory = self._memory
-        for number, settings in enumerate(self._engines):
-            step = memory.words[memory.engine(number) + STEP]
-            end = memory.numbers[memory.ends(number) + (step & (ENDS - 1))]
-            self._runs.append(_Run(Engine(settings, number=step, end=end), number))
+        step = memory.words[STEP]
+        engine = Engine(self._settings, number=step, end=memory.numbers[FIRST_END + (step & (ENDS - 1))])
+        self._engine, self._is_idle = engine, False
         self._drop_dead()
-        decoding: list[tuple[int, EngineRequest, _Run]] = []
+        decoding: list[tuple[int, EngineRequest]] = []
         for slot in range(memory.slots):
             self._logged[slot] = memory.logged(slot)
             if not memory.owner(slot):
@@ -178,34 +194,33 @@ class EngineTicker:
             for entry in range(memory.entries):
                 request = memory.read(slot, entry)
                 if request is not None:
-                    self._restore(slot, entry, request, decoding)
-        for first, engine_request, run in sorted(decoding, key=lambda one: (one[0], one[1].arrival)):
-            run.engine.restore(engine_request, first)
+                    self._restore(engine, slot, entry, request, decoding)
+        for first, engine_request in sorted(decoding, key=lambda one: (one[0], one[1].arrival)):
+            engine.restore(engine_request, first)
         self._reader.is_fed = True
-        for run in self._runs:
-            self._arm(run, self._clock())
+        self._arm(engine, self._clock())
 
     def _restore(
         self,
+        engine: Engine,
         slot: int,
         entry: int,
         request: SharedRequest,
-        decoding: list[tuple[int, EngineRequest, _Run]],
+        decoding: list[tuple[int, EngineRequest]],
     ) -> None:
         """Take a request of a former ticker."""
         admitted = self._admit(slot, entry, request)
-        engine = admitted.run.engine
         emitted, first = unpack_answer(self._memory.words[admitted.answer_at], request.ticket)
         produced = emitted
         if 0 < first <= engine.number:
             produced += engine.number - first + 1
         if produced >= max(1, request.completion_tokens):
-            del admitted.run.requests[admitted.id]
+            del self._requests[admitted.id]
             return
         admitted.emitted = emitted
         engine_request = _engine_request(request, admitted.id, emitted)
         if 0 < first <= engine.number:
-            decoding.append((first, engine_request, admitted.run))
+            decoding.append((first, engine_request))
             return
         # Its first token was to exist at the end of a step that was never published.
         self._memory.words[admitted.answer_at] = pack_answer(request.ticket, emitted, 0)
@@ -213,9 +228,8 @@ class EngineTicker:
 
     def _admit(self, slot: int, entry: int, request: SharedRequest) -> _Admitted:
         self._next_id += 1
-        run = self._runs[request.engine]
-        admitted = _Admitted(request, run, self._memory.answer_at(slot, entry), self._next_id)
-        self._known[slot, entry] = run.requests[admitted.id] = admitted
+        admitted = _Admitted(request, self._memory.answer_at(slot, entry), self._next_id)
+        self._known[slot, entry] = self._requests[admitted.id] = admitted
         return admitted
 
     def _drop_dead(self) -> None:
@@ -246,40 +260,40 @@ class EngineTicker:
 
     def _look(self, slot: int, entry: int) -> None:
         """Bring what is known of an entry up to date."""
+        engine = self._engine
+        assert engine is not None, "it is looked at by the worker that runs the engine"
         known = self._known.get((slot, entry))
         if known is not None:
             if self._memory.ticket(slot, entry) == known.ticket:
                 return
             del self._known[slot, entry]
-            if known.run.requests.pop(known.id, None) is not None:
-                known.run.engine.remove(known.id)
+            if self._requests.pop(known.id, None) is not None:
+                engine.remove(known.id)
         request = self._memory.read(slot, entry)
         if request is not None:
-            admitted = self._admit(slot, entry, request)
-            admitted.run.engine.add(_engine_request(request, admitted.id, 0))
+            engine.add(_engine_request(request, self._admit(slot, entry, request).id, 0))
 
-    def _arm(self, run: _Run, instant: float) -> None:
-        if not run.is_armed:
-            run.is_armed = True
-            self._wheel.at(instant, lambda: self._tick(run))
+    def _arm(self, engine: Engine, instant: float) -> None:
+        self._wheel.at(instant, lambda: self._tick(engine))
 
-    def _tick(self, run: _Run) -> None:
-        """Run the next step of an engine, if it is time."""
-        run.is_armed = False
-        engine, now = run.engine, self._clock()
+    def _tick(self, engine: Engine) -> None:
+        """Run the next step, if it is time."""
+        if engine is not self._engine:
+            return
+        now = self._clock()
         self._collect()
         start = engine.next_start
         shortest = engine.shortest
         if start is None:
-            if not run.is_idle:
-                run.is_idle = True
+            if not self._is_idle:
+                self._is_idle = True
                 self._show()
-            self._arm(run, now + run.idle)
+            self._arm(engine, now + self._idle)
             return
-        run.is_idle = False
+        self._is_idle = False
         margin = grace(shortest)
         if now < start + margin:
-            self._arm(run, start + margin if engine.running else min(start + margin, now + run.idle))
+            self._arm(engine, start + margin if engine.running else min(start + margin, now + self._idle))
             return
         if now > start + _MOST_LATE:
             self._recorder.late(now - margin - start)
@@ -288,51 +302,44 @@ class EngineTicker:
             step = engine.step(start)
             if step is None:
                 break
-            self._publish(run, step)
+            self._publish(engine, step)
             start = step.end
             if now < start + margin:
                 break
         self._show()
-        self._arm(run, engine.end + margin)
+        self._arm(engine, engine.end + margin)
 
-    def _publish(self, run: _Run, step: Step) -> None:
+    def _publish(self, engine: Engine, step: Step) -> None:
         """Answer the requests that began or were preempted, then publish the step."""
-        memory, words = self._memory, self._memory.words
-        at = memory.engine(run.number)
+        memory, words, requests = self._memory, self._memory.words, self._requests
         for request_id in step.preempted:
-            preempted = run.requests[request_id]
-            preempted.emitted, _ = run.engine.progress(request_id)
+            preempted = requests[request_id]
+            preempted.emitted, _ = engine.progress(request_id)
             words[preempted.answer_at] = pack_answer(preempted.ticket, preempted.emitted, 0)
         for request_id in step.started:
-            started = run.requests[request_id]
+            started = requests[request_id]
             words[started.answer_at] = pack_answer(started.ticket, started.emitted, step.number)
             if not started.emitted:
-                memory.numbers[at + WAIT] = max(0.0, step.start - started.arrival)
+                memory.numbers[WAIT] = max(0.0, step.start - started.arrival)
         for request_id in step.finished:
-            del run.requests[request_id]
+            del requests[request_id]
         if step.started:
-            words[at + ADMISSIONS] += 1
-        memory.publish(run.number, step.number, step.end, step.end - step.start)
+            words[ADMISSIONS] += 1
+        memory.publish(step.number, step.end, step.end - step.start)
         if step.preempted:
-            words[at + PREEMPTIONS] += len(step.preempted)
+            words[PREEMPTIONS] += len(step.preempted)
             self._recorder.count("engine_preemptions", len(step.preempted))
-        self._reader.look(self._reader.feeds[run.number])
+        self._reader.look()
 
     def _show(self) -> None:
-        """Write the gauges of all engines."""
-        running = waiting = used = capacity = 0
-        for run in self._runs:
-            engine = run.engine
-            running += engine.running
-            waiting += engine.waiting
-            size = engine.settings.block_tokens
-            used += engine.used_blocks * size
-            capacity += engine.blocks * size
-        self._gauge("engines", len(self._runs))
-        self._gauge("engine_running", running)
-        self._gauge("engine_waiting", waiting)
-        self._gauge("engine_kv_tokens", used)
-        self._gauge("engine_kv_capacity", capacity)
+        """Write the gauges: all are 0 where this worker does not run the engine."""
+        engine = self._engine
+        size = self._settings.block_tokens
+        self._gauge("engines", int(engine is not None))
+        self._gauge("engine_running", engine.running if engine else 0)
+        self._gauge("engine_waiting", engine.waiting if engine else 0)
+        self._gauge("engine_kv_tokens", engine.used_blocks * size if engine else 0)
+        self._gauge("engine_kv_capacity", engine.blocks * size if engine else 0)
 
     def _gauge(self, name: str, value: int) -> None:
         shown = self._gauges.get(name, 0)

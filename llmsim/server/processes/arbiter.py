@@ -23,6 +23,9 @@ from gunicorn.arbiter import Arbiter as GunicornArbiter
 
 from llmsim.server.processes.worker import STOP_SIGNALS
 
+_QUICK = 2.0
+"""Seconds that workers are given after a second stop signal that asks for haste, as gunicorn gives them."""
+
 _POLL = 0.05
 """Seconds between two looks whether the old workers of a reload have ended."""
 
@@ -37,6 +40,7 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]  # gunicorn publishes no t
 
     prepare_reload: Callable[[], bool]
     start_drain: Callable[[], float]
+    LISTENERS: list[Any]
     _stops: tuple[int, ...] = ()
     _is_delayed = False
 
@@ -81,6 +85,27 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]  # gunicorn publishes no t
             if not self._is_stopping:
                 self.murder_workers()
                 self.manage_workers()
+
+    def stop(self, graceful: bool = True) -> None:
+        """Stop the workers; return as soon as the last one has ended.
+
+        PERF: 0.2 s of 0.4 for an idle server: gunicorn looks after its workers ten times a second, and once more when they are gone.
+        """
+        for listener in self.LISTENERS:
+            listener.close()
+        self.LISTENERS = []
+        number = signal.SIGTERM if graceful else signal.SIGQUIT
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        self.kill_workers(number)
+        while self.WORKERS and (left := deadline - time.monotonic()) > 0:
+            received = self.wait_for_signals(timeout=min(1.0, left))
+            if number == signal.SIGTERM and not {signal.SIGINT, signal.SIGQUIT}.isdisjoint(received):
+                number = signal.SIGQUIT
+                deadline = min(deadline, time.monotonic() + _QUICK)
+                self.kill_workers(number)
+            self.reap_workers()
+        self.kill_workers(signal.SIGKILL)
+        super().stop(graceful)
 
     def spawn_worker(self) -> int:
         """Start a worker; it is forked with stop signals blocked.

@@ -29,6 +29,7 @@ from llmsim.catalogue import shipped_catalogue
 from llmsim.config import LoadedSettings, Settings, load
 from llmsim.errors import ConfigError, LlmsimError
 from llmsim.providers.registry import endpoint_labels
+from llmsim.providers.resource_routes import resource_labels
 from llmsim.server.asgi import Application
 from llmsim.server.host_publisher import finish_former, finish_host, read_former
 from llmsim.server.processes.arbiter import Arbiter
@@ -168,6 +169,7 @@ class Master:
             self._block = Block.create(
                 block_name(port),
                 endpoints=endpoint_labels(),
+                resources=resource_labels(),
                 slots=2 * server.cfg.workers + _SPARE_SLOTS,
                 now=time.monotonic(),
             )

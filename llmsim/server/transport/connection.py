@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
+from llmsim.errors import TransportError
 from llmsim.server.replies import EncodedReply, status_line
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -86,6 +87,27 @@ def body_size(headers: RawHeaders, largest: int) -> int:
     return largest
 
 
+def head_problem(size: int, most_bytes: int, fields: int, most_fields: int) -> TransportError | None:
+    """Return which bound a head of `size` bytes with so many fields is over; None if it is within both."""
+    if size > most_bytes:
+        return TransportError(431, f"the head of the request is larger than {most_bytes} bytes")
+    if fields > most_fields:
+        return TransportError(431, f"the request has more than {most_fields} headers")
+    return None
+
+
+def is_handshake(parser: Any, headers: RawHeaders, offer: bytes | None) -> bool:
+    """Return whether a head that offers another protocol may change to WebSocket: a GET of HTTP/1.1 without a body."""
+    return (
+        offer == b"websocket"
+        and parser.get_method() == b"GET"
+        and parser.get_http_version() == "1.1"
+        and not any(
+            name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in headers
+        )
+    )
+
+
 def is_streamed(headers: RawHeaders) -> bool:
     """Return whether a body is read piece by piece, and so not held: forms are."""
     return any(name == b"content-type" and b"multipart/form-data" in value.lower() for name, value in headers)
@@ -113,7 +135,7 @@ def head_without_offer(parser: Any, url: bytes, headers: RawHeaders) -> bytes:
 _HTTP = (
     *("cycle", "flow", "headers", "loop", "parser", "pipeline", "server_state"),
     *("timeout_keep_alive", "timeout_keep_alive_handler"),
-    *("transport", "ws_protocol_class", "_get_upgrade", "_should_upgrade"),
+    *("tasks", "transport", "ws_protocol_class", "_get_upgrade", "_should_upgrade", "_start_asgi_task"),
     *("connection_lost", "connection_made", "data_received", "handle_websocket_upgrade", "on_body"),
     *("on_headers_complete", "on_message_begin", "on_message_complete", "on_response_complete"),
     *("resume_writing", "shutdown"),

@@ -7,12 +7,12 @@ Decisions:
 * An error never cuts into a response in progress: it is sent once that has ended.
 * An offer to change to any protocol but WebSocket is ignored. Source: RFC 9110, 7.8. llhttp ends the message at such an offer, so a
   new parser is fed the same head without it.
-* At the start of a drain uvicorn closes connections that were accepted but have sent no request yet, while their clients may be
-  writing it; here they are given a grace period.
+* At the start of a drain connections without a request are given a grace period; uvicorn closes them while clients may be writing one.
 """
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 import httptools
@@ -20,7 +20,6 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmsim.errors import TransportError
-from llmsim.server.replies import EncodedReply
 from llmsim.server.transport.bodies import PROBLEM
 from llmsim.server.transport.body_budget import UNCOUNTED
 from llmsim.server.transport.body_deadline import BodyDeadline
@@ -29,11 +28,14 @@ from llmsim.server.transport.connection import (
     Flow,
     body_size,
     encode_last,
+    head_problem,
     head_size,
     head_without_offer,
+    is_handshake,
     is_streamed,
     linger,
 )
+from llmsim.server.transport.eager_tasks import start_eagerly
 from llmsim.server.transport.keep_alive import KeepAlive
 
 _GRACE = 0.5
@@ -82,6 +84,7 @@ class Protocol(HttpToolsProtocol):
         self._is_deaf = self._is_websocket = self._is_declined = False
         # Of the connection. The cycle that is answered while others wait; uvicorn knows the last one only.
         self._earlier: Any = None
+        self._ready: Coroutine[Any, Any, None] | None = None
         close = self.timeout_keep_alive_handler
         self._keep_alive = KeepAlive(self.loop, self.timeout_keep_alive, self._is_busy, close)
 
@@ -109,9 +112,22 @@ class Protocol(HttpToolsProtocol):
             super().shutdown()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, and check what is incomplete."""
+        """Parse what has come, check what is incomplete, and begin to answer."""
         if self._is_deaf:
             return
+        self._parse(data)
+        self._answer()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Have a request answered, once what has come of its body is read."""
+        self._ready = cycle.run_asgi(app)
+
+    def _answer(self) -> None:
+        if self._ready is not None:
+            ready, self._ready = self._ready, None
+            start_eagerly(ready, self.loop, self.tasks)
+
+    def _parse(self, data: bytes) -> None:
         before = self._reading
         self._completed = self._had_body = False
         size = len(data)
@@ -132,8 +148,7 @@ class Protocol(HttpToolsProtocol):
         """Change to WebSocket, or parse the request again without its offer; another may follow in the same data."""
         while not self._is_websocket:
             data = head_without_offer(self.parser, self.url, self.headers) + data[end:]
-            self._is_declined = False
-            self._reading = _IDLE
+            self._is_declined, self._reading = False, _IDLE
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             try:
@@ -164,11 +179,13 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Check a head, and start its request."""
         if self._is_suspect or len(self.headers) > self._max_head_fields:
-            self._check_head(head_size(self.url, self.headers))
+            self._problem = self._find_head_problem(head_size(self.url, self.headers))
+            if self._problem is not None:
+                raise _ProblemError
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
             self._fail(400, f"HTTP/{version} is not served; use HTTP/1.1")
-        if self.parser.should_upgrade() and not self._accepts_offer(version):
+        if self.parser.should_upgrade() and not self._accepts_offer():
             self._is_declined = True
             return
         if len(self.pipeline) >= self._max_pipelined:
@@ -189,21 +206,11 @@ class Protocol(HttpToolsProtocol):
             self.cycle.chunked_encoding = False
             self.cycle.expected_content_length = UNBOUNDED
 
-    def _accepts_offer(self, version: str) -> bool:
+    def _accepts_offer(self) -> bool:
         """Return whether the connection changes to WebSocket."""
         if self.parser.get_method() == b"CONNECT":
             self._fail(405, "CONNECT is not served")
-        has_body = any(
-            name in (b"content-length", b"transfer-encoding") and value != b"0"
-            for name, value in self.headers
-        )
-        if (
-            has_body
-            or version != "1.1"
-            or self.parser.get_method() != b"GET"
-            or self._get_upgrade() != b"websocket"
-            or self.ws_protocol_class is None
-        ):
+        if self.ws_protocol_class is None or not is_handshake(self.parser, self.headers, self._get_upgrade()):
             return False
         if self._is_answering():
             self._fail(400, "a WebSocket handshake must wait for the response before it")
@@ -242,6 +249,7 @@ class Protocol(HttpToolsProtocol):
         if self.pipeline:
             self._earlier = self.pipeline[-1][0]
             _on_response_complete(self)
+            self.loop.call_soon(self._answer)
             return
         if self._held:
             self._release()
@@ -306,11 +314,8 @@ class Protocol(HttpToolsProtocol):
                 self._head_bytes = size
             else:
                 self._head_bytes = head_size(self.url, self.headers)
-            try:
-                self._check_head(self._head_bytes)
-            except _ProblemError:
-                assert self._problem is not None
-                self._refuse(self._problem)
+            if problem := self._find_head_problem(self._head_bytes):
+                self._refuse(problem)
                 return
             if self._timed != _HEAD:
                 self._arm(_HEAD, self._head_timeout)
@@ -329,11 +334,8 @@ class Protocol(HttpToolsProtocol):
             # Blank lines between two requests.
             self._arm(_HEAD, self._head_timeout)
 
-    def _check_head(self, size: int) -> None:
-        if size > self._max_head_bytes:
-            self._fail(431, f"the head of the request is larger than {self._max_head_bytes} bytes")
-        if len(self.headers) > self._max_head_fields:
-            self._fail(431, f"the request has more than {self._max_head_fields} headers")
+    def _find_head_problem(self, size: int) -> TransportError | None:
+        return head_problem(size, self._max_head_bytes, len(self.headers), self._max_head_fields)
 
     def _arm(self, kind: int, seconds: float) -> None:
         if self._timer is not None:
@@ -392,9 +394,7 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         assert self._problem is not None
-        known = self._reading == _HEAD
-        path = self.url.partition(b"?")[0].decode("latin-1") if known else ""
-        headers = {name.decode("latin-1") for name, _ in self.headers} if known else set()
-        reply: EncodedReply = self._reject(self._problem, path, headers)
+        url, headers = (self.url, self.headers) if self._reading == _HEAD else (b"", [])
+        reply = self._reject(self._problem, url, headers)
         self.transport.write(encode_last(reply, self.server_state.default_headers))
         linger(self.transport, self.loop)

@@ -9,6 +9,7 @@ from llmsim.providers.registry import PROVIDERS, find_provider
 from llmsim.providers.route_suggestions import suggest_route
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.replies import EncodedReply, ReplyBuilder
+from llmsim.server.transport.connection import RawHeaders
 from llmsim.stats import Recorder
 from llmsim.wire.codec import encode
 
@@ -42,6 +43,11 @@ class Rejections:
             return EncodedReply(status, _JSON, encode({"error": body}))
         active = ActiveRequest(time.monotonic(), self._recorder)
         return self._replies[provider.name].build_error(provider.render_refusal(error), active)
+
+    def render_unrouted(self, error: TransportError, url: bytes, headers: RawHeaders) -> EncodedReply:
+        """Render the answer to a request by the raw parts of its head, as far as they are known."""
+        path = url.partition(b"?")[0].decode("latin-1")
+        return self.render(error, path, {name.decode("latin-1") for name, _ in headers})
 
     async def refuse_websocket(self, scope: dict[str, Any], send: Callable[[Any], Awaitable[None]]) -> None:
         """Refuse a handshake at a path without a WebSocket."""

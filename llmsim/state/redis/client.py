@@ -3,15 +3,14 @@
 Decisions:
 * Connections belong to the event loop that made them, so they are made when they are first needed: after the fork, and anew in
   every loop. One that was closed by the server meanwhile is not used again.
-* A connection whose operation was not completed is closed: its next reply would be that of the operation that was given up.
+* Operations share a connection, and do not wait for each other; another is made when there are many under way.
 * After a failure operations fail at once until the server has answered again, which a task asks it after 250 ms, doubling to 2 s: a
   server that stalls costs the operations under way their deadline, and no later one.
-* The library connects, authenticates and parses; its pool and its retries know no deadline of a whole operation. PERF: 20 us of the
-  worker for a short one.
 * An address that fails over is resolved anew with each connection, and all are closed when the server turns out to be a replica.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from redis.exceptions import (
 
 from llmsim.config.state_settings import StateSettings
 from llmsim.errors import ConfigError, StoreError
+from llmsim.state.redis.pipeline import Argument, Pipeline, abandon
 from llmsim.text import literal, mask_passwords
 
 _log = logging.getLogger(__name__)
@@ -42,10 +42,11 @@ _LONGEST_PAUSE = 2.0
 _LOG_SECONDS = 60.0
 
 _UNABLE_TYPES = (ClusterDownError, ExecAbortError, NoPermissionError, OutOfMemoryError, TryAgainError)
-_UNABLE_WORDS = frozenset({"BUSY", "MISCONF", "NOREPLICAS"})
+_UNABLE_WORDS = frozenset({"BUSY", "LATE", "MISCONF", "NOREPLICAS"})
 """Errors of the server, not of the operation: by type, and by their first word where the library has none."""
 
-Argument = bytes | str | int | float
+_MANY = 32
+"""Operations under way on each connection from which another is made."""
 
 
 class RedisClient:
@@ -72,8 +73,9 @@ class RedisClient:
         self._address = _show(settings.url)
         self._source = _source(settings)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._idle: list[AbstractConnection] = []
-        self._places = asyncio.Semaphore(self._most)
+        self._pipelines: list[Pipeline] = []
+        self._opening = asyncio.Lock()
+        self._offset: float | None = None
         self._probe: asyncio.Task[None] | None = None
         self._reason = ""
         self._logged_at = float("-inf")
@@ -89,17 +91,22 @@ class RedisClient:
             StoreError: The server cannot be reached, or not within the deadline, or cannot do it now.
             ResponseError: The command is wrong.
         """
-        self._enter_loop()
+        loop = self._enter_loop()
         if self._probe is not None:
             raise self._unusable()
+        deadline = loop.time() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
+            pipeline = self._choose()
+            if pipeline is not None:
                 try:
-                    return await self._exchange(command)
+                    return await pipeline.send(command, deadline)
                 except ReadOnlyError:
                     # The address leads to another server by now. Nothing was done, so it may be done there.
-                    self._close_idle()
-                    return await self._exchange(command)
+                    if pipeline in self._pipelines:
+                        self._retire()
+            async with asyncio.timeout_at(deadline):
+                pipeline = await self._open()
+                return await pipeline.send(command, deadline)
         except TimeoutError:
             raise self._failed(f"no answer within {self._timeout * 1000:.0f} ms") from None
         except ResponseError as error:
@@ -109,70 +116,94 @@ class RedisClient:
             word = str(error).partition(" ")[0]
             if not isinstance(error, _UNABLE_TYPES) and word not in _UNABLE_WORDS:
                 raise
+            if word == "LATE":
+                # Its answer came in time, so its clock has changed.
+                self._offset = None
             self._reason = f"{'it is full: ' if isinstance(error, OutOfMemoryError) else ''}{error}"
             raise self._unusable() from None
         except (RedisError, OSError) as error:
             raise self._failed(str(error) or type(error).__name__) from None
 
-    def _enter_loop(self) -> None:
+    def _enter_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # What is of another loop was closed with it, or belongs to the parent of this process.
-            self._loop, self._idle, self._probe = loop, [], None
-            self._places = asyncio.Semaphore(self._most)
+            self._loop, self._pipelines, self._probe = loop, [], None
+            self._opening = asyncio.Lock()
+        return loop
 
-    async def _exchange(self, command: tuple[Argument, ...]) -> Any:
-        async with self._places:
-            connection = self._take()
-            is_complete = False
-            try:
-                if not connection.is_connected:
-                    await connection.connect()
-                await connection.send_packed_command(connection.pack_command(*command), check_health=False)
-                reply = await connection.read_response(disable_decoding=True)
-                is_complete = True
-            except ResponseError:
-                is_complete = True
-                raise
-            finally:
-                if is_complete:
-                    self._idle.append(connection)
-                else:
-                    _abandon(connection)
-            return reply
+    def _choose(self) -> Pipeline | None:
+        """Return the connection with the fewest operations under way; None if another is to be made."""
+        found = min(self._pipelines, key=len, default=None)
+        return None if found is None or (len(found) >= _MANY and len(self._pipelines) < self._most) else found
 
-    def _take(self) -> AbstractConnection:
-        while self._idle:
-            connection = self._idle.pop()
-            reader = connection._reader
-            if reader is not None and not reader.at_eof() and reader.exception() is None:
-                return connection
-            _abandon(connection)
-        return self.new_connection()
+    async def _open(self) -> Pipeline:
+        """Make a connection, unless another operation has made one meanwhile."""
+        async with self._opening:
+            pipeline = self._choose()
+            if pipeline is None:
+                if self._probe is not None and self._probe is not asyncio.current_task():
+                    raise self._unusable()
+                link = self.new_connection()
+                try:
+                    await link.connect()
+                except BaseException:
+                    abandon(link)
+                    raise
+                pipeline = Pipeline(link, self._forget)
+                self._pipelines.append(pipeline)
+                await self._read_time(pipeline)
+            return pipeline
+
+    async def _read_time(self, pipeline: Pipeline) -> None:
+        """Read the server's clock: as if it was read when it was asked, so that no operation ends too early."""
+        now = asyncio.get_running_loop().time()
+        seconds, microseconds = await pipeline.send(("TIME",), now + self._timeout)
+        self._offset = int(seconds) + int(microseconds) / 1e6 - now
+
+    def time_limit(self) -> bytes | str:
+        """Return what scripts get as their time: the clock's in tests, else the negative of the last instant at which they may begin."""
+        if self.clock is not None:
+            return repr(self.clock())
+        if self._offset is None or self._loop is None:
+            return b""
+        return repr(-(self._loop.time() + self._timeout + self._offset))
+
+    async def renew(self) -> None:
+        """Compare the clocks; every worker calls it each second."""
+        if self._pipelines and self._probe is None:
+            with contextlib.suppress(RedisError, OSError):
+                await self._read_time(self._pipelines[0])
+
+    def _forget(self, pipeline: Pipeline) -> None:
+        if pipeline in self._pipelines:
+            self._pipelines.remove(pipeline)
 
     def new_connection(self) -> AbstractConnection:
         """Return a connection that is not connected, and not counted; for those that listen."""
         connection: AbstractConnection = self._source.make_connection()
         return connection
 
-    def _close_idle(self) -> None:
-        for connection in self._idle:
-            _abandon(connection)
-        self._idle = []
+    def _retire(self) -> list[Pipeline]:
+        """Close all connections as soon as nothing is under way on them; return them."""
+        retired, self._pipelines = self._pipelines, []
+        for pipeline in retired:
+            pipeline.retire()
+        return retired
 
     async def close(self) -> None:
         """Close all connections of this event loop; they are made anew when they are needed."""
         if self._loop is asyncio.get_running_loop():
             if self._probe is not None:
                 self._probe.cancel()
-            idle, self._loop, self._idle = self._idle, None, []
-            for connection in idle:
-                await connection.disconnect()
+            self._loop = None
+            for pipeline in self._retire():
+                await pipeline.ended
 
     def _failed(self, reason: str) -> StoreError:
         """Have operations fail at once until the server answers again."""
         self._reason = reason
-        self._close_idle()
+        self._retire()
         if self._probe is None:
             self._probe = asyncio.create_task(self._wait_for_server())
         return self._unusable()
@@ -184,16 +215,17 @@ class RedisClient:
             while True:
                 await asyncio.sleep(pause)
                 try:
-                    async with asyncio.timeout(self._timeout):
-                        role, *_ = await self._exchange(("ROLE",))
+                    async with asyncio.timeout(self._timeout) as limit:
+                        pipeline = await self._open()
+                        role, *_ = await pipeline.send(("ROLE",), limit.when() or 0.0)
                     if role == b"master":
                         return
-                    self._close_idle()
                 except ResponseError:
                     # It answers, and does not say.
                     return
                 except (RedisError, OSError, TimeoutError):
                     pass
+                self._retire()
                 pause = min(2 * pause, _LONGEST_PAUSE)
         finally:
             if self._probe is asyncio.current_task():
@@ -206,12 +238,6 @@ class RedisClient:
             self._logged_at = now
             _log.error("%s", error)
         return error
-
-
-def _abandon(connection: AbstractConnection) -> None:
-    """Close a connection without waiting for it."""
-    connection._parser.on_disconnect()
-    connection._close()
 
 
 def _source(settings: StateSettings) -> Any:

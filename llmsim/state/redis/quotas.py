@@ -18,8 +18,9 @@ from typing import Any
 from llmsim.domain.quota import PERIODS, Amounts, ExceededLimit, Limits, QuotaStatus
 from llmsim.errors import StoreError
 from llmsim.state.quota_buckets import find_exceeded
-from llmsim.state.redis.client import Argument, RedisClient
+from llmsim.state.redis.client import RedisClient
 from llmsim.state.redis.owners import HostOwners
+from llmsim.state.redis.pipeline import Argument
 from llmsim.state.redis.quota_scripts import BOOK, HOLD_ANEW, HOLD_SECONDS, RELEASE, RENEW
 
 _NOTHING = (0, 0, 0, 0, 0)

@@ -5,8 +5,8 @@ Decisions:
   kind and owner by creation, and among equal times by that number. `R:totals` has what all of them count, exact after each script.
 * Room is made as by the embedded store, with the bounds of the process that puts; each put also removes up to 16 expired records.
 * A content goes with its record: `contents.py` keeps it under the same `R`.
-* PERF: on one core of an AMD EPYC, in us of the worker and of the server: a put of 3 KB 60 and 60, a get 30 and 15, a page of twenty 120
-  and 220; a page that finds nothing by its labels among 10,000 keeps the server busy for 31,000.
+* PERF: on one core of an AMD EPYC, in us of the server: a put of 3 KB 60, a get 15, a page of twenty 220; a page that finds nothing by
+  its labels among 10,000 31,000.
 """
 
 from collections.abc import Mapping

@@ -66,13 +66,14 @@ class RedisState(EmbeddedState):
             self.clients = clients = RedisClientRegistry(client, self._pushes)
             self._announced.append(clients)
         self._renewed = (quotas, *self._announced)
-        self.sessions = RedisSessionStore(client, settings.scripts.max_sessions, owners)
-        self.scripts = RedisScriptRegistry(client, settings.scripts.max_uploaded, host)
+        self.scripts = scripts = RedisScriptRegistry(client, settings.scripts.max_uploaded, host)
+        self.sessions = RedisSessionStore(client, settings.scripts.max_sessions, owners, scripts)
         self.attempts = RedisAttemptStore(client)
         self.journal = RedisJournal(client, settings.admin.journal_entries, host)
 
     async def renew(self) -> None:
         """See `State`."""
+        await self._client.renew()
         for port in (self.sessions, *self._renewed):
             with contextlib.suppress(StoreError):
                 await port.renew()

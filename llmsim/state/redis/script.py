@@ -3,6 +3,8 @@
 Decisions:
 * A script is named by its digest; only a server that does not know it, after a restart or a failover, gets its text.
 * `now()` is the server's time, which is the same for all hosts; a client with a clock, in tests, sends that.
+* One that arrives after the deadline of its operation does nothing: who sent it was refused. So a server that stalled does not do later
+  what it finds waiting.
 """
 
 import hashlib
@@ -11,17 +13,19 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from llmsim.state.redis.client import Argument, RedisClient
+from llmsim.state.redis.client import RedisClient
+from llmsim.state.redis.pipeline import Argument
 
 _IF_FULL = "#!lua flags=allow-oom\n"
 """Source: Redis documentation, Lua scripting, script flags; since Redis 7."""
 
+# ARGV: the time in tests; else the negative of the last instant at which the script may begin, or nothing if that is not known.
 _PRELUDE = """\
-local function now()
-  if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
-  local time = redis.call('TIME')
-  return tonumber(time[1]) + tonumber(time[2]) / 1000000
-end
+local time = redis.call('TIME')
+local instant = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local limit = tonumber(ARGV[1]) or 0
+if limit > 0 then instant = limit elseif limit < 0 and instant > -limit then return redis.error_reply('LATE it was not done in time') end
+local function now() return instant end
 """
 
 
@@ -46,8 +50,7 @@ class Script:
         Raises:
             StoreError: See `RedisClient.run`.
         """
-        now = repr(client.clock()) if client.clock is not None else b""
-        rest = (len(keys), *keys, now, *arguments)
+        rest = (len(keys), *keys, client.time_limit(), *arguments)
         try:
             return await client.run("EVALSHA", self._digest, *rest)
         except NoScriptError:

@@ -9,16 +9,17 @@ The decisions of `state/script_registry.py` hold here too. What is different:
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
-from llmsim.errors import StoreError
+from llmsim.errors import ScriptError, StoreError
 from llmsim.scripts import Script as PlayedScript
-from llmsim.scripts import ScriptFormat
+from llmsim.scripts import ScriptFormat, read
 from llmsim.scripts.files import ScriptFile
 from llmsim.state.ports import UPLOADED, ScriptInfo
-from llmsim.state.redis.client import Argument, RedisClient
+from llmsim.state.redis.client import RedisClient
+from llmsim.state.redis.pipeline import Argument
 from llmsim.state.redis.script import Script
 
 # KEYS: what all keys begin with.
@@ -124,6 +125,10 @@ class RedisScriptRegistry:
         self._is_published = True
         self._keys = [client.key("script", "")]
 
+    def entry_key(self, name: str) -> bytes:
+        """Return the key of a script's fields."""
+        return b"%bentry:%b" % (self._keys[0], _encode(name))
+
     async def put(self, name: str, source: bytes, source_format: ScriptFormat, script: PlayedScript) -> bool:
         """See `ScriptRegistry`."""
         existed, _ = await self._put(name, b"", UPLOADED, source_format, source, script)
@@ -190,7 +195,22 @@ class RedisScriptRegistry:
     async def script(self, name: str) -> tuple[int, PlayedScript] | None:
         """See `ScriptRegistry`."""
         version, packed = await self._fields(name, "version", "script")
-        return None if version is None else (int(version), _unpack(packed))
+        if version is None:
+            return None
+        try:
+            return int(version), _unpack(packed)
+        except msgspec.DecodeError:
+            return await self._read_source(name)
+
+    async def _read_source(self, name: str) -> tuple[int, PlayedScript] | None:
+        """Parse a script that another version of llmsim has stored, in a way that this one does not know."""
+        version, source_format, source = await self._fields(name, "version", "source_format", "source")
+        if version is None:
+            return None
+        try:
+            return int(version), read(source, cast(ScriptFormat, source_format.decode()), name)
+        except ScriptError as error:
+            raise StoreError(f"another version of llmsim has stored this script: {error}") from None
 
     async def source(self, name: str) -> bytes | None:
         """See `ScriptRegistry`."""

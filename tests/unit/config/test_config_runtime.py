@@ -17,6 +17,7 @@ from llmsim.config import (
     setting_specs,
     with_changes,
 )
+from llmsim.config.engine_profiles import engine_profiles
 from llmsim.config.latency_checks import find_problems
 from llmsim.errors import ConfigError
 
@@ -166,29 +167,62 @@ def test_a_table_changes_by_its_settings(changes: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"latency.engine.max_requests": 101}, "latency.engine.max_requests: wanted at most 100"),
+        (
+            {"latency.engine.max_requests": 65_537},
+            "latency.engine.max_requests: wanted a whole number from 1 to 65536",
+        ),
         ({"latency.engine": {}}, "latency.engine: wanted at least one of its settings"),
         ({"latency.engine.max_num_seq": 1}, "did you mean latency.engine.max_num_seqs?"),
         ({"latency.engine.max_num_seqs": 0}, "latency.engine.max_num_seqs: wanted a whole number from 1"),
-        ({"latency.models": {"a*": {"engine": {}}}}, 'latency.models."a*".engine: an engine can be set up'),
-        ({"latency.engine": "unset", "latency.engine.max_num_seqs": 1}, "there is no engine in force"),
+        (
+            {"latency.models": {"a*": {"engine": {"max_num_seqs": 0}}}},
+            "max_num_seqs: wanted a whole number from 1",
+        ),
     ],
 )
 def test_what_an_engine_cannot_become(changes: dict[str, object], problem: str) -> None:
-    """ENG-5.4: What the shared memory was made by, and what is no engine, is refused by name."""
+    """ENG-5.1: What is no engine is refused by name."""
     with pytest.raises(ConfigError) as refused:
         with_changes(ENGINE, check_changes(changes))
 
     assert problem in str(refused.value)
 
 
-def test_an_engine_cannot_begin_at_run_time() -> None:
-    """ENG-5.4: Where there was none at the start, each of its settings is refused, and so is a step of a timeline."""
-    assert problems({"latency.engine.max_num_seqs": 4})[0].startswith(
-        "latency.engine.max_num_seqs: there is no engine in force"
+@pytest.mark.parametrize("start", [Settings(), ENGINE])
+def test_an_engine_begins_at_run_time(start: Settings) -> None:
+    """ENG-5.4: For all models, or those of a pattern; where there is none, or it is unset too, what is left out has its default."""
+    changes = {"latency.engine": "unset", "latency.engine.max_num_seqs": 4}
+    changed = with_changes(start, check_changes(changes)).latency
+    by_pattern = with_changes(start, check_changes({"latency.models": {"a*": {"engine": {}}}})).latency
+    (step,) = parse_timeline(b"[[step]]\nat_secs = 0\nlatency.engine.max_num_seqs = 4", start).steps
+
+    assert changed.engine == EngineSettings(max_num_seqs=4)
+    assert by_pattern.models["a*"].engine == EngineSettings()
+    assert by_pattern.engine == start.latency.engine
+    assert step.values == {"latency.engine.max_num_seqs": 4}
+    assert with_changes(Settings(), step.values).latency.engine == EngineSettings(max_num_seqs=4)
+
+
+def test_a_ramp_leaves_the_engine_as_it_is() -> None:
+    """CTRL-3.3, ENG-5.5: What a ramp leaves out, and is no number, is as without the timeline from its beginning."""
+    source = b"""
+    [[step]]
+    at_secs = 0
+    latency.profile = "rtx"
+    errors.timeout_rate = 0.5
+    [[step]]
+    at_secs = 10
+    ramp_secs = 10
+    """.replace(b"rtx", min(engine_profiles()).encode())
+    timeline = parse_timeline(source, ENGINE)
+    ramped = timeline.at(15, ENGINE).values
+
+    assert (
+        with_changes(ENGINE, timeline.at(5, ENGINE).values).latency.engine
+        == engine_profiles()[min(engine_profiles())].engine
     )
-    with pytest.raises(ConfigError, match=r"step 1: .*: there is no engine in force"):
-        parse_timeline(b"[[step]]\nat_secs = 0\nlatency.engine.max_num_seqs = 4", Settings())
+    assert ramped == {"errors.timeout_rate": 0.25}
+    assert with_changes(ENGINE, ramped).latency == ENGINE.latency
 
 
 def test_later_changes_of_a_table() -> None:

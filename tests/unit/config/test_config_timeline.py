@@ -141,6 +141,27 @@ def test_mistakes_name_their_lines() -> None:
     ]
 
 
+def test_mistakes_in_json_name_their_lines() -> None:
+    """CTRL-3.5: As those in TOML do; a key that is given twice is one of them."""
+    source = b"""{"step": [
+      {},
+      {"at_secs": 2, "errors": {
+        "timeout_rte": 0.6},
+       "latency": {"ttft_mean_ms": 1,
+                   "ttft_mean_ms": 2}}
+    ]}"""
+    with pytest.raises(ConfigError) as caught:
+        parse_timeline(source, Settings(), ("fast",), "json")
+    with pytest.raises(ConfigError, match=r"^a\.json:2: not JSON: Expecting value at column 1"):
+        parse_timeline(b'{"step":\n}', Settings(), (), "json", "a.json")
+
+    assert [line.split(": ")[:3] for line in str(caught.value).splitlines()] == [
+        ["line 6", "step 2", "latency.ttft_mean_ms"],
+        ["line 2", "step 1", "at_secs"],
+        ["line 4", "step 2", "errors.timeout_rte"],
+    ]
+
+
 def test_a_timeline_fits_the_settings() -> None:
     """CTRL-2.4: It is checked against the settings that it changes."""
     settings = with_changes(Settings(), check_changes({"errors.rate_limit_rate": 0.7}))

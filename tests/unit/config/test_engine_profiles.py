@@ -1,16 +1,16 @@
 """Engines that come with llmsim, used by name."""
 
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from llmsim.catalogue import load_catalogue
 from llmsim.cli import main
-from llmsim.config import load
+from llmsim.config import Settings, load
 from llmsim.config.engine_profiles import engine_profiles
-from llmsim.config.runtime import check_changes
+from llmsim.config.runtime import check_changes, decide, merged_changes, with_changes
 from llmsim.engine import TraceRequest, run_trace
 from llmsim.errors import ConfigError
 
@@ -60,13 +60,38 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
         load(environ={}, flags={"latency.profile": NAMES[0] + "x"}, profiles=PROFILES)
 
 
-@pytest.mark.parametrize(
-    "change", [{"latency.profile": NAMES[0]}, {"latency.models": {"*": {"profile": NAMES[0]}}}]
-)
-def test_an_engine_is_chosen_at_the_start(change: dict[str, Any]) -> None:
-    """CAL-3.1: A change at run time does not start an engine, and is refused."""
-    with pytest.raises(ConfigError, match="is an engine, which can be chosen at the start only"):
-        check_changes(change, PROFILES)
+def test_an_engine_is_chosen_at_run_time() -> None:
+    """CAL-3.1, ENG-5.5: By its name, for all models or those of a pattern; settings of the same change come on top."""
+    engine = engine_profiles()[NAMES[0]].engine
+    chosen = {"latency.profile": NAMES[0]}
+    start = with_changes(Settings(), {"latency.engine.step_base_ms": 3})
+    by_name = with_changes(start, check_changes(chosen, PROFILES)).latency
+    changed = with_changes(
+        start, check_changes(chosen | {"latency.engine.max_num_seqs": 7}, PROFILES)
+    ).latency
+    by_pattern = with_changes(
+        start, check_changes({"latency.models": {"*": {"profile": NAMES[0]}}}, PROFILES)
+    ).latency
+
+    assert (by_name.engine, by_name.profile) == (engine, None)
+    assert changed.engine == msgspec.structs.replace(engine, max_num_seqs=7)
+    assert (by_pattern.models["*"].engine, by_pattern.models["*"].profile) == (engine, None)
+
+
+def test_another_profile_takes_the_place_of_a_ready_engine() -> None:
+    """ENG-5.5: That of the start, until it is taken back; an engine that has figures of its own stays. Of changes the last counts."""
+    named = {"latency.profile": NAMES[0]}
+    ready = with_changes(Settings(), named)
+    own = with_changes(Settings(), {"latency.engine.step_base_ms": 3})
+    plain, off = {"latency.profile": "gpt-5"}, {"latency.engine": msgspec.UNSET}
+
+    assert with_changes(ready, plain).latency.engine is None
+    assert with_changes(ready, merged_changes(plain, {"latency.profile": None})).latency == ready.latency
+    assert with_changes(own, plain).latency.engine == own.latency.engine
+    assert with_changes(own, merged_changes(off, named)).latency.engine == ready.latency.engine
+    assert with_changes(own, merged_changes(named, off)).latency.engine is None
+    assert decide(named, "latency.engine")
+    assert not decide(plain | {"errors.timeout_rate": 1}, "latency.models")
 
 
 def test_they_are_listed_with_origin_and_error() -> None:

@@ -5,10 +5,10 @@ import random
 import re
 from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.judges import problems_of
 from support.schemas import PATTERNS, REAL, SCHEMAS, TOOLS, encoded
 
 from llmsim.json_instances.making import instance, json_instance
@@ -29,14 +29,6 @@ MESSAGES = st.sampled_from(
 LENIENT = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None, max_examples=150
 )
-
-
-def problems_of(value: Any, schema: Any) -> list[str]:
-    """Return the problems that jsonschema finds in a value, formats included."""
-    validator = jsonschema.Draft202012Validator(
-        schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-    )
-    return [error.message for error in validator.iter_errors(value)]
 
 
 @LENIENT

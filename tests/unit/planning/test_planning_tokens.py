@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from importlib import resources
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmsim.errors import CatalogueError
-from llmsim.planning import tokens
-from llmsim.planning.tokens import Tokenizer, begin_loading, load_tokenizer
+from llmsim.planning.tokens import Tokenizer, load_tokenizer
 
 NAMES = ["cl100k_base", "o200k_base"]
 
@@ -153,23 +151,3 @@ def test_a_damaged_vocabulary_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
 
     with pytest.raises(CatalogueError, match=r"o200k_base.*vocabularies.*reinstall"):
         Tokenizer("o200k_base")
-
-
-def test_a_vocabulary_that_is_loaded_early_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ARCH-3.2: What threads load while the server is imported is complete, and no thread is left, before the fork."""
-    threads = set(threading.enumerate())
-    loaded: list[str] = []
-    monkeypatch.setattr(tokens, "Tokenizer", loaded.append)
-    begin_loading(["early", "early"])
-    load_tokenizer("early")
-
-    assert loaded[0] == "early"
-    assert set(threading.enumerate()) <= threads
-
-
-def test_a_vocabulary_that_cannot_be_loaded_early_is_an_error() -> None:
-    """ARCH-3.10: What fails in a thread is an error where it is needed."""
-    begin_loading(["p50k_edit"])
-
-    with pytest.raises(CatalogueError, match="p50k_edit"):
-        load_tokenizer("p50k_edit")

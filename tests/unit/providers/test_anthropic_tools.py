@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from anthropic.lib._parse._transform import transform_schema
 from anthropic.types import BrowserToolUseBlock, ComputerToolUseBlock
-from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
 from support.incoming import incoming
+from support.judges import is_valid
 from test_anthropic_parse import BASIC, CALL, HELLO, MARK, RESULT, TOOL, prompt_of, refusal_of
 
 from llmsim.domain import PriorToolCall, ResponseFormat, Tool, ToolChoice, ToolKind, ToolMode, ToolResult
@@ -87,11 +87,11 @@ class TestTools:
     ) -> None:
         """FIT-6.5: It has a schema of its input, and what is generated for it only reads."""
         (offered,) = prompt_of(tools=[{"type": type_, "name": name}]).tools
-        validator = Draft202012Validator(json.loads(offered.schema))
+        schema = json.loads(offered.schema)
 
         assert (offered.name, offered.kind) == (name, ToolKind.FUNCTION)
-        assert validator.is_valid(example)
-        assert not validator.is_valid({"command": "create", "path": "/x", "file_text": "y"})
+        assert is_valid(example, schema)
+        assert not is_valid({"command": "create", "path": "/x", "file_text": "y"}, schema)
         question = "Run rm -rf / with bash, then edit ../x.py, delete the memory and move the mouse"
         called = json_arguments(
             CalledTool(name, offered.description), offered.schema, question, random.Random(1)
@@ -137,11 +137,11 @@ class TestTools:
     )
     def test_inputs_are_valid(self, tool: Tool) -> None:
         """ANTH-10.1: With any random numbers, the input of a call is valid for the schema of the tool."""
-        validator = Draft202012Validator(json.loads(tool.schema))
+        schema = json.loads(tool.schema)
 
         for seed in range(20):
             instance = json_instance(tool.schema, "Please view 3 files in Paris", random.Random(seed))
-            assert validator.is_valid(json.loads(instance)), instance
+            assert is_valid(json.loads(instance), schema), instance
 
     @pytest.mark.parametrize(
         "sent",

@@ -127,7 +127,8 @@ class TestMessages:
         """CHAT-1.1: Audio counts by its length: 4,800 bytes, a tenth of a second, are one token."""
         audio = {"type": "input_audio", "input_audio": {"data": "A" * size, "format": "wav"}}
 
-        assert message(role="user", content=[audio]).extra_tokens == tokens
+        spoken = prompt(model="gpt-audio", messages=[{"role": "user", "content": [audio]}])
+        assert spoken.messages[0].extra_tokens == tokens
 
     def test_user_messages_take_files(self) -> None:
         """CHAT-1.1: A file, by content or id, counts like an image in full detail."""

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.scripts import OnExhausted, Script, ScriptStep, ScriptTurn, TurnKind
+from llmsim.scripts import Expectation, OnExhausted, Script, ScriptStep, ScriptTurn, TurnKind
 
 
 def script(repeats: list[int], on_exhausted: OnExhausted = OnExhausted.REPEAT_LAST) -> Script:
@@ -86,3 +86,15 @@ def test_a_script_can_be_stored() -> None:
     made.at(0)
 
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=Script) == made
+
+
+def test_what_comes_before_any_condition_is_unconditional() -> None:
+    """MACH-11.10: Turns for every request are leased whichever they are; a script that ends has no turn after its last."""
+    made = script([2, 1, 3])
+    expecting = msgspec.structs.replace(made.turns[1], expect=Expectation())
+    conditional = msgspec.structs.replace(made, turns=(made.turns[0], expecting, made.turns[2]))
+
+    assert made.unconditional > 10**15
+    assert script([2, 1, 3], OnExhausted.ERROR).unconditional == 6
+    assert conditional.unconditional == 2
+    assert msgspec.structs.replace(made, turns=(expecting,)).unconditional == 0

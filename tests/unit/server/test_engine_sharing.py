@@ -39,14 +39,14 @@ class Worker:
         self.wheel = Wheel(machine.loop, machine.clock)  # type: ignore[arg-type]  # a fake loop
         self.counted = Counted(machine.clock)
         # A mapping of its own, as another process has it.
-        self.memory = EngineMemory(machine.path, engines=len(machine.engines), slots=8, entries=64)
+        self.memory = EngineMemory(machine.path, slots=8, entries=64)
         self.owner = (slot + 1) << 24
         self.memory.claim(slot, self.owner)
-        overheads = [engine.output_overhead_ms / 1e3 for engine in machine.engines]
-        self.reader = EngineReader(self.memory, slot, overheads, self.wheel, machine.clock, slot * 1000)
+        overhead = machine.engine.output_overhead_ms / 1e3
+        self.reader = EngineReader(self.memory, slot, overhead, self.wheel, machine.clock, slot * 1000)
         self.ticker = EngineTicker(
             self.memory,
-            machine.engines,
+            machine.engine,
             machine.path.with_name("lease"),
             self.wheel,
             self.counted.recorder,
@@ -56,9 +56,9 @@ class Worker:
         )
         self.ticker.start()
 
-    def send(self, request: TraceRequest, *, parsing: float = 0.0, engine: int = 0) -> "Sent":
+    def send(self, request: TraceRequest, *, parsing: float = 0.0) -> "Sent":
         """Send a request at its arrival, plus the time that it takes to parse."""
-        return Sent(self, request, parsing, engine)
+        return Sent(self, request, parsing)
 
     def die(self) -> None:
         """Die, as by SIGKILL."""
@@ -71,8 +71,8 @@ class Worker:
 class Sent:
     """A request, and the instants at which its tokens came."""
 
-    def __init__(self, worker: Worker, request: TraceRequest, parsing: float, engine: int) -> None:
-        self.worker, self.request, self.engine = worker, request, engine
+    def __init__(self, worker: Worker, request: TraceRequest, parsing: float) -> None:
+        self.worker, self.request = worker, request
         self.place: EnginePlace | None = None
         self.due: list[float] = []
         self.looked: list[float] = []
@@ -82,9 +82,10 @@ class Sent:
         """Take the place."""
         request = self.request
         self.place = self.worker.reader.enter(
-            self.engine, request.arrival, request.prompt_tokens, request.completion_tokens, 0, 1
+            request.arrival, request.prompt_tokens, request.completion_tokens, 0, 1
         )
         assert self.place is not None
+        self.worker.ticker.resume()
         self.worker.wheel.at(self.place.due(1), self.look)
 
     def look(self) -> None:
@@ -109,9 +110,9 @@ class Sent:
 class Machine:
     """Workers that share a file, a clock and a loop."""
 
-    def __init__(self, path: Path, workers: int, *engines: EngineSettings) -> None:
+    def __init__(self, path: Path, workers: int, engine: EngineSettings = ENGINE) -> None:
         self.path = path / "1.engines-x"
-        self.engines = engines or (ENGINE,)
+        self.engine = engine
         self.clock = FakeClock(1000.0)
         self.loop = FakeLoop(self.clock)
         self.dead: set[int] = set()
@@ -180,7 +181,7 @@ def test_another_worker_takes_over_within_a_second(tmp_path: Path) -> None:
     assert all(each.is_whole for each in living)
     assert max(gaps) < 1.0
     assert not any(each.is_whole for each in sent[40:] if each.worker is first)
-    assert second.memory.held(0) == 0
+    assert second.memory.held() == 0
     assert second.counted.read().engine_running == second.counted.read().engine_waiting == 0
 
 
@@ -236,7 +237,7 @@ def test_a_cancel_lets_the_next_one_in(tmp_path: Path) -> None:
         True,
     ]
     assert [bool(each.due) for each in waiting] == [False, True, False]
-    assert machine.workers[2].memory.held(0) == 7
+    assert machine.workers[2].memory.held() == 7
 
 
 def test_a_full_cache_shows_in_the_figures(tmp_path: Path) -> None:
@@ -256,44 +257,113 @@ def test_a_full_cache_shows_in_the_figures(tmp_path: Path) -> None:
     assert all(each.due == sorted(each.due) for each in sent)
 
 
-def test_engines_do_not_share_places(tmp_path: Path) -> None:
-    """ENG-2.1: Each engine has its own queue."""
-    machine = Machine(tmp_path, 2, EngineSettings(max_num_seqs=1), EngineSettings(max_num_seqs=1))
-    sent = [machine.workers[0].send(TraceRequest(1000.5, 10, 1000), engine=number) for number in (0, 1)]
-    machine.loop.run_to(1001.0)
+def test_an_engine_that_is_switched_off_ends_what_it_holds(tmp_path: Path) -> None:
+    """ENG-5.3: Its streams end in its steps; then the lease is free, the gauges are 0, and nothing is due any more."""
+    machine = Machine(tmp_path, 3)
+    sent = machine.replay()
+    machine.loop.run_to(1001.5)
+    for worker in machine.workers:
+        worker.ticker.stop()
+    machine.loop.run_to(1030.0)
+    expected = run_trace(ENGINE, TRACE)
 
-    assert all(each.due for each in sent)
+    assert [each.due[-1] - each.request.arrival for each in sent] == pytest.approx(
+        [times.e2e for times in expected]
+    )
+    assert not machine.ticking()
+    for worker in machine.workers:
+        assert not worker.wheel._ticks
+        stats = worker.counted.read()
+        assert stats.engines == stats.engine_running == stats.engine_waiting == 0
+
+
+def test_an_engine_that_is_switched_off_passes_on(tmp_path: Path) -> None:
+    """ENG-3.1, ENG-5.3: When the ticker of an engine that was switched off dies, the streams of all others end whole."""
+    machine = Machine(tmp_path, 3)
+    sent = machine.replay()
+    machine.loop.run_to(1001.0)
+    for worker in machine.workers:
+        worker.ticker.stop()
+    (first,) = machine.ticking()
+    first.die()
+    machine.loop.run_to(1030.0)
+
+    assert all(each.is_whole for each in sent if each.worker is not first)
+    assert not machine.ticking()
+
+
+def test_a_request_behind_the_end_is_served(tmp_path: Path) -> None:
+    """ENG-5.3, CTRL-2.2: A request that was planned by the settings before ends, though the engine had stopped already."""
+    machine = Machine(tmp_path, 2)
+    machine.loop.run_to(1000.5)
+    for worker in machine.workers:
+        worker.ticker.stop()
+    machine.loop.run_to(1001.0)
+    stopped = machine.ticking()
+    late = machine.workers[1].send(TraceRequest(1001.0, 10, 20))
+    machine.loop.run_to(1003.0)
+
+    assert not stopped
+    assert late.is_whole
+    assert not machine.ticking()
+
+
+def test_an_engine_is_switched_on_again(tmp_path: Path) -> None:
+    """ENG-5.4: It goes on with what it still holds, by other settings; once empty it begins anew, at whichever worker."""
+    machine = Machine(tmp_path, 2)
+    old = machine.workers[0].send(TraceRequest(1000.5, 10, 100))
+    machine.loop.run_to(1001.0)
+    for worker in machine.workers:
+        worker.ticker.stop()
+    machine.loop.run_to(1001.1)
+    for worker in machine.workers:
+        worker.ticker.use(EngineSettings(step_base_ms=1))
+        worker.ticker.start()
+    machine.loop.run_to(1001.5)
+    ended = old.is_whole
+    for worker in machine.workers:
+        worker.ticker.stop()
+    machine.loop.run_to(1005.0)
+    stopped = machine.ticking()
+    machine.workers[1].ticker.start()
+    new = machine.workers[1].send(TraceRequest(1005.0, 10, 10))
+    machine.loop.run_to(1005.5)
+
+    assert ended
+    assert not stopped
+    assert machine.ticking() == [machine.workers[1]]
+    assert new.is_whole
 
 
 def test_a_worker_that_is_full_takes_no_more(tmp_path: Path) -> None:
     """ENG-2.9: A worker holds as many requests as its table has entries, and again when one has left."""
     reader = Machine(tmp_path, 1).workers[0].reader
-    places = [reader.enter(0, 1000.0, 1, 1, 0, 1) for _ in range(65)]
+    places = [reader.enter(1000.0, 1, 1, 0, 1) for _ in range(65)]
 
     assert [place is None for place in places] == [False] * 64 + [True]
     assert places[5] is not None
     places[5].leave()
     places[5].leave()
-    assert reader.enter(0, 1000.0, 1, 1, 0, 1) is not None
-    assert reader.enter(0, 1000.0, 1, 1, 0, 1) is None
+    assert reader.enter(1000.0, 1, 1, 0, 1) is not None
+    assert reader.enter(1000.0, 1, 1, 0, 1) is None
 
 
 def test_what_was_overwritten_in_a_log_is_found_in_the_table(tmp_path: Path) -> None:
     """ENG-3.3: A ticker that was away for long sees all requests, and those that left as gone."""
-    memory = EngineMemory(tmp_path / "m", engines=1, slots=2, entries=16)
+    memory = EngineMemory(tmp_path / "m", slots=2, entries=16)
     for round_ in range(5):
         for entry in range(16):
-            memory.write(1, entry, SharedRequest(round_ * 16 + entry + 1, 0, 5.0, 7, 9, 3, 2))
+            memory.write(1, entry, SharedRequest(round_ * 16 + entry + 1, 5.0, 7, 9, 3, 2))
         if round_ < 4:
             for entry in range(16):
-                memory.erase(1, entry, 0)
+                memory.erase(1, entry)
 
     assert list(memory.changed(1, 0, memory.logged(1))) == list(range(16))
     assert list(memory.changed(1, memory.logged(1) - 2, memory.logged(1))) == [14, 15]
-    assert memory.read(1, 3) == SharedRequest(68, 0, 5.0, 7, 9, 3, 2)
-    assert memory.held(0) == 16
+    assert memory.read(1, 3) == SharedRequest(68, 5.0, 7, 9, 3, 2)
+    assert memory.held() == 16
     memory.release(1)
-    assert memory.held(0) == 0
+    assert memory.held() == 0
     assert memory.read(1, 3) is None
 
 

@@ -28,20 +28,20 @@ class Steps:
     def __init__(self, folder: str, clock: FakeClock) -> None:
         self.loop = FakeLoop(clock)
         self.wheel = TimerWheel(self.loop, clock)  # type: ignore[arg-type]  # a fake loop
-        self.memory = EngineMemory(Path(folder) / "1.engines-x", engines=1, slots=1, entries=2)
+        self.memory = EngineMemory(Path(folder) / "1.engines-x", slots=1, entries=2)
         self.published = 0
         self.publish(FIRST - 1)
-        self.reader = EngineReader(self.memory, 0, [0.0], self.wheel, clock, 1)
-        place = self.reader.enter(0, ARRIVED, 1, 1000, 0, 1)
+        self.reader = EngineReader(self.memory, 0, 0.0, self.wheel, clock, 1)
+        place = self.reader.enter(ARRIVED, 1, 1000, 0, 1)
         assert place is not None
         self.place = place
         self.memory.words[self.memory.answer_at(0, 0)] = pack_answer(2, 0, FIRST)
-        self.memory.words[self.memory.engine(0) + ADMISSIONS] += 1
+        self.memory.words[ADMISSIONS] += 1
 
     def publish(self, step: int) -> None:
         """Publish all steps up to one."""
         for number in range(self.published + 1, step + 1):
-            self.memory.publish(0, number, ARRIVED + TTFT + GAP * (number - FIRST), GAP)
+            self.memory.publish(number, ARRIVED + TTFT + GAP * (number - FIRST), GAP)
         self.published = max(self.published, step)
 
 
@@ -74,7 +74,7 @@ def test_it_sends_what_a_stream_with_a_schedule_sends(
             clock.now = now
             # Each step is published by its end, and the reader has looked by then.
             steps.publish(FIRST + int((now - ARRIVED - TTFT) / GAP) if now >= ARRIVED + TTFT else FIRST - 1)
-            steps.reader.look(steps.reader.feeds[0])
+            steps.reader.look()
             sent = [b"", b""]
             for index, stream in enumerate(streams):
                 while not stream.done and (data := stream.take(now)):
@@ -99,7 +99,7 @@ def test_an_instant_that_is_not_known_is_later_than_all_others() -> None:
         called = []
         steps.wheel.at(instant, lambda: called.append(clock.now))
         steps.publish(FIRST + 1)
-        steps.reader.look(steps.reader.feeds[0])
+        steps.reader.look()
         due = ARRIVED + TTFT + GAP
 
         assert not due - 0.001 >= instant

@@ -1,12 +1,16 @@
 """Settings that change at run time, as one worker sees them."""
 
+import asyncio
 import logging
+import time
 from pathlib import Path
 
 import pytest
 from support.driving import drive
 
-from llmsim.server.live_settings import RunningTimeline, begin_timeline
+from llmsim.config import Settings
+from llmsim.errors import StoreError
+from llmsim.server.live_settings import LiveSettings, RunningTimeline, begin_timeline
 from llmsim.state.runtime_settings import SharedSettings
 
 
@@ -25,3 +29,33 @@ def test_a_host_that_joins_follows_what_is_in_force(tmp_path: Path, caplog: pyte
 
     assert caplog.messages[0].startswith("5.toml does not begin: ")
     assert b'"started":1.0' in drive(shared.read()).data
+
+
+async def test_requests_wait_for_a_change_that_takes_a_while(tmp_path: Path) -> None:
+    """CTRL-2.1, CTRL-2.2: While a change is put in force no request goes on by what was before it; one that fails is no news again."""
+    live = LiveSettings(Settings(), {}, SharedSettings(tmp_path / "1.settings"), ())
+    begun, done, applied = asyncio.Event(), asyncio.Event(), []
+
+    async def apply(settings: Settings) -> None:
+        begun.set()
+        await done.wait()
+        applied.append(settings.latency.ttft_mean_ms)
+        if len(applied) > 1:
+            raise StoreError("the disk is full")
+
+    live.start(apply, lambda *_: None)
+    changing = asyncio.create_task(live.change({"latency.ttft_mean_ms": 7}))
+    await begun.wait()
+    during = live.is_current(time.monotonic())
+    waiting = asyncio.create_task(live.take_changes(time.monotonic()))
+    await asyncio.sleep(0)
+    waits = not waiting.done()
+    done.set()
+    await asyncio.gather(changing, waiting)
+    after = live.is_current(time.monotonic())
+    await live.change({"latency.ttft_mean_ms": 8})
+
+    assert (during, waits, after) == (False, True, True)
+    assert applied == [7, 8]
+    assert live.settings.latency.ttft_mean_ms == 7
+    assert live.is_current(time.monotonic())

@@ -86,7 +86,7 @@ async def test_each_counted_request_has_one_line(pipe: Pipe) -> None:
     worker = _logging("json", pipe, errors={"rate_limit_rate": 1.0})
     refused = await worker.ask("POST", CHAT, b"{")
     failed = await worker.post(CHAT, _body())
-    await worker.ask("GET", "/openai/v1/models")
+    listed = await worker.ask("GET", "/openai/v1/models")
     await worker.ask("GET", "/health")
 
     lines = [json.loads(line) for line in pipe.read(worker)]
@@ -94,14 +94,17 @@ async def test_each_counted_request_has_one_line(pipe: Pipe) -> None:
     assert [(line["status"], line["outcome"], line["fault"]) for line in lines] == [
         (400, "refused", None),
         (429, "rate_limit", "rate_limit"),
+        (200, "finished", None),
     ]
     assert [line["request_id"] for line in lines] == [
         refused.headers["x-request-id"],
         failed.headers["x-request-id"],
+        listed.headers["x-request-id"],
     ]
     assert lines[0]["model"] is None
     assert lines[1]["model"] == "gpt-4o"
-    assert len(lines) == worker.stats().total_requests
+    assert (lines[2]["endpoint"], lines[2]["model"], lines[2]["prompt_tokens"]) == ("models", None, 0)
+    assert len(lines) == worker.stats().total_requests + worker.stats().resources["models"]["requests"]
 
 
 async def test_a_request_that_its_client_leaves_has_a_line(pipe: Pipe) -> None:

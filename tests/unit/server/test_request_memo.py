@@ -88,3 +88,14 @@ def test_what_is_used_again_outlives_a_flood() -> None:
         assert memo.get(request(b"often")) == 1
 
     assert memo.get(request(b"0")) is None
+
+
+def test_memos_share_their_bounds() -> None:
+    """ARCH-7.2: The bounds are those of a process: what one endpoint is sent makes room in what another remembers."""
+    memo: RequestMemo[int] = RequestMemo()
+    other: RequestMemo[int] = RequestMemo()
+    memo.put(request(b"rare"), 1)
+    for number in range(2 * request_memo._MAX_ENTRIES):
+        other.put(request(b"%d" % number), number)
+
+    assert memo.get(request(b"rare")) is None

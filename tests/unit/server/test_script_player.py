@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmsim.domain import Prompt
-from llmsim.errors import ExhaustedError, ExpectationError
+from llmsim.errors import ExhaustedError, ExpectationError, UnknownScriptError
 from llmsim.scripts import Script, read
 from llmsim.server import script_player
 from llmsim.server.script_player import ScriptPlayer, ScriptSelection
@@ -32,8 +32,8 @@ def scripts(tmp_path: Path) -> SqliteScriptRegistry:
 
 
 @pytest.fixture
-def sessions(tmp_path: Path) -> SqliteSessionStore:
-    return SqliteSessionStore(tmp_path / "sessions", 100, time.time)
+def sessions(tmp_path: Path, scripts: SqliteScriptRegistry) -> SqliteSessionStore:
+    return SqliteSessionStore(tmp_path / "sessions", 100, time.time, scripts)
 
 
 @pytest.fixture
@@ -142,5 +142,6 @@ async def test_a_deleted_script_is_not_cached(player: ScriptPlayer, scripts: Sql
         assert played is not None
         assert (played.lease.cursor, played.step.repetition) == (0, 0), repetition
         await scripts.delete("x")
-        assert await player._load("x") is None
+        with pytest.raises(UnknownScriptError):
+            await player.play(PROMPT, selection())
     assert player._cached == {}

@@ -2,13 +2,18 @@
 
 import asyncio
 import logging
+import subprocess
 from collections.abc import AsyncIterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
+import uvloop
 from redis.exceptions import ResponseError
 from support.fakes import FakeClock
-from support.redis_server import ClientMaker, RedisServer
+from support.redis_server import ClientMaker, RedisServer, run_redis_server
+from support.servers import free_port
 
 from llmsim.config import StateSettings
 from llmsim.errors import ConfigError, StoreError
@@ -50,13 +55,38 @@ async def test_a_script_is_atomic_and_goes_without_its_text(new_client: ClientMa
 async def test_operations_share_a_bounded_number_of_connections(
     redis_server: RedisServer, new_client: ClientMaker
 ) -> None:
-    """MACH-2.1: Fifty operations at once take the connections that are allowed, and no more."""
+    """MACH-2.1: A few operations at once share a connection; many take those that are allowed, and no more."""
     client = new_client(redis_server.settings(max_connections=3))
     key = client.key("n")
-    numbers = await asyncio.gather(*(client.run("INCR", key) for _ in range(50)))
+    assert await asyncio.gather(*(client.run("INCR", key) for _ in range(9))) == list(range(1, 10))
+    assert len(client._pipelines) == 1
+    numbers = await asyncio.gather(*(client.run("INCR", key) for _ in range(500)))
 
-    assert sorted(numbers) == list(range(1, 51))
-    assert len(client._idle) == 3
+    assert sorted(numbers) == list(range(10, 510))
+    assert len(client._pipelines) == 3
+
+
+async def test_the_reply_to_an_operation_that_was_given_up_is_nobody_elses(
+    own_redis_server: RedisServer, client: RedisClient
+) -> None:
+    """MACH-2.2: Operations that are under way on the same connection get their own replies, in a reply's pieces too."""
+    large = bytes(range(256)) * 4000
+    await client.run("SET", client.key("large"), large)
+    own_redis_server.pause()
+    replies = [asyncio.create_task(client.run("ECHO", f"{number}")) for number in range(20)]
+    replies.insert(10, asyncio.create_task(client.run("GET", client.key("large"))))
+    await asyncio.sleep(0)
+    for given_up in replies[::3]:
+        given_up.cancel()
+    await asyncio.sleep(0)
+    own_redis_server.resume()
+    found = await asyncio.gather(*replies, return_exceptions=True)
+
+    expected = [b"%d" % number for number in range(20)]
+    expected.insert(10, large)
+    for number, reply in enumerate(found):
+        assert isinstance(reply, asyncio.CancelledError) if number % 3 == 0 else reply == expected[number]
+    assert len(client._pipelines) == 1
 
 
 async def test_a_server_that_stalls_costs_one_deadline(
@@ -83,6 +113,30 @@ async def test_a_server_that_stalls_costs_one_deadline(
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
+async def test_what_was_given_up_is_not_done_later(
+    own_redis_server: RedisServer, client: RedisClient
+) -> None:
+    """MACH-4.6: A server that stalled does not do what it finds waiting; when its clock has changed, one operation is refused."""
+    script = Script("return redis.call('INCR', KEYS[1])")
+    assert await script.run(client, [client.key("n")]) == 1
+    own_redis_server.pause()
+    with pytest.raises(StoreError, match="no answer within 300 ms"):
+        await asyncio.gather(*(script.run(client, [client.key("n")]) for _ in range(9)))
+    # The clocks are compared to within a round trip.
+    await asyncio.sleep(0.2)
+    own_redis_server.resume()
+    await _recovers(client)
+
+    assert await script.run(client, [client.key("n")]) == 2
+    assert client._offset is not None
+    client._offset -= 60
+    with pytest.raises(StoreError, match="LATE"):
+        await script.run(client, [client.key("n")])
+    assert await script.run(client, [client.key("n")]) == 3
+    await client.renew()
+    assert client._offset is not None
+
+
 async def test_a_server_that_was_restarted_is_used_again(
     own_redis_server: RedisServer, client: RedisClient
 ) -> None:
@@ -90,10 +144,9 @@ async def test_a_server_that_was_restarted_is_used_again(
     script = Script("return redis.call('INCR', KEYS[1])")
     assert await script.run(client, [client.key("n")]) == 1
     own_redis_server.kill()
-    (connection,) = client._idle
-    assert connection._reader is not None
+    (connection,) = client._pipelines
     async with asyncio.timeout(30):
-        assert await connection._reader.read(1) == b""
+        await connection.ended
     own_redis_server.start()
     assert await script.run(client, [client.key("n")]) == 1
     own_redis_server.kill()
@@ -133,11 +186,11 @@ async def test_a_wrong_command_is_a_bug(new_client: ClientMaker) -> None:
 async def test_a_replica_is_left(own_redis_server: RedisServer, client: RedisClient) -> None:
     """MACH-2.3: Where an address leads to a replica, its connections are closed, and the address is used anew."""
     await client.run("PING")
-    (connection,) = client._idle
+    (connection,) = client._pipelines
     await client.run("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(StoreError, match="it is a replica"):
         await client.run("SET", client.key("a"), "x")
-    assert not connection.is_connected
+    await connection.ended
     own_redis_server.kill()
     own_redis_server.start()
 
@@ -204,3 +257,45 @@ def test_a_wrong_address_stops_the_start(values: dict[str, str], message: str) -
     """MACH-1.4: It is reported with the setting, without its password."""
     with pytest.raises(ConfigError, match=message):
         RedisClient(StateSettings(**values))
+
+
+def test_a_connection_may_be_encrypted(tmp_path: Path) -> None:
+    """MACH-1.1, MACH-2.2: TLS with a password: the certificate is checked, large replies come whole, messages arrive."""
+    certificate, key = str(tmp_path / "certificate"), str(tmp_path / "key")
+    command = "openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=localhost"
+    options = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate)
+    subprocess.run([*command.split(), *options], check=True, capture_output=True)
+    port = free_port()
+    files = ("--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate)
+    running = contextmanager(run_redis_server)("--tls-port", f"{port}", *files, "--tls-auth-clients", "no")
+    with running as server:
+        server.configure("requirepass", "s3cret")
+        settings = server.settings(url=f"rediss://127.0.0.1:{port}/0", password="s3cret", timeout_ms=3000)
+
+        async def use() -> None:
+            client = RedisClient(settings)
+            with pytest.raises(StoreError, match="certificate verify failed"):
+                await client.run("PING")
+            await client.close()
+            trusting = f"{settings.url}?ssl_ca_certs={certificate}"
+            client = RedisClient(msgspec.structs.replace(settings, url=trusting))
+            large, arrived = bytes(range(256)) * 8000, asyncio.Event()
+
+            async def receive() -> None:
+                arrived.set()
+
+            pushes = Pushes(client)
+            pushes.receive(client.key("channel"), receive)
+            task = asyncio.create_task(pushes.follow())
+            await client.run("SET", client.key("large"), large)
+            replies = await asyncio.gather(*(client.run("GET", client.key("large")) for _ in range(40)))
+            async with asyncio.timeout(30):
+                await arrived.wait()
+            task.cancel()
+            await asyncio.wait([task])
+            await client.close()
+
+            assert replies == [large] * 40
+
+        for run in (asyncio.run, uvloop.run):
+            run(use())

@@ -1,18 +1,23 @@
 """The state of several hosts: which backend is opened, and what starts and ends leave alone."""
 
+import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.redis_server import RedisServer
 
 from llmsim.config import Settings, StateSettings
-from llmsim.domain import PrefixMark
-from llmsim.errors import ConfigError, StoreError
+from llmsim.domain import PrefixMark, Prompt
+from llmsim.errors import ConfigError, StoreError, UnknownScriptError
+from llmsim.scripts import read
+from llmsim.server.script_player import ScriptPlayer, ScriptSelection
 from llmsim.state.embedded import EmbeddedState, open_state
 from llmsim.state.ports import Record
 from llmsim.state.redis.counters import RedisCounters
+from llmsim.state.redis.redis_state import RedisState
 
 
 def test_without_an_address_the_state_is_embedded(tmp_path: Path) -> None:
@@ -124,3 +129,46 @@ async def test_hosts_share_the_prompt_cache(redis_server: RedisServer, tmp_path:
         await state.close()
 
     assert [use.read for use in uses] == [0, 2000]
+
+
+async def test_a_turn_takes_one_round_trip(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MACH-11.10: One that expects something takes two; a script that another host replaces or deletes is noticed."""
+    settings = Settings(state=redis_server.settings())
+    state, other = (RedisState(settings, tmp_path, time.time) for _ in range(2))
+    player = ScriptPlayer(state.scripts, state.sessions, has_default=False)
+    trips: list[object] = []
+    run = state._client.run
+
+    def count(*command: Any) -> Any:
+        trips.append(command)
+        return run(*command)
+
+    async def put(text: str, **expected: object) -> None:
+        turn = {"type": "assistant", "text": text}
+        source = json.dumps({"turns": [turn, turn | expected]}).encode()
+        await other.scripts.put("x", source, "json", read(source, "json", "x", profiles=()))
+
+    async def play() -> tuple[str | None, int]:
+        trips.clear()
+        played = await player.play(Prompt(model="m", messages=()), ScriptSelection("s", "x"))
+        assert played is not None
+        return played.step.turn.text, len(trips)
+
+    await put("a", expect={"stream": False})
+    # A server gets the text of what it does not know.
+    await play()
+    await play()
+    await state.sessions.forget()
+    monkeypatch.setattr(state._client, "run", count)
+
+    assert [await play() for _ in range(3)] == [("a", 1), ("a", 2), ("a", 2)]
+    await put("b")
+    assert (await play())[0] == "b"
+    assert [await play() for _ in range(3)] == [("b", 1)] * 3
+    await other.scripts.delete("x")
+    with pytest.raises(UnknownScriptError):
+        await play()
+    for one in (state, other):
+        await one.close()

@@ -191,3 +191,17 @@ async def test_a_host_starts_without_the_server(own_redis_server: RedisServer) -
 
     assert [info.name for info in await one.list_scripts()] == ["a"]
     await client.close()
+
+
+async def test_what_another_version_has_stored_is_read_from_its_source(new_host: RegistryMaker) -> None:
+    """MACH-11.11: Where its stored form is not known; one that cannot be read is refused with the reason."""
+    scripts = new_host("a")
+    for name, source in (("x", SOURCE), ("y", b"turns: [{type: new}]")):
+        await scripts.put(name, source, "yaml", script())
+        await scripts._client.run("HSET", scripts.entry_key(name), "script", b"another form")
+    found = await scripts.script("x")
+
+    assert found is not None
+    assert found[1] == script()
+    with pytest.raises(StoreError, match=r"another version of llmsim .*type"):
+        await scripts.script("y")

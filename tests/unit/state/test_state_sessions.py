@@ -53,7 +53,7 @@ def sessions(new_store: StoreMaker) -> SessionStore:
 async def lease(sessions: SessionStore, session: str = "a", script: str = "s", version: int = 1) -> TurnLease:
     """Lease the next turn."""
     while True:
-        cursor = await sessions.next_cursor(session, script, version)
+        cursor = await sessions.next_turn(session, script, version)
         leased = await sessions.lease_turn(session, script, version, cursor, met=None)
         if leased is not None:
             return leased
@@ -253,15 +253,15 @@ class TestLeases:
         await sessions.commit(now)
         assert (await sessions.list_progress())[0].played == 2
 
-    async def test_the_next_cursor_counts_released_turns(self, sessions: SessionStore) -> None:
+    async def test_the_next_turn_may_be_a_released_one(self, sessions: SessionStore) -> None:
         """SESS-1.3: The first turn that was released is the next."""
-        assert await sessions.next_cursor("a", "s", 1) == 0
+        assert await sessions.next_turn("a", "s", 1) == 0
         leases = [await lease(sessions) for _ in range(3)]
-        assert await sessions.next_cursor("a", "s", 1) == 3
+        assert await sessions.next_turn("a", "s", 1) == 3
         for leased in leases[1:]:
             await sessions.release(leased)
 
-        assert await sessions.next_cursor("a", "s", 1) == 1
+        assert await sessions.next_turn("a", "s", 1) == 1
         assert await turns(sessions, 3) == [1, 2, 3]
 
 
@@ -299,7 +299,7 @@ class TestVersions:
         """SESS-3.2: From its first turn, with nothing of what was played or released of the former."""
         await turns(sessions, 2)
         former = await lease(sessions)
-        assert await sessions.next_cursor("a", "s", 2) == 0
+        assert await sessions.next_turn("a", "s", 2) == 0
         first = await lease(sessions, version=2)
         await sessions.release(former)
 
@@ -312,12 +312,12 @@ class TestVersions:
         await lease(sessions, version=2)
 
         with pytest.raises(OutdatedError):
-            await sessions.next_cursor("a", "s", 1)
+            await sessions.next_turn("a", "s", 1)
         with pytest.raises(OutdatedError):
             await sessions.lease_turn("a", "s", 1, 1, met=None)
         with pytest.raises(OutdatedError):
             await sessions.record_mismatch("a", "s", 1, 1, ["wanted x"])
-        assert await sessions.next_cursor("a", "s", 2) == 1
+        assert await sessions.next_turn("a", "s", 2) == 1
 
 
 async def hammer(sessions: SessionStore, seed: int, count: int) -> list[int]:
@@ -325,7 +325,7 @@ async def hammer(sessions: SessionStore, seed: int, count: int) -> list[int]:
     rng = random.Random(seed)
     played: list[int] = []
     while len(played) < count:
-        cursor = await sessions.next_cursor("a", "s", 1)
+        cursor = await sessions.next_turn("a", "s", 1)
         if rng.random() < 0.1:
             await sessions.record_mismatch("a", "s", 1, cursor, ["wanted x"])
             continue
@@ -438,8 +438,8 @@ class TestHosts:
         with leasing_process(sessions) as process:
             process.kill()
             process.join()
-        assert await other.next_cursor("a", "s", 1) == 1
-        assert await sessions.next_cursor("a", "s", 1) == 0
+        assert await other.next_turn("a", "s", 1) == 1
+        assert await sessions.next_turn("a", "s", 1) == 0
 
         assert await turns(other, 2) == [0, 1]
 
@@ -486,16 +486,31 @@ class TestFailures:
         assert await turns(sessions, 2) == [1, 2]
         assert (await sessions.list_progress())[0].played == 3
 
+    @pytest.mark.parametrize("is_cancelled", [False, True])
+    @pytest.mark.parametrize("is_known", [False, True])
     async def test_a_turn_whose_lease_was_not_confirmed_is_free(
-        self, own_redis_server: RedisServer, client: RedisClient
+        self, own_redis_server: RedisServer, client: RedisClient, is_known: bool, is_cancelled: bool
     ) -> None:
         """MACH-11.7: The server may have given it after all; it goes to the next request."""
         sessions = RedisSessionStore(client, 100, HostOwners("a"))
         await turns(sessions, 1)
+        # As of one that was in time, and whose answer was lost.
+        client._offset = None
         own_redis_server.pause()
-        with pytest.raises(StoreError):
-            await sessions.lease_turn("a", "s", 1, 1, met=None)
-        await self.recover(own_redis_server, client)
+        leasing = asyncio.ensure_future(
+            sessions.lease_turn("a", "s", 1, 1, met=None)
+            if is_known
+            else sessions.next_turn("a", "s", 1, leasable=9)
+        )
+        await asyncio.sleep(0)
+        if is_cancelled:
+            leasing.cancel()
+        with pytest.raises(asyncio.CancelledError if is_cancelled else StoreError):
+            await leasing
+        if is_cancelled:
+            own_redis_server.resume()
+        else:
+            await self.recover(own_redis_server, client)
         assert (await sessions.list_progress())[0].cursor == 2, "the server has not given it"
         await sessions.renew()
 

@@ -124,7 +124,7 @@ def test_a_missing_block_says_what_to_do() -> None:
     [
         (layout.HEADER_MAGIC, 0, "is just starting"),
         (layout.HEADER_MAGIC, 7, "not a stats block"),
-        (layout.HEADER_VERSION, 99, "writes stats layout 63, and this llmsim reads 7"),
+        (layout.HEADER_VERSION, 99, "writes stats layout 63, and this llmsim reads 8"),
         (layout.HEADER_SLOTS, 10**6, "bytes where"),
         (layout.HEADER_BYTES, 64, "bytes where"),
     ],

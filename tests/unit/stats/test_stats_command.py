@@ -167,6 +167,11 @@ def test_a_killed_simulators_segment_is_not_shown(port: int) -> None:
         (b"<html>", 200, "not with the stats of this llmsim"),
         (b"\xff\xfe", 200, "not with the stats of this llmsim"),
         (b"", 404, "answers 404 Not Found: is this an llmsim server?"),
+        (
+            b'{"error": {"message": "it is full", "type": "x"}}',
+            503,
+            "answers 503 Service Unavailable: it is full",
+        ),
     ],
 )
 def test_another_servers_answer_is_refused(body: bytes, status: int, message: str) -> None:

@@ -35,7 +35,7 @@ GIVEN = (
 
 
 def _block() -> Block:
-    return Block.private(endpoints=LABELS, slots=6, now=900.0, wall=1.75e9)
+    return Block.private(endpoints=LABELS, resources=("files", "models"), slots=6, now=900.0, wall=1.75e9)
 
 
 def _page(block: Block, *, vllm_names: bool = False, is_draining: bool = False) -> str:
@@ -77,6 +77,8 @@ def _busy(seed: int = 7, models: int = 5) -> Block:
             if outcome is not None:
                 recorder.ended(endpoint, outcome, rng.lognormvariate(1, 1), NOW, row)
         recorder.count("waited_writes", 3)
+        recorder.resource_began(0)
+        recorder.resource_ended(0, Outcome.REFUSED)
     block.release(1)
     block.release(3)
     return block

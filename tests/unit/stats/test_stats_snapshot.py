@@ -20,7 +20,7 @@ ORIGINAL_NAMES = (
 OWN_NAMES = (
     "started_at taken_at finished_requests refused_requests abandoned_requests aborted_requests failed_requests "
     "overloaded_errors invalid_request_errors authentication_errors tokens_per_second "
-    "websocket_connections websocket_connections_total evicted_records journal_dropped waited_writes verdict loop_lag_ms endpoints models workers latency last_60_seconds latency_by_endpoint latency_by_model timeline"
+    "websocket_connections websocket_connections_total evicted_records journal_dropped waited_writes verdict loop_lag_ms endpoints models workers latency last_60_seconds latency_by_endpoint latency_by_model timeline resources"
 )
 
 

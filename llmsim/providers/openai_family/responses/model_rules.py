@@ -12,6 +12,7 @@ from llmsim.providers.openai_family.model_rules import (
     listed,
     requested_model,
 )
+from llmsim.providers.openai_family.model_services import check_service
 from llmsim.providers.openai_family.responses.request import Request
 
 _PARAMETERS = frozenset({"frequency_penalty", "presence_penalty", "temperature", "top_p"})
@@ -49,6 +50,7 @@ def check_model_rules(request: Request) -> None:
     model = requested_model(request.model or "", effort)
     if model is None:
         return
+    check_service(request.model or "", "responses", model.rules)
     for name in model.refused_parameters(request, _PARAMETERS):
         # Source: OpenHands/software-agent-sdk#1837: `code` is null.
         raise ApiRuleError(f"Unsupported parameter: '{name}' is not supported with this model.", name)

@@ -47,14 +47,24 @@ Stored = StoredResponse[ResponseOptions]
 def operations(storage: Storage, dialect: Dialect) -> tuple[ResourceEndpoint, ...]:
     """Build the endpoints for the responses of `storage`."""
     return (
-        ResourceEndpoint(method="GET", path=_RESPONSE, run=partial(_retrieve, storage, dialect)),
-        ResourceEndpoint(method="DELETE", path=_RESPONSE, run=partial(_delete, storage)),
-        ResourceEndpoint(method="POST", path=f"{_RESPONSE}/cancel", run=partial(_cancel, storage)),
         ResourceEndpoint(
-            method="GET", path=f"{_RESPONSE}/input_items", run=partial(_list_input_items, storage)
+            method="GET", label="stored_responses", path=_RESPONSE, run=partial(_retrieve, storage, dialect)
+        ),
+        ResourceEndpoint(
+            method="DELETE", label="stored_responses", path=_RESPONSE, run=partial(_delete, storage)
+        ),
+        ResourceEndpoint(
+            method="POST", label="stored_responses", path=f"{_RESPONSE}/cancel", run=partial(_cancel, storage)
+        ),
+        ResourceEndpoint(
+            method="GET",
+            label="stored_responses",
+            path=f"{_RESPONSE}/input_items",
+            run=partial(_list_input_items, storage),
         ),
         ResourceEndpoint(
             method="POST",
+            label="input_tokens",
             path="/v1/responses/input_tokens",
             run=partial(_count, storage, dialect),
             is_public=True,
@@ -66,7 +76,7 @@ def operations(storage: Storage, dialect: Dialect) -> tuple[ResourceEndpoint, ..
 def compaction(storage: Storage, dialect: Dialect) -> ResourceEndpoint:
     """Build the endpoint that compacts conversations, also those of stored responses."""
     return ResourceEndpoint(
-        method="POST", path="/v1/responses/compact", run=partial(_compact, storage, dialect)
+        method="POST", label="compact", path="/v1/responses/compact", run=partial(_compact, storage, dialect)
     )
 
 

@@ -1,0 +1,136 @@
+"""The google-genai SDK's files and cached contents against a running server."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from google import genai
+from google.genai import errors, types
+from support.servers import Server
+
+FLASH = "gemini-2.5-flash"
+LONG = "A long text. " * 600
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[genai.Client]:
+    with genai.Client(api_key="any", http_options={"base_url": f"{server.base}/gemini"}) as opened:
+        yield opened
+
+
+def upload(client: genai.Client, content: bytes = b"Hello", **config: Any) -> types.File:
+    """Upload a file."""
+    return client.files.upload(file=io.BytesIO(content), config={"mime_type": "text/plain", **config})
+
+
+def ask(client: genai.Client, contents: Any, **config: Any) -> types.GenerateContentResponse:
+    """Ask a model."""
+    return client.models.generate_content(
+        model=FLASH, contents=contents, config=types.GenerateContentConfig(**config)
+    )
+
+
+def test_files(client: genai.Client) -> None:
+    """GEM-10.1, GEM-10.2, GEM-10.3: A file is uploaded, found, named by contents, and gone when it is deleted."""
+    file = upload(client, display_name="Greeting")
+    assert file.name is not None
+
+    assert (file.size_bytes, file.display_name, file.state) == (5, "Greeting", types.FileState.ACTIVE)
+    assert client.files.get(name=file.name) == file
+    assert file.name in [one.name for one in client.files.list(config={"page_size": 1})]
+    assert ask(client, ["What is it?", file]).text
+    client.files.delete(name=file.name)
+    for refused in (lambda: client.files.get(name=file.name or ""), lambda: ask(client, ["Hm", file])):
+        with pytest.raises(errors.ClientError, match="PERMISSION_DENIED"):
+            refused()
+
+
+def test_names_of_files_are_unique(client: genai.Client) -> None:
+    """GEM-10.2: A name that is taken is refused, as is one that is no name."""
+    upload(client, name="greeting")
+    with pytest.raises(errors.ClientError, match="ALREADY_EXISTS"):
+        upload(client, name="greeting")
+    with pytest.raises(errors.ClientError, match="can only contain lowercase"):
+        upload(client, name="My file")
+
+
+def test_a_file_comes_in_pieces(server: Server) -> None:
+    """GEM-10.1: Pieces are joined, each at the offset of those before; there is no other way."""
+    start = {"x-goog-upload-command": "start", "x-goog-upload-header-content-type": "text/plain"}
+    address = f"{server.base}/gemini/upload/v1beta/files"
+    begun = httpx.post(address, headers=start, json={"file": {"displayName": "a"}})
+
+    def send(content: bytes, command: str, offset: int) -> httpx.Response:
+        headers = {"x-goog-upload-command": command, "x-goog-upload-offset": str(offset)}
+        return httpx.post(begun.headers["x-goog-upload-url"], headers=headers, content=content)
+
+    assert send(b"Hello", "upload", 0).headers["x-goog-upload-status"] == "active"
+    assert send(b"", "query", 0).headers["x-goog-upload-size-received"] == "5"
+    assert send(b" there", "upload, finalize", 0).status_code == 400
+    last = send(b" there", "upload, finalize", 5)
+    assert (last.headers["x-goog-upload-status"], last.json()["file"]["sizeBytes"]) == ("final", "11")
+    assert send(b"!", "upload", 11).status_code == 404
+    assert httpx.post(address, json={}).status_code == 400
+
+
+def test_cached_contents(client: genai.Client) -> None:
+    """GEM-11.1, GEM-11.2: They are made, used, kept longer and deleted."""
+    config = types.CreateCachedContentConfig(contents=[LONG], system_instruction="Be brief", ttl="300s")
+    cache = client.caches.create(model=FLASH, config=config)
+    assert cache.name is not None
+    assert cache.expire_time is not None
+    usage = ask(client, "Summarise it", cached_content=cache.name).usage_metadata
+    assert usage is not None
+    assert cache.usage_metadata is not None
+
+    assert usage.cached_content_token_count == cache.usage_metadata.total_token_count
+    assert (usage.prompt_token_count or 0) > (usage.cached_content_token_count or 0)
+    stream = client.models.generate_content_stream(
+        model=FLASH, contents="Hm", config=types.GenerateContentConfig(cached_content=cache.name)
+    )
+    last = list(stream)[-1].usage_metadata
+    assert last is not None
+    assert last.cached_content_token_count == usage.cached_content_token_count
+    assert cache.name in [one.name for one in client.caches.list()]
+    later = client.caches.update(name=cache.name, config={"ttl": "7200s"}).expire_time
+    assert later is not None
+    assert later > cache.expire_time
+    client.caches.delete(name=cache.name)
+    with pytest.raises(errors.ClientError, match="CachedContent not found"):
+        ask(client, "Hm", cached_content=cache.name)
+
+
+def test_cached_tools_are_offered(client: genai.Client) -> None:
+    """GEM-11.2: A function of the cache is called."""
+    function = types.FunctionDeclaration(name="get_weather", parameters_json_schema={"type": "object"})
+    tools = [types.Tool(function_declarations=[function])]
+    config = types.CreateCachedContentConfig(contents=[LONG], tools=tools)
+    cache = client.caches.create(model=FLASH, config=config)
+    calls = ask(client, "What is the weather in Rome?", cached_content=cache.name).function_calls
+
+    assert [call.name for call in calls or []] == ["get_weather"]
+
+
+def test_what_caches_do_not_take(client: genai.Client) -> None:
+    """GEM-11.1, GEM-11.2: Short contents, another model, and a request with an instruction of its own."""
+    cache = client.caches.create(model=FLASH, config=types.CreateCachedContentConfig(contents=[LONG]))
+
+    def make(**config: Any) -> Any:
+        return client.caches.create(model=FLASH, config=types.CreateCachedContentConfig(**config))
+
+    for problem, refused in (
+        ("Cached content is too small", lambda: make(contents=["Hm"])),
+        ("duration must end with", lambda: make(contents=[LONG], ttl="300")),
+        ("has to be the same", lambda: other_model(client, cache.name)),
+        ("can not be used", lambda: ask(client, "Hm", cached_content=cache.name, system_instruction="Hm")),
+    ):
+        with pytest.raises(errors.ClientError, match=problem):
+            refused()
+
+
+def other_model(client: genai.Client, cache: str | None) -> None:
+    """Ask another model than that of a cache."""
+    config = types.GenerateContentConfig(cached_content=cache)
+    client.models.generate_content(model="gemini-2.5-pro", contents="Hm", config=config)
