@@ -2,6 +2,8 @@
 
 import gc
 import os
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -15,8 +17,12 @@ pytest.register_assert_rewrite("support")
 from support.redis_server import new_client, own_redis_server, redis_server  # noqa: E402, F401 - fixtures for all tests
 
 # No test asserts an absolute speed: machines are loaded, and tests run side by side.
-hypothesis.settings.register_profile("llmsim", deadline=None)
+hypothesis.settings.register_profile("llmsim", deadline=None, max_examples=40)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile("llmsim")
+
+_LOAD = ("test_bench", "test_capacity", "test_loadtest")
+"""Beginnings of the names of modules whose tests offer load: two of them never run at the same time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,14 +43,46 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if selected or config.option.update_golden else 2 * (os.cpu_count() or 1)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that share a fixture of their module in one process: each would make its own, mostly a server."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Group the tests that run in one process, and begin with what takes longest, beside each other what waits and what computes."""
     for item in items:
-        if isinstance(item, pytest.Function) and item.get_closest_marker("xdist_group") is None:
-            shared = _module_fixtures(item)
-            if shared:
-                item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {shared}"))
+        if isinstance(item, pytest.Function) and (group := _group(item)):
+            item.add_marker(pytest.mark.xdist_group(group))
+    yield
+    groups: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        marker = item.get_closest_marker("xdist_group")
+        groups[marker.args[0] if marker else item.nodeid].append(item)
+    waiting, computing = (
+        sorted((one for one in groups.values() if _starts_servers(one[0]) is wanted), key=len, reverse=True)
+        for wanted in (True, False)
+    )
+    # The tests that offer load wait for each other, longer than any other group.
+    waiting.sort(key=lambda group: not _offers_load(group[0]))
+    ranked = [(place / len(kind), group) for kind in (waiting, computing) for place, group in enumerate(kind)]
+    ranked.sort(key=lambda one: one[0])
+    items[:] = [item for _, group in ranked for item in group]
+
+
+def _starts_servers(item: pytest.Item) -> bool:
+    return item.path.parent.name == "process"
+
+
+def _offers_load(item: pytest.Item) -> bool:
+    return _starts_servers(item) and item.path.name.startswith(_LOAD)
+
+
+def _group(item: pytest.Function) -> str:
+    """Return the group of a test; empty for one that may run anywhere.
+
+    Tests that share a fixture of their module are one: each process would make its own, mostly a server. So are other files whose tests
+    start no servers: xdist looks through all groups at the end of each test.
+    """
+    if _offers_load(item):
+        return "load"
+    shared = _module_fixtures(item)
+    return f"{item.path.name} {shared}" if shared or not _starts_servers(item) else ""
 
 
 def _module_fixtures(item: pytest.Function) -> str:

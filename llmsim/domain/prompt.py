@@ -198,7 +198,9 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         prediction: What the client expects the text to be; None for nothing.
         continuation: How its texts are continued, each with as many of the choices as the others; None for a conversation.
         context_edits: The edits by which the conversation is shortened before the model sees it, in their order.
+        has_fallback: Whether another model answers where this one refuses.
         reserves_limit: Whether it is refused if the model's window has no room for it and for `limit` tokens more.
+        truncates: Whether its oldest messages are dropped if it is too long, and it is not refused.
     """
 
     model: str
@@ -228,6 +230,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     continuation: Continuation | None = None
     context_edits: tuple[ContextEdit, ...] = ()
     reserves_limit: bool = False
+    truncates: bool = False
+    has_fallback: bool = False
 
     @property
     def candidates(self) -> int:

@@ -36,6 +36,7 @@ class Tool(msgspec.Struct, frozen=True):
         schema: JSON schema of its arguments; empty if there is none.
         grammar: The grammar of its input, which is only counted; empty if there is none.
         arguments: Those of the call that is due, as the client has approved it; None if no call is due.
+        finds_tools: Whether it finds further tools, which may fit where none of those that are offered does.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Tool(msgspec.Struct, frozen=True):
     schema: bytes = b""
     grammar: str = ""
     arguments: str | None = None
+    finds_tools: bool = False
 
 
 class ToolMode(enum.Enum):

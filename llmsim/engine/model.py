@@ -267,7 +267,16 @@ class Engine:
 
     def _arrive(self, start: float) -> None:
         while self._future and self._future[0][0] <= start:
-            self._waiting.append(self._sequences[heapq.heappop(self._future)[1]])
+            self._queue(self._sequences[heapq.heappop(self._future)[1]])
+
+    def _queue(self, sequence: _Sequence) -> None:
+        """Put a request into the queue by its arrival: it may be known later than others that arrived after it."""
+        waiting, place = self._waiting, len(self._waiting)
+        arrival = sequence.request.arrival
+        # Those that were preempted stay at the head.
+        while place and (before := waiting[place - 1]).request.arrival > arrival and not before.emitted:
+            place -= 1
+        waiting.insert(place, sequence)
 
     def _admits(self, sequence: _Sequence) -> bool:
         """Whether there is a place, and room for the whole prompt, for the head of the queue."""

@@ -78,6 +78,10 @@ class Content(msgspec.Struct, frozen=True):
         return tokens
 
 
+_DECLINED = RefusalSegment(0, EMPTY)
+"""Where the requested model has declined what another one answers."""
+
+
 class ContentPlanner:
     """Plans the content of choices. Safe to call from several threads.
 
@@ -128,6 +132,9 @@ class ContentPlanner:
             text, stop = cut_at_stop(self._generate(prompt, tokenizer, rng, lines), prompt.stop)
             return Content((TextSegment(text.tokens, text),), FinishReason.STOP, stop)
         sample = outcome_rng.random() if self.draws_outcome else 1.0
+        if sample < self._refusal_rate and prompt.has_fallback:
+            content = self._answer(prompt, tokenizer, rng, call_id, lines, budget or WorkBudget())
+            return msgspec.structs.replace(content, segments=(_DECLINED, *content.segments))
         if sample < self._refusal_rate:
             refusal = tokenizer.tokenize(self._refusal)
             return Content((RefusalSegment(refusal.tokens, refusal),))

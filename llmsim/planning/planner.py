@@ -48,6 +48,7 @@ from llmsim.planning.scripts import play
 from llmsim.planning.spoken import with_sound
 from llmsim.planning.timing import LatencySampler, in_bursts
 from llmsim.planning.tokens import TokenReader, load_tokenizer
+from llmsim.planning.truncation import shorten
 from llmsim.planning.usage import turn_usage
 from llmsim.planning.wire_faults import WireFaults
 from llmsim.scripts import ScriptStep
@@ -157,6 +158,8 @@ class Planner:
             if self._enforce_window:
                 check_length(prompt, model, length)
         elif self._enforce_window and not embedding:
+            if tokens > model.context_window and prompt.truncates:
+                return self.analyze(shorten(prompt, model, rules, count))
             check_window(prompt, model, tokens)
         prefixes = marked_prefixes(prompt, model, rules, count) if prompt.cache_marks else ()
         chain = None

@@ -162,6 +162,8 @@ class ToolPicker:
             fits[tool.name] = (is_allowed, serves, not is_lost, fit, is_shell)
         ranked = sorted(tools, key=lambda tool: (fits[tool.name], _ends(tool)), reverse=True)
         fitting = [tool for tool in ranked if fits[tool.name][0] and tool.name not in state.called]
+        if not fitting and spoken:
+            fitting = [tool for tool in ranked if tool.finds_tools and tool.name not in state.called]
         if not state.answered:
             if forced or (self._probability is not None and rng.random() < self._probability):
                 return fitting or ranked[:1]

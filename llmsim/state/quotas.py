@@ -29,13 +29,12 @@ from llmsim.state.directory import open_private
 from llmsim.state.quota_buckets import book, decline, find_exceeded, prepare_admit
 from llmsim.state.quota_holders import Holders
 from llmsim.state.quota_port import AdmitAtOnce
-from llmsim.state.shared_mutex import SIZE, SharedMutex, make_mutex
+from llmsim.state.shared_mutex import SharedMutex, make_mutex, remove_mutex
 
 _MAGIC = b"llmsim r"
 _HEADER = struct.Struct("=8sQQ40x")
-_MUTEX_AT = _HEADER.size
-_RECORDS_AT = _MUTEX_AT + SIZE
-"""The header comes first, then the mutex, then the records."""
+_RECORDS_AT = _HEADER.size
+"""The header comes first, then the records."""
 
 _VALUES = struct.Struct("=qq5q")
 """Time of the last change, time at which nothing is used any more, and what is used; times in microseconds."""
@@ -108,6 +107,7 @@ class FileQuotaStore:
         self._inode = 0
         self._mutex: SharedMutex | None = None
         self._opening = threading.Lock()
+        make_mutex(path)
         self.check_soon()
         _stores.add(self)
 
@@ -152,7 +152,7 @@ class FileQuotaStore:
                 os.close(file)
                 raise
             self._file = file
-            self._mutex = mutex = SharedMutex(table, _MUTEX_AT, file)
+            self._mutex = mutex = SharedMutex(table, self._path, file)
             self._check_at = now + _CHECK_SECONDS
             return mutex
 
@@ -167,7 +167,6 @@ class FileQuotaStore:
         for begin in range(0, self._size, _BLOCK):
             os.pwrite(file, bytes(min(_BLOCK, self._size - begin)), begin)
         table = mmap.mmap(file, self._size)
-        make_mutex(table, _MUTEX_AT)
         os.pwrite(file, _HEADER.pack(_MAGIC, self._sets, self._holders.places), 0)
         return table
 
@@ -345,5 +344,6 @@ class FileQuotaStore:
 
     def remove(self) -> None:
         """Remove the file, if that is possible."""
+        remove_mutex(self._path)
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)

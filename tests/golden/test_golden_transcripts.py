@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
+from support import resource_steps
 from support.recording import Step, record_http, record_websocket, unchunked
 from support.servers import Server, serve
 
@@ -276,6 +277,9 @@ def _resource_cases() -> Iterator[Case]:
     yield Case("anthropic/messages_of_another_version.http", (_versioned("2020-01-01"),))
     yield Case("anthropic/count_tokens.http", tuple(_count_tokens()))
     yield Case("anthropic/batches.http", tuple(_batches()))
+    yield Case("openai/batches.http", tuple(resource_steps.batches()))
+    yield Case("openai/vector_stores.http", tuple(resource_steps.vector_stores()))
+    yield Case("openai/transcriptions.http", tuple(resource_steps.transcriptions()))
 
 
 def _versioned(version: str) -> Step:

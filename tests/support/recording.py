@@ -21,8 +21,9 @@ class Step(NamedTuple):
 
     Attributes:
         method: HTTP method.
-        path: Path and query; `{id}` is the id of the recording's first answer.
-        body: As sent.
+        path: Path and query; `{id}` is the id of the recording's first answer, `{file-}` the last one that begins so, and
+            `{output_file_id}` the last value of that member.
+        body: As sent, with the same places.
         headers: Besides `host` and `content-length`.
         until: What the answer must contain; the request is repeated until it does.
         most: Bytes of the body that are recorded; None for all.
@@ -37,14 +38,31 @@ class Step(NamedTuple):
     most: int | None = None
     is_shown: bool = True
 
-    def encode(self, first_id: str) -> bytes:
-        """Encode the request."""
-        lines = [f"{self.method} {self.path.replace('{id}', first_id)} HTTP/1.1", "host: llmsim"]
+    def encode(self, answers: str) -> bytes:
+        """Encode the request; `answers` are the bodies of those before it."""
+        lines = [f"{self.method} {_fill(self.path.encode(), answers).decode()} HTTP/1.1", "host: llmsim"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         names = {name for name, _ in self.headers}
-        if self.body is not None and not names & {"content-length", "transfer-encoding"}:
-            lines.append(f"content-length: {len(self.body)}")
-        return "\r\n".join([*lines, "", ""]).encode() + (self.body or b"")
+        body = None if self.body is None else _fill(self.body, answers)
+        if body is not None and not names & {"content-length", "transfer-encoding"}:
+            lines.append(f"content-length: {len(body)}")
+        return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
+
+
+def _fill(text: bytes, answers: str) -> bytes:
+    """Return a path or body with ids of earlier answers in their places."""
+
+    def value(place: re.Match[bytes]) -> bytes:
+        name = place[1].decode()
+        if name == "id":
+            found = re.findall(r'"id":"([^"]+)"', answers)[:1]
+        elif name.endswith(("_", "-")):
+            found = re.findall(f'"id":"({name}[^"]+)"', answers)
+        else:
+            found = re.findall(f'"{name}":"([^"]+)"', answers)
+        return found[-1].encode() if found else b""
+
+    return re.sub(rb"\{([a-z]+(?:_[a-z]+)*[_-]?)\}", value, text)
 
 
 class Answer(NamedTuple):
@@ -87,6 +105,7 @@ def _normalise_numbers(text: bytes) -> tuple[bytes, bool]:
     text, figures = re.subn(rb'"(seconds|number)":[0-9.e-]+', rb'"\1":<\1>', text)
     text, versions = re.subn(rb'"version":"[^"]+"', rb'"version":"<version>"', text)
     text, floats = re.subn(rb'"(at|begun_at|used_at)":\d{10}(\.\d+)?', rb'"\1":<time>', text)
+    text = re.sub(rb'"expires_at":\d{10}', rb'"expires_at":<time>', text)
     text = re.sub(rb"\b\d{10}\b", unix, text)
     text = re.sub(rb"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", date, text)
     # Both are made of the id, which is replaced.
@@ -175,22 +194,21 @@ def record_http(port: int, steps: tuple[Step, ...], *, pipelined: bool = False) 
     """
     client = _Client(port)
     parts = []
-    first_id = ""
+    answers = ""
     try:
         if pipelined:
             client.send(b"".join(step.encode("") for step in steps))
         for step in steps:
             if not pipelined:
-                client.send(step.encode(first_id))
+                client.send(step.encode(answers))
             answer = client.read(step.method)
             deadline = time.monotonic() + _PATIENCE
             while step.until not in answer.head + answer.body:
                 assert time.monotonic() < deadline, f"{step.until!r} does not come: {answer}"
                 time.sleep(0.002)
-                client.send(step.encode(first_id))
+                client.send(step.encode(answers))
                 answer = client.read(step.method)
-            if not first_id and (found := re.search(rb'"id":"([^"]+)"', answer.body)):
-                first_id = found[1].decode()
+            answers += answer.body.decode("utf-8", "replace")
             if step.is_shown:
                 line = f"> {step.method} {step.path[:120]}\n".encode()
                 parts.append(line + answer.record(step.most) + b"\n")

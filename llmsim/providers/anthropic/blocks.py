@@ -8,20 +8,16 @@ Decisions:
 * A compaction comes before all other blocks, with the first token of the turn.
 * The result of a hosted tool is a block without tokens that is sent at the end of the call; a truncated call has no
   result. A call of another API's hosted tool, which only a script can make, has no block; its tokens count.
-* The input of a truncated call is what the SDK makes of its stream: complete members and items, and no part of a
-  truncated string. Source: anthropic SDK 2.14, lib/streaming/_messages.py, `partial_mode=True`.
+* The input of a truncated call is what the SDK makes of its stream; see `partial_json`.
 
 Source: anthropic SDK 2.14, types/content_block.py, tool_use_block.py, server_tool_use_block.py, beta/beta_compaction_block.py.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import orjson
 
-from llmsim.budgets import json_problem
 from llmsim.domain import (
     Choice,
     Compaction,
@@ -37,10 +33,18 @@ from llmsim.domain import (
     Turn,
 )
 from llmsim.providers.anthropic.citations import citation_deltas, cited_page, cited_results, split_text
-from llmsim.providers.anthropic.hosted import DIRECT, HostedTool, find_hosted_tool, render_container
+from llmsim.providers.anthropic.fallbacks import render_fallback
+from llmsim.providers.anthropic.hosted import (
+    DIRECT,
+    HostedTool,
+    find_hosted_tool,
+    render_container,
+    within_domain,
+)
 from llmsim.providers.anthropic.mcp import render_mcp_call, render_mcp_result
 from llmsim.providers.anthropic.message_rules import THOUGHTFUL_CALL
 from llmsim.providers.anthropic.messages import MessageOptions
+from llmsim.providers.anthropic.partial_json import parse_partial_object
 from llmsim.providers.anthropic.programs import (
     CODE,
     called_by_code,
@@ -97,6 +101,7 @@ def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
     before = 0
     citations = options.citations
     segments = turn.choices[0].segments
+    blocks += (ContentBlock(None, _NO_TEXT, min(1, turn.length), 0, fields=one) for one in options.listings)
     by_code = called_by_code(segments, options.programs) if options.programs.callers else []
     if options.programs.running:
         output = render_output(options.programs)
@@ -123,7 +128,9 @@ def content_blocks(turn: Turn, options: MessageOptions) -> list[ContentBlock]:
                     blocks.append(ContentBlock(ReasoningSegment, text, before, segment.tokens))
             case TextSegment() | RefusalSegment():
                 if not segment.text.pieces:
-                    pass
+                    if options.fallback and isinstance(segment, RefusalSegment):
+                        fields, place = render_fallback(turn, options.fallback), min(before + 1, turn.length)
+                        blocks.append(ContentBlock(None, _NO_TEXT, place, 0, fields=fields))
                 elif citations and isinstance(segment, TextSegment):
                     blocks += _cited_blocks(segment, before, citations)
                 else:
@@ -229,7 +236,10 @@ def _call_blocks(
         hosted_tool = find_hosted_tool(call.name, python=options.python)
         if hosted_tool is None:
             return []
-        text = wrap_in_object(hosted_tool.input_field, hosted_tool.input_value(text), truncated=truncated)
+        if hosted_tool.input_field:
+            text = wrap_in_object(hosted_tool.input_field, hosted_tool.input_value(text), truncated=truncated)
+        else:
+            text = _NO_TEXT
         type_, call_id, name = "server_tool_use", call.public_id("srvtoolu_"), hosted_tool.name
     else:
         if call.kind is ToolKind.CUSTOM:
@@ -250,6 +260,8 @@ def _call_blocks(
         return [block]
     value = parse_partial_object(text.text).get(hosted_tool.input_field, "")
     result = hosted_tool.result_block(value, turn, call_id)
+    if options.domain and hosted_tool.name == "web_search":
+        result = within_domain(result, options.domain)
     return [block, ContentBlock(None, _NO_TEXT, before + segment.tokens, 0, fields=result)]
 
 
@@ -330,51 +342,3 @@ def wrap_in_object(name: str, text: TokenizedText, *, truncated: bool) -> Tokeni
     if not truncated:
         pieces[-1] += '"}'
     return TokenizedText(tuple(pieces), text.cumulative_tokens)
-
-
-def parse_partial_object(text: str) -> dict[str, Any]:
-    """Return the object of a JSON text, or the complete part of it if the text is truncated; empty if it is not an object."""
-    try:
-        encoded = text.encode()
-        if json_problem(encoded):
-            return {}
-        value = orjson.loads(encoded)
-    except UnicodeEncodeError:
-        return {}
-    except orjson.JSONDecodeError:
-        value = _parse_complete_part(text)
-    return value if isinstance(value, dict) else {}
-
-
-_JSON_TOKEN = re.compile(
-    r"""\s*(?:(?P<open>[{\[]) | (?P<close>[}\]]) | (?P<mark>[,:]) | (?P<text>"(?:[^"\\]|\\.)*")
-    | (?P<scalar>-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\d.eE+-]) | true | false | null))""",
-    re.VERBOSE | re.DOTALL,
-)
-
-_CLOSERS = {"{": "}", "[": "]"}
-
-
-def _parse_complete_part(text: str) -> Any:
-    closers: list[str] = []
-    previous = ""
-    kept, ending = 0, ""
-    position = 0
-    while (match := _JSON_TOKEN.match(text, position)) is not None:
-        position = match.end()
-        kind = str(match.lastgroup)
-        token = match[kind]
-        if kind == "open":
-            closers.append(_CLOSERS[token])
-        elif kind == "close" and (not closers or closers.pop() != token):
-            break
-        is_key = kind == "text" and previous != ":" and closers[-1:] == ["}"]
-        if kind != "mark" and not is_key:
-            kept, ending = position, "".join(reversed(closers))
-        previous = token
-        if not closers:
-            break
-    try:
-        return orjson.loads(text[:kept] + ending)
-    except orjson.JSONDecodeError:
-        return None

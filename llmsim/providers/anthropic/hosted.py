@@ -45,7 +45,7 @@ class HostedTool(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: Name of the tool in its calls.
-        input_field: The only field of its input.
+        input_field: The only field of its input; empty if it has none.
         result_type: Type of the block that holds its result.
         render_result: Renders the content of that block from the value of the input field, the turn and the id of the call.
         names_caller: Whether the block of the result names the caller.
@@ -114,6 +114,14 @@ def _search(value: str, turn: Turn, call_id: str) -> list[dict[str, Any]]:
     ]
 
 
+def within_domain(block: dict[str, Any], domain: str) -> dict[str, Any]:
+    """Return the result of a web search with its pages in a domain."""
+    pages = [
+        page | {"url": f"https://{domain}/{page['url'].removeprefix(_ADDRESS)}"} for page in block["content"]
+    ]
+    return block | {"content": pages}
+
+
 def _encrypted(seed: str) -> str:
     digest = hashlib.shake_128(seed.encode("utf-8", "surrogatepass")).digest(_ENCRYPTED_BYTES)
     return base64.b64encode(digest).decode()
@@ -145,6 +153,11 @@ def _code_output(result_type: str) -> Callable[[str, Turn, str], dict[str, Any]]
     return render
 
 
+def _advise(_value: str, _turn: Turn, _call_id: str) -> dict[str, Any]:
+    text = "This advice was made up by llmsim; no other model was asked."
+    return {"type": "advisor_result", "text": text, "stop_reason": "end_turn"}
+
+
 def _search_tools(_value: str, _turn: Turn, _call_id: str) -> dict[str, Any]:
     return {"type": "tool_search_tool_search_result", "tool_references": []}
 
@@ -173,6 +186,9 @@ _HOSTED_TOOLS = {
         result_type="bash_code_execution_tool_result",
         render_result=_code_output("bash_code_execution_result"),
         runs_in_container=True,
+    ),
+    "advisor": HostedTool(
+        name="advisor", input_field="", result_type="advisor_tool_result", render_result=_advise
     ),
     "tool_search_tool_bm25": HostedTool(
         name="tool_search_tool_bm25",

@@ -12,16 +12,24 @@ from llmsim.errors import UnsupportedError
 from llmsim.providers.anthropic.connected_request import ContainerParam
 from llmsim.providers.anthropic.context_management import all_thinking, kept_thinking, parse_edits
 from llmsim.providers.anthropic.conversation import parse_conversation
+from llmsim.providers.anthropic.fallbacks import parse_fallback
 from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.files import used_files
-from llmsim.providers.anthropic.mcp import mcp_tools
+from llmsim.providers.anthropic.mcp import LISTING_BETA, mcp_tools, new_listings
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest
 from llmsim.providers.anthropic.model_rules import check_model_rules, reserves_limit, stops_at_window
 from llmsim.providers.anthropic.passages import StoredSource, count_documents, parse_passages, stored_sources
 from llmsim.providers.anthropic.programs import NO_PROGRAMS, Programs, parse_programs
 from llmsim.providers.anthropic.tool_params import raw_json
 from llmsim.providers.anthropic.tool_search import NO_SEARCH, ToolSearch, parse_tool_search
-from llmsim.providers.anthropic.tools import PYTHON, parse_tool_choice, parse_tools, parse_toolsets
+from llmsim.providers.anthropic.tools import (
+    PYTHON,
+    advisor_of,
+    parse_tool_choice,
+    parse_tools,
+    parse_toolsets,
+    search_domain,
+)
 from llmsim.providers.anthropic.validation import check_conversation, check_generation
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import decoder, encode
@@ -43,10 +51,14 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
         toolsets: For each tool of a toolset, the toolset by the tool's name.
         citations: The passages of the request that its text cites.
         mcp: For each tool of an MCP server, the server by the tool's name.
+        listings: The blocks that list the tools of servers.
+        advisor: The model of the advisor.
+        domain: The domain in which web searches find pages; empty for any.
         container: The container that the request asks for; None for none.
         is_formatted: Whether its text has a requested format, and cites nothing.
         search: The search for deferred tools that it offers.
         fetched_index: Number of documents before the first page that its text may cite; None if it may cite no page.
+        fallback: The model that answers where the requested one declines; empty if none does.
         programs: The tools that code calls.
         stored: Stored documents that its text may cite once they are read.
     """
@@ -60,10 +72,14 @@ class MessageOptions(msgspec.Struct, frozen=True, gc=False):
     toolsets: dict[str, str] = {}
     citations: tuple[dict[str, Any], ...] = ()
     mcp: dict[str, str] = {}
+    listings: tuple[dict[str, Any], ...] = ()
+    advisor: str = ""
+    domain: str = ""
     container: ContainerParam | None = None
     is_formatted: bool = False
     search: ToolSearch = NO_SEARCH
     fetched_index: int | None = None
+    fallback: str = ""
     programs: Programs = NO_PROGRAMS
     stored: tuple[StoredSource, ...] = ()
 
@@ -94,6 +110,9 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
     conversation = parse_conversation(body, request.body, kept.messages)
     tools = parse_tools(body)
     thinking = body.thinking if thinks else None
+    servers = mcp_tools(body) if body.mcp_servers else []
+    lists = bool(servers) and LISTING_BETA in request.headers.get("anthropic-beta", "")
+    fallback = parse_fallback(body) if body.fallbacks is not None else ""
     prompt = Prompt(
         model=body.model,
         messages=conversation.messages,
@@ -110,6 +129,7 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         tool_choice=parse_tool_choice(body, tools),
         form=_parse_format(body),
         context_edits=parse_edits(body, kept, conversation.result_images),
+        has_fallback=bool(fallback),
         reserves_limit=reserves and not stops_at_window(request.headers),
     )
     options = MessageOptions(
@@ -119,11 +139,15 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         speed=body.speed or "standard",
         python=any(tool.type == PYTHON for tool in body.tools or ()),
         toolsets=parse_toolsets(body),
+        advisor=advisor_of(body),
+        domain=search_domain(body),
         citations=parse_passages(body.messages) if b'"citations"' in request.body else (),
-        mcp={tool.name: server for tool, server in mcp_tools(body)} if body.mcp_servers else {},
+        mcp={tool.name: server for tool, server in servers},
+        listings=new_listings(body, servers) if lists else (),
         container=ContainerParam(id=body.container) if isinstance(body.container, str) else body.container,
         is_formatted=body.format() is not None,
         search=parse_tool_search(body) if b'"defer_loading"' in request.body else NO_SEARCH,
+        fallback=fallback,
         programs=parse_programs(body) if b'"allowed_callers"' in request.body else NO_PROGRAMS,
         fetched_index=count_documents(body.messages) if _cites_pages(body) else None,
         stored=stored_sources(body.messages) if b'"file_id"' in request.body else (),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from llmsim.providers.anthropic.connected_request import ContainerParam, McpServer
+from llmsim.providers.anthropic.connected_request import ContainerParam, McpServer, McpTool
 from llmsim.providers.anthropic.context_request import CompactionConfig, ContextManagement
 from llmsim.providers.anthropic.tool_params import (
     CacheControl,
@@ -146,6 +146,9 @@ class McpToolResultBlock(HostedBlock, tag="mcp_tool_result"):
 
 class McpToolListingBlock(HostedBlock, tag="mcp_tool_listing"):
     """The tools of an MCP server."""
+
+    mcp_server_name: str | None = None
+    tools: list[McpTool] | None = None
 
 
 class HostedResultBlock(HostedBlock):
@@ -300,6 +303,7 @@ class MessageRequest(CountRequest, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=0)]
     container: str | ContainerParam | None = None
     diagnostics: dict[str, Any] | None = None
+    fallbacks: Literal["default"] | list[dict[str, Any]] | None = None
     inference_geo: Annotated[str, Meta(max_length=64)] | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None

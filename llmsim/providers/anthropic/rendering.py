@@ -32,12 +32,13 @@ from llmsim.providers.anthropic.blocks import (
     ContentBlock,
     content_blocks,
     hosted_usage,
-    parse_partial_object,
 )
 from llmsim.providers.anthropic.context_management import render_edits
 from llmsim.providers.anthropic.errors import render_stream_error
+from llmsim.providers.anthropic.fallbacks import has_declined
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.model_rules import window_of
+from llmsim.providers.anthropic.partial_json import parse_partial_object
 from llmsim.providers.anthropic.signatures import sign
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_pieces, piece_tokens
 from llmsim.wire.frames import FrameBatch, single, sse
@@ -75,6 +76,9 @@ _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 _NO_USAGE = Usage(prompt=0, completion=0)
 
+_ADVICE = Usage(prompt=0, completion=16)
+"""What advice costs, which is made up and reads nothing."""
+
 
 def _message_usage(turn: Turn) -> Usage:
     """Return the tokens of a turn without those of a compaction."""
@@ -105,7 +109,20 @@ def _usage(
         if not compaction.pauses:
             iterations.append({"type": "message"} | _counts(usage))
         fields["iterations"] = iterations
+    elif options.advisor and _is_advised(turn):
+        advice = {"type": "advisor_message", "model": options.advisor} | _counts(_ADVICE)
+        fields["iterations"] = [{"type": "message"} | _counts(usage), advice]
+    elif options.fallback and has_declined(turn):
+        answered = {"type": "fallback_message", "model": options.fallback} | _counts(usage)
+        fields["iterations"] = [{"type": "message"} | _counts(replace(usage, completion=0)), answered]
     return fields
+
+
+def _is_advised(turn: Turn) -> bool:
+    return any(
+        isinstance(segment, ToolCallSegment) and segment.call.name == "advisor"
+        for segment in turn.choices[0].segments
+    )
 
 
 def _counts(usage: Usage) -> dict[str, Any]:
@@ -176,8 +193,10 @@ def render_message(turn: Turn, options: MessageOptions) -> dict[str, Any]:
             content.append(block.fields | {"input": parse_partial_object(text)})
         else:
             content.append(block.fields)
+    answering = {"model": options.fallback} if options.fallback and has_declined(turn) else {}
     return {
         **_identity(turn),
+        **answering,
         "content": content,
         **_stop_fields(turn),
         "container": hosted.container,

@@ -49,6 +49,8 @@ class ToolParam(Struct):
     input_schema: Raw | UnsetType = UNSET
     strict: bool | None = None
     defer_loading: bool | None = None
+    model: str | None = None
+    allowed_domains: list[str] | None = None
     allowed_callers: list[str] | None = None
     citations: CitationsConfig | None = None
     max_uses: Annotated[int, Meta(ge=1)] | None = None

@@ -4,7 +4,7 @@ Decisions:
 * A tool that Anthropic defines is known by its `type` without the date: newer versions do not differ in what matters here.
 * Tools that the client runs are really run. So of all that these tools can do, a simulated call only reads: a file is
   viewed, not written. Which command a shell gets is decided where arguments are generated.
-* `advisor` is never called, as it is another model; `mcp` knows what a toolset of a server offers.
+* `mcp` knows what a toolset of a server offers.
 * The least `max_uses` of all tools bounds the hosted calls of a turn, so that none of them is exceeded.
 * A turn that is continued calls no hosted tools again: a paused one would never end.
 * Without tools to call, the mode is `NONE`, whatever `tool_choice` is.
@@ -31,6 +31,9 @@ _DATE = re.compile(r"_\d{8}$")
 
 PYTHON = "code_execution_20250522"
 """The only version of code execution that runs Python instead of a shell."""
+
+_MOST_CHARS = 256
+"""Characters of a model or domain, which responses repeat."""
 
 _MODES = {
     "auto": ToolMode.AUTO,
@@ -85,6 +88,19 @@ def _parse_tool(param: ToolParam) -> Iterator[Tool]:
 def defined_tokens(param: ToolParam) -> int:
     """Return what the definition of a tool costs where the API's docs say so, else 0."""
     return 0 if param.is_custom else ANTHROPIC_TOOLS[undated_type(param.type or "")].tokens
+
+
+def advisor_of(request: CountRequest) -> str:
+    """Return the model of the advisor; empty if there is none."""
+    return next((tool.model or "" for tool in request.tools or () if tool.name == "advisor"), "")[
+        :_MOST_CHARS
+    ]
+
+
+def search_domain(request: CountRequest) -> str:
+    """Return the domain in which a web search finds pages; empty for any."""
+    allowed = next((tool.allowed_domains for tool in request.tools or () if tool.name == "web_search"), None)
+    return allowed[0].removeprefix("https://").strip("/")[:_MOST_CHARS] if allowed else ""
 
 
 def parse_toolsets(request: CountRequest) -> dict[str, str]:
@@ -173,7 +189,7 @@ ANTHROPIC_TOOLS = {
     "code_execution": _hosted_tool("code_execution"),
     "tool_search_tool_bm25": _hosted_tool("tool_search_tool_bm25"),
     "tool_search_tool_regex": _hosted_tool("tool_search_tool_regex"),
-    "advisor": AnthropicTool(("advisor",)),
+    "advisor": _hosted_tool("advisor"),
     "mcp_toolset": AnthropicTool(),
     "bash": _client_tool(
         "bash",

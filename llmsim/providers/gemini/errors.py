@@ -8,6 +8,7 @@ Source: google/rpc/code.proto and error_details.proto; error bodies of the API i
 RooCodeInc/Roo-Code#3883 and continuedev/continue#10062 (quota), google-gemini/gemini-cli#4231 (length).
 """
 
+import re
 from typing import Any
 
 from llmsim.domain import Fault, FaultKind
@@ -101,6 +102,9 @@ _BAD_LOGIN = (
     "credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
 )
 
+_VERB = re.compile(r"/models/([^/]{1,256}):(\w{1,64})$")
+"""A method of a model that is not served."""
+
 Details = tuple[dict[str, Any], ...]
 
 
@@ -181,6 +185,8 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(UNAVAILABLE_STATUS, store_message(error), (), UNAVAILABLE_HEADERS)
         case UnknownRouteError():
             return _reply(404, f"Method not found: {error.method} {error.path}{error.suggestion}")
+        case MethodError() if (found := _VERB.search(error.path)) is not None:
+            return _unsupported(found[1], found[2])
         case MethodError():
             allowed = ", ".join(error.allowed)
             message = f"{error.path} takes {allowed}, not {error.method}"
@@ -217,9 +223,13 @@ def _unknown_model(error: UnknownModelError | ModelUseError) -> Reply:
     verb = "generateContent"
     if isinstance(error, ModelUseError) and error.embeds:
         verb = "embedContent"
+    return _unsupported(error.model, verb)
+
+
+def _unsupported(model: str, verb: str) -> Reply:
     return _reply(
         404,
-        f"models/{_shown(error.model)} is not found for API version v1beta, or is not supported for {verb}. Call ListModels to "
+        f"models/{_shown(model)} is not found for API version v1beta, or is not supported for {verb}. Call ListModels to "
         "see the list of available models and their supported methods.",
     )
 

@@ -262,3 +262,18 @@ def test_a_change_holds_from_the_next_step_on():
 
     assert (first.end, running) == (pytest.approx(0.01), 1)
     assert (second.end, engine.running) == (pytest.approx(0.03), 2)
+
+
+def test_a_request_that_is_known_late_keeps_its_turn():
+    """ENG-1.3: The queue is in order of arrival, in whichever order requests become known."""
+    engine = _engine([EngineRequest(0, 0.0, 5, 4)], max_num_seqs=1)
+    engine.step()
+    engine.add(EngineRequest(1, 0.003, 5, 1))
+    engine.step()
+    engine.add(EngineRequest(2, 0.002, 5, 1))
+    engine.add(EngineRequest(3, 0.004, 5, 1))
+    finished = []
+    while (step := engine.step()) is not None:
+        finished += step.finished
+
+    assert finished == [0, 2, 1, 3]

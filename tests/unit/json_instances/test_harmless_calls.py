@@ -26,9 +26,7 @@ from llmsim.json_instances.call_arguments import CalledTool, client_action, free
 from llmsim.json_instances.calls import json_arguments
 from llmsim.json_instances.message_facts import extract_facts
 
-MANY = settings(
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None, max_examples=100
-)
+MANY = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
 SEEDS = st.integers(0, 1000)
 TEXT = {"type": "string"}
 

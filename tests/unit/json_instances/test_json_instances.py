@@ -26,9 +26,7 @@ MESSAGES = st.sampled_from(
         "42",
     ]
 )
-LENIENT = settings(
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None, max_examples=150
-)
+LENIENT = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
 
 
 @LENIENT

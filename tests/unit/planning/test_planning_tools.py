@@ -213,3 +213,16 @@ def test_hosted_tools_are_called_only_when_set() -> None:
     assert picked(joke, tools=tools, hosted_calls=True, choice=ToolChoice(limit=1)) == ["web_search"]
     named = ToolChoice(ToolMode.REQUIRED, ("file_search",))
     assert picked(joke, tools=tools, choice=named) == ["file_search"]
+
+
+FINDER = Tool("tool_search", description="Find tools", finds_tools=True)
+
+
+@pytest.mark.parametrize(
+    ("message", "names"),
+    [("What's the weather?", ["get_weather"]), ("Order three lamps", ["tool_search"]), ("", [])],
+)
+def test_tools_are_searched_where_none_fits(message: str, names: list[str]) -> None:
+    """FIT-1.18: A tool that finds others is called in their place, once, and for a question only."""
+    assert picked(user(message), tools=(*TOOLS, FINDER)) == names
+    assert picked(user(message), *called("tool_search"), tools=(*TOOLS, FINDER)) == []

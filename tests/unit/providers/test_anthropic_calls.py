@@ -28,10 +28,10 @@ from support.turns import tokenized
 from test_anthropic_render import events
 
 from llmsim.domain import Fault, FaultKind, FinishReason, RefusalSegment, Turn
-from llmsim.providers.anthropic.blocks import parse_partial_object
 from llmsim.providers.anthropic.errors import render_fault
 from llmsim.providers.anthropic.messages import MessageOptions
 from llmsim.providers.anthropic.messages import parse as parse_request
+from llmsim.providers.anthropic.partial_json import parse_partial_object
 from llmsim.providers.anthropic.rendering import (
     render_message,
     render_padded,

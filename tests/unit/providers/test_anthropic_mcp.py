@@ -148,3 +148,23 @@ def test_a_container_comes_back() -> None:
     assert (events[0]["message"]["container"], events[-2]["delta"]["container"]) == (None, made)
     kept = render_message(*ask(container="container_1"))["container"]
     assert (kept["id"], kept["skills"]) == ("container_1", None)
+
+
+def test_tools_of_a_server_are_listed_once() -> None:
+    """ANTH-15.4: Before all else in the newest beta; later requests go by the list, and others have none."""
+    beta = {"anthropic-beta": "mcp-client-2026-09-15"}
+    toolset = TOOLSET | {"configs": {"get_weather": {}}}
+    body = render_message(*ask(beta, mcp_servers=[SERVER], tools=[toolset]))
+    listing, called, *_ = body["content"]
+
+    assert BetaMessage.model_validate(body).content[0].type == "mcp_tool_listing"
+    assert (listing["mcp_server_name"], [tool["name"] for tool in listing["tools"]]) == (
+        "wx",
+        ["get_weather"],
+    )
+    assert called["name"] == "get_weather"
+    question = {"role": "user", "content": "What is the weather in Paris?"}
+    messages = [question, {"role": "assistant", "content": body["content"]}, question]
+    later = render_message(*ask(beta, mcp_servers=[SERVER], tools=[TOOLSET], messages=messages))
+    assert [block.get("name") for block in later["content"]][:1] == ["get_weather"]
+    assert content(mcp_servers=[SERVER], tools=[toolset])[0]["type"] == "mcp_tool_use"

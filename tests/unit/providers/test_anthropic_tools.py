@@ -63,6 +63,7 @@ class TestTools:
             ("code_execution_20260521", "code_execution"),
             ("tool_search_tool_bm25_20251119", "tool_search_tool_bm25"),
             ("tool_search_tool_regex", "tool_search_tool_regex"),
+            ("advisor_20260301", "advisor"),
         ],
     )
     def test_a_tool_that_the_api_runs(self, type_: str, name: str) -> None:
@@ -143,15 +144,9 @@ class TestTools:
             instance = json_instance(tool.schema, "Please view 3 files in Paris", random.Random(seed))
             assert is_valid(json.loads(instance), schema), instance
 
-    @pytest.mark.parametrize(
-        "sent",
-        [
-            {"type": "mcp_toolset", "mcp_server_name": "x"},
-            {"type": "advisor_20260301", "name": "advisor", "model": "m"},
-        ],
-    )
-    def test_tools_that_are_never_called(self, sent: dict[str, Any]) -> None:
-        """ANTH-10.1: A tool whose calls are not simulated is accepted and counted, and is not called."""
+    def test_a_toolset_without_its_server_is_never_called(self) -> None:
+        """ANTH-10.1: It is accepted and counted, and offers nothing."""
+        sent = {"type": "mcp_toolset", "mcp_server_name": "x"}
         prompt = prompt_of(tools=[sent], tool_choice={"type": "any"})
 
         assert json.loads(prompt.messages[0].notes[0]) == sent

@@ -126,7 +126,7 @@ def answer(endpoint: GenerationEndpoint[Any], provider: Any, body: bytes) -> Non
 
 
 @pytest.mark.parametrize(("provider", "endpoint"), ENDPOINTS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
 def test_only_refusals_leave_any_json(provider: Any, endpoint: Any, fields: dict[str, Any]) -> None:
     """BUDG-1.3: Whatever a field holds, levels without end and numbers without bound included, the request is answered or refused."""
@@ -257,7 +257,7 @@ RICH: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("provider", "endpoint"), ENDPOINTS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), VALUES)
 def test_only_refusals_leave_a_swapped_part(provider: Any, endpoint: Any, rng: Any, other: Any) -> None:
     """BUDG-1.3: Likewise for any part of a sound request."""

@@ -9,7 +9,9 @@ from support.incoming import incoming
 from support.tool_turns import hosted_call, text_segment, turn_of
 
 from llmsim.domain import FinishReason, ToolKind, Turn
+from llmsim.errors import MethodError
 from llmsim.providers.contract import ParsedRequest
+from llmsim.providers.gemini.errors import render_refusal
 from llmsim.providers.gemini.rendering import render_response, render_stream
 from llmsim.providers.gemini.request import GenerateOptions, parse
 
@@ -91,3 +93,15 @@ def test_code_and_its_output_are_parts() -> None:
     assert output.code_execution_result.output == "1 + 1\n"
     assert text.text == "".join(TEXT)
     assert [b"executableCode" in body for body in frames[0].bodies][:2] == [True, False]
+
+
+def test_methods_that_are_not_served() -> None:
+    """GEM-8.5: The message names model and method."""
+    path = "/v1beta/models/gemini-2.5-flash:batchGenerateContent"
+    reply = render_refusal(MethodError("POST", path, ("GET",)))
+    error = json.loads(reply.body)["error"]
+
+    assert (reply.status, error["status"]) == (404, "NOT_FOUND")
+    assert error["message"].startswith(
+        "models/gemini-2.5-flash is not found for API version v1beta, or is not supported for batchGenerateContent."
+    )

@@ -56,13 +56,12 @@ def test_a_deferred_tool_is_searched_first() -> None:
 
 
 def test_when_nothing_is_searched() -> None:
-    """RESP-6.12: A text needs no tools; without a search, if the client searches, or once it is loaded, a tool is called at once."""
+    """RESP-6.12: A text needs no tools; without a search, or once it is loaded, a tool is called at once."""
     loaded = {"type": "tool_search_output", "id": "tso_1", "tools": [WEATHER]}
     turn = called(WEATHER_CALL)
 
     assert kinds(answering(saying("So")), tools=TOOLS) == ["message"]
     assert kinds(turn, tools=[WEATHER]) == ["function_call"]
-    assert kinds(turn, tools=[SEARCH | {"execution": "client"}, WEATHER]) == ["function_call"]
     assert kinds(turn, tools=TOOLS, input=[USER, loaded]) == ["function_call"]
 
 

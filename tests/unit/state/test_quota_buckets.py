@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsim.domain.quota import PERIODS, Amounts, Limits, QuotaStatus, limits_of
@@ -90,7 +90,6 @@ def test_no_window_sees_more_than_the_limit_and_one_burst(
 
 
 @given(limits, requests, st.tuples(*[st.integers(0, 60) for _ in PERIODS]))
-@settings(max_examples=300)
 def test_waiting_as_long_as_asked_is_enough_and_no_less(
     amounts: Amounts, asked: list[tuple[int, Amounts]], request: Amounts
 ) -> None:

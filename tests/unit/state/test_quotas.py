@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.driving import drive
 from support.redis_server import ClientMaker, RedisServer
@@ -129,7 +129,6 @@ _LIMITS = st.builds(
 )
 
 
-@settings(max_examples=100)
 @given(_LIMITS, st.lists(_ASKED, max_size=20))
 def test_hosts_act_as_one_machine(
     tmp_path_factory: pytest.TempPathFactory,

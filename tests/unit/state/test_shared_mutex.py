@@ -23,7 +23,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         pytest.skip("the system has no robust mutexes")
     path = tmp_path / "memory"
     path.write_bytes(bytes(mmap.PAGESIZE))
-    make_mutex(open_memory(path)[1], 64)
+    make_mutex(path)
     return path
 
 
@@ -36,7 +36,7 @@ def open_memory(path: Path) -> tuple[int, mmap.mmap]:
 def open_mutex(path: Path) -> SharedMutex:
     """Open the mutex of the file likewise."""
     file, table = open_memory(path)
-    return SharedMutex(table, 64, file)
+    return SharedMutex(table, path, file)
 
 
 def lock(mutex: SharedMutex) -> None:
@@ -108,3 +108,16 @@ def test_damaged_mutex_is_an_error(path: Path) -> None:
     """LIM-2.1: A mutex that cannot be taken over raises the error of the system."""
     with pytest.raises(OSError, match=r"not recoverable|Invalid"):
         open_mutex(path).wait(131)
+
+
+def test_mutex_of_a_stopped_process_is_waited_for_no_longer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LIM-2.1: A process that holds it and does not go on costs others an error, not their time."""
+    if not shared_mutex.HAS_ROBUST:
+        pytest.skip("flock waits")
+    monkeypatch.setattr(shared_mutex, "_LONGEST_WAIT", 0.05)
+    lock(open_mutex(path))
+
+    with pytest.raises(OSError, match="timed out"):
+        lock(open_mutex(path))

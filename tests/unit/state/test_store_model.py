@@ -298,7 +298,7 @@ class StoreMachine(RuleBasedStateMachine):
 class TestStoreMachine(StoreMachine.TestCase):
     """STATE-2.7: Whatever two processes do, the store does what the plain one does, and every record is accounted for."""
 
-    settings = settings(max_examples=60, stateful_step_count=40)
+    settings = settings(max_examples=30, stateful_step_count=40)
 
 
 class RedisMachine(StoreMachine):
@@ -320,4 +320,4 @@ class RedisMachine(StoreMachine):
 def test_redis_does_what_the_plain_store_does(redis_server: RedisServer) -> None:
     """MACH-3.2: Whatever two hosts do, the store does what the plain one does, and every record is accounted for."""
     RedisMachine.server = redis_server
-    run_state_machine_as_test(RedisMachine, settings=settings(max_examples=25, stateful_step_count=30))
+    run_state_machine_as_test(RedisMachine, settings=settings(max_examples=15, stateful_step_count=30))

@@ -25,6 +25,7 @@ from llmsim.providers.openai_family.responses.conversation import Head
 from llmsim.providers.openai_family.responses.mcp_servers import KIND
 from llmsim.providers.openai_family.responses.options import McpCall, ResponseOptions
 from llmsim.providers.openai_family.responses.tool_loading import with_loaded
+from llmsim.providers.openai_family.responses.tools import with_brought_tools
 from llmsim.wire.codec import decoder
 
 
@@ -60,6 +61,7 @@ def with_approvals(
     Raises:
         ApiRuleError: An approval has no request, or a request no decision.
     """
+    request = with_brought_tools(request, items, heads)
     options: ResponseOptions = request.options
     if options.tools.deferred or options.tools.program_tools:
         options = structs.replace(options, tools=with_loaded(options.tools, items, heads))

@@ -47,6 +47,7 @@ _CALLS = {
     "local_shell_call": "local shell call",
     "shell_call": "shell call",
     "apply_patch_call": "apply patch call",
+    "tool_search_call": "tool search call",
 }
 """Calls whose output the client sends, and what the API calls them."""
 
@@ -78,7 +79,7 @@ class Head(Struct):
     def answered_kind(self) -> str | None:
         """The kind of the call whose output it is; None if it is no output of a client's tool."""
         kind = self.kind
-        call = kind.removesuffix(_OUTPUT)
+        call = "tool_search_call" if kind == "tool_search_output" else kind.removesuffix(_OUTPUT)
         return call if call != kind and call in _CALLS else None
 
     @property

@@ -174,7 +174,8 @@ class HostedItem(Struct):
     """A call of a hosted tool, or its result; kept as it was sent.
 
     Attributes:
-        is_result: Whether it is the result of a call that the client ran: of a shell, a patch, a computer.
+        is_result: Whether it is the result of a call that the client ran: of a shell, a patch, a computer. The tools that a search has
+            found do not count: the turn goes on with them.
     """
 
     is_result: bool = False
@@ -267,7 +268,7 @@ def parse_item(item: bytes, path: Path) -> Item:
     except InvalidFieldError as error:
         raise_below(error, path)
     if name in _HOSTED_TYPES or ":" in name:
-        return HostedItem(name.endswith("_output"))
+        return HostedItem(name.endswith("_output") and not name.endswith("tool_search_output"))
     raise InvalidFieldError((*path, "type"), "choice", (*_DECODERS, *_HOSTED_TYPES), name)
 
 

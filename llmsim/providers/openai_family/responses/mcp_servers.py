@@ -2,7 +2,7 @@
 
 Decisions:
 * Nothing connects to a server. It offers the tools that the request names, in `allowed_tools` or else in its filters of
-  approval; the first of them is called.
+  approval; the first of them is called, unless the tool choice names another.
 * Every call needs approval unless the request says otherwise. A list of tools that need it exempts all others; a list of
   tools that need none exempts no other.
 * Tools that are made up may modify data: no filter for tools that only read names them.
@@ -10,11 +10,13 @@ Decisions:
 Source: openai SDK 3.57, types/responses/tool.py, `Mcp`.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct, structs
 
 from llmsim.domain import Tool, ToolKind
+from llmsim.errors import ToolChoiceError
 from llmsim.providers.openai_family.responses.options import McpCall, McpServer
 from llmsim.wire.codec import decoder
 
@@ -82,16 +84,27 @@ class McpTool(Struct):
 _decode = decoder(McpTool)
 
 
-def parse_server(sent: bytes) -> tuple[Tool, McpServer]:
+def parse_server(sent: bytes, chosen: Mapping[str, str]) -> tuple[Tool, McpServer]:
     """Parse a server: as a tool that may be called, and as it is listed.
+
+    Args:
+        sent: The server.
+        chosen: The tool that is to be called, by the label of its server.
 
     Raises:
         InvalidFieldError: It is invalid.
+        ToolChoiceError: It does not offer the tool that is to be called.
     """
     server = _decode(sent)
     names = server.tool_names()
-    kind = ToolKind.ON_APPROVAL if server.needs_approval(names[0]) else ToolKind.HOSTED
-    return Tool(KIND, kind), McpServer(server.server_label, names)
+    called = chosen.get(server.server_label, names[0])
+    if called not in names:
+        if names != (_DEFAULT_TOOL,):
+            raise ToolChoiceError(called)
+        # Its tools are not known, and one of them is now.
+        names = (called,)
+    kind = ToolKind.ON_APPROVAL if server.needs_approval(called) else ToolKind.HOSTED
+    return Tool(KIND, kind), McpServer(server.server_label, names, called)
 
 
 def further(tool: Tool, server: McpServer) -> Tool:
@@ -102,6 +115,6 @@ def further(tool: Tool, server: McpServer) -> Tool:
 def calls_of(servers: tuple[McpServer, ...]) -> dict[str, McpCall]:
     """Return what calls of servers show, by the name of the call."""
     return {
-        KIND if index == 0 else f"{KIND}:{server.label}": McpCall(server.label, server.tools[0])
+        KIND if index == 0 else f"{KIND}:{server.label}": McpCall(server.label, server.called)
         for index, server in enumerate(servers)
     }

@@ -27,10 +27,12 @@ class McpServer(msgspec.Struct, frozen=True):
     Attributes:
         label: The client's name for it.
         tools: Names of the tools that it offers; there is one at least.
+        called: The one that is called.
     """
 
     label: str
     tools: tuple[str, ...]
+    called: str
 
 
 class McpCall(msgspec.Struct, frozen=True):
@@ -85,6 +87,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
         unlisted: MCP servers that are still to be listed.
         mcp_calls: What calls on MCP servers show, by the name of the call.
         deferred: The tools that are still to be loaded by a search, by name.
+        searches_client: Whether the client runs that search; then what it has not found cannot be called.
         program_tools: Names of the tools that only programs call.
         program_result: The output of the program that runs; None if none does.
         namespaces: The namespace of each tool that is in one, by the tool's name.
@@ -101,6 +104,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     unlisted: tuple[McpServer, ...] = ()
     mcp_calls: dict[str, McpCall] = {}
     deferred: dict[str, Deferred] = {}
+    searches_client: bool = False
     program_tools: tuple[str, ...] = ()
     program_result: ProgramResult | None = None
     namespaces: dict[str, str] = {}

@@ -31,10 +31,11 @@ from llmsim.providers.openai_family.responses.request import (
     TextConfig,
     render_echo,
 )
+from llmsim.providers.openai_family.responses.tool_choice import chosen_mcp_tools, parse_tool_choice
 from llmsim.providers.openai_family.responses.tools import (
     ParsedTool,
     build_tool_options,
-    parse_tool_choice,
+    offered_tools,
     parse_tools,
 )
 from llmsim.providers.openai_family.strict_schemas import parse_schema
@@ -173,7 +174,7 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         references = check_own_items(heads, is_whole=is_whole)
     if request.instructions is not None:
         messages = (Message("developer", (request.instructions,)), *messages)
-    tools = parse_tools(request.tools) if request.tools else ()
+    tools = parse_tools(request.tools, chosen_mcp_tools(request.tool_choice)) if request.tools else ()
     tool_choice, choice_echo = parse_tool_choice(request, tools)
     reasoning = request.reasoning
     summary = None if reasoning is None else reasoning.summary or reasoning.generate_summary
@@ -188,7 +189,8 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         summary=summary,
         cache=parse_cache(request, body, media, continues=request.previous_response_id is not None),
         stream=bool(request.stream),
-        tools=tuple(callable_tool for tool in tools for callable_tool in tool.callable_tools),
+        truncates=request.truncation == "auto",
+        tools=offered_tools(request, tools),
         tool_choice=tool_choice,
         form=None if request.text is None else _parse_format(request.text),
         logprobs=_logprobs(request),

@@ -29,6 +29,7 @@ from llmsim.domain import (
     Usage,
 )
 from llmsim.providers.openai_family.responses.annotations import SEARCHES, annotate
+from llmsim.providers.openai_family.responses.client_search import SEARCH, ClientSearchItem
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.hosted_items import HostedCallItem
 from llmsim.providers.openai_family.responses.mcp_items import ApprovalRequestItem, McpToolListItem
@@ -123,6 +124,8 @@ def build_output(turn: Turn, options: ResponseOptions, dialect: Dialect) -> Resp
                 items.append(MessageItem(position, segment, _phase(segment, segments, options)))
             case ReasoningSegment():
                 items.append(ReasoningItem(position, segment, options, dialect))
+            case ToolCallSegment(call=call) if options.tools.searches_client and call.name == SEARCH:
+                items.append(ClientSearchItem(position, segment, dialect))
             case ToolCallSegment(call=call) if call.kind in (ToolKind.FUNCTION, ToolKind.CUSTOM):
                 caller = None
                 if loading is not None:

@@ -2,7 +2,7 @@
 
 Decisions:
 * A deferred tool is offered like any other, so that the question decides; its first call in a conversation follows the search that
-  loads it. Without `tool_search`, or if the client searches, nothing is searched.
+  loads it. Without `tool_search` nothing is searched; `client_search` has the searches of the client.
 * A tool that only programs may call is called by one: the calls of a turn follow their program, and its output comes first in the
   turn that has their results. The program is JavaScript that makes these calls and prints what they return; it is never run.
 
@@ -70,6 +70,12 @@ def read_loading(sent: Sequence[Raw]) -> dict[str, Any]:
             ]
         )
     return fields
+
+
+def deferred_names(sent: Sequence[Raw]) -> frozenset[str]:
+    """Return the names of the tools of a request that are deferred."""
+    tools = [(bytes(one), _decode_tool(bytes(one))) for one in sent]
+    return frozenset(name for encoded, tool in tools for name, _ in _deferred(encoded, tool))
 
 
 def _deferred(encoded: bytes, tool: _AnyTool) -> Iterable[tuple[str, Deferred]]:

@@ -1,4 +1,4 @@
-"""The tools of a request and its tool choice, and the echo of both.
+"""The tools of a request, and their echo.
 
 Decisions:
 * A hosted tool is known by its kind: `web_search_preview_2025_03_11` is a `web_search`. One that llmsim has no items for
@@ -6,29 +6,35 @@ Decisions:
 * Shells, patches and computers are run by the client, which returns their output; a shell in a container is the provider's.
 * A namespace stands for the tools in it.
 * Schemas are checked strictly only on request: by default the API makes of a schema what it can.
-* The refusal of a named function that is not offered says `function`, as in the API; that of an allowed tool says its
-  name.
 
-Source: openai SDK 3.54, types/responses/tool.py, tool_choice_*.py; recorded refusals of the API.
+Source: openai SDK 3.54, types/responses/tool.py.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from llmsim.domain import Tool, ToolChoice, ToolKind, ToolMode
-from llmsim.errors import InvalidFieldError, ToolChoiceError
+from llmsim.domain import Tool, ToolKind
+from llmsim.errors import InvalidFieldError
+from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai_family.request_fields import Function, Name, TextFormat
+from llmsim.providers.openai_family.responses.client_search import brought_tools, parse_search, with_tools
+from llmsim.providers.openai_family.responses.conversation import Head
 from llmsim.providers.openai_family.responses.hosted_items import HOSTED_TOOLS
 from llmsim.providers.openai_family.responses.input_items import Path, raise_below
 from llmsim.providers.openai_family.responses.mcp_servers import KIND as MCP
 from llmsim.providers.openai_family.responses.mcp_servers import calls_of, further, parse_server
-from llmsim.providers.openai_family.responses.options import McpServer, ToolOptions
+from llmsim.providers.openai_family.responses.options import McpServer, ResponseOptions, ToolOptions
 from llmsim.providers.openai_family.responses.request import Request
-from llmsim.providers.openai_family.responses.tool_loading import PROGRAMS, SEARCH, read_loading
+from llmsim.providers.openai_family.responses.tool_loading import (
+    PROGRAMS,
+    SEARCH,
+    deferred_names,
+    read_loading,
+)
 from llmsim.providers.openai_family.strict_schemas import parse_pattern, parse_schema
 from llmsim.wire.codec import decoder
 
@@ -79,30 +85,11 @@ class ShellTool(Struct):
     environment: Environment | None = None
 
 
-class NamedChoice(Struct):
-    """The one function or custom tool to call."""
-
-    name: str
-
-
-class McpChoice(Struct):
-    """The MCP server to call."""
-
-    server_label: str | None = None
-
-
 class FileSearchTool(Struct):
     """The file search."""
 
     vector_store_ids: list[str] | None = None
     max_num_results: Annotated[int, Meta(ge=1, le=50)] | None = None
-
-
-class AllowedTools(Struct):
-    """The tools that may be called."""
-
-    tools: Annotated[list[Raw], Meta(min_length=1, max_length=128)]
-    mode: Literal["none", "auto", "required"] | None = None
 
 
 _decode_any = decoder(AnyTool)
@@ -112,9 +99,8 @@ _decode_namespace = decoder(Namespace)
 _decode_file_search = decoder(FileSearchTool)
 _decode_image = decoder(ImageTool)
 _decode_shell = decoder(ShellTool)
-_decode_named_choice = decoder(NamedChoice)
-_decode_mcp_choice = decoder(McpChoice)
-_decode_allowed = decoder(AllowedTools)
+
+
 _decode_members = decoder(dict[str, Raw])
 
 _VERSION = re.compile(r"(?:_preview)?(?:_\d{4}_\d{2}_\d{2})?$")
@@ -128,6 +114,7 @@ _CLIENT_TOOLS = {
 """Tools that the client runs, and what they do."""
 
 _NO_OPTIONS = ToolOptions()
+NO_NAMES: Mapping[str, str] = {}
 
 
 class ParsedTool(msgspec.Struct, frozen=True):
@@ -146,17 +133,25 @@ class ParsedTool(msgspec.Struct, frozen=True):
     options: dict[str, Any] = {}
 
 
-def parse_tools(sent: Sequence[Raw]) -> tuple[ParsedTool, ...]:
+def parse_tools(
+    sent: Sequence[Raw], chosen: Mapping[str, str] = NO_NAMES, path: Path = ("tools",)
+) -> tuple[ParsedTool, ...]:
     """Parse the tools of a request.
+
+    Args:
+        sent: The tools.
+        chosen: The tools of MCP servers that the tool choice names, by `chosen_mcp_tools`.
+        path: Their place in the request.
 
     Raises:
         InvalidFieldError: A tool is invalid.
         InvalidSchemaError: A function's parameters are not a valid schema.
+        ToolChoiceError: A server does not offer the tool that is to be called.
     """
     tools: list[ParsedTool] = []
     has_server = False
     for index, one in enumerate(sent):
-        tool = _parse_tool(bytes(one), ("tools", index))
+        tool = _parse_tool(bytes(one), (*path, index), chosen)
         if tool.kind == MCP:
             if has_server:
                 called = further(tool.callable_tools[0], tool.options[MCP])
@@ -166,7 +161,7 @@ def parse_tools(sent: Sequence[Raw]) -> tuple[ParsedTool, ...]:
     return tuple(tools)
 
 
-def _parse_tool(sent: bytes, path: Path) -> ParsedTool:
+def _parse_tool(sent: bytes, path: Path, chosen: Mapping[str, str] = NO_NAMES) -> ParsedTool:
     try:
         name = _decode_any(sent).type
         match name:
@@ -178,7 +173,7 @@ def _parse_tool(sent: bytes, path: Path) -> ParsedTool:
             case "namespace":
                 namespace = _decode_namespace(sent)
             case _:
-                return _parse_hosted(hosted_kind(name), name, sent)
+                return _parse_hosted(hosted_kind(name), name, sent, path, chosen)
     except InvalidFieldError as error:
         raise_below(error, path)
     if name == "namespace":
@@ -228,13 +223,16 @@ def hosted_kind(name: str) -> str:
     return _ALIASES.get(kind, kind)
 
 
-def _parse_hosted(kind: str, name: str, sent: bytes) -> ParsedTool:
+def _parse_hosted(kind: str, name: str, sent: bytes, path: Path, chosen: Mapping[str, str]) -> ParsedTool:
+    if kind == SEARCH:
+        called = parse_search(sent, path)
+        return ParsedTool(kind, Raw(sent), called, {"searches_client": True} if called else {})
     tools = (Tool(kind, ToolKind.HOSTED),) if kind in HOSTED_TOOLS else ()
     options: dict[str, Any] = {}
     if kind in _CLIENT_TOOLS and not (kind == "shell" and _is_in_container(sent)):
         tools = (Tool(kind, ToolKind.CLIENT_HOSTED, _CLIENT_TOOLS[kind]),)
     if kind == MCP:
-        tool, server = parse_server(sent)
+        tool, server = parse_server(sent, chosen)
         tools, options = (tool,), {MCP: server}
     elif kind == "file_search":
         search = _decode_file_search(sent)
@@ -280,83 +278,30 @@ def build_tool_options(request: Request, tools: Sequence[ParsedTool]) -> ToolOpt
     )
 
 
-def parse_tool_choice(request: Request, tools: Sequence[ParsedTool]) -> tuple[ToolChoice, Any]:
-    """Parse the tool choice of a request.
+def offered_tools(request: Request, tools: Sequence[ParsedTool]) -> tuple[Tool, ...]:
+    """Return the tools that may be called: not those that the client is still to find."""
+    offered = tuple(called for tool in tools for called in tool.callable_tools)
+    if any("searches_client" in tool.options for tool in tools):
+        withheld = deferred_names(request.tools or ())
+        return tuple(tool for tool in offered if tool.name not in withheld)
+    return offered
 
-    Returns:
-        The choice, and its echo.
+
+def with_brought_tools(
+    request: ParsedRequest[ResponseOptions], items: Sequence[bytes], heads: Sequence[Head]
+) -> ParsedRequest[ResponseOptions]:
+    """Return a request with the tools that items of its conversation bring.
 
     Raises:
-        InvalidFieldError: It is invalid.
-        ToolChoiceError: It names a tool that is not offered.
+        InvalidFieldError: A tool is invalid.
+        InvalidSchemaError: A function's parameters are not a valid schema.
     """
-    sent = request.tool_choice
-    names: tuple[str, ...] | None = None
-    echo: Any = sent or "auto"
-    if sent is None:
-        mode = ToolMode.AUTO
-    elif isinstance(sent, str):
-        mode = ToolMode(sent)
-        if mode is ToolMode.REQUIRED and not tools:
-            raise ToolChoiceError(sent)
-    else:
-        mode, names, echo = _parse_choice(sent, tools)
-    return ToolChoice(mode, names, request.parallel_tool_calls is not False, request.max_tool_calls), echo
-
-
-def _parse_choice(sent: dict[str, Raw], tools: Sequence[ParsedTool]) -> tuple[ToolMode, tuple[str, ...], Any]:
-    echo: Any = sent
-    encoded = msgspec.json.encode(sent)
-    known = _tools_by_choice(tools)
-    path: Path = ("tool_choice",)
-    try:
-        name = _decode_any(encoded).type
-        if name != "allowed_tools":
-            names, mode = _chosen_tools(encoded, name, known, name), ToolMode.REQUIRED
-        else:
-            allowed = _decode_allowed(encoded)
-            found: list[str] = []
-            for index, one in enumerate(allowed.tools):
-                path = ("tool_choice", "tools", index)
-                kind = _decode_any(bytes(one)).type
-                found += _chosen_tools(bytes(one), kind, known, "")
-            names, mode = tuple(dict.fromkeys(found)), ToolMode(allowed.mode or "auto")
-            echo = {**sent, "mode": mode.value}
-    except InvalidFieldError as error:
-        raise_below(error, path)
-    # A tool that cannot be called is not required.
-    return mode if names or mode is ToolMode.NONE else ToolMode.AUTO, names, echo
-
-
-def _tools_by_choice(tools: Sequence[ParsedTool]) -> dict[tuple[str, str | None], tuple[str, ...]]:
-    """Map each possible choice, its type and the name in it, to the tools that it means."""
-
-    def choices() -> Iterator[tuple[tuple[str, str | None], tuple[str, ...]]]:
-        for parsed in tools:
-            yield (parsed.kind, None), tuple(tool.name for tool in parsed.callable_tools)
-            if parsed.kind == MCP:
-                yield (parsed.kind, parsed.options[MCP].label), (parsed.callable_tools[0].name,)
-            for tool in parsed.callable_tools:
-                yield (tool.kind.value, tool.name), (tool.name,)
-
-    return dict(choices())
-
-
-def _chosen_tools(
-    choice: bytes, choice_type: str, known: Mapping[tuple[str, str | None], tuple[str, ...]], label: str
-) -> tuple[str, ...]:
-    """Return the tools that a choice means; `label` names it in a refusal, its own name if that is empty."""
-    name: str | None = None
-    kind = choice_type
-    match choice_type:
-        case "function" | "custom":
-            name = _decode_named_choice(choice).name
-            label = label or name
-        case "mcp":
-            name = _decode_mcp_choice(choice).server_label
-        case _:
-            kind = hosted_kind(choice_type)
-    names = known.get((kind, name))
-    if names is None:
-        raise ToolChoiceError(label or choice_type)
-    return names
+    brought: list[Tool] = []
+    namespaces: dict[str, str] = {}
+    for index, (item, head) in enumerate(zip(items, heads, strict=True)):
+        for parsed in parse_tools(brought_tools(item, head), path=("input", index, "tools")):
+            brought += parsed.callable_tools if parsed.kind != MCP else ()
+            namespaces |= parsed.options.get("namespaces", {})
+    if not brought and not request.options.tools.searches_client:
+        return request
+    return with_tools(request, brought, namespaces, heads)
