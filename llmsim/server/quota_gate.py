@@ -100,7 +100,7 @@ class QuotaGate:
     ) -> None:
         """Book a plain request whose response is planned; see `admit`. Only if `is_immediate`.
 
-        PERF: 5 us with the headers; a call each of what `admit` calls takes 1 us more.
+        PERF: 3.5 us with the headers where caches are warm; a call each of what `admit` calls takes 1 us more.
         """
         sent, model = self._find_key(headers), facts.model.id
         account = self._accounts.get((sent, model)) or self._account(sent, model)

@@ -189,15 +189,12 @@ class Block:
 
     def is_unused(self, slot: int) -> bool:
         """Return whether a slot is free and has never counted anything."""
-        first = self.layout.slot(slot)
-        rows = (self.layout.endpoint(slot, endpoint) for endpoint in range(self.layout.rows))
-        return not any(
-            self.words[word]
-            for word in (
-                *(first + offset for offset in (layout.TAKEN, *layout.WORKER.values())),
-                *(row + layout.ENDPOINT["requests"] for row in rows),
-            )
-        )
+        words, first = self.words, self.layout.slot(slot)
+        if any(words[first : first + layout.PULSES].tolist()):
+            return False
+        start = self.layout.endpoint(slot, 0) + layout.ENDPOINT["requests"]
+        end = self.layout.endpoint(slot, self.layout.rows)
+        return not any(words[start : end : layout.ENDPOINT_WORDS].tolist())
 
     def is_beating(self, slot: int, since: float) -> bool:
         """Return whether the worker of a slot exists, and has written a pulse since an instant on `time.monotonic()`."""

@@ -106,7 +106,7 @@ class Gauges:
         words[start + layout.MARK_AT] = at
 
 
-class Pulse(msgspec.Struct, frozen=True):
+class Pulse(msgspec.Struct, frozen=True, gc=False):
     """The state of a worker at an instant; times in seconds.
 
     Attributes:
@@ -128,7 +128,7 @@ class Pulse(msgspec.Struct, frozen=True):
     waited_writes: int
 
 
-class Demand(msgspec.Struct, frozen=True):
+class Demand(msgspec.Struct, frozen=True, gc=False):
     """How much of a core a worker needed, as shares of one.
 
     Attributes:

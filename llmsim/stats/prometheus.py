@@ -11,13 +11,13 @@ Source of the format: https://prometheus.io/docs/instrumenting/exposition_format
 Source of vLLM's names and bounds: vllm, v1/metrics/loggers.py.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate
-from operator import itemgetter
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
-from llmsim.stats import counters, histogram, layout
+from llmsim.stats import counters, layout
 from llmsim.stats.counters import COUNTERS, Counter, Outcome, Per
 from llmsim.stats.host_stats import HostStats
+from llmsim.stats.metrics_page import Bounds, Labels, Page
 from llmsim.stats.totals import HistogramTotals, Totals, WorkerTotals
 from llmsim.stats.verdict import available_cores, judge
 
@@ -53,86 +53,18 @@ _VLLM = {
     ),
 }
 
-Labels = str
-"""Labels as they are written, without braces."""
+_MOST_LABELS = 2048
+"""Labels whose text is remembered."""
 
 
-class _Bounds:
-    """The bounds of the buckets of one histogram.
-
-    Args:
-        micros: In microseconds, ascending.
-    """
-
-    def __init__(self, micros: Sequence[float]) -> None:
-        self.texts = [repr(bound / 1e6) for bound in micros]
-        places = [histogram.bucket(int(bound)) for bound in micros]
-        self._below = itemgetter(*places)
-        # Of the bounds that lie within a bucket of ours: number, bucket, and which part of it is below.
-        self._within = []
-        for number, (bound, index) in enumerate(zip(micros, places, strict=True)):
-            lower, upper = histogram.bounds(index)
-            if bound != lower:
-                self._within.append((number, index, (bound - lower) / (upper - lower)))
-
-    def cumulate(self, row: HistogramTotals) -> tuple[Sequence[int], int]:
-        """Return how many values are below each bound, and how many there are."""
-        # PERF: 10 us less than over all buckets; those outside of the extremes are empty.
-        first, end = histogram.bucket(min(row.minimum, row.maximum)), histogram.bucket(row.maximum) + 1
-        sums = list(accumulate(row.buckets[first:end], initial=0))
-        count = sums[-1]
-        found = self._below([0] * first + sums + [count] * (histogram.BUCKETS - end))
-        if not self._within:
-            return found, count
-        below = list(found)
-        for number, index, part in self._within:
-            below[number] += int(row.buckets[index] * part)
-        return below, count
-
-
-def _doubling(first: int, last: int) -> _Bounds:
+def _doubling(first: int, last: int) -> Bounds:
     """Return powers of two, and the bound in the middle between each two."""
     halves = [bound for power in range(first, last) for bound in (1 << power, 3 << (power - 1))]
-    return _Bounds([*halves, 1 << last])
+    return Bounds([*halves, 1 << last])
 
 
 _BOUNDS = {name: _doubling(*limits) for name, limits in _RANGES.items()}
-_VLLM_BOUNDS = {name: _Bounds([bound * 1e6 for bound in bounds]) for name, bounds in _VLLM.items()}
-
-
-class _Page:
-    """Lines of the text format."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def family(self, name: str, kind: str, text: str, values: Iterable[tuple[Labels, int | float]]) -> None:
-        """Add a counter or gauge."""
-        self._head(name, kind, text)
-        for labels, value in values:
-            self.lines.append(f"{name}{{{labels}}} {value}" if labels else f"{name} {value}")
-
-    def histogram(
-        self, name: str, text: str, bounds: _Bounds, values: Iterable[tuple[Labels, HistogramTotals]]
-    ) -> None:
-        """Add a histogram."""
-        self._head(name, "histogram", text)
-        for labels, row in values:
-            before = f"{name}_bucket{{{labels},le=" if labels else f"{name}_bucket{{le="
-            # Of one reading: buckets are counted from one copy, so they never contradict the count.
-            numbers, count = bounds.cumulate(row)
-            self.lines += [
-                f'{before}"{bound}"}} {below}' for bound, below in zip(bounds.texts, numbers, strict=True)
-            ]
-            braces = f"{{{labels}}}" if labels else ""
-            self.lines += (
-                f'{before}"+Inf"}} {count}',
-                f"{name}_sum{braces} {row.sum / 1e6}",
-                f"{name}_count{braces} {count}",
-            )
-
-    def _head(self, name: str, kind: str, text: str) -> None:
-        self.lines += (f"# HELP {name} {text}", f"# TYPE {name} {kind}")
+_VLLM_BOUNDS = {name: Bounds([bound * 1e6 for bound in bounds]) for name, bounds in _VLLM.items()}
 
 
 def render_metrics(
@@ -154,7 +86,7 @@ def render_metrics(
         state: State of the verdict; None to judge the workers.
         hosts: Those whose sums the totals are; None if they are those of one.
     """
-    page = _Page()
+    page = Page()
     _add_state(page, totals, version, state, is_draining=is_draining)
     if hosts is not None:
         _add_hosts(page, hosts)
@@ -176,11 +108,10 @@ def render_metrics(
             )
     if vllm_names:
         _add_vllm(page, totals, models, by_model)
-    page.lines.append("")
-    return "\n".join(page.lines).encode()
+    return page.render()
 
 
-def _add_state(page: _Page, totals: Totals, version: str, state: str | None, *, is_draining: bool) -> None:
+def _add_state(page: Page, totals: Totals, version: str, state: str | None, *, is_draining: bool) -> None:
     living = [(worker, worker.health) for worker in totals.workers if worker.health is not None]
     state = state or judge([health for _, health in living], cores=available_cores()).state
     page.family("llmsim_build_info", "gauge", "Version of llmsim.", [(_label("version", version), 1)])
@@ -246,13 +177,13 @@ _HOST_FAMILIES: tuple[tuple[str, str, str, Callable[[HostStats], int | float]], 
 )
 
 
-def _add_hosts(page: _Page, hosts: Sequence[HostStats]) -> None:
+def _add_hosts(page: Page, hosts: Sequence[HostStats]) -> None:
     for name, kind, text, value in _HOST_FAMILIES:
         rows = [(_label("host", host.host), value(host)) for host in hosts]
         page.family(f"llmsim_host_{name}", kind, text, rows)
 
 
-def _add_requests(page: _Page, totals: Totals) -> None:
+def _add_requests(page: Page, totals: Totals) -> None:
     page.family(
         "llmsim_requests_total",
         "counter",
@@ -276,7 +207,7 @@ def _add_requests(page: _Page, totals: Totals) -> None:
     )
 
 
-def _add_resources(page: _Page, totals: Totals) -> None:
+def _add_resources(page: Page, totals: Totals) -> None:
     asked = {label: row for label, row in totals.resources.items() if row.counts["requests"]}
     page.family(
         "llmsim_resource_requests_total",
@@ -297,7 +228,7 @@ def _add_resources(page: _Page, totals: Totals) -> None:
 
 
 def _add_counter(
-    page: _Page, counter: Counter, totals: Totals, models: Mapping[str, Mapping[str, int]]
+    page: Page, counter: Counter, totals: Totals, models: Mapping[str, Mapping[str, int]]
 ) -> None:
     name, values = counter.name, list[tuple[Labels, int | float]]()
     match counter.per:
@@ -315,7 +246,7 @@ def _add_counter(
 
 
 def _add_vllm(
-    page: _Page,
+    page: Page,
     totals: Totals,
     models: Mapping[str, Mapping[str, int]],
     by_model: Mapping[str, Mapping[str, HistogramTotals]],
@@ -395,6 +326,7 @@ def _labelled(
     return [(_label(label, value), found[name]) for value, found in rows.items() if name in found]
 
 
+@functools.lru_cache(_MOST_LABELS)
 def _label(name: str, value: str) -> Labels:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'{name}="{escaped}"'

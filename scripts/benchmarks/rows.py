@@ -89,7 +89,7 @@ ROWS = (
     ),
     Row(
         name="metrics",
-        what="page of /metrics, 4 workers of 64 models",
+        what="/metrics, 4 workers of 64 models",
         path="/metrics",
         shows='llmsim_prompt_tokens_total{model="model-63"} ',
         app="crowded",

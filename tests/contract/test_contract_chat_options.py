@@ -7,6 +7,7 @@ import wave
 from typing import Any
 
 import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from support.asgi import simulator
 
 PATH = "/openai/v1/chat/completions"
@@ -98,3 +99,30 @@ async def test_sound_that_is_refused(fields: dict[str, Any], param: str) -> None
     refused = await simulator().post(PATH, SPEAKER | {"modalities": ["text", "audio"]} | fields)
 
     assert (refused.status, refused.json["error"]["param"]) == (400, param)
+
+
+async def test_a_moderation_comes_along() -> None:
+    """CHAT-2.11: Of what is asked and of each choice, whole and in a chunk of its own before the usage."""
+    asked = {
+        "model": "gpt-4o",
+        "messages": [{"role": "user", "content": "You idiot"}],
+        "moderation": {"model": "omni-moderation-latest"},
+        "n": 2,
+        "seed": 7,
+    }
+    whole = ChatCompletion.model_validate((await simulator().post(PATH, asked)).json, strict=True)
+    usage = {"stream": True, "stream_options": {"include_usage": True}}
+    streamed = await simulator().post(PATH, asked | usage)
+    chunks = [json.loads(line[6:]) for line in streamed.body.splitlines() if line.startswith(b"data: {")]
+    moderated, last = [ChatCompletionChunk.model_validate(one, strict=True) for one in chunks[-2:]]
+
+    assert whole.moderation is not None
+    assert whole.moderation.input.type == whole.moderation.output.type == "moderation_results"
+    assert [one.flagged for one in whole.moderation.input.results] == [True]
+    assert [one.flagged for one in whole.moderation.output.results] == [False, False]
+    assert moderated.moderation is not None
+    assert moderated.moderation.model_dump() == whole.moderation.model_dump()
+    assert (moderated.choices, moderated.usage, last.choices) == ([], None, [])
+    assert last.usage is not None
+    refused = await simulator().post(PATH, asked | {"moderation": {}})
+    assert (refused.status, refused.json["error"]["param"]) == (400, "moderation.model")

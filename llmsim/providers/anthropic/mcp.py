@@ -21,9 +21,6 @@ from llmsim.wire.codec import encode
 
 TOOLSET = "mcp_toolset"
 
-LISTING_BETA = "mcp-client-2026-09-15"
-"""The beta in which responses list the tools of servers."""
-
 _decode = msgspec.json.decode
 
 _UNKNOWN_TOOL = "search"

@@ -15,7 +15,12 @@ from llmsim.providers.anthropic.mcp import TOOLSET, toolsets_of
 from llmsim.providers.anthropic.messages_request import CountRequest
 
 _TOOLSET_BETAS = ("mcp-client-2025-11-20", "mcp-client-2026-09-15")
-"""Betas in which each server needs a toolset."""
+"""Betas in which each server needs a toolset; in the last one responses list the tools of servers."""
+
+
+def lists_tools(headers: Mapping[str, str]) -> bool:
+    """Return whether a response lists the tools of servers."""
+    return _TOOLSET_BETAS[-1] in headers.get("anthropic-beta", "")
 
 
 def check_mcp(request: CountRequest, headers: Mapping[str, str]) -> None:

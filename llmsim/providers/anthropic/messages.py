@@ -15,7 +15,8 @@ from llmsim.providers.anthropic.conversation import parse_conversation
 from llmsim.providers.anthropic.fallbacks import parse_fallback
 from llmsim.providers.anthropic.field_paths import placed
 from llmsim.providers.anthropic.files import used_files
-from llmsim.providers.anthropic.mcp import LISTING_BETA, mcp_tools, new_listings
+from llmsim.providers.anthropic.mcp import mcp_tools, new_listings
+from llmsim.providers.anthropic.mcp_rules import lists_tools
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest
 from llmsim.providers.anthropic.model_rules import check_model_rules, reserves_limit, stops_at_window
 from llmsim.providers.anthropic.passages import StoredSource, count_documents, parse_passages, stored_sources
@@ -23,8 +24,8 @@ from llmsim.providers.anthropic.programs import NO_PROGRAMS, Programs, parse_pro
 from llmsim.providers.anthropic.tool_params import raw_json
 from llmsim.providers.anthropic.tool_search import NO_SEARCH, ToolSearch, parse_tool_search
 from llmsim.providers.anthropic.tools import (
+    MOST_NAME,
     PYTHON,
-    advisor_of,
     parse_tool_choice,
     parse_tools,
     parse_toolsets,
@@ -110,8 +111,6 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
     conversation = parse_conversation(body, request.body, kept.messages)
     tools = parse_tools(body)
     thinking = body.thinking if thinks else None
-    servers = mcp_tools(body) if body.mcp_servers else []
-    lists = bool(servers) and LISTING_BETA in request.headers.get("anthropic-beta", "")
     fallback = parse_fallback(body) if body.fallbacks is not None else ""
     prompt = Prompt(
         model=body.model,
@@ -132,36 +131,53 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         has_fallback=bool(fallback),
         reserves_limit=reserves and not stops_at_window(request.headers),
     )
+    has_files = b'"file_id"' in request.body
     options = MessageOptions(
         thinks=thinks,
         manages_context=body.context_management is not None,
         geo=body.inference_geo or "global",
         speed=body.speed or "standard",
-        python=any(tool.type == PYTHON for tool in body.tools or ()),
-        toolsets=parse_toolsets(body),
-        advisor=advisor_of(body),
-        domain=search_domain(body),
         citations=parse_passages(body.messages) if b'"citations"' in request.body else (),
-        mcp={tool.name: server for tool, server in servers},
-        listings=new_listings(body, servers) if lists else (),
         container=ContainerParam(id=body.container) if isinstance(body.container, str) else body.container,
         is_formatted=body.format() is not None,
-        search=parse_tool_search(body) if b'"defer_loading"' in request.body else NO_SEARCH,
         fallback=fallback,
-        programs=parse_programs(body) if b'"allowed_callers"' in request.body else NO_PROGRAMS,
-        fetched_index=count_documents(body.messages) if _cites_pages(body) else None,
-        stored=stored_sources(body.messages) if b'"file_id"' in request.body else (),
+        stored=stored_sources(body.messages) if has_files else (),
     )
-    files = used_files(body.messages) if b'"file_id"' in request.body else ()
+    if body.tools or body.mcp_servers:
+        options = msgspec.structs.replace(options, **_tool_options(body, request))
+    files = used_files(body.messages) if has_files else ()
     return ParsedRequest(
         prompt, options, files=files, depends_on_headers=reserves or body.mcp_servers is not None
     )
 
 
-def _cites_pages(body: CountRequest) -> bool:
-    return any(
-        tool.name == "web_fetch" and tool.citations and tool.citations.enabled for tool in body.tools or ()
-    )
+def _tool_options(body: CountRequest, request: IncomingRequest) -> dict[str, Any]:
+    """Return the options of a request that offers tools, as far as they are not the default."""
+    options: dict[str, Any] = {"toolsets": parse_toolsets(body)}
+    if body.mcp_servers:
+        servers = mcp_tools(body)
+        options["mcp"] = {tool.name: server for tool, server in servers}
+        if lists_tools(request.headers):
+            options["listings"] = new_listings(body, servers)
+    if b'"defer_loading"' in request.body:
+        options["search"] = parse_tool_search(body)
+    if b'"allowed_callers"' in request.body:
+        options["programs"] = parse_programs(body)
+    for tool in body.tools or ():
+        if tool.is_custom:
+            continue
+        match tool.name:
+            case "web_search" if tool.allowed_domains:
+                options["domain"] = search_domain(tool.allowed_domains)
+            case "web_fetch" if tool.citations is not None and tool.citations.enabled:
+                options["fetched_index"] = count_documents(body.messages)
+            case "advisor":
+                options["advisor"] = (tool.model or "")[:MOST_NAME]
+            case "code_execution":
+                options["python"] = tool.type == PYTHON
+            case _:
+                pass
+    return options
 
 
 def _parse_format(body: CountRequest) -> ResponseFormat | None:

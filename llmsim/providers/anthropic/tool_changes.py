@@ -35,6 +35,9 @@ from llmsim.wire.codec import decoder
 SEARCHES = ("tool_search_tool_bm25", "tool_search_tool_regex")
 
 
+_Change = tuple[tuple[str | int, ...], ToolAdditionBlock | ToolRemovalBlock]
+
+
 class _Reference(msgspec.Struct):
     tool_name: str = ""
 
@@ -49,14 +52,15 @@ _decode_found = decoder(_Found)
 def offered_tools(request: CountRequest) -> list[ToolParam]:
     """Return the tools that are offered, of a request that was validated."""
     tools = request.tools or []
-    changes = [block for _, block in _changes(request.messages)]
-    if changes:
+    if changes := [block for _, block in _changes(request.messages)]:
         withdrawn = _withdrawn(changes)
         tools = [*tools, *(one.tool.definition for one in changes if isinstance(one.tool, ToolDefinition))]
         tools = [tool for tool in tools if tool.key not in withdrawn]
-    waiting = waiting_tools(request)
-    if not waiting and not any(tool.defer_loading for tool in tools):
+    if not tools:
+        return []
+    if not any(tool.defer_loading for tool in tools):
         return tools
+    waiting = waiting_tools(request)
     # Without a search by the API, only the client can load what is waiting.
     hidden = waiting if not any(tool.name in SEARCHES for tool in tools) else frozenset()
     has_deferred = bool(waiting)
@@ -67,13 +71,6 @@ def waiting_tools(request: CountRequest) -> frozenset[str]:
     """Return the names of the deferred tools that nothing has loaded."""
     deferred = {tool.name for tool in request.tools or () if tool.defer_loading and tool.name is not None}
     return frozenset(deferred.difference(_loaded(request.messages))) if deferred else frozenset()
-
-
-def defined_tools(request: CountRequest) -> list[ToolParam]:
-    """Return the tools that messages define."""
-    return [
-        one.tool.definition for _, one in _changes(request.messages) if isinstance(one.tool, ToolDefinition)
-    ]
 
 
 def withdrawn_tools(request: CountRequest) -> frozenset[str]:
@@ -88,13 +85,18 @@ def _withdrawn(changes: Sequence[ToolAdditionBlock | ToolRemovalBlock]) -> froze
     return frozenset(withdrawn)
 
 
-def check_tool_changes(request: CountRequest) -> None:
-    """Check deferred tools, and what messages say of tools.
+def check_tool_changes(request: CountRequest) -> set[str]:
+    """Check deferred tools, and what messages say of tools; return the names of the tools that messages define.
 
     Raises:
         InvalidFieldError: All tools are deferred, a deferred one has a mark, or a tool is named that there is not.
     """
-    tools = request.tools or []
+    changes, tools = _changes(request.messages), request.tools or []
+    if not changes and not tools:
+        return set()
+    has_deferred = any(tool.defer_loading for tool in tools)
+    if not changes and not has_deferred:
+        return set()
     for index, tool in enumerate(tools):
         if tool.defer_loading and tool.cache_control is not None:
             raise _conflict(
@@ -105,24 +107,33 @@ def check_tool_changes(request: CountRequest) -> None:
     if tools and all(tool.defer_loading for tool in tools):
         raise _conflict(("tools",), "At least one tool must have defer_loading=false")
     known = {tool.key for tool in tools}
-    for path, block in _changes(request.messages):
+    defined: set[str] = set()
+    for path, block in changes:
         if isinstance(block.tool, ToolDefinition):
-            known.add(block.tool.key)
-        elif block.tool.owner not in known:
+            defined.add(block.tool.key)
+        elif block.tool.owner not in known | defined:
             raise _unknown(path, block.tool.owner)
-    for name in _loaded(request.messages):
-        if name not in known and "/" not in name:
+    for name in _loaded(request.messages) if has_deferred else ():
+        if name not in known | defined and "/" not in name:
             raise _unknown(("messages",), name)
+    return defined
 
 
-def _changes(
-    messages: list[MessageParam],
-) -> Iterator[tuple[tuple[str | int, ...], ToolAdditionBlock | ToolRemovalBlock]]:
-    for index, message in enumerate(messages):
-        if message.role == "system" and isinstance(message.content, list):
-            for place, block in enumerate(message.content):
-                if isinstance(block, ToolAdditionBlock | ToolRemovalBlock):
-                    yield ("messages", index, "content", place), block
+def _changes(messages: list[MessageParam]) -> list[_Change]:
+    """Return the changes of tools with their paths."""
+    for message in messages:
+        if message.role == "system":
+            break
+    else:
+        # PERF: most requests have no message of the system.
+        return []
+    return [
+        (("messages", index, "content", place), block)
+        for index, message in enumerate(messages)
+        if message.role == "system" and isinstance(message.content, list)
+        for place, block in enumerate(message.content)
+        if isinstance(block, ToolAdditionBlock | ToolRemovalBlock)
+    ]
 
 
 def _loaded(messages: list[MessageParam]) -> Iterator[str]:

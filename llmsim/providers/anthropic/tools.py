@@ -15,7 +15,7 @@ agents-and-tools/tool-use/bash-tool, text-editor-tool, computer-use-tool.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -32,7 +32,7 @@ _DATE = re.compile(r"_\d{8}$")
 PYTHON = "code_execution_20250522"
 """The only version of code execution that runs Python instead of a shell."""
 
-_MOST_CHARS = 256
+MOST_NAME = 256
 """Characters of a model or domain, which responses repeat."""
 
 _MODES = {
@@ -90,17 +90,9 @@ def defined_tokens(param: ToolParam) -> int:
     return 0 if param.is_custom else ANTHROPIC_TOOLS[undated_type(param.type or "")].tokens
 
 
-def advisor_of(request: CountRequest) -> str:
-    """Return the model of the advisor; empty if there is none."""
-    return next((tool.model or "" for tool in request.tools or () if tool.name == "advisor"), "")[
-        :_MOST_CHARS
-    ]
-
-
-def search_domain(request: CountRequest) -> str:
-    """Return the domain in which a web search finds pages; empty for any."""
-    allowed = next((tool.allowed_domains for tool in request.tools or () if tool.name == "web_search"), None)
-    return allowed[0].removeprefix("https://").strip("/")[:_MOST_CHARS] if allowed else ""
+def search_domain(allowed: Sequence[str]) -> str:
+    """Return the domain in which a web search finds pages."""
+    return allowed[0].removeprefix("https://").strip("/")[:MOST_NAME]
 
 
 def parse_toolsets(request: CountRequest) -> dict[str, str]:

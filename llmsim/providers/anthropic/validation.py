@@ -23,7 +23,7 @@ from llmsim.providers.anthropic.mcp_rules import check_mcp
 from llmsim.providers.anthropic.message_rules import check_messages
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest
 from llmsim.providers.anthropic.passages import has_citations
-from llmsim.providers.anthropic.tool_changes import check_tool_changes, defined_tools
+from llmsim.providers.anthropic.tool_changes import check_tool_changes
 from llmsim.providers.anthropic.tool_params import ToolParam, raw_json
 from llmsim.providers.anthropic.tools import ANTHROPIC_TOOLS, undated_type
 
@@ -97,8 +97,7 @@ def _check_tools(request: CountRequest) -> None:
         if names_of_tool & names:
             raise _conflict(("tools",), "tools: Tool names must be unique.")
         names |= names_of_tool
-    check_tool_changes(request)
-    names.update(tool.name for tool in defined_tools(request) if tool.name is not None)
+    names |= check_tool_changes(request)
     choice = request.tool_choice
     if choice is None:
         return

@@ -14,6 +14,7 @@ from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import IncomingRequest, ParsedRequest
 from llmsim.providers.media import Media
 from llmsim.providers.openai.chat_audio import parse_audio
+from llmsim.providers.openai.chat_moderation import moderate_input
 from llmsim.providers.openai.chat_request import (
     AnyMessage,
     AssistantMessage,
@@ -23,6 +24,7 @@ from llmsim.providers.openai.chat_request import (
     FilePart,
     FunctionMessage,
     ImagePart,
+    Moderation,
     RefusalPart,
     SystemMessage,
     TextPart,
@@ -60,6 +62,7 @@ class ChatOptions(msgspec.Struct, frozen=True, gc=False):
         metadata: The client's own labels.
         searches: Whether the text cites a page of the web.
         audio_format: Format of the sound of its text; empty for no sound.
+        moderated: Results of the moderation of what is asked, and its model; None for no moderation.
         uses_functions: Whether a call is rendered as a deprecated `function_call`, not in `tool_calls`.
     """
 
@@ -71,6 +74,7 @@ class ChatOptions(msgspec.Struct, frozen=True, gc=False):
     uses_functions: bool = False
     searches: bool = False
     audio_format: str = ""
+    moderated: tuple[bytes, str] | None = None
 
 
 def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[ChatOptions]:
@@ -148,8 +152,13 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         uses_functions=request.functions is not None,
         searches=request.web_search_options is not None,
         audio_format=audio_format,
+        moderated=None if request.moderation is None else _moderate(request.moderation, messages, media),
     )
     return ParsedRequest(prompt, options, files=tuple(media.files))
+
+
+def _moderate(wanted: Moderation, messages: Sequence[Message], media: Media) -> tuple[bytes, str]:
+    return moderate_input(wanted, messages, has_picture=bool(media.images)), wanted.model
 
 
 def _to_message(message: AnyMessage, index: int, media: Media) -> Message:

@@ -31,6 +31,7 @@ from llmsim.providers.openai.chat_completion import (
     render_usage,
     visible_segments,
 )
+from llmsim.providers.openai.chat_moderation import render_moderation
 from llmsim.providers.openai.errors import render_fault
 from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.providers.openai_family.obfuscation import padding
@@ -41,7 +42,10 @@ from llmsim.wire.frames import SSE_DONE, FrameBatch, interleave, single, sse
 def render_stream(turn: Turn, options: ChatOptions) -> tuple[FrameBatch, ...]:
     """Render the streamed completion: role, text, finish reason and, if requested, usage; then `[DONE]`."""
     chunks = _ChunkRenderer(turn, options)
-    end = single(chunks.render_usage() + SSE_DONE if options.include_usage else SSE_DONE, turn.length)
+    last = chunks.render_usage() + SSE_DONE if options.include_usage else SSE_DONE
+    if options.moderated is not None:
+        last = chunks.render_moderation(*options.moderated) + last
+    end = single(last, turn.length)
     if len(turn.choices) == 1:
         return (*chunks.render_choice(0), end)
     return (interleave([chunks.render_choice(index) for index in range(len(turn.choices))]), end)
@@ -214,6 +218,11 @@ class _ChunkRenderer:
 
     def _obfuscation(self, padding: bytes) -> bytes:
         return b',"obfuscation":"%b"' % padding if self._padded else b""
+
+    def render_moderation(self, given: bytes, model: str) -> bytes:
+        """Render the chunk that carries the moderation."""
+        results = render_moderation(self._turn, model, given)
+        return self._envelope + b"],%b%b%b}\n\n" % (results, self._usage, self._obfuscation(b""))
 
     def render_usage(self) -> bytes:
         """Render the chunk that carries the usage."""

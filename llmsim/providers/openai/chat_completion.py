@@ -27,6 +27,7 @@ from llmsim.domain import (
 )
 from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat_audio import render_audio, sound_tokens
+from llmsim.providers.openai.chat_moderation import render_moderation
 from llmsim.providers.openai_family.citations import url_citation
 from llmsim.providers.openai_family.logprobs import render_logprobs
 from llmsim.wire.codec import TokenizedTextMemo, encode, escaped_text
@@ -43,6 +44,9 @@ def render_response(turn: Turn, options: ChatOptions) -> bytes:
     else:
         rendered = b",".join([_render_choice(turn, index, options) for index in range(len(choices))])
     model, end = _render_frame(turn.model, options.service_tier)
+    if options.moderated is not None:
+        given, moderator = options.moderated
+        end = b"%b,%b}" % (end[:-1], render_moderation(turn, moderator, given))
     return b'{"id":"chatcmpl-%b","object":"chat.completion","created":%d,%b[%b],"usage":%b%b' % (
         turn.id.encode(),
         turn.created,

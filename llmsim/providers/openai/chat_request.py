@@ -279,6 +279,26 @@ class Prediction(Struct, tag_field="type", tag="content"):
         )
 
 
+class Mode(Struct):
+    """What is done with what is flagged."""
+
+    mode: Literal["score", "block"]
+
+
+class Policy(Struct):
+    """What is done with a flagged input, and a flagged output."""
+
+    input: Mode | None = None
+    output: Mode | None = None
+
+
+class Moderation(Struct):
+    """The moderation that is asked for."""
+
+    model: fields.ModelId
+    policy: Policy | None = None
+
+
 class ChatRequest(Struct):
     """The body of `POST /v1/chat/completions`."""
 
@@ -294,6 +314,7 @@ class ChatRequest(Struct):
     max_tokens: Count | None = None
     metadata: fields.Metadata | None = None
     modalities: list[Literal["text", "audio"]] | None = None
+    moderation: Moderation | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     prediction: Prediction | None = None
     parallel_tool_calls: bool | None = None

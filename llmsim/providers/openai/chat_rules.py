@@ -51,9 +51,10 @@ def check_model_rules(request: ChatRequest) -> None:
     model = requested_model(request.model, request.reasoning_effort)
     if model is None:
         return
-    check_service(request.model, "chat", model.rules)
-    if model.rules.has_sound:
-        check_sound(request)
+    if model.rules.services:
+        check_service(request.model, "chat", model.rules)
+        if model.rules.has_sound:
+            check_sound(request)
     for name in model.refused_parameters(request, _PARAMETERS):
         raise _refused_parameter(name, getattr(request, name))
     _check_effort(request, model)

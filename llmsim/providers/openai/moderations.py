@@ -7,6 +7,8 @@ Decisions:
 Source of fields: openai SDK 3.54, types/moderation_create_params.py, moderation.py and moderation_create_response.py.
 """
 
+from typing import Any
+
 import msgspec
 
 from llmsim.domain import MediaRequest, Message, Prompt, Turn
@@ -101,11 +103,12 @@ def _parse_input(given: str | list[str | TextPart | ImagePart]) -> tuple[Moderat
 
 def render_response(turn: Turn, options: ModerationOptions) -> bytes:
     """Render the results."""
-    results = b",".join([_render_result(one) for one in options.inputs])
+    results = b",".join([encode(build_result(one)) for one in options.inputs])
     return b'{"id":"modr-%b","model":%b,"results":[%b]}' % (turn.id.encode(), encode(turn.model), results)
 
 
-def _render_result(given: ModerationInput) -> bytes:
+def build_result(given: ModerationInput) -> dict[str, Any]:
+    """Return the result of one input."""
     scores = score(given.texts)
     flags = {category: value >= THRESHOLD for category, value in scores.items()}
     kinds = {
@@ -115,14 +118,12 @@ def _render_result(given: ModerationInput) -> bytes:
         ]
         for category in scores
     }
-    return encode(
-        {
-            "flagged": any(flags.values()),
-            "categories": flags,
-            "category_scores": scores,
-            "category_applied_input_types": kinds,
-        }
-    )
+    return {
+        "flagged": any(flags.values()),
+        "categories": flags,
+        "category_scores": scores,
+        "category_applied_input_types": kinds,
+    }
 
 
 MODERATIONS: GenerationEndpoint[ModerationOptions] = GenerationEndpoint(

@@ -111,7 +111,7 @@ class TestDeferred:
         """ANTH-16.3: A result refers to a tool that is not defined."""
         messages = [user(), {"role": "assistant", "content": [CALL]}, {"role": "user", "content": [LOADED]}]
         with pytest.raises(InvalidFieldError) as refused:
-            parse_fields(tools=[OWN_SEARCH], messages=messages)
+            parse_fields(tools=[OWN_SEARCH, LATER], messages=messages)
 
         assert refused.value.wanted == "Tool reference 'get_weather' not found in available tools"
 

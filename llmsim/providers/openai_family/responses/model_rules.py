@@ -50,7 +50,8 @@ def check_model_rules(request: Request) -> None:
     model = requested_model(request.model or "", effort)
     if model is None:
         return
-    check_service(request.model or "", "responses", model.rules)
+    if model.rules.services:
+        check_service(request.model or "", "responses", model.rules)
     for name in model.refused_parameters(request, _PARAMETERS):
         # Source: OpenHands/software-agent-sdk#1837: `code` is null.
         raise ApiRuleError(f"Unsupported parameter: '{name}' is not supported with this model.", name)
