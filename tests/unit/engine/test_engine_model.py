@@ -126,7 +126,7 @@ def test_the_same_arrivals_give_the_same_steps(knobs, requests):
 
 
 @given(_ENGINES, _REQUESTS)
-@settings(max_examples=12)
+@settings(max_examples=30)
 def test_an_engine_that_goes_on_for_another_ends_all(knobs, requests):
     """ENG-3.1: What an engine held when it was lost ends in its successor, which is given the tokens produced so far."""
     first = Engine(knobs)
