@@ -3,11 +3,12 @@
 import gc
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # Nothing that is collected is garbage.
 gc.disable()
@@ -43,57 +44,47 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if selected or config.option.update_golden else 2 * (os.cpu_count() or 1)
 
 
+class _Files(LoadScopeScheduling):
+    """Runs the tests of a file in one process: each other would make its fixtures, mostly a server, too. Those that offer load are one file.
+
+    xdist's own groups have no effect with a pytest whose ids cannot be changed.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Files:
+    """Distribute by file."""
+    return _Files(config, log)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Group the tests that run in one process, and begin with what takes longest, beside each other what waits and what computes."""
-    for item in items:
-        if isinstance(item, pytest.Function) and (group := _group(item)):
-            item.add_marker(pytest.mark.xdist_group(group))
+    """Begin with what takes longest, and with what waits for servers beside what computes."""
     yield
     groups: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        marker = item.get_closest_marker("xdist_group")
-        groups[marker.args[0] if marker else item.nodeid].append(item)
+        groups[_group(item.nodeid)].append(item)
     waiting, computing = (
-        sorted((one for one in groups.values() if _starts_servers(one[0]) is wanted), key=len, reverse=True)
-        for wanted in (True, False)
+        sorted(
+            (name for name in groups if ("/process/" in name or name == "load") is waits), key=_size(groups)
+        )
+        for waits in (True, False)
     )
+    ranked = [(place / len(kind), name) for kind in (waiting, computing) for place, name in enumerate(kind)]
+    items[:] = [item for _, name in sorted(ranked) for item in groups[name]]
+
+
+def _size(groups: dict[str, list[pytest.Item]]) -> Callable[[str], tuple[bool, int]]:
     # The tests that offer load wait for each other, longer than any other group.
-    waiting.sort(key=lambda group: not _offers_load(group[0]))
-    ranked = [(place / len(kind), group) for kind in (waiting, computing) for place, group in enumerate(kind)]
-    ranked.sort(key=lambda one: one[0])
-    items[:] = [item for _, group in ranked for item in group]
+    return lambda name: (name != "load", -len(groups[name]))
 
 
-def _starts_servers(item: pytest.Item) -> bool:
-    return item.path.parent.name == "process"
-
-
-def _offers_load(item: pytest.Item) -> bool:
-    return _starts_servers(item) and item.path.name.startswith(_LOAD)
-
-
-def _group(item: pytest.Function) -> str:
-    """Return the group of a test; empty for one that may run anywhere.
-
-    Tests that share a fixture of their module are one: each process would make its own, mostly a server. So are other files whose tests
-    start no servers: xdist looks through all groups at the end of each test.
-    """
-    if _offers_load(item):
-        return "load"
-    shared = _module_fixtures(item)
-    return f"{item.path.name} {shared}" if shared or not _starts_servers(item) else ""
-
-
-def _module_fixtures(item: pytest.Function) -> str:
-    """Return which fixtures of its module a test uses, with their parameters; empty for none."""
-    parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    return " ".join(
-        f"{name}={parameters.get(name, '')}"
-        for name, found in item._fixtureinfo.name2fixturedefs.items()
-        if found[-1].scope == "module"
-        and found[-1].baseid == item.path.relative_to(item.config.rootpath).as_posix()
-    )
+def _group(nodeid: str) -> str:
+    folder, _, name = nodeid.partition("::")[0].rpartition("/")
+    return "load" if folder.endswith("process") and name.startswith(_LOAD) else f"{folder}/{name}"
 
 
 def pytest_collection_finish() -> None:
