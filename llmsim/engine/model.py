@@ -344,6 +344,7 @@ class Engine:
             self._leave(sequence)
             if sequence.first:
                 sequence.emitted += self.number - sequence.first + 1
+                sequence.first = 0
             self._waiting.appendleft(sequence)
             preempted.append(request_id)
         self.preemptions += len(preempted)

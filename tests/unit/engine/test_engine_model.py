@@ -1,7 +1,7 @@
 """The model of an engine: conservation, bounds, repeatability, and steps whose length is known."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -125,6 +125,11 @@ def test_the_same_arrivals_give_the_same_steps(knobs, requests):
     assert run_trace(knobs, requests) == run_trace(knobs, requests)
 
 
+# What was preempted waits: it is not taken over as running.
+@example(
+    EngineSettings(max_num_batched_tokens=8, max_num_seqs=2, kv_tokens=18, block_tokens=9),
+    [TraceRequest(0.0, 8, 5, 0), TraceRequest(0.0, 0, 2, 0)],
+)
 @given(_ENGINES, _REQUESTS)
 @settings(max_examples=30)
 def test_an_engine_that_goes_on_for_another_ends_all(knobs, requests):
