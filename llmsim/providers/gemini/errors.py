@@ -185,7 +185,7 @@ def render_refusal(error: RefusedError) -> Reply:
             return _reply(UNAVAILABLE_STATUS, store_message(error), (), UNAVAILABLE_HEADERS)
         case UnknownRouteError():
             return _reply(404, f"Method not found: {error.method} {error.path}{error.suggestion}")
-        case MethodError() if (found := _VERB.search(error.path)) is not None:
+        case MethodError(method="POST") if (found := _VERB.search(error.path)) is not None:
             return _unsupported(found[1], found[2])
         case MethodError():
             allowed = ", ".join(error.allowed)
