@@ -9,6 +9,7 @@ Decisions:
   once and memory stays flat under ever new texts.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -102,7 +103,7 @@ def _parse_sentence(sentence: str, body: bytes, kind: Any) -> InvalidFieldError 
     if rule == "missing":
         return InvalidFieldError((*path, wanted), rule, None)
     if rule == "type":
-        choices = tuple(_choices(inspect.type_info(kind), path, document))
+        choices = tuple(_choices(_describe(kind), path, document))
         if _CHOICE.match(what) or (choices and not isinstance(found, str)):
             return InvalidFieldError(path, "choice", choices, found)
     return InvalidFieldError(path, rule, wanted, found)
@@ -168,6 +169,12 @@ def _child(node: Any, key: str | int) -> Any:
         return node[key]
     except (KeyError, IndexError, TypeError):
         return None
+
+
+@functools.cache
+def _describe(kind: Any) -> inspect.Type:
+    """Describe a type that is decoded. PERF: 1.3 ms for chat completions, and garbage that only the collector finds."""
+    return inspect.type_info(kind)
 
 
 def _choices(info: inspect.Type, path: Sequence[str | int], node: Any) -> Iterator[Any]:

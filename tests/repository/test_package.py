@@ -279,6 +279,7 @@ CACHES = {
     "llmsim/providers/registry.py": 1,
     "llmsim/providers/resource_routes.py": 1,  # no key
     "llmsim/providers/strict_fields.py": 1,  # no key
+    "llmsim/wire/codec.py": 1,  # types
 }
 """Caches by file whose keys are not texts of clients, and how many they are."""
 

@@ -61,13 +61,17 @@ def start_eagerly(
 @coroutine
 def _continue(started: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
     """Continue a coroutine that waits for `awaited`."""
+    # NOTE: what was awaited is not referred to any longer when it is done: a future that has failed, its error, that error's
+    # traceback and this frame would be a cycle, with the body of the request in it.
+    following = [awaited]
+    del awaited
     while True:
         try:
             try:
-                value = yield awaited
+                value = yield following.pop()
             except BaseException as error:
-                awaited = started.throw(error)
+                following.append(started.throw(error))
             else:
-                awaited = started.send(value)
+                following.append(started.send(value))
         except StopIteration:
             return

@@ -1,6 +1,8 @@
 """Coroutines that run at once."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -116,3 +118,32 @@ async def test_a_timeout_that_begins_before_the_first_wait_ends_it() -> None:
 
     assert ends == ["timeout", "goes on"]
     assert asyncio.current_task() is not None
+
+
+async def test_an_error_that_was_awaited_leaves_no_cycle() -> None:
+    """ARCH-7.3: What failed is freed at the end of the request, not when garbage is collected."""
+
+    class ProblemError(Exception):
+        """A problem that can be watched."""
+
+    failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    watched: list[weakref.ref[ProblemError]] = []
+
+    async def work(failing: asyncio.Future[None]) -> None:
+        try:
+            await failing
+        except ProblemError as problem:
+            del failing
+            watched.append(weakref.ref(problem))
+
+    gc.disable()
+    try:
+        (task,) = start(work(failing))
+        failing.set_exception(ProblemError())
+        await task
+        del failing, task
+        await asyncio.sleep(0)
+
+        assert watched[0]() is None
+    finally:
+        gc.enable()
