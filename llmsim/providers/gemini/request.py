@@ -1,7 +1,7 @@
 """Parsing of `generateContent`, `streamGenerateContent` and `countTokens`, and what they refer to.
 
 Decisions:
-* A request that names cached contents is parsed twice: alone, so that what is wrong with it is said first, and with what is cached.
+* A request that names cached contents is parsed twice: alone, so that what is wrong with it is refused first, and with what is cached.
 
 Source: google-genai SDK 3.6, types.GenerateContentConfig; ai.google.dev/api/generate-content.
 """
