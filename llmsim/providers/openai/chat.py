@@ -118,10 +118,12 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         check_model_rules(request)
     media = Media()
     messages = tuple([_to_message(message, index, media) for index, message in enumerate(request.messages)])
-    _check_calls(request.messages)
+    if any([message.calls or message.results for message in messages]):
+        _check_calls(request.messages)
     if checks_models and (audio_format or media.attachments):
         check_sound(request)
-    tools = parse_tools(request)
+    has_tools = request.tools is not None or request.functions is not None
+    tools = parse_tools(request) if has_tools else ()
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     prompt = Prompt(
         model=request.model,
@@ -137,7 +139,7 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         stream=bool(request.stream),
         tools=tools,
         tool_choice=parse_tool_choice(request, tools),
-        form=parse_response_format(request, messages),
+        form=None if request.response_format is None else parse_response_format(request, messages),
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
         speaks=bool(audio_format),
         prediction=None if request.prediction is None else request.prediction.text,
