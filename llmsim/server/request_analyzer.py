@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from llmsim.errors import ScenarioError, UnknownResponseError
 from llmsim.planning.cost import is_laborious, is_long
+from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, IncomingRequest, ParsedRequest
 from llmsim.providers.storage import ResponseStorage, StoredResponse
@@ -63,21 +64,22 @@ class RequestAnalyzer(Generic[O]):
         if len(request.body) >= OFF_LOOP:
             return None
         parsed = self._format.parse(request)
-        storage = self._endpoint.storage
-        if (
-            parsed.files
-            or (storage is not None and not storage.stands_alone(parsed.options))
-            or is_laborious(parsed.prompt)
-        ):
+        storage, planner = self._endpoint.storage, self._context.planner
+        if parsed.files or (storage is not None and not storage.stands_alone(parsed.options)):
             return parsed
-        return self._analyze_own(request, parsed, None)
+        facts = planner.analyze_text(parsed.prompt)
+        if facts is None:
+            if is_laborious(parsed.prompt):
+                return parsed
+            facts = planner.analyze(parsed.prompt)
+        return self._resolve_own(request, parsed, facts, None)
 
     async def analyze(
         self,
         request: IncomingRequest,
         channel: Channel,
         scenario: RequestedScenario | None = None,
-        parsed: ParsedRequest[O] | None = None,
+        begun: ParsedRequest[O] | None = None,
     ) -> AnalyzedRequest[O]:
         """Parse a request, put what it continues before it, and analyze its prompt.
 
@@ -85,14 +87,16 @@ class RequestAnalyzer(Generic[O]):
             request: The request.
             channel: By which it came.
             scenario: The scenario that its headers name; such a request is not remembered.
-            parsed: The request as parsed, if it is.
+            begun: The request as parsed, if it is.
 
         Raises:
             RefusedError: The request is refused.
         """
         heavy = len(request.body) >= OFF_LOOP
         parse, analyze = self._format.parse, self._context.planner.analyze
-        if parsed is None:
+        if begun is not None:
+            parsed = begun
+        else:
             parsed = await compute_in_thread(parse, request) if heavy else parse(request)
         storage, files = self._endpoint.storage, parsed.files
         if files and self._endpoint.load_files is not None:
@@ -126,14 +130,17 @@ class RequestAnalyzer(Generic[O]):
             return AnalyzedRequest(parsed, facts, heavy=True, step=step)
         if is_continued or references or files:
             return AnalyzedRequest(parsed, analyze(parsed.prompt), step=self._resolve_step(parsed, scenario))
-        return self._analyze_own(request, parsed, scenario)
+        return self._resolve_own(request, parsed, analyze(parsed.prompt), scenario)
 
-    def _analyze_own(
-        self, request: IncomingRequest, parsed: ParsedRequest[O], scenario: RequestedScenario | None
+    def _resolve_own(
+        self,
+        request: IncomingRequest,
+        parsed: ParsedRequest[O],
+        facts: PromptFacts,
+        scenario: RequestedScenario | None,
     ) -> AnalyzedRequest[O]:
-        """Analyze a request that continues nothing, and remember it."""
-        facts, step = self._context.planner.analyze(parsed.prompt), self._resolve_step(parsed, scenario)
-        storage = self._endpoint.storage
+        """Complete the analysis of a request that continues nothing, and remember it."""
+        storage, step = self._endpoint.storage, self._resolve_step(parsed, scenario)
         is_stored = storage is not None and storage.should_store(parsed.options)
         is_simple = facts.is_plain and step is None and not (is_stored or parsed.is_warm_up)
         analyzed = AnalyzedRequest(parsed, facts, step=step, is_simple=is_simple)
