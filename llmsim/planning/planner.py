@@ -151,13 +151,13 @@ class Planner:
         rules = self._image_rules
         if prompt.context_edits:
             return analyze_edited(prompt, model, rules, tokenizer.count, self.analyze)
-        reader = None
+        reader, count = None, tokenizer.count
         if prompt.cache is not None and self._caches and model.cache_minimum:
             reader = TokenReader(tokenizer)
             count = reader.count
-        else:
+        elif prompt.cache_marks:
             # The same texts end several prefixes; each is counted once.
-            count = functools.cache(tokenizer.count) if prompt.cache_marks else tokenizer.count
+            count = functools.cache(tokenizer.count)
         embedding = read_input(prompt, model, tokenizer, enforce_window=self._enforce_window)
         tokens = embedding.tokens if embedding else prompt_tokens(prompt, model, rules, count)
         length = tokens

@@ -12,7 +12,7 @@ import functools
 import hashlib
 from array import array
 from binascii import a2b_base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -79,17 +79,14 @@ class Tokenizer:
 
     Attributes:
         name: `o200k_base` or `cl100k_base`.
+        count: Counts the tokens of a text.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._encoding = _load(name)
         # PERF: 0.08 us for a cached text against 2.4 us for a short prompt. Bounded by 2,048 texts of _CACHED.
-        self._cached_count = remembered(2048, _CACHED)(self._count)
-
-    def count(self, text: str) -> int:
-        """Count the tokens of `text`."""
-        return self._cached_count(text)
+        self.count: Callable[[str], int] = remembered(2048, _CACHED)(self._count)
 
     def _count(self, text: str) -> int:
         encode = self._encoding.encode_ordinary

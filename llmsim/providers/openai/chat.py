@@ -33,6 +33,7 @@ from llmsim.providers.openai.chat_request import (
     UserMessage,
 )
 from llmsim.providers.openai.chat_rules import check_model_rules, check_prediction, check_sound
+from llmsim.providers.openai.chat_texts import parse_texts
 from llmsim.providers.openai.chat_tools import parse_response_format, parse_tool_choice, parse_tools
 from llmsim.providers.openai_family.request_fields import parse_cache
 from llmsim.wire.codec import decoder
@@ -77,6 +78,9 @@ class ChatOptions(msgspec.Struct, frozen=True, gc=False):
     moderated: tuple[bytes, str] | None = None
 
 
+_DEFAULT_OPTIONS = ChatOptions()
+
+
 def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[ChatOptions]:
     """Parse a request body.
 
@@ -90,6 +94,9 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         InvalidSchemaError: A schema is invalid.
         ApiRuleError: The model does not take a parameter, or the conversation is inconsistent.
     """
+    texts = parse_texts(incoming.body, checks_models=checks_models)
+    if texts is not None:
+        return ParsedRequest(texts, _DEFAULT_OPTIONS)
     request = _decode(incoming.body)
     if request.stream_options is not None and not request.stream:
         raise InvalidFieldError(

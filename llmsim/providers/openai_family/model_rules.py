@@ -54,6 +54,10 @@ class RequestedModel:
         """Check whether it refuses a parameter."""
         return name in self._refused_set
 
+    def refuses_any(self, names: frozenset[str]) -> bool:
+        """Check whether it refuses any of some parameters."""
+        return not names.isdisjoint(self._refused_set)
+
     def refused_parameters(self, request: Any, names: frozenset[str]) -> list[str]:
         """Return those of `names` that the request sets, not to their default, and that the model refuses."""
         return [

@@ -94,11 +94,11 @@ def test_a_text_longer_than_a_slice_is_tokenized_as_it_is_counted(tokenizer: Tok
 def test_the_cache_of_counts_is_bounded(tokenizer: Tokenizer) -> None:
     """ARCH-4.3: Only short texts are cached, and a bounded number of them."""
     tokenizer.count("short")
-    kept = tokenizer._cached_count.cache_info()
+    kept = tokenizer.count.cache_info()
     tokenizer.count("x" * 2_001)
 
     assert kept.maxsize == 2048
-    assert tokenizer._cached_count.cache_info().currsize == kept.currsize
+    assert tokenizer.count.cache_info().currsize == kept.currsize
 
 
 @settings(max_examples=30)
