@@ -4,7 +4,7 @@ Decisions:
 * Only simple requests are answered so: their response is one text, from no script or store, and without faults.
 * Whatever turns out to wait (for an instant, for a slow reader, for the report on clients) is left to the general way, with
   nothing done.
-* PERF: CPU time, without sockets: 1 us less for a chat completion and xx us for a stream of 100 tokens than by the general way, which
+* PERF: CPU time, without sockets: 1 us less for a chat completion and 9 us (of 56) for a stream of 100 tokens than by the general way, which
   looks for what such a response has not, books frame by frame, and awaits what need not wait.
 """
 
