@@ -35,16 +35,6 @@ V = TypeVar("V")
 _come_once = array("q", bytes(8 * _SLOTS))
 
 
-def _has_come(key: Hashable) -> bool:
-    """Return whether a request has come before; it has then."""
-    number = hash(key)
-    slot = number % _SLOTS
-    if _come_once[slot] == number:
-        return True
-    _come_once[slot] = number
-    return False
-
-
 class _Generation:
     """What the young generation of all memos of the process holds."""
 
@@ -76,6 +66,7 @@ class RequestMemo(Generic[V]):
     def __init__(self, headers: tuple[str, ...] = (), *, with_address: bool = False) -> None:
         self._headers = headers
         self._with_address = with_address
+        self._is_by_body = not headers and not with_address
         self._young: dict[Hashable, V] = {}
         self._old: dict[Hashable, V] = {}
         _YOUNG.memos.add(self)
@@ -92,11 +83,19 @@ class RequestMemo(Generic[V]):
 
     def put(self, request: IncomingRequest, value: V) -> None:
         """Remember something of a request, if it has come before."""
-        if len(request.body) <= _MAX_BODY_BYTES and _has_come(key := self._key(request)):
-            self._put(key, value, len(request.body))
+        size = len(request.body)
+        if size > _MAX_BODY_BYTES:
+            return
+        key = self._key(request)
+        number = hash(key)
+        slot = number % _SLOTS
+        if _come_once[slot] == number:
+            self._put(key, value, size)
+        else:
+            _come_once[slot] = number
 
     def _key(self, request: IncomingRequest) -> Hashable:
-        if not (self._headers or self._with_address or request.query or request.path_params):
+        if self._is_by_body and not (request.query or request.path_params):
             return request.body
         return (
             request.body,
