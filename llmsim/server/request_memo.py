@@ -27,7 +27,7 @@ _MAX_ENTRIES = 512
 _MAX_BYTES = 1 << 19
 """Bytes of the bodies of one generation, over all memos."""
 
-_SLOTS = 4_096
+_SLOTS = 1_024
 """Hashes of requests that have come once; a newer one takes the place of an older."""
 
 V = TypeVar("V")
