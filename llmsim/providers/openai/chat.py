@@ -24,7 +24,6 @@ from llmsim.providers.openai.chat_request import (
     FilePart,
     FunctionMessage,
     ImagePart,
-    Moderation,
     RefusalPart,
     SystemMessage,
     TextPart,
@@ -35,6 +34,7 @@ from llmsim.providers.openai.chat_request import (
 from llmsim.providers.openai.chat_rules import check_model_rules, check_prediction, check_sound
 from llmsim.providers.openai.chat_texts import parse_texts
 from llmsim.providers.openai.chat_tools import parse_response_format, parse_tool_choice, parse_tools
+from llmsim.providers.openai_family.moderation import Moderation
 from llmsim.providers.openai_family.request_fields import parse_cache
 from llmsim.wire.codec import decoder
 

@@ -11,12 +11,12 @@ from llmsim.providers.openai.chat_request import (
     SystemMessage,
     UserMessage,
 )
+from llmsim.providers.openai_family.field_messages import listed
 from llmsim.providers.openai_family.model_rules import (
     MEDIUM,
     UNSUPPORTED_PARAMETER,
     UNSUPPORTED_VALUE,
     RequestedModel,
-    listed,
     requested_model,
 )
 from llmsim.providers.openai_family.model_services import check_service

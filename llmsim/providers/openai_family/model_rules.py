@@ -88,11 +88,3 @@ def has_phase(name: str) -> bool:
     """Check whether messages of a model have a phase."""
     catalogue = shipped_catalogue()
     return catalogue.rules(catalogue.facts(name)).has_phase
-
-
-def listed(values: tuple[str, ...]) -> str:
-    """Return values as the API lists them: `'low', 'medium', and 'high'`."""
-    quoted = [f"'{value}'" for value in values]
-    if len(quoted) < 3:
-        return " and ".join(quoted)
-    return f"{', '.join(quoted[:-1])}, and {quoted[-1]}"
