@@ -82,6 +82,19 @@ def gemini_batches() -> Iterator[Step]:
     yield post(embed.replace("-embedding-001", "-2.0-flash"), {"requests": {"requests": [text]}})
 
 
+def file_search_stores() -> Iterator[Step]:
+    """Return what makes a store of Gemini's API, imports nothing into it, and deletes it."""
+    root = "/gemini/v1beta"
+    yield Step("POST", f"{root}/fileSearchStores", b'{"displayName": "Docs"}')
+    yield Step("GET", f"{root}/{{name}}")
+    yield Step("GET", f"{root}/fileSearchStores?pageSize=1")
+    yield Step("GET", f"{root}/{{name}}/documents")
+    yield Step("POST", f"{root}/{{name}}:importFile", b'{"fileName": "files/none"}')
+    yield Step("POST", f"{root}/{{name}}:importFile", b'{"file": "files/none"}')
+    yield Step("DELETE", f"{root}/{{name}}")
+    yield Step("DELETE", f"{root}/{{name}}")
+
+
 def vector_stores() -> Iterator[Step]:
     """Return what makes a vector store, searches it, and searches it wrongly."""
     yield _upload(b"Penguins live in the south. Bears live in the north.", "assistants", "animals.txt")
