@@ -50,6 +50,9 @@ _TOKENS_PER_SECOND = 25
 _SAMPLES = RATE // _TOKENS_PER_SECOND
 _MOST_SOUND = 300 * _TOKENS_PER_SECOND
 
+_TOKENS = 1_290
+"""Tokens of a picture whose model is not known."""
+
 _PICTURE_TOKENS = 258
 """Tokens of a picture in the prompt. Source: ai.google.dev/gemini-api/docs/tokens."""
 
@@ -81,7 +84,8 @@ def _modalities(config: GenerationConfig, model: str, *, checks_models: bool) ->
     if not asked:
         asked = frozenset({"IMAGE", "TEXT"}) if service == "images" else frozenset({"TEXT"})
     accepted = _ACCEPTED[service]
-    if asked not in accepted and (checks_models or len(asked - {"TEXT"}) > 1):
+    is_known = shipped_catalogue().find(model) is not None
+    if asked not in accepted and (checks_models or is_known or len(asked - {"TEXT"}) > 1):
         listed = "".join(f"* {', '.join(sorted(one))}\n" for one in accepted)
         raise ApiRuleError(
             f"The requested combination of response modalities ({', '.join(sorted(asked))}) is not supported by the model. "
@@ -120,7 +124,7 @@ def with_media(prompt: Prompt, config: GenerationConfig, *, checks_models: bool)
             )
         return prompt
     _, size = _picture_size(config.image_config or ImageConfig(), prompt.model)
-    tokens = shipped_catalogue().media_rules(prompt.model).qualities.get(size, 0)
+    tokens = shipped_catalogue().media_rules(prompt.model).qualities.get(size, _TOKENS)
     messages = tuple(_counted(prompt, index, one) for index, one in enumerate(prompt.messages))
     return msgspec.structs.replace(
         prompt, messages=messages, silent=True, media=MediaRequest("image", tokens)
