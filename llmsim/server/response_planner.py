@@ -81,7 +81,7 @@ class ResponsePlanner(Generic[O]):
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(
             channel_format.parsed_headers, with_address=channel_format.reads_address
         )
-        self.analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
+        self.analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo, quotas)
 
     def plan(
         self, request: IncomingRequest, channel: Channel
@@ -105,11 +105,10 @@ class ResponsePlanner(Generic[O]):
             and controls is NO_CONTROLS
             and not self._rules.has_rules
         ):
-            prompt, facts = analyzed.request.prompt, analyzed.facts
-            planned = self._planner.plan(prompt, facts)
+            planned = self._planner.plan(analyzed.request.prompt, analyzed.facts)
             assert isinstance(planned, Turn), "a plain response needs no lines"
-            if self._quotas is not None:
-                self._quotas.admit_at_once(request.headers, prompt, facts, channel.active, planned)
+            if analyzed.bill is not None and self._quotas is not None:
+                self._quotas.admit_at_once(request.headers, analyzed.bill, channel.active, planned)
             return PlannedResponse(analyzed.request, planned, False)
         return self._plan(request, channel, controls, analyzed)
 

@@ -19,7 +19,7 @@ USED = st.lists(
 def test_prepared_headers_are_the_same(api: object, amounts: Amounts, used: list[int], at: int) -> None:
     """LIM-3.1, LIM-3.3: Whatever is limited and used, what is prepared renders the same lines; nothing left is negative."""
     limits = limits_of(amounts)
-    status = QuotaStatus(at, limits, used)
+    status = QuotaStatus(at, limits, limits.select(used))
     lines = api.prepare_limits(limits)(status)  # type: ignore[attr-defined]  # a module
 
     assert lines == api.render_limits(status)  # type: ignore[attr-defined]
