@@ -9,6 +9,7 @@ Decisions:
 * The first process that opens the file decides how large it is, the others follow: workers before and after a reload share it.
 """
 
+import functools
 import mmap
 import os
 import struct
@@ -59,6 +60,12 @@ def tag_of(key: bytes, copy: int) -> int:
     return int.from_bytes(key[WORD:], "little", signed=True) & ~1 | copy
 
 
+@functools.cache
+def record_layout(kinds: tuple[int, ...]) -> struct.Struct:
+    """Return the layout of the values of a record in which some rates are limited: nothing is kept of the others."""
+    return struct.Struct("=q" + "".join(["q" if kind in kinds else "8x" for kind in range(len(RATES))]))
+
+
 def read_record(table: mmap.mmap, at: int) -> tuple[int, ...]:
     """Return the values of a record."""
     return _VALUES.unpack_from(table, at + PLACES[table[at + _LOW_AT] & 1])
@@ -74,9 +81,11 @@ def write_record(table: mmap.mmap, at: int, now: int, used: Sequence[int]) -> No
 def _find_end(table: mmap.mmap, at: int) -> int:
     """Return when nothing of a record is used any more; what has no limit any more does not count."""
     updated, *used = read_record(table, at)
-    limits = _LIMITS.unpack_from(table, at + _LIMITS_AT)
-    ends = [-(-amount // limit) for amount, limit in zip(used, limits, strict=True) if limit]
-    return updated + max(ends, default=0)
+    longest = 0
+    for amount, limit in zip(used, _LIMITS.unpack_from(table, at + _LIMITS_AT), strict=True):
+        if limit and amount > longest * limit:
+            longest = -(-amount // limit)
+    return updated + longest
 
 
 class QuotaTable:
@@ -143,8 +152,10 @@ class QuotaTable:
             self.places.clear()
         self.places[key] = at
         if limits is not None:
-            amounts = dict([rate[:2] for rate in limits.rates])
-            _LIMITS.pack_into(table, at + _LIMITS_AT, *[amounts.get(index, 0) for index in range(len(RATES))])
+            amounts = [0] * len(RATES)
+            for index, limit, _, _ in limits.rates:
+                amounts[index] = limit
+            _LIMITS.pack_into(table, at + _LIMITS_AT, *amounts)
 
     def make_room(self, table: mmap.mmap, key: bytes, limits: Limits) -> int:
         """Return where the record of a new key goes; the one that was there is forgotten."""

@@ -13,7 +13,6 @@ import fcntl
 import functools
 import mmap
 import os
-import struct
 import threading
 import time
 import weakref
@@ -23,7 +22,6 @@ from pathlib import Path
 from llmsim.domain.quota import (
     INPUT_TPM,
     OUTPUT_TPM,
-    RATES,
     RPM,
     TPM,
     Amounts,
@@ -42,6 +40,7 @@ from llmsim.state.quota_table import (
     WORD,
     QuotaTable,
     read_record,
+    record_layout,
     tag_of,
     write_record,
 )
@@ -152,18 +151,18 @@ class FileQuotaStore:
         """Return what admits requests to rates. PERF: two, as most accounts have, are written out, 0.4 us less."""
         clock, rates = self._clock, limits.rates
         kinds = [rate[0] for rate in rates]
-        # Of rates that are not limited nothing is kept.
-        layout = struct.Struct("=q" + "".join("q" if kind in kinds else "8x" for kind in range(len(RATES))))
+        layout = record_layout(tuple(kinds))
         of_output = [(position, rate[2]) for position, rate in enumerate(rates) if rate[0] in OF_OUTPUT]
         known: SharedMutex | None = None
         words, tag_at, check_at = memoryview(b"").cast("B"), 0, 0
         copies: dict[int, tuple[Callable[[], tuple[int, ...]], Callable[..., None], int]] = {}
 
         def admit_generally(amounts: Amounts, output: int) -> QuotaStatus:
-            """Admit or refuse a request; note where the record is."""
+            """Admit or refuse a request; note where the record is, unless it is new: most keys of a flood come once."""
             nonlocal known, words, tag_at, check_at, copies
+            is_new = key not in self._records.places
             status = self._admit(key, limits, amounts, output)
-            at = self._records.places.get(key, 0)
+            at = 0 if is_new else self._records.places.get(key, 0)
             known = self._mutex if at else None
             check_at = status.at + int(_CHECK_SECONDS * 1e6)
             copies = {}
