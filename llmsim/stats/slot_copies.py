@@ -136,5 +136,6 @@ def _model_name(block: Block, words: list[int], slot: int, row: int) -> str:
         start = (at + layout.MODEL_NAME) * layout.WORD_BYTES
         size = words[row + layout.MODEL_NAME_BYTES]
         name = bytes(block.octets[start : start + size]).decode("utf-8", "replace")
-        block.model_names[at] = name
+        if size:
+            block.model_names[at] = name
     return name
