@@ -59,8 +59,9 @@ def copy_slot(block: Block, number: int) -> SlotCopy:
     words: list[int] = block.words[first : first + block.layout.count_words].tolist()
     rows = _copy_endpoints(block, first + layout.ENDPOINTS)
     behind = block.layout.endpoints * layout.ENDPOINT_WORDS
+    width, names = len(layout.MODEL), block.model_names
     models = [
-        (_model_name(block, words, first, start), words[start : start + len(layout.MODEL)])
+        (names.get(first + start) or _model_name(block, words, first, start), words[start : start + width])
         for start in _MODEL_STARTS
         if words[start + _STREAMING] or words[start + _NON_STREAMING]
     ]
@@ -68,7 +69,8 @@ def copy_slot(block: Block, number: int) -> SlotCopy:
     by_model = {
         layout.OTHER
         if row == layout.LATENCY_MODELS
-        else _model_name(block, words, first, _MODEL_STARTS[row]): found
+        else names.get(first + _MODEL_STARTS[row])
+        or _model_name(block, words, first, _MODEL_STARTS[row]): found
         for row, found in enumerate(by_row)
         if found
     }
@@ -100,13 +102,12 @@ def _copy_latencies(
         for offset in (histogram.SUM, histogram.MIN, histogram.MAX)
     )
     # PERF: a figure of all histograms at once, a tenth of the time of one by one; most have counted nothing.
+    bucket, found = histogram.bucket, []
     extremes = zip(words[least].tolist(), words[most].tolist(), strict=True)
-    found = [
-        (number, first, words[at + first : at + histogram.bucket(maximum) + 1].tolist())
-        for number, (minimum, maximum) in enumerate(extremes)
-        if minimum != histogram.EMPTY_MIN
-        for at, first in ((start + number * histogram.WORDS, histogram.bucket(minimum)),)
-    ]
+    for number, (minimum, maximum) in enumerate(extremes):
+        if minimum != histogram.EMPTY_MIN:
+            at, first = start + number * histogram.WORDS, bucket(minimum)
+            found.append((number, first, words[at + first : at + bucket(maximum) + 1].tolist()))
     # The extremes once more: they are written before what is counted between them.
     sums, minima, maxima = words[totals].tolist(), words[least].tolist(), words[most].tolist()
     sets: list[dict[str, HistogramTotals]] = [{} for _ in range(start, end, layout.LATENCY_WORDS)]
@@ -129,13 +130,10 @@ def copy_histogram(words: list[int], at: int) -> HistogramTotals | None:
 
 
 def _model_name(block: Block, words: list[int], slot: int, row: int) -> str:
-    """Return the name in a model's row, which never changes."""
-    at = slot + row
-    name = block.model_names.get(at)
-    if name is None:
-        start = (at + layout.MODEL_NAME) * layout.WORD_BYTES
-        size = words[row + layout.MODEL_NAME_BYTES]
-        name = bytes(block.octets[start : start + size]).decode("utf-8", "replace")
-        if size:
-            block.model_names[at] = name
+    """Return the name in a model's row, and remember it: it never changes."""
+    start = (slot + row + layout.MODEL_NAME) * layout.WORD_BYTES
+    size = words[row + layout.MODEL_NAME_BYTES]
+    name = bytes(block.octets[start : start + size]).decode("utf-8", "replace")
+    if size:
+        block.model_names[slot + row] = name
     return name
