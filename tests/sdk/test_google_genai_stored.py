@@ -252,6 +252,20 @@ def test_batches_of_embeddings(client: genai.Client) -> None:
     assert [len(one.embedding.values or []) for one in found if one and one.embedding] == [3, 3]
 
 
+def test_batches_of_requests_that_fail(client: genai.Client) -> None:
+    """GEM-12.4: Each has the code and message of its error."""
+    failing = types.HttpOptions(headers={"x-llmsim-fault": "rate_limit"})
+    batch = client.batches.create(
+        model=FLASH, src=[types.InlinedRequest(contents="Hello")], config={"http_options": failing}
+    )
+    batch = ended(client, batch)
+
+    assert batch.dest is not None
+    (result,) = batch.dest.inlined_responses or []
+    assert result.error is not None
+    assert (result.error.code, result.response) == (8, None)
+
+
 def test_batches_that_are_ended(client: genai.Client) -> None:
     """GEM-12.3: A batch that is cancelled has no results, and one that is deleted is gone."""
     batch = client.batches.create(model=FLASH, src=[types.InlinedRequest(contents="Hello")])
