@@ -3,7 +3,7 @@
 Decisions:
 * Only a refusal that the settings draw is answered by another model; one of a script stays what it is. The first model of the list always
   answers: the simulator refuses once.
-* `default` names no model here, and leaves a refusal as it is, as on models without a default.
+* `default` is the catalogue's model, whatever the category of the refusal; the refusal stands on models without one.
 * In a stream the message begins with the requested model, whole it has the one that answered. Source: recorded streams, which the SDK
   relabels.
 
@@ -17,6 +17,7 @@ from typing import Any
 from llmsim.domain import RefusalSegment, Turn
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.anthropic.messages_request import MessageRequest
+from llmsim.providers.anthropic.model_rules import default_fallback
 
 _KEYS = ("model", "max_tokens", "thinking", "output_config", "speed")
 _MOST_CHARS = 256
@@ -28,7 +29,9 @@ def parse_fallback(request: MessageRequest) -> str:
     Raises:
         InvalidFieldError: An entry has no model, or a key that there is not.
     """
-    entries: Sequence[dict[str, Any]] = () if isinstance(request.fallbacks, str) else request.fallbacks or ()
+    if isinstance(request.fallbacks, str):
+        return default_fallback(request.model)
+    entries: Sequence[dict[str, Any]] = request.fallbacks or ()
     for index, entry in enumerate(entries):
         model = entry.get("model")
         if model is None:

@@ -92,12 +92,22 @@ def check_model_rules(request: MessageRequest) -> None:
         raise ApiRuleError(
             f"max_tokens: {request.max_tokens} > {most}, which is the maximum allowed number of output tokens for {request.model}"
         )
-    for name in catalogue.rules(facts).refused:
+    rules = catalogue.rules(facts)
+    if isinstance(request.fallbacks, list) and request.fallbacks and not rules.fallback:
+        raise ApiRuleError(f"'{request.model}' does not support the `fallbacks` parameter.")
+    for name in rules.refused:
         if name == _RESERVING:
             continue
         is_broken, message = _RULES[name]
         if is_broken(request):
             raise ApiRuleError(message.replace("{model}", request.model))
+
+
+def default_fallback(model: str) -> str:
+    """Return the model that answers by default what `model` declines; empty if none does."""
+    catalogue = shipped_catalogue()
+    facts = catalogue.facts(model)
+    return catalogue.rules(facts).fallback if facts.owner == _OWNER else ""
 
 
 def reserves_limit(request: MessageRequest) -> bool:

@@ -7,11 +7,15 @@ from typing import Any
 
 from llmsim.catalogue import Model, shipped_catalogue
 from llmsim.errors import UnknownModelError
+from llmsim.providers.anthropic.model_rules import default_fallback
 from llmsim.providers.anthropic.resources import parse_page, render_page, rfc3339
 from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import encode
 
 _OWNER = "anthropic"
+
+_FALLBACK_BETA = "server-side-fallback"
+"""The beta, whatever its date. Source: types/beta/beta_model_info.py; Anthropic docs, refusals-and-fallback."""
 
 _LINES = ("opus", "sonnet", "haiku", "fable", "mythos")
 """Source: types/model_line.py; the catalogue's names are `Claude Opus 5`, `Claude Haiku 3.5`."""
@@ -21,7 +25,13 @@ def _support(supported: bool) -> dict[str, Any]:
     return {"supported": supported}
 
 
-def _entry(model: Model) -> dict[str, Any]:
+def _asks(request: IncomingRequest) -> bool:
+    """Return whether the beta is asked for in which models list what answers for them."""
+    return _FALLBACK_BETA in request.headers.get("anthropic-beta", "")
+
+
+def _entry(model: Model, request: IncomingRequest) -> dict[str, Any]:
+    fallback = default_fallback(model.id)
     words = model.name.lower().split()
     return {
         "type": "model",
@@ -34,6 +44,7 @@ def _entry(model: Model) -> dict[str, Any]:
         "line": next((line for line in _LINES if line in words), None),
         "max_input_tokens": model.context_window,
         "max_tokens": model.max_output_tokens,
+        **({"allowed_fallback_models": [fallback] if fallback else []} if _asks(request) else {}),
         "capabilities": {
             "batch": _support(True),
             "citations": _support(True),
@@ -80,9 +91,9 @@ async def list_models(context: EndpointContext, request: IncomingRequest) -> Rep
     if page.before is not None and page.after is None:
         # The page ends right before that entry; `has_more` is about entries before the page.
         start = max(first, last - page.limit)
-        return render_page([_entry(model) for model in models[start:last]], more=start > 0)
+        return render_page([_entry(model, request) for model in models[start:last]], more=start > 0)
     stop = min(last, first + page.limit)
-    return render_page([_entry(model) for model in models[first:stop]], more=stop < last)
+    return render_page([_entry(model, request) for model in models[first:stop]], more=stop < last)
 
 
 async def retrieve_model(context: EndpointContext, request: IncomingRequest) -> Reply:
@@ -95,7 +106,7 @@ async def retrieve_model(context: EndpointContext, request: IncomingRequest) -> 
     model = context.model(name)
     if model is None or model.owner != _OWNER:
         raise UnknownModelError(name)
-    return Reply(200, encode(_entry(model)))
+    return Reply(200, encode(_entry(model, request)))
 
 
 LIST_MODELS = ResourceEndpoint(method="GET", path="/v1/models", run=list_models, is_public=True)

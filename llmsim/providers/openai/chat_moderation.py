@@ -1,8 +1,7 @@
 """Moderation of a chat completion: what is asked, and what is answered are scored as `/v1/moderations` scores texts.
 
 Decisions:
-* The conversation is one input, each choice an output. A picture is never opened, as in moderations.
-* Scores are returned; nothing is blocked, whatever the policy: what the API does then is not recorded.
+* The conversation is one input, each choice an output.
 
 Source: openai SDK, types/chat/completion_create_params.py (`Moderation`), chat_completion.py and chat_completion_chunk.py.
 """
@@ -10,14 +9,18 @@ Source: openai SDK, types/chat/completion_create_params.py (`Moderation`), chat_
 from collections.abc import Sequence
 from typing import Any
 
-from llmsim.domain import Message, RefusalSegment, TextSegment, Turn
-from llmsim.providers.openai.chat_request import Moderation
-from llmsim.providers.openai.moderations import ModerationInput, build_result
+from llmsim.domain import Message, Turn
+from llmsim.providers.openai_family.moderation import (
+    Moderation,
+    ModerationInput,
+    answered_texts,
+    build_typed_result,
+)
 from llmsim.wire.codec import encode
 
 
 def _results(model: str, inputs: Sequence[ModerationInput]) -> dict[str, Any]:
-    results = [{**build_result(one), "model": model, "type": "moderation_result"} for one in inputs]
+    results = [build_typed_result(one, model) for one in inputs]
     return {"type": "moderation_results", "model": model, "results": results}
 
 
@@ -35,10 +38,5 @@ def render_moderation(turn: Turn, model: str, given: bytes) -> bytes:
         model: Model of the moderation.
         given: The results of what is asked, by `moderate_input`.
     """
-    answers = [
-        ModerationInput(
-            tuple([one.text.text for one in choice.segments if isinstance(one, TextSegment | RefusalSegment)])
-        )
-        for choice in turn.choices
-    ]
+    answers = [answered_texts(choice.segments) for choice in turn.choices]
     return b'"moderation":{"input":%b,"output":%b}' % (given, encode(_results(model, answers)))

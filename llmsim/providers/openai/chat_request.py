@@ -14,6 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from llmsim.providers.openai.chat_audio import AudioOutput
 from llmsim.providers.openai_family import request_fields as fields
+from llmsim.providers.openai_family.moderation import Moderation
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -277,26 +278,6 @@ class Prediction(Struct, tag_field="type", tag="content"):
         return (
             self.content if isinstance(self.content, str) else "".join([part.text for part in self.content])
         )
-
-
-class Mode(Struct):
-    """What is done with what is flagged."""
-
-    mode: Literal["score", "block"]
-
-
-class Policy(Struct):
-    """What is done with a flagged input, and a flagged output."""
-
-    input: Mode | None = None
-    output: Mode | None = None
-
-
-class Moderation(Struct):
-    """The moderation that is asked for."""
-
-    model: fields.ModelId
-    policy: Policy | None = None
 
 
 class ChatRequest(Struct):

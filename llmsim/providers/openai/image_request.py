@@ -18,7 +18,8 @@ from llmsim.domain import MediaRequest, Message, Prompt
 from llmsim.errors import ApiRuleError, InvalidFieldError
 from llmsim.media.pictures import Picture, shown_text
 from llmsim.media_rules import MediaRules
-from llmsim.providers.openai_family.model_rules import UNSUPPORTED_PARAMETER, listed
+from llmsim.providers.openai_family.field_messages import listed
+from llmsim.providers.openai_family.model_rules import UNSUPPORTED_PARAMETER
 from llmsim.providers.openai_family.request_fields import Effort, ModelId
 
 DEFAULT_MODEL = "gpt-image-2.5-flare"

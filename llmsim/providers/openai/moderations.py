@@ -1,13 +1,10 @@
 """Moderations: texts and pictures are parsed to a prompt without an answer, and get scores by category.
 
 Decisions:
-* What is flagged follows from the texts alone. A picture is never opened: it has the scores of an empty text.
 * Parts are one input together, texts are an input each.
 
 Source of fields: openai SDK 3.54, types/moderation_create_params.py, moderation.py and moderation_create_response.py.
 """
-
-from typing import Any
 
 import msgspec
 
@@ -16,7 +13,7 @@ from llmsim.errors import InputError, InvalidFieldError
 from llmsim.providers.contract import ChannelFormat, GenerationEndpoint, IncomingRequest, ParsedRequest
 from llmsim.providers.openai.chat_request import ImagePart, TextPart
 from llmsim.providers.openai.errors import render_fault, render_refusal
-from llmsim.providers.openai.moderation_scores import SEEN, THRESHOLD, score
+from llmsim.providers.openai_family.moderation import ModerationInput, build_result
 from llmsim.providers.openai_family.request_fields import ModelId
 from llmsim.wire.codec import decoder, encode
 
@@ -30,18 +27,6 @@ class ModerationRequest(msgspec.Struct):
 
     input: str | list[str | TextPart | ImagePart]
     model: ModelId | None = None
-
-
-class ModerationInput(msgspec.Struct, frozen=True):
-    """What gets one result.
-
-    Attributes:
-        texts: Its texts.
-        has_picture: Whether there is a picture with them.
-    """
-
-    texts: tuple[str, ...]
-    has_picture: bool = False
 
 
 class ModerationOptions(msgspec.Struct, frozen=True):
@@ -105,25 +90,6 @@ def render_response(turn: Turn, options: ModerationOptions) -> bytes:
     """Render the results."""
     results = b",".join([encode(build_result(one)) for one in options.inputs])
     return b'{"id":"modr-%b","model":%b,"results":[%b]}' % (turn.id.encode(), encode(turn.model), results)
-
-
-def build_result(given: ModerationInput) -> dict[str, Any]:
-    """Return the result of one input."""
-    scores = score(given.texts)
-    flags = {category: value >= THRESHOLD for category, value in scores.items()}
-    kinds = {
-        category: [
-            *(["text"] if given.texts else []),
-            *(["image"] if given.has_picture and category in SEEN else []),
-        ]
-        for category in scores
-    }
-    return {
-        "flagged": any(flags.values()),
-        "categories": flags,
-        "category_scores": scores,
-        "category_applied_input_types": kinds,
-    }
 
 
 MODERATIONS: GenerationEndpoint[ModerationOptions] = GenerationEndpoint(

@@ -6,6 +6,7 @@ Decisions:
 Source: the messages are those of the OpenAI API today.
 """
 
+from collections.abc import Iterable
 from typing import Any, assert_never
 
 from llmsim.errors import InvalidFieldError, InvalidSchemaError
@@ -60,6 +61,14 @@ def quote(value: Any, limit: int = _MAX_QUOTED) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
+def listed(values: Iterable[str]) -> str:
+    """Return values as the API lists them: `'low', 'medium', and 'high'`."""
+    quoted = [f"'{value}'" for value in values]
+    if len(quoted) < 3:
+        return " and ".join(quoted)
+    return f"{', '.join(quoted[:-1])}, and {quoted[-1]}"
+
+
 def field_message(error: InvalidFieldError) -> tuple[str, str]:
     """Return the message and the code for an invalid field."""
     name = format_path(error.path) or "body"
@@ -75,10 +84,7 @@ def field_message(error: InvalidFieldError) -> tuple[str, str]:
             message = f"Invalid type for '{name}': expected {names}, but got {_json_type(found)} instead."
             code = "invalid_type"
         case "choice":
-            quoted = [f"'{choice}'" for choice in wanted]
-            allowed = (
-                " and ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1]))) if quoted else "documented"
-            )
+            allowed = listed(wanted) or "documented"
             message = f"Invalid value: '{quote(found)}'. Supported values are: {allowed}."
             code = "invalid_value"
         case "minimum":

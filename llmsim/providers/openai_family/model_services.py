@@ -19,7 +19,7 @@ from llmsim.catalogue import shipped_catalogue
 from llmsim.errors import ApiRuleError
 from llmsim.model_rules import ModelRules
 from llmsim.providers.contract import GenerationEndpoint, IncomingRequest, ParsedRequest
-from llmsim.providers.openai_family.model_rules import listed
+from llmsim.providers.openai_family.field_messages import listed
 
 O = TypeVar("O")  # noqa: E741 - options, as in the contract
 

@@ -28,6 +28,8 @@ DIALECT = Dialect(
     has_phases=False,
     has_id_prefixes=False,
     cites_files=False,
+    moderates=False,
+    refuses_unknown_tools=False,
 )
 
 

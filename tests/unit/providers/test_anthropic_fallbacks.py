@@ -15,14 +15,14 @@ from llmsim.providers.anthropic.messages import parse
 from llmsim.providers.anthropic.rendering import render_message
 
 BODY: dict[str, Any] = {
-    "model": "claude-opus-4-8",
+    "model": "claude-opus-5",
     "max_tokens": 50,
     "messages": [{"role": "user", "content": "Hm"}],
 }
 OTHER = "claude-sonnet-4-5"
 FALLBACK = {
     "type": "fallback",
-    "from": {"model": "claude-opus-4-8"},
+    "from": {"model": "claude-opus-5"},
     "to": {"model": OTHER},
     "trigger": {"type": "refusal", "category": None},
 }
@@ -62,8 +62,39 @@ async def test_it_is_streamed() -> None:
 
 async def test_others_stay_refused() -> None:
     """ANTH-16.8: Without a list of models the refusal is the response."""
-    for fields in ({}, {"fallbacks": "default"}, {"fallbacks": []}):
+    for fields in ({}, {"fallbacks": None}, {"fallbacks": []}):
         assert (await ask(**fields)).json["stop_reason"] == "refusal"
+
+
+@pytest.mark.parametrize("model", ["claude-opus-5", "claude-fable-5-2", "claude-mythos-5"])
+async def test_the_default_answers(model: str) -> None:
+    """ANTH-16.10: The catalogue's model answers, whole and streamed, and models list it in the beta."""
+    message = (await ask(model=model, fallbacks="default")).json
+    streamed = await ask(model=model, fallbacks="default", stream=True)
+    worker = simulator()
+    listed = await worker.ask(
+        "GET", f"/anthropic/v1/models/{model}", headers={"anthropic-beta": "server-side-fallback-2026-07-01"}
+    )
+
+    assert message["model"] == "claude-opus-4-8"
+    assert message["content"][0]["to"] == {"model": "claude-opus-4-8"}
+    assert b'"fallback_message"' in streamed.body
+    assert listed.json["allowed_fallback_models"] == ["claude-opus-4-8"]
+    plain = await worker.ask("GET", f"/anthropic/v1/models/{model}")
+    assert "allowed_fallback_models" not in plain.json
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-8", "claude-sonnet-5", "claude-haiku-5-5"])
+async def test_models_without_a_fallback(model: str) -> None:
+    """ANTH-16.10: What they decline stays declined by default, and a list is refused."""
+    declined = (await ask(model=model, fallbacks="default")).json
+    refused = await ask(model=model, fallbacks=[{"model": OTHER}])
+
+    assert (declined["stop_reason"], declined["model"]) == ("refusal", model)
+    assert (refused.status, refused.json["error"]["message"]) == (
+        400,
+        f"'{model}' does not support the `fallbacks` parameter.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ class TestParameters:
 
     def test_unknown_fields_are_ignored(self) -> None:
         """RESP-1.6: Unknown fields are ignored, at the top and in items."""
-        assert ask(moderation={"model": "x"}, no_such=1) == ask()
+        assert ask(no_such={"model": "x"}, neither=1) == ask()
         assert message({"role": "user", "content": "Hi", "no_such": 1}) == Message("user", ("Hi",))
 
     @pytest.mark.parametrize(

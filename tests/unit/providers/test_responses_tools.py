@@ -129,13 +129,28 @@ class TestTools:
 
         assert tool.kind is kind
 
-    @pytest.mark.parametrize("named", ["tool_search", "programmatic_tool_calling", "acme:lookup", ""])
+    @pytest.mark.parametrize("named", ["tool_search", "programmatic_tool_calling"])
     def test_tools_without_items(self, named: str) -> None:
         """RESP-6.2: A tool that llmsim has no items for is echoed, and not offered."""
         tools = [{"type": named, "deep": [1]}]
 
         assert prompt(tools=tools).tools == ()
         assert answer(RESPONSES, answering(saying("Hi")), tools=tools)["tools"] == tools
+
+    @pytest.mark.parametrize("named", ["web_search_20250305", "web_fetch", "acme:lookup", "Function", ""])
+    def test_types_that_are_unknown(self, named: str) -> None:
+        """RESP-6.17, OPRE-1.10: An unknown type is refused with the list of the API, in the request and in items; OpenResponses echoes it."""
+        tool = {"type": named, "deep": [1]}
+        error = refused(tools=[FUNCTION, tool])
+
+        assert (error["param"], error["code"]) == ("tools[1].type", "invalid_value")
+        assert error["message"].startswith(
+            f"Invalid value: '{named}'. Supported values are: 'code_interpreter', 'programmatic_"
+        )
+        assert error["message"].endswith("'shell', and 'apply_patch'.")
+        brought = refused(input=[{"type": "additional_tools", "role": "developer", "tools": [tool]}])
+        assert brought["param"] == "input[0].tools[0].type"
+        assert answer(OPENRESPONSES, answering(saying("Hi")), tools=[tool])["tools"] == [tool]
 
     def test_namespaces(self) -> None:
         """RESP-6.3: The tools of a namespace are offered, and it is echoed as it was sent."""

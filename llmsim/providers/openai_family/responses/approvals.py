@@ -21,6 +21,7 @@ from llmsim.domain import Tool, ToolKind
 from llmsim.errors import ApiRuleError
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai_family.field_messages import quote
+from llmsim.providers.openai_family.responses.configuration import with_configuration
 from llmsim.providers.openai_family.responses.conversation import Head
 from llmsim.providers.openai_family.responses.mcp_servers import KIND
 from llmsim.providers.openai_family.responses.options import McpCall, ResponseOptions
@@ -61,7 +62,7 @@ def with_approvals(
     Raises:
         ApiRuleError: An approval has no request, or a request no decision.
     """
-    request = with_brought_tools(request, items, heads)
+    request = with_configuration(with_brought_tools(request, items, heads), items, heads)
     options: ResponseOptions = request.options
     if options.tools.deferred or options.tools.program_tools:
         options = structs.replace(options, tools=with_loaded(options.tools, items, heads))

@@ -58,6 +58,9 @@ _LOCAL_SHELL = "local_shell_call"
 
 _SEALED = ("reasoning", "compaction")
 
+_TRIGGER = "compaction_trigger"
+"""The item that asks for a compaction. Source of the refusal: router-for-me/CLIProxyAPI#4148."""
+
 
 class Head(Struct):
     """What the checks need of an item."""
@@ -112,13 +115,20 @@ def check_items(heads: Sequence[Head], *, has_prefixes: bool) -> None:
         has_prefixes: Whether ids begin as those of OpenAI's API.
 
     Raises:
-        ApiRuleError: An id is malformed, or sealed content is not as it was.
+        ApiRuleError: An id is malformed, sealed content is not as it was, or something follows what asks for a compaction.
     """
     for index, head in enumerate(heads):
         if head.id is not None and head.kind != "item_reference":
             _check_id(head, head.id, f"input[{index}].id", has_prefixes=has_prefixes)
+        if head.kind == _TRIGGER and index + 1 < len(heads):
+            raise ApiRuleError(f"The '{_TRIGGER}' item must be the final input item.", "input")
         if head.kind in _SEALED and isinstance(head.encrypted_content, str):
             _check_sealed(head, head.encrypted_content)
+
+
+def is_triggered(heads: Sequence[Head]) -> bool:
+    """Return whether the items of a request ask for a compaction."""
+    return bool(heads) and heads[-1].kind == _TRIGGER
 
 
 def _check_id(head: Head, item_id: str, param: str, *, has_prefixes: bool) -> None:

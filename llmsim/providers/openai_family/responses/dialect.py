@@ -84,6 +84,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         has_id_prefixes: Whether ids of input items must begin with the prefix of their type.
         checks_models: Whether parameters that a model does not take are refused.
         cites_files: Whether texts cite files, not only pages.
+        moderates: Whether responses have results of moderation; then `constants` has a null for them.
+        refuses_unknown_tools: Whether a tool of an unknown type is refused, and not echoed.
     """
 
     reasoning: ReasoningStyle
@@ -99,3 +101,5 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     has_id_prefixes: bool = True
     checks_models: bool = True
     cites_files: bool = True
+    moderates: bool = True
+    refuses_unknown_tools: bool = True

@@ -41,6 +41,7 @@ from llmsim.providers.openai_family.responses.input_items import (
     AssistantMessage,
     CallOutput,
     Compaction,
+    Control,
     CustomCall,
     FunctionCall,
     HostedItem,
@@ -61,6 +62,7 @@ from llmsim.providers.openai_family.responses.input_items import (
     UserPart,
     parse_item,
 )
+from llmsim.providers.openai_family.responses.moderation import moderate_input
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.response import build_output
 from llmsim.providers.openai_family.responses.sealed_content import CHARACTERS_PER_TOKEN
@@ -107,7 +109,7 @@ def _to_message(item: Item, sent: bytes, path: Path, media: Media) -> Message | 
             return Message("tool", (), notes=(sent.decode(),), results=(ToolResult("", ""),))
         case HostedItem() | ApprovalRequest():
             return Message("assistant", (), notes=(sent.decode(),))
-        case ReasoningInput() | Reference():
+        case ReasoningInput() | Reference() | Control():
             return None
         case _:
             assert_never(item)
@@ -261,6 +263,11 @@ def _with_items(
     own = 1 if options.has_instructions else 0
     media = Media(message=own)
     messages = (*request.prompt.messages[:own], *parse_messages(items, media))
+    moderated = options.moderated
+    if moderated is not None and options.references:
+        sent = Media()
+        asked = (*messages[:own], *parse_messages(items[len(items) - own_items :], sent))
+        moderated = moderate_input(moderated[1], asked, has_picture=bool(sent.images))
     resolved = ParsedRequest(
         replace(
             request.prompt,
@@ -268,7 +275,7 @@ def _with_items(
             images=tuple(media.images),
             attachments=tuple(media.attachments),
         ),
-        replace(options, input_items=items, references=(), own_items=own_items),
+        replace(options, input_items=items, references=(), own_items=own_items, moderated=moderated),
         is_warm_up=request.is_warm_up,
     )
     return with_approvals(resolved, items, heads) if is_whole else resolved

@@ -31,6 +31,7 @@ _PREFIXES = {
     "mcp_approval_request": "mcpr",
     "mcp_approval_response": "mcpa",
     "computer_call": "cu",
+    "configuration_update": "cnfu",
 }
 _TYPES_WITH_STATUS = {
     "message",

@@ -170,6 +170,10 @@ class ApprovalResponse(Struct):
     approve: bool
 
 
+class Control(Struct):
+    """An item that is no content: it asks for a compaction, or changes the configuration."""
+
+
 class HostedItem(Struct):
     """A call of a hosted tool, or its result; kept as it was sent.
 
@@ -192,19 +196,19 @@ Item = (
     | Compaction
     | ApprovalRequest
     | ApprovalResponse
+    | Control
     | HostedItem
 )
 
 
+_CONTROLS = ("compaction_trigger", "configuration_update")
 _HOSTED_TYPES = (
     "additional_tools",
     "apply_patch_call",
     "apply_patch_call_output",
     "code_interpreter_call",
-    "compaction_trigger",
     "computer_call",
     "computer_call_output",
-    "configuration_update",
     "file_search_call",
     "image_generation_call",
     "local_shell_call",
@@ -267,9 +271,11 @@ def parse_item(item: bytes, path: Path) -> Item:
             return known
     except InvalidFieldError as error:
         raise_below(error, path)
+    if name.removeprefix(PREFIX) in _CONTROLS:
+        return Control()
     if name in _HOSTED_TYPES or ":" in name:
         return HostedItem(name.endswith("_output") and not name.endswith("tool_search_output"))
-    raise InvalidFieldError((*path, "type"), "choice", (*_DECODERS, *_HOSTED_TYPES), name)
+    raise InvalidFieldError((*path, "type"), "choice", (*_DECODERS, *sorted(_HOSTED_TYPES + _CONTROLS)), name)
 
 
 def raise_below(error: InvalidFieldError, path: Path) -> NoReturn:

@@ -4,12 +4,12 @@ Source: the reports that `scripts/catalogue-overlay.toml` names.
 """
 
 from llmsim.errors import ApiRuleError
+from llmsim.providers.openai_family.field_messages import listed
 from llmsim.providers.openai_family.model_rules import (
     MEDIUM,
     UNSUPPORTED_PARAMETER,
     UNSUPPORTED_VALUE,
     RequestedModel,
-    listed,
     requested_model,
 )
 from llmsim.providers.openai_family.model_services import check_service
@@ -55,23 +55,45 @@ def check_model_rules(request: Request) -> None:
     for name in model.refused_parameters(request, _PARAMETERS):
         # Source: OpenHands/software-agent-sdk#1837: `code` is null.
         raise ApiRuleError(f"Unsupported parameter: '{name}' is not supported with this model.", name)
-    if effort is not None and model.refuses("reasoning_effort"):
-        message = "Unsupported parameter: 'reasoning.effort' is not supported with this model."
-        raise ApiRuleError(message, "reasoning.effort", UNSUPPORTED_PARAMETER)
-    if effort is not None and model.efforts and effort not in model.efforts:
-        raise _unsupported_value(request, "reasoning.effort", effort, model.efforts)
+    _check_effort(model, request.model or "", effort, "reasoning.effort")
     verbosity = None if request.text is None else request.text.verbosity
     if verbosity is not None and verbosity != "medium" and model.refuses("verbosity"):
-        raise _unsupported_value(request, "text.verbosity", verbosity, MEDIUM)
+        raise _unsupported_value(request.model or "", "text.verbosity", verbosity, MEDIUM)
     if model.refuses("logprobs") and "message.output_text.logprobs" in (request.include or ()):
         message = "logprobs are not supported with reasoning models."
         raise ApiRuleError(message, "include", UNSUPPORTED_PARAMETER)
     _check_limit(request, model)
 
 
-def _unsupported_value(request: Request, param: str, value: str, supported: tuple[str, ...]) -> ApiRuleError:
+def check_effort(name: str, effort: str | None, param: str) -> None:
+    """Refuse an effort that a model does not take.
+
+    Args:
+        name: The model.
+        effort: The effort; None for the model's own.
+        param: Its place in the request.
+
+    Raises:
+        ApiRuleError: The model does not take it.
+    """
+    model = requested_model(name, effort)
+    if model is not None:
+        _check_effort(model, name, effort, param)
+
+
+def _check_effort(model: RequestedModel, name: str, effort: str | None, param: str) -> None:
+    if effort is None:
+        return
+    if model.refuses("reasoning_effort"):
+        message = f"Unsupported parameter: '{param}' is not supported with this model."
+        raise ApiRuleError(message, param, UNSUPPORTED_PARAMETER)
+    if model.efforts and effort not in model.efforts:
+        raise _unsupported_value(name, param, effort, model.efforts)
+
+
+def _unsupported_value(name: str, param: str, value: str, supported: tuple[str, ...]) -> ApiRuleError:
     return ApiRuleError(
-        f"Unsupported value: '{value}' is not supported with the '{request.model}' model. Supported values are: "
+        f"Unsupported value: '{value}' is not supported with the '{name}' model. Supported values are: "
         f"{listed(supported)}.",
         param,
         UNSUPPORTED_VALUE,

@@ -132,6 +132,7 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         obfuscation: Whether delta events carry padding.
         service_tier: As requested; it is reported while the response is not done.
         metadata: The client's own labels.
+        moderated: Result of the moderation of what is asked, and its model; None for no moderation.
         tools: Options for the items of tool calls.
     """
 
@@ -152,4 +153,5 @@ class ResponseOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     obfuscation: bool = True
     service_tier: str = "auto"
     metadata: dict[str, str] = {}
+    moderated: tuple[bytes, str] | None = None
     tools: ToolOptions = ToolOptions()

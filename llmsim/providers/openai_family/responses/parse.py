@@ -10,35 +10,35 @@ from typing import Any
 
 from msgspec import Struct
 
-from llmsim.domain import Message, Prompt, ResponseFormat
+from llmsim.domain import Message, Prompt
 from llmsim.errors import InvalidFieldError, InvalidJsonError
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.media import Media
 from llmsim.providers.openai_family.model_rules import has_phase
-from llmsim.providers.openai_family.request_fields import JsonFormat, parse_cache
+from llmsim.providers.openai_family.request_fields import parse_cache
 from llmsim.providers.openai_family.responses.approvals import with_approvals
-from llmsim.providers.openai_family.responses.conversation import Head, check_items, read_heads
+from llmsim.providers.openai_family.responses.configuration import check_updates, parse_format
+from llmsim.providers.openai_family.responses.conversation import Head, check_items, is_triggered, read_heads
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.history import check_own_items, parse_messages
 from llmsim.providers.openai_family.responses.model_rules import check_model_rules
+from llmsim.providers.openai_family.responses.moderation import moderate_input
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.request import (
     ClientEvent,
     Conversation,
     Generate,
-    JsonSchema,
     Request,
-    TextConfig,
     render_echo,
 )
 from llmsim.providers.openai_family.responses.tool_choice import chosen_mcp_tools, parse_tool_choice
+from llmsim.providers.openai_family.responses.tool_types import check_brought_types, check_tool_types
 from llmsim.providers.openai_family.responses.tools import (
     ParsedTool,
     build_tool_options,
     offered_tools,
     parse_tools,
 )
-from llmsim.providers.openai_family.strict_schemas import parse_schema
 from llmsim.providers.storage import FileUse
 from llmsim.wire.codec import decoder, encode
 
@@ -171,10 +171,14 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
     if not isinstance(request.input, str):
         heads = read_heads(items)
         check_items(heads, has_prefixes=dialect.has_id_prefixes)
+        check_updates(items, heads, request.model or "", checks_models=dialect.checks_models)
         references = check_own_items(heads, is_whole=is_whole)
     if request.instructions is not None:
         messages = (Message("developer", (request.instructions,)), *messages)
     tools = parse_tools(request.tools, chosen_mcp_tools(request.tool_choice)) if request.tools else ()
+    if dialect.refuses_unknown_tools:
+        check_tool_types(request.tools or ())
+        check_brought_types(items, heads)
     tool_choice, choice_echo = parse_tool_choice(request, tools)
     reasoning = request.reasoning
     summary = None if reasoning is None else reasoning.summary or reasoning.generate_summary
@@ -192,7 +196,7 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         truncates=request.truncation == "auto",
         tools=offered_tools(request, tools),
         tool_choice=tool_choice,
-        form=None if request.text is None else _parse_format(request.text),
+        form=None if request.text is None else parse_format(request.text.format, ("text", "format")),
         logprobs=_logprobs(request),
     )
     options = ResponseOptions(
@@ -201,7 +205,7 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         has_instructions=request.instructions is not None,
         references=references,
         is_whole=is_whole,
-        compact_threshold=_compact_threshold(request),
+        compact_threshold=0 if is_triggered(heads) else _compact_threshold(request),
         has_phase=dialect.has_phases and has_phase(request.model or ""),
         conversation=_conversation_id(request),
         own_items=len(items),
@@ -214,10 +218,17 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         obfuscation=streaming is None or streaming.include_obfuscation is not False,
         service_tier=request.service_tier or "auto",
         metadata=request.metadata or {},
+        moderated=_moderate(request, messages, media) if dialect.moderates else None,
         tools=build_tool_options(request, tools),
     )
     parsed = ParsedRequest(prompt, options, files=(*media.files, *_used_stores(tools, options)))
     return with_approvals(parsed, items, heads) if is_whole and heads and not references else parsed
+
+
+def _moderate(request: Request, messages: Sequence[Message], media: Media) -> tuple[bytes, str] | None:
+    if request.moderation is None:
+        return None
+    return moderate_input(request.moderation.model, messages, has_picture=bool(media.images))
 
 
 def _used_stores(tools: Sequence[ParsedTool], options: ResponseOptions) -> tuple[FileUse, ...]:
@@ -238,23 +249,6 @@ def _compact_threshold(request: Request) -> int | None:
     """Return the tokens from which on the conversation is compacted; None for never."""
     entries = [entry.compact_threshold for entry in request.context_management or ()]
     return min((threshold for threshold in entries if threshold is not None), default=None)
-
-
-def _parse_format(text: TextConfig) -> ResponseFormat | None:
-    match text.format:
-        case JsonFormat():
-            return ResponseFormat()
-        case JsonSchema(name=name, schema=schema, strict=strict, description=description):
-            path = ("text", "format", "schema")
-            if bytes(schema) == b"null":
-                raise InvalidFieldError(path, "type", "object", None)
-            return ResponseFormat(
-                parse_schema(schema, path, "response_format", name, strict=strict is True),
-                name,
-                description or "",
-            )
-        case _:
-            return None
 
 
 def _logprobs(request: Request) -> int | None:

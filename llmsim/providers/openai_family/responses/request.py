@@ -21,6 +21,7 @@ from msgspec import Meta, Raw, Struct
 
 from llmsim.errors import InvalidJsonError
 from llmsim.providers.openai_family import request_fields as fields
+from llmsim.providers.openai_family.moderation import Moderation
 
 Includable = Literal[
     "file_search_call.results",
@@ -102,6 +103,7 @@ class Request(Struct):
     max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
     max_tool_calls: Annotated[int, Meta(ge=1)] | None = None
     metadata: fields.Metadata | None = None
+    moderation: Moderation | None = None
     parallel_tool_calls: bool | None = None
     presence_penalty: fields.Penalty | None = None
     previous_response_id: str | None = None

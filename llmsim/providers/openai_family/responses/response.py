@@ -33,6 +33,7 @@ from llmsim.providers.openai_family.responses.client_search import SEARCH, Clien
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.hosted_items import HostedCallItem
 from llmsim.providers.openai_family.responses.mcp_items import ApprovalRequestItem, McpToolListItem
+from llmsim.providers.openai_family.responses.moderation import render_moderation
 from llmsim.providers.openai_family.responses.options import ResponseOptions
 from llmsim.providers.openai_family.responses.output_items import (
     ClientCallItem,
@@ -182,6 +183,9 @@ def render_finished(turn: Turn, options: ResponseOptions, dialect: Dialect, outp
     """Render the response object of a turn that is done, with its output."""
     reason = output.incomplete_reason
     constants = dialect.constants
+    if options.moderated is not None:
+        results = render_moderation(turn, *options.moderated)
+        constants = constants.replace(b'"moderation":null', b'"moderation":' + results, 1)
     if output.web_searches:
         constants = constants.replace(b'"num_requests":0', b'"num_requests":%d' % output.web_searches)
     return _OBJECT % (

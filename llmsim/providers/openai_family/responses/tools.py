@@ -2,7 +2,7 @@
 
 Decisions:
 * A hosted tool is known by its kind: `web_search_preview_2025_03_11` is a `web_search`. One that llmsim has no items for
-  is echoed, and never called.
+  is echoed, and never called; `tool_types` refuses types that the API does not have.
 * Shells, patches and computers are run by the client, which returns their output; a shell in a container is the provider's.
 * A namespace stands for the tools in it.
 * Schemas are checked strictly only on request: by default the API makes of a schema what it can.
