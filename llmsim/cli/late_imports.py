@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Disable the garbage collector while modules are imported.
+    """Disable the garbage collector while modules are imported, and keep it from what they hold.
 
     PERF: 0.1 s of 0.5 for `serve`, in which it looks again and again at what stays, and finds nothing.
     """
@@ -16,5 +16,6 @@ def importing() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()
         if collects:
             gc.enable()

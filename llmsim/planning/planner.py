@@ -33,27 +33,32 @@ from llmsim.domain import (
 from llmsim.errors import VisionError
 from llmsim.planning.content import Content, ContentPlanner, call_id_prefix, text_choice, truncate
 from llmsim.planning.context_edits import analyze_edited, edited_tokens
-from llmsim.planning.continuations import candidates, check_length, continued_tokens, is_single, pick_best
+from llmsim.planning.continuations import candidates, check_length, continued_tokens, pick_best
 from llmsim.planning.embedding_input import check_use, read_input
 from llmsim.planning.faults import Faults
 from llmsim.planning.generators import NO_LINES, Generator, LineNumbers, build_generator
 from llmsim.planning.logprobs import with_logprobs
 from llmsim.planning.overrides import Overrider, changed_generator, is_same_text, split_tokens
-from llmsim.planning.prompt_facts import LinesNeeded, PromptFacts, check_window, generated_limit
+from llmsim.planning.prompt_facts import (
+    LinesNeeded,
+    PromptFacts,
+    check_window,
+    completion_limit,
+    generated_limit,
+)
 from llmsim.planning.prompt_prefixes import LEAST_TOKENS, chain_prefixes
 from llmsim.planning.prompt_tokens import marked_prefixes, prompt_tokens
 from llmsim.planning.reasoning import reasoning_text, reasoning_tokens
 from llmsim.planning.rng import Random, fresh_rng, id_source, seed_of, seeded_id, seeded_rng
 from llmsim.planning.scripts import play
 from llmsim.planning.spoken import with_sound
+from llmsim.planning.text_prompts import TextAnalyzer, is_plain
 from llmsim.planning.timing import LatencySampler, in_bursts
 from llmsim.planning.tokens import TokenReader, load_tokenizer
 from llmsim.planning.truncation import shorten
 from llmsim.planning.usage import turn_usage
 from llmsim.planning.wire_faults import WireFaults
 from llmsim.scripts import ScriptStep
-
-_UNLIMITED = 1 << 62
 
 _EMPTY = Choice((), FinishReason.STOP)
 UNCACHED = CacheUse()
@@ -92,6 +97,9 @@ class Planner:
         self.overrider = Overrider(
             self._generate, self._latency, settings.response, settings.errors, settings.faults
         )
+        self.analyze_text = TextAnalyzer(
+            self._catalogue, self._is_plain_model, enforce_window=self._enforce_window
+        ).analyze
         self._split: tuple[int, int] | None = None
         self._retry_after = settings.errors.retry_after_ms / 1000
 
@@ -143,13 +151,13 @@ class Planner:
         rules = self._image_rules
         if prompt.context_edits:
             return analyze_edited(prompt, model, rules, tokenizer.count, self.analyze)
-        reader = None
+        reader, count = None, tokenizer.count
         if prompt.cache is not None and self._caches and model.cache_minimum:
             reader = TokenReader(tokenizer)
             count = reader.count
-        else:
+        elif prompt.cache_marks:
             # The same texts end several prefixes; each is counted once.
-            count = functools.cache(tokenizer.count) if prompt.cache_marks else tokenizer.count
+            count = functools.cache(tokenizer.count)
         embedding = read_input(prompt, model, tokenizer, enforce_window=self._enforce_window)
         tokens = embedding.tokens if embedding else prompt_tokens(prompt, model, rules, count)
         length = tokens
@@ -165,9 +173,11 @@ class Planner:
         chain = None
         if reader is not None and tokens >= LEAST_TOKENS:
             chain = chain_prefixes(prompt, model, rules[model.image_rule], reader)
-        limit = self._limit(prompt, model, length)
-        is_plain = not prefixes and chain is None and self._is_plain(prompt, model)
-        return PromptFacts(model, tokenizer, tokens, limit, is_plain, prefixes, embedding, chain)
+        limit = completion_limit(prompt, model, length, enforce_window=self._enforce_window)
+        needs_no_more = (
+            not prefixes and chain is None and is_plain(prompt, model) and self._is_plain_model(model)
+        )
+        return PromptFacts(model, tokenizer, tokens, limit, needs_no_more, prefixes, embedding, chain)
 
     def outcome_rng(self, number: int | None) -> Random:
         """Return what draws faults, refusals and ids of a request.
@@ -341,24 +351,9 @@ class Planner:
         """Return the known model of that id, alias or snapshot; None if there is no such model."""
         return self._catalogue.find(name)
 
-    def _limit(self, prompt: Prompt, model: Model, tokens: int) -> int:
-        limit = _UNLIMITED if prompt.limit is None else prompt.limit
-        if self._enforce_window and model.known:
-            limit = min(limit, model.max_output_tokens, model.context_window - tokens)
-        return limit
-
-    def _is_plain(self, prompt: Prompt, model: Model) -> bool:
-        effort = prompt.effort or model.default_effort
-        reasons = model.reasoning and reasoning_tokens(effort, _UNLIMITED) > 0
+    def _is_plain_model(self, model: Model) -> bool:
         return (
-            not (prompt.tools or prompt.stop or prompt.silent or prompt.speaks or reasons)
-            and prompt.form is None
-            and prompt.logprobs is None
-            and prompt.choices == 1
-            and prompt.media is None
-            and prompt.prediction is None
-            and (prompt.continuation is None or is_single(prompt.continuation))
-            and self._seed is None
+            self._seed is None
             and not (self._faults.active or self.wire_faults.active)
             and not self._plan_content.draws_outcome
             and not self._generate.takes_lines

@@ -8,6 +8,9 @@ from llmsim.errors import ContextLengthError
 from llmsim.planning.embedding_input import EmbeddingInput
 from llmsim.planning.tokens import Tokenizer
 
+UNLIMITED = 1 << 62
+"""A limit that no response reaches."""
+
 
 class PromptFacts(msgspec.Struct, frozen=True, gc=False):
     """What a plan needs to know of a prompt beside its text.
@@ -56,6 +59,21 @@ def check_window(prompt: Prompt, model: Model, tokens: int) -> None:
         raise ContextLengthError(window, tokens)
     if prompt.reserves_limit and prompt.limit is not None and tokens + prompt.limit > window:
         raise ContextLengthError(window, tokens, prompt.limit)
+
+
+def completion_limit(prompt: Prompt, model: Model, tokens: int, *, enforce_window: bool) -> int:
+    """Return the most completion tokens of a choice.
+
+    Args:
+        prompt: The prompt.
+        model: The facts of its model.
+        tokens: Tokens of the prompt.
+        enforce_window: Whether the response has to fit into the model's window.
+    """
+    limit = UNLIMITED if prompt.limit is None else prompt.limit
+    if enforce_window and model.known:
+        limit = min(limit, model.max_output_tokens, model.context_window - tokens)
+    return limit
 
 
 def generated_limit(prompt: Prompt, facts: PromptFacts) -> int:

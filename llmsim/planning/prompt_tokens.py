@@ -1,6 +1,6 @@
 """What a prompt costs in tokens: definitions, messages, their marks, images and priming, as the API's own formula has it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from llmsim.catalogue import Model
 from llmsim.domain import CacheMark, ImageRule, Message, PrefixMark, Prompt
@@ -36,13 +36,19 @@ def prompt_tokens(
         return max(1, sum(message.extra_tokens + count_text(message, count) for message in prompt.messages))
     if prompt.continuation is not None:
         return sum(continued_tokens(prompt, count))
-    tokens = REPLY_TOKENS
-    for message in prompt.messages:
-        tokens += _message_tokens(message, count)
+    tokens = conversation_tokens(prompt.messages, count)
     if prompt.tools or prompt.form is not None:
         tokens += definition_tokens(prompt, model)
     for image in prompt.images:
         tokens += image_tokens(image, image_rules[model.image_rule])
+    return tokens
+
+
+def conversation_tokens(messages: Sequence[Message], count: Callable[[str], int]) -> int:
+    """Count the messages of a conversation, and the priming of the reply."""
+    tokens = REPLY_TOKENS
+    for message in messages:
+        tokens += _message_tokens(message, count)
     return tokens
 
 

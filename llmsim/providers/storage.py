@@ -192,6 +192,14 @@ class ResponseStorage(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     with_references: Callable[[Any, Sequence[StoredResponse[O]]], Any] = lambda request, _: request
     conversations: ConversationStorage[O] | None = None
 
+    def stands_alone(self, options: O) -> bool:
+        """Return whether a request neither continues nor refers to anything that is stored."""
+        return (
+            self.previous_id(options) is None
+            and not self.referenced(options)
+            and self.conversation_id(options) is None
+        )
+
     def conversation_id(self, options: O) -> str | None:
         """Return the id of the conversation that a request continues; None if it continues none."""
         return self.conversations.id(options) if self.conversations is not None else None

@@ -118,6 +118,14 @@ class ActiveRequest:
         """Book that it was answered whole; see `Recorder.replied`."""
         self.row = self.recorder.replied(self.endpoint or 0, model, prompt_tokens, tokens, lateness, now)
 
+    def streamed(
+        self, model: str, prompt_tokens: int, tokens: int, events: int, lateness: float, now: float
+    ) -> None:
+        """Book that it was answered with a stream that left at once; see `Recorder.streamed_at_once`."""
+        self.row = self.recorder.streamed_at_once(
+            self.endpoint or 0, model, prompt_tokens, tokens, events, lateness, now, now - self.arrival
+        )
+
     def open_stream(self) -> None:
         """Book that the response is a stream; at most once."""
         self._streams = True

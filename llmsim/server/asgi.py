@@ -32,6 +32,7 @@ from llmsim.server.channels import CHANNEL, Receive, Send, channel_opener, direc
 from llmsim.server.engine.engines import Engines
 from llmsim.server.live_settings import LiveSettings, RunningTimeline, begin_timeline
 from llmsim.server.pacing import TimerWheel
+from llmsim.server.processes.heap import growing_heap
 from llmsim.server.processes.loop_monitor import LoopMonitor, usage
 from llmsim.server.request_headers import RequestHeaders
 from llmsim.server.request_log import RequestLog
@@ -116,7 +117,8 @@ class Application:
         rules = _path(settings.response.rules_path)
         self._rules = read_rules_file(rules, self._catalogue.profiles) if rules else NO_RULES
         self._planner = Planner(settings, self._catalogue, time.time)
-        self._planner.warm()
+        with growing_heap():
+            self._planner.warm()
         # NOTE: the source of ids is another one after the fork.
         self._log: RequestLog | None = None
         self._guard = Guard(settings, providers(settings), lambda: self._planner.new_id())

@@ -9,8 +9,8 @@ Decisions:
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar, Protocol
 
 from llmsim.providers.storage import StoredResponse
 from llmsim.server.active_request import ActiveRequest
@@ -45,6 +45,20 @@ class Channel(Protocol):
 
     def reply_at_once(self, reply: EncodedReply) -> bool:
         """Send a whole response if that need not wait; return whether it is sent, and if it is not, `reply` has to."""
+        ...
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a stream can be sent at once, by `stream_at_once`; such a channel remembers no responses."""
+        ...
+
+    def stream_at_once(self, parts: Sequence[bytes], reply: EncodedReply) -> None:
+        """Send a streamed response that has nothing to wait for; only while `is_writable`.
+
+        Args:
+            parts: All of its frames, in parts to be joined.
+            reply: Its head.
+        """
         ...
 
     async def reply(self, reply: EncodedReply) -> None:
@@ -169,9 +183,16 @@ class AsgiChannel:
             self._watcher = asyncio.create_task(self._watch())
         return await self._waker.wait_until(instant)
 
+    is_writable: ClassVar = False
+    """Each message is awaited."""
+
     def reply_at_once(self, reply: EncodedReply) -> bool:
         """Return False: each message is awaited."""
         return False
+
+    def stream_at_once(self, parts: Sequence[bytes], reply: EncodedReply) -> None:
+        """Not to be called: each message is awaited."""
+        raise NotImplementedError
 
     async def reply(self, reply: EncodedReply) -> None:
         """Send a whole response."""

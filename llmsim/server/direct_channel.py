@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -134,6 +134,21 @@ class DirectChannel:
             return False
         self._end(self._begin(reply, b"content-length: %d\r\n" % len(body)) + body)
         return True
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether `stream_at_once` can be called."""
+        return not (self._cycle.flow.write_paused or self.disconnected)
+
+    def stream_at_once(self, parts: Sequence[bytes], reply: EncodedReply) -> None:
+        """Send all of a streamed response in one write, as one chunk."""
+        cycle = self._cycle
+        if cycle.scope["http_version"] == "1.0":
+            cycle.keep_alive = False
+            self._end(b"".join((self._begin(reply, b""), *parts)))
+            return
+        head = self._begin(reply, b"transfer-encoding: chunked\r\n")
+        self._end(b"".join((head, b"%x\r\n" % sum(map(len, parts)), *parts, b"\r\n0\r\n\r\n")))
 
     async def reply(self, reply: EncodedReply) -> None:
         """Send a whole response, in one write."""

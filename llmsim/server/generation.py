@@ -28,7 +28,6 @@ from llmsim.providers.contract import (
     Reply,
 )
 from llmsim.providers.storage import StoredResponse
-from llmsim.server.active_request import ActiveRequest
 from llmsim.server.channels import Channel
 from llmsim.server.client_watch import ClientWatch
 from llmsim.server.conversation_log import remove_response
@@ -36,11 +35,12 @@ from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.engine.router import EngineRouter
 from llmsim.server.engine.stream import EngineStream
 from llmsim.server.faulty_responses import FaultyResponses, abort_at
+from llmsim.server.immediate_responses import ImmediateResponses, build_reply
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.planned_responses import PlannedResponse
 from llmsim.server.quota_gate import QuotaGate
-from llmsim.server.replies import EncodedReply, ReplyBuilder
+from llmsim.server.replies import ReplyBuilder
 from llmsim.server.response_planner import ResponsePlanner
 from llmsim.server.rule_book import RuleBook
 from llmsim.server.scenario_player import ScenarioPlayer
@@ -97,6 +97,7 @@ class GenerationService(Generic[O]):
         self._clients = clients
         nominal = provider.limit_headers.nominal if quotas is None else ()
         self.replies = ReplyBuilder(provider, context.planner.new_id, nominal)
+        self._immediate = ImmediateResponses(endpoint, channel_format, self.replies)
         self._faulty = FaultyResponses(endpoint, channel_format, self.replies)
         self.planner = ResponsePlanner(
             provider, endpoint, channel_format, context, player, journal, scenarios, quotas, engines, rules
@@ -107,7 +108,7 @@ class GenerationService(Generic[O]):
         active = channel.active
         planned: PlannedResponse[O] | None = None
         failure: BaseException | None = None
-        is_simple = False
+        is_simple = is_sent = False
         clients = self._clients
         if clients is not None:
             active.incoming = request
@@ -119,12 +120,17 @@ class GenerationService(Generic[O]):
             if isinstance(found, PlannedResponse):
                 is_simple = True
                 planned = found
-                reply = self._render_at_once(planned, channel)
+                if planned.request.prompt.stream:
+                    is_sent = self._immediate.stream(planned, channel)
+                else:
+                    reply = self._immediate.render(planned, channel)
             else:
                 planned = await found
             if clients is not None and active.attempt is not None:
                 await clients.check(active.attempt, planned.request.prompt)
-            if reply is None:
+            if is_sent:
+                pass
+            elif reply is None:
                 await self._respond(planned, channel)
             elif not channel.reply_at_once(reply):
                 await channel.reply(reply)
@@ -202,27 +208,6 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.of(fault.kind)
         await self._reply_error(self._format.render_fault(fault), channel)
 
-    def _render_at_once(self, planned: PlannedResponse[O], channel: Channel) -> EncodedReply | None:
-        """Render and book the response to a simple request; return None, with nothing done, if it is a stream or has to wait.
-
-        PERF: 1 us less than by `_respond`, which looks for what such a response has not, and awaits what need not wait.
-        """
-        turn, active, request = planned.outcome, channel.active, planned.request
-        assert isinstance(turn, Turn), "a simple request is answered a turn"
-        due = active.arrival + turn.due
-        if (
-            request.prompt.stream
-            or due > time.monotonic()
-            or active.attempt is not None
-            or channel.disconnected
-        ):
-            return None
-        body = self._endpoint.render_response(turn, request.options)
-        now, usage = time.monotonic(), turn.usage
-        active.replied(turn.model, usage.prompt, usage.completion, now - due, now)
-        active.outcome = Outcome.FINISHED
-        return self._build_reply(planned, body, active)
-
     async def _reply(self, planned: PlannedResponse[O], turn: Turn, channel: Channel) -> None:
         active, recorder = channel.active, channel.active.recorder
         render, usage = self._endpoint.render_response, turn.usage
@@ -246,7 +231,7 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.FINISHED
         if active.attempt is not None and self._clients is not None:
             await self._clients.answer(active.attempt, active)
-        await channel.reply(self._build_reply(planned, body, active))
+        await channel.reply(build_reply(self._endpoint, self.replies, planned, body, active))
 
     async def _reply_from_engine(
         self, planned: PlannedResponse[O], turn: Turn, place: EnginePlace, channel: Channel
@@ -267,14 +252,7 @@ class GenerationService(Generic[O]):
         active.outcome = Outcome.FINISHED
         if active.attempt is not None and self._clients is not None:
             await self._clients.answer(active.attempt, active)
-        await channel.reply(self._build_reply(planned, body, active))
-
-    def _build_reply(self, planned: PlannedResponse[O], body: bytes, active: ActiveRequest) -> EncodedReply:
-        """Build a whole response, which is JSON unless the endpoint says otherwise."""
-        own = self._endpoint.response_headers
-        if own is None:
-            return self.replies.build(body, active)
-        return self.replies.build_stream(own(planned.request.options), active, body)
+        await channel.reply(build_reply(self._endpoint, self.replies, planned, body, active))
 
     async def _truncate(
         self, planned: PlannedResponse[O], turn: Turn, stream_fault: StreamFault, channel: Channel

@@ -24,7 +24,7 @@ from llmsim.domain import Fault, StreamFault, Turn, WireFaultKind
 from llmsim.stats import Recorder, Row
 from llmsim.wire.frames import FrameBatch, single, truncate
 
-_MOST_FRAMES = 256
+MOST_FRAMES = 256
 """Frames of one run that are put into one write: some 64 KB, so that no reply is copied whole."""
 
 _log = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ class PacedStream:
             not (self.done or self._batch or self._index)
             and len(batches) > 0
             and batches[0].required_tokens[0] > 0
-            and sum([len(batch.required_tokens) for batch in batches]) <= _MOST_FRAMES
+            and sum([len(batch.required_tokens) for batch in batches]) <= MOST_FRAMES
         )
 
     def _take_whole(self, parts: list[bytes], now: float) -> None:
@@ -262,7 +262,7 @@ class PacedStream:
     def _ready(self, run: FrameBatch, start: int, now: float) -> int:
         """Return up to which frame (exclusive) `run` may leave; if each is due at its time, book how late it is."""
         ends, tokens = run.required_tokens, run.tokens
-        stop = min(len(ends), start + _MOST_FRAMES)
+        stop = min(len(ends), start + MOST_FRAMES)
         late = self._recorder.late
         if self._at_once:
             if ends[start] == 0:

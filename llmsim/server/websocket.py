@@ -12,8 +12,8 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, ClassVar
 
 import falcon
 from falcon.asgi import Request, WebSocket
@@ -262,9 +262,16 @@ class WebSocketChannel:
         except falcon.WebSocketDisconnected:
             self._connection.hang_up()
 
+    is_writable: ClassVar = False
+    """Each message is awaited."""
+
     def reply_at_once(self, reply: EncodedReply) -> bool:
         """Return False: each message is awaited."""
         return False
+
+    def stream_at_once(self, parts: Sequence[bytes], reply: EncodedReply) -> None:
+        """Not to be called: each message is awaited."""
+        raise NotImplementedError
 
     async def reply(self, reply: EncodedReply) -> None:
         """Send a whole response as one message."""

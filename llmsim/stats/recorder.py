@@ -202,6 +202,49 @@ class Recorder:
         self._lateness.add(lateness, 1)
         return row
 
+    def streamed_at_once(
+        self,
+        endpoint: int,
+        model: str,
+        prompt_tokens: int,
+        tokens: int,
+        events: int,
+        lateness: float,
+        now: float,
+        ttft: float,
+    ) -> Row:
+        """Count a request that was answered with a stream that left in one write.
+
+        Args:
+            endpoint: Number of the endpoint.
+            model: Model id as requested: any string.
+            prompt_tokens: Tokens of the prompt.
+            tokens: Completion tokens.
+            events: Token events; 0 if it carries no tokens.
+            lateness: Seconds from when it was due to when it was sent.
+            now: When it was sent.
+            ttft: Seconds from the request's arrival to then.
+
+        Returns:
+            Where it is counted.
+        """
+        row = self._by_model[endpoint].get(model)
+        if row is None:
+            row = self._find(endpoint, model)
+        words, first = self._words, row.first
+        words[first + _STREAMING] += 1
+        words[first + _PROMPT] += prompt_tokens
+        words[first + _COMPLETION] += tokens
+        if not self._since <= now < self._until:
+            self._select_second(int(now))
+        words[self._entry + RING_TOKENS] += tokens
+        if events:
+            self._lateness.add(lateness, events)
+            row.ttft.add(ttft, 1)
+            if events > 1:
+                row.inter_token.add(0.0, events - 1)
+        return row
+
     def first_token(self, row: Row, seconds: float) -> None:
         """Count an observed time to first token, in seconds."""
         row.ttft.add(seconds, 1)

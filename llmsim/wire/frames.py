@@ -63,6 +63,20 @@ class FrameBatch(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+def join_frames(batches: Sequence[FrameBatch]) -> tuple[list[bytes], int]:
+    """Return all frames of a stream, in parts to be joined, and how many of them carry tokens."""
+    parts: list[bytes] = []
+    events = 0
+    for batch in batches:
+        bodies, counts = batch.bodies, batch.tokens
+        if len(bodies) == 1:
+            parts += (batch.head, bodies[0], batch.tail)
+        else:
+            parts += batch.parts(0, len(bodies))
+        events += len(counts) - counts.count(0)
+    return parts, events
+
+
 def truncate(batches: Sequence[FrameBatch], tokens: int) -> tuple[FrameBatch, ...]:
     """Return the frames of a stream that require at most `tokens` tokens."""
     kept = []

@@ -34,7 +34,7 @@ TOKENS = 40
 def breaking(worker: Simulator, breakage: StreamFault | None) -> Iterator[list[Turn]]:
     """Make every turn of a worker break off; yield the turns that it plans."""
     planner = worker.planner
-    plan = planner.plan
+    plan, analyze = planner.plan, planner.analyze
     planned: list[Turn] = []
 
     def break_off(*arguments: Any, **options: Any) -> Turn:
@@ -43,11 +43,16 @@ def breaking(worker: Simulator, breakage: StreamFault | None) -> Iterator[list[T
         planned.append(replace(turn, stream_fault=breakage))
         return planned[-1]
 
-    planner.plan = break_off  # type: ignore[method-assign]
-    try:
+    # What is plain never breaks off.
+    replaced = {
+        "plan": break_off,
+        "analyze": lambda prompt: replace(analyze(prompt), is_plain=False),
+        "analyze_text": lambda prompt: None,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, method in replaced.items():
+            patch.setattr(planner, name, method)
         yield planned
-    finally:
-        del planner.plan
 
 
 def text(events: bytes) -> str:

@@ -278,6 +278,7 @@ def _resource_cases() -> Iterator[Case]:
     yield Case("anthropic/count_tokens.http", tuple(_count_tokens()))
     yield Case("anthropic/batches.http", tuple(_batches()))
     yield Case("openai/batches.http", tuple(resource_steps.batches()))
+    yield Case("gemini/batches.http", tuple(resource_steps.gemini_batches()))
     yield Case("openai/vector_stores.http", tuple(resource_steps.vector_stores()))
     yield Case("openai/transcriptions.http", tuple(resource_steps.transcriptions()))
 

@@ -1,6 +1,8 @@
-"""The google-genai SDK's files and cached contents against a running server."""
+"""The google-genai SDK's files, cached contents and batches against a running server."""
 
 import io
+import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -134,3 +136,92 @@ def other_model(client: genai.Client, cache: str | None) -> None:
     """Ask another model than that of a cache."""
     config = types.GenerateContentConfig(cached_content=cache)
     client.models.generate_content(model="gemini-2.5-pro", contents="Hm", config=config)
+
+
+def ended(client: genai.Client, batch: types.BatchJob) -> types.BatchJob:
+    """Wait until a batch has ended."""
+    while not batch.done:
+        time.sleep(0.05)
+        batch = client.batches.get(name=batch.name or "")
+    return batch
+
+
+def test_batches_of_what_is_sent(client: genai.Client) -> None:
+    """GEM-12.1, GEM-12.2, GEM-12.4: Requests are worked off, results come in their order with the client's labels; one fails alone."""
+    batch = client.batches.create(
+        model=FLASH,
+        src=[
+            types.InlinedRequest(
+                contents="Hello", metadata={"number": "1"}, config={"stop_sequences": ["§"]}
+            ),
+            types.InlinedRequest(contents="Hello", model="gemini-2.5-pro"),
+        ],
+        config={"display_name": "Two"},
+    )
+    assert (batch.display_name, batch.state) == ("Two", types.JobState.JOB_STATE_PENDING)
+    batch = ended(client, batch)
+
+    assert batch.state == types.JobState.JOB_STATE_SUCCEEDED
+    assert batch.dest is not None
+    first, second = batch.dest.inlined_responses or []
+    assert first.response is not None
+    assert first.response.text
+    assert first.response.usage_metadata is not None
+    assert first.metadata == {"number": "1"}
+    assert second.error is not None
+    assert second.error.code == 3
+    assert client.batches.list()[0].name == batch.name
+
+
+async def test_batches_of_a_file(client: genai.Client) -> None:
+    """GEM-12.1, GEM-12.2, GEM-12.4: The results of a file are a file, which is there at the end; one without requests fails."""
+    asked = {"contents": [{"parts": [{"text": "Hello"}]}]}
+    lines = [{"key": "a", "request": asked}, {"key": "b", "request": {"contents": []}}]
+    file = upload(client, "\n".join(map(json.dumps, lines)).encode(), display_name="in")
+    async with client.aio as asynchronous:
+        batch = await asynchronous.batches.create(model=FLASH, src=file.name or "")
+        assert (await asynchronous.batches.get(name=batch.name or "")).name == batch.name
+    results = f"files/batch-{(batch.name or '').removeprefix('batches/')}"
+    with pytest.raises(errors.ClientError, match="PERMISSION_DENIED"):
+        client.files.download(file=results)
+    batch = ended(client, batch)
+
+    assert batch.dest is not None
+    assert batch.dest.file_name == results
+    found = [json.loads(line) for line in client.files.download(file=results).splitlines()]
+    assert [one["key"] for one in found] == ["a", "b"]
+    assert found[0]["response"]["candidates"]
+    assert found[1]["error"]["code"] == 3
+    assert client.files.get(name=results).source == types.FileSource.GENERATED
+    with pytest.raises(errors.ClientError, match="FAILED_PRECONDITION"):
+        client.files.download(file=file.name or "")
+    wrong = upload(client, b"no JSON")
+    failed = ended(client, client.batches.create(model=FLASH, src=wrong.name or ""))
+    assert failed.state == types.JobState.JOB_STATE_FAILED
+
+
+def test_batches_of_embeddings(client: genai.Client) -> None:
+    """GEM-12.1: Contents are embedded in a batch."""
+    with pytest.warns(Warning, match="experimental"):
+        batch = client.batches.create_embeddings(
+            model="gemini-embedding-001",
+            src={"inlined_requests": {"contents": ["One", "Two"], "config": {"output_dimensionality": 3}}},
+        )
+    batch = ended(client, batch)
+
+    assert batch.dest is not None
+    found = [one.response for one in batch.dest.inlined_embed_content_responses or []]
+    assert [len(one.embedding.values or []) for one in found if one and one.embedding] == [3, 3]
+
+
+def test_batches_that_are_ended(client: genai.Client) -> None:
+    """GEM-12.3: A batch that is cancelled has no results, and one that is deleted is gone."""
+    batch = client.batches.create(model=FLASH, src=[types.InlinedRequest(contents="Hello")])
+    name = batch.name or ""
+    client.batches.cancel(name=name)
+    batch = client.batches.get(name=name)
+
+    assert (batch.state, batch.dest) == (types.JobState.JOB_STATE_CANCELLED, None)
+    client.batches.delete(name=name)
+    with pytest.raises(errors.ClientError, match="NOT_FOUND"):
+        client.batches.get(name=name)

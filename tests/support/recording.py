@@ -5,7 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
@@ -85,6 +85,7 @@ class Answer(NamedTuple):
             body = body[:most] + b" <and so on>"
         head = re.sub(rb"\r\ndate: [^\r]*", b"\r\ndate: <date>", self.head)
         head = re.sub(rb"(\r\n[a-z]+-processing-ms: )\d+", rb"\1<ms>", head)
+        head = re.sub(rb"; dur=\d+", b"; dur=<ms>", head)
         head = re.sub(rb"(\r\n[a-z-]+-reset: )[0-9TZ:-]+", rb"\1<time>", head)
         if varies or most is not None:
             head = re.sub(rb"(\r\ncontent-length: )\d+", rb"\1<length>", head)
@@ -99,7 +100,7 @@ def _normalise_numbers(text: bytes) -> tuple[bytes, bool]:
         return b"<time>" if abs(int(match[0]) - now) < 2 * _DAY else match[0]
 
     def date(match: re.Match[bytes]) -> bytes:
-        named = datetime.strptime(match[0].decode(), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        named = datetime.fromisoformat(match[0].decode())
         return b"<time>" if abs(named.timestamp() - now) < 40 * _DAY else match[0]
 
     text, figures = re.subn(rb'"(seconds|number)":[0-9.e-]+', rb'"\1":<\1>', text)
@@ -107,7 +108,7 @@ def _normalise_numbers(text: bytes) -> tuple[bytes, bool]:
     text, floats = re.subn(rb'"(at|begun_at|used_at)":\d{10}(\.\d+)?', rb'"\1":<time>', text)
     text = re.sub(rb'"expires_at":\d{10}', rb'"expires_at":<time>', text)
     text = re.sub(rb"\b\d{10}\b", unix, text)
-    text = re.sub(rb"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", date, text)
+    text = re.sub(rb"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", date, text)
     # Both are made of the id, which is replaced.
     text = re.sub(rb'"(encrypted_content|signature)":"(?!")[^"]+"', rb'"\1":"<sealed>"', text)
     return text, bool(figures or versions or floats)

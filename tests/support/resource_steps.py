@@ -55,6 +55,33 @@ def batches() -> Iterator[Step]:
     yield _get("/batches/batch_none")
 
 
+def gemini_batches() -> Iterator[Step]:
+    """Return what makes a batch of Gemini's API, works it off and ends it; and what is refused."""
+    root = "/gemini/v1beta"
+    create = f"{root}/models/gemini-2.0-flash:batchGenerateContent"
+    hello = {"contents": [{"parts": [{"text": "Hello"}]}]}
+    asked = [{"request": hello, "metadata": {"key": "a"}}, {"request": hello | {"model": "models/another"}}]
+
+    def post(path: str, config: dict[str, Any]) -> Step:
+        batch = {"displayName": "Two", "inputConfig": config}
+        return Step("POST", path, json.dumps({"batch": batch}).encode())
+
+    yield post(create, {"requests": {"requests": asked}})
+    yield Step("GET", f"{root}/{{name}}", until=b"BATCH_STATE_SUCCEEDED")
+    yield Step("GET", f"{root}/batches?pageSize=1")
+    yield Step("POST", f"{root}/{{name}}:cancel", b"{}")
+    yield Step("DELETE", f"{root}/{{name}}")
+    yield Step("GET", f"{root}/{{name}}")
+    yield post(create, {"requests": {"requests": [{"request": {"topk": 1}}]}})
+    yield post(create, {"fileName": "files/none"})
+    yield post(create, {})
+    text = {"request": {"content": {"parts": [{"text": "Hello"}]}, "outputDimensionality": 2}}
+    embed = f"{root}/models/gemini-embedding-001:asyncBatchEmbedContent"
+    yield post(embed, {"requests": {"requests": [text]}})
+    yield Step("GET", f"{root}/{{name}}", until=b"BATCH_STATE_SUCCEEDED")
+    yield post(embed.replace("-embedding-001", "-2.0-flash"), {"requests": {"requests": [text]}})
+
+
 def vector_stores() -> Iterator[Step]:
     """Return what makes a vector store, searches it, and searches it wrongly."""
     yield _upload(b"Penguins live in the south. Bears live in the north.", "assistants", "animals.txt")

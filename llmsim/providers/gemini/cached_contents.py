@@ -15,15 +15,11 @@ import msgspec
 
 from llmsim.errors import ApiRuleError
 from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
-from llmsim.providers.gemini.messages import (
-    CachedContent,
-    CachedContentChange,
-    GenerateContentRequest,
-    GenerationConfig,
-)
+from llmsim.providers.gemini.messages import GenerateContentRequest, GenerationConfig
 from llmsim.providers.gemini.pages import read_page
 from llmsim.providers.gemini.prompts import parse_prompt
 from llmsim.providers.gemini.proto_json import read_message
+from llmsim.providers.gemini.resource_messages import CachedContent, CachedContentChange
 from llmsim.providers.gemini.timestamps import parse_duration, parse_time, render_time
 from llmsim.providers.storage import Document
 from llmsim.wire.codec import encode

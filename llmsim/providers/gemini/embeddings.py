@@ -106,6 +106,11 @@ def render_response(turn: Turn, options: EmbedOptions) -> bytes:
     return b"".join((b'{"embeddings":[', b",".join(vectors), b'],"usageMetadata":', usage, b"}"))
 
 
+def render_batched(turn: Turn, options: EmbedOptions) -> bytes:  # noqa: ARG001 - the signature of all endpoints
+    """Render the response to a request of a batch."""
+    return b'{"embedding":{"values":%b},"tokenCount":%d}' % (_numbers(turn.vectors[0]), turn.usage.prompt)
+
+
 def _numbers(vector: bytes) -> bytes:
     numbers = array("f", vector)
     if sys.byteorder == "big":

@@ -11,6 +11,8 @@ RooCodeInc/Roo-Code#3883 and continuedev/continue#10062 (quota), google-gemini/g
 import re
 from typing import Any
 
+import msgspec
+
 from llmsim.domain import Fault, FaultKind
 from llmsim.domain.quota import RateLimitError
 from llmsim.errors import (
@@ -104,6 +106,19 @@ _BAD_LOGIN = (
 
 _VERB = re.compile(r"/models/([^/]{1,256}):(\w{1,64})$")
 """A method of a model that is not served."""
+
+
+class _Error(msgspec.Struct):
+    message: str
+    status: str
+    details: list[Any] = []
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
+
+
+_decode_error = msgspec.json.Decoder(_ErrorBody).decode
 
 Details = tuple[dict[str, Any], ...]
 
@@ -310,6 +325,31 @@ def render_stream_error(fault: Fault) -> bytes:
 def render_crash() -> Reply:
     """Render a bug of llmsim."""
     return _reply(500, CRASH_MESSAGE)
+
+
+_RPC_CODES = {
+    "CANCELLED": 1,
+    "INVALID_ARGUMENT": 3,
+    "DEADLINE_EXCEEDED": 4,
+    "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6,
+    "PERMISSION_DENIED": 7,
+    "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9,
+    "ABORTED": 10,
+    "UNIMPLEMENTED": 12,
+    "INTERNAL": 13,
+    "UNAVAILABLE": 14,
+    "UNAUTHENTICATED": 16,
+}
+"""Code of google.rpc by name, other than that of HTTP."""
+
+
+def rpc_status(reply: Reply) -> bytes:
+    """Render an error as a `google.rpc.Status`, which a result of a batch has."""
+    error = _decode_error(reply.body).error
+    status: dict[str, Any] = {"code": _RPC_CODES.get(error.status, 2), "message": error.message}
+    return encode(status | ({"details": error.details} if error.details else {}))
 
 
 def _shown(value: object) -> str:

@@ -3,7 +3,7 @@
 Decisions:
 * An upload is begun with the metadata and a header with its size; its bytes go to the address that comes back. That address carries the
   client's key, as SDKs send their bytes without one.
-* A file is active at once, and deleted after 48 hours. What was uploaded cannot be downloaded, as with the API.
+* A file is active at once, and deleted after 48 hours. What was uploaded cannot be downloaded, as with the API; results of batches can.
 * An address in a content that names a file of this API has to exist, whatever its host; any other address is accepted unread.
 
 Source: google-genai SDK 3.6, files.py, `_api_client.py` (`upload_file`), types.File; ai.google.dev/api/files.
@@ -19,10 +19,17 @@ from urllib.parse import quote
 import msgspec
 
 from llmsim.errors import ApiRuleError
-from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
-from llmsim.providers.gemini.messages import Content, FileCreation
+from llmsim.providers.contract import (
+    Download,
+    EndpointContext,
+    IncomingRequest,
+    Reply,
+    ResourceEndpoint,
+)
+from llmsim.providers.gemini.messages import Content
 from llmsim.providers.gemini.pages import read_page
 from llmsim.providers.gemini.proto_json import read_message
+from llmsim.providers.gemini.resource_messages import FileCreation
 from llmsim.providers.gemini.timestamps import render_time
 from llmsim.providers.storage import Document, FileUse
 from llmsim.wire.codec import encode
@@ -34,8 +41,10 @@ _MAX_BYTES = 2 * 2**30
 _MAX_NAME = 512
 _DEFAULT_PAGE, _LARGEST_PAGE = 10, 100
 
+_NO_ROOM = "The file storage quota of the project is exceeded."
+
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_URI = re.compile(r"https?://[^/?#]+(?:/[^?#]*)?/v1(?:beta)?/files/([a-z0-9-]{1,40})")
+_URI = re.compile(r"https?://[^/?#]+(?:/[^?#]*)?/v1(?:beta)?/files/([a-z0-9-]{1,48})")
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +58,7 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
         size: Bytes; of an upload those that have come.
         digest: SHA-256 of the content in base64; empty if it came in several pieces.
         pieces: Ids of the pieces of an upload.
+        is_generated: Whether it holds the results of a batch, which are downloaded.
     """
 
     id: str
@@ -58,6 +68,11 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 0
     digest: str = ""
     pieces: tuple[str, ...] = ()
+    is_generated: bool = False
+
+    def is_visible(self, now: float) -> bool:
+        """Return whether it is found at a Unix time: results are created at the end of their batch."""
+        return self.created <= now < self.created + _LIFETIME_SECS
 
     def render(self, base_url: str) -> dict[str, Any]:
         """Render it as the API's resource."""
@@ -74,11 +89,11 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
         }
         if self.digest:
             found["sha256Hash"] = self.digest
-        return found | {
-            "uri": f"{base_url}/v1beta/files/{self.id}",
-            "state": "ACTIVE",
-            "source": "UPLOADED",
-        }
+        uri = f"{base_url}/v1beta/files/{self.id}"
+        found |= {"uri": uri, "state": "ACTIVE", "source": "GENERATED" if self.is_generated else "UPLOADED"}
+        if self.is_generated:
+            found["downloadUri"] = f"{uri}:download?alt=media"
+        return found
 
 
 _pack = msgspec.msgpack.encode
@@ -100,7 +115,8 @@ async def begin_upload(context: EndpointContext, request: IncomingRequest) -> Re
     sent = read_message(request.body or b"{}", FileCreation).file
     upload_id = context.new_id()
     file = StoredFile(
-        id=await _free_name(context, sent.name) if sent and sent.name else upload_id,
+        # Contents go with the object of their id, and that of the upload is deleted at its end.
+        id=await _free_name(context, sent.name) if sent and sent.name else context.new_id(),
         created=context.now(),
         display_name=(sent.display_name or "")[:_MAX_NAME] if sent else "",
         mime_type=headers.get("x-goog-upload-header-content-type", "application/octet-stream")[:_MAX_NAME],
@@ -153,7 +169,7 @@ async def upload(context: EndpointContext, request: IncomingRequest) -> Reply:
     is_whole = is_last and not file.pieces
     name = file.id if is_whole else piece
     if not await context.contents.write(name, [request.body]):
-        raise ApiRuleError("The file storage quota of the project is exceeded.", status=429)
+        raise ApiRuleError(_NO_ROOM, status=429)
     file = msgspec.structs.replace(
         file,
         size=file.size + len(request.body),
@@ -190,7 +206,7 @@ async def find_file(context: EndpointContext, name: str) -> StoredFile:
     """
     document = await context.objects(_KIND).get(name)
     file = None if document is None else _read(document.data)
-    if file is None or context.now() >= file.created + _LIFETIME_SECS:
+    if file is None or not file.is_visible(context.now()):
         raise ApiRuleError(
             f"You do not have permission to access the File {name[:100]} or it may not exist.", status=403
         )
@@ -206,9 +222,10 @@ async def retrieve(context: EndpointContext, request: IncomingRequest) -> Reply:
 async def list_files(context: EndpointContext, request: IncomingRequest) -> Reply:
     """List files, the newest first, in pages."""
     found, token = await read_page(context, _KIND, request, default=_DEFAULT_PAGE, most=_LARGEST_PAGE)
+    files = [_read(document.data) for document in found]
     page: dict[str, Any] = {}
-    if found:
-        page["files"] = [_read(document.data).render(request.base_url) for document in found]
+    if visible := [file for file in files if file.is_visible(context.now())]:
+        page["files"] = [file.render(request.base_url) for file in visible]
     if token:
         page["nextPageToken"] = token
     return Reply(200, encode(page))
@@ -219,6 +236,37 @@ async def delete(context: EndpointContext, request: IncomingRequest) -> Reply:
     file = await find_file(context, request.path_params["file"])
     await context.objects(_KIND).delete(file.id)
     return Reply(200, b"{}")
+
+
+async def download(context: EndpointContext, request: IncomingRequest) -> Download:
+    """Return the content of a file that was generated.
+
+    Raises:
+        ApiRuleError: There is no such file, or a client has uploaded it.
+    """
+    file = await find_file(context, request.path_params["file"])
+    if not file.is_generated:
+        raise ApiRuleError(
+            f"File files/{file.id} was uploaded: only generated files can be downloaded.",
+            code="FAILED_PRECONDITION",
+        )
+    return Download(file.id, file.size, filename=file.display_name)
+
+
+async def store_results(context: EndpointContext, file: StoredFile, pieces: Sequence[bytes]) -> None:
+    """Store the results of a batch as a file.
+
+    Raises:
+        ApiRuleError: There is no room for it.
+    """
+    if not await context.contents.write(file.id, pieces):
+        raise ApiRuleError(_NO_ROOM, status=429)
+    await context.objects(_KIND).put(Document(id=file.id, created=file.created, data=_pack(file)))
+
+
+async def delete_results(context: EndpointContext, name: str) -> None:
+    """Delete the results of a batch, if there are any."""
+    await context.objects(_KIND).delete(name)
 
 
 def used_files(contents: Sequence[Content]) -> Iterator[FileUse]:
@@ -238,4 +286,8 @@ def file_endpoints(version: str) -> tuple[ResourceEndpoint, ...]:
         ResourceEndpoint(method="GET", path=files, run=list_files),
         ResourceEndpoint(method="GET", path=f"{files}/{{file}}", run=retrieve),
         ResourceEndpoint(method="DELETE", path=f"{files}/{{file}}", run=delete),
+        ResourceEndpoint(method="GET", path=f"{files}/{{file}}:download", run=download),
+        ResourceEndpoint(
+            label="files", method="GET", path=f"/download{files}/{{file}}:download", run=download
+        ),
     )

@@ -343,39 +343,3 @@ class BatchEmbedContentsRequest(Struct, rename="camel"):
 
     requests: list[EmbedContentRequest] = []
     model: str | None = None
-
-
-class FileMetadata(Struct, rename="camel"):
-    """What a client says of a file."""
-
-    name: str | None = None
-    display_name: str | None = None
-    mime_type: str | None = None
-    size_bytes: int | None = None
-
-
-class FileCreation(Struct, rename="camel"):
-    """The body that begins an upload."""
-
-    file: FileMetadata | None = None
-
-
-class CachedContent(Struct, rename="camel"):
-    """The body of `POST /cachedContents`."""
-
-    model: str = ""
-    contents: list[Content] = []
-    system_instruction: Content | None = None
-    tools: list[Tool] = []
-    tool_config: ToolConfig | None = None
-    display_name: str = ""
-    ttl: str | None = None
-    expire_time: str | None = None
-
-
-class CachedContentChange(Struct, rename="camel"):
-    """The body of `PATCH /cachedContents/{id}`."""
-
-    name: str | None = None
-    ttl: str | None = None
-    expire_time: str | None = None

@@ -9,6 +9,8 @@ Decisions:
 import functools
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from llmsim.domain.quota import QuotaStatus
 from llmsim.providers.contract import (
     ChannelFormat,
@@ -22,8 +24,9 @@ from llmsim.providers.contract import (
     Reply,
     ResourceEndpoint,
 )
+from llmsim.providers.gemini.batches import batch_endpoints
 from llmsim.providers.gemini.cached_contents import cache_endpoints
-from llmsim.providers.gemini.embeddings import EmbedOptions, parse_batch, parse_single
+from llmsim.providers.gemini.embeddings import EmbedOptions, parse_batch, parse_single, render_batched
 from llmsim.providers.gemini.embeddings import render_response as render_embeddings
 from llmsim.providers.gemini.errors import render_crash, render_fault, render_refusal
 from llmsim.providers.gemini.files import file_endpoints
@@ -82,7 +85,12 @@ def gemini(*, checks_models: bool) -> Provider:
             endpoint for version in VERSIONS for endpoint in _generation_endpoints(version, content, load)
         ),
         resource_endpoints=tuple(
-            endpoint for version in VERSIONS for endpoint in _resource_endpoints(version, checks_models)
+            endpoint
+            for version in VERSIONS
+            for endpoint in (
+                *_resource_endpoints(version, checks_models),
+                *_batch_endpoints(version, content, load),
+            )
         ),
         render_refusal=render_refusal,
         render_fault=render_fault,
@@ -144,4 +152,16 @@ def _resource_endpoints(version: str, checks_models: bool) -> tuple[ResourceEndp
         ResourceEndpoint(method="GET", path=f"{models}/{{model}}", run=retrieve_model, is_public=True),
         *file_endpoints(version),
         *cache_endpoints(version),
+    )
+
+
+def _batch_endpoints(
+    version: str, content: ChannelFormat[GenerateOptions], load: LoadFiles
+) -> tuple[ResourceEndpoint, ...]:
+    models = f"/{version}/models/{{model}}"
+    embeddings = _embedding_endpoint(f"{models}:embedContent", parse_single)
+    return batch_endpoints(
+        version,
+        _content_endpoint(f"{models}:generateContent", content, load),
+        msgspec.structs.replace(embeddings, render_response=render_batched),
     )

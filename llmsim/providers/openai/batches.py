@@ -17,8 +17,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from llmsim.domain import Fault, Usage
+from llmsim.domain import Usage
 from llmsim.errors import ApiRuleError, InvalidFieldError, RefusedError
+from llmsim.providers.batch_lines import BatchLine, done_after, joined, run_line
 from llmsim.providers.contract import (
     EndpointContext,
     GenerationEndpoint,
@@ -46,12 +47,6 @@ from llmsim.providers.openai.stored_files import (
 from llmsim.providers.openai_family.request_fields import Metadata
 from llmsim.providers.storage import Document
 from llmsim.wire.codec import decoder, encode
-
-_MIN_SECS, _MAX_SECS = 0.1, 5.0
-"""Bounds of the time that one request takes, whatever its own latency."""
-
-_PACE = 1000
-"""Requests of a batch that are begun in a second."""
 
 BATCHED_PATHS = (
     "/v1/responses",
@@ -81,14 +76,12 @@ _decode_creation = decoder(_Creation)
 class _Line(msgspec.Struct, frozen=True):
     """The line of one request in a file of results."""
 
-    seconds: float
-    usage: Usage
-    status: int
+    run: BatchLine
     json: bytes
 
     @property
     def succeeds(self) -> bool:
-        return self.status == 200
+        return self.run.reply.status == 200
 
 
 async def create(
@@ -136,10 +129,12 @@ async def create(
     batch = replace(
         batch,
         outcomes=tuple(
-            BatchOutcome(VALIDATION_SECS + number / _PACE + line.seconds, line.succeeds)
-            for number, line in enumerate(lines)
+            BatchOutcome(after, line.succeeds)
+            for after, line in zip(
+                done_after([one.run for one in lines], VALIDATION_SECS), lines, strict=True
+            )
         ),
-        usage=_sum([line.usage for line in lines]),
+        usage=_sum([line.run.usage for line in lines]),
     )
     batch = await _write_results(
         context,
@@ -169,36 +164,18 @@ async def _run(
 ) -> _Line:
     """Plan one request, and render its line."""
     single = replace(whole, body=one.body, path=endpoint.path)
-    usage, seconds = Usage(0, 0), _MIN_SECS
     if isinstance(endpoint, ResourceEndpoint):
         try:
             answer = await endpoint.run(context, single)
-            reply = answer if isinstance(answer, Reply) else Reply(500, b"{}")
+            run = BatchLine(answer if isinstance(answer, Reply) else Reply(500, b"{}"))
         except RefusedError as error:
-            reply = errors.http.render_refusal(error)
+            run = BatchLine(errors.http.render_refusal(error))
     else:
-        try:
-            parsed = await context.compute(whole, endpoint.http.parse, single)
-            if parsed.files and endpoint.load_files is not None:
-                parsed = await endpoint.load_files(context, parsed)
-            outcome = await context.plan(whole, parsed.prompt, single.body)
-        except RefusedError as error:
-            reply = endpoint.http.render_refusal(error)
-        else:
-            if isinstance(outcome, Fault):
-                reply = endpoint.http.render_fault(outcome)
-            else:
-                body = await context.compute(whole, endpoint.render_response, outcome, parsed.options)
-                reply = Reply(200, body)
-                usage, seconds = outcome.usage, min(max(outcome.due, _MIN_SECS), _MAX_SECS)
+        run = await run_line(context, whole, single, endpoint)
     line = b'{"id":"batch_req_%b","custom_id":%b,"response":{"status_code":%d,"request_id":"req_%b","body":%b},"error":null}\n'
     request_id = context.new_id().encode()
-    return _Line(
-        seconds,
-        usage,
-        reply.status,
-        line % (request_id, encode(one.custom_id), reply.status, request_id, reply.body),
-    )
+    reply = run.reply
+    return _Line(run, line % (request_id, encode(one.custom_id), reply.status, request_id, reply.body))
 
 
 async def _write_results(
@@ -221,14 +198,9 @@ async def _write_results(
             expires_at=expiry(batch.output_expires_after, "batch_output", created),
             visible_at=visible_at,
         )
-        await store_file(context, file, _joined(lines))
+        await store_file(context, file, joined(lines))
         ids.append(file.id)
     return replace(batch, output_file_id=ids[0], error_file_id=ids[1])
-
-
-def _joined(lines: Sequence[bytes]) -> list[bytes]:
-    """Return lines as larger pieces."""
-    return [b"".join(lines[start : start + 256]) for start in range(0, len(lines), 256)]
 
 
 async def retrieve(context: EndpointContext, request: IncomingRequest) -> Reply:

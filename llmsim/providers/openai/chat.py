@@ -32,6 +32,7 @@ from llmsim.providers.openai.chat_request import (
     UserMessage,
 )
 from llmsim.providers.openai.chat_rules import check_model_rules, check_prediction, check_sound
+from llmsim.providers.openai.chat_texts import parse_texts
 from llmsim.providers.openai.chat_tools import parse_response_format, parse_tool_choice, parse_tools
 from llmsim.providers.openai_family.moderation import Moderation
 from llmsim.providers.openai_family.request_fields import parse_cache
@@ -77,6 +78,9 @@ class ChatOptions(msgspec.Struct, frozen=True, gc=False):
     moderated: tuple[bytes, str] | None = None
 
 
+_DEFAULT_OPTIONS = ChatOptions()
+
+
 def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedRequest[ChatOptions]:
     """Parse a request body.
 
@@ -90,6 +94,9 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         InvalidSchemaError: A schema is invalid.
         ApiRuleError: The model does not take a parameter, or the conversation is inconsistent.
     """
+    texts = parse_texts(incoming.body, checks_models=checks_models)
+    if texts is not None:
+        return ParsedRequest(texts, _DEFAULT_OPTIONS)
     request = _decode(incoming.body)
     if request.stream_options is not None and not request.stream:
         raise InvalidFieldError(
@@ -121,7 +128,8 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
     _check_calls(request.messages)
     if checks_models and (audio_format or media.attachments):
         check_sound(request)
-    tools = parse_tools(request)
+    has_tools = request.tools is not None or request.functions is not None
+    tools = parse_tools(request) if has_tools else ()
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     prompt = Prompt(
         model=request.model,
@@ -137,7 +145,7 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
         stream=bool(request.stream),
         tools=tools,
         tool_choice=parse_tool_choice(request, tools),
-        form=parse_response_format(request, messages),
+        form=None if request.response_format is None else parse_response_format(request, messages),
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
         speaks=bool(audio_format),
         prediction=None if request.prediction is None else request.prediction.text,
@@ -254,6 +262,10 @@ def _check_calls(messages: Sequence[AnyMessage]) -> None:
     calls: Set[str] = _NO_CALLS
     unanswered: set[str] = set()
     for index, message in enumerate(messages):
+        # PERF: most messages have and answer none; 0.8 us less for one.
+        if isinstance(message, UserMessage) and not unanswered:
+            calls = _NO_CALLS
+            continue
         if isinstance(message, ToolMessage):
             if message.tool_call_id not in calls:
                 raise _unexpected_result(message, index, calls)

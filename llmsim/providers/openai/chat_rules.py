@@ -57,9 +57,12 @@ def check_model_rules(request: ChatRequest) -> None:
             check_sound(request)
     for name in model.refused_parameters(request, _PARAMETERS):
         raise _refused_parameter(name, getattr(request, name))
-    _check_effort(request, model)
-    _check_limit(request, model)
-    _check_format(request, model)
+    if request.reasoning_effort is not None or request.verbosity is not None:
+        _check_effort(request, model)
+    if (request.max_tokens or request.max_completion_tokens or 0) > model.most_output_tokens:
+        raise _excessive_limit(request, model)
+    if request.response_format is not None:
+        _check_format(request, model)
     if model.refuses("system_messages"):
         for index, message in enumerate(request.messages):
             if isinstance(message, SystemMessage):
@@ -161,22 +164,18 @@ def _unsupported_value(name: str, value: str | None, supported: tuple[str, ...])
     )
 
 
-def _check_limit(request: ChatRequest, model: RequestedModel) -> None:
-    """Refuse a limit above what a known model can write.
+def _excessive_limit(request: ChatRequest, model: RequestedModel) -> ApiRuleError:
+    """Return the refusal of a limit above what a known model can write; a request has no more than one limit.
 
     Source: ChatGPTNextWeb/NextChat#3195, enoch3712/ExtractThinker#346; `code` is null.
     """
-    most = model.most_output_tokens
-    for name, limit in (
-        ("max_tokens", request.max_tokens),
-        ("max_completion_tokens", request.max_completion_tokens),
-    ):
-        if limit is not None and limit > most:
-            raise ApiRuleError(
-                f"{name} is too large: {limit}. This model supports at most {most} completion tokens, whereas you provided "
-                f"{limit}.",
-                name,
-            )
+    name = "max_completion_tokens" if request.max_tokens is None else "max_tokens"
+    most, limit = model.most_output_tokens, getattr(request, name)
+    return ApiRuleError(
+        f"{name} is too large: {limit}. This model supports at most {most} completion tokens, whereas you provided "
+        f"{limit}.",
+        name,
+    )
 
 
 def _check_format(request: ChatRequest, model: RequestedModel) -> None:

@@ -8,9 +8,9 @@ Decisions:
 Source: the reports that `scripts/catalogue-overlay.toml` names.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
+from llmsim.budgets import remembered
 from llmsim.catalogue import Model, shipped_catalogue
 from llmsim.model_rules import ModelRules
 
@@ -48,20 +48,28 @@ class RequestedModel:
         self.rules, self.efforts = rules, rules.efforts
         self.reasons = facts.reasoning and (effort or facts.default_effort) != "none"
         self._refused = (*rules.refused, *rules.refused_reasoning) if self.reasons else rules.refused
+        self._refused_set = frozenset(self._refused)
 
     def refuses(self, name: str) -> bool:
         """Check whether it refuses a parameter."""
-        return name in self._refused
+        return name in self._refused_set
 
-    def refused_parameters(self, request: Any, names: frozenset[str]) -> Iterator[str]:
-        """Yield those of `names` that the request sets, not to their default, and that the model refuses."""
-        for name in self._refused:
-            if name in names:
-                value = getattr(request, name)
-                if value is not None and value != _DEFAULTS.get(name):
-                    yield name
+    def refuses_any(self, names: frozenset[str]) -> bool:
+        """Check whether it refuses any of some parameters."""
+        return not names.isdisjoint(self._refused_set)
+
+    def refused_parameters(self, request: Any, names: frozenset[str]) -> list[str]:
+        """Return those of `names` that the request sets, not to their default, and that the model refuses."""
+        return [
+            name
+            for name in self._refused
+            if name in names
+            and (value := getattr(request, name)) is not None
+            and value != _DEFAULTS.get(name)
+        ]
 
 
+@remembered(maxsize=256, max_chars=256)
 def requested_model(name: str, effort: str | None) -> RequestedModel | None:
     """Return the model of a request; None if it is not one of OpenAI's.
 

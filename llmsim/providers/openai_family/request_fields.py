@@ -29,7 +29,7 @@ CacheRetention = Literal["in_memory", "in-memory", "24h"]
 _LIFETIMES = {"in_memory": 600, "in-memory": 600, "24h": 86_400}
 """Seconds without use. Source: OpenAI, guides/prompt-caching: 5 to 10 minutes of inactivity, at most 24 hours."""
 
-_LEAST_BYTES = 1024
+LEAST_CACHED_BYTES = 1024
 """A prompt of as many tokens has no shorter body, unless there is more in it than its body."""
 
 
@@ -78,7 +78,7 @@ def parse_cache(
         media: What is in it besides texts.
         continues: Whether a conversation comes before it.
     """
-    if len(body) < _LEAST_BYTES and not media.attachments and not continues:
+    if len(body) < LEAST_CACHED_BYTES and not media.attachments and not continues:
         return None
     options, key, retention = (
         request.prompt_cache_options,

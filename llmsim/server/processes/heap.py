@@ -6,7 +6,9 @@ Decisions:
   worker, and one with small requests, does not call it. PERF: mostly 1 ms, up to 15 after a hostile mix.
 """
 
+import contextlib
 import ctypes
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _OPTIONS = ((-8, 2), (-3, 1 << 19))
@@ -14,6 +16,26 @@ _OPTIONS = ((-8, 2), (-3, 1 << 19))
 
 _GROWTH = 8 * 2**20
 """Bytes by which the free part of the heap has grown when it is trimmed."""
+
+
+_TOP_PAD = -2
+"""M_TOP_PAD: bytes by which the heap grows beyond what is asked for. Source: mallopt(3)."""
+
+_USUAL_PAD, _LARGE_PAD = 128 * 2**10, 32 * 2**20
+
+
+@contextlib.contextmanager
+def growing_heap() -> Iterator[None]:
+    """Grow the heap in large steps meanwhile.
+
+    PERF: 0.03 s of the 0.28 that vocabularies take, of which each has hundreds of thousands of small blocks.
+    """
+    mallopt: Callable[[int, int], int] = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)
+    mallopt(_TOP_PAD, _LARGE_PAD)
+    try:
+        yield
+    finally:
+        mallopt(_TOP_PAD, _USUAL_PAD)
 
 
 class _MallocInfo(ctypes.Structure):

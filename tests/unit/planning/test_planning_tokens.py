@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmsim.errors import CatalogueError
+from llmsim.planning import tokens
 from llmsim.planning.tokens import Tokenizer, load_tokenizer
 
 NAMES = ["cl100k_base", "o200k_base"]
@@ -94,11 +95,11 @@ def test_a_text_longer_than_a_slice_is_tokenized_as_it_is_counted(tokenizer: Tok
 def test_the_cache_of_counts_is_bounded(tokenizer: Tokenizer) -> None:
     """ARCH-4.3: Only short texts are cached, and a bounded number of them."""
     tokenizer.count("short")
-    kept = tokenizer._cached_count.cache_info()
+    kept = tokenizer.count.cache_info()
     tokenizer.count("x" * 2_001)
 
     assert kept.maxsize == 2048
-    assert tokenizer._cached_count.cache_info().currsize == kept.currsize
+    assert tokenizer.count.cache_info().currsize == kept.currsize
 
 
 @settings(max_examples=30)
@@ -139,9 +140,12 @@ def test_vocabularies_are_those_of_tiktoken(name: str) -> None:
     """MAINT-2.3: Pattern, special tokens and all ranks are those of the installed tiktoken."""
     ours, theirs = load_tokenizer(name)._encoding, original(name)
 
-    assert ours._pat_str == theirs._pat_str
-    assert ours._special_tokens == theirs._special_tokens
-    assert ours._mergeable_ranks == theirs._mergeable_ranks
+    assert tokens._VOCABULARIES[name].pattern == theirs._pat_str
+    assert tokens._VOCABULARIES[name].special == theirs._special_tokens
+    assert ours.token_byte_values() == theirs.token_byte_values()
+    assert all(
+        ours._core_bpe.encode_single_token(token) == rank for token, rank in theirs._mergeable_ranks.items()
+    )
 
 
 def test_a_damaged_vocabulary_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

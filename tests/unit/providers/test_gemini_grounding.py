@@ -97,11 +97,11 @@ def test_code_and_its_output_are_parts() -> None:
 
 def test_methods_that_are_not_served() -> None:
     """GEM-8.5: The message names model and method."""
-    path = "/v1beta/models/gemini-2.5-flash:batchGenerateContent"
+    path = "/v1beta/models/gemini-2.5-flash:predictLongRunning"
     reply = render_refusal(MethodError("POST", path, ("GET",)))
     error = json.loads(reply.body)["error"]
 
     assert (reply.status, error["status"]) == (404, "NOT_FOUND")
     assert error["message"].startswith(
-        "models/gemini-2.5-flash is not found for API version v1beta, or is not supported for batchGenerateContent."
+        "models/gemini-2.5-flash is not found for API version v1beta, or is not supported for predictLongRunning."
     )

@@ -53,6 +53,6 @@ def test_paths_are_the_apis_own() -> None:
     for provider in PROVIDERS:
         routes = [("POST", one.path) for one in provider.generation_endpoints]
         routes += [(one.method, one.path) for one in provider.resource_endpoints]
-        assert all(path.startswith(("/v", "/openai/", "/upload/v")) for _, path in routes)
+        assert all(path.startswith(("/v", "/openai/", "/upload/v", "/download/v")) for _, path in routes)
         assert all(method.isupper() for method, _ in routes)
         assert len(set(routes)) == len(routes)

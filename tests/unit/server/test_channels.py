@@ -23,7 +23,7 @@ from llmsim.server.direct_channel import DirectChannel
 from llmsim.server.pacing import PacedStream, TimerWheel
 from llmsim.server.replies import EncodedReply
 from llmsim.stats import Outcome
-from llmsim.wire.frames import single
+from llmsim.wire.frames import join_frames, single
 
 ARRIVED = 1000.0
 PLAIN = ChatOptions(include_obfuscation=False)
@@ -660,6 +660,33 @@ class TestWrites:
         assert data.endswith(b"\r\n0\r\n\r\n")
         assert direct.sent()[0][1].endswith(b"data: [DONE]\n\n")
         assert direct.cycle.transport is direct.transport
+
+    @pytest.mark.parametrize("http_version", ["1.0", "1.1"])
+    @pytest.mark.parametrize("keep_alive", [True, False])
+    async def test_a_stream_without_a_pace_has_the_same_bytes(
+        self, http_version: str, keep_alive: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """ARCH-7.3: Sent without a pace, a stream leaves in one write of the same bytes, and its connection goes on alike."""
+        paced, other = (DirectDriver(http_version=http_version, keep_alive=keep_alive) for _ in range(2))
+        hold_time(paced, monkeypatch)
+        response = planned("a", "b", schedule=Schedule(0.0, 0.0))
+        await paced.stream(response)
+        assert other.channel.is_writable
+        other.channel.stream_at_once(join_frames(render_stream(response, PLAIN))[0], STREAM_HEAD)
+
+        assert _all_written(other) == _all_written(paced)
+        assert other.transport.closing == paced.transport.closing
+        assert other.ended()
+
+    async def test_a_channel_that_has_to_wait_is_not_writable(self, driver: Driver) -> None:
+        """ARCH-7.3: A client that is gone or does not read, and plain ASGI, are left to what waits."""
+        if isinstance(driver, DirectDriver):
+            driver.flow.pause_writing()
+            assert not driver.channel.is_writable
+            driver.flow.resume_writing()
+            assert driver.channel.is_writable
+            driver.disconnect()
+        assert not driver.channel.is_writable
 
     async def test_head_and_first_events_leave_together(self, direct: DirectDriver) -> None:
         """CHAT-3.6: The head of a paced stream leaves in one write with its first events."""

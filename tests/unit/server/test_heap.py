@@ -1,8 +1,10 @@
 """The C heap of a worker."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from llmsim.server.processes.heap import Heap
+from llmsim.server.processes.heap import Heap, growing_heap
 
 MB = 2**20
 
@@ -29,3 +31,17 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(heap, "_trim", None)
 
     heap.trim()
+
+
+def test_the_heap_grows_in_large_steps_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARCH-4.6: What is free at the end of the heap stays small but for that, and another C library is left alone."""
+    pads: list[tuple[int, int]] = []
+    libc = SimpleNamespace(mallopt=lambda option, value: pads.append((option, value)))
+    monkeypatch.setattr("llmsim.server.processes.heap.ctypes.CDLL", lambda _: libc)
+    with growing_heap():
+        assert pads == [(-2, 32 * MB)]
+    assert pads[1:] == [(-2, 128 * 1024)]
+
+    del libc.mallopt
+    with growing_heap():
+        assert len(pads) == 2

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.fakes import Counted, FakeClock
 from support.turns import choice, deviates, tokenized, turn
 
@@ -11,6 +12,7 @@ from llmsim.providers.openai.chat import ChatOptions
 from llmsim.providers.openai.chat_chunks import render_stream
 from llmsim.server.pacing import PacedStream
 from llmsim.stats import Snapshot
+from llmsim.wire.frames import join_frames
 
 ARRIVED = 1000.0
 PLAIN = ChatOptions(include_obfuscation=False)
@@ -82,6 +84,23 @@ class Paced:
     def stats(self) -> Snapshot:
         """Return what was counted."""
         return self.counted.read()
+
+
+@given(turns(), FRACTIONS)
+def test_without_a_pace_a_stream_is_sent_and_counted_alike(planned: Turn, late: float) -> None:
+    """ARCH-7.3: A stream that leaves without a pace has the bytes and the counts of one that leaves by its pace at once."""
+    planned = replace(planned, schedule=Schedule(ttft=planned.schedule.ttft, itl=0.0))
+    now = ARRIVED + planned.schedule.ttft + late
+    clock = FakeClock(ARRIVED)
+    paced, other = Paced(planned), Counted(clock)
+    clock.now = now
+    parts, events = join_frames(paced.runs)
+    other.recorder.streamed_at_once(
+        0, planned.model, 0, planned.usage.completion, events, late, now, now - ARRIVED
+    )
+
+    assert b"".join(parts) == b"".join(paced.take_all(now))
+    assert paced.stats() == other.read()
 
 
 @given(turns(), st.lists(st.integers(0, 1024).map(lambda number: ARRIVED + number / 128), max_size=12))
