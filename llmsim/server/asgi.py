@@ -219,12 +219,10 @@ class Application:
             await engines.prepare(settings)
             engines.use(settings)
             services.replace(settings, adapted)
-            if engines.are_used:
-                self.live.follow()
+            self.live.follow(engines.are_at_work)
 
         self.live.start(apply, block.show_timeline)
-        if engines.are_used:
-            self.live.follow()
+        self.live.follow(engines.are_at_work)
         LoopMonitor(loop, Gauges(block, slot, time.monotonic()), time.monotonic, usage).start()
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ from llmsim.state.settings_port import RuntimeSettings
 _log = logging.getLogger(__name__)
 
 _FOLLOW = 0.05
-"""Seconds between two looks of a worker that has had an engine."""
+"""Seconds between two looks of a worker that has an engine."""
 
 _RETRY = 1.0
 """Seconds until changes that could not be read are tried again."""
@@ -305,13 +305,21 @@ class LiveSettings:
                 return origin
         return self._origins.get(name)
 
-    def follow(self) -> None:
-        """Refresh soon after each change from now on, though no requests come: this worker may run engines for all others."""
-        if not self._is_following:
-            self._is_following = True
-            self._follow()
+    def follow(self, is_needed: Callable[[], bool]) -> None:
+        """Refresh soon after each change, though no requests come: this worker may run engines for all others.
 
-    def _follow(self) -> None:
+        Args:
+            is_needed: Whether to go on.
+        """
+        if not self._is_following:
+            self._follow_on(is_needed)
+
+    def _follow_on(self, is_needed: Callable[[], bool]) -> None:
+        self._is_following = is_needed()
+        if self._is_following:
+            asyncio.get_running_loop().call_later(_FOLLOW, self._follow, is_needed)
+
+    def _follow(self, is_needed: Callable[[], bool]) -> None:
         if not self.is_current(time.monotonic()):
             self._wake()
-        asyncio.get_running_loop().call_later(_FOLLOW, self._follow)
+        self._follow_on(is_needed)

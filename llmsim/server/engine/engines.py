@@ -59,10 +59,9 @@ class Engines:
         self._engines: dict[Path, SharedEngine] = {}
         self._prepared: dict[Path, EngineMemory] = {}
 
-    @property
-    def are_used(self) -> bool:
-        """Whether there is an engine, or was one."""
-        return bool(self._engines)
+    def are_at_work(self) -> bool:
+        """Return whether there is an engine, or one that was switched off still ends what it holds."""
+        return any(engine.ticker.is_seeking for engine in self._engines.values())
 
     def _path(self, pattern: str, settings: EngineSettings) -> Path:
         key = b"%b %d %b" % (self._start, entries_for(settings), pattern.encode())

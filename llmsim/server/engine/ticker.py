@@ -75,7 +75,11 @@ class _Admitted:
 
 
 class EngineTicker:
-    """Runs the steps of an engine while it holds the lease."""
+    """Runs the steps of an engine while it holds the lease.
+
+    Attributes:
+        is_seeking: Whether it looks for the lease, or holds it.
+    """
 
     def __init__(
         self,
@@ -117,7 +121,7 @@ class EngineTicker:
         self._next_id = 0
         self._gauges: dict[str, int] = {}
         self._is_wanted = False
-        self._is_seeking = False
+        self.is_seeking = False
         self.use(settings)
 
     @property
@@ -145,7 +149,7 @@ class EngineTicker:
 
     def resume(self) -> None:
         """Go on if it has stopped: there is a request all the same."""
-        if not self._is_seeking:
+        if not self.is_seeking:
             self._seek()
 
     def _seek(self) -> None:
@@ -153,8 +157,8 @@ class EngineTicker:
             self._drop_dead()
         elif self._lock():
             self._take_over()
-        self._is_seeking = self._is_wanted or self._memory.held() > 0
-        if self._is_seeking:
+        self.is_seeking = self._is_wanted or self._memory.held() > 0
+        if self.is_seeking:
             self._wheel.at(self._clock() + _SEEK, self._seek)
         else:
             self._give_up()

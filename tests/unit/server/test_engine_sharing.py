@@ -273,6 +273,7 @@ def test_an_engine_that_is_switched_off_ends_what_it_holds(tmp_path: Path) -> No
     assert not machine.ticking()
     for worker in machine.workers:
         assert not worker.wheel._ticks
+        assert not worker.ticker.is_seeking
         stats = worker.counted.read()
         assert stats.engines == stats.engine_running == stats.engine_waiting == 0
 

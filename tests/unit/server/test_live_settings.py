@@ -59,3 +59,35 @@ async def test_requests_wait_for_a_change_that_takes_a_while(tmp_path: Path) -> 
     assert applied == [7, 8]
     assert live.settings.latency.ttft_mean_ms == 7
     assert live.is_current(time.monotonic())
+
+
+async def test_nothing_is_followed_that_is_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ENG-5.3: A worker looks for changes on its own while it has an engine; afterwards no timer is left, until it has one again."""
+    monkeypatch.setattr("llmsim.server.live_settings._FOLLOW", 0.001)
+    shared = SharedSettings(tmp_path / "1.settings")
+    live, other = (LiveSettings(Settings(), {}, shared, ()) for _ in range(2))
+    looks = iter([True, True, False, True, False])
+    asked: list[bool] = []
+    ended = asyncio.Event()
+
+    def is_needed() -> bool:
+        asked.append(next(looks))
+        if not asked[-1]:
+            asyncio.get_running_loop().call_soon(ended.set)
+        return asked[-1]
+
+    await other.change({"latency.ttft_mean_ms": 7})
+    live.follow(is_needed)
+    live.follow(is_needed)
+    await ended.wait()
+    await asyncio.sleep(0.01)
+    first = list(asked)
+    ended.clear()
+    live.follow(is_needed)
+    await ended.wait()
+
+    assert first == [True, True, False]
+    assert asked == [True, True, False, True, False]
+    assert live.settings.latency.ttft_mean_ms == 7
