@@ -5,7 +5,7 @@ Decisions:
   requests at a time is given back when they are needed, see `quota_holders.py`.
 * A file that was removed or truncated is found within a tenth of a second, and made anew.
 * PERF: a limit of requests and one of tokens a minute are booked by code that is prepared for both, 1.3 us, of which the mutex takes
-  0.25; other rates take 1.6 to 2.1. Among all else that a request runs through it is twice as much: the processor's caches are full.
+  0.25; other rates take 1.6 to 2.1. Among all else that a request runs through it is nearly twice as much.
 """
 
 import contextlib
