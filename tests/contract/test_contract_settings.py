@@ -125,6 +125,17 @@ async def test_a_stream_goes_on_as_it_began(worker: Simulator) -> None:
         (b'{"errors.rate_limit_rat": 1}', "did you mean errors.rate_limit_rate?"),
         (b'{"server.port": 1}', "server.port: cannot be changed at run time"),
         (b'{"errors.rate_limit_rate": 1, "errors.timeout_rate": 1}', "add up to 2"),
+        (
+            b'{"errors.rate_limit_rate": 1, "errors.rate_limit_rate": 0}',
+            "errors.rate_limit_rate: given twice",
+        ),
+        (
+            b'{"errors.rate_limit_rate": 1, "errors": {"rate_limit_rate": 0}}',
+            "errors.rate_limit_rate: given twice",
+        ),
+        (b'{"errors": 5}', "errors: wanted a table"),
+        (b'{"latency": null}', "latency: wanted a table"),
+        (b'{"response.generator": "lorm"}', 'did you mean "lorem"? One of: lorem, echo, random, fixed:TEXT'),
         (b'{"errors.rate_limit_rate": 1e9}', "wanted a number from 0 to 1"),
         (b'{"response.target_tokens": 1' + b"0" * 5000 + b"}", ""),
     ],
