@@ -77,6 +77,8 @@ def parse_changes(texts: tuple[str, ...]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         spec = find_spec(name)
+        if name in changes:
+            problems.append(f"{name}: given twice")
         if not equals:
             problems.append(f"{printable(text)}: wanted KEY=VALUE")
         elif spec is None:
