@@ -34,6 +34,9 @@ from llmsim.text import nearest, printable
 _SHOWN = 200
 """Characters of a text that are shown."""
 
+_REFUSAL_SHOWN = 1_000
+"""Characters of a refusal that are shown: it names the nearest right value."""
+
 _MOST_MISSED = 20
 """Rules before the one that fits whose mismatch is explained."""
 
@@ -90,6 +93,19 @@ class _NoChannel:
 
     def recall(self, _response_id: str) -> None:
         """Return None: nothing is remembered."""
+
+
+class _Error(msgspec.Struct):
+    message: str
+
+
+class _Refusal(msgspec.Struct):
+    """The body of a refusal, as far as all APIs have the same."""
+
+    error: _Error
+
+
+_decode_refusal = msgspec.json.Decoder(_Refusal).decode
 
 
 class _Explain:
@@ -196,7 +212,9 @@ async def explain(
             )
             choice = await _choose_for_line(player.rules, request, analyzed, controls, match.rule)
     except RefusedError as error:
-        add("refused", printable(str(error))[:_SHOWN], "the request, or what it names, is not valid")
+        reply = service.render_refusal(error)
+        message = _decode_refusal(reply.body).error.message
+        add("refused", printable(message)[:_REFUSAL_SHOWN], f"the API answers with {reply.status}")
         return lines
     sent = controls.overrides
     add("model", facts.model.id, f"the request names {printable(prompt.model[:100])}")

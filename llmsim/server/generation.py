@@ -160,13 +160,17 @@ class GenerationService(Generic[O]):
         active.incoming = IncomingRequest(path=self._endpoint.path, headers=headers, arrival=active.arrival)
         await self._refuse(error, channel, headers)
 
+    def render_refusal(self, error: RefusedError) -> Reply:
+        """Render an error in the form of the API."""
+        return self._format.render_refusal(error)
+
     async def _refuse(self, error: RefusedError, channel: Channel, headers: Mapping[str, str]) -> None:
         is_limited = isinstance(error, RateLimitError)
         other = Outcome.FAILED if error.is_temporary else Outcome.REFUSED
         channel.active.outcome = Outcome.RATE_LIMIT if is_limited else other
         if self._quotas is not None and channel.active.admission is None:
             self._quotas.show(headers, channel.active)
-        await self._reply_error(self._format.render_refusal(error), channel)
+        await self._reply_error(self.render_refusal(error), channel)
 
     def _respond(self, planned: PlannedResponse[O], channel: Channel) -> Awaitable[None]:
         outcome, stored = planned.outcome, planned.stored

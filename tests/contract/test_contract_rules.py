@@ -337,10 +337,19 @@ async def test_refusals_are_explained() -> None:
     """RULES-4.3: By their reason; an unknown endpoint is named with the nearest."""
     worker = await fresh()
     refused = await explained(worker, {"request": {"model": "gpt-4o"}})
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
+    hinted = await explained(worker, {"request": body, "headers": {"x-llmsim-latency": "0.2s"}})
     wrong = await explained(worker, {"endpoint": "mesages", "request": {}})
+    answered = await worker.ask("POST", "/openai/v1/chat/completions", b'{"model":"gpt-4o"}')
 
-    assert refused.json["answers"][0]["part"] == "refused"
-    assert "messages" in refused.json["answers"][0]["value"]
+    assert refused.json["answers"] == [
+        {
+            "part": "refused",
+            "value": answered.json["error"]["message"],
+            "why": f"the API answers with {answered.status}",
+        }
+    ]
+    assert "did you mean ttft=200?" in hinted.json["answers"][0]["value"]
     assert "did you mean 'messages'?" in wrong.json["error"]["message"]
 
 
