@@ -36,6 +36,7 @@ class ActiveRequest:
         incoming: The request, where the report on clients may need it; None else.
         attempt: The request as that report has booked its arrival; None if it has not.
         is_watched: Whether that report has booked its end.
+        is_damaged: Whether a fault on the wire may keep the client from reading the response.
     """
 
     request_id: str
@@ -52,6 +53,7 @@ class ActiveRequest:
         "extra_headers",
         "finished",
         "incoming",
+        "is_damaged",
         "is_watched",
         "outcome",
         "owner",
@@ -84,7 +86,7 @@ class ActiveRequest:
         self.row: Row | None = None
         self.resource: int | None = None
         self._streams = False
-        self.finished = self.is_watched = False
+        self.finished = self.is_watched = self.is_damaged = False
         self.incoming: IncomingRequest | None = None
         self.attempt: Attempt | None = None
         if endpoint is not None:

@@ -100,7 +100,10 @@ class ClientWatch:
             return
         client = self.client(request.headers)
         with contextlib.suppress(StoreError):
-            if active.outcome is Outcome.ABANDONED:
+            if active.outcome is Outcome.ABANDONED and active.is_damaged:
+                # A client that cannot read what it gets is right to hang up.
+                await self._fail(active, request, endpoint, 0)
+            elif active.outcome is Outcome.ABANDONED:
                 await self._fail(active, request, endpoint, HUNG_UP)
                 hung_up = Misbehaviour.ABANDONED
                 found = Finding(kind=hung_up, worst=seconds, endpoint=endpoint, seconds=[seconds])

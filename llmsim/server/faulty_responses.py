@@ -114,6 +114,7 @@ class FaultyResponses(Generic[O]):
             tokens=_tokens_before(turn, fault) if breaks and streams else turn.usage.completion,
             ending=fault.kind if breaks else None,
         )
+        active.is_damaged = fault.kind is not WireFaultKind.SLOW_DRIP
         if streams:
             active.open_stream()
         if not await channel.wait_until(stream.due):

@@ -98,13 +98,17 @@ def takes_truncated_text(server: Server, key: str) -> None:
     assert post(server, key, chat(QUESTION, answer, {"role": "user", "content": "And a wave?"}))[0] == 200
 
 
-def hangs_up(server: Server, key: str) -> None:
+def hangs_up(server: Server, key: str, **more: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     sent = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     body = json.dumps(chat(stream=True, max_tokens=50))
-    connection.request("POST", CHAT, body, sent | {"x-llmsim-latency": "ttft=0,itl=400"})
+    connection.request("POST", CHAT, body, sent | {"x-llmsim-latency": "ttft=0,itl=400"} | more)
     connection.getresponse().read(10)
     connection.close()
+
+
+def hangs_up_on_broken_json(server: Server, key: str) -> None:
+    hangs_up(server, key, **{"x-llmsim-fault": "malformed_json;at=1"})
 
 
 CLIENTS: dict[str, tuple[Callable[[Server, str], None], set[str]]] = {
@@ -116,6 +120,7 @@ CLIENTS: dict[str, tuple[Callable[[Server, str], None], set[str]]] = {
     "ever-less": (waits_ever_less, {"no_backoff"}),
     "takes-truncated": (takes_truncated_text, {"truncated"}),
     "hangs-up": (hangs_up, {"abandoned"}),
+    "cannot-read": (hangs_up_on_broken_json, set()),
 }
 
 
@@ -172,7 +177,8 @@ def test_misbehaving_clients_are_found_among_others(server: Server) -> None:
         thread.start()
     for thread in bad:
         thread.join()
-    eventually(lambda: fingerprint("hangs-up") in report(server))
+    for key in ("hangs-up", "cannot-read"):
+        eventually(lambda key=key: fingerprint(key) in report(server))
     done.set()
     for thread in load:
         thread.join()
