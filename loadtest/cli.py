@@ -79,6 +79,7 @@ Exit codes: 0 passed, 1 a gate failed or the run was interrupted, 2 wrong usage.
 @click.command(
     cls=WithTrace,
     epilog=_EPILOG,
+    short_help="Run a load test suite, and check what was measured.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.argument("suite")

@@ -48,7 +48,7 @@ class Finding(msgspec.Struct, frozen=True):
     found: str
 
 
-@click.command()
+@click.command(short_help="Check this machine, and say what a simulator lacks.")
 @setting_options
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(path: str | None, flags: dict[str, str], as_json: bool) -> None:

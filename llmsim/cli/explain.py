@@ -48,7 +48,7 @@ class _ErrorBody(msgspec.Struct):
     error: _Error
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(epilog=_EXAMPLES, short_help="Show how a request would be answered, and by which rules.")
 @click.argument("request_file", metavar="REQUEST.json", type=click.Path(path_type=Path))
 @click.option(
     "--endpoint",

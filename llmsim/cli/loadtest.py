@@ -14,7 +14,11 @@ def _missing() -> click.Command:
 
     with_trace: type[click.Command] = replay.WithTrace
 
-    @click.command(cls=with_trace, context_settings={"ignore_unknown_options": True})
+    @click.command(
+        cls=with_trace,
+        context_settings={"ignore_unknown_options": True},
+        short_help="Run a load test suite; needs llmsim[load].",
+    )
     @click.argument("words", metavar="SUITE", nargs=-1)
     def missing(words: tuple[str, ...]) -> None:  # noqa: ARG001 - what it would have taken
         """Run a load test. It needs Locust: pip install 'llmsim[load]'. `trace FILE` does not."""

@@ -27,7 +27,7 @@ Examples:
   llmsim serve --config PROFILE.toml"""
 
 
-@click.command("fit", epilog=_EPILOG)
+@click.command("fit", epilog=_EPILOG, short_help="Fit latency to recordings of a real engine.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option(
     "-o",

@@ -67,7 +67,11 @@ class _Profiles(click.Group):
         return command
 
 
-@click.group(cls=_Profiles, invoke_without_command=True)
+@click.group(
+    cls=_Profiles,
+    invoke_without_command=True,
+    short_help="List the latency profiles, or fit one to recordings.",
+)
 @click.pass_context
 @click.option("--json", "as_json", is_flag=True, help="Print the profiles as a JSON array.")
 def profiles(ctx: click.Context, *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from llmsim.scenarios.files import read_scenario_path
 from llmsim.text import printable
 
 
-@click.group()
+@click.group(short_help="Check scenarios: conversations that a message asks for.")
 def scenario() -> None:
     """Check scenarios: conversations that a marker in a message chooses."""
 

@@ -46,7 +46,7 @@ _COLOURS = {
 }
 
 
-@click.group()
+@click.group(short_help="Check and show scripts: turns that are played in order.")
 def script() -> None:
     """Check and show scripts: turns, tool calls and errors played in order."""
 

@@ -86,7 +86,7 @@ class JournalPage(msgspec.Struct):
     requests: list[JournalEntry]
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(epilog=_EXAMPLES, short_help="Show the sessions of a running simulator.")
 @click.argument("name", required=False)
 @port_option
 @click.option("--url", help="Connect to another machine's simulator: http://HOST:PORT.")

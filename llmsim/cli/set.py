@@ -42,7 +42,7 @@ class _Settings(msgspec.Struct):
     settings: list[_Setting]
 
 
-@click.command("set", epilog=_EXAMPLES)
+@click.command("set", epilog=_EXAMPLES, short_help="Change settings of a running simulator.")
 @click.argument("changes", metavar="[KEY=VALUE]...", nargs=-1)
 @port_option
 @click.option("--url", metavar="URL", help="Address of a simulator elsewhere, e.g. http://staging:8080.")
@@ -77,6 +77,8 @@ def parse_changes(texts: tuple[str, ...]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         spec = find_spec(name)
+        if name in changes:
+            problems.append(f"{name}: given twice")
         if not equals:
             problems.append(f"{printable(text)}: wanted KEY=VALUE")
         elif spec is None:

@@ -18,7 +18,7 @@ _STYLES = (
 )
 
 
-@click.command()
+@click.command(short_help="Count the tokens of a text, and show where they begin.")
 @click.argument("text", required=False)
 @click.option(
     "--model", default="gpt-5", show_default=True, help="Model whose tokenizer is used; any name is accepted."

@@ -15,7 +15,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(epilog=_EXAMPLES, short_help="Watch a running simulator in a dashboard.")
 @port_option
 @click.option("--url", help="Read the simulator of another machine: http://HOST:PORT.")
 @all_option

@@ -74,6 +74,8 @@ def check_changes(changes: Mapping[str, Any], profiles: Collection[str] = ()) ->
     problems: list[str] = []
     checked: dict[str, Any] = {}
     for name, value in _flatten(changes):
+        if name in checked:
+            problems.append(f"{show_name(name)}: given twice, by its dotted name and in a table")
         try:
             checked[name] = _check(name, value, profiles)
         except ConfigError as error:
@@ -93,6 +95,8 @@ def _flatten(changes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
     spec = find_spec(name)
+    if name in Settings.__struct_fields__:
+        raise ConfigError(f"{name}: wanted a table with at least one of its settings")
     if spec is None:
         meant = nearest(name[:100], changeable_names()) or nearest(name[:100], specs_by_name())
         hint = f"; did you mean {meant}?" if meant else f". One of: {', '.join(changeable_names())}"
@@ -109,7 +113,13 @@ def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
         return msgspec.UNSET
     if value == {} and fields_of(name):
         raise ConfigError(f"{name}: wanted at least one of its settings, or {literal(_UNSET)}")
-    checked = check_value(spec, value, profiles)
+    try:
+        checked = check_value(spec, value, profiles)
+    except ConfigError as error:
+        if name == "response.generator":
+            # A file cannot be named here: it must not be offered either.
+            raise ConfigError(str(error).replace(", sequence:FILE", "")) from None
+        raise
     if name == "response.generator" and checked.startswith("sequence:"):
         raise ConfigError(f"{name}: {literal('sequence')} reads a file; it can be chosen at the start only")
     if name == "latency.models":

@@ -134,6 +134,7 @@ def parse_timeline(
     profiles: Collection[str] = (),
     source_format: TimelineFormat = "toml",
     name: str = "",
+    elapsed: float = 0.0,
 ) -> Timeline:
     """Parse a timeline, and check it against the settings that it changes.
 
@@ -143,6 +144,7 @@ def parse_timeline(
         profiles: Names of the latency profiles; empty to accept any.
         source_format: How it is written.
         name: Its file, for messages; empty for none.
+        elapsed: Seconds since its start: with steps that are over no setting can be at odds.
 
     Raises:
         ConfigError: It has mistakes; one line for each.
@@ -166,7 +168,7 @@ def parse_timeline(
         raise ConfigError(_locate(f"not UTF-8 text: {error.reason}", name, line)) from None
     timeline = _read(document, profiles, problems)
     if not problems:
-        problems += _find_conflicts(timeline, settings)
+        problems += _find_conflicts(timeline, settings, elapsed)
     if problems:
         located = [_locate(problem, name, _find_line(problem, lines)) for problem in problems[:50]]
         raise ConfigError("\n".join(located))
@@ -196,10 +198,14 @@ def _find_line(problem: str, lines: Mapping[KeyPath, int]) -> int | None:
     return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
 
 
-def _find_conflicts(timeline: Timeline, settings: Settings) -> Iterator[str]:
-    """Yield where a timeline contradicts the settings that it changes."""
+def _find_conflicts(timeline: Timeline, settings: Settings, elapsed: float) -> Iterator[str]:
+    """Yield where what is left of a timeline contradicts the settings that it changes."""
     before: Mapping[str, Any] = {}
-    for number, step in enumerate(timeline.steps, 1):
+    ends = [following.at + following.ramp for following in timeline.steps[1:]]
+    for number, (step, end) in enumerate(zip(timeline.steps, (*ends, math.inf), strict=True), 1):
+        if end <= elapsed:
+            before = step.values
+            continue
         try:
             with_changes(settings, step.values, BY_TIMELINE)
         except ConfigError as error:

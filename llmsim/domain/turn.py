@@ -261,4 +261,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def due(self) -> float:
         """When the turn is complete, in seconds after the request arrived; reading a prompt takes time, too."""
         schedule = self.schedule
-        return schedule.ttft if schedule.at_once else schedule.due(self.length or 1)
+        # PERF: `Schedule.at_once`, without a call.
+        if schedule.itl == 0.0 and schedule.spread == 0.0 and schedule.stall == 0.0:
+            return schedule.ttft
+        return schedule.due(self.length or 1)

@@ -21,6 +21,9 @@ from llmsim.json_schema.validation import is_multiple
 
 _MOST_CHARACTERS = 10_000
 _TRIES = 40
+_WIDEST = 2**31 - 1
+"""A bound as far as this one is that of a type, as zod writes it for each integer, and says nothing of the value."""
+
 _FAR = 10**6
 _FARTHEST = 10**15
 _TOO_FAR = 1 << 63
@@ -187,6 +190,10 @@ def _generated(shape: Shape, name: str, rng: Random, *, is_integer: bool) -> flo
 def _range(shape: Shape, name: str) -> tuple[float, float]:
     """Return a narrow range inside the bounds of the schema."""
     low, high = (bound[0] if bound else None for bound in (shape.least, shape.most))
+    if low is not None and low <= -_WIDEST and (high is None or high > -_WIDEST):
+        low = None
+    if high is not None and high >= _WIDEST and (low is None or low < _WIDEST):
+        high = None
     words = name.lower().replace("-", "_").split("_")
     usual = next((_RANGES[word] for word in words if word in _RANGES), (1, _NEAR))
     if low is None and high is None:

@@ -103,6 +103,15 @@ def render_parts(audio_format: str, parts: int) -> Sequence[bytes]:
             return sound
 
 
+def render_pcm(start: int, end: int) -> bytes:
+    """Return the samples of spoken sound from `start` to `end`, 16 bits each."""
+    period = b"".join(render_parts("pcm", _SYLLABLE))
+    first, last = start * _SAMPLE_BYTES, end * _SAMPLE_BYTES
+    skipped = first % len(period)
+    length = last - first
+    return (period * ((skipped + length) // len(period) + 1))[skipped : skipped + length]
+
+
 @functools.lru_cache(maxsize=4)
 def encode_sound(audio_format: str, parts: int) -> bytes:
     """Return some sound in base64; see `render_parts`."""

@@ -6,7 +6,7 @@ Decisions:
 * PERF: 0.1 us for a plain request.
 """
 
-from llmsim.domain import Prompt
+from llmsim.domain import MediaRequest, Prompt
 from llmsim.errors import SchemaError
 from llmsim.json_schema.document import MOST_CACHED_BYTES, read
 from llmsim.scripts import ScriptStep
@@ -19,6 +19,9 @@ _FEW_LOGPROBS = 12
 _FEW_EMBEDDINGS = 2
 _FEW_EMBEDDED = 2_000
 """PERF: so many characters are parsed and rendered in some 2 ms; a thread would cost other requests more than that."""
+
+_MUCH_SOUND = 1_000
+"""Tokens of sound that are rendered in some milliseconds."""
 
 _LONG = 32_768
 """Characters that are tokenized in some milliseconds."""
@@ -40,8 +43,12 @@ def is_laborious(prompt: Prompt) -> bool:
     return _is_laborious(prompt)
 
 
+def _is_laborious_media(media: MediaRequest) -> bool:
+    return media.kind == "image" or (media.tokens or 0) > _MUCH_SOUND
+
+
 def _is_laborious(prompt: Prompt) -> bool:
-    if prompt.speaks or (prompt.media is not None and prompt.media.kind == "image"):
+    if prompt.speaks or (prompt.media is not None and _is_laborious_media(prompt.media)):
         return True
     if len(prompt.messages) > _MANY_MESSAGES or prompt.candidates > _FEW_CHOICES:
         return True

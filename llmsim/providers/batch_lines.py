@@ -59,7 +59,8 @@ async def run_line(
         return BatchLine(endpoint.http.render_refusal(error))
     if isinstance(outcome, Fault):
         return BatchLine(endpoint.http.render_fault(outcome))
-    body = await context.compute(whole, endpoint.render_response, outcome, parsed.options)
+    is_media = parsed.prompt.media is not None or parsed.prompt.speaks
+    body = await context.compute(whole, endpoint.render_response, outcome, parsed.options, in_thread=is_media)
     return BatchLine(Reply(200, body), outcome.usage, min(max(outcome.due, MIN_SECS), MAX_SECS))
 
 

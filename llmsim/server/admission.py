@@ -1,7 +1,25 @@
-"""What was booked of the limits of a request's key, and how much of its output is generated."""
+"""What a request takes of the limits of its key, what was booked, and how much of its output is generated."""
+
+import msgspec
 
 from llmsim.domain import Turn
-from llmsim.domain.quota import Limits
+from llmsim.domain.quota import Amounts, Limits
+
+
+class Bill(msgspec.Struct, frozen=True, gc=False):
+    """What a request takes if it is admitted; it is remembered with the request.
+
+    Attributes:
+        model: Id of its model.
+        requested: The same as requested.
+        amounts: What it takes of each limit.
+        output: Tokens of the output in that.
+    """
+
+    model: str
+    requested: str
+    amounts: Amounts
+    output: int
 
 
 class Admission:

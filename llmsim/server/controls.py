@@ -27,6 +27,13 @@ from llmsim.domain import (
 from llmsim.errors import InvalidFieldError
 from llmsim.planning.faults import kind_of_status
 from llmsim.scenarios import RequestedScenario
+from llmsim.server.control_hints import (
+    EXAMPLES,
+    meant_fault,
+    meant_generator,
+    meant_latency,
+    meant_number,
+)
 from llmsim.server.request_headers import RequestHeaders
 from llmsim.text import literal, nearest, printable
 
@@ -81,11 +88,10 @@ _KINDS: dict[str, FaultKind | WireFaultKind] = {
 }
 
 _LATENCY_KEYS = ("ttft", "itl")
+_LATENCY = re.compile(r"[^\s;:,]+\s*=\s*[^\s;:,]*(\s*,\s*[^\s;:,]+\s*=\s*[^\s;:,]*)*")
+"""Latencies that are parted as they should be, whatever they are."""
 _FAULT_KEYS = ("at", "share", "for_ms")
 _GENERATORS = ("lorem", "random", "echo", "fixed:TEXT")
-
-_FIGURE = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,12})?")
-"""What may be meant by a number that is not valid."""
 
 NAMES = f"wanted a name of 1 to {_MAX_NAME} printable characters"
 """Message about an invalid name of a session or script."""
@@ -167,7 +173,7 @@ class ControlReader:
             if name in sent:
                 raise _refusal(name, "wanted one header of this name, found several")
             if not value.strip():
-                raise _refusal(name, "wanted a value, found none")
+                raise _refusal(name, f"wanted a value, found none{_example(name)}")
             sent[name] = value.strip()
         return self._read(sent) if sent else NO_CONTROLS
 
@@ -194,11 +200,14 @@ class ControlReader:
         value = sent.get(LATENCY_HEADER)
         if value is None:
             return None
-        if "=" not in value:
-            if value.startswith(_LATENCY_KEYS) and ":" in value:
-                problem = f"wanted ttft=MS,itl=MS, found {_show(value)}"
-                raise _refusal(LATENCY_HEADER, f"{problem}; did you mean {_show(value.replace(':', '='))}?")
-            profile = resolve_profile(value, self._profiles)
+        is_named = "=" not in value
+        profile = resolve_profile(value, self._profiles) if is_named else None
+        if profile is None and (is_named or not _LATENCY.fullmatch(value)):
+            written = meant_latency(value, _MOST_MS)
+            if written is not None:
+                problem = f"wanted ttft=MS,itl=MS or a profile, found {_show(value)}"
+                raise _refusal(LATENCY_HEADER, f"{problem}; did you mean {written}?")
+        if is_named:
             if profile is None:
                 meant = nearest(value, self._profiles)
                 hint = f"; did you mean {literal(meant)}?" if meant else "."
@@ -214,6 +223,10 @@ class ControlReader:
 
 
 _NOTHING = TurnOverrides()
+
+
+def _example(header: str) -> str:
+    return f"; for example {EXAMPLES[header]}" if header in EXAMPLES else ""
 
 
 def check_generates(controls: RequestControls) -> None:
@@ -271,10 +284,7 @@ def _read_fault(sent: Mapping[str, str]) -> RequestedFault | None:
         status = int(word)
         kind = kind_of_status(status)
     if kind is None:
-        meant = nearest(word[:_SHOWN], _KINDS)
-        hint = f"; did you mean {literal(meant)}?" if meant else "."
-        if re.fullmatch(r"-?[0-9]{1,20}", word):
-            hint = _meant(word, 400, 599, is_whole=True)
+        hint = meant_fault(word, _KINDS)
         raise _refusal(
             FAULT_HEADER,
             f"unknown kind {_show(word)}{hint} One of: {', '.join(_KINDS)}, or a status from 400 to 599",
@@ -308,14 +318,12 @@ def _read_generator(sent: Mapping[str, str]) -> RequestedGenerator | None:
         case _ if value.startswith("fixed:") and len(value) > len("fixed:"):
             return RequestedGenerator("fixed", _decode(value.removeprefix("fixed:")))
         case "fixed" | "fixed:":
-            raise _refusal(_GENERATOR, "fixed needs a text: fixed:TEXT")
+            raise _refusal(_GENERATOR, "fixed needs a text: fixed:TEXT; for example fixed:Hello")
     word = value.partition(":")[0]
     if word == "sequence":
         problem = "sequence reads a file, which a request cannot name."
     else:
-        meant = nearest(word[:_SHOWN], ("lorem", "random", "echo", "fixed"))
-        hint = f"; did you mean {literal(meant)}?" if meant else "."
-        problem = f"unknown generator {_show(value)}{hint}"
+        problem = f"unknown generator {_show(value)}{meant_generator(value)}"
     raise _refusal(_GENERATOR, f"{problem} One of: {', '.join(_GENERATORS)}")
 
 
@@ -355,7 +363,8 @@ def _read_pairs(header: str, parts: Collection[str], keys: tuple[str, ...]) -> d
 def _read_number(header: str, key: str, text: str, most: int) -> float:
     if not _NUMBER.fullmatch(text) or float(text) > most:
         raise _refusal(
-            header, f"{key}: wanted a number from 0 to {most}, found {_show(text)}{_meant(text, 0, most)}"
+            header,
+            f"{key}: wanted a number from 0 to {most}, found {_show(text)}{meant_number(key, text, 0, most)}",
         )
     return float(text)
 
@@ -368,19 +377,9 @@ def _read_whole(
         return None
     if not pattern.fullmatch(text) or not least <= int(text) <= most:
         wanted = f"wanted a whole number from {least} to {most}"
-        meant = _meant(text, least, most, is_whole=True)
+        meant = meant_number(key or header, text, least, most, is_whole=True)
         raise _refusal(header, f"{f'{key}: ' if key else ''}{wanted}, found {_show(text)}{meant}")
     return int(text)
-
-
-def _meant(text: str, least: int, most: int, *, is_whole: bool = False) -> str:
-    """Return a hint at the nearest right number; empty if the text has none."""
-    figure = _FIGURE.search(text.replace("_", "").replace(",", "")[:_SHOWN])
-    if figure is None:
-        return ""
-    value: float = int(figure[0]) if "." not in figure[0] else float(figure[0])
-    nearest_one = min(max(round(value) if is_whole else value, least), most)
-    return f"; did you mean {nearest_one}?"
 
 
 def _decode(value: str) -> str:

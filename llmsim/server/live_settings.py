@@ -39,6 +39,9 @@ _log = logging.getLogger(__name__)
 _FOLLOW = 0.05
 """Seconds between two looks of a worker that has an engine."""
 
+_APART = 1.0
+"""Seconds by which the clocks of hosts may be apart."""
+
 _RETRY = 1.0
 """Seconds until changes that could not be read are tried again."""
 
@@ -197,7 +200,11 @@ class LiveSettings:
         self.changes, self._changed, self.timeline = changes, changed, timeline
 
     def _parse(self, running: RunningTimeline, settings: Settings) -> Timeline:
-        return parse_timeline(running.source.encode(), settings, self._profiles, running.source_format)
+        # The clocks of hosts may be apart: none refuses what another has found to be over.
+        elapsed = self._clock() - running.started - _APART
+        return parse_timeline(
+            running.source.encode(), settings, self._profiles, running.source_format, elapsed=elapsed
+        )
 
     async def _put_in_force(self) -> None:
         settings, running = with_changes(self._start, self._changed), self.changes.timeline

@@ -9,6 +9,7 @@ from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.planning.scenarios import ResolvedStep
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.storage import StoredResponse
+from llmsim.server.admission import Bill
 from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.journal_writer import OnFinished
 from llmsim.server.played import Played
@@ -25,6 +26,7 @@ class AnalyzedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
         heavy: Whether planning and rendering its response is laborious.
         step: The step of a scenario that it plays; None if it plays none.
         is_simple: Whether its response needs nothing of the shared state, neither now nor later, unless what is set at run time does.
+        bill: What it takes of limits; None where none are set, or it is not simple.
     """
 
     request: ParsedRequest[O]
@@ -32,6 +34,7 @@ class AnalyzedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
     heavy: bool = False
     step: ResolvedStep | None = None
     is_simple: bool = False
+    bill: Bill | None = None
 
 
 class PlannedResponse(msgspec.Struct, Generic[O], frozen=True, gc=False):

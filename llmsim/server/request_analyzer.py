@@ -17,6 +17,7 @@ from llmsim.scenarios import RequestedScenario
 from llmsim.server.channels import Channel
 from llmsim.server.controls import SCENARIO_HEADER
 from llmsim.server.planned_responses import AnalyzedRequest
+from llmsim.server.quota_gate import QuotaGate
 from llmsim.server.request_memo import RequestMemo
 from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.worker_context import OFF_LOOP, WorkerContext, compute_in_thread
@@ -34,6 +35,7 @@ class RequestAnalyzer(Generic[O]):
         context: WorkerContext,
         scenarios: ScenarioPlayer | None,
         memo: RequestMemo[AnalyzedRequest[O]],
+        quotas: QuotaGate | None,
     ) -> None:
         """Prepare to analyze requests.
 
@@ -43,12 +45,14 @@ class RequestAnalyzer(Generic[O]):
             context: The worker's services.
             scenarios: Resolves the steps of scenarios; None if there are none.
             memo: Remembers what was analyzed.
+            quotas: Says what a request takes of limits; None if none are set.
         """
         self._endpoint = endpoint
         self._format = channel_format
         self._context = context
         self._scenarios = scenarios
         self._memo = memo
+        self._quotas = quotas
 
     def analyze_at_once(self, request: IncomingRequest) -> AnalyzedRequest[O] | ParsedRequest[O] | None:
         """Analyze a request if it stands alone and that is no long work.
@@ -143,7 +147,8 @@ class RequestAnalyzer(Generic[O]):
         storage, step = self._endpoint.storage, self._resolve_step(parsed, scenario)
         is_stored = storage is not None and storage.should_store(parsed.options)
         is_simple = facts.is_plain and step is None and not (is_stored or parsed.is_warm_up)
-        analyzed = AnalyzedRequest(parsed, facts, step=step, is_simple=is_simple)
+        bill = self._quotas.bill(parsed.prompt, facts) if is_simple and self._quotas is not None else None
+        analyzed = AnalyzedRequest(parsed, facts, step=step, is_simple=is_simple, bill=bill)
         if scenario is None and not parsed.depends_on_headers:
             self._memo.put(request, analyzed)
         return analyzed

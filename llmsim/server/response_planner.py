@@ -82,7 +82,7 @@ class ResponsePlanner(Generic[O]):
         self._memo: RequestMemo[AnalyzedRequest[O]] = RequestMemo(
             channel_format.parsed_headers, with_address=channel_format.reads_address
         )
-        self.analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo)
+        self.analyzer = RequestAnalyzer(endpoint, channel_format, context, scenarios, self._memo, quotas)
 
     def plan(
         self, request: IncomingRequest, channel: Channel
@@ -110,11 +110,10 @@ class ResponsePlanner(Generic[O]):
         self, request: IncomingRequest, channel: Channel, analyzed: AnalyzedRequest[O]
     ) -> PlannedResponse[O]:
         """Plan the response to a request that needs nothing of the shared state."""
-        prompt, facts = analyzed.request.prompt, analyzed.facts
-        planned = self._planner.plan(prompt, facts)
+        planned = self._planner.plan(analyzed.request.prompt, analyzed.facts)
         assert isinstance(planned, Turn), "a plain response needs no lines"
-        if self._quotas is not None:
-            self._quotas.admit_at_once(request.headers, prompt, facts, channel.active, planned)
+        if analyzed.bill is not None and self._quotas is not None:
+            self._quotas.admit_at_once(request.headers, analyzed.bill, channel.active, planned)
         return PlannedResponse(analyzed.request, planned, False)
 
     async def _plan(

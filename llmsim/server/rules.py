@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from llmsim.domain import Prompt, TurnOverrides
-from llmsim.errors import InvalidFieldError, ScriptError
+from llmsim.errors import InvalidFieldError, ScenarioError, ScriptError
 from llmsim.scripts import Expectation, ScriptCall, ScriptFormat, ScriptTurn, TurnKind
 from llmsim.scripts.files import SUFFIXES
 from llmsim.scripts.placeholders import RequestValues, fill, find_problem, has_placeholders
@@ -31,6 +31,7 @@ from llmsim.server.controls import (
     RequestControls,
     is_name,
 )
+from llmsim.text import literal
 
 MOST_RULES = 1_000
 MOST_BYTES = 262_144
@@ -120,12 +121,20 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return self.text is not None or bool(self.calls)
 
     def turn(self, prompt: Prompt, body: bytes) -> ScriptTurn:
-        """Return its answer to a request, with placeholders replaced."""
+        """Return its answer to a request, with placeholders replaced.
+
+        Raises:
+            ScenarioError: A call would have no name: the request offers no tool.
+        """
         values = RequestValues(prompt, body)
         calls = tuple(
             ScriptCall(fill(call.name, values), encode_arguments(fill(call.arguments, values)))
             for call in self.calls
         )
+        for call, filled in zip(self.calls, calls, strict=True):
+            if not filled.name:
+                problem = f"calls {literal(call.name)}, which is empty for this request"
+                raise ScenarioError("scenario_tool_not_offered", f"rule {self.label}: {problem}")
         kind = TurnKind.ASSISTANT if not calls else TurnKind.TOOL_CALLS
         if calls and self.text is not None:
             kind = TurnKind.MIXED
@@ -216,6 +225,8 @@ def _rule(table: Table, number: int, reader: ControlReader) -> Rule:
     table.close()
     if not any(key in table for key in _ANSWERS):
         table.problem(None, f"wanted an answer, found none. One or more of: {', '.join(_ANSWERS)}")
+    elif table.get("calls") == [] and text is None:
+        table.problem("calls", "wanted at least one call, found an empty list")
     answers = [key for key in ("script", "scenario") if key in table]
     answers += ["text or calls"] if text is not None or calls else []
     if len(answers) > 1:
@@ -276,9 +287,7 @@ def _given(overrides: TurnOverrides) -> dict[str, Any]:
 
 def describe_rule(rule: Rule) -> Mapping[str, Any]:
     """Return a rule for a list of them."""
-    overrides = rule.controls.overrides
-    gives = [key for key in ("text", "calls") if getattr(rule, key)]
-    gives += [key for key in ("script", "scenario") if getattr(rule.controls, key) is not None]
-    gives += sorted(_given(overrides)) if overrides is not None else []
-    uses = has_placeholders(rule.text) or any(has_placeholders(call.arguments) for call in rule.calls)
+    gives = [key for key in _ANSWERS if key in rule.gives]
+    texts = (rule.text, *(part for call in rule.calls for part in (call.name, call.arguments)))
+    uses = any(has_placeholders(text) for text in texts)
     return {"number": rule.number, "name": rule.name or None, "gives": gives, "has_placeholders": uses}

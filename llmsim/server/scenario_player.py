@@ -80,14 +80,19 @@ class ScenarioPlayer:
         self._planner = planner
 
     def resolve(
-        self, prompt: Prompt, endpoint: GenerationEndpoint[Any], requested: RequestedScenario | None = None
+        self,
+        prompt: Prompt,
+        endpoint: GenerationEndpoint[Any],
+        requested: RequestedScenario | None = None,
+        by: str = SCENARIO_HEADER,
     ) -> ResolvedStep | None:
         """Return the step that a request plays; None if it chooses no scenario.
 
         Args:
             prompt: The request.
             endpoint: Where it came to.
-            requested: The scenario that its headers name; None if they name none.
+            requested: The scenario that its headers, or its rule, name; None if they name none.
+            by: What names it, for messages.
 
         Raises:
             ScenarioError: There is no such scenario, it is exhausted, or a tool that it calls is not offered.
@@ -105,7 +110,7 @@ class ScenarioPlayer:
             known = ", ".join(self._scenarios)
             raise ScenarioError(
                 "scenario_not_found",
-                f"{f'{SCENARIO_HEADER}: ' * (requested is not None)}unknown llmsim scenario '{name}'{hint} "
+                f"{f'{by}: ' * (requested is not None)}unknown llmsim scenario '{name}'{hint} "
                 f"Known scenarios: {known}",
             )
         return resolve(scenario, selection, prompt)

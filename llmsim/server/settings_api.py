@@ -13,9 +13,10 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from llmsim.config import DEFAULT, is_changeable, setting_specs
-from llmsim.config.specs import find_spec
+from llmsim.config.specs import find_spec, show_name
 from llmsim.config.timeline import TimelineStep
 from llmsim.errors import BodyTooLargeError, ConfigError, RefusedError
+from llmsim.json_source import parse_json
 from llmsim.server.admin_api import DeniedError, check_parameters, send
 from llmsim.server.live_settings import LiveSettings
 from llmsim.server.transport.bodies import BodyReader, DisconnectedError
@@ -75,6 +76,11 @@ class _Settings:
             raise DeniedError(400, f"the body is not JSON: {error}") from None
         if not isinstance(changes, dict) or not changes:
             raise DeniedError(400, 'wanted an object of settings, such as {"errors.rate_limit_rate": 0.2}')
+        repeated = parse_json(body.decode()).repeated
+        if repeated:
+            raise DeniedError(
+                400, *(f"{show_name('.'.join(map(str, path)))}: given twice" for path in repeated[:50])
+            )
         try:
             names = await self._live.change(changes)
         except ConfigError as error:

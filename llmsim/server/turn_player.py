@@ -136,7 +136,9 @@ class TurnPlayer:
         if self._scenarios is None:
             hint = "no scenarios are loaded; the setting response.scenarios_path names them"
             raise ScenarioError("scenario_not_found", f"rule {rule.label}: {hint}")
-        return self._scenarios.resolve(prompt, self._endpoint, rule.controls.scenario)
+        return self._scenarios.resolve(
+            prompt, self._endpoint, rule.controls.scenario, by=f"rule {rule.label}"
+        )
 
     async def begin(
         self,

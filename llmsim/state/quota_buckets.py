@@ -8,11 +8,11 @@ Decisions:
 * Of several limits that are exceeded the one is named that is free last, so that its time is true for all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from llmsim.domain.quota import OUTPUT_TPM, RATES, TPM, Amounts, ExceededLimit, Limits, Rate
+from llmsim.domain.quota import OUTPUT_TPM, RATES, TPM, Amounts, ExceededLimit, Limits
 
-_OF_OUTPUT = frozenset((TPM, OUTPUT_TPM))
+OF_OUTPUT = frozenset((TPM, OUTPUT_TPM))
 """Rates that tokens of an output count for."""
 
 MOST_USED = 2**62
@@ -49,7 +49,7 @@ def find_exceeded(used: Sequence[int], limits: Limits, amounts: Amounts) -> Exce
 
 def admit(
     used: list[int], limits: Limits, amounts: Amounts, elapsed: int, output: int = 0
-) -> tuple[int, list[int], list[int]]:
+) -> tuple[list[int], list[int]] | None:
     """Return what is used once a request is booked, if all limits allow it.
 
     PERF: one pass for what most requests need, 0.5 us; `decline`, `find_exceeded` and `book` take twice as long.
@@ -62,10 +62,9 @@ def admit(
         output: Tokens of its output that are booked, too, if it is admitted, more than are left if need be.
 
     Returns:
-        Microseconds after which nothing is used any more, -1 if the request is not admitted; what is used without `output`, and
-        what is used with it, both as it was then if the request is not admitted.
+        What is used without `output`, and with it; None if the request is not admitted.
     """
-    booked, longest = used.copy(), 0
+    booked = used.copy()
     later = booked.copy() if output else booked
     for index, limit, period, capacity in limits.rates:
         amount = amounts[index]
@@ -74,83 +73,18 @@ def admit(
             rest = 0
         total = rest + amount * period
         if total > capacity or (not amount and total + period > capacity):
-            return -1, used, used
+            return None
         booked[index] = total
         if output:
-            if index in _OF_OUTPUT:
+            if index in OF_OUTPUT:
                 total += output * period
                 if total > MOST_USED:
                     total = MOST_USED
             later[index] = total
-        duration = total // limit
-        if duration >= longest:
-            longest = duration + 1
-    return longest, booked, later
+    return booked, later
 
 
-Admit = Callable[[list[int], Amounts, int, int], tuple[int, list[int], list[int]]]
-"""Does what `admit` does for certain limits, from what was used on."""
-
-
-def prepare_admit(limits: Limits) -> Admit:
-    """Return what admits requests to limits; see `admit`."""
-    if len(limits.rates) == 2:
-        return _prepare_two(*limits.rates)
-
-    def admit_any(
-        used: list[int], amounts: Amounts, elapsed: int, output: int
-    ) -> tuple[int, list[int], list[int]]:
-        return admit(used, limits, amounts, elapsed, output)
-
-    return admit_any
-
-
-def _prepare_two(one: Rate, other: Rate) -> Admit:
-    """Return what admits requests to two limits, as most accounts have. PERF: half the time of `admit`."""
-    first, limit, period, capacity = one
-    second, other_limit, other_period, other_capacity = other
-    is_of_output, is_other_of_output = first in _OF_OUTPUT, second in _OF_OUTPUT
-
-    def admit_two(
-        used: list[int], amounts: Amounts, elapsed: int, output: int
-    ) -> tuple[int, list[int], list[int]]:
-        amount, other_amount = amounts[first], amounts[second]
-        total, other_total = used[first] - elapsed * limit, used[second] - elapsed * other_limit
-        total = amount * period + (max(0, total))
-        other_total = other_amount * other_period + (max(0, other_total))
-        if (
-            total > capacity
-            or other_total > other_capacity
-            or not (amount or total + period <= capacity)
-            or not (other_amount or other_total + other_period <= other_capacity)
-        ):
-            return -1, used, used
-        booked = later = used.copy()
-        booked[first], booked[second] = total, other_total
-        if output:
-            later = booked.copy()
-            if is_of_output:
-                later[first] = total = min(total + output * period, MOST_USED)
-            if is_other_of_output:
-                later[second] = other_total = min(other_total + output * other_period, MOST_USED)
-        free, other_free = total // limit, other_total // other_limit
-        return (max(other_free, free)) + 1, booked, later
-
-    return admit_two
-
-
-def book(used: list[int], limits: Limits, amounts: Amounts) -> int:
-    """Add what a request takes; `used` is changed in place.
-
-    Returns:
-        Microseconds after which nothing is used any more.
-    """
-    longest = 0
-    for index, limit, period, _ in limits.rates:
-        total = used[index] = used[index] + amounts[index] * period
-        if total >= MOST_USED:
-            total = used[index] = MOST_USED
-        duration = total // limit
-        if duration >= longest:
-            longest = duration + 1
-    return longest
+def book(used: list[int], limits: Limits, amounts: Amounts) -> None:
+    """Add what a request takes; `used` is changed in place."""
+    for index, _, period, _ in limits.rates:
+        used[index] = min(used[index] + amounts[index] * period, MOST_USED)

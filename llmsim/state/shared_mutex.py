@@ -37,6 +37,10 @@ _Memory = ctypes.c_char * SIZE
 _at_once: Any = ctypes.PyDLL(None)
 _waiting: Any = ctypes.CDLL(None)
 
+_unlock: Any = ctypes.PyDLL(None).pthread_mutex_unlock if hasattr(_at_once, "pthread_mutex_unlock") else None
+if _unlock is not None:
+    _unlock.restype = None
+
 HAS_ROBUST = hasattr(_at_once, "pthread_mutexattr_setrobust")
 """Whether the system has robust mutexes."""
 
@@ -56,6 +60,7 @@ class SharedMutex:
 
     Attributes:
         table: What it guards.
+        words: The same as words of eight bytes.
         acquire: Tries to lock it; unless it returns 0, `wait` has to follow.
         release: Releases it.
     """
@@ -69,12 +74,15 @@ class SharedMutex:
             file: Descriptor of that file, of this process alone.
         """
         self.table = table
+        self.words = memoryview(table).cast("q")
         self.acquire: Callable[[], int]
         self.release: Callable[[], object]
         if HAS_ROBUST:
             self._memory = _Memory.from_buffer(_memories[path])
-            self.acquire = functools.partial(_at_once.pthread_mutex_trylock, self._memory)
-            self.release = functools.partial(_at_once.pthread_mutex_unlock, self._memory)
+            # PERF: a pointer that is made once, and no result that is thrown away.
+            pointer = ctypes.byref(self._memory)
+            self.acquire = functools.partial(_at_once.pthread_mutex_trylock, pointer)
+            self.release = functools.partial(_unlock, pointer)
         else:
             self._file = file
             self._threads = threading.Lock()

@@ -53,12 +53,14 @@ class Block:
         master: Process id of the creator.
         started: `time.monotonic()` of the start, in seconds.
         started_at: Unix time of the start, in seconds.
+        model_names: Names of models that a reader has met, by the first word of their row.
     """
 
     def __init__(self, octets: "memoryview[int]", segment: SharedSegment | None) -> None:
         self.octets = octets
         self.words: memoryview[int] = octets.cast("q")
         self._segment = segment
+        self.model_names: dict[int, str] = {}
         header = self.words[: layout.HEADER_LABELS].tolist()
         self.layout = _read_layout(header)
         self.master: int = header[layout.HEADER_MASTER]

@@ -137,6 +137,9 @@ class Outcome(enum.Enum):
         outcome.total = f"{word.removesuffix('_error')}_errors" if outcome.is_fault else f"{word}_requests"
         return outcome
 
+    # PERF: a member is the only one of its value; the hash of its name is computed by Python code at each look-up.
+    __hash__ = object.__hash__
+
     @classmethod
     def of(cls, kind: FaultKind) -> "Outcome":
         """Return the outcome of a request that a simulated failure of this kind ended."""

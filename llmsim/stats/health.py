@@ -13,6 +13,8 @@ Decisions:
   minute would hide a short run.
 """
 
+import operator
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -193,9 +195,9 @@ def read_health(slot: int, words: list[int], now: float) -> WorkerHealth:
         words: A copy of the slot.
         now: `time.monotonic()`, in seconds.
     """
-    pulses = _read_pulses(words)
-    silence = max(0.0, now - pulses[-1].at - PULSE_SECONDS - SAMPLE_SECONDS) if pulses else 0.0
     since, lateness = _read_lateness(words, now - JUDGED_SECONDS)
+    pulses = _read_pulses(words, min(since, now - SHOWN_SECONDS))
+    silence = max(0.0, now - pulses[-1].at - PULSE_SECONDS - SAMPLE_SECONDS) if pulses else 0.0
     shown, judged = _since(pulses, now - SHOWN_SECONDS), _since(pulses, since)
     share = _demand(shown[0], shown[-1]) if len(shown) > 1 else None
     return WorkerHealth(
@@ -216,16 +218,26 @@ def read_health(slot: int, words: list[int], now: float) -> WorkerHealth:
     )
 
 
-def _read_pulses(words: Sequence[int]) -> list[Pulse]:
-    """Return the complete pulses, the oldest first."""
-    found = []
+def _read_pulses(words: Sequence[int], instant: float) -> list[Pulse]:
+    """Return the complete pulses since an instant, and those right before it, the oldest first."""
     end = layout.PULSES + layout.PULSE_ENTRIES * layout.PULSE_WORDS
-    for start in range(layout.PULSES, end, layout.PULSE_WORDS):
-        at, most, total, samples, cpu, wait, waited_writes, again = words[start : start + layout.PULSE_WORDS]
-        if at and at == again:
-            waited = None if wait < 0 else wait / 1e6
-            found.append(Pulse(at / 1e9, most / 1e6, total / 1e6, samples, cpu / 1e6, waited, waited_writes))
-    return sorted(found, key=lambda pulse: pulse.at)
+    entries = zip(*[iter(words[layout.PULSES : end])] * layout.PULSE_WORDS, strict=True)
+    complete = sorted(
+        [entry for entry in entries if entry[layout.PULSE_AT] == entry[layout.PULSE_AT_AGAIN] != 0]
+    )
+    earlier = bisect_right(complete, int(instant * 1e9), key=operator.itemgetter(layout.PULSE_AT))
+    return [
+        Pulse(
+            at / 1e9,
+            most / 1e6,
+            total / 1e6,
+            samples,
+            cpu / 1e6,
+            None if wait < 0 else wait / 1e6,
+            waited_writes,
+        )
+        for at, most, total, samples, cpu, wait, waited_writes, _ in complete[max(0, earlier - 2) :]
+    ]
 
 
 def _since(pulses: list[Pulse], instant: float) -> list[Pulse]:
@@ -249,7 +261,7 @@ def _read_lateness(words: list[int], instant: float) -> tuple[float, list[int]]:
     lateness = layout.HISTOGRAM["lateness"]
     counted = words[lateness : lateness + histogram.BUCKETS]
     marked = words[first : first + histogram.BUCKETS]
-    return since, [total - earlier for total, earlier in zip(counted, marked, strict=True)]
+    return since, list(map(operator.sub, counted, marked))
 
 
 def _lag(pulses: list[Pulse], silence: float) -> LoopLag | None:

@@ -42,7 +42,8 @@ def bucket(micros: int) -> int:
     if micros < _LINEAR:
         return micros
     shift = micros.bit_length() - SUB_BITS - 1
-    return min((shift << SUB_BITS) + (micros >> shift), _LAST)
+    index = (shift << SUB_BITS) + (micros >> shift)
+    return min(_LAST, index)  # PERF: min() is a call
 
 
 def bounds(index: int) -> tuple[int, int]:

@@ -79,7 +79,7 @@ _decoder = msgspec.msgpack.Decoder(Publication)
 
 def encode(publication: Publication) -> bytes:
     """Encode a publication: a few kilobytes."""
-    # PERF: 20 us; most of a histogram is zeros, and a tenth is left of it.
+    # PERF: a quarter is left of it at the fastest level, in 0.1 ms with 64 models.
     return layout.VERSION.to_bytes(8, "big") + zlib.compress(_encoder.encode(publication), 1)
 
 

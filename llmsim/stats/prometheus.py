@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from llmsim.stats import counters, layout
 from llmsim.stats.counters import COUNTERS, Counter, Outcome, Per
+from llmsim.stats.histogram_totals import HistogramTotals
 from llmsim.stats.host_stats import HostStats
 from llmsim.stats.metrics_page import Bounds, Labels, Page
-from llmsim.stats.totals import HistogramTotals, Totals, WorkerTotals
+from llmsim.stats.totals import EndpointTotals, Totals, WorkerTotals
 from llmsim.stats.verdict import available_cores, judge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -114,40 +115,40 @@ def render_metrics(
 def _add_state(page: Page, totals: Totals, version: str, state: str | None, *, is_draining: bool) -> None:
     living = [(worker, worker.health) for worker in totals.workers if worker.health is not None]
     state = state or judge([health for _, health in living], cores=available_cores()).state
-    page.family("llmsim_build_info", "gauge", "Version of llmsim.", [(_label("version", version), 1)])
+    page.family("llmsim_build_info", "gauge", "Version of llmsim.", {_label("version", version): 1})
     page.family(
         "llmsim_start_time_seconds",
         "gauge",
         "Unix time of the start of the server.",
-        [("", round(totals.started_at, 3))],
+        {"": round(totals.started_at, 3)},
     )
-    page.family("llmsim_ready", "gauge", "Whether GET /ready answers 200.", [("", int(not is_draining))])
+    page.family("llmsim_ready", "gauge", "Whether GET /ready answers 200.", {"": int(not is_draining)})
     step, steps, _ = totals.timeline
     page.family(
         "llmsim_timeline_step",
         "gauge",
         "Step of the timeline, from 1; 0 before the first, and without a timeline.",
-        [("", step)],
+        {"": step},
     )
-    page.family("llmsim_timeline_steps", "gauge", "Steps of the timeline; 0 without one.", [("", steps)])
-    page.family("llmsim_workers", "gauge", "Living worker processes.", [("", len(living))])
+    page.family("llmsim_timeline_steps", "gauge", "Steps of the timeline; 0 without one.", {"": steps})
+    page.family("llmsim_workers", "gauge", "Living worker processes.", {"": len(living)})
     page.family(
         "llmsim_verdict",
         "gauge",
         "1 for the state of the verdict over the last 30 to 40 seconds, 0 for the others.",
-        [(_label("state", each), int(each == state)) for each in ("on_time", "late", "idle")],
+        {_label("state", each): int(each == state) for each in ("on_time", "late", "idle")},
     )
     page.family(
         "llmsim_event_loop_lag_seconds",
         "gauge",
         "Greatest lag of a worker's event loop over the last ten seconds.",
-        [(_worker(worker), round(health.lag.max, 6)) for worker, health in living if health.lag is not None],
+        {_worker(worker): round(health.lag.max, 6) for worker, health in living if health.lag is not None},
     )
     page.family(
         "llmsim_worker_cpu_ratio",
         "gauge",
         "Share of one core that a worker used over the last ten seconds.",
-        [(_worker(worker), round(health.cpu, 4)) for worker, health in living if health.cpu is not None],
+        {_worker(worker): round(health.cpu, 4) for worker, health in living if health.cpu is not None},
     )
 
 
@@ -179,7 +180,7 @@ _HOST_FAMILIES: tuple[tuple[str, str, str, Callable[[HostStats], int | float]], 
 
 def _add_hosts(page: Page, hosts: Sequence[HostStats]) -> None:
     for name, kind, text, value in _HOST_FAMILIES:
-        rows = [(_label("host", host.host), value(host)) for host in hosts]
+        rows = {_label("host", host.host): value(host) for host in hosts}
         page.family(f"llmsim_host_{name}", kind, text, rows)
 
 
@@ -188,22 +189,31 @@ def _add_requests(page: Page, totals: Totals) -> None:
         "llmsim_requests_total",
         "counter",
         "Requests that ended, by endpoint and outcome.",
-        [
-            (f"{_label('endpoint', label)},{_label('outcome', outcome.value)}", count)
-            for label, row in totals.endpoints.items()
-            for outcome, count in row.outcomes.items()
-        ],
+        _outcomes("endpoint", totals.endpoints),
     )
     in_flight = sum(row.in_flight for row in totals.endpoints.values())
     page.family(
-        "llmsim_requests_in_flight", "gauge", "Requests that began and have not ended.", [("", in_flight)]
+        "llmsim_requests_in_flight", "gauge", "Requests that began and have not ended.", {"": in_flight}
     )
     outcomes = totals.outcomes
     page.family(
         "llmsim_faults_total",
         "counter",
         "Simulated failures, by kind; part of llmsim_requests_total.",
-        [(_label("kind", each.value), outcomes[each]) for each in Outcome if each.is_fault],
+        {_label("kind", each.value): outcomes[each] for each in Outcome if each.is_fault},
+    )
+
+
+def _outcomes(unit: str, rows: Mapping[str, EndpointTotals]) -> dict[Labels, int]:
+    counts = [count for row in rows.values() for count in row.outcomes.values()]
+    return dict(zip(_outcome_labels(unit, tuple(rows)), counts, strict=True))
+
+
+@functools.lru_cache(8)
+def _outcome_labels(unit: str, rows: tuple[str, ...]) -> tuple[Labels, ...]:
+    """Return the labels of each outcome of each row, in their order."""
+    return tuple(
+        [f"{_label(unit, row)},{_label('outcome', outcome.value)}" for row in rows for outcome in Outcome]
     )
 
 
@@ -213,33 +223,27 @@ def _add_resources(page: Page, totals: Totals) -> None:
         "llmsim_resource_requests_total",
         "counter",
         "Requests to resources, which generate nothing, that ended, by resource and outcome; not part of llmsim_requests_total.",
-        [
-            (f"{_label('resource', label)},{_label('outcome', outcome.value)}", count)
-            for label, row in asked.items()
-            for outcome, count in row.outcomes.items()
-        ],
+        _outcomes("resource", asked),
     )
     page.family(
         "llmsim_resource_requests_in_flight",
         "gauge",
         "Requests to resources that began and have not ended.",
-        [("", sum(row.in_flight for row in asked.values()))],
+        {"": sum(row.in_flight for row in asked.values())},
     )
 
 
 def _add_counter(
     page: Page, counter: Counter, totals: Totals, models: Mapping[str, Mapping[str, int]]
 ) -> None:
-    name, values = counter.name, list[tuple[Labels, int | float]]()
+    name, values = counter.name, dict[Labels, int | float]()
     match counter.per:
         case Per.WORKER:
-            values = [("", totals.counts[name])]
+            values = {"": totals.counts[name]}
         case Per.ENDPOINT:
-            values = [
-                (_label("endpoint", label), row.counts[name]) for label, row in totals.endpoints.items()
-            ]
+            values = {_label("endpoint", label): row.counts[name] for label, row in totals.endpoints.items()}
         case Per.MODEL:
-            values = [(_label("model", model), counts[name]) for model, counts in models.items()]
+            values = {_label("model", model): counts[name] for model, counts in models.items()}
     if not counter.is_gauge:
         name = _RENAMED.get(name, name if name.endswith("_total") else f"{name}_total")
     page.family(f"llmsim_{name}", "gauge" if counter.is_gauge else "counter", counter.help, values)
@@ -256,37 +260,37 @@ def _add_vllm(
     running = sum(row.in_flight for row in totals.endpoints.values())
     if counts["engines"]:
         running = counts["engine_running"]
-    page.family("vllm:num_requests_running", "gauge", "Requests in flight.", [(engine, running)])
+    page.family("vllm:num_requests_running", "gauge", "Requests in flight.", {engine: running})
     page.family(
-        "vllm:num_requests_waiting", "gauge", "Requests in a queue.", [(engine, counts["engine_waiting"])]
+        "vllm:num_requests_waiting", "gauge", "Requests in a queue.", {engine: counts["engine_waiting"]}
     )
     if counts["engines"]:
         usage = round(counts["engine_kv_tokens"] / max(1, counts["engine_kv_capacity"]), 4)
         # The second is the name that vLLM had for it before.
         for name in ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"):
-            page.family(name, "gauge", "Share of the KV cache in use; 1 is all of it.", [(engine, usage)])
+            page.family(name, "gauge", "Share of the KV cache in use; 1 is all of it.", {engine: usage})
         page.family(
             "vllm:num_preemptions_total",
             "counter",
             "Preemptions.",
-            [(engine, counts["engine_preemptions"])],
+            {engine: counts["engine_preemptions"]},
         )
     for name, ours in (("prompt", "prompt_tokens"), ("generation", "completion_tokens")):
         page.family(
             f"vllm:{name}_tokens_total",
             "counter",
             f"{name.capitalize()} tokens.",
-            [(f"{engine},{_label('model_name', model)}", row[ours]) for model, row in models.items()],
+            {f"{engine},{_label('model_name', model)}": row[ours] for model, row in models.items()},
         )
     page.family(
         "vllm:request_success_total",
         "counter",
         "Finished requests.",
-        [
-            (f"{engine},{_label('model_name', model)}", rows["end_to_end"].count)
+        {
+            f"{engine},{_label('model_name', model)}": rows["end_to_end"].count
             for model, rows in by_model.items()
             if "end_to_end" in rows
-        ],
+        },
     )
     for name, bounds in _VLLM_BOUNDS.items():
         rows = [(f"{engine},{labels}", row) for labels, row in _labelled("model_name", name, by_model)]

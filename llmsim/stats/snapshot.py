@@ -16,8 +16,9 @@ import msgspec
 from llmsim.stats import counters, histogram, layout
 from llmsim.stats.block import Block
 from llmsim.stats.counters import Outcome, Per
+from llmsim.stats.histogram_totals import HistogramTotals
 from llmsim.stats.host_stats import HostStats
-from llmsim.stats.totals import EndpointTotals, HistogramTotals, Recent, Totals, WorkerTotals, read_totals
+from llmsim.stats.totals import EndpointTotals, Recent, Totals, WorkerTotals, read_totals
 from llmsim.stats.verdict import Verdict, available_cores, judge
 
 RATE_SECONDS = 10
@@ -367,8 +368,9 @@ def _latency(row: HistogramTotals) -> Latency:
     count = row.count
     if not count:
         return _NOTHING
+    buckets = row.buckets
     p50, p90, p99, p99_9 = (
-        _ms(histogram.quantile(row.buckets, fraction, minimum=row.minimum, maximum=row.maximum))
+        _ms(histogram.quantile(buckets, fraction, minimum=row.minimum, maximum=row.maximum))
         for fraction in (0.5, 0.9, 0.99, 0.999)
     )
     # A torn read may have a sum without its count, or the other way round.

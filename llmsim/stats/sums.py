@@ -13,7 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from llmsim.stats.counters import COUNTERS, HISTOGRAMS, Outcome, Per, names
-from llmsim.stats.totals import RECENT_SECONDS, EndpointTotals, HistogramTotals, Recent, Totals
+from llmsim.stats.histogram_totals import HistogramTotals
+from llmsim.stats.totals import RECENT_SECONDS, EndpointTotals, Recent, Totals
 
 _GAUGES = tuple(counter.name for counter in COUNTERS if counter.is_gauge)
 _NOTHING = Recent(*((0,) * RECENT_SECONDS for _ in range(3)))

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from llmsim.stats import counters, histogram, layout
+from llmsim.stats import counters, layout
 from llmsim.stats.block import Block
 from llmsim.stats.counters import Outcome, Per
 from llmsim.stats.health import WorkerHealth, read_health
-from llmsim.stats.slot_copies import REQUESTS, HistogramPart, SlotCopy, copy_histogram, copy_slot
+from llmsim.stats.histogram_totals import HistogramTotals
+from llmsim.stats.slot_copies import REQUESTS, SlotCopy, copy_histogram, copy_slot
 
 RECENT_SECONDS = 60
 
@@ -37,39 +38,6 @@ class EndpointTotals(msgspec.Struct, frozen=True, gc=False):
     def in_flight(self) -> int:
         """Requests that began and have not ended."""
         return self.counts["requests"] - sum(self.outcomes.values())
-
-
-class HistogramTotals(msgspec.Struct, frozen=True, gc=False):
-    """Observed latencies in microseconds.
-
-    Attributes:
-        buckets: Counts by bucket; `histogram.bounds` has their bounds.
-        sum: Sum of all values.
-        minimum: The lowest; of no meaning while nothing is counted.
-        maximum: The highest; 0 while nothing is counted.
-    """
-
-    buckets: list[int]
-    sum: int
-    minimum: int
-    maximum: int
-
-    @property
-    def count(self) -> int:
-        """Observations."""
-        return sum(self.buckets)
-
-    @classmethod
-    def merge(cls, rows: Sequence["HistogramTotals"]) -> "HistogramTotals":
-        """Return the sum of histograms; an empty one of none."""
-        return _sum(
-            [
-                HistogramPart(first, row.buckets[first:end], row.sum, row.minimum, row.maximum)
-                for row in rows
-                for first in [histogram.bucket(min(row.minimum, row.maximum))]
-                for end in [histogram.bucket(row.maximum) + 1]
-            ]
-        )
 
 
 class WorkerTotals(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,10 +142,7 @@ def read_totals(block: Block, now: float) -> Totals:
         started=block.started,
         started_at=block.started_at,
         read=now,
-        endpoints={
-            label: _endpoint([slot.endpoints[number] for slot in slots])
-            for number, label in enumerate(block.endpoints)
-        },
+        endpoints=_endpoints(block.endpoints, [slot.endpoints for slot in slots]),
         models=models,
         counts={name: sum(worker.counts[name] for worker in workers) for name in layout.WORKER},
         histograms={
@@ -185,12 +150,8 @@ def read_totals(block: Block, now: float) -> Totals:
             for name in counters.REQUEST_HISTOGRAMS
         }
         | {
-            name: _sum(
-                [
-                    copy_histogram(slot.words, first)
-                    for slot in slots
-                    if slot.words[first + histogram.MIN] != histogram.EMPTY_MIN
-                ]
+            name: HistogramTotals.merge(
+                [row for slot in slots if (row := copy_histogram(slot.words, first)) is not None]
             )
             for name, first in layout.HISTOGRAM.items()
         },
@@ -198,15 +159,16 @@ def read_totals(block: Block, now: float) -> Totals:
         model_histograms={
             model: found
             for model in {**models, layout.OTHER: None}
-            if (found := _histograms([slot.model_latencies.get(model, {}) for slot in slots]))
+            if (
+                found := _histograms(
+                    [slot.model_latencies[model] for slot in slots if model in slot.model_latencies]
+                )
+            )
         },
         recent=_recent(slots, int(now)),
         workers=workers,
         timeline=block.timeline(),
-        resources={
-            label: _endpoint([slot.resources[number] for slot in slots])
-            for number, label in enumerate(block.resources)
-        },
+        resources=_endpoints(block.resources, [slot.resources for slot in slots]),
     )
 
 
@@ -238,9 +200,14 @@ def _add(rows: Sequence[list[int]], width: int) -> list[int]:
     return list(sums)
 
 
-def _endpoint(rows: Sequence[list[int]]) -> EndpointTotals:
-    row = _add(rows, layout.ENDPOINT_WORDS)
-    return EndpointTotals({outcome: row[outcome.column] for outcome in Outcome}, _named(row, layout.ENDPOINT))
+def _endpoints(labels: Sequence[str], slots: Sequence[list[int]]) -> dict[str, EndpointTotals]:
+    """Return the sums of the rows of endpoints over slots, by label."""
+    sums = _add(slots, len(labels) * layout.ENDPOINT_WORDS)
+    rows = [sums[at : at + layout.ENDPOINT_WORDS] for at in range(0, len(sums), layout.ENDPOINT_WORDS)]
+    return {
+        label: EndpointTotals(dict(zip(Outcome, row, strict=False)), _named(row, layout.ENDPOINT))
+        for label, row in zip(labels, rows, strict=True)
+    }
 
 
 def _models(slots: Sequence[SlotCopy]) -> dict[str, dict[str, int]]:
@@ -253,40 +220,29 @@ def _models(slots: Sequence[SlotCopy]) -> dict[str, dict[str, int]]:
 
 def _worker(slot: SlotCopy, now: float) -> WorkerTotals:
     pid = (slot.words[layout.PID] or None) if slot.words[layout.TAKEN] else None
-    requests = sum(row[REQUESTS] for row in slot.endpoints)
+    requests, *ended = (
+        sum(slot.endpoints[column :: layout.ENDPOINT_WORDS]) for column in (REQUESTS, *range(layout.OUTCOMES))
+    )
     return WorkerTotals(
         slot=slot.number,
         pid=pid,
         requests=requests,
-        in_flight=requests - sum(sum(row[: layout.OUTCOMES]) for row in slot.endpoints),
+        in_flight=requests - sum(ended),
         completion_tokens=sum(row[_COMPLETION] for _, row in slot.models),
         counts=_named(slot.words, layout.WORKER),
         health=read_health(slot.number, slot.words, now) if pid is not None and is_alive(pid) else None,
     )
 
 
-def _histograms(parts: Sequence[dict[str, HistogramPart]]) -> dict[str, HistogramTotals]:
+def _histograms(parts: Sequence[dict[str, HistogramTotals]]) -> dict[str, HistogramTotals]:
     """Return the sums of the histograms of one endpoint or model over slots, by name."""
+    if len(parts) == 1:
+        return parts[0]
     return {
-        name: _sum(copies)
+        name: HistogramTotals.merge(rows)
         for name in layout.LATENCY
-        if (copies := [part[name] for part in parts if name in part])
+        if (rows := [part[name] for part in parts if name in part])
     }
-
-
-def _sum(parts: Sequence[HistogramPart]) -> HistogramTotals:
-    """Return the sum of histograms; an empty one of none."""
-    buckets, total, minimum, maximum = [0] * histogram.BUCKETS, 0, histogram.EMPTY_MIN, -1
-    for part in parts:
-        first, end = part.first, part.first + len(part.counts)
-        # PERF: half the time of sums over all parts at once, most of which have not the same buckets.
-        buckets[first:end] = (
-            map(operator.add, buckets[first:end], part.counts) if maximum >= 0 else part.counts
-        )
-        total += part.sum
-        minimum = min(minimum, part.minimum)
-        maximum = max(maximum, part.maximum)
-    return HistogramTotals(buckets, total, minimum, max(0, maximum))
 
 
 def _recent(slots: Sequence[SlotCopy], second: int) -> Recent:

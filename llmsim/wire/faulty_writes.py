@@ -25,6 +25,9 @@ _COMMENT = b": keep-alive\n\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_FEED = re.compile(rb"(?<!\r)\n")
 
+_BYTEWISE = (*BREAKING, WireFaultKind.WRONG_CONTENT_TYPE, WireFaultKind.SLOW_DRIP)
+"""What can go wrong with a stream of mere bytes, such as sound."""
+
 _ENDS = (b"\r\n\r\n", b"\n\n", b"\n")
 """What an event may end with: of server-sent events a blank line, of messages and elements of an array the end of a line."""
 
@@ -58,7 +61,10 @@ def apply_wire_fault(
     Returns:
         The writes; None if there is nothing that the fault could damage.
     """
-    events = list(_events(frames, is_stream=is_stream))
+    has_events = is_stream and all(data.endswith(_ENDS) for data in _bodies(frames))
+    if is_stream and not has_events and fault.kind not in _BYTEWISE:
+        return None
+    events = list(_events(frames, has_events=has_events))
     after = fault.after or 0
     if fault.kind in BREAKING:
         return tuple(_broken(events, fault, after, is_stream=is_stream))
@@ -97,13 +103,18 @@ def apply_wire_fault(
     return tuple(found) if found != events else None
 
 
-def _events(frames: Sequence[FrameBatch], *, is_stream: bool) -> Iterator[Write]:
+def _bodies(frames: Sequence[FrameBatch]) -> Iterator[bytes]:
+    for batch in frames:
+        yield from (batch.data(index, index + 1) for index in range(len(batch.required_tokens)))
+
+
+def _events(frames: Sequence[FrameBatch], *, has_events: bool) -> Iterator[Write]:
     """Yield each event; the last of a frame carries its tokens."""
     for batch in frames:
         for index, required in enumerate(batch.required_tokens):
             data = batch.data(index, index + 1)
             tokens = batch.tokens[index] if batch.tokens else 0
-            if is_stream:
+            if has_events:
                 end = next(end for end in _ENDS if data.endswith(end))
                 *before, data, _ = data.split(end)
                 yield from [Write(event + end, required) for event in before]

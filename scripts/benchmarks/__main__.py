@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import msgspec
 from rich.console import Console
 
 from . import chart, clients, machine, markdown, report
 from .endpoints import PATHS, BenchError, Endpoint, parse_endpoint
 from .results import Closed, Headroom, Paced, Results, compare, find_best_closed, find_best_paced
+from .results_file import json_option, write_results
 from .sweep import Plan, Sweep, read_stolen_ticks
 
 PARTS = ("throughput", "streams", "pacing", "start-up")
@@ -119,12 +119,7 @@ def _default_workers() -> tuple[int, ...]:
     show_default=True,
     help="auto: wrk for throughput if it is installed, else client.c; compiled: client.c for all parts.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the results to this file.",
-)
+@json_option
 @click.option(
     "--chart",
     "chart_file",
@@ -187,8 +182,7 @@ def main(
         click.echo(f"Error: {problem}", err=True)
         sys.exit(problem.exit_code)
     report.print_report(results, Console(width=None if sys.stdout.isatty() else 120))
-    if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    write_results(json_file, results)
     if chart_file is not None:
         chart_file.write_text(chart.render_svg(results), encoding="utf-8")
     if page is not None:

@@ -28,6 +28,7 @@ from . import machine
 from .cost_driver import Calls, Driver
 from .endpoints import BenchError
 from .report import NONE, format_number
+from .results_file import json_option, write_results
 from .rows import CHAT, ROWS, YARDSTICK, Row
 
 Group = Mapping[str, float]
@@ -300,12 +301,7 @@ Examples:
 @click.option(
     "--calls", "calls_only", is_flag=True, help="Print each call that a plain chat takes in llmsim, instead."
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the results to this file.",
-)
+@json_option
 def main(
     only: tuple[str, ...], seconds: float, profile: str | None, calls_only: bool, json_file: Path | None
 ) -> None:
@@ -336,5 +332,4 @@ def main(
             click.echo(f"{'  ' * depth}{module.removeprefix('llmsim.')} {name}")
         click.echo()
     print_report(results, Console(width=None if sys.stdout.isatty() else 120))
-    if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    write_results(json_file, results)

@@ -32,6 +32,7 @@ from . import clients, machine
 from .endpoints import CHAT, BenchError, Endpoint, build_body
 from .processes import read_cpu_seconds
 from .report import NONE, format_number
+from .results_file import json_option, write_results
 from .servers import RunningServer, free_port, run_llmsim
 
 _TOKENS = 16
@@ -303,12 +304,7 @@ Examples:
 )
 @click.option("--laps", type=click.IntRange(1), default=5, show_default=True, help="Laps of each row.")
 @click.option("--url", default="", help="A running server, instead of one that is started for the run.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the results to this file.",
-)
+@json_option
 def main(
     hosts: str, workers: int, connections: int, seconds: float, laps: int, url: str, json_file: Path | None
 ) -> None:
@@ -344,7 +340,5 @@ def main(
         highlight=False,
     )
     console.print(render_table(costs))
-    if json_file is not None:
-        command = shlex.join(["scripts/bench", *sys.argv[1:]])
-        results = MachineResults(taken_at, command, described, tuple(costs))
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    command = shlex.join(["scripts/bench", *sys.argv[1:]])
+    write_results(json_file, MachineResults(taken_at, command, described, tuple(costs)))

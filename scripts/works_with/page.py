@@ -30,15 +30,25 @@ Each agent runs as a user without rights, in a home and a folder that are thrown
 _FOOT = """\
 ## Libraries
 
-Tried by hand with the Gemini API: chat and tool calls that end with each, streams and embeddings with all but pydantic-ai, JSON by a schema
-with all but LiteLLM. The official SDKs of OpenAI, Anthropic and Google are part of the tests.
+Chat, streams, tool calls that end and JSON by a schema with each; embeddings where it has them, moderation with LangChain and LiteLLM, pictures,
+speech and transcriptions with LiteLLM and the AI SDK. All but pydantic-ai, which was tried by hand with chat and calls only, are run by
+`./scripts/test -m tools tests/process/test_frameworks.py`. The official SDKs of OpenAI, Anthropic and Google are part of the other tests.
 
 | library | version | base URL |
 |---|---|---|
 | `langchain-google-genai` | 4.4.3 | `base_url="http://127.0.0.1:8080/gemini"` |
+| `langchain-openai`, `AzureChatOpenAI`, `AzureOpenAIEmbeddings` | 1.7.4 | `azure_endpoint="http://127.0.0.1:8080/azure"` |
+| `langchain-openai`, `ChatOpenAI` | 1.7.4 | `base_url="http://127.0.0.1:8080/openai/v1"` |
+| `langchain-classic`, `OpenAIModerationChain` | 1.0.8 | `OPENAI_BASE_URL=http://127.0.0.1:8080/openai/v1` |
 | `litellm`, models `gemini/...` | 1.110.2 | `api_base="http://127.0.0.1:8080/gemini/v1beta"` |
+| `litellm`, models `azure/...` | 1.110.2 | `api_base="http://127.0.0.1:8080/azure"` |
+| `litellm`, models `openai/...` | 1.110.2 | `api_base="http://127.0.0.1:8080/openai/v1"` |
 | `pydantic-ai-slim[google]` | 2.68.0 | `GoogleProvider(base_url="http://127.0.0.1:8080/gemini")` |
 | `@ai-sdk/google`, `ai` | 3.0.141, 6.0.326 | `baseURL: 'http://127.0.0.1:8080/gemini/v1beta'` |
+| `@ai-sdk/azure`, `ai` | 3.0.128, 6.0.326 | `baseURL: 'http://127.0.0.1:8080/azure/openai/v1'`; with `useDeploymentBasedUrls` without `/v1` |
+| `@ai-sdk/openai`, `ai` | 3.0.141, 6.0.326 | `baseURL: 'http://127.0.0.1:8080/openai/v1'` |
+
+OpenAI's embeddings in LangChain load a tokenizer from the network; `check_embedding_ctx_length=False` does without. Imagen (`:predict`) is not served.
 
 ## Run it
 

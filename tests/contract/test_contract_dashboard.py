@@ -49,6 +49,16 @@ def test_texts_of_clients_are_never_markup() -> None:
     assert not re.search(r"<[a-z][^>]*\s(on\w+|style)=", PAGE)
 
 
+def test_verdict_and_notes_are_whole() -> None:
+    """DASH-1.6: The verdict's text has a place of its own, and the notes of tiles take the lines that they need."""
+    tiles = re.findall(r"^\.tile.*$", PAGE, re.MULTILINE)
+
+    assert 'byId("reason").textContent = stats.verdict.text.' in PAGE
+    assert 'id="reason"' in PAGE
+    assert tiles
+    assert not any("nowrap" in rule or "ellipsis" in rule for rule in tiles)
+
+
 async def test_the_address_without_its_slash_leads_there() -> None:
     """DASH-1.1: `/llmsim` redirects."""
     answer = await ask("/llmsim")

@@ -175,6 +175,17 @@ async def test_calls_with_values_of_the_request() -> None:
     assert json.loads(call["arguments"]) == {"who": "c-17", "tool": ["find", ""], "quoted": 'Say "hi"'}
 
 
+async def test_no_call_is_without_a_name() -> None:
+    """RULES-2.2: A request that offers no tool is refused where a rule calls the one that it offers."""
+    worker = await fresh()
+    await put(worker, {"name": "any", "calls": [{"name": "${tool}"}]})
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
+    refused = await worker.ask("POST", "/openai/v1/chat/completions", json.dumps(body).encode())
+
+    assert refused.status == 400
+    assert 'rule any: calls "${tool}", which is empty' in refused.json["error"]["message"]
+
+
 EMBEDDING = b'{"model":"text-embedding-3-small","input":["Hello","Hi"]}'
 
 

@@ -125,6 +125,17 @@ async def test_a_stream_goes_on_as_it_began(worker: Simulator) -> None:
         (b'{"errors.rate_limit_rat": 1}', "did you mean errors.rate_limit_rate?"),
         (b'{"server.port": 1}', "server.port: cannot be changed at run time"),
         (b'{"errors.rate_limit_rate": 1, "errors.timeout_rate": 1}', "add up to 2"),
+        (
+            b'{"errors.rate_limit_rate": 1, "errors.rate_limit_rate": 0}',
+            "errors.rate_limit_rate: given twice",
+        ),
+        (
+            b'{"errors.rate_limit_rate": 1, "errors": {"rate_limit_rate": 0}}',
+            "errors.rate_limit_rate: given twice",
+        ),
+        (b'{"errors": 5}', "errors: wanted a table"),
+        (b'{"latency": null}', "latency: wanted a table"),
+        (b'{"response.generator": "lorm"}', 'did you mean "lorem"? One of: lorem, echo, random, fixed:TEXT'),
         (b'{"errors.rate_limit_rate": 1e9}', "wanted a number from 0 to 1"),
         (b'{"response.target_tokens": 1' + b"0" * 5000 + b"}", ""),
     ],
@@ -243,6 +254,28 @@ async def test_a_timeline_by_the_clock(worker: Simulator) -> None:
     assert (await worker.ask("DELETE", "/llmsim/timeline")).json == {"deleted": True}
     assert (await worker.ask("GET", "/llmsim/timeline")).json == {"timeline": None}
     assert worker.stats().timeline is None
+
+
+async def test_steps_that_are_over_are_at_odds_with_nothing(worker: Simulator) -> None:
+    """CTRL-2.4: A change must fit what is left of a timeline, up to the end of the ramp that leads away from a step."""
+    now = [1000.0]
+    live = worker.application.live
+    live._clock = lambda: now[0]
+    await put(
+        worker,
+        "[[step]]\nat_secs = 0\nerrors.server_error_rate = 1\n[[step]]\nat_secs = 10\nramp_secs = 10\n"
+        "errors.server_error_rate = 0.1",
+    )
+    changes = {"errors.rate_limit_rate": 0.5}
+    statuses = []
+    for second in (1005.0, 1015.0, 1022.0):
+        now[0] = second
+        live._until = 0.0
+        statuses.append((await patch(worker, changes)).status)
+    shown = (await settings_of(worker))["errors.server_error_rate"]
+
+    assert statuses == [400, 400, 200]
+    assert (shown["value"], shown["origin"]) == ("0.1", "timeline")
 
 
 async def test_a_timeline_goes_on_without_requests(worker: Simulator) -> None:

@@ -279,6 +279,8 @@ def _resource_cases() -> Iterator[Case]:
     yield Case("anthropic/batches.http", tuple(_batches()))
     yield Case("openai/batches.http", tuple(resource_steps.batches()))
     yield Case("gemini/batches.http", tuple(resource_steps.gemini_batches()))
+    yield Case("gemini/file_search_stores.http", tuple(resource_steps.file_search_stores()))
+    yield Case("gemini/media.http", tuple(resource_steps.gemini_media()))
     yield Case("openai/vector_stores.http", tuple(resource_steps.vector_stores()))
     yield Case("openai/transcriptions.http", tuple(resource_steps.transcriptions()))
 

@@ -269,7 +269,7 @@ CACHES = {
     "llmsim/planning/shapes.py": 1,  # figures of settings
     "llmsim/planning/tokens.py": 1,  # names of vocabularies
     "llmsim/providers/anthropic/provider.py": 1,  # settings
-    "llmsim/providers/anthropic/rate_limits.py": 1,  # seconds
+    "llmsim/providers/anthropic/rate_limits.py": 3,  # seconds, and settings
     "llmsim/providers/azure/provider.py": 1,  # providers
     "llmsim/providers/gemini/proto_json.py": 1,  # types
     "llmsim/providers/gemini/provider.py": 1,  # a setting

@@ -173,6 +173,44 @@ def test_batches_of_what_is_sent(client: genai.Client) -> None:
     assert client.batches.list()[0].name == batch.name
 
 
+async def test_file_search_stores(client: genai.Client) -> None:
+    """GEM-14.1, GEM-14.2: A store has what is uploaded and imported, as its operations say; with documents it is deleted by force."""
+    stores = client.file_search_stores
+    store = stores.create(config={"display_name": "Docs"})
+    name = store.name or ""
+    labels = [types.CustomMetadata(key="kind", string_value="note")]
+    first = stores.upload_to_file_search_store(
+        file_search_store_name=name,
+        file=io.BytesIO(b"x" * 9_000_000),
+        config={"display_name": "a", "mime_type": "text/plain", "custom_metadata": labels},
+    )
+    file = upload(client, display_name="b")
+    async with client.aio as asynchronous:
+        imported = await asynchronous.file_search_stores.import_file(
+            file_search_store_name=name, file_name=file.name or ""
+        )
+    documents = list(stores.documents.list(parent=name, config={"page_size": 1}))
+
+    assert [(one.display_name, one.size_bytes) for one in documents] == [("b", 5), ("a", 9_000_000)]
+    assert documents[1].custom_metadata == labels
+    for operation, document in ((first, documents[1]), (imported, documents[0])):
+        assert operation.done
+        assert operation.response
+        assert operation.response.document_name == document.name
+        assert client.operations.get(operation) == operation
+    found = stores.get(name=name)
+    assert (found.active_documents_count, found.size_bytes) == (2, 9_000_005)
+    assert name in [one.name for one in stores.list()]
+    with pytest.raises(errors.ClientError, match="non-empty"):
+        stores.delete(name=name)
+    stores.documents.delete(name=documents[0].name or "")
+    with pytest.raises(errors.ClientError, match="PERMISSION_DENIED"):
+        stores.documents.get(name=documents[0].name or "")
+    stores.delete(name=name, config={"force": True})
+    with pytest.raises(errors.ClientError, match="PERMISSION_DENIED"):
+        stores.get(name=name)
+
+
 async def test_batches_of_a_file(client: genai.Client) -> None:
     """GEM-12.1, GEM-12.2, GEM-12.4: The results of a file are a file, which is there at the end; one without requests fails."""
     asked = {"contents": [{"parts": [{"text": "Hello"}]}]}
@@ -212,6 +250,20 @@ def test_batches_of_embeddings(client: genai.Client) -> None:
     assert batch.dest is not None
     found = [one.response for one in batch.dest.inlined_embed_content_responses or []]
     assert [len(one.embedding.values or []) for one in found if one and one.embedding] == [3, 3]
+
+
+def test_batches_of_requests_that_fail(client: genai.Client) -> None:
+    """GEM-12.4: Each has the code and message of its error."""
+    failing = types.HttpOptions(headers={"x-llmsim-fault": "rate_limit"})
+    batch = client.batches.create(
+        model=FLASH, src=[types.InlinedRequest(contents="Hello")], config={"http_options": failing}
+    )
+    batch = ended(client, batch)
+
+    assert batch.dest is not None
+    (result,) = batch.dest.inlined_responses or []
+    assert result.error is not None
+    assert (result.error.code, result.response) == (8, None)
 
 
 def test_batches_that_are_ended(client: genai.Client) -> None:

@@ -82,6 +82,33 @@ def gemini_batches() -> Iterator[Step]:
     yield post(embed.replace("-embedding-001", "-2.0-flash"), {"requests": {"requests": [text]}})
 
 
+def file_search_stores() -> Iterator[Step]:
+    """Return what makes a store of Gemini's API, imports nothing into it, and deletes it."""
+    root = "/gemini/v1beta"
+    yield Step("POST", f"{root}/fileSearchStores", b'{"displayName": "Docs"}')
+    yield Step("GET", f"{root}/{{name}}")
+    yield Step("GET", f"{root}/fileSearchStores?pageSize=1")
+    yield Step("GET", f"{root}/{{name}}/documents")
+    yield Step("POST", f"{root}/{{name}}:importFile", b'{"fileName": "files/none"}')
+    yield Step("POST", f"{root}/{{name}}:importFile", b'{"file": "files/none"}')
+    yield Step("DELETE", f"{root}/{{name}}")
+    yield Step("DELETE", f"{root}/{{name}}")
+
+
+def gemini_media() -> Iterator[Step]:
+    """Return what asks Gemini's API for pictures and speech, and for what it does not make."""
+    for model, config, most in (
+        ("gemini-2.5-flash-preview-tts", {"responseModalities": ["AUDIO"]}, 200),
+        ("gemini-2.5-flash-image", {"responseModalities": ["IMAGE"]}, 90),
+        ("gemini-2.5-flash-preview-tts", {}, None),
+        ("gemini-2.5-flash", {"responseModalities": ["IMAGE"]}, None),
+        ("gemini-2.5-flash-image", {"imageConfig": {"imageSize": "8K"}}, None),
+    ):
+        body = {"contents": [{"parts": [{"text": "Hello"}]}], "generationConfig": config}
+        path = f"/gemini/v1beta/models/{model}:generateContent"
+        yield Step("POST", path, json.dumps(body).encode(), most=most)
+
+
 def vector_stores() -> Iterator[Step]:
     """Return what makes a vector store, searches it, and searches it wrongly."""
     yield _upload(b"Penguins live in the south. Bears live in the north.", "assistants", "animals.txt")

@@ -197,6 +197,7 @@ def _endpoints(stats: Snapshot) -> list[Row]:
             ),
         )
         for name, counts in (stats.endpoints | stats.resources).items()
+        if counts["requests"]
     ]
 
 

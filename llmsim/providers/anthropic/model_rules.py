@@ -20,6 +20,9 @@ _OWNER = "anthropic"
 _WINDOW_BETA = "model-context-window-exceeded-2025-08-26"
 """The beta with which older models stop at the end of the window, too. Source: Anthropic docs, handling-stop-reasons."""
 
+_FALLBACK_BETA = "server-side-fallback"
+"""The beta, whatever its date. Source: anthropic SDK, types/beta/beta_model_info.py; Anthropic docs, refusals-and-fallback."""
+
 _RESERVING = "limit_beyond_window"
 """The rule of models that generate nothing if the window has no room for all tokens that a request allows."""
 
@@ -120,6 +123,11 @@ def reserves_limit(request: MessageRequest) -> bool:
 def stops_at_window(headers: Mapping[str, str]) -> bool:
     """Return whether a request asks that an older model stops at the end of its window."""
     return _WINDOW_BETA in headers.get("anthropic-beta", "")
+
+
+def lists_fallbacks(headers: Mapping[str, str]) -> bool:
+    """Return whether a request asks that models list what answers for them."""
+    return _FALLBACK_BETA in headers.get("anthropic-beta", "")
 
 
 def window_of(model: str) -> int:

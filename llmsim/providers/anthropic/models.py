@@ -7,15 +7,12 @@ from typing import Any
 
 from llmsim.catalogue import Model, shipped_catalogue
 from llmsim.errors import UnknownModelError
-from llmsim.providers.anthropic.model_rules import default_fallback
+from llmsim.providers.anthropic.model_rules import default_fallback, lists_fallbacks
 from llmsim.providers.anthropic.resources import parse_page, render_page, rfc3339
 from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import encode
 
 _OWNER = "anthropic"
-
-_FALLBACK_BETA = "server-side-fallback"
-"""The beta, whatever its date. Source: types/beta/beta_model_info.py; Anthropic docs, refusals-and-fallback."""
 
 _LINES = ("opus", "sonnet", "haiku", "fable", "mythos")
 """Source: types/model_line.py; the catalogue's names are `Claude Opus 5`, `Claude Haiku 3.5`."""
@@ -23,11 +20,6 @@ _LINES = ("opus", "sonnet", "haiku", "fable", "mythos")
 
 def _support(supported: bool) -> dict[str, Any]:
     return {"supported": supported}
-
-
-def _asks(request: IncomingRequest) -> bool:
-    """Return whether the beta is asked for in which models list what answers for them."""
-    return _FALLBACK_BETA in request.headers.get("anthropic-beta", "")
 
 
 def _entry(model: Model, request: IncomingRequest) -> dict[str, Any]:
@@ -44,7 +36,11 @@ def _entry(model: Model, request: IncomingRequest) -> dict[str, Any]:
         "line": next((line for line in _LINES if line in words), None),
         "max_input_tokens": model.context_window,
         "max_tokens": model.max_output_tokens,
-        **({"allowed_fallback_models": [fallback] if fallback else []} if _asks(request) else {}),
+        **(
+            {"allowed_fallback_models": [fallback] if fallback else []}
+            if lists_fallbacks(request.headers)
+            else {}
+        ),
         "capabilities": {
             "batch": _support(True),
             "citations": _support(True),

@@ -20,6 +20,7 @@ from llmsim.budgets import json_problem
 from llmsim.domain import (
     Choice,
     FinishReason,
+    MediaSegment,
     ReasoningSegment,
     RefusalSegment,
     Segment,
@@ -31,6 +32,7 @@ from llmsim.domain import (
     Turn,
 )
 from llmsim.providers.gemini.grounding import CODE, code_parts
+from llmsim.providers.gemini.media_output import media_parts
 from llmsim.providers.gemini.request import GenerateOptions
 from llmsim.providers.gemini.signatures import sign
 from llmsim.wire.codec import encode, escaped_pieces
@@ -94,8 +96,18 @@ def reasoning_tokens(choice: Choice) -> int:
     return sum(segment.tokens for segment in choice.segments if isinstance(segment, ReasoningSegment))
 
 
-def candidate_parts(turn: Turn, choice: Choice, options: GenerateOptions) -> list[CandidatePart]:
-    """Return the parts of a choice, piece by piece; none if there is nothing to be shown."""
+def candidate_parts(
+    turn: Turn, index: int, options: GenerateOptions, *, is_whole: bool = False
+) -> list[CandidatePart]:
+    """Return the parts of a choice; none if there is nothing to be shown.
+
+    Args:
+        turn: The turn.
+        index: Index of the choice.
+        options: The options of the request.
+        is_whole: Whether sound is one part; texts come piece by piece in either case.
+    """
+    choice = turn.choices[index]
     parts: list[CandidatePart] = []
     before = 0
     thinks = reasoning_tokens(choice) > 0
@@ -113,6 +125,9 @@ def candidate_parts(turn: Turn, choice: Choice, options: GenerateOptions) -> lis
             case ToolCallSegment() if not _is_cut(choice, segment):
                 parts.append(_call_part(turn, segment, before, is_signed=thinks and not is_signed))
                 is_signed = True
+            case MediaSegment(tokens=tokens):
+                media = media_parts(tokens, options.picture, index, is_whole=is_whole)
+                parts += (CandidatePart(encode(part)[:-1], before + end) for part, end in media)
             case _:
                 pass
         before += segment.tokens

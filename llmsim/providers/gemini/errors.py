@@ -111,7 +111,6 @@ _VERB = re.compile(r"/models/([^/]{1,256}):(\w{1,64})$")
 class _Error(msgspec.Struct):
     message: str
     status: str
-    details: list[Any] = []
 
 
 class _ErrorBody(msgspec.Struct):
@@ -346,10 +345,12 @@ _RPC_CODES = {
 
 
 def rpc_status(reply: Reply) -> bytes:
-    """Render an error as a `google.rpc.Status`, which a result of a batch has."""
+    """Render an error as a `google.rpc.Status`, which a result of a batch has.
+
+    It has no details: the SDK reads those of a result as texts, and fails on others.
+    """
     error = _decode_error(reply.body).error
-    status: dict[str, Any] = {"code": _RPC_CODES.get(error.status, 2), "message": error.message}
-    return encode(status | ({"details": error.details} if error.details else {}))
+    return encode({"code": _RPC_CODES.get(error.status, 2), "message": error.message})
 
 
 def _shown(value: object) -> str:

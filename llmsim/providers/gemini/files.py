@@ -106,12 +106,7 @@ async def begin_upload(context: EndpointContext, request: IncomingRequest) -> Re
     Raises:
         ApiRuleError: The protocol is another, the file is too large, or its name is invalid or taken.
     """
-    headers = request.headers
-    if headers.get("x-goog-upload-command", "").strip().lower() != "start":
-        raise ApiRuleError("Only resumable uploads are supported: X-Goog-Upload-Command must be start.")
-    size = headers.get("x-goog-upload-header-content-length", "0")
-    if not size.isascii() or not size.isdigit() or len(size) > 12 or int(size) > _MAX_BYTES:
-        raise ApiRuleError(f"File size exceeds the maximum allowed size of {_MAX_BYTES} bytes.")
+    check_upload_size(request)
     sent = read_message(request.body or b"{}", FileCreation).file
     upload_id = context.new_id()
     file = StoredFile(
@@ -119,9 +114,30 @@ async def begin_upload(context: EndpointContext, request: IncomingRequest) -> Re
         id=await _free_name(context, sent.name) if sent and sent.name else context.new_id(),
         created=context.now(),
         display_name=(sent.display_name or "")[:_MAX_NAME] if sent else "",
-        mime_type=headers.get("x-goog-upload-header-content-type", "application/octet-stream")[:_MAX_NAME],
+        mime_type=request.headers.get("x-goog-upload-header-content-type", "application/octet-stream")[
+            :_MAX_NAME
+        ],
     )
     await context.objects(_UPLOAD_KIND).put(Document(id=upload_id, created=file.created, data=_pack(file)))
+    return begun_upload(request, upload_id)
+
+
+def check_upload_size(request: IncomingRequest) -> None:
+    """Check that a request begins an upload of a size that is taken.
+
+    Raises:
+        ApiRuleError: The protocol is another, or the content is too large.
+    """
+    headers = request.headers
+    if headers.get("x-goog-upload-command", "").strip().lower() != "start":
+        raise ApiRuleError("Only resumable uploads are supported: X-Goog-Upload-Command must be start.")
+    size = headers.get("x-goog-upload-header-content-length", "0")
+    if not size.isascii() or not size.isdigit() or len(size) > 12 or int(size) > _MAX_BYTES:
+        raise ApiRuleError(f"File size exceeds the maximum allowed size of {_MAX_BYTES} bytes.")
+
+
+def begun_upload(request: IncomingRequest, upload_id: str) -> Reply:
+    """Return the address for the bytes of an upload, which carries the client's key."""
     key = _key_of(request)
     address = f"{request.base_url}{request.path}/{upload_id}" + (f"?key={quote(key)}" if key else "")
     return Reply(200, b"{}", (("x-goog-upload-status", "active"), ("x-goog-upload-url", address)))

@@ -261,6 +261,48 @@ class ThinkingConfig(Struct, rename="camel"):
     thinking_level: ThinkingLevel | None = None
 
 
+class PrebuiltVoiceConfig(Struct, rename="camel"):
+    """A voice of the API's own."""
+
+    voice_name: str = ""
+
+
+class VoiceConfig(Struct, rename="camel"):
+    """A voice."""
+
+    prebuilt_voice_config: PrebuiltVoiceConfig | None = None
+    replicated_voice_config: Object | None = None
+    voice: str | None = None
+
+
+class SpeakerVoiceConfig(Struct, rename="camel"):
+    """The voice of a speaker."""
+
+    speaker: str = ""
+    voice_config: VoiceConfig | None = None
+
+
+class MultiSpeakerVoiceConfig(Struct, rename="camel"):
+    """The voices of several speakers."""
+
+    speaker_voice_configs: list[SpeakerVoiceConfig] = []
+
+
+class SpeechConfig(Struct, rename="camel"):
+    """How a text is spoken."""
+
+    voice_config: VoiceConfig | None = None
+    multi_speaker_voice_config: MultiSpeakerVoiceConfig | None = None
+    language_code: str | None = None
+
+
+class ImageConfig(Struct, rename="camel"):
+    """What a picture is like."""
+
+    aspect_ratio: str | None = None
+    image_size: str | None = None
+
+
 class GenerationConfig(Struct, rename="camel"):
     """Parameters of the response."""
 
@@ -280,9 +322,9 @@ class GenerationConfig(Struct, rename="camel"):
     logprobs: int | None = None
     enable_enhanced_civic_answers: bool | None = None
     response_modalities: list[Modality] = []
-    speech_config: Object | None = None
+    speech_config: SpeechConfig | None = None
     thinking_config: ThinkingConfig | None = None
-    image_config: Object | None = None
+    image_config: ImageConfig | None = None
     media_resolution: MediaResolution | None = None
     audio_transcription_config: Object | None = None
 

@@ -6,6 +6,8 @@ Decisions:
 Source: google-genai SDK 3.6, pagers.py; google.aip.dev/158.
 """
 
+from collections.abc import Mapping
+
 from llmsim.errors import ApiRuleError
 from llmsim.providers.contract import EndpointContext, IncomingRequest
 from llmsim.providers.storage import Document
@@ -33,7 +35,13 @@ def page_token(request: IncomingRequest) -> str:
 
 
 async def read_page(
-    context: EndpointContext, kind: str, request: IncomingRequest, *, default: int, most: int
+    context: EndpointContext,
+    kind: str,
+    request: IncomingRequest,
+    *,
+    default: int,
+    most: int,
+    labels: Mapping[str, str] = {},
 ) -> tuple[list[Document], str]:
     """Return a page of the objects of a kind, and the token of the next one; empty if there is none.
 
@@ -42,7 +50,9 @@ async def read_page(
     """
     size = page_size(request, default, most)
     try:
-        found, has_more = await context.objects(kind).page(limit=size, after=page_token(request) or None)
+        found, has_more = await context.objects(kind).page(
+            limit=size, after=page_token(request) or None, labels=labels
+        )
     except KeyError:
         raise ApiRuleError("Page token is invalid.") from None
     return found, found[-1].id if has_more else ""

@@ -9,8 +9,8 @@ Source: google-genai SDK 3.6, types.GenerateContentConfig; ai.google.dev/api/gen
 """
 
 from llmsim.domain import AutomaticCache, Prompt, ResponseFormat
-from llmsim.errors import ApiRuleError
 from llmsim.providers.gemini.conversation import parse_conversation
+from llmsim.providers.gemini.media_output import with_media
 from llmsim.providers.gemini.messages import GenerateContentRequest, GenerationConfig, ThinkingConfig
 from llmsim.providers.gemini.model_rules import check_thinking
 from llmsim.providers.gemini.schemas import RuleError, checked_schema, json_schema
@@ -56,7 +56,7 @@ def parse_prompt(body: GenerateContentRequest, model: str, *, stream: bool, chec
     thinking = config.thinking_config or ThinkingConfig()
     check_thinking(thinking, model, checks_models=checks_models)
     budget = thinking.thinking_budget
-    return Prompt(
+    prompt = Prompt(
         model=model,
         messages=conversation.messages,
         images=conversation.images,
@@ -75,6 +75,7 @@ def parse_prompt(body: GenerateContentRequest, model: str, *, stream: bool, chec
         form=_format(config),
         logprobs=(config.logprobs or 0) if config.response_logprobs else None,
     )
+    return with_media(prompt, config, checks_models=checks_models)
 
 
 def _check_config(config: GenerationConfig) -> None:
@@ -122,11 +123,6 @@ def _check_config(config: GenerationConfig) -> None:
         refuse("response_json_schema", "must not be set together with response_schema.")
     if problems:
         raise RuleError(*problems)
-    if others := [one for one in config.response_modalities if one not in ("TEXT", "MODALITY_UNSPECIFIED")]:
-        raise ApiRuleError(
-            f"The requested combination of response modalities ({', '.join(others[:3])}) is not supported by the model. It "
-            "accepts the following combination of response modalities:\n* TEXT\n"
-        )
 
 
 def _format(config: GenerationConfig) -> ResponseFormat | None:

@@ -29,6 +29,7 @@ from llmsim.providers.gemini.cached_contents import cache_endpoints
 from llmsim.providers.gemini.embeddings import EmbedOptions, parse_batch, parse_single, render_batched
 from llmsim.providers.gemini.embeddings import render_response as render_embeddings
 from llmsim.providers.gemini.errors import render_crash, render_fault, render_refusal
+from llmsim.providers.gemini.file_search_stores import store_endpoints
 from llmsim.providers.gemini.files import file_endpoints
 from llmsim.providers.gemini.models import list_models, retrieve_model
 from llmsim.providers.gemini.rendering import (
@@ -152,6 +153,7 @@ def _resource_endpoints(version: str, checks_models: bool) -> tuple[ResourceEndp
         ResourceEndpoint(method="GET", path=f"{models}/{{model}}", run=retrieve_model, is_public=True),
         *file_endpoints(version),
         *cache_endpoints(version),
+        *store_endpoints(version),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from llmsim.domain import Choice, Fault, TextSegment, Turn
+from llmsim.domain import Choice, Fault, MediaSegment, TextSegment, Turn
 from llmsim.providers.contract import Headers
 from llmsim.providers.gemini.candidates import (
     SAFETY_RATINGS,
@@ -56,7 +56,17 @@ def _usage(turn: Turn, options: GenerateOptions, candidates: int, thoughts: int)
         found["cacheTokensDetails"] = [{"modality": "TEXT", "tokenCount": cached}]
     if thoughts:
         found["thoughtsTokenCount"] = thoughts
+    if candidates and (made := _modality(turn, options)):
+        found["candidatesTokensDetails"] = [{"modality": made, "tokenCount": candidates}]
     return found
+
+
+def _modality(turn: Turn, options: GenerateOptions) -> str:
+    """Return what a turn is, if it is no text; empty if it is."""
+    segments = turn.choices[0].segments
+    if not segments or not isinstance(segments[0], MediaSegment):
+        return ""
+    return "AUDIO" if options.picture is None else "IMAGE"
 
 
 def _is_prompt_blocked(turn: Turn) -> bool:
@@ -92,7 +102,7 @@ def render_response(turn: Turn, options: GenerateOptions) -> bytes:
 
 def _candidate(turn: Turn, index: int, choice: Choice, options: GenerateOptions) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
-    for one in candidate_parts(turn, choice, options):
+    for one in candidate_parts(turn, index, options, is_whole=True):
         part = msgspec.json.decode(one.json + b"}")
         is_same = parts and "text" in part and "text" in parts[-1]
         if is_same and part.get("thought") == parts[-1].get("thought"):
@@ -141,7 +151,7 @@ def _events(turn: Turn, options: GenerateOptions) -> list[_Event]:
     """Return the events of all candidates, in the order in which they are sent."""
     events: list[_Event] = []
     for index, choice in enumerate(turn.choices):
-        parts = candidate_parts(turn, choice, options)
+        parts = candidate_parts(turn, index, options)
         last = len(parts) - 1
         events += [
             _Event(

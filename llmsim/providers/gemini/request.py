@@ -7,14 +7,17 @@ Source: google-genai SDK 3.6, types.GenerateContentConfig; ai.google.dev/api/gen
 """
 
 import functools
+from typing import Any
 
 import msgspec
 
 from llmsim.domain import Prompt, ToolKind
 from llmsim.errors import ApiRuleError
+from llmsim.media.pictures import Picture
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply
 from llmsim.providers.gemini.cached_contents import check_cached_use, with_cached
 from llmsim.providers.gemini.files import find_file, used_files
+from llmsim.providers.gemini.media_output import default_config, picture_of
 from llmsim.providers.gemini.messages import CountTokensRequest, GenerateContentRequest
 from llmsim.providers.gemini.prompts import parse_prompt
 from llmsim.providers.gemini.proto_json import read_message
@@ -37,6 +40,7 @@ class GenerateOptions(msgspec.Struct, frozen=True, gc=False):
         is_grounded: Whether tools are offered that the API runs.
         unread: The request, if what it has cached is still to be read; None otherwise.
         cached_tokens: Tokens of what it has cached.
+        picture: The picture that is to be made; None for none.
     """
 
     is_sse: bool = False
@@ -46,6 +50,7 @@ class GenerateOptions(msgspec.Struct, frozen=True, gc=False):
     is_grounded: bool = False
     unread: GenerateContentRequest | None = None
     cached_tokens: int = 0
+    picture: Picture | None = None
 
 
 def model_of(request: IncomingRequest) -> str:
@@ -81,7 +86,7 @@ def parse(request: IncomingRequest, *, checks_models: bool = True) -> ParsedRequ
         is_enum=config is not None and config.response_mime_type == "text/x.enum",
         service_tier=(body.service_tier or "")[:64],
         unread=body if body.cached_content else None,
-        **_tool_options(prompt),
+        **_prompt_options(prompt, body),
     )
     files: tuple[FileUse, ...] = ()
     if body.cached_content:
@@ -108,13 +113,19 @@ async def load_files(
         return parsed
     body, tokens = await with_cached(context, options.unread, prompt.model)
     prompt = parse_prompt(body, prompt.model, stream=prompt.stream, checks_models=checks_models)
-    options = msgspec.structs.replace(options, unread=None, cached_tokens=tokens, **_tool_options(prompt))
+    options = msgspec.structs.replace(
+        options, unread=None, cached_tokens=tokens, **_prompt_options(prompt, body)
+    )
     return msgspec.structs.replace(parsed, prompt=prompt, options=options)
 
 
-def _tool_options(prompt: Prompt) -> dict[str, bool]:
+def _prompt_options(prompt: Prompt, body: GenerateContentRequest) -> dict[str, Any]:
     kinds = {tool.kind for tool in prompt.tools}
-    return {"has_tools": ToolKind.FUNCTION in kinds, "is_grounded": ToolKind.HOSTED in kinds}
+    return {
+        "has_tools": ToolKind.FUNCTION in kinds,
+        "is_grounded": ToolKind.HOSTED in kinds,
+        "picture": picture_of(prompt, body.generation_config),
+    }
 
 
 def _read_count(raw: bytes) -> GenerateContentRequest:
@@ -140,6 +151,8 @@ async def count_tokens(context: EndpointContext, request: IncomingRequest, *, ch
     if body.cached_content:
         check_cached_use(body)
         body, cached = await with_cached(context, body, model)
+    if body.generation_config is None:
+        body = msgspec.structs.replace(body, generation_config=default_config(model))
     parse_one = functools.partial(parse_prompt, stream=False, checks_models=checks_models)
     tokens = await context.count(request, await context.compute(request, parse_one, body, model))
     details = [{"modality": "TEXT", "tokenCount": tokens}]

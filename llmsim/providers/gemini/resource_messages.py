@@ -124,3 +124,36 @@ class AsyncBatchEmbedContentRequest(Struct, rename="camel"):
 
     batch: EmbedContentBatch | None = None
     model: str | None = None
+
+
+class FileSearchStore(Struct, rename="camel"):
+    """A store of documents to be created."""
+
+    name: str | None = None
+    display_name: str = ""
+    embedding_model: str | None = None
+
+
+class StringList(Struct, rename="camel"):
+    """Several texts."""
+
+    values: list[str] = []
+
+
+class CustomMetadata(Struct, rename="camel"):
+    """A label of a document."""
+
+    key: str = ""
+    string_value: str | None = None
+    string_list_value: StringList | None = None
+    numeric_value: float | None = None
+
+
+class DocumentCreation(Struct, rename="camel"):
+    """The body that begins the upload of a document, or imports a file as one."""
+
+    file_name: str | None = None
+    display_name: str | None = None
+    mime_type: str | None = None
+    custom_metadata: list[CustomMetadata] = []
+    chunking_config: Object | None = None

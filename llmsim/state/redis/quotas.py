@@ -82,7 +82,7 @@ class RedisQuotaStore:
             exceeded = ExceededLimit("concurrency", limits.concurrency, reply[1], 1, None)
         else:
             exceeded = find_exceeded(used, limits, amounts)
-        return QuotaStatus(reply[2], limits, used, exceeded)
+        return QuotaStatus(reply[2], limits, limits.select(used), exceeded)
 
     async def charge(self, key: bytes, limits: Limits, amounts: Amounts) -> None:
         """See `QuotaStore`."""
@@ -100,7 +100,7 @@ class RedisQuotaStore:
             if not self._client.ignores:
                 raise
             return self._all_left(limits)
-        return QuotaStatus(reply[2], limits, _used(reply))
+        return QuotaStatus(reply[2], limits, limits.select(_used(reply)))
 
     async def release(self, key: bytes) -> None:
         """See `QuotaStore`."""
@@ -174,7 +174,7 @@ class RedisQuotaStore:
 
     @staticmethod
     def _all_left(limits: Limits) -> QuotaStatus:
-        return QuotaStatus(int(time.time() * 1e6), limits, _NOTHING)
+        return QuotaStatus(int(time.time() * 1e6), limits, limits.select(_NOTHING))
 
 
 def _used(reply: list[Any]) -> list[int]:

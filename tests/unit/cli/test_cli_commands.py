@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -47,6 +48,30 @@ def test_every_command_has_help(command: str) -> None:
 
     assert result.exit_code == 0
     assert result.output.startswith(f"Usage: main {command}")
+
+
+def _groups(command: click.Command, *path: str) -> Iterator[tuple[str, ...]]:
+    """Return the words of each group of commands."""
+    if isinstance(command, click.Group):
+        yield path
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from _groups(found, *path, name)
+
+
+@pytest.mark.parametrize("words", list(_groups(main)), ids=lambda words: " ".join(words) or "llmsim")
+def test_no_description_in_a_list_of_commands_is_cut_short(words: tuple[str, ...]) -> None:
+    """CLI-1.4: In 80 columns each command's description is there to its full stop."""
+    result = CliRunner().invoke(main, [*words, "--help"], terminal_width=80)
+
+    listed = result.output.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert listed
+    for line in listed:
+        assert line.endswith("."), line
+        assert not line.endswith("..."), line
+        assert len(line) <= 80, line
 
 
 def test_an_unknown_command_is_rejected() -> None:

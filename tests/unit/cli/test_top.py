@@ -9,6 +9,7 @@ from functools import cache
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 from rich.console import Console
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -448,3 +449,14 @@ def test_hosts_are_rows_beside_their_workers() -> None:
         ["a", "up"],
         ["b", "gone"],
     ]  # type: ignore[attr-defined]
+
+
+def test_endpoints_that_nobody_has_asked_are_left_out() -> None:
+    """TUI-1.6: The table has the endpoints that have had a request; the room of the others is theirs."""
+    stats = _busy()
+    idle = dict.fromkeys(stats.endpoints["messages"], 0)
+    endpoints = next(spec for spec in TABLES if spec.name == "endpoints")
+
+    rows = endpoints.rows(replace(stats, endpoints={"responses": idle, **stats.endpoints}))
+
+    assert [row.name for row in rows] == ["completions", "messages"]

@@ -83,6 +83,13 @@ def test_all_problems_are_reported() -> None:
     assert found[5].endswith("found something else")
 
 
+def test_only_what_can_be_chosen_is_offered() -> None:
+    """CTRL-2.4: A generator that reads a file is not among those that a message names."""
+    assert problems({"response.generator": "/etc/passwd"}) == [
+        'response.generator: unknown generator "/etc/passwd". One of: lorem, echo, random, fixed:TEXT'
+    ]
+
+
 def test_settings_must_fit_each_other() -> None:
     """CTRL-2.4: Rates that add up to more than 1, and tiers that are not there, are refused."""
     assert "the rates add up to 1.2" in problems({"errors": {"rate_limit_rate": 0.7, "timeout_rate": 0.5}})[0]

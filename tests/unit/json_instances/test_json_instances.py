@@ -113,6 +113,22 @@ def test_numbers_keep_their_bounds(schema: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "bounds",
+    [
+        {"minimum": -(2**53 - 1), "maximum": 2**53 - 1},
+        {"minimum": -(2**31), "maximum": 2**31 - 1},
+        {"minimum": 0, "maximum": 2**32 - 1},
+        {"exclusiveMinimum": 0, "maximum": 2**53 - 1},
+    ],
+)
+def test_bounds_of_a_type_are_none(bounds: dict[str, int]) -> None:
+    """FIT-2.6: A number is as small as without the bounds that zod and others write for each integer."""
+    schema = {"type": "integer"} | bounds
+    for seed in range(30):
+        assert 0 <= instance(read(encoded(schema)), "", random.Random(seed)) <= 100
+
+
+@pytest.mark.parametrize(
     "schema",
     [
         {"type": "array", "items": {"type": "boolean"}, "uniqueItems": True, "minItems": 2},

@@ -15,12 +15,21 @@ USED = st.lists(
 
 
 @pytest.mark.parametrize("api", [openai, anthropic], ids=["openai", "anthropic"])
-@given(amounts=AMOUNTS, used=USED, at=st.integers(10**15, 2 * 10**15))
-def test_prepared_headers_are_the_same(api: object, amounts: Amounts, used: list[int], at: int) -> None:
+@given(
+    amounts=AMOUNTS | st.just((10**8, 10**10, 0, 0, 0)),
+    at=st.integers(10**15, 2 * 10**15),
+    steps=st.lists(st.tuples(USED, st.sampled_from((0, 1, 400_000, 10**6, -2)) | st.integers(0, 3 * 10**6))),
+)
+def test_prepared_headers_are_the_same(
+    api: object, amounts: Amounts, at: int, steps: list[tuple[list[int], int]]
+) -> None:
     """LIM-3.1, LIM-3.3: Whatever is limited and used, what is prepared renders the same lines; nothing left is negative."""
     limits = limits_of(amounts)
-    status = QuotaStatus(at, limits, used)
-    lines = api.prepare_limits(limits)(status)  # type: ignore[attr-defined]  # a module
+    render = api.prepare_limits(limits)  # type: ignore[attr-defined]  # a module
+    for used, passed in steps:
+        at += passed
+        status = QuotaStatus(at, limits, limits.select(used))
+        lines = render(status)
 
-    assert lines == api.render_limits(status)  # type: ignore[attr-defined]
-    assert b": -" not in lines
+        assert lines == api.render_limits(status)  # type: ignore[attr-defined]
+        assert b": -" not in lines

@@ -86,6 +86,13 @@ def test_generator(value: str, generator: RequestedGenerator) -> None:
     assert overrides("generator", value).generator == generator
 
 
+def test_spaces_of_a_latency() -> None:
+    """CTRL-1.1: Spaces around its signs change nothing."""
+    latency = overrides("latency", "ttft = 200 , itl= 20").latency
+    assert latency is not None
+    assert (latency.ttft_ms, latency.itl_ms) == (200, 20)
+
+
 def test_names_and_numbers() -> None:
     """CTRL-1.9: Each header is read by its own name."""
     controls = read(
@@ -132,6 +139,26 @@ def test_names_and_numbers() -> None:
         (("x-llmsim-tokens", " "), "wanted a value, found none"),
         (("x-llmsim-tokns", "3"), "did you mean x-llmsim-tokens?"),
         (("x-llmsim-", "3"), "unknown header"),
+        (("x-llmsim-latency", "200"), "did you mean ttft=200?"),
+        (("x-llmsim-latency", "0.2s"), "did you mean ttft=200?"),
+        (("x-llmsim-latency", "200ms/20ms"), "did you mean ttft=200,itl=20?"),
+        (("x-llmsim-latency", "TTFT=200; itl=-2"), "did you mean ttft=200,itl=0?"),
+        (("x-llmsim-latency", "ttft=200 itl:20"), "did you mean ttft=200,itl=20?"),
+        (("x-llmsim-latency", "ttft=200,"), "did you mean ttft=200?"),
+        (("x-llmsim-latency", "ttft=1e3"), "did you mean 1000?"),
+        (("x-llmsim-latency", "ttft=1.5s,itl=2"), "did you mean 1500?"),
+        (("x-llmsim-latency", "itl="), "for example 20"),
+        (("x-llmsim-fault", "stall;for_ms=2s"), "did you mean 2000?"),
+        (("x-llmsim-fault", "reset;share=50%"), "did you mean 0.5?"),
+        (("x-llmsim-fault", "reset,at=3"), 'did you mean "reset;at=3"?'),
+        (("x-llmsim-fault", "429:for_ms=3"), 'did you mean "429;for_ms=3"?'),
+        (("x-llmsim-tokens", "10k"), "did you mean 10000?"),
+        (("x-llmsim-tokens", "1e99"), "did you mean 1000000?"),
+        (("x-llmsim-tokens", "ten"), "for example 100"),
+        (("x-llmsim-seed", "0x10"), "did you mean 16?"),
+        (("x-llmsim-seed", ""), "wanted a value, found none; for example 7"),
+        (("x-llmsim-generator", "Fixed: hi"), 'did you mean "fixed:hi"?'),
+        (("x-llmsim-generator", "fixed=hi"), 'did you mean "fixed:hi"?'),
     ],
 )
 def test_wrong_values(field: tuple[str, str], part: str) -> None:

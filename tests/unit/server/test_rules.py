@@ -8,7 +8,7 @@ import pytest
 from llmsim.domain import Message, Prompt
 from llmsim.errors import ScriptError
 from llmsim.scripts.placeholders import RequestValues, fill, find_problem
-from llmsim.server.rules import MOST_BYTES, read_rules
+from llmsim.server.rules import MOST_BYTES, describe_rule, read_rules
 
 PROFILES = ("fast", "gpt-4o")
 
@@ -34,6 +34,7 @@ def problems(*rules: Any, source: dict[str, Any] | None = None) -> str:
         ({"text": "a", "script": "b"}, "rules[0]: wanted one answer, found script and text or calls"),
         ({"when": {"model": "a"}}, "rules[0]: wanted an answer, found none. One or more of: text, calls"),
         ({"when": {"matches": "("}, "text": "a"}, "rules[0].when.matches: not a regular expression"),
+        ({"calls": []}, "rules[0].calls: wanted at least one call"),
         ({"script": 5.5}, "rules[0].script: wanted"),
         ({"text": "a", "name": "\n"}, "rules[0].name: wanted"),
         ({"when": {"header": {"x-a": 3}}, "text": "a"}, "rules[0].when.header.x-a: wanted a text"),
@@ -45,6 +46,17 @@ def test_mistakes_are_named(rule: dict[str, Any], message: str) -> None:
 
     assert found.startswith("support.json")
     assert message in found
+
+
+def test_what_rules_give_is_listed_by_their_own_words() -> None:
+    """RULES-3.2: With the keys that they have, an empty text too, and placeholders of names."""
+    rules = [{"text": "", "profile": "fast", "tokens": 3}, {"calls": [{"name": "${tool}"}], "fault": "429"}]
+    found = read_rules(json.dumps({"rules": rules}).encode(), "json", "support.json", PROFILES).rules
+
+    assert [(one["gives"], one["has_placeholders"]) for one in map(describe_rule, found)] == [
+        (["text", "profile", "tokens"], False),
+        (["calls", "fault"], True),
+    ]
 
 
 def test_all_mistakes_come_at_once() -> None:

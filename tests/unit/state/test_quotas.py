@@ -311,6 +311,55 @@ def test_stores_of_one_file_act_as_one(
         store.remove()
 
 
+@given(
+    st.sampled_from(
+        [(3, 997), (10**8, 0, 10**10), (7, 0, 0, 400), (50,), (9, 0, 700, 700, 0), (0, 99, 0, 0, 9)]
+    ),
+    st.lists(_ASKED, max_size=20),
+)
+def test_the_short_way_books_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    amounts: tuple[int, ...],
+    asked: list[tuple[str, int, int, int, float]],
+) -> None:
+    """LIM-2.1: What is prepared books what any admission does, to the microsecond, whatever the clock and others do."""
+    directory = tmp_path_factory.mktemp("quotas")
+    tpm, read, written, rpd = (*amounts[1:], 0, 0, 0, 0)[:4]
+    clock, limits = Clock(), limits_of((amounts[0], tpm, read, written, rpd))
+    alone, other, together = (open_store(directory / f"{name}.quotas", clock) for name in "122")
+    admit = together.prepare_admit(KEY, limits)
+    for step, index, tokens, output, seconds in asked:
+        clock.now += seconds
+        used = (1, tokens % 500 * index, tokens % 500 * index, output * index, 1)
+        if step == "charge":
+            drive(alone.charge(KEY, limits, used))
+            drive(other.charge(KEY, limits, used))
+        elif step == "release":
+            # A key in the same set may take the place of the record.
+            for store in (alone, other):
+                drive(store.admit(key(64 * tokens), limits, used))
+        else:
+            assert admit(used, output % 50) == drive(alone.admit(KEY, limits, used, output % 50))
+    assert drive(together.status(KEY, limits)) == drive(alone.status(KEY, limits))
+    for store in (alone, together):
+        store.remove()
+
+
+def test_the_short_way_notices_that_its_record_is_gone(path: Path, clock: Clock) -> None:
+    """LIM-2.7: A key whose place was given to others has its whole limit, and takes nothing of theirs."""
+    store, limits = open_store(path, clock, most=8), limits_of((9, 900, 0, 0, 0))
+    admit = store.prepare_admit(KEY, limits)
+    assert [admit(ONE, 0).rates()[0][1] for _ in range(3)] == [8, 7, 6]
+    others = [key(number) for number in range(8)]
+    for one in others:
+        for _ in range(4):
+            drive(store.admit(one, limits, ONE))
+
+    assert [admit(ONE, 0).rates()[0][1] for _ in range(3)] == [8, 7, 6]
+    left = [drive(store.status(one, limits)).rates()[0][1] for one in others]
+    assert sorted(left) == [5] * 7 + [9]
+
+
 async def test_charges_may_exceed_what_is_left(store: QuotaStore) -> None:
     """LIM-2.5: Output that is generated counts in any case; the next request waits for it."""
     limits = limits_of((0, 0, 0, 60, 0))
@@ -362,32 +411,37 @@ def run_workers(work: Callable[[int], None], count: int) -> list[int]:
     return pids
 
 
-def test_processes_share_the_limit(path: Path, clock: Clock) -> None:
+@pytest.mark.parametrize("tokens", [0, 10_000_000])
+def test_processes_share_the_limit(path: Path, clock: Clock, tokens: int) -> None:
     """LIM-2.2: Four workers admit exactly the limit, though the store was open before they were forked."""
-    store, limits = open_store(path, clock), limits_of((500, 0, 0, 0, 0))
+    store, limits = open_store(path, clock), limits_of((500, tokens, 0, 0, 0))
     store.open()
+    admit = store.prepare_admit(KEY, limits)
+    admit((1, 1, 1, 0, 1), 0)
     reading, writing = os.pipe()
 
     def work(_: int) -> None:
-        admitted = sum(admits(store, limits) for _ in range(200))
+        admitted = sum(admit(ONE, 0).exceeded is None for _ in range(200))
         os.write(writing, b"%4d" % admitted)
 
     for pid in run_workers(work, 4):
         os.waitpid(pid, 0)
 
-    assert sum(int(os.read(reading, 4)) for _ in range(4)) == 500
+    assert sum(int(os.read(reading, 4)) for _ in range(4)) == 499
     os.close(reading)
     os.close(writing)
 
 
-def test_killed_processes_leave_the_limit_as_it_is(path: Path, clock: Clock) -> None:
+@pytest.mark.parametrize("tokens", [0, 10_000_000])
+def test_killed_processes_leave_the_limit_as_it_is(path: Path, clock: Clock, tokens: int) -> None:
     """LIM-2.7: Workers that are killed at any instant keep nobody waiting, and nothing that they booked is lost."""
-    store, limits = open_store(path, clock), limits_of((1_000_000, 0, 0, 0, 0))
+    store, limits = open_store(path, clock), limits_of((1_000_000, tokens, 0, 0, 0))
+    admit = store.prepare_admit(KEY, limits)
     reading, writing = os.pipe()
 
     def work(_: int) -> None:
         while True:
-            admits(store, limits)
+            admit(ONE, 0)
             os.write(writing, b"a")
 
     booked = 0
@@ -449,7 +503,7 @@ def test_requests_of_a_killed_process_are_given_back(path: Path, clock: Clock) -
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     # What was seen alive counts as alive for a moment.
-    store._holders._alive.clear()
+    store._records.holders._alive.clear()
 
     assert [admits(store, limits) for _ in range(3)] == [True, True, False]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llmsim.stats import Block, Outcome, Recorder, histogram, layout, read_totals, snapshot
 from llmsim.stats.counters import REQUEST_HISTOGRAMS
 from llmsim.stats.histogram import HistogramWriter, PairedHistogramWriter
-from llmsim.stats.totals import HistogramTotals
+from llmsim.stats.histogram_totals import HistogramTotals
 
 NOW = 1000.0
 LABELS = ("completions", "messages")

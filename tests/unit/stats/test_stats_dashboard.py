@@ -68,7 +68,23 @@ def test_each_metric_that_the_requirement_names_is_shown() -> None:
         *("time_to_first_token_seconds", "inter_token_latency_seconds", "e2e_request_latency_seconds"),
         *("lateness_seconds", "faults_total", "workers", "event_loop_lag_seconds", "verdict"),
         *("engine_running", "engine_waiting", "engine_kv_tokens", "engine_preemptions_total"),
+        *("resource_requests_total", "resource_requests_in_flight"),
     ):
         assert f"llmsim_{name}" in shown
     numbers = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(numbers) == len(set(numbers))
+
+
+def test_panels_lie_side_by_side() -> None:
+    """METRICS-1.10: No panel covers another, and none is wider than the page."""
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert place["x"] + place["w"] <= 24
+        assert not cells & taken, panel["title"]
+        taken |= cells

@@ -11,7 +11,8 @@ PROMTOOL = shutil.which("promtool")
 pytestmark = [
     pytest.mark.tools,
     pytest.mark.skipif(
-        PROMTOOL is None, reason="go install github.com/prometheus/prometheus/cmd/promtool@latest"
+        PROMTOOL is None,
+        reason="in a new module: go get github.com/prometheus/prometheus/cmd/promtool, then go build of that package",
     ),
 ]
 

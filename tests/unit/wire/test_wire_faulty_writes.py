@@ -55,6 +55,21 @@ def test_a_body_never_breaks_behind_its_end() -> None:
     assert body(WireFaultKind.CLOSE, share=1.0) == [BODY[:-1], b""]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in WireFaultKind if EFFECTS[kind].streams])
+def test_sound_has_no_events_to_damage(kind: WireFaultKind) -> None:
+    """FAULT-4.6: A stream of sound breaks off, drips or is called HTML; nothing else happens to it."""
+    sound = (FrameBatch(b"", (b"RIFF", b"\x01\x02\x03\x04" * 8, b"\x05\n"), b"", (0, 2, 4), (0, 2, 2)),)
+    writes = of_stream(kind, 2, sound)
+    if kind in (WireFaultKind.RESET, WireFaultKind.CLOSE, WireFaultKind.HALF_CLOSE):
+        assert writes is not None
+        assert [len(write.data) for write in writes] == [4, 32, 0]
+    elif kind in (WireFaultKind.SLOW_DRIP, WireFaultKind.WRONG_CONTENT_TYPE):
+        assert writes is not None
+        assert b"".join(write.data for write in writes) == b"RIFF" + b"\x01\x02\x03\x04" * 8 + b"\x05\n"
+    else:
+        assert writes is None
+
+
 def test_slow_drip() -> None:
     """FAULT-2.4: From its place on, no write has more than 16 bytes, and each waits."""
     writes = of_stream(WireFaultKind.SLOW_DRIP)
