@@ -63,9 +63,11 @@ def fit(
     except RecordingError as error:
         raise ConfigError(str(error)) from error
     figures = {name: value for name, value in known.items() if value is not None}
-    found = calibrate(
-        recordings, MODELS if model is None else (model,), known=figures, progress=_show_progress
-    )
+    models = MODELS if model is None else (model,)
+    try:
+        found = calibrate(recordings, models, known=figures, progress=_show_progress)
+    except ConfigError as error:
+        raise ConfigError(f"{', '.join(map(str, files))}: {error}") from error
     _clear_progress()
     _print_tables(found)
     _write(output, render_profile(found, [file.name for file in files]))

@@ -49,7 +49,8 @@ class RouteTable:
         """Add the paths without prefix."""
         for owners in self._bare.values():
             methods = {method for _, _, responders in owners for method in responders}
-            self.add(owners[0][1], {method: _chosen(owners, method) for method in methods})
+            template = owners[0][1]
+            self.add(template, {method: _chosen(owners, method, template) for method in methods})
 
     def add_operational(self, path: str, resource: object) -> None:
         """Add a path of llmsim's own, at the root and behind each prefix, where load tools ask for it."""
@@ -59,11 +60,21 @@ class RouteTable:
             self.methods[provider.prefix + path] = ("GET", "HEAD")
 
 
-def _chosen(owners: Sequence[tuple[Provider, str, Mapping[str, Responder]]], method: str) -> Responder:
-    """Return the responder of a path without prefix: its owner's, or that of the owner whom a request means."""
+def _chosen(
+    owners: Sequence[tuple[Provider, str, Mapping[str, Responder]]], method: str, template: str
+) -> Responder:
+    """Return the responder of a path without prefix: its owner's, or that of the owner whom a request means.
+
+    Args:
+        owners: Who have the path, each with the path as it names its variables, and its responders.
+        method: The method.
+        template: The path as it is added; its names of the variables are those of one owner.
+    """
     having = {provider: (path, known[method]) for provider, path, known in owners if method in known}
     if len(having) == 1:
-        return next(iter(having.values()))[1]
+        ((path, only),) = having.values()
+        if path == template:
+            return only
     candidates = tuple(having)
 
     async def respond(req: Request, resp: Response, **path_params: str) -> None:

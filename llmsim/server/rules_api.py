@@ -5,7 +5,7 @@ from typing import Any
 import falcon.asgi
 from falcon.asgi import Request, Response
 
-from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError
+from llmsim.errors import BodyTooLargeError, RefusedError, ScriptError, StoreError
 from llmsim.server.admin_api import DeniedError, check_parameters, send, source_format_of
 from llmsim.server.rule_book import RuleBook
 from llmsim.server.rules import RuleSet, describe_rule
@@ -33,6 +33,8 @@ class _Rules:
             rules = await self._book.upload(await self._bodies.read(req), source_format)
         except ScriptError as error:
             raise DeniedError(400, *error.problems) from None
+        except StoreError:
+            raise
         except RefusedError as error:
             status = 413 if isinstance(error, BodyTooLargeError) else 400
             raise DeniedError(getattr(error, "status", status), str(error)) from None

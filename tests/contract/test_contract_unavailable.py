@@ -10,6 +10,7 @@ from support.endpoints import Endpoint
 from llmsim.errors import StoreError
 from llmsim.state.counters import FileCounters
 from llmsim.state.database import Database
+from llmsim.state.runtime_settings import SharedSettings
 
 REASON = "1.records: the shared store cannot be used: database or disk is full"
 
@@ -102,6 +103,27 @@ async def test_what_is_kept_cannot_be_read(worker: Simulator, method: str, path:
     exchange = await worker.ask(method, path, headers={"anthropic-version": "2023-06-01"})
 
     assert _is_unavailable(exchange)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/llmsim/rules", {"rules": []}),
+        ("DELETE", "/llmsim/rules", None),
+        ("PATCH", "/llmsim/settings", {"latency.ttft_mean_ms": 7}),
+        ("DELETE", "/llmsim/timeline", None),
+    ],
+)
+async def test_what_is_in_force_cannot_be_changed(
+    monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: Any
+) -> None:
+    """MACH-12.7, MACH-4.4: It is no mistake of the client, who is to come again."""
+    worker = simulator()
+    monkeypatch.setattr(SharedSettings, "replace", _fail)
+    content = b"" if body is None else json.dumps(body).encode()
+    headers = {"host": "localhost", "content-type": "application/json"}
+
+    assert _is_unavailable(await worker.ask(method, path, content, headers=headers))
 
 
 async def test_a_store_that_fails_afterwards_costs_no_response(monkeypatch: pytest.MonkeyPatch) -> None:

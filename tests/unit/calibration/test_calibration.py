@@ -213,7 +213,7 @@ def test_the_profile_of_a_shape_is_printed(tmp_path: Path) -> None:
     [
         (
             '{"arrival_ms": 0, "prompt_tokens": 1, "completion_tokens": 1}\n',
-            "wanted at least 10 requests or points",
+            "run.jsonl: wanted at least 10 requests or points",
         ),
         ('{"arrival_ms": 0, "prompt_tokens": 0}\n', "line 1: prompt_tokens: wanted a whole number from 1"),
     ],
