@@ -9,7 +9,9 @@ Decisions:
 
 import asyncio
 import contextlib
+import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from llmsim.errors import StatsError, StoreError
@@ -25,13 +27,17 @@ _GONE_SECONDS = 5.0
 _SILENCE = 3 * PULSE_SECONDS
 """Seconds without a sign of life after which the next worker publishes."""
 
-_FOLD_PERIOD = 30.0
+_LOOK_PERIOD = 30.0
+"""Seconds between two looks at what all instances have published."""
+
 _MOST_ENDED = 64
 _KEPT_ENDED = 32
 """Instances that have ended, from which the oldest are folded into one, and how many are left."""
 
 _LOST_SECONDS = 3600.0
 """Seconds without a publication after which an instance is treated as one that has ended."""
+
+_log = logging.getLogger(__name__)
 
 
 class HostPublisher:
@@ -50,7 +56,9 @@ class HostPublisher:
         self._store = store
         self._instance = _instance(block, port)
         self._requested = asyncio.Event()
-        self._folds_at = 0.0
+        # Once what a killed predecessor has published is old.
+        self._looks_at = time.monotonic() + _GONE_SECONDS + _PERIOD
+        self._has_warned = False
         store.on_request(self._requested.set)
 
     async def run(self) -> None:
@@ -76,9 +84,27 @@ class HostPublisher:
             found = await compute_in_thread(_read_dead, instance)
             if found is not None:
                 await self._store.finish(host, instance, found)
-        if time.monotonic() >= self._folds_at:
-            self._folds_at = time.monotonic() + _FOLD_PERIOD
-            await _fold_ended(self._store)
+        if time.monotonic() >= self._looks_at:
+            self._looks_at = time.monotonic() + _LOOK_PERIOD
+            entries = await self._store.read()
+            self._warn_of_namesake(entries)
+            await _fold_ended(self._store, entries)
+
+    def _warn_of_namesake(self, entries: Sequence[HostEntry]) -> None:
+        """Warn once of another host that has the same name, which makes one host of both in the stats."""
+        name = self._store.host
+        if not self._has_warned and any(
+            entry.host == name
+            and entry.instance != self._instance
+            and not entry.is_final
+            and entry.age < _GONE_SECONDS
+            for entry in entries
+        ):
+            self._has_warned = True
+            _log.warning(
+                "another host publishes its stats as %r, too: set state.host to another name on one of them",
+                name,
+            )
 
 
 def read_former(port: int) -> tuple[str, bytes] | None:
@@ -140,9 +166,8 @@ def _encode_block(block: Block) -> bytes:
     return encode(Publication(totals, judge(health, cores=available_cores()), block.is_draining))
 
 
-async def _fold_ended(store: HostStore) -> None:
+async def _fold_ended(store: HostStore, entries: Sequence[HostEntry]) -> None:
     """Fold the oldest instances that have ended into one, if there are many; those of another llmsim are dropped."""
-    entries = await store.read()
     former = next((each for each in entries if not each.host), None)
     ended = [each for each in entries if each.host and (each.is_final or each.age > _LOST_SECONDS)]
     if len(ended) <= _MOST_ENDED:

@@ -7,6 +7,7 @@ import pytest
 from support.redis_server import ClientMaker
 
 from llmsim.server.host_publisher import HostPublisher, _encode_block, _fold_ended, read_fleet
+from llmsim.state.host_port import HostEntry
 from llmsim.state.redis.hosts import RedisHostStore
 from llmsim.state.redis.pushes import Pushes
 from llmsim.stats import Block, Gauges, Outcome, Recorder
@@ -56,8 +57,8 @@ async def test_instances_that_have_ended_are_bounded(store: RedisHostStore) -> N
         await store.finish("a", f"{number}", _encode_block(block))
     before = (await read_fleet(store)).stats
 
-    await _fold_ended(store)
-    await _fold_ended(store)
+    await _fold_ended(store, await store.read())
+    await _fold_ended(store, await store.read())
     after = (await read_fleet(store)).stats
 
     assert len(await store.read()) == 33
@@ -69,3 +70,18 @@ async def test_instances_that_have_ended_are_bounded(store: RedisHostStore) -> N
     assert after.latency == before.latency
     assert before.total_requests == sum(range(1, 71))
     assert before.active_requests == 0
+
+
+@pytest.mark.parametrize(("name", "is_final", "warnings"), [("a", False, 1), ("a", True, 0), ("b", False, 0)])
+async def test_a_host_of_the_same_name_is_warned_of_once(
+    name: str, is_final: bool, warnings: int, store: RedisHostStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """MACH-5.1: Another host that publishes under the same name is named in one warning, a predecessor that ended in none."""
+    publisher = HostPublisher(_block(1), 0, 8080, store)
+    other = HostEntry(name, "other", 1.0, is_final, b"")
+    for _ in range(2):
+        publisher._warn_of_namesake([HostEntry("a", publisher._instance, 0.5, False, b""), other])
+
+    assert [record.getMessage()[:47] for record in caplog.records] == [
+        "another host publishes its stats as 'a', too: s"
+    ] * warnings
