@@ -189,16 +189,7 @@ class Recorder:
         Returns:
             Where it is counted.
         """
-        row = self._by_model[endpoint].get(model)
-        if row is None:
-            row = self._find(endpoint, model)
-        words, first = self._words, row.first
-        words[first + _NON_STREAMING] += 1
-        words[first + _PROMPT] += prompt_tokens
-        words[first + _COMPLETION] += tokens
-        if not self._since <= now < self._until:
-            self._select_second(int(now))
-        words[self._entry + RING_TOKENS] += tokens
+        row = self._answered(endpoint, model, _NON_STREAMING, prompt_tokens, tokens, now)
         self._lateness.add(lateness, 1)
         return row
 
@@ -228,21 +219,28 @@ class Recorder:
         Returns:
             Where it is counted.
         """
-        row = self._by_model[endpoint].get(model)
-        if row is None:
-            row = self._find(endpoint, model)
-        words, first = self._words, row.first
-        words[first + _STREAMING] += 1
-        words[first + _PROMPT] += prompt_tokens
-        words[first + _COMPLETION] += tokens
-        if not self._since <= now < self._until:
-            self._select_second(int(now))
-        words[self._entry + RING_TOKENS] += tokens
+        row = self._answered(endpoint, model, _STREAMING, prompt_tokens, tokens, now)
         if events:
             self._lateness.add(lateness, events)
             row.ttft.add(ttft, 1)
             if events > 1:
                 row.inter_token.add(0.0, events - 1)
+        return row
+
+    def _answered(
+        self, endpoint: int, model: str, column: int, prompt_tokens: int, tokens: int, now: float
+    ) -> Row:
+        """Count a request and all of its tokens at once, in a column of the model's row; return where it is counted."""
+        row = self._by_model[endpoint].get(model)
+        if row is None:
+            row = self._find(endpoint, model)
+        words, first = self._words, row.first
+        words[first + column] += 1
+        words[first + _PROMPT] += prompt_tokens
+        words[first + _COMPLETION] += tokens
+        if not self._since <= now < self._until:
+            self._select_second(int(now))
+        words[self._entry + RING_TOKENS] += tokens
         return row
 
     def first_token(self, row: Row, seconds: float) -> None:
