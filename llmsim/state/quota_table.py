@@ -9,12 +9,11 @@ Decisions:
 * The first process that opens the file decides how large it is, the others follow: workers before and after a reload share it.
 """
 
-import functools
 import mmap
 import os
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from llmsim.domain.quota import RATES, Limits
 from llmsim.state.quota_holders import Holders
@@ -42,7 +41,7 @@ RECORD_SIZE = _COPIES_AT + 2 * _VALUES.size
 WORD = 8
 """Bytes of a word."""
 
-PLACES = (_COPIES_AT, _COPIES_AT + _VALUES.size)
+_PLACES = (_COPIES_AT, _COPIES_AT + _VALUES.size)
 """Where the copies begin in a record."""
 
 _WAYS = 8
@@ -60,22 +59,40 @@ def tag_of(key: bytes, copy: int) -> int:
     return int.from_bytes(key[WORD:], "little", signed=True) & ~1 | copy
 
 
-@functools.cache
-def record_layout(kinds: tuple[int, ...]) -> struct.Struct:
-    """Return the layout of the values of a record in which some rates are limited: nothing is kept of the others."""
-    return struct.Struct("=q" + "".join(["q" if kind in kinds else "8x" for kind in range(len(RATES))]))
+RecordCopies = dict[int, tuple[memoryview, memoryview, int]]
+"""By the tag of a record: the values that count, the other ones, and the tag that makes those count."""
+
+
+def record_copies(words: memoryview, at: int, key: bytes, rates: int) -> RecordCopies:
+    """Return how the values of a record are read and changed: the time, and what is used of each of the first rates.
+
+    PERF: words, 0.5 us less for a request than packed structures.
+    """
+    places = [(at + place) // WORD for place in _PLACES]
+    one, other = [words[place : place + 1 + rates] for place in places]
+    tags = tag_of(key, 0), tag_of(key, 1)
+    return {tags[0]: (one, other, tags[1]), tags[1]: (other, one, tags[0])}
 
 
 def read_record(table: mmap.mmap, at: int) -> tuple[int, ...]:
     """Return the values of a record."""
-    return _VALUES.unpack_from(table, at + PLACES[table[at + _LOW_AT] & 1])
+    return _VALUES.unpack_from(table, at + _PLACES[table[at + _LOW_AT] & 1])
 
 
 def write_record(table: mmap.mmap, at: int, now: int, used: Sequence[int]) -> None:
     """Change the values of a record: all of them, or none if this process is killed."""
-    _VALUES.pack_into(table, at + PLACES[~table[at + _LOW_AT] & 1], now, *used)
+    _VALUES.pack_into(table, at + _PLACES[~table[at + _LOW_AT] & 1], now, *used)
     # One byte, so it changes at once.
     table[at + _LOW_AT] ^= 1
+
+
+def clear_others(table: mmap.mmap, at: int, kinds: Collection[int]) -> None:
+    """Forget what was used of the rates of a record that are not limited, which are not written from then on."""
+    for kind in range(len(RATES)):
+        if kind not in kinds:
+            for place in _PLACES:
+                begin = at + place + WORD * (1 + kind)
+                table[begin : begin + WORD] = bytes(WORD)
 
 
 def _find_end(table: mmap.mmap, at: int) -> int:

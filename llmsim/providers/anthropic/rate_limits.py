@@ -24,6 +24,7 @@ from llmsim.domain.quota import (
     RateStatus,
 )
 from llmsim.providers.contract import Headers, LimitHeaders, RenderLimits
+from llmsim.providers.limit_memo import remember_last
 
 _REQUESTS = (4_000, 4_000, 0)
 _INPUT = (2_000_000, 2_000_000, 0)
@@ -99,11 +100,19 @@ def render_limits(status: QuotaStatus) -> bytes:
 def prepare_limits(limits: Limits) -> RenderLimits:
     """Return what renders what is left of limits; see `render_limits`."""
     rates = {rate[0]: rate for rate in limits.rates}
+    render: RenderLimits = render_limits
     if rates.keys() == {RPM, TPM}:
-        return _prepare_total(rates[RPM], rates[TPM])
-    if rates.keys() == {RPM, INPUT_TPM, OUTPUT_TPM}:
-        return _prepare_kinds(rates[RPM], rates[INPUT_TPM], rates[OUTPUT_TPM])
-    return render_limits
+        render = _prepare_total(rates[RPM], rates[TPM])
+    elif rates.keys() == {RPM, INPUT_TPM, OUTPUT_TPM}:
+        render = _prepare_kinds(rates[RPM], rates[INPUT_TPM], rates[OUTPUT_TPM])
+    return remember_last(render, _end_of_seconds)
+
+
+def _end_of_seconds(status: QuotaStatus) -> int:
+    """Return when the first of the resets is in the next second, if the same is still in use then."""
+    at = status.at + 999_999
+    waits = (0, *[rate[2] for rate in status.rates().values()])
+    return status.at + min([1_000_000 - (at + wait) % 1_000_000 for wait in waits])
 
 
 def _prepare_total(requests: Rate, tokens: Rate) -> RenderLimits:

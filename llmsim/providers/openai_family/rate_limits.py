@@ -8,9 +8,11 @@ Source: platform.openai.com/docs/guides/rate-limits, "Rate limits in headers"; t
 """
 
 import functools
+import math
 
 from llmsim.domain.quota import RPD, RPM, Limits, QuotaStatus, Rate
 from llmsim.providers.contract import Headers, LimitHeaders, RenderLimits
+from llmsim.providers.limit_memo import remember_last
 
 _REQUESTS = (10_000, 10_000, 0)
 _TOKENS = (30_000_000, 30_000_000, 0)
@@ -76,9 +78,10 @@ def prepare_limits(limits: Limits) -> RenderLimits:
     """Return what renders what is left of limits; see `render_limits`."""
     requests = [rate for rate in limits.rates if rate[0] in (RPM, RPD)]
     tokens = [rate for rate in limits.rates if rate[0] not in (RPM, RPD)]
+    render: RenderLimits = render_limits
     if len(requests) == len(tokens) == 1 and limits.rates[0] is requests[0]:
-        return _prepare_pair(requests[0], tokens[0])
-    return render_limits
+        render = _prepare_pair(requests[0], tokens[0])
+    return remember_last(render, lambda _: math.inf)
 
 
 def _prepare_pair(requests: Rate, tokens: Rate) -> RenderLimits:

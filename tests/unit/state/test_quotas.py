@@ -360,6 +360,21 @@ def test_the_short_way_notices_that_its_record_is_gone(path: Path, clock: Clock)
     assert sorted(left) == [5] * 7 + [9]
 
 
+@pytest.mark.parametrize("amounts", [(9, 0, 0, 0, 0), (9, 900, 0, 0, 0)])
+def test_nothing_is_kept_of_what_is_not_limited_any_more(path: Path, clock: Clock, amounts: Amounts) -> None:
+    """LIM-2.1: A limit that a reload removes and a later one sets again has all of it left."""
+    store, limits = open_store(path, clock), limits_of((9, 900, 900, 900, 9))
+    admit = store.prepare_admit(KEY, limits)
+    for _ in range(3):
+        admit(ONE, 5)
+    admit = store.prepare_admit(KEY, limits_of(amounts))
+    for _ in range(3):
+        admit(ONE, 5)
+
+    left = [rate[1] for rate in drive(store.status(KEY, limits)).rates().values()]
+    assert left == [3, 810 if amounts[1] else 900, 900, 900, 9]
+
+
 async def test_charges_may_exceed_what_is_left(store: QuotaStore) -> None:
     """LIM-2.5: Output that is generated counts in any case; the next request waits for it."""
     limits = limits_of((0, 0, 0, 60, 0))
