@@ -21,12 +21,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from llmsim.catalogue import shipped_catalogue
 from llmsim.config import LimitSettings, Tier
 from llmsim.domain import Fault, Prompt, Turn
 from llmsim.domain.quota import RATES, Amounts, Limits, QuotaStatus, RateLimitError, limits_of
 from llmsim.errors import StoreError
 from llmsim.planning.prompt_facts import PromptFacts
 from llmsim.providers.contract import Provider, RenderLimits
+from llmsim.server.access.api_keys import decode_key
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.admission import Admission, Bill, OutputMeter
 from llmsim.server.request_headers import RequestHeaders
@@ -257,7 +259,7 @@ class QuotaGate:
         """Return the limits of a key, as a header holds it, and a model."""
         account = self._accounts.get((sent, model))
         if account is None:
-            key = sent.decode("latin-1") if isinstance(sent, bytes) else sent or ""
+            key = decode_key(sent if isinstance(sent, bytes) else (sent or "").encode("latin-1", "replace"))
             key = key[7:].strip() if key[:7].lower() == "bearer " else key
             limits = self._limits(key, model)
             digest = b""
@@ -288,7 +290,8 @@ class QuotaGate:
 
 def tier_limits(tier: Tier, model: str) -> Limits:
     """Return the limits of a tier for a model: those of the longest pattern that fits, the others as for any model."""
-    patterns = [pattern for pattern in tier.models if fnmatch.fnmatchcase(model, pattern)]
+    id_of = shipped_catalogue().facts
+    patterns = [pattern for pattern in tier.models if fnmatch.fnmatchcase(model, id_of(pattern).id)]
     special = tier.models[max(patterns, key=len)] if patterns else tier
     values = [getattr(special, name) or getattr(tier, name) or 0 for name in (*RATES, "concurrency")]
     amounts: Amounts = (values[0], values[1], values[2], values[3], values[4])

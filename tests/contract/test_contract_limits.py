@@ -14,6 +14,7 @@ from support.endpoints import Endpoint
 
 from llmsim.config import Tier, TierLimits
 from llmsim.domain.quota import limits_of
+from llmsim.server.access.api_keys import decode_key, find_header_key
 from llmsim.server.quota_gate import tier_limits
 
 DURATION = r"(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+ms)?"
@@ -290,6 +291,31 @@ def test_longest_pattern_counts() -> None:
     assert tier_limits(tier, "o3") == limits_of((3, 5, 0, 0, 0))
     assert tier_limits(tier, "gpt-4o") == limits_of((7, 5, 0, 0, 0), 2)
     assert tier_limits(tier, "gpt-5-mini") == limits_of((9, 5, 0, 0, 0))
+
+
+def test_snapshots_and_aliases_stand_for_their_model() -> None:
+    """LIM-1.2: Limits for a name that clients send are those of its model, whose requests are counted together."""
+    tier = Tier(rpm=3, models={name: TierLimits(rpm=7) for name in ("gpt-4o-2024-08-06", "openai/o3")})
+
+    assert tier_limits(tier, "gpt-4o") == tier_limits(tier, "o3") == limits_of((7, 0, 0, 0, 0))
+    assert tier_limits(tier, "gpt-4o-mini") == limits_of((3, 0, 0, 0, 0))
+
+
+async def test_keys_may_have_any_characters() -> None:
+    """LIM-1.5: As UTF-8, which curl sends, and as Latin-1, which browsers do; both are one key."""
+    key = "schlüssel 1"
+    worker = simulator(limits={"tiers": {"all": {"rpm": 9}}, "keys": {key: "all"}})
+    body = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}'
+    exchange = await worker.ask(
+        "POST", "/openai/v1/chat/completions", body, headers={"authorization": f"Bearer {key}"}
+    )
+
+    assert left(exchange)["requests"] == 8
+    for sent in (key.encode(), key.encode("latin-1")):
+        assert decode_key(sent) == key
+        assert (
+            find_header_key({"authorization": f"bearer {sent.decode('latin-1')}"}, ["authorization"]) == key
+        )
 
 
 async def test_requests_beyond_the_limit_take_no_turn(tmp_path: Path) -> None:

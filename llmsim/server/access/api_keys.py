@@ -70,8 +70,17 @@ def find_header_key(headers: Mapping[str, str], names: Sequence[str]) -> str:
     """
     for name in names:
         if (value := headers.get(name)) is not None:
-            return value if name != "authorization" else bearer_token(value.encode()).decode()
+            sent = value.encode("latin-1", "replace")
+            return decode_key(sent if name != "authorization" else bearer_token(sent))
     return ""
+
+
+def decode_key(value: bytes) -> str:
+    """Return a key as text: it may be sent as UTF-8, as curl does, or as Latin-1, as `fetch` does."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def with_param_key(headers: RawHeaders, query: bytes, param: str | None, name: str) -> RawHeaders:
