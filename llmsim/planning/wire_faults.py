@@ -100,7 +100,9 @@ def with_wire_fault(turn: Turn, fault: WireFault) -> Turn:
     placed = replace(fault, after=after, share=share)
     match fault.kind:
         case WireFaultKind.STALL:
-            return replace(turn, schedule=_stalled(turn.schedule, after, fault.pause), wire_fault=placed)
+            # Before the last token at the latest: nothing waits behind it.
+            before = min(after, length - 1)
+            return replace(turn, schedule=_stalled(turn.schedule, before, fault.pause), wire_fault=placed)
         case WireFaultKind.ERROR | WireFaultKind.DISCONNECT:
             ending = StreamFault(after, fault.error, disconnect=fault.kind is WireFaultKind.DISCONNECT)
             return replace(turn, stream_fault=ending, wire_fault=placed)

@@ -135,7 +135,8 @@ def _changed(events: list[Write], place: int, data: bytes) -> list[Write]:
 
 def _broken(events: list[Write], fault: WireFault, after: int, *, is_stream: bool) -> Iterator[Write]:
     if is_stream:
-        yield from [event for event in events if event.required_tokens <= after]
+        # Before its end at the latest: a client that has read that would not notice.
+        yield from [event for event in _without_end(events) if event.required_tokens <= after]
         yield Write(b"", after, pause=_APART)
     else:
         (body,) = events

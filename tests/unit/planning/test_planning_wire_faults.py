@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 from support.tool_turns import text_segment, tool_call
@@ -68,6 +69,14 @@ def test_a_stall_is_part_of_the_schedule() -> None:
 
     assert stalled.due(2) == TURN.schedule.due(2)
     assert stalled.due(3) == TURN.schedule.due(3) + 5.0
+
+
+@pytest.mark.parametrize("fault", [{"after": 99}, {"share": 1.0}])
+def test_a_stall_is_never_behind_the_end(fault: dict[str, Any]) -> None:
+    """FAULT-1.5: A response with fewer tokens waits for its last one."""
+    stalled = with_wire_fault(TURN, WireFault(WireFaultKind.STALL, pause=5.0, **fault))
+
+    assert stalled.due == TURN.due + 5.0
 
 
 def test_errors_and_disconnects_end_the_turn() -> None:

@@ -55,6 +55,12 @@ def test_a_body_never_breaks_behind_its_end() -> None:
     assert body(WireFaultKind.CLOSE, share=1.0) == [BODY[:-1], b""]
 
 
+def test_a_stream_never_breaks_behind_its_end() -> None:
+    """FAULT-1.5: Behind the last token the event that ends the stream is missing, for the same reason."""
+    assert stream(WireFaultKind.RESET, after=9) == [*PLAIN[:-1], b""]
+    assert stream(WireFaultKind.CLOSE, after=9, frames=NAMED) == [b'event: start\ndata: {"n":0}\n\n', b""]
+
+
 @pytest.mark.parametrize("kind", [kind for kind in WireFaultKind if EFFECTS[kind].streams])
 def test_sound_has_no_events_to_damage(kind: WireFaultKind) -> None:
     """FAULT-4.6: A stream of sound breaks off, drips or is called HTML; nothing else happens to it."""
