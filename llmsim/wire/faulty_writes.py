@@ -22,6 +22,7 @@ _APART = 0.005
 _DRIP_BYTES = 16
 _PADDING = b" " * 2**20
 _COMMENT = b": keep-alive\n\n"
+_FIELDS = (b"data:", b"event:")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_FEED = re.compile(rb"(?<!\r)\n")
 
@@ -88,6 +89,9 @@ def apply_wire_fault(
             found = [*events[:place], _joined(events[place:])]
         case WireFaultKind.CRLF:
             found = [replace(event, data=_LINE_FEED.sub(b"\r\n", event.data)) for event in events]
+        case WireFaultKind.COMMENTS if not events[0].data.startswith(_FIELDS):
+            # The elements of an array: JSON has no comments.
+            return None
         case WireFaultKind.COMMENTS:
             found = [replace(event, data=_COMMENT + event.data) for event in events]
         case WireFaultKind.BYTE_ORDER_MARK:

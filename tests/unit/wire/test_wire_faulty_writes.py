@@ -61,6 +61,13 @@ def test_a_stream_never_breaks_behind_its_end() -> None:
     assert stream(WireFaultKind.CLOSE, after=9, frames=NAMED) == [b'event: start\ndata: {"n":0}\n\n', b""]
 
 
+def test_an_array_has_no_comments() -> None:
+    """FAULT-4.3: A stream that is a JSON array stays one."""
+    array = (single(b'[{"n":1}\r\n', 1), single(b',{"n":2}\r\n', 2), single(b"]\r\n", 2))
+
+    assert of_stream(WireFaultKind.COMMENTS, frames=array) is None
+
+
 @pytest.mark.parametrize("kind", [kind for kind in WireFaultKind if EFFECTS[kind].streams])
 def test_sound_has_no_events_to_damage(kind: WireFaultKind) -> None:
     """FAULT-4.6: A stream of sound breaks off, drips or is called HTML; nothing else happens to it."""
