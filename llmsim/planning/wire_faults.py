@@ -56,18 +56,21 @@ class WireFaults:
         self.active = any(rate for _, rate in rated)
         self.needs_key = self.active and bool(self._keys)
 
-    def draw(self, rng: Random, model: str, key: str) -> WireFault | None:
+    def draw(self, rng: Random, model: str, key: str, model_id: str = "") -> WireFault | None:
         """Return the fault of one response; None if it has none.
 
         Args:
             rng: Draws it.
             model: Model id as requested.
             key: API key of the request; empty if it has none.
+            model_id: Id of the model, which may have been requested by an alias or snapshot.
         """
         if not self.active:
             return None
         sample = rng.random()
-        if not (_matches(model, self._models) and _matches(key, self._keys)):
+        if not (_matches(model, self._models) or _matches(model_id, self._models)):
+            return None
+        if not _matches(key, self._keys):
             return None
         return next((fault for step, fault in self._steps if sample < step), None)
 

@@ -200,7 +200,7 @@ class WorkerContext:
         elif played is None:
             if (fault := planner.draw_fault(outcome_rng)) is not None:
                 return fault
-            wire_fault = planner.wire_faults.draw(outcome_rng, prompt.model, key)
+            wire_fault = planner.wire_faults.draw(outcome_rng, prompt.model, key, facts.model.id)
         use = UNCACHED
         if facts.prefixes or facts.chain is not None:
             use = await self._use_cache(facts)

@@ -43,6 +43,8 @@ def test_models_and_keys_limit_the_rates() -> None:
     assert set(drawn(settings, "gpt-5-mini", "sk-chaos-1")) == {WireFaultKind.RESET}
     assert set(drawn(settings, "gpt-4o", "sk-chaos-1")) == {None}
     assert set(drawn(settings, "o3", "")) == {None}
+    snapshot = WireFaults(settings).draw(random.Random(7), "o3-2025-04-16", "sk-chaos-1", "o3")
+    assert snapshot is not None
     assert WireFaults(settings).needs_key
     rng, other = random.Random(7), random.Random(7)
     WireFaults(settings).draw(rng, "gpt-4o", "")
