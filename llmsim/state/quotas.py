@@ -29,6 +29,7 @@ from llmsim.domain.quota import (
     Limits,
     QuotaStatus,
 )
+from llmsim.errors import StoreError
 from llmsim.state.damage import unusable
 from llmsim.state.directory import open_private
 from llmsim.state.quota_buckets import MOST_USED, OF_OUTPUT, admit, book, decline, find_exceeded
@@ -164,7 +165,8 @@ class FileQuotaStore:
             check_at = status.at + int(_CHECK_SECONDS * 1e6)
             if is_new:
                 return status
-            with self._locked() as table:
+            # What is booked is booked, even if the file cannot be used any more.
+            with contextlib.suppress(StoreError), self._locked() as table:
                 at = self._records.find(table, key)
                 if at >= 0:
                     known = self._mutex
