@@ -7,7 +7,7 @@ Decisions:
 * Where the API books output as it is generated, the tokens whose time has come are booked each half second, and at the end. Requests
   in progress are not ended, so output may go over its limit by what they generate; the next ones wait for it.
 * Snapshots and aliases of a model share its limits. PERF: what belongs to a key and a model is remembered, unless the key is long.
-* PERF: with limits a chat costs 2.5 to 3.5 us more, a message 4 to 5. Of that about 1 is spent here, 3 book, of which 1 is for the mutex.
+* PERF: with limits a chat costs 2.5 to 3.5 us more, a message 4 to 5.5. Of that about 1 is spent here, 3 book, of which 1 is for the mutex.
   To render takes less than 0.5 where the same is left as before, as for a client that stays below its rates, else 1 to 2.
 """
 
