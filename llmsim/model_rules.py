@@ -65,6 +65,7 @@ class ModelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         has_phase: Whether their messages have a phase: commentary or final answer.
         services: The only endpoints that serve them, of `SERVICES`; empty for those that generate text.
         has_sound: Whether they hear and speak.
+        searches: Whether they search the web with each request; they take no value of what they refuse, not even the default.
         fallback: The model that answers what they decline, if asked to; empty if none does.
     """
 
@@ -75,6 +76,7 @@ class ModelRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     has_phase: bool = False
     services: tuple[str, ...] = ()
     has_sound: bool = False
+    searches: bool = False
     fallback: str = ""
 
 
