@@ -88,7 +88,7 @@ def parse_edit(incoming: IncomingRequest) -> ParsedRequest[ImageOptions]:
     if not pictures:
         raise InvalidFieldError(("image",), "missing", None)
     if len(pictures) > _MOST_PICTURES:
-        raise InvalidFieldError(("image",), "too_long", _MOST_PICTURES, len(pictures))
+        raise InvalidFieldError(("image",), "too_long", _MOST_PICTURES, [None] * len(pictures))
     masks = (*form.find_files("mask"), *form.find_files("markup"))
     types = _PNG if shipped_catalogue().media_rules(fields.model or "").has_urls else _TYPES
     for index, picture in enumerate((*pictures, *masks)):

@@ -416,7 +416,19 @@ class TestResponseFormat:
     )
     def test_other_formats(self, text: Any, form: ResponseFormat | None) -> None:
         """FIT-2.2: Any JSON object, or plain text."""
-        assert prompt(text=text).form == form
+        assert prompt(text=text, input="As JSON").form == form
+
+    def test_json_is_asked_for(self) -> None:
+        """RESP-1.9: The input has the word, whatever the instructions say; a continued conversation may have it before."""
+        text = {"format": {"type": "json_object"}}
+        error = refused(input="Hi", instructions="Answer in JSON", text=text)
+
+        assert (error["param"], error["code"]) == ("input", None)
+        assert error["message"] == (
+            "Response input messages must contain the word 'json' in some form to use 'text.format' of type 'json_object'."
+        )
+        assert prompt(input="Hi", previous_response_id="resp_1", text=text).form == ResponseFormat()
+        assert ask(OPENRESPONSES, input="Hi", text=text).prompt.form == ResponseFormat()
 
     @pytest.mark.parametrize("schema", [None, [], "x", 5, True])
     def test_schemas_that_are_not_objects(self, schema: Any) -> None:
