@@ -109,9 +109,9 @@ class TestMessages:
         urls: list[dict[str, Any]] = [
             {"url": "https://example.com/cat.png"},
             {"url": "data:image/png;base64,iVBOR", "detail": "low"},
-            {"url": "x", "detail": None},
-            {"url": "x", "detail": "high"},
-            {"url": "x", "detail": "original"},
+            {"url": "https://x/y", "detail": None},
+            {"url": "https://x/y", "detail": "high"},
+            {"url": "https://x/y", "detail": "original"},
         ]
         parts = [{"type": "text", "text": "Look"}, *({"type": "image_url", "image_url": url} for url in urls)]
         shown = prompt(messages=[USER, {"role": "user", "content": parts}])

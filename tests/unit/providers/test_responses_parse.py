@@ -142,7 +142,7 @@ class TestInput:
         """RESP-1.1, RESP-1.7: A tool result is a string or parts; only its text is the result of the call."""
         parts = [
             {"type": "input_text", "text": "42"},
-            {"type": "input_image", "image_url": "x"},
+            {"type": "input_image", "image_url": "https://x/y"},
             {"type": "input_video", "video_url": "x"},
         ]
         asked = prompt(conversation="conv_1", input=[{"type": type_, "call_id": "call_1", "output": parts}])
