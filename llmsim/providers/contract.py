@@ -41,7 +41,7 @@ class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
         method: HTTP method; of a message over WebSocket that of its handshake.
         path: Path below the provider's prefix.
         path_params: Variables of the path.
-        query: Variables of the query; of repeated ones the last.
+        query: Variables of the query; of repeated ones the last, and of arrays (`ids[]`) all values, with commas.
         headers: By name in lower case.
         body: As sent, or the message over WebSocket; empty if there is none.
         scheme: `http` or `https`.

@@ -108,6 +108,14 @@ class HttpGeneration:
             await self.service.run(request, channel)
 
 
+def _one_value(name: str, value: str | list[str]) -> str:
+    """Return the value of a variable that may be repeated."""
+    if isinstance(value, str):
+        return value
+    # Source: the SDKs of OpenAI and Anthropic send arrays as `ids[]=a&ids[]=b`.
+    return ",".join(value) if name.endswith("[]") else value[-1]
+
+
 async def read_request(
     req: Request,
     provider: Provider,
@@ -144,7 +152,7 @@ async def read_request(
         body = await bodies.read(req)
     query: Mapping[str, str] = {}
     if scope["query_string"]:
-        query = {name: value for name, value in req.params.items() if isinstance(value, str)}
+        query = {name: _one_value(name, value) for name, value in req.params.items()}
     active, path = scope[CHANNEL].active, scope["path"]
     prefix = provider.prefix if path.startswith(provider.prefix) else ""
     return IncomingRequest(

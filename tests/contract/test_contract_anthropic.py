@@ -142,6 +142,20 @@ class TestModels:
         assert forward == whole
         assert ([entry["id"] for entry in back["data"]], back["has_more"]) == (whole[2:5], True)
 
+    async def test_stages(self) -> None:
+        """ANTH-6.1: All models are active, so other stages have none; the SDK sends an array."""
+        worker = simulator()
+        all_ids = [model["id"] for model in (await get(worker, "/models")).json["data"]]
+        both = await get(worker, "/models", "lifecycle[]=active&lifecycle[]=retired")
+        retired = await get(worker, "/models", "lifecycle[]=retired")
+        refused = await get(worker, "/models", "lifecycle[]=active&lifecycle[]=new")
+
+        assert [model["id"] for model in both.json["data"]] == all_ids
+        assert (retired.json["data"], retired.json["has_more"]) == ([], False)
+        assert refused.json["error"]["message"] == (
+            "lifecycle.1: Input should be 'active', 'deprecated' or 'retired'"
+        )
+
     @pytest.mark.parametrize(
         "query", ["limit=0", "limit=1001", "limit=x", "after_id=nobody", "before_id=nobody"]
     )

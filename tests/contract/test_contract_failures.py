@@ -458,7 +458,12 @@ RESPONSES: dict[str, Any] = {
         {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False},
         {"type": "custom", "name": "g", "description": "d"},
         {"type": "namespace", "name": "n", "description": "d", "tools": [{"type": "custom", "name": "h"}]},
-        {"type": "mcp", "server_label": "s", "allowed_tools": {"tool_names": ["t"]}},
+        {
+            "type": "mcp",
+            "server_label": "s",
+            "server_url": "https://example.com/mcp",
+            "allowed_tools": {"tool_names": ["t"]},
+        },
         {"type": "image_generation", "partial_images": 1},
         {"type": "web_search"},
     ],

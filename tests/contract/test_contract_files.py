@@ -287,6 +287,7 @@ class TestAnthropicFiles:
         page = (await worker.ask("GET", ANTHROPIC, query="limit=1")).json
         assert page["data"] == [file]
         assert (await worker.ask("GET", ANTHROPIC, query=f"ids={file['id']}")).json["data"] == [file]
+        assert (await worker.ask("GET", ANTHROPIC, query="scope_id=session_1")).json["data"] == []
         refused = await worker.ask("GET", f"{one}/content")
         assert (refused.status, refused.json["error"]["details"]) == (
             400,
@@ -294,6 +295,14 @@ class TestAnthropicFiles:
         )
         assert (await worker.ask("DELETE", one)).json == {"id": file["id"], "type": "file_deleted"}
         assert (await worker.ask("GET", one)).json["error"]["type"] == "not_found_error"
+
+    async def test_some_ids(self) -> None:
+        """FILE-6.4: Those that are named are listed, as the SDK names them."""
+        worker = simulator()
+        made = [(await post_form(worker, ANTHROPIC, ("file", b"x", "a.txt"))).json["id"] for _ in range(3)]
+        listed = await worker.ask("GET", ANTHROPIC, query=f"ids[]={made[0]}&ids%5B%5D={made[2]}&ids[]=file_x")
+
+        assert [file["id"] for file in listed.json["data"]] == [made[0], made[2]]
 
     @pytest.mark.parametrize("name", ["a<b", "a|b", "x" * 501])
     async def test_names(self, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.asgi import Exchange, Simulator, simulator
+from support.forms import TYPE, form
 
 from llmsim.media.sounds import wave_header
 
@@ -124,6 +125,36 @@ class TestPictures:
         refused = await send(f"images/{path}", fields, *files)
 
         assert (refused.status, refused.json["error"]["param"]) == (400, param)
+
+    @pytest.mark.parametrize(
+        ("path", "model", "kinds", "name"),
+        [
+            ("edits", "gpt-image-1", ["image/gif"], "image"),
+            ("edits", "gpt-image-1", ["image/png", "text/plain; charset=utf-8"], "image[1]"),
+            ("edits", "dall-e-2", ["image/jpeg"], "image"),
+            ("variations", "dall-e-2", ["image/webp"], "image"),
+            ("edits", "gpt-image-1", ["image/webp", "application/octet-stream", ""], ""),
+        ],
+    )
+    async def test_types_of_files(self, path: str, model: str, kinds: list[str], name: str) -> None:
+        """MEDIA-2.9: What is said to be no picture that the model takes is refused."""
+        field = "image[]" if len(kinds) > 1 else "image"
+        head = f'--XX\r\nContent-Disposition: form-data; name="{field}"; filename="a"\r\n'
+        parts = [head + (f"Content-Type: {kind}\r\n" if kind else "") + "\r\nx\r\n" for kind in kinds]
+        fields = [("model", model.encode()), *([("prompt", b"A cat")] if path == "edits" else [])]
+        body = "".join(parts).encode() + form(*fields)
+        asked = await simulator().ask(
+            "POST", f"/openai/v1/images/{path}", body, headers={"content-type": TYPE}
+        )
+
+        assert asked.status == (400 if name else 200)
+        if name:
+            error = asked.json["error"]
+            assert (error["param"], error["code"]) == (name, "unsupported_file_mimetype")
+            kind = kinds[-1].partition(";")[0]
+            assert error["message"].startswith(
+                f"Invalid file '{name}': unsupported mimetype ('{kind}'). Supp"
+            )
 
 
 class TestTranscripts:

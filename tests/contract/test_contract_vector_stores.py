@@ -179,3 +179,28 @@ async def test_file_searches_cite_uploaded_files() -> None:
     assert [(one["file_id"], one["text"]) for one in call["results"]] == [(penguins, PENGUINS.decode())]
     assert (refused.status, "vs_x" in refused.json["error"]["message"]) == (404, True)
     assert refused.json["error"]["param"] == "tools[0].vector_store_ids[0]"
+
+
+async def test_what_is_included_later() -> None:
+    """RESP-5.7: A stored response shows what its retrieval includes; what the API does not have is refused everywhere."""
+    worker = simulator(tools={"hosted_calls": True})
+    asked = {
+        "model": "gpt-4o",
+        "input": "Penguins",
+        "tools": [{"type": "web_search"}],
+        "tool_choice": "required",
+    }
+    stored = (await worker.post("/openai/v1/responses", asked)).json
+    one, talk = (
+        f"/openai/v1/responses/{stored['id']}",
+        (await worker.post("/openai/v1/conversations", {})).json,
+    )
+    query = "include[]=file_search_call.results&include[]=web_search_call.action.sources"
+    found = (await worker.ask("GET", one, query=query)).json
+
+    assert "sources" not in stored["output"][0]["action"]
+    assert found["output"][0]["action"].pop("sources")
+    assert found == stored == (await worker.ask("GET", one)).json
+    for path in (one, f"{one}/input_items", f"/openai/v1/conversations/{talk['id']}/items"):
+        refused = await worker.ask("GET", path, query="include[]=web_search_call.results&include[]=all")
+        assert (refused.status, refused.json["error"]["param"]) == (400, "include[1]"), path

@@ -159,8 +159,11 @@ async def retrieve(context: EndpointContext, request: IncomingRequest) -> Reply:
 
 
 async def list_files(context: EndpointContext, request: IncomingRequest) -> Reply:
-    """List files, the newest first: a page, or those with some ids."""
+    """List files, the newest first: a page, those with some ids, or those of a scope."""
     params, stored = request.params, context.objects(_KIND)
+    if params.get("scope_id"):
+        # What is uploaded has no scope: only what a session has made has one.
+        return _render_page((), None)
     if ids := _parse_ids(request):
         found = [document for name in ids if (document := await stored.get(name)) is not None]
         return _render_page(found, None)

@@ -3,10 +3,11 @@
 Source: anthropic SDK 2.14, types/model_info.py, model_capabilities.py and what they name.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from llmsim.catalogue import Model, shipped_catalogue
-from llmsim.errors import UnknownModelError
+from llmsim.errors import InvalidFieldError, UnknownModelError
 from llmsim.providers.anthropic.model_rules import default_fallback, lists_fallbacks
 from llmsim.providers.anthropic.resources import parse_page, render_page, rfc3339
 from llmsim.providers.contract import EndpointContext, IncomingRequest, Reply, ResourceEndpoint
@@ -16,6 +17,24 @@ _OWNER = "anthropic"
 
 _LINES = ("opus", "sonnet", "haiku", "fable", "mythos")
 """Source: types/model_line.py; the catalogue's names are `Claude Opus 5`, `Claude Haiku 3.5`."""
+
+
+_ACTIVE = "active"
+_STAGES = (_ACTIVE, "deprecated", "retired")
+
+
+def _parse_lifecycle(params: Mapping[str, str]) -> list[str]:
+    """Return the stages whose models a list is to have; empty for the default.
+
+    Raises:
+        InvalidFieldError: There is no such stage.
+    """
+    sent = params.get("lifecycle[]") or params.get("lifecycle")
+    stages = sent.split(",") if sent else []
+    for index, stage in enumerate(stages):
+        if stage not in _STAGES:
+            raise InvalidFieldError(("lifecycle", index), "choice", _STAGES, stage)
+    return stages
 
 
 def _support(supported: bool) -> dict[str, Any]:
@@ -30,7 +49,7 @@ def _entry(model: Model, request: IncomingRequest) -> dict[str, Any]:
         "id": model.id,
         "display_name": model.name,
         "created_at": rfc3339(model.created),
-        "lifecycle": "active",
+        "lifecycle": _ACTIVE,
         "deprecated_at": None,
         "retires_at": None,
         "line": next((line for line in _LINES if line in words), None),
@@ -72,9 +91,14 @@ def _entry(model: Model, request: IncomingRequest) -> dict[str, Any]:
 
 
 async def list_models(context: EndpointContext, request: IncomingRequest) -> Reply:
-    """List the served models of Anthropic."""
+    """List the served models of Anthropic, all of which are active."""
     page = parse_page(request.params)
-    models = [model for model in context.models.values() if model.owner == _OWNER]
+    shown = _parse_lifecycle(request.params)
+    models = [
+        model
+        for model in context.models.values()
+        if model.owner == _OWNER and (not shown or _ACTIVE in shown)
+    ]
     ids = [model.id for model in models]
     first, last = 0, len(models)
     try:

@@ -40,6 +40,12 @@ class ToolConfig(Struct):
     enabled: bool | None = None
 
 
+class UserLocation(Struct):
+    """Where a search is made."""
+
+    type: Literal["approximate"]
+
+
 class ToolParam(Struct):
     """A tool; those that Anthropic defines have a `type` with a date and no schema."""
 
@@ -51,6 +57,12 @@ class ToolParam(Struct):
     defer_loading: bool | None = None
     model: str | None = None
     allowed_domains: list[str] | None = None
+    blocked_domains: list[str] | None = None
+    user_location: UserLocation | None = None
+    max_content_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_characters: Annotated[int, Meta(ge=1)] | None = None
+    display_height_px: Annotated[int, Meta(ge=1)] | None = None
+    display_width_px: Annotated[int, Meta(ge=1)] | None = None
     allowed_callers: list[str] | None = None
     citations: CitationsConfig | None = None
     max_uses: Annotated[int, Meta(ge=1)] | None = None

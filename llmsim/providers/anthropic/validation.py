@@ -19,6 +19,7 @@ from llmsim.errors import InvalidFieldError, SchemaError
 from llmsim.json_schema.document import MOST_CACHED_BYTES, read
 from llmsim.json_schema.keywords import subschemas
 from llmsim.providers.anthropic.context_management import check_context_management
+from llmsim.providers.anthropic.defined_tool_rules import check_defined_tool
 from llmsim.providers.anthropic.mcp_rules import check_mcp
 from llmsim.providers.anthropic.message_rules import check_messages
 from llmsim.providers.anthropic.messages_request import CountRequest, MessageRequest
@@ -126,7 +127,8 @@ def _check_custom_tool(tool: ToolParam, index: int) -> set[str]:
 def _check_anthropic_tool(tool: ToolParam, index: int) -> set[str]:
     """Check a tool that Anthropic defines; return the names by which it may be chosen."""
     type_ = tool.type or ""
-    defined = ANTHROPIC_TOOLS.get(undated_type(type_))
+    kind = undated_type(type_)
+    defined = ANTHROPIC_TOOLS.get(kind)
     if defined is None:
         raise InvalidFieldError(("tools", index, "type"), "choice", ("custom", *ANTHROPIC_TOOLS), type_)
     for place, pinned in enumerate(tool.tools or ()):
@@ -143,6 +145,7 @@ def _check_anthropic_tool(tool: ToolParam, index: int) -> set[str]:
         raise InvalidFieldError(path, "missing", None)
     if tool.name not in defined.names:
         raise InvalidFieldError(path, "choice", defined.names, tool.name)
+    check_defined_tool(tool, kind, index)
     return {tool.name}
 
 

@@ -9,16 +9,41 @@ ai.google.dev/gemini-api/docs/thinking.
 
 from llmsim.catalogue import shipped_catalogue
 from llmsim.errors import ApiRuleError
-from llmsim.providers.gemini.messages import ThinkingConfig
+from llmsim.providers.gemini.grounding import RUN_BY_API
+from llmsim.providers.gemini.messages import GenerateContentRequest, ThinkingConfig
 
 _DYNAMIC = -1
-_LARGEST_BUDGET = 32_768
+_BUDGETS = (0, 32_768)
 
 
 def refused_by(model: str) -> tuple[str, ...]:
     """Return what a model never takes."""
     catalogue = shipped_catalogue()
     return catalogue.rules(catalogue.facts(model)).refused
+
+
+def _budgets_of(model: str) -> tuple[int, ...]:
+    catalogue = shipped_catalogue()
+    return catalogue.rules(catalogue.facts(model)).thinking_budgets
+
+
+def check_tools(request: GenerateContentRequest, model: str) -> None:
+    """Check what a model does not take beside functions.
+
+    Raises:
+        ApiRuleError: It is asked for tools that the API runs, or for JSON.
+    """
+    if not any(tool.function_declarations for tool in request.tools):
+        return
+    refused = refused_by(model)
+    if "functions_with_hosted_tools" in refused and any(
+        getattr(tool, name) is not None for tool in request.tools for name in RUN_BY_API
+    ):
+        raise ApiRuleError("Tool use with function calling is unsupported")
+    config = request.generation_config
+    kind = config.response_mime_type if config is not None else ""
+    if kind and kind != "text/plain" and "functions_with_json" in refused:
+        raise ApiRuleError(f"Function calling with a response mime type: '{kind}' is unsupported")
 
 
 def check_thinking(thinking: ThinkingConfig, model: str, *, checks_models: bool) -> None:
@@ -30,9 +55,10 @@ def check_thinking(thinking: ThinkingConfig, model: str, *, checks_models: bool)
     budget, level = thinking.thinking_budget, thinking.thinking_level
     if budget is not None and level is not None:
         raise ApiRuleError("You can only set only one of thinking budget and thinking level.")
-    if budget is not None and not _DYNAMIC <= budget <= _LARGEST_BUDGET:
+    least, most = (_budgets_of(model) if checks_models else ()) or _BUDGETS
+    if budget is not None and budget not in (0, _DYNAMIC) and not least <= budget <= most:
         raise ApiRuleError(
-            f"The thinking budget {budget} is invalid. Please choose a value between 0 and {_LARGEST_BUDGET}."
+            f"The thinking budget {budget} is invalid. Please choose a value between {least} and {most}."
         )
     if not checks_models:
         return

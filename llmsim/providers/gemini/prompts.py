@@ -12,7 +12,7 @@ from llmsim.domain import AutomaticCache, Prompt, ResponseFormat
 from llmsim.providers.gemini.conversation import parse_conversation
 from llmsim.providers.gemini.media_output import with_media
 from llmsim.providers.gemini.messages import GenerateContentRequest, GenerationConfig, ThinkingConfig
-from llmsim.providers.gemini.model_rules import check_thinking
+from llmsim.providers.gemini.model_rules import check_thinking, check_tools
 from llmsim.providers.gemini.schemas import RuleError, checked_schema, json_schema
 from llmsim.providers.gemini.tools import parse_tool_choice, parse_tools
 
@@ -53,6 +53,8 @@ def parse_prompt(body: GenerateContentRequest, model: str, *, stream: bool, chec
         body.contents, body.system_instruction, model, checks_models=checks_models
     )
     tools = parse_tools(body)
+    if checks_models and body.tools:
+        check_tools(body, model)
     thinking = config.thinking_config or ThinkingConfig()
     check_thinking(thinking, model, checks_models=checks_models)
     budget = thinking.thinking_budget

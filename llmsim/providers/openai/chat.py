@@ -34,6 +34,7 @@ from llmsim.providers.openai.chat_request import (
 from llmsim.providers.openai.chat_rules import check_model_rules, check_prediction, check_sound
 from llmsim.providers.openai.chat_texts import parse_texts
 from llmsim.providers.openai.chat_tools import parse_response_format, parse_tool_choice, parse_tools
+from llmsim.providers.openai_family.image_urls import check_image_url
 from llmsim.providers.openai_family.moderation import Moderation
 from llmsim.providers.openai_family.request_fields import parse_cache
 from llmsim.wire.codec import decoder
@@ -206,6 +207,7 @@ def _with_content(
             case ImagePart():
                 image = part.image_url
                 path = ("messages", index, "content", position)
+                check_image_url(image.url, (*path, "image_url", "url"))
                 media.add_image(path, image.url, image.detail, texts=len(texts))
             case AudioPart():
                 media.add_file(part.input_audio.data, texts=len(texts))

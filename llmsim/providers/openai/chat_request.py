@@ -89,10 +89,13 @@ class CustomCall(Struct):
     input: str
 
 
+CallId = Annotated[str, Meta(max_length=64)]
+
+
 class ToolCallParam(Struct):
     """A call of the model, sent back as history."""
 
-    id: str
+    id: CallId
     type: Literal["function", "custom"] = "function"
     function: FunctionCall | None = None
     custom: CustomCall | None = None
@@ -140,7 +143,7 @@ class ToolMessage(Struct, tag_field="role", tag="tool"):
     """The result of a tool call."""
 
     content: str | Annotated[list[TextPart], Meta(min_length=1)]
-    tool_call_id: str
+    tool_call_id: CallId
 
 
 class FunctionMessage(Struct, tag_field="role", tag="function"):

@@ -55,7 +55,10 @@ def check_model_rules(request: ChatRequest) -> None:
         check_service(request.model, "chat", model.rules)
         if model.rules.has_sound:
             check_sound(request)
-    for name in model.refused_parameters(request, _PARAMETERS):
+    refused = model.refused_parameters(request, _PARAMETERS)
+    if refused and model.rules.searches:
+        raise _incompatible_arguments(refused)
+    for name in refused:
         raise _refused_parameter(name, getattr(request, name))
     if request.reasoning_effort is not None or request.verbosity is not None:
         _check_effort(request, model)
@@ -131,6 +134,12 @@ def check_prediction(request: ChatRequest) -> None:
         if is_used:
             message = f"The '{name}' parameter is not supported when 'prediction' is set."
             raise InvalidFieldError((name,), "conflict", message)
+
+
+def _incompatible_arguments(names: list[str]) -> ApiRuleError:
+    """Return the refusal of a model that searches the web."""
+    plural = "s" if len(names) > 1 else ""
+    return ApiRuleError(f"Model incompatible request argument{plural} supplied: {', '.join(sorted(names))}")
 
 
 def _refused_parameter(name: str, value: float) -> ApiRuleError:

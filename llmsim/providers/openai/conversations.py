@@ -16,6 +16,7 @@ from llmsim.providers.openai.object_lists import parse_query, read_page
 from llmsim.providers.openai_family.request_fields import Metadata
 from llmsim.providers.openai_family.responses.conversation import check_items, read_heads, resolve
 from llmsim.providers.openai_family.responses.history import parse_messages
+from llmsim.providers.openai_family.responses.included import parse_included
 from llmsim.providers.openai_family.responses.input_item_list import list_input_items
 from llmsim.providers.openai_family.responses.stored_conversations import (
     CONVERSATION_KIND,
@@ -126,6 +127,7 @@ async def delete(context: EndpointContext, request: IncomingRequest) -> Reply:
 
 async def create_items(context: EndpointContext, request: IncomingRequest) -> Reply:
     """Add items at the end of a conversation."""
+    parse_included(request.params)
     sent = _decode_addition(request.body).items
     conversation = await _find(context, request)
     items = _parse_items(context, sent)
@@ -153,6 +155,7 @@ def _list(items: Sequence[bytes], *, has_more: bool) -> Reply:
 async def list_items(context: EndpointContext, request: IncomingRequest) -> Reply:
     """List the items of a conversation, the newest first by default."""
     query = parse_query(request.params)
+    parse_included(request.params)
     conversation = await _find(context, request)
     if query.after is not None:
         query = msgspec.structs.replace(query, after=item_key(conversation.id, query.after))
@@ -164,6 +167,7 @@ async def list_items(context: EndpointContext, request: IncomingRequest) -> Repl
 
 async def retrieve_item(context: EndpointContext, request: IncomingRequest) -> Reply:
     """Return one item."""
+    parse_included(request.params)
     conversation = await _find(context, request)
     item_id = request.params["item_id"]
     document = await items_of(context, conversation.id).get(item_key(conversation.id, item_id))

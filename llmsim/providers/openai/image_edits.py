@@ -9,6 +9,7 @@ guides/images-vision, "GPT Image 1": 65 and 129 for each tile of 512 pixels, who
 """
 
 import base64
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -28,6 +29,7 @@ from llmsim.providers.openai.images import (
     render_stream,
     render_stream_fault,
 )
+from llmsim.providers.openai_family.field_messages import listed, quote
 from llmsim.providers.openai_family.request_fields import ModelId
 from llmsim.wire.codec import decoder
 from llmsim.wire.frames import SSE_HEADERS
@@ -37,6 +39,11 @@ _MOST_BYTES = 50_000_000
 _MOST_VARIED_BYTES = 4_000_000
 _HEAD = 65_536
 """Bytes of a picture in which its size is looked for."""
+
+_TYPES = ("image/jpeg", "image/png", "image/webp")
+_PNG = ("image/png",)
+_UNKNOWN = ("application/octet-stream",)
+"""What a client sends that does not know the type; the real API refuses it, too, and bare bytes with it."""
 
 _BASE_TOKENS = 65
 _TILE_TOKENS = 129
@@ -81,9 +88,12 @@ def parse_edit(incoming: IncomingRequest) -> ParsedRequest[ImageOptions]:
     if not pictures:
         raise InvalidFieldError(("image",), "missing", None)
     if len(pictures) > _MOST_PICTURES:
-        raise InvalidFieldError(("image",), "too_long", _MOST_PICTURES, len(pictures))
+        raise InvalidFieldError(("image",), "too_long", _MOST_PICTURES, [None] * len(pictures))
     masks = (*form.find_files("mask"), *form.find_files("markup"))
-    for picture in (*pictures, *masks):
+    types = _PNG if shipped_catalogue().media_rules(fields.model or "").has_urls else _TYPES
+    for index, picture in enumerate((*pictures, *masks)):
+        name = f"image[{index}]" if 1 < len(pictures) > index else picture.field.removesuffix("[]")
+        _check_type(picture, name, types)
         if picture.size > _MOST_BYTES:
             raise _too_large(picture, _MOST_BYTES)
     tokens = sum([_picture_tokens(picture) for picture in pictures])
@@ -102,6 +112,7 @@ def parse_variation(incoming: IncomingRequest) -> ParsedRequest[ImageOptions]:
     form = require_form(incoming)
     given = _decode_variation(form_json(form, numbers=_NUMBERS))
     picture = form.file("image")
+    _check_type(picture, "image", _PNG)
     if picture.size > _MOST_VARIED_BYTES:
         raise _too_large(picture, _MOST_VARIED_BYTES)
     width, height = _measure(picture)
@@ -120,6 +131,20 @@ def parse_variation(incoming: IncomingRequest) -> ParsedRequest[ImageOptions]:
     )
     prompt, options = build_request(fields, "image_variation", incoming.base_url + PICTURES)
     return ParsedRequest(prompt, options)
+
+
+def _check_type(picture: FormFile, name: str, types: Sequence[str]) -> None:
+    """Refuse a file that is said to be no picture of a type that the model takes.
+
+    Source: DataDog/dd-trace-js, test of the openai plugin (PNG alone); recorded refusals of 2026 (`image[0]`, `code`).
+    """
+    given = picture.content_type.partition(";")[0].strip().lower()
+    if given and given not in (*types, *_UNKNOWN):
+        raise ApiRuleError(
+            f"Invalid file '{name}': unsupported mimetype ('{quote(given)}'). Supported file formats are {listed(types)}.",
+            name,
+            "unsupported_file_mimetype",
+        )
 
 
 def _too_large(picture: FormFile, limit: int) -> ApiRuleError:

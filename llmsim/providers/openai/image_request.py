@@ -187,7 +187,7 @@ def _check_fields(fields: ImageFields, rules: MediaRules) -> None:
         if getattr(fields, name, None) not in (None, False):
             raise ApiRuleError(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
     if rules.characters and len(fields.prompt) > rules.characters:
-        raise InvalidFieldError(("prompt",), "too_long", rules.characters, len(fields.prompt))
+        raise InvalidFieldError(("prompt",), "too_long", rules.characters, fields.prompt)
     if (fields.n or 1) > rules.pictures:
         raise InvalidFieldError(("n",), "maximum", rules.pictures, fields.n)
     if fields.quality not in (None, "auto", *rules.qualities):

@@ -3,7 +3,7 @@
 Decisions:
 * Quotes from a request are bounded: its values and keys may be megabytes.
 
-Source: the messages are those of the OpenAI API today.
+Source: the messages are those of the OpenAI API today; lengths: reports of tools beyond 128, of empty `messages`, of labels and of ids of calls.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,8 @@ _MAX_QUOTED = 100
 
 _MAX_PROBLEM = 1000
 """Most characters of a schema problem: it quotes keys of a request."""
+
+_LABELS = ("metadata",)
 
 _JSON_NAMES = {
     "str": "a string",
@@ -102,9 +104,7 @@ def field_message(error: InvalidFieldError) -> tuple[str, str]:
         case "too_short" | "too_long":
             message, code = _length_message(name, error)
         case "pattern":
-            message = (
-                f"Invalid '{name}': string does not match pattern. Expected a string that matches {wanted}."
-            )
+            message = f"Invalid '{name}': string does not match pattern. Expected a string that matches the pattern {wanted}."
             code = "invalid_value"
         case "conflict":
             message, code = str(wanted), "invalid_value"
@@ -114,23 +114,33 @@ def field_message(error: InvalidFieldError) -> tuple[str, str]:
 
 
 def _length_message(name: str, error: InvalidFieldError) -> tuple[str, str]:
-    kind = (
-        "array" if isinstance(error.found, list) else "object" if isinstance(error.found, dict) else "string"
-    )
-    length = len(error.found) if isinstance(error.found, str | list | dict) else 0
-    unit = {"array": "length", "object": "number of properties", "string": "length"}[kind]
-    if error.rule == "too_short":
-        code = f"empty_{kind}" if length == 0 else f"{kind}_below_min_length"
-        found = f"an empty {kind}" if length == 0 else f"{kind} of {unit} {length}"
-        problem = f"empty {kind}" if length == 0 else f"{kind} too short"
-        return (
-            f"Invalid '{name}': {problem}. Expected {unit} >= {error.wanted}, but got {found} instead.",
-            code,
+    found, wanted = error.found, error.wanted
+    length = len(found) if isinstance(found, str | list | dict) else 0
+    if isinstance(found, dict):
+        bound, side = ("most", "many") if error.rule == "too_long" else ("least", "few")
+        message = (
+            f"Invalid '{name}': too {side} properties. Expected an object with at {bound} {wanted} properties, but got an "
+            f"object with {length} properties instead."
         )
-    return (
-        f"Invalid '{name}': {kind} too long. Expected maximum {unit} {error.wanted}, but got {unit} {length} instead.",
-        f"{kind}_above_max_length",
-    )
+        return message, f"object_{'above_max' if error.rule == 'too_long' else 'below_min'}_properties"
+    kind = "array" if isinstance(found, list) else "string"
+    article = "an" if kind == "array" else "a"
+    if error.rule == "too_short":
+        problem, got = f"{kind} too short", f"{article} {kind} with length {length}"
+        if length == 0:
+            problem, got = f"empty {kind}", f"an empty {kind}"
+        return (
+            f"Invalid '{name}': {problem}. Expected {article} {kind} with minimum length {wanted}, but got {got} instead.",
+            f"empty_{kind}" if length == 0 else f"{kind}_below_min_length",
+        )
+    limits = f"Expected {article} {kind} with maximum length {wanted}, but got {article} {kind} with length {length} instead."
+    if kind == "string" and error.path[-1:] == _LABELS:
+        # What is too long in an object is the name of a member.
+        return (
+            f"Invalid property name in '{name}': '{quote(found)}' is too long. {limits}",
+            "property_name_above_max_length",
+        )
+    return f"Invalid '{name}': {kind} too long. {limits}", f"{kind}_above_max_length"
 
 
 def schema_message(error: InvalidSchemaError) -> str:

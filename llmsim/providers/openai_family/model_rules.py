@@ -59,13 +59,13 @@ class RequestedModel:
         return not names.isdisjoint(self._refused_set)
 
     def refused_parameters(self, request: Any, names: frozenset[str]) -> list[str]:
-        """Return those of `names` that the request sets, not to their default, and that the model refuses."""
+        """Return those of `names` that the request sets, not to a default that is taken, and that the model refuses."""
         return [
             name
             for name in self._refused
             if name in names
             and (value := getattr(request, name)) is not None
-            and value != _DEFAULTS.get(name)
+            and (self.rules.searches or value != _DEFAULTS.get(name))
         ]
 
 

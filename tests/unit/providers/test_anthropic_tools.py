@@ -87,7 +87,8 @@ class TestTools:
         self, type_: str, name: str, example: dict[str, Any]
     ) -> None:
         """FIT-6.5: It has a schema of its input, and what is generated for it only reads."""
-        (offered,) = prompt_of(tools=[{"type": type_, "name": name}]).tools
+        screen = {"display_height_px": 768, "display_width_px": 1024} if name == "computer" else {}
+        (offered,) = prompt_of(tools=[{"type": type_, "name": name, **screen}]).tools
         schema = json.loads(offered.schema)
 
         assert (offered.name, offered.kind) == (name, ToolKind.FUNCTION)
@@ -347,6 +348,42 @@ class TestRefused:
     def test_unknown_types_and_names(self, tool: dict[str, Any], expected: str) -> None:
         """ANTH-10.1: A tool that Anthropic defines has a known type, and the name of that type."""
         assert refusal_of(tools=[tool]).startswith(expected)
+
+    @pytest.mark.parametrize(
+        ("tool", "expected"),
+        [
+            (
+                {"type": "text_editor_20250728", "name": "str_replace_editor"},
+                "text_editor_20250728.name: Input should be 'str_replace_based_edit_tool'",
+            ),
+            (
+                {"type": "text_editor_20250124", "name": "str_replace_based_edit_tool"},
+                "text_editor_20250124.name: Input should be 'str_replace_editor'",
+            ),
+            (
+                {"type": "computer_20250124", "name": "computer", "display_height_px": 768},
+                "computer_20250124.display_width_px: Field required",
+            ),
+            (
+                SEARCH | {"allowed_domains": ["a.org"], "blocked_domains": ["b.org"]},
+                "web_search_20250305: `allowed_domains` and `blocked_domains` cannot both be specified.",
+            ),
+            (
+                SEARCH | {"user_location": {"type": "exact"}},
+                (
+                    "web_search_20250305.user_location: Input tag 'exact' found using 'type' does not match any of the "
+                    "expected tags: 'approximate'"
+                ),
+            ),
+            (
+                {"type": "web_fetch_20250910", "name": "web_fetch", "max_content_tokens": 0},
+                "web_fetch_20250910.max_content_tokens: Input should be greater than or equal to 1",
+            ),
+        ],
+    )
+    def test_what_a_version_needs(self, tool: dict[str, Any], expected: str) -> None:
+        """ANTH-10.12: It has the name of its version, all that this version requires, and values that it takes."""
+        assert refusal_of(tools=[tool]) == f"tools.0.{expected}"
 
 
 class TestPriorCalls:

@@ -377,6 +377,43 @@ def test_thinking_that_a_model_does_not_take() -> None:
     assert parsed("gemini-3-pro-preview", generationConfig=low).prompt.effort == "low"
 
 
+@pytest.mark.parametrize(
+    ("model", "least", "most"),
+    [("gemini-2.5-pro", 128, 32768), ("gemini-2.5-flash", 0, 24576), ("gemini-2.5-flash-lite", 512, 24576)],
+)
+def test_budgets_of_a_model(model: str, least: int, most: int) -> None:
+    """GEM-5.5: Beyond its bounds they are refused; what is dynamic, or off, has none."""
+
+    def config(budget: int) -> dict[str, Any]:
+        return {"thinkingConfig": {"thinkingBudget": budget}}
+
+    bounds = f"is invalid. Please choose a value between {least} and {most}."
+    assert refusal(model, generationConfig=config(most + 1)) == f"The thinking budget {most + 1} {bounds}"
+    if least:
+        assert (
+            refusal(model, generationConfig=config(least - 1)) == f"The thinking budget {least - 1} {bounds}"
+        )
+    for budget in (-1, max(least, 1), most):
+        assert parsed(model, generationConfig=config(budget))
+
+
+@pytest.mark.parametrize("model", ["gemini-2.5-pro", "gemini-2.5-flash-lite", "gemini-2.0-flash"])
+def test_what_models_do_not_take_beside_functions(model: str) -> None:
+    """GEM-4.8: Google's own tools and JSON, up to Gemini 2.5; later models take both."""
+    functions: dict[str, Any] = {"functionDeclarations": [{"name": "f"}]}
+    json_format = {"responseMimeType": "application/json"}
+    search = {"tools": [functions, {"googleSearch": {}}]}
+    formatted = {"tools": [functions], "generationConfig": json_format}
+
+    assert refusal(model, **search) == "Tool use with function calling is unsupported"
+    assert refusal(model, **formatted) == (
+        "Function calling with a response mime type: 'application/json' is unsupported"
+    )
+    for fields in (search, formatted):
+        assert parsed("gemini-3-pro-preview", **fields).prompt.tools
+    assert parsed(model, tools=[{"googleSearch": {}}], generationConfig=json_format)
+
+
 async def test_embeddings_in_batches() -> None:
     """GEM-7.1, GEM-7.2: One vector a request, in their order, and at most 100."""
     model = "gemini-embedding-001"

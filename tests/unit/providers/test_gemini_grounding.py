@@ -18,13 +18,13 @@ from llmsim.providers.gemini.request import GenerateOptions, parse
 TEXT = ("Grün", " ist es.", " Mehr nicht.")
 
 
-def parse_tools(*tools: dict[str, Any]) -> ParsedRequest[GenerateOptions]:
+def parse_tools(*tools: dict[str, Any], model: str = "gemini-2.5-flash") -> ParsedRequest[GenerateOptions]:
     """Parse a request that offers tools."""
     body = {"contents": [{"parts": [{"text": "Hi"}]}], "tools": list(tools)}
     request = replace(
         incoming(json.dumps(body).encode()),
-        path="/v1beta/models/gemini-2.5-flash:generateContent",
-        path_params={"model": "gemini-2.5-flash"},
+        path=f"/v1beta/models/{model}:generateContent",
+        path_params={"model": model},
     )
     return parse(request)
 
@@ -49,7 +49,8 @@ def test_they_are_called_where_no_functions_are() -> None:
     assert [(tool.name, tool.kind) for tool in parse_tools(search).prompt.tools] == [
         ("google_search", ToolKind.HOSTED)
     ]
-    assert [tool.name for tool in parse_tools(search, functions).prompt.tools] == ["f"]
+    both = parse_tools(search, functions, model="gemini-3-pro-preview")
+    assert [tool.name for tool in both.prompt.tools] == ["f"]
     assert not parse_tools(search).options.has_tools
 
 

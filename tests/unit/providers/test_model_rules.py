@@ -189,6 +189,17 @@ class TestChat:
 
         assert_refused(error, message, "temperature", "unsupported_value")
 
+    def test_models_that_search(self) -> None:
+        """RULE-2.9: They take no sampling, not even the default, and name all of it."""
+        lead = "Model incompatible request argument"
+        for model in ("gpt-4o-search-preview", "gpt-4o-mini-search-preview-2025-03-11"):
+            assert_refused(
+                refusal("completions", model, temperature=1), f"{lead} supplied: temperature", None, None
+            )
+            error = refusal("completions", model, top_p=0.5, presence_penalty=0, temperature=0)
+            assert_refused(error, f"{lead}s supplied: presence_penalty, temperature, top_p", None, None)
+            assert refusal("completions", model, max_tokens=10) is None
+
     @pytest.mark.parametrize("model", ["gpt-5.1", "gpt-5.2", "gpt-5.4", "gpt-5.6"])
     def test_models_that_reason_on_request(self, model: str) -> None:
         """RULE-2.3: Sampling goes with effort none."""

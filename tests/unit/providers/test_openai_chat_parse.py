@@ -109,9 +109,9 @@ class TestMessages:
         urls: list[dict[str, Any]] = [
             {"url": "https://example.com/cat.png"},
             {"url": "data:image/png;base64,iVBOR", "detail": "low"},
-            {"url": "x", "detail": None},
-            {"url": "x", "detail": "high"},
-            {"url": "x", "detail": "original"},
+            {"url": "https://x/y", "detail": None},
+            {"url": "https://x/y", "detail": "high"},
+            {"url": "https://x/y", "detail": "original"},
         ]
         parts = [{"type": "text", "text": "Look"}, *({"type": "image_url", "image_url": url} for url in urls)]
         shown = prompt(messages=[USER, {"role": "user", "content": parts}])
@@ -214,20 +214,20 @@ REFUSALS: list[tuple[dict[str, Any], str, str | None, str | None]] = [
     ),
     (
         {"model": ""},
-        "Invalid 'model': empty string. Expected length >= 1, but got an empty string instead.",
+        "Invalid 'model': empty string. Expected a string with minimum length 1, but got an empty string instead.",
         "model",
         "empty_string",
     ),
     (
         {"model": "m" * 257},
-        "Invalid 'model': string too long. Expected maximum length 256, but got length 257 instead.",
+        "Invalid 'model': string too long. Expected a string with maximum length 256, but got a string with length 257 instead.",
         "model",
         "string_above_max_length",
     ),
     ({"messages": ...}, "Missing required parameter: 'messages'.", "messages", "missing_required_parameter"),
     (
         {"messages": []},
-        "Invalid 'messages': empty array. Expected length >= 1, but got an empty array instead.",
+        "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
         "messages",
         "empty_array",
     ),
@@ -275,7 +275,7 @@ REFUSALS: list[tuple[dict[str, Any], str, str | None, str | None]] = [
     ),
     (
         {"messages": [{"role": "user", "content": []}]},
-        "Invalid 'messages[0].content': empty array. Expected length >= 1, but got an empty array instead.",
+        "Invalid 'messages[0].content': empty array. Expected an array with minimum length 1, but got an empty array instead.",
         "messages[0].content",
         "empty_array",
     ),
@@ -335,7 +335,7 @@ REFUSALS: list[tuple[dict[str, Any], str, str | None, str | None]] = [
     ),
     (
         {"stop": ["a", "b", "c", "d", "e"]},
-        "Invalid 'stop': array too long. Expected maximum length 4, but got length 5 instead.",
+        "Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with length 5 instead.",
         "stop",
         "array_above_max_length",
     ),
@@ -358,20 +358,39 @@ REFUSALS: list[tuple[dict[str, Any], str, str | None, str | None]] = [
         "decimal_below_min_value",
     ),
     (
-        {"metadata": {f"key{number}": "" for number in range(17)}},
-        "Invalid 'metadata': object too long. Expected maximum number of properties 16, but got number of properties 17 instead.",
-        "metadata",
-        "object_above_max_length",
-    ),
-    (
-        {"metadata": {"k" * 65: "v"}},
-        "Invalid 'metadata': string too long. Expected maximum length 64, but got length 65 instead.",
-        "metadata",
+        {
+            "messages": [
+                {
+                    "role": "assistant",
+                    "tool_calls": [{"id": "c" * 65, "function": {"name": "f", "arguments": ""}}],
+                }
+            ]
+        },
+        (
+            "Invalid 'messages[0].tool_calls[0].id': string too long. Expected a string with maximum length 64, but got a string "
+            "with length 65 instead."
+        ),
+        "messages[0].tool_calls[0].id",
         "string_above_max_length",
     ),
     (
+        {"metadata": {f"key{number}": "" for number in range(17)}},
+        "Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got an object with 17 properties instead.",
+        "metadata",
+        "object_above_max_properties",
+    ),
+    (
+        {"metadata": {"k" * 65: "v"}},
+        (
+            f"Invalid property name in 'metadata': '{'k' * 65}' is too long. Expected a string with maximum length 64, but got a "
+            "string with length 65 instead."
+        ),
+        "metadata",
+        "property_name_above_max_length",
+    ),
+    (
         {"metadata": {"a": "", "k": "v" * 513}},
-        "Invalid 'metadata.k': string too long. Expected maximum length 512, but got length 513 instead.",
+        "Invalid 'metadata.k': string too long. Expected a string with maximum length 512, but got a string with length 513 instead.",
         "metadata.k",
         "string_above_max_length",
     ),

@@ -427,7 +427,7 @@ def test_a_stream_adds_up(
     turn = answering(*parts, finish=finish)
     fields: dict[str, Any] = {
         "stream_options": {"include_obfuscation": padded},
-        "tools": [{"type": "mcp", "server_label": "s"}],
+        "tools": [{"type": "mcp", "server_label": "s", "server_url": "https://example.com/mcp"}],
     }
     if summary:
         fields["reasoning"] = {"summary": "auto"}
@@ -557,7 +557,10 @@ class TestElsewhere:
 
     def test_turns_survive_being_stored(self, turn: Turn) -> None:
         """RESP-5.5: A stored turn and its options render the same."""
-        asked = ask(RESPONSES, tools=[NAMESPACE, {"type": "mcp", "server_label": "s"}]).options
+        asked = ask(
+            RESPONSES,
+            tools=[NAMESPACE, {"type": "mcp", "server_label": "s", "server_url": "https://example.com/mcp"}],
+        ).options
         again = msgspec.msgpack.decode(msgspec.msgpack.encode(turn), type=Turn)
         options = msgspec.msgpack.decode(msgspec.msgpack.encode(asked), type=type(asked))
 

@@ -63,7 +63,11 @@ def test_an_effort_is_updated() -> None:
 def test_a_format_is_updated() -> None:
     """RESP-8.1: A schema stays in effect, whatever the effort, until a text does; the request's own format yields."""
     schema, text = update(text={"format": DETAILED}), update(text={"format": {"type": "text"}})
-    form = ask(RESPONSES, input=[schema, thinks("low"), USER], text={"format": {"type": "json_object"}})
+    form = ask(
+        RESPONSES,
+        input=[schema, thinks("low"), USER | {"content": "JSON"}],
+        text={"format": {"type": "json_object"}},
+    )
 
     assert form.prompt.form == ResponseFormat(json.dumps(SCHEMA).encode(), "detailed")
     assert ask(RESPONSES, input=[schema, text, USER]).prompt.form is None

@@ -32,7 +32,12 @@ INCLUDED = {
         "code_interpreter_call.outputs",
     ]
 }
-SERVER = {"type": "mcp", "server_label": "wiki", "allowed_tools": ["ask", "read"]}
+SERVER = {
+    "type": "mcp",
+    "server_label": "wiki",
+    "server_url": "https://example.com/mcp",
+    "allowed_tools": ["ask", "read"],
+}
 STAGES = {
     "web_search": ["in_progress", "searching", "completed"],
     "file_search": ["in_progress", "searching", "completed"],

@@ -13,7 +13,13 @@ from llmsim.providers.openai.errors import render_refusal
 from llmsim.providers.openai.responses import RESPONSES
 from llmsim.providers.openai_family.responses.options import McpCall
 
-SERVER: dict[str, Any] = {"type": "mcp", "server_label": "wiki", "allowed_tools": ["ask", "read"]}
+URL = "https://example.com/mcp"
+SERVER: dict[str, Any] = {
+    "type": "mcp",
+    "server_label": "wiki",
+    "server_url": URL,
+    "allowed_tools": ["ask", "read"],
+}
 REQUEST = {
     "type": "mcp_approval_request",
     "id": "mcpr_1",
@@ -63,9 +69,10 @@ class TestServers:
         other = {
             "type": "mcp",
             "server_label": "b",
+            "connector_id": "connector_gmail",
             "require_approval": {"never": {"tool_names": ["x"]}, "always": {"tool_names": ["y"]}},
         }
-        asked = ask(RESPONSES, tools=[SERVER, other, {"type": "mcp", "server_label": "c"}])
+        asked = ask(RESPONSES, tools=[SERVER, other, {"type": "mcp", "server_label": "c", "server_url": URL}])
         tools = asked.options.tools
 
         assert [tool.name for tool in asked.prompt.tools] == ["mcp", "mcp:b", "mcp:c"]

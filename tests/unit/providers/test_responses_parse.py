@@ -142,7 +142,7 @@ class TestInput:
         """RESP-1.1, RESP-1.7: A tool result is a string or parts; only its text is the result of the call."""
         parts = [
             {"type": "input_text", "text": "42"},
-            {"type": "input_image", "image_url": "x"},
+            {"type": "input_image", "image_url": "https://x/y"},
             {"type": "input_video", "video_url": "x"},
         ]
         asked = prompt(conversation="conv_1", input=[{"type": type_, "call_id": "call_1", "output": parts}])
@@ -294,10 +294,15 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"top_logprobs": 21}, "top_logprobs", "integer_above_max_value"),
     ({"presence_penalty": 3}, "presence_penalty", "decimal_above_max_value"),
     ({"frequency_penalty": -3}, "frequency_penalty", "decimal_below_min_value"),
-    ({"metadata": {str(n): "" for n in range(17)}}, "metadata", "object_above_max_length"),
+    ({"metadata": {str(n): "" for n in range(17)}}, "metadata", "object_above_max_properties"),
     ({"metadata": {"a": "x" * 513}}, "metadata.a", "string_above_max_length"),
-    ({"metadata": {"k" * 65: ""}}, "metadata", "string_above_max_length"),
+    ({"metadata": {"k" * 65: ""}}, "metadata", "property_name_above_max_length"),
     ({"prompt_cache_key": "x" * 65}, "prompt_cache_key", "string_above_max_length"),
+    (
+        {"input": [{"type": "function_call", "call_id": "c" * 65, "name": "f", "arguments": "{}"}]},
+        "input[0].call_id",
+        "string_above_max_length",
+    ),
     ({"safety_identifier": "x" * 129}, "safety_identifier", "string_above_max_length"),
     ({"include": ["everything"]}, "include[0]", "invalid_value"),
     ({"reasoning": {"effort": "some"}}, "reasoning.effort", "invalid_value"),

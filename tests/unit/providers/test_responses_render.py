@@ -115,7 +115,14 @@ class TestResponse:
             "temperature": 0,
             "text": {"format": {"type": "json_object"}, "verbosity": "low"},
             "tool_choice": {"type": "mcp", "server_label": "x", "deep": [{}]},
-            "tools": [{"type": "mcp", "server_label": "x", "deep": [1, {"a": None}]}],
+            "tools": [
+                {
+                    "type": "mcp",
+                    "server_label": "x",
+                    "server_url": "https://example.com/mcp",
+                    "deep": [1, {"a": None}],
+                }
+            ],
             "top_logprobs": 5,
             "top_p": 0,
             "truncation": "auto",
@@ -189,11 +196,11 @@ class TestResponse:
     def test_any_tool_is_echoed_on_one_line(self, tool: dict[str, Any], indent: int | str | None) -> None:
         """RESP-2.2: A tool is echoed with all its values, without a raw newline."""
         sent = json.dumps(
-            {"model": "m", "input": "x", "tools": [tool | {"type": "web_search"}]}, indent=indent
+            {"model": "m", "input": "x", "tools": [tool | {"type": "apply_patch"}]}, indent=indent
         ).encode()
         echo = RESPONSES.http.parse(incoming(sent)).options.echo
 
-        assert json.loads(b"{%b}" % echo)["tools"] == [tool | {"type": "web_search"}]
+        assert json.loads(b"{%b}" % echo)["tools"] == [tool | {"type": "apply_patch"}]
         assert not {b"\n", b"\r"} & {bytes([byte]) for byte in echo}
 
 

@@ -96,7 +96,12 @@ class TestContinued:
 
     def test_images_still_count(self) -> None:
         """RESP-5.1: Earlier images count again; the request's own come first."""
-        picture = [{"role": "user", "content": [{"type": "input_image", "image_url": "x", "detail": "low"}]}]
+        picture = [
+            {
+                "role": "user",
+                "content": [{"type": "input_image", "image_url": "https://x/y", "detail": "low"}],
+            }
+        ]
         first = stored_response(ask(RESPONSES, input=picture))
         second = with_history(ask(RESPONSES, input=picture * 2), first, DIALECT)
 
@@ -140,8 +145,11 @@ class TestItems:
                 {"content": [{"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}]},
             ),
             (
-                {"role": "user", "content": [{"type": "input_image", "image_url": "x", "detail": None}]},
-                {"content": [{"type": "input_image", "image_url": "x", "detail": "auto"}]},
+                {
+                    "role": "user",
+                    "content": [{"type": "input_image", "image_url": "https://x/y", "detail": None}],
+                },
+                {"content": [{"type": "input_image", "image_url": "https://x/y", "detail": "auto"}]},
             ),
             (
                 {

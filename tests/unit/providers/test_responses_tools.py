@@ -19,10 +19,24 @@ from llmsim.providers.openresponses.responses import RESPONSES as OPENRESPONSES
 FUNCTION = {"type": "function", "name": "get_weather"}
 CUSTOM = {"type": "custom", "name": "run", "format": {"type": "text"}}
 SEARCH = {"type": "web_search_preview_2025_03_11", "search_context_size": "low"}
-SERVER = {"type": "mcp", "server_label": "wiki"}
+SERVER = {"type": "mcp", "server_label": "wiki", "server_url": "https://example.com/mcp"}
 NAMESPACE = {"type": "namespace", "name": "crm", "description": "d", "tools": [FUNCTION, CUSTOM]}
 TOOLS = [FUNCTION, CUSTOM, SEARCH, SERVER]
 SCHEMA = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "integer"}}}
+
+
+REQUIRED = {
+    "code_interpreter": {"container": {"type": "auto"}},
+    "computer_use_preview": {"display_height": 768, "display_width": 1024, "environment": "browser"},
+    "file_search": {"vector_store_ids": ["vs_1"]},
+    "mcp": {"server_label": "wiki", "server_url": "https://example.com/mcp"},
+}
+"""What hosted tools need."""
+
+
+def hosted(name: str, **members: Any) -> dict[str, Any]:
+    """Return a hosted tool with what its type needs."""
+    return {"type": name, **REQUIRED.get(name, {}), **members}
 
 
 def prompt(**fields: Any) -> Prompt:
@@ -95,7 +109,7 @@ class TestTools:
     )
     def test_hosted_tools(self, named: str, kind: str) -> None:
         """RESP-6.2: A hosted tool is offered by its kind, whatever its version."""
-        assert prompt(tools=[{"type": named}]).tools == (Tool(kind, ToolKind.HOSTED),)
+        assert prompt(tools=[hosted(named)]).tools == (Tool(kind, ToolKind.HOSTED),)
 
     @pytest.mark.parametrize(
         ("named", "kind"),
@@ -109,7 +123,7 @@ class TestTools:
     )
     def test_tools_that_the_client_runs(self, named: str, kind: str) -> None:
         """FIT-1.14: They are offered by their kind, with a description, as tools of the client."""
-        (tool,) = prompt(tools=[{"type": named}]).tools
+        (tool,) = prompt(tools=[hosted(named)]).tools
 
         assert (tool.name, tool.kind, tool.schema) == (kind, ToolKind.CLIENT_HOSTED, b"")
         assert tool.description
@@ -151,6 +165,78 @@ class TestTools:
         brought = refused(input=[{"type": "additional_tools", "role": "developer", "tools": [tool]}])
         assert brought["param"] == "input[0].tools[0].type"
         assert answer(OPENRESPONSES, answering(saying("Hi")), tools=[tool])["tools"] == [tool]
+
+    @pytest.mark.parametrize(
+        ("name", "member"),
+        [
+            ("code_interpreter", "container"),
+            ("file_search", "vector_store_ids"),
+            ("computer_use_preview", "environment"),
+        ],
+    )
+    def test_what_hosted_tools_need(self, name: str, member: str) -> None:
+        """RESP-6.18: A tool without it is refused, also in an item; OpenResponses has no such tools."""
+        tool = hosted(name)
+        assert prompt(tools=[tool]).tools
+        del tool[member]
+        error = refused(tools=[FUNCTION, tool])
+
+        assert error["message"] == f"Missing required parameter: 'tools[1].{member}'."
+        assert (error["param"], error["code"]) == (f"tools[1].{member}", "missing_required_parameter")
+        brought = refused(input=[{"type": "additional_tools", "role": "developer", "tools": [tool]}])
+        assert brought["param"] == f"input[0].tools[0].{member}"
+        assert ask(OPENRESPONSES, tools=[tool])
+
+    @pytest.mark.parametrize(
+        ("tool", "param"),
+        [
+            (hosted("web_search", search_context_size="huge"), "search_context_size"),
+            (hosted("web_search_preview", user_location={"type": "exact"}), "user_location.type"),
+            (hosted("web_search", filters={"allowed_domains": "a.com"}), "filters.allowed_domains"),
+            (hosted("code_interpreter", container={"type": "manual"}), "container.type"),
+            (hosted("image_generation", size="huge"), "size"),
+            (hosted("image_generation", quality="best"), "quality"),
+            (
+                hosted("file_search", ranking_options={"score_threshold": 2}),
+                "ranking_options.score_threshold",
+            ),
+            (hosted("shell", environment={"type": "remote"}), "environment.type"),
+            (hosted("mcp", server_url=None, connector_id="connector_fax"), "connector_id"),
+        ],
+    )
+    def test_values_of_hosted_tools(self, tool: dict[str, Any], param: str) -> None:
+        """RESP-6.18: A value that the API does not take is refused, and null is as if it were left out."""
+        assert refused(tools=[tool])["param"] == f"tools[0].{param}"
+        assert prompt(tools=[hosted("web_search", user_location=None, search_context_size=None)]).tools
+
+    @pytest.mark.parametrize(
+        ("members", "code"),
+        [
+            ({"server_url": None}, "missing_mutually_exclusive_parameters"),
+            ({"connector_id": "connector_gmail"}, "mutually_exclusive_parameters"),
+            ({"tunnel_id": "tunnel_1"}, "mutually_exclusive_parameters"),
+        ],
+    )
+    def test_the_address_of_a_server(self, members: dict[str, Any], code: str) -> None:
+        """RESP-6.18: It has exactly one."""
+        error = refused(tools=[hosted("mcp", **members)])
+
+        assert (error["param"], error["code"]) == ("tools[0]", code)
+        assert error["message"].lower().startswith(code.replace("_", " "))
+
+    def test_defaults_of_hosted_tools(self) -> None:
+        """RESP-6.19: They are echoed, and what was sent stays; OpenResponses echoes what was sent."""
+        location = {"type": "approximate", "city": None, "country": "US", "region": None, "timezone": None}
+        bare, full = {"type": "web_search"}, hosted("file_search", max_num_results=3)
+        sent = [bare, hosted("web_search_preview", user_location={"type": "approximate"}), full]
+        turn = answering(saying("Hi"))
+
+        assert answer(RESPONSES, turn, tools=sent)["tools"] == [
+            {**bare, "filters": None, "search_context_size": "medium", "user_location": location},
+            {**sent[1], "search_context_size": "medium", "user_location": location | {"country": None}},
+            {**full, "filters": None, "ranking_options": {"ranker": "auto", "score_threshold": 0.0}},
+        ]
+        assert answer(OPENRESPONSES, turn, tools=sent)["tools"] == sent
 
     def test_namespaces(self) -> None:
         """RESP-6.3: The tools of a namespace are offered, and it is echoed as it was sent."""
@@ -330,7 +416,19 @@ class TestResponseFormat:
     )
     def test_other_formats(self, text: Any, form: ResponseFormat | None) -> None:
         """FIT-2.2: Any JSON object, or plain text."""
-        assert prompt(text=text).form == form
+        assert prompt(text=text, input="As JSON").form == form
+
+    def test_json_is_asked_for(self) -> None:
+        """RESP-1.9: The input has the word, whatever the instructions say; a continued conversation may have it before."""
+        text = {"format": {"type": "json_object"}}
+        error = refused(input="Hi", instructions="Answer in JSON", text=text)
+
+        assert (error["param"], error["code"]) == ("input", None)
+        assert error["message"] == (
+            "Response input messages must contain the word 'json' in some form to use 'text.format' of type 'json_object'."
+        )
+        assert prompt(input="Hi", previous_response_id="resp_1", text=text).form == ResponseFormat()
+        assert ask(OPENRESPONSES, input="Hi", text=text).prompt.form == ResponseFormat()
 
     @pytest.mark.parametrize("schema", [None, [], "x", 5, True])
     def test_schemas_that_are_not_objects(self, schema: Any) -> None:

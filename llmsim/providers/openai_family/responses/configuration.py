@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct, structs
 
-from llmsim.domain import ResponseFormat
-from llmsim.errors import InvalidFieldError
+from llmsim.domain import Message, ResponseFormat
+from llmsim.errors import ApiRuleError, InvalidFieldError
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.openai_family.request_fields import Effort, JsonFormat, TextFormat
 from llmsim.providers.openai_family.responses.conversation import Head
@@ -48,6 +48,23 @@ class ConfigurationUpdate(Struct):
 
 
 _decode = decoder(ConfigurationUpdate)
+
+
+def check_json_word(
+    text_format: TextFormat | JsonFormat | JsonSchema | None, messages: Sequence[Message]
+) -> None:
+    """Check that the input asks for JSON if its format is any JSON; instructions do not count.
+
+    Raises:
+        ApiRuleError: No message has the word.
+    """
+    if not isinstance(text_format, JsonFormat):
+        return
+    if not any("json" in text.lower() for message in messages for text in message.texts):
+        raise ApiRuleError(
+            "Response input messages must contain the word 'json' in some form to use 'text.format' of type 'json_object'.",
+            "input",
+        )
 
 
 def parse_format(

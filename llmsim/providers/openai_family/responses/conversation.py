@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from llmsim.errors import ApiRuleError
+from llmsim.errors import ApiRuleError, InvalidFieldError
 from llmsim.providers.openai_family.field_messages import quote
 from llmsim.providers.openai_family.responses.input_items import PREFIX
 from llmsim.providers.openai_family.responses.sealed_content import is_sealed_for, is_verified
@@ -115,9 +115,12 @@ def check_items(heads: Sequence[Head], *, has_prefixes: bool) -> None:
         has_prefixes: Whether ids begin as those of OpenAI's API.
 
     Raises:
+        InvalidFieldError: The id of a call is too long.
         ApiRuleError: An id is malformed, sealed content is not as it was, or something follows what asks for a compaction.
     """
     for index, head in enumerate(heads):
+        if isinstance(head.call_id, str) and len(head.call_id) > _MAX_ID:
+            raise InvalidFieldError(("input", index, "call_id"), "too_long", _MAX_ID, head.call_id)
         if head.id is not None and head.kind != "item_reference":
             _check_id(head, head.id, f"input[{index}].id", has_prefixes=has_prefixes)
         if head.kind == _TRIGGER and index + 1 < len(heads):

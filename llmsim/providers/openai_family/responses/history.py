@@ -25,6 +25,7 @@ from llmsim.domain import Attachment, Message, PriorToolCall, ToolResult
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.contract import ParsedRequest
 from llmsim.providers.media import Media
+from llmsim.providers.openai_family.image_urls import check_image_url
 from llmsim.providers.openai_family.responses.approvals import with_approvals
 from llmsim.providers.openai_family.responses.conversation import (
     Head,
@@ -140,6 +141,8 @@ def _parse_content(
                     raise InvalidFieldError((*path, index, "image_url"), "missing", None)
                 file = part.file_id or ""
                 media.use_file(part.file_id, (*path, index))
+                if part.image_url is not None:
+                    check_image_url(part.image_url, (*path, index, "image_url"))
                 media.add_image((*path, index), part.image_url, part.detail, texts=len(texts), file=file)
             case InputFile():
                 if part.file_data is None and part.file_id is None and part.file_url is None:

@@ -27,6 +27,7 @@ from llmsim.providers.contract import (
 )
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.endpoint import render_stream
+from llmsim.providers.openai_family.responses.included import parse_included, with_included
 from llmsim.providers.openai_family.responses.input_item_list import list_input_items, render_page
 from llmsim.providers.openai_family.responses.input_items import UserMessage, parse_item
 from llmsim.providers.openai_family.responses.options import ResponseOptions
@@ -92,7 +93,9 @@ async def _retrieve(
     storage: Storage, dialect: Dialect, context: EndpointContext, request: IncomingRequest
 ) -> Reply | Replay:
     """Return a response as it is, or stream it again."""
+    included = parse_included(request.params)
     stored = await _find(storage, context, request)
+    stored = replace(stored, options=with_included(stored.options, included))
     if not _parse_flag(request.params, "stream", default=False):
         return Reply(200, storage.render(stored, context.now()))
     options: ResponseOptions = replace(
@@ -152,6 +155,7 @@ async def _cancel(storage: Storage, context: EndpointContext, request: IncomingR
 
 
 async def _list_input_items(storage: Storage, context: EndpointContext, request: IncomingRequest) -> Reply:
+    parse_included(request.params)
     stored = await _find(storage, context, request)
     options: ResponseOptions = stored.options
     return Reply(200, render_page(list_input_items(options.input_items, stored.turn.id), request.params))

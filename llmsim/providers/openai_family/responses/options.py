@@ -97,7 +97,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
     results: bool = False
     sources: bool = False
     vector_stores: tuple[str, ...] = ()
-    most_found: int = 10
+    most_found: int = 20
     found: tuple[FoundText, ...] | None = None
     outputs: bool = False
     partial_images: int = 0

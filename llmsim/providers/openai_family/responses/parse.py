@@ -17,10 +17,15 @@ from llmsim.providers.media import Media
 from llmsim.providers.openai_family.model_rules import has_phase
 from llmsim.providers.openai_family.request_fields import parse_cache
 from llmsim.providers.openai_family.responses.approvals import with_approvals
-from llmsim.providers.openai_family.responses.configuration import check_updates, parse_format
+from llmsim.providers.openai_family.responses.configuration import (
+    check_json_word,
+    check_updates,
+    parse_format,
+)
 from llmsim.providers.openai_family.responses.conversation import Head, check_items, is_triggered, read_heads
 from llmsim.providers.openai_family.responses.dialect import Dialect
 from llmsim.providers.openai_family.responses.history import check_own_items, parse_messages
+from llmsim.providers.openai_family.responses.hosted_tool_defaults import with_defaults
 from llmsim.providers.openai_family.responses.model_rules import check_model_rules
 from llmsim.providers.openai_family.responses.moderation import moderate_input
 from llmsim.providers.openai_family.responses.options import ResponseOptions
@@ -173,10 +178,14 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         check_items(heads, has_prefixes=dialect.has_id_prefixes)
         check_updates(items, heads, request.model or "", checks_models=dialect.checks_models)
         references = check_own_items(heads, is_whole=is_whole)
+    if is_whole and request.text is not None and dialect.refuses_unknown_tools:
+        check_json_word(request.text.format, messages)
     if request.instructions is not None:
         messages = (Message("developer", (request.instructions,)), *messages)
     tools = parse_tools(request.tools, chosen_mcp_tools(request.tool_choice)) if request.tools else ()
+    echoes = [tool.echo for tool in tools]
     if dialect.refuses_unknown_tools:
+        echoes = [with_defaults(echo) for echo in echoes]
         check_tool_types(request.tools or ())
         check_brought_types(items, heads)
     tool_choice, choice_echo = parse_tool_choice(request, tools)
@@ -200,7 +209,7 @@ def _parse_request(request: Request, body: bytes, dialect: Dialect) -> ParsedReq
         logprobs=_logprobs(request),
     )
     options = ResponseOptions(
-        echo=render_echo(request, tools=[tool.echo for tool in tools], tool_choice=choice_echo),
+        echo=render_echo(request, tools=echoes, tool_choice=choice_echo),
         input_items=items,
         has_instructions=request.instructions is not None,
         references=references,

@@ -1,4 +1,4 @@
-"""The types of tools that the Responses API has; any other is refused.
+"""The types of tools that the Responses API has; any other is refused, and one that breaks the rules of its type.
 
 Decisions:
 * The refusal lists the types that the API lists: it takes more than these.
@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from llmsim.errors import InvalidFieldError
 from llmsim.providers.openai_family.responses.client_search import brought_tools
 from llmsim.providers.openai_family.responses.conversation import Head
+from llmsim.providers.openai_family.responses.hosted_tool_rules import check_hosted_tool
 from llmsim.providers.openai_family.responses.input_items import Path
 from llmsim.wire.codec import decoder
 
@@ -46,19 +47,21 @@ _decode = decoder(_Typed)
 
 
 def check_tool_types(tools: Iterable[Raw], path: Path = ("tools",)) -> None:
-    """Refuse tools of unknown types.
+    """Refuse tools of unknown types, and hosted tools that lack what their type needs.
 
     Args:
         tools: The tools, each parsed already.
         path: Their place in the request.
 
     Raises:
-        InvalidFieldError: A tool has a type that the API does not have.
+        InvalidFieldError: A tool has a type that the API does not have, or a member is missing or wrong.
+        ApiRuleError: A server has no address, or several.
     """
     for index, tool in enumerate(tools):
         name = _decode(bytes(tool)).type
         if name not in _TYPES:
             raise InvalidFieldError((*path, index, "type"), "choice", _LISTED, name)
+        check_hosted_tool(name, bytes(tool), (*path, index))
 
 
 def check_brought_types(items: Sequence[bytes], heads: Sequence[Head]) -> None:
@@ -69,7 +72,8 @@ def check_brought_types(items: Sequence[bytes], heads: Sequence[Head]) -> None:
         heads: Their heads; empty for an input that is a text.
 
     Raises:
-        InvalidFieldError: A tool has a type that the API does not have.
+        InvalidFieldError: A tool has a type that the API does not have, or a member is missing or wrong.
+        ApiRuleError: A server has no address, or several.
     """
     for index, (item, head) in enumerate(zip(items, heads, strict=False)):  # A text has no heads.
         check_tool_types(brought_tools(item, head), ("input", index, "tools"))
