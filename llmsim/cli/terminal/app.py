@@ -24,7 +24,7 @@ from textual.widgets import Footer, Input, Static
 from llmsim.cli.stats import Reader
 from llmsim.cli.stats_view import render_headline, render_verdict
 from llmsim.cli.terminal.screens import Help, Output
-from llmsim.cli.terminal.signals import handle_signals, resume_with_terminal_only
+from llmsim.cli.terminal.signals import handle_signals, resume_with_terminal_only, stop_reading
 from llmsim.cli.terminal.tables import TABLES
 from llmsim.cli.terminal.widgets import Latencies, Rates, StatsTable
 from llmsim.errors import StatsError
@@ -392,5 +392,6 @@ def run_dashboard(
     app = Dashboard(read, read(), origin=origin, interval=interval, server=server)
     if is_local:
         os.nice(_NICENESS)
-    handle_signals(app.pass_on)
+    handle_signals(app.pass_on, has_server=server is not None)
     app.run()
+    stop_reading(app)

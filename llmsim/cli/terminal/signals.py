@@ -2,20 +2,32 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 
+from textual.app import App
 
-def handle_signals(pass_on: Callable[[int], None]) -> None:
+_PATIENCE, _SERVER_PATIENCE = 5.0, 60.0
+"""Seconds after which the process ends in any case once its terminal is gone: Textual may wait for ever to write to it."""
+
+
+def handle_signals(pass_on: Callable[[int], None], *, has_server: bool) -> None:
     """Pass SIGTERM and SIGHUP on; a terminal that is gone is as SIGTERM.
 
     Args:
         pass_on: Takes the number of a signal.
+        has_server: Whether a server has to end first.
     """
 
     def handle(number: int, _: object) -> None:
         # Without its terminal the dashboard has no purpose.
-        pass_on(signal.SIGTERM if number == signal.SIGHUP and not os.isatty(0) else number)
+        is_gone = number == signal.SIGHUP and not os.isatty(0)
+        if is_gone:
+            end = threading.Timer(_SERVER_PATIENCE if has_server else _PATIENCE, os._exit, (1,))
+            end.daemon = True
+            end.start()
+        pass_on(signal.SIGTERM if is_gone else number)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, handle)
@@ -36,3 +48,10 @@ def resume_with_terminal_only() -> None:
             resume(number, frame)
 
     signal.signal(signal.SIGCONT, handle)
+
+
+def stop_reading(app: App[None]) -> None:
+    """End the thread that reads keys: Textual leaves it running if it has failed to end it, and does not report that."""
+    event = getattr(app._driver, "exit_event", None)
+    if isinstance(event, threading.Event):
+        event.set()
