@@ -15,6 +15,10 @@ import msgspec
 _WIDTH, _HEIGHT = 560.0, 230.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 12.0, 14.0, 30.0
 _TICKS = 4
+_MOST_STEPS = 6
+
+_EDGE = 0.97
+"""Share of the axis behind which a label is not centred: it would be cut."""
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -113,6 +117,12 @@ def _round_up(value: float) -> float:
     return next((step * unit for step in steps if step * unit >= value), value)
 
 
+def _round_step(end: float) -> float:
+    """Return the distance of ticks from 0 to an end: 1, 2 or 5 times a power of ten, and no more than six of them."""
+    unit = 10.0 ** math.floor(math.log10(end / _MOST_STEPS))
+    return next(step * unit for step in (1, 2, 5, 10) if step * unit * _MOST_STEPS >= end)
+
+
 def _x(at: float, end: float) -> float:
     return _LEFT + (_WIDTH - _LEFT - _RIGHT) * at / end
 
@@ -130,8 +140,10 @@ def _axes(top: float, end: float, unit: str) -> str:
             f'<line class="grid" x1="{_LEFT:g}" x2="{_WIDTH - _RIGHT:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{_LEFT - 8:g}" y="{y + 4:.1f}" text-anchor="end">{_label(value)}</text>'
         )
-        at = end * tick / _TICKS
-        anchor = "end" if tick == _TICKS else "middle" if tick else "start"
+    step = _round_step(end)
+    for tick in range(math.floor(end / step) + 1):
+        at = tick * step
+        anchor = "start" if not tick else "end" if at > _EDGE * end else "middle"
         parts.append(
             f'<text x="{_x(at, end):.1f}" y="{_HEIGHT - 8:g}" text-anchor="{anchor}">{_label(at)} {unit}</text>'
         )

@@ -159,6 +159,9 @@ def main(
         build_requests(settings)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
+    for host in hosts:
+        _look_at(host)
+        _check_path(host, settings)
     folder = (out or _default_folder(plan)).resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -166,8 +169,6 @@ def main(
         raise click.UsageError(f"--out {folder}: {error.strerror}") from error
     settings = msgspec.structs.replace(settings, out=str(folder), hosts=hosts if len(hosts) > 1 else ())
     if hosts:
-        for host in hosts:
-            _look_at(host)
         click.echo(f"\n{_headline(plan)} against {', '.join(hosts)}", err=True)
         _show_target(hosts)
         code = _run(plan, settings, hosts[0], folder)
@@ -199,6 +200,20 @@ def _check_host(host: str) -> None:
         raise click.UsageError(f"--host {host}: {error}") from error
     if not is_named or parts.query or parts.fragment:
         raise click.UsageError(f"--host {host}: not a URL of a server, like http://localhost:8000")
+
+
+def _check_path(host: str, settings: Settings) -> None:
+    """Raise a usage error for the base URL of an API: its path would be there twice."""
+    prefixes = (settings.openai_prefix, settings.openresponses_prefix, settings.anthropic_prefix)
+    path = urllib.parse.urlsplit(host).path
+    rest = path.removesuffix("/v1")
+    rest = next((rest.removesuffix(one) for one in prefixes if one and rest.endswith(one)), rest)
+    if rest != path:
+        added = f"{settings.openai_prefix}/v1/chat/completions"
+        raise click.UsageError(
+            f"--host {host}: the base URL of an API, but the suites add paths such as {added} themselves; "
+            f"did you mean --host {host.removesuffix(path)}{rest}?"
+        )
 
 
 def _look_at(host: str) -> None:

@@ -28,7 +28,7 @@ h1{font-size:24px;margin:0 0 4px}h2{font-size:17px;margin:28px 0 8px}
 .dim{color:var(--dim)}.passed{color:var(--good)}.failed{color:var(--bad)}.warning{color:var(--warn)}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;margin:18px 0}
 .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px}
-.card b{display:block;font-size:22px;font-variant-numeric:tabular-nums}
+.card b{display:block;font-size:20px;white-space:nowrap;font-variant-numeric:tabular-nums}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:16px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 12px}
 figcaption{display:flex;flex-wrap:wrap;gap:4px 8px;color:var(--dim);font-size:14px}figcaption b{color:var(--fg)}

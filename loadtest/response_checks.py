@@ -8,6 +8,7 @@ Decisions:
   each different message.
 """
 
+import textwrap
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -342,6 +343,10 @@ class _ErrorBody(msgspec.Struct):
 _error_body = msgspec.json.Decoder(_ErrorBody)
 
 
+_LONGEST_MESSAGE = 240
+"""Characters of a server's message in a report."""
+
+
 def error_for_status(status: int, body: bytes) -> BrokenResponseError:
     """Return the failure that an HTTP error status means, with the server's error code and message."""
     try:
@@ -355,5 +360,5 @@ def error_for_status(status: int, body: bytes) -> BrokenResponseError:
     message = f"HTTP {status} {error.code or error.type or ''}".rstrip()
     # Messages about rate limits and outages differ from request to request (waits, ids).
     if error.message and status < 500 and status != 429:
-        message += f": {error.message[:120]}"
+        message += f": {textwrap.shorten(error.message, _LONGEST_MESSAGE, placeholder=' …')}"
     return BrokenResponseError(message)

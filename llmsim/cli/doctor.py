@@ -1,5 +1,6 @@
 """`llmsim doctor`: says what on this machine would keep a simulator from running, or from running well."""
 
+import errno
 import importlib.metadata
 import importlib.util
 import json
@@ -132,17 +133,18 @@ def _examine_files(_: Settings) -> Iterator[Finding]:
 
 
 def _examine_port(settings: Settings) -> Iterator[Finding]:
-    from llmsim.server.processes.listeners import exclusive_bind_error, port_holders
+    from llmsim.server.processes.listeners import bind_advice, exclusive_bind_error, port_holders
 
     host, port = settings.server.host, settings.server.port
     error = exclusive_bind_error(host, port) if port else None
     if error is None:
         yield Finding("port", "good", f"{port} is free" if port else "a free one is chosen")
         return
-    holders = ", ".join(port_holders(port))
-    whose = f" (by {holders})" if holders else ""
-    advice = "choose another with --port"
-    yield Finding("port", "failure", f"{host}:{port}: {(error.strerror or '').lower()}{whose}; {advice}")
+    holders = port_holders(port) if error.errno == errno.EADDRINUSE else []
+    more = f" and {len(holders) - 1} more" if len(holders) > 1 else ""
+    whose = f" by {holders[0]}{more}" if holders else ""
+    reason = (error.strerror or "").lower()
+    yield Finding("port", "failure", f"{host}:{port}: {reason}{whose}; {bind_advice(error)}")
 
 
 def _examine_run_directory(settings: Settings) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from llmsim.cli.completion import complete_files, complete_setting
 from llmsim.config import CONFIG_VARIABLE, SettingSpec, setting_specs
 from llmsim.text import literal
 
@@ -36,11 +37,14 @@ def setting_options(command: Callable[..., Result]) -> Callable[..., Result]:
 
     # click lists the option that was added last first.
     for spec, flag in reversed(flagged):
-        collect = click.option(flag, spec.key, metavar=_metavar(spec), help=_help(spec))(collect)
+        collect = click.option(
+            flag, spec.key, metavar=_metavar(spec), help=_help(spec), shell_complete=complete_setting(spec)
+        )(collect)
     return click.option(
         "--config",
         "path",
         metavar="FILE",
+        shell_complete=complete_files,
         help=f"TOML file to read settings from. [env: {CONFIG_VARIABLE}]",
     )(collect)
 

@@ -20,7 +20,7 @@ from llmsim import __version__
 from llmsim.catalogue import shipped_catalogue
 from llmsim.cli.late_imports import importing
 from llmsim.cli.options import setting_options
-from llmsim.cli.terminal import check_terminal
+from llmsim.cli.terminal import check_terminal, has_textual
 from llmsim.config import CONFIG_VARIABLE, Settings, load, setting_specs
 from llmsim.domain import WireFaultKind
 from llmsim.text import printable
@@ -106,7 +106,7 @@ def _banner(settings: Settings) -> None:
         ("api key", _api_key(settings)),
         ("access", _access(settings)),
         ("web pages", _web_pages(settings)),
-        ("dashboard", f"{base}/llmsim/   or: {_program()} top" + _port_option(server.port)),
+        ("dashboard", f"{base}/llmsim/" + _terminal_dashboard(server.port)),
         ("stats", f"{base}/llmsim/stats   or: {_program()} stats --watch" + _port_option(server.port)),
         ("workers", f"{workers}"),
         ("latency", latency),
@@ -166,6 +166,11 @@ def _program() -> str:
     return (
         f"{sys.executable} -m llmsim" if program.name == "__main__.py" else str(program.with_name("llmsim"))
     )
+
+
+def _terminal_dashboard(port: int) -> str:
+    """Return how to see the dashboard in the terminal; empty without the extra that it needs."""
+    return f"   or: {_program()} top" + _port_option(port) if has_textual() else ""
 
 
 def _port_option(port: int) -> str:

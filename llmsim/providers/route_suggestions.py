@@ -61,7 +61,8 @@ def _named(segments: list[str]) -> Provider | None:
     """Return the provider whose name a path begins with, behind what else a base URL may hold."""
     head = (segment.lower() for segment in itertools.takewhile(lambda one: not _is_endpoint(one), segments))
     names = {one.name: one for one in PROVIDERS}
-    return next((names[segment] for segment in head if segment in names), None)
+    near = difflib.get_close_matches(segments[0].lower(), names, n=1, cutoff=_CUTOFF) if segments else []
+    return next((names[segment] for segment in (*head, *near) if segment in names), None)
 
 
 def _is_endpoint(segment: str) -> bool:
@@ -115,6 +116,8 @@ def _filled(path: str, rest: list[str]) -> str:
 
 def _base_url_hint(path: str, meant: str) -> str:
     """Return what is wrong with the base URL, beginning with a space; empty if that is not it."""
+    if f"{BARE_PREFIX}/" not in meant:
+        return ""
     last = meant.rpartition("/")[2]
     if path.count(f"/{last}") > 1:
         return " The client adds the path itself: give it the base URL only."

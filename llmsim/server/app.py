@@ -42,7 +42,7 @@ from llmsim.server.client_api import add_clients
 from llmsim.server.client_watch import ClientWatch
 from llmsim.server.controls import ControlReader, ignore_controls
 from llmsim.server.dashboard import PATH as DASHBOARD
-from llmsim.server.dashboard import Dashboard, Redirect
+from llmsim.server.dashboard import Dashboard, Redirect, is_front_page, redirect
 from llmsim.server.engine.engines import Engines
 from llmsim.server.explanation import add_explanation
 from llmsim.server.http import HttpGeneration, Responder
@@ -238,12 +238,8 @@ class _Errors:
         self._methods = methods
         self._control = control
         self._replies = {provider.name: ReplyBuilder(provider, planner.new_id) for provider in PROVIDERS}
-        self._own = (DASHBOARD, "/health", "/llmsim/stats", *control)
-        served = [provider.base_path for provider in PROVIDERS] + [
-            BARE_PREFIX,
-            *("/health", "/ready", "/metrics", "/llmsim/stats"),
-            *control,
-        ]
+        self._own = (DASHBOARD, "/health", "/ready", "/metrics", "/llmsim/stats", *control)
+        served = [*(provider.base_path for provider in PROVIDERS), BARE_PREFIX, *self._own]
         self._served = f"{', '.join(served[:-1])} and {served[-1]}"
 
     async def http(
@@ -334,9 +330,13 @@ class _Errors:
             replies = self._replies[provider.name]
             await channel.reply(replies.build_error(reply, channel.active))
             return
+        if is_front_page(req):
+            redirect(req, resp, falcon.HTTP_302)
+            return
         allowed = dict(error.headers or ()).get("Allow")
         hint = suggest_route(req.path, self._own) if error.status_code == 404 else ""
-        message = f"{error.title}: {req.method} {req.path}{hint}. " + (
+        hint = hint.removesuffix(" (llmsim)") or "."
+        message = f"{error.title}: {req.method} {req.path}{hint} " + (
             f"Allowed: {allowed}." if allowed else f"llmsim serves {self._served}."
         )
         if error.status_code == UNAVAILABLE_STATUS:

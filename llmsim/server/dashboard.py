@@ -11,6 +11,7 @@ import base64
 import os
 from importlib import resources
 
+from falcon import HTTP_308
 from falcon.asgi import Request, Response
 
 PATH = "/llmsim/"
@@ -50,7 +51,17 @@ class Redirect:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """Redirect to the page."""
-        resp.status = 308
-        resp.set_header("location", f"{req.scope.get('root_path', '')}{PATH}")
+        redirect(req, resp, HTTP_308)
 
     on_head = on_get
+
+
+def is_front_page(req: Request) -> bool:
+    """Return whether a browser asks for `/`; a program there has a wrong base URL, and is answered so."""
+    return req.path == "/" and req.method in ("GET", "HEAD") and "text/html" in req.accept
+
+
+def redirect(req: Request, resp: Response, status: str) -> None:
+    """Redirect to the page, behind a proxy's prefix too."""
+    resp.status = status
+    resp.set_header("location", f"{req.scope.get('root_path', '')}{PATH}")

@@ -199,6 +199,8 @@ def run_directory(configured: str, environ: Mapping[str, str]) -> Path:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.lstat()
+    except (FileExistsError, NotADirectoryError):
+        raise _refusal(path, "it is no directory, or below a file") from None
     except OSError as error:
         raise ConfigError(f"server.run_dir: cannot make {str(path)!r}: {error.strerror}") from None
     if not stat.S_ISDIR(status.st_mode):

@@ -66,6 +66,24 @@ async def test_the_address_without_its_slash_leads_there() -> None:
     assert (answer.status, answer.headers["location"]) == (308, "/llmsim/")
 
 
+@pytest.mark.parametrize(
+    ("method", "accept", "status"),
+    [
+        ("GET", "text/html,application/xhtml+xml,*/*;q=0.8", 302),
+        ("GET", "*/*", 404),
+        ("HEAD", "*/*", 404),
+        ("POST", "text/html", 404),
+    ],
+)
+async def test_browsers_are_led_from_the_root_to_the_page(method: str, accept: str, status: int) -> None:
+    """DASH-1.7: Only a browser is redirected: the base URL of a program is wrong, and it has to see that."""
+    headers = {"host": "localhost", "accept": accept}
+    answer = await simulator().ask(method, "/", headers=headers)
+
+    assert answer.status == status
+    assert answer.headers.get("location") == ("/llmsim/" if status == 302 else None)
+
+
 async def test_settings_are_listed_without_secrets() -> None:
     """SESS-7.1: Every setting is there with its value and origin; of a secret one the value is `***`."""
     answer = await ask("/llmsim/settings", auth={"keys": ("k-secret",)}, latency={"ttft_mean_ms": 5.0})

@@ -157,6 +157,8 @@ def test_litellm(server: Server, tmp_path: Path) -> None:
 
     with running(command, tmp_path, f"http://127.0.0.1:{port}/health/liveliness", **variables):
         for model in ("gpt-4o", "claude-sonnet"):
+            # The first request waits for what LiteLLM imports, and finds its first tokens collected.
+            stream_seconds(f"http://127.0.0.1:{port}", model, KEY)
             assert stream_seconds(f"http://127.0.0.1:{port}", model, KEY) > 0.5
 
 

@@ -10,6 +10,11 @@ import sys
 from llmsim.errors import ConfigError
 
 
+def has_textual() -> bool:
+    """Return whether the extra `tui` is installed."""
+    return importlib.util.find_spec("textual") is not None
+
+
 def check_terminal(command: str, instead: str) -> None:
     """Check that there are Textual and a terminal.
 
@@ -20,7 +25,7 @@ def check_terminal(command: str, instead: str) -> None:
     Raises:
         ConfigError: One of them is missing.
     """
-    if importlib.util.find_spec("textual") is None:
+    if not has_textual():
         raise ConfigError(f"{command} needs Textual; install it with: pip install 'llmsim[tui]'")
     # Textual reads standard input and draws on standard error.
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

@@ -24,6 +24,7 @@ from textual.widgets import Footer, Input, Static
 from llmsim.cli.stats import Reader
 from llmsim.cli.stats_view import render_headline, render_verdict
 from llmsim.cli.terminal.screens import Help, Output
+from llmsim.cli.terminal.signals import handle_signals, resume_with_terminal_only, stop_reading
 from llmsim.cli.terminal.tables import TABLES
 from llmsim.cli.terminal.widgets import Latencies, Rates, StatsTable
 from llmsim.errors import StatsError
@@ -162,6 +163,7 @@ class Dashboard(App[None]):
 
     def on_mount(self) -> None:
         """Show the first snapshot, and go on reading."""
+        resume_with_terminal_only()
         self.query_one(Rates).border_title = "last 60 seconds"
         self.query_one(Latencies).border_title = "latencies"
         self.action_choose(self._chosen)
@@ -390,11 +392,6 @@ def run_dashboard(
     app = Dashboard(read, read(), origin=origin, interval=interval, server=server)
     if is_local:
         os.nice(_NICENESS)
-
-    def pass_on(number: int, _: object) -> None:
-        # Without its terminal the dashboard has no purpose.
-        app.pass_on(signal.SIGTERM if number == signal.SIGHUP and not os.isatty(0) else number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, pass_on)
+    handle_signals(app.pass_on, has_server=server is not None)
     app.run()
+    stop_reading(app)

@@ -9,6 +9,7 @@ Decisions:
 """
 
 import contextlib
+import errno
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,6 +92,17 @@ def exclusive_bind_error(host: str, port: int) -> OSError | None:
         except OSError as error:
             return error
     return None
+
+
+def bind_advice(error: OSError) -> str:
+    """Return what helps where an address could not be bound."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "choose another with --port"
+        case errno.EACCES:
+            return "ports below 1024 are for root; choose another with --port"
+        case _:
+            return "name an address of this machine with --host, or leave it out"
 
 
 _LISTEN = "0A"

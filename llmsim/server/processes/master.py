@@ -33,7 +33,7 @@ from llmsim.providers.resource_routes import resource_labels
 from llmsim.server.asgi import Application
 from llmsim.server.host_publisher import finish_former, finish_host, read_former
 from llmsim.server.processes.arbiter import Arbiter
-from llmsim.server.processes.listeners import Listeners, exclusive_bind_error, port_holders
+from llmsim.server.processes.listeners import Listeners, bind_advice, exclusive_bind_error, port_holders
 from llmsim.server.processes.worker import Worker
 from llmsim.state.directory import RunDirectory
 from llmsim.stats import Block, available_cores, block_name, is_alive
@@ -201,7 +201,9 @@ class Master:
                 continue
             if error.errno == errno.EADDRINUSE:
                 raise ConfigError(taken.format(_other_program(port)))
-            raise ConfigError(f"cannot listen on {address(host, port)}: {error.strerror}")
+            raise ConfigError(
+                f"cannot listen on {address(host, port)}: {error.strerror}; {bind_advice(error)}"
+            )
 
     def _remove_shared(self, application: Application) -> None:
         """Remove what the workers shared."""

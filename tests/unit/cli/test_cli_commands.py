@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from llmsim.cli import main
@@ -234,3 +235,23 @@ def test_a_view_of_stats_fits_any_terminal() -> None:
     )
 
     assert shown.stdout == b"* - _# . ?\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "incomplete", "completed"),
+    [
+        (["serve", "--request-log"], "", ["off", "text", "json"]),
+        (["serve", "--latency"], "gpt-4", ["gpt-4", "gpt-4o"]),
+        (["config", "--generator"], "l", []),
+        (["serve", "--config"], "my", ["my"]),
+        (["explain", "--rules"], "my", ["my"]),
+        (["serve", "--scripts-dir"], "my", ["my"]),
+    ],
+)
+def test_values_are_completed(arguments: list[str], incomplete: str, completed: list[str]) -> None:
+    """CLI-1.6: Choices and profiles are known; a file is given back as it was begun, for the shell to go on."""
+    completion = ShellComplete(main, {}, "llmsim", "_LLMSIM_COMPLETE")
+    items = completion.get_completions(arguments, incomplete)
+
+    assert sorted(item.value for item in items) == sorted(completed)
+    assert all(item.type != "plain" for item in items) == (completed == ["my"] or not completed)

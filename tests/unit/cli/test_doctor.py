@@ -66,6 +66,26 @@ def test_a_taken_port_is_a_failure(run_dir: Path) -> None:
 
     assert result.exit_code == 1
     assert f"127.0.0.1:{port}: address already in use" in result.output
+    assert "choose another with --port" in result.output
+
+
+def test_an_address_of_another_machine_is_a_failure(run_dir: Path) -> None:
+    """CLI-2.1: What helps is another address, not another port."""
+    result = run("doctor", "--host", "203.0.113.5", "--port", str(free_port()))
+
+    assert result.exit_code == 1
+    assert "name an address of this machine with --host" in result.output
+
+
+def test_a_run_directory_that_is_a_file_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLI-2.1: It is said to be none, rather than that it exists."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        monkeypatch.setenv("LLMSIM_SERVER_RUN_DIR", str(path))
+        result = run("doctor", "--port", str(free_port()))
+
+        assert result.exit_code == 1
+        assert "it is no directory, or below a file" in result.output
 
 
 def test_stale_files_are_counted_and_left(run_dir: Path) -> None:

@@ -97,3 +97,15 @@ def test_the_command_shown_exists(
     monkeypatch.setattr("sys.argv", [str(tmp_path / "llmsim" / "__main__.py")])
 
     assert "or: /opt/python -m llmsim stats --watch" in banner(capsys)
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_the_dashboard_in_the_terminal_is_named_where_it_can_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_installed: bool
+) -> None:
+    """CLI-1.5: Without the extra `tui` only the page is named."""
+    monkeypatch.setattr(serve, "has_textual", lambda: is_installed)
+    dashboard = shown(banner(capsys), "dashboard")
+
+    assert dashboard.startswith("http://localhost:8080/llmsim/")
+    assert dashboard.endswith("llmsim top") == is_installed

@@ -70,6 +70,25 @@ def test_a_server_that_is_not_there_is_one_error(host: str, tmp_path: Path) -> N
     assert not (tmp_path / "summary.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [("/openai/v1", ""), ("/v1", ""), ("/anthropic", ""), ("/gateway/openai/v1", "/gateway")],
+)
+def test_a_base_url_is_no_server(
+    path: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LOAD-5.6: What an SDK takes would have the path of the API twice: the server is named, and no folder made."""
+    monkeypatch.setattr("loadtest.cli._look_at", lambda host: None)
+    folder = tmp_path / "run"
+    result = CliRunner().invoke(
+        main, ["quick-smoke", "--host", f"http://localhost:8080{path}/", "--out", str(folder)]
+    )
+
+    assert result.exit_code == 2
+    assert f"did you mean --host http://localhost:8080{meant}?" in result.output
+    assert not folder.exists()
+
+
 def test_the_script_is_the_command() -> None:
     """LOAD-6.1: Like the other scripts, it creates the environment if there is none, then runs the command."""
     script = ROOT / "scripts/loadtest"

@@ -169,3 +169,19 @@ def test_charts_stay_within_their_frame(values: list[float | None]) -> None:
 
     assert all(0 <= place <= 560 for place in places)
     assert "nan" not in chart
+
+
+@pytest.mark.parametrize(
+    ("end", "labels"),
+    [
+        (27.0, ["0 s", "5 s", "10 s", "15 s", "20 s", "25 s"]),
+        (60.0, ["0 s", "10 s", "20 s", "30 s", "40 s", "50 s", "60 s"]),
+        (1800.0, ["0 s", "500 s", "1,000 s", "1,500 s"]),
+        (1.0, ["0 s", "0.2 s", "0.4 s", "0.6 s", "0.8 s", "1 s"]),
+    ],
+)
+def test_times_are_round(end: float, labels: list[str]) -> None:
+    """LOAD-6.7: The axis of times has ticks that can be read, whatever the length of the run."""
+    chart = render_chart("Rate", "requests/s", [0.0, end], [Curve("all", "a", (1.0, 2.0))])
+
+    assert re.findall(r">([\d.,]+ s)</text>", chart) == labels

@@ -31,6 +31,8 @@ from llmsim.providers.route_suggestions import find_meant, suggest_route
         ("/v1/chat/completion", "/v1/chat/completions"),
         ("/openai/v1/embedding", "/openai/v1/embeddings"),
         ("/openai/V1//Models", "/openai/v1/models"),
+        ("/opnai/v1/chat/completions", "/openai/v1/chat/completions"),
+        ("/antropic/v1/messages", "/anthropic/v1/messages"),
     ],
 )
 def test_the_path_that_was_meant(path: str, meant: str) -> None:
@@ -72,6 +74,7 @@ def test_what_is_wrong_with_the_base_url(path: str, hint: str) -> None:
 def test_own_paths_are_suggested() -> None:
     """API-2.5: llmsim's own paths can be misspelt, too."""
     assert "Did you mean /health?" in suggest_route("/healthz", ["/health", "/llmsim/stats"])
+    assert suggest_route("/llmsim/none", ["/llmsim/"]) == ". Did you mean /llmsim/? (llmsim)"
 
 
 SERVED = [
