@@ -9,10 +9,15 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from llmsim.toml_source import DEEPEST, KeyPath
 
 TOO_DEEP = f"nested too deep; at most {DEEPEST} levels"
 """The message about a text of more levels."""
+
+HALF_CHARACTER = "half a character: a surrogate without its other half"
+"""The message about a text that cannot be encoded."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 
@@ -68,6 +73,15 @@ def parse_json(text: str) -> JsonSource:
             within.add(path)
         lines[path] = line
     return JsonSource(value, lines, repeated)
+
+
+def is_encodable(value: Any) -> bool:
+    """Return whether every text in a value can be encoded: JSON has escapes for halves of characters."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _find_paths(text: str) -> Iterator[tuple[KeyPath, int]]:

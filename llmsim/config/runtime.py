@@ -2,7 +2,7 @@
 
 Decisions:
 * What can change is what the next request is planned by. What processes and sockets are made of needs a restart.
-* All problems of a change are reported at once, and one with a problem changes nothing.
+* All problems of a change are reported at once, up to a bound, and one with a problem changes nothing.
 * `unset` unsets a setting that is unset by default; None takes a change back.
 * A table such as `[latency.engine]` changes by its settings: what a change leaves out of it stays as it is. Where it is unset, or a change
   unsets it too, it begins with its defaults.
@@ -42,6 +42,9 @@ _RESPONSE = (
 _FIXED = ("limits.max_buckets", "latency.ttft_file", "latency.tbt_file")
 """Settings of those tables that the shared state was made by, or that name a file: no value of a client becomes a path."""
 
+_MOST_PROBLEMS = 50
+"""Problems of a change that are looked for: a name that there is not is compared with all that there are, for half a millisecond."""
+
 _UNSET = "unset"
 _PROFILE, _ENGINE = "latency.profile", "latency.engine"
 
@@ -69,11 +72,13 @@ def check_changes(changes: Mapping[str, Any], profiles: Collection[str] = ()) ->
         The values as settings hold them, by dotted name; None to take a change back.
 
     Raises:
-        ConfigError: A setting is unknown or cannot be changed, or a value is invalid; one line for each problem.
+        ConfigError: A setting is unknown or cannot be changed, or a value is invalid; one line for each problem, of 50 at most.
     """
     problems: list[str] = []
     checked: dict[str, Any] = {}
     for name, value in _flatten(changes):
+        if len(problems) >= _MOST_PROBLEMS:
+            break
         if name in checked:
             problems.append(f"{show_name(name)}: given twice, by its dotted name and in a table")
         try:
