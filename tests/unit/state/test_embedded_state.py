@@ -1,5 +1,6 @@
 """The state of one machine, in files of the run directory."""
 
+import os
 import time
 from pathlib import Path
 
@@ -11,9 +12,7 @@ def test_what_cannot_be_removed_does_not_keep_the_rest(tmp_path: Path) -> None:
     """STATE-5.2: A directory in the place of a file is left, and the other files are removed."""
     state = open_state(Settings(), tmp_path, time.time)
     state.open()
-    (settings,) = tmp_path.glob("*.settings")
-    settings.unlink()
-    settings.mkdir()
+    (tmp_path / f"{os.getpid()}.settings").mkdir()
 
     state.remove()
 
