@@ -21,6 +21,7 @@ from llmsim.config.latency_settings import LatencySettings
 from llmsim.config.settings import Settings
 from llmsim.config.sources import find_conflicts
 from llmsim.config.specs import SettingSpec, fields_of, find_spec, show_name, specs_by_name
+from llmsim.config.tables import MOST_PROBLEMS
 from llmsim.config.values import check_value
 from llmsim.errors import ConfigError
 from llmsim.text import literal, nearest
@@ -41,9 +42,6 @@ _RESPONSE = (
 )
 _FIXED = ("limits.max_buckets", "latency.ttft_file", "latency.tbt_file")
 """Settings of those tables that the shared state was made by, or that name a file: no value of a client becomes a path."""
-
-_MOST_PROBLEMS = 50
-"""Problems of a change that are looked for: a name that there is not is compared with all that there are, for half a millisecond."""
 
 _UNSET = "unset"
 _PROFILE, _ENGINE = "latency.profile", "latency.engine"
@@ -77,7 +75,7 @@ def check_changes(changes: Mapping[str, Any], profiles: Collection[str] = ()) ->
     problems: list[str] = []
     checked: dict[str, Any] = {}
     for name, value in _flatten(changes):
-        if len(problems) >= _MOST_PROBLEMS:
+        if len(problems) >= MOST_PROBLEMS:
             break
         if name in checked:
             problems.append(f"{show_name(name)}: given twice, by its dotted name and in a table")

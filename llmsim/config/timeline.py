@@ -18,6 +18,7 @@ import msgspec
 from llmsim.config.metadata import DAY_SECS
 from llmsim.config.runtime import BY_TIMELINE, check_changes, value_of, with_changes
 from llmsim.config.settings import Settings
+from llmsim.config.tables import MOST_PROBLEMS
 from llmsim.errors import ConfigError
 from llmsim.json_source import HALF_CHARACTER, JsonError, is_encodable, parse_json
 from llmsim.text import literal, nearest, printable
@@ -27,7 +28,6 @@ TimelineFormat = Literal["toml", "json"]
 
 MOST_SOURCE_BYTES = 1 << 18
 
-_MOST_PROBLEMS = 50
 _MOST_STEPS = 200
 _MOST_SECS = 30 * DAY_SECS
 _MOST_NAME = 60
@@ -173,9 +173,7 @@ def parse_timeline(
     if not problems:
         problems += _find_conflicts(timeline, settings, elapsed)
     if problems:
-        located = [
-            _locate(problem, name, _find_line(problem, lines)) for problem in problems[:_MOST_PROBLEMS]
-        ]
+        located = [_locate(problem, name, _find_line(problem, lines)) for problem in problems[:MOST_PROBLEMS]]
         raise ConfigError("\n".join(located))
     return timeline
 
@@ -239,7 +237,7 @@ def _read(document: Any, profiles: Collection[str], problems: list[str]) -> Time
         return Timeline(name, ())
     steps: list[TimelineStep] = []
     for number, table in enumerate(found, 1):
-        if len(problems) >= _MOST_PROBLEMS:
+        if len(problems) >= MOST_PROBLEMS:
             break
         steps.append(_read_step(table, f"step {number}: ", profiles, problems))
     for number, (step, following) in enumerate(itertools.pairwise(steps), 2):
@@ -280,7 +278,7 @@ def _read_step(table: Any, place: str, profiles: Collection[str], problems: list
 
 def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str, problems: list[str]) -> None:
     for key in table:
-        if len(problems) >= _MOST_PROBLEMS:
+        if len(problems) >= MOST_PROBLEMS:
             return
         if key not in known:
             meant = nearest(key[:100], known)

@@ -14,6 +14,7 @@ from falcon.asgi import Request, Response
 
 from llmsim.config import DEFAULT, is_changeable, setting_specs
 from llmsim.config.specs import find_spec, show_name
+from llmsim.config.tables import MOST_PROBLEMS
 from llmsim.config.timeline import MOST_SOURCE_BYTES, TimelineStep
 from llmsim.errors import BodyTooLargeError, ConfigError, RefusedError
 from llmsim.json_source import HALF_CHARACTER, JsonError, is_encodable, parse_json
@@ -22,9 +23,6 @@ from llmsim.server.live_settings import LiveSettings
 from llmsim.server.transport.bodies import BodyReader, DisconnectedError
 
 _UPLOADED = "uploaded"
-_MOST_SHOWN = 50
-"""Values that are given twice of which a message is written."""
-
 _FORMATS = {
     "application/toml": "toml",
     "text/toml": "toml",
@@ -97,7 +95,7 @@ def _parse_changes(body: bytes) -> dict[str, Any]:
     if not isinstance(changes, dict) or not changes:
         raise ConfigError('wanted an object of settings, such as {"errors.rate_limit_rate": 0.2}')
     if repeated:
-        names = (show_name(".".join(map(str, path))) for path in repeated[:_MOST_SHOWN])
+        names = (show_name(".".join(map(str, path))) for path in repeated[:MOST_PROBLEMS])
         raise ConfigError("\n".join(f"{name}: given twice" for name in names))
     return changes
 

@@ -194,9 +194,19 @@ async def test_few_problems_are_looked_for(worker: Simulator) -> None:
         headers={"content-type": "application/json"},
     )
 
-    for refused in (change, timeline):
+    table = await patch(worker, {"latency.models": {"x": {f"profil{number}": 1 for number in range(9_000)}}})
+
+    for refused in (change, timeline, table):
         assert refused.status == 400
         assert len(refused.json["error"]["problems"]) == 50
+
+
+async def test_null_in_a_table_is_unset(worker: Simulator) -> None:
+    """CTRL-2.11: As outside of tables, `null` is no value."""
+    tables = {"models": {"gpt-4o": {"profile": None, "ttft_mean_ms": 1}}, "engine": {"profile": None}}
+
+    assert (await patch(worker, {"latency.models": tables["models"]})).status == 200
+    assert (await patch(worker, {"latency": tables})).status < 500
 
 
 async def test_changes_at_the_same_time(worker: Simulator) -> None:
