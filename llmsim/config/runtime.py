@@ -43,6 +43,9 @@ _RESPONSE = (
 _FIXED = ("limits.max_buckets", "latency.ttft_file", "latency.tbt_file")
 """Settings of those tables that the shared state was made by, or that name a file: no value of a client becomes a path."""
 
+_MOST_TABLES = 200
+"""Tables, such as those of models, in one setting; each takes half a millisecond to check, in which no request is answered."""
+
 _UNSET = "unset"
 _PROFILE, _ENGINE = "latency.profile", "latency.engine"
 
@@ -116,6 +119,8 @@ def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
         return msgspec.UNSET
     if value == {} and fields_of(name):
         raise ConfigError(f"{name}: wanted at least one of its settings, or {literal(_UNSET)}")
+    if isinstance(value, dict) and len(value) > _MOST_TABLES:
+        raise ConfigError(f"{name}: wanted at most {_MOST_TABLES} entries at run time, found {len(value):,}")
     try:
         checked = check_value(spec, value, profiles)
     except ConfigError as error:

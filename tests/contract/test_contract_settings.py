@@ -201,6 +201,15 @@ async def test_few_problems_are_looked_for(worker: Simulator) -> None:
         assert len(refused.json["error"]["problems"]) == 50
 
 
+async def test_a_table_has_a_bound(worker: Simulator) -> None:
+    """CTRL-2.11: A table of thousands of models takes seconds to check."""
+    tables = {f"model-{number}": {"ttft_mean_ms": 1} for number in range(201)}
+    refused = await patch(worker, {"latency.models": tables})
+
+    assert refused.status == 400
+    assert "at most 200 entries" in refused.json["error"]["message"]
+
+
 async def test_null_in_a_table_is_unset(worker: Simulator) -> None:
     """CTRL-2.11: As outside of tables, `null` is no value."""
     tables = {"models": {"gpt-4o": {"profile": None, "ttft_mean_ms": 1}}, "engine": {"profile": None}}
