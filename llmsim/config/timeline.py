@@ -22,7 +22,7 @@ from llmsim.config.tables import MOST_PROBLEMS
 from llmsim.errors import ConfigError
 from llmsim.json_source import HALF_CHARACTER, JsonError, is_encodable, parse_json
 from llmsim.text import literal, nearest, printable
-from llmsim.toml_source import KeyPath, TomlError, parse_toml
+from llmsim.toml_source import FindLines, KeyPath, TomlError, parse_toml
 
 TimelineFormat = Literal["toml", "json"]
 
@@ -153,14 +153,14 @@ def parse_timeline(
     if len(source) > MOST_SOURCE_BYTES:
         raise ConfigError(_locate(f"wanted at most {MOST_SOURCE_BYTES} bytes, found {len(source)}", name))
     document: Any
-    lines: Mapping[KeyPath, int]
+    find_lines: FindLines
     problems: list[str] = []
     try:
         text = source.decode()
         if source_format == "toml":
-            document, lines = parse_toml(text)
+            document, find_lines = parse_toml(text)
         else:
-            document, lines, repeated = parse_json(text)
+            document, find_lines, repeated = parse_json(text)
             if not is_encodable(document):
                 raise JsonError(HALF_CHARACTER, None)
             problems += [f"{_show_path(path)}: given twice" for path in repeated]
@@ -173,6 +173,7 @@ def parse_timeline(
     if not problems:
         problems += _find_conflicts(timeline, settings, elapsed)
     if problems:
+        lines = find_lines()
         located = [_locate(problem, name, _find_line(problem, lines)) for problem in problems[:MOST_PROBLEMS]]
         raise ConfigError("\n".join(located))
     return timeline

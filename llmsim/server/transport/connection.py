@@ -59,21 +59,13 @@ class Flow(FlowControl):
         if self.read_paused and self._may_read():
             super().resume_reading()
 
-
-class TrailersApart(HttpToolsProtocol):
-    """uvicorn's protocol, where trailers are no headers.
-
-    Source: RFC 9110, 6.5.1: trailers are not merged with headers, which were checked, and may have been acted on, before.
-    """
-
-    def on_chunk_header(self) -> None:
-        """Have what follows the body added to a list of its own."""
-        if self.scope["headers"] is self.headers:
-            self.headers = self.headers.copy()
+    def release(self) -> None:
+        """Forget the protocol, at the end of the connection."""
+        self._may_read = _never
 
 
-class ParsingEndedError(Exception):
-    """Ends a parser's work; the protocol has the problem."""
+def _never() -> bool:
+    return False
 
 
 def linger(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, must_flush: bool = True) -> None:
@@ -183,7 +175,14 @@ _HTTP = (
     *("timeout_keep_alive", "timeout_keep_alive_handler"),
     *("tasks", "transport", "ws_protocol_class", "_get_upgrade", "_should_upgrade", "_start_asgi_task"),
     *("connection_lost", "connection_made", "data_received", "handle_websocket_upgrade", "on_body"),
-    *("on_headers_complete", "on_message_begin", "on_message_complete", "on_response_complete"),
+    *(
+        "expect_100_continue",
+        "on_header",
+        "on_headers_complete",
+        "on_message_begin",
+        "on_message_complete",
+        "on_response_complete",
+    ),
     *("resume_writing", "shutdown"),
 )
 """Attributes of uvicorn's protocols that ours use or replace."""

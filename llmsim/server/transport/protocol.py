@@ -11,6 +11,7 @@ Decisions:
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -25,8 +26,6 @@ from llmsim.server.transport.body_deadline import BodyDeadline
 from llmsim.server.transport.connection import (
     UNBOUNDED,
     Flow,
-    ParsingEndedError,
-    TrailersApart,
     announce_close,
     body_size,
     encode_last,
@@ -39,6 +38,7 @@ from llmsim.server.transport.connection import (
     target_of,
 )
 from llmsim.server.transport.eager_tasks import start_eagerly
+from llmsim.server.transport.fields_protocol import FieldsProtocol, ProblemError
 from llmsim.server.transport.keep_alive import KeepAlive
 
 _GRACE = 0.5
@@ -53,8 +53,10 @@ _on_body = HttpToolsProtocol.on_body
 _on_message_complete = HttpToolsProtocol.on_message_complete
 _on_response_complete = HttpToolsProtocol.on_response_complete
 
+_log = logging.getLogger(__name__)
 
-class Protocol(TrailersApart):
+
+class Protocol(FieldsProtocol):
     """One connection over HTTP."""
 
     closes = False
@@ -67,14 +69,13 @@ class Protocol(TrailersApart):
         self._reject = application.reject
         self._bodies = application.bodies
         self._max_head_bytes = budgets.max_head_bytes
-        self._max_head_fields = budgets.max_head_fields
+        self.max_fields = budgets.max_head_fields
         self._max_pipelined = budgets.max_pipelined
         self._head_timeout = budgets.head_timeout_secs
         self._deadline = BodyDeadline(budgets.body_timeout_secs, budgets.room_timeout_secs)
         self._max_body_bytes: int = application.settings.server.max_body_bytes
         self._reading = self._timed = _IDLE
         self._timer: asyncio.TimerHandle | None = None
-        self._problem: TransportError | None = None
         # Of the head that is read, of the body, and of the data that was received last.
         self._head_bytes = self._body_bytes = self._overhead = self._held = 0
         self._is_suspect = self._completed = self._had_body = False
@@ -88,7 +89,7 @@ class Protocol(TrailersApart):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
         super().connection_made(transport)
-        self.flow = Flow(transport, self._may_read)
+        self.flow = self._flow = Flow(transport, self._may_read)
         self._arm(_HEAD, self._head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -100,6 +101,8 @@ class Protocol(TrailersApart):
             self._earlier.disconnected = True
             self._earlier.message_event.set()
         super().connection_lost(exc)
+        # NOTE: without cycles of references all of it is freed now, not when garbage is collected next.
+        self._flow.release()
 
     def shutdown(self) -> None:
         """Close the connection once it is idle."""
@@ -135,9 +138,10 @@ class Protocol(TrailersApart):
             except httptools.HttpParserUpgrade as upgrade:
                 self._take_offer(data, upgrade.args[0])
         except httptools.HttpParserError as error:
+            _log.debug("invalid request: %s", error)
             if before == _IDLE and not (self._completed or self.url):
                 self.url = target_of(data)
-            self._refuse(self._problem or TransportError(400, f"the request is not valid HTTP: {error}"))
+            self._refuse(self.problem or TransportError(400, f"the request is not valid HTTP: {error}"))
             return
         if self._reading != _IDLE or self._timer is not None or not self._completed:
             self._check(before, size)
@@ -176,24 +180,24 @@ class Protocol(TrailersApart):
 
     def on_headers_complete(self) -> None:
         """Check a head, and start its request."""
-        if self._is_suspect or len(self.headers) > self._max_head_fields:
-            self._problem = self._find_head_problem(head_size(self.url, self.headers))
-            if self._problem is not None:
-                raise ParsingEndedError
+        if self._is_suspect or len(self.headers) > self.max_fields:
+            self.problem = self._find_head_problem(head_size(self.url, self.headers))
+            if self.problem is not None:
+                raise ProblemError
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
-            self._fail(400, f"HTTP/{version} is not served; use HTTP/1.1")
+            self.fail(400, f"HTTP/{version} is not served; use HTTP/1.1")
         if self.parser.should_upgrade() and not self._accepts_offer():
             self._is_declined = True
             return
         if len(self.pipeline) >= self._max_pipelined:
-            self._fail(400, f"more than {self._max_pipelined} requests wait on this connection")
+            self.fail(400, f"more than {self._max_pipelined} requests wait on this connection")
         self._head_bytes = self._body_bytes = self._overhead = 0
         before = self.cycle
         try:
             _on_headers_complete(self)
         except httptools.HttpParserInvalidURLError:
-            self._fail(400, "the request target is not a path")
+            self.fail(400, "the request target is not a path")
         self._reading = _BODY
         if self.closes:
             self.cycle.keep_alive = False
@@ -207,11 +211,11 @@ class Protocol(TrailersApart):
     def _accepts_offer(self) -> bool:
         """Return whether the connection changes to WebSocket."""
         if self.parser.get_method() == b"CONNECT":
-            self._fail(405, "CONNECT is not served")
+            self.fail(405, "CONNECT is not served")
         if self.ws_protocol_class is None or not is_handshake(self.parser, self.headers, self._get_upgrade()):
             return False
         if self._is_answering():
-            self._fail(400, "a WebSocket handshake must wait for the response before it")
+            self.fail(400, "a WebSocket handshake must wait for the response before it")
         self._is_websocket = True
         return True
 
@@ -251,7 +255,7 @@ class Protocol(TrailersApart):
         if self._held:
             self._release()
         self.server_state.total_requests += 1
-        if self._problem is None and not self._is_last:
+        if self.problem is None and not self._is_last:
             self._earlier = None
             if not self.transport.is_closing():
                 self.flow.resume_reading()
@@ -259,7 +263,7 @@ class Protocol(TrailersApart):
         elif self._reading == _BODY:
             self._discard_input()
             linger(self.transport, self.loop)
-        elif self._problem is None:
+        elif self.problem is None:
             self.transport.close()
         else:
             self._send_problem()
@@ -296,11 +300,6 @@ class Protocol(TrailersApart):
             self._deadline.resume(self.loop.time())
             self._bodies.release(self)
 
-    def _fail(self, status: int, problem: str) -> None:
-        """End the parser's work: raise `ParsingEndedError`."""
-        self._problem = TransportError(status, problem)
-        raise ParsingEndedError
-
     def _check(self, before: int, size: int) -> None:
         """Check what has come of an incomplete request, and see to its deadline."""
         if self._reading == _HEAD:
@@ -318,7 +317,7 @@ class Protocol(TrailersApart):
             # Trailers and extensions of chunks are no body.
             continues = before == _BODY and not self._completed
             self._overhead = self._overhead + size if continues and not self._had_body else 0
-            if self._overhead > self._max_head_bytes or len(self.headers) > 2 * self._max_head_fields:
+            if self._overhead > self._max_head_bytes or len(self.headers) > 2 * self.max_fields:
                 self._refuse(TransportError(431, "the trailers of the request are too large"))
             elif self._timed != _BODY or not continues:
                 self._deadline.start(now := self.loop.time())
@@ -333,7 +332,7 @@ class Protocol(TrailersApart):
             self._arm(_HEAD, self._head_timeout)
 
     def _find_head_problem(self, size: int) -> TransportError | None:
-        return head_problem(size, self._max_head_bytes, len(self.headers), self._max_head_fields)
+        return head_problem(size, self._max_head_bytes, len(self.headers), self.max_fields)
 
     def _arm(self, kind: int, seconds: float) -> None:
         if self._timer is not None:
@@ -370,7 +369,7 @@ class Protocol(TrailersApart):
     def _refuse(self, problem: TransportError) -> None:
         """Answer a problem: now, once the response in progress has ended, or through the endpoint that reads the body."""
         self._discard_input()
-        self._problem = problem
+        self.problem = problem
         cycle = self.cycle
         if self._reading == _BODY:
             if cycle.response_complete:
@@ -393,8 +392,8 @@ class Protocol(TrailersApart):
     def _send_problem(self) -> None:
         if self.transport.is_closing():
             return
-        assert self._problem is not None
+        assert self.problem is not None
         url, headers = (self.url, self.headers) if self._reading == _HEAD else (b"", [])
-        reply = self._reject(self._problem, url, headers)
+        reply = self._reject(self.problem, url, headers)
         self.transport.write(encode_last(reply, self.server_state.default_headers))
         linger(self.transport, self.loop)

@@ -1,6 +1,8 @@
 """The HTTP protocol on a transport of the test's: input in any pieces, and when it reads on."""
 
 import asyncio
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -236,7 +238,7 @@ async def test_an_early_answer_releases_the_body() -> None:
 
 
 async def test_an_early_answer_is_read_before_the_connection_closes() -> None:
-    """TRAN-1.14: What is left of the request is read and discarded, so that the answer is not lost by a reset."""
+    """TRAN-1.17: What is left of the request is read and discarded, so that the answer is not lost by a reset."""
     line = Connection()
     line.reads_body = False
     line.protocol.data_received(HEAD % (b"connection: close\r\n", 100_000) + b"x" * 80_000)
@@ -277,7 +279,7 @@ async def test_an_error_in_a_target_has_its_path() -> None:
 
 
 async def test_the_last_answer_closes_the_connection() -> None:
-    """TRAN-1.14: Once the request was read to its end, the connection is closed at once."""
+    """TRAN-1.17: Once the request was read to its end, the connection is closed at once."""
     line = Connection()
     line.may_answer.set()
     whole = HEAD % (b"connection: close\r\n", len(BODY)) + BODY
@@ -327,6 +329,39 @@ async def test_the_deadline_counts_what_the_client_may_use(monkeypatch: pytest.M
 
     assert scope[PROBLEM][0] == 503
     line.protocol.connection_lost(None)
+
+
+@pytest.mark.parametrize("is_trailer", [False, True])
+async def test_headers_that_come_at_once_are_bounded(is_trailer: bool) -> None:
+    """TRAN-1.1, TRAN-1.2: Of twenty thousand headers of one piece, those are kept that show that they are too many."""
+    line = Connection()
+    line.may_answer.set()
+    begun = b"POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n" + b"\r\n0\r\n" * is_trailer
+    line.protocol.data_received(begun + b"".join(b"x%d: a\r\n" % number for number in range(20_000)))
+    await line.settle()
+
+    assert len(line.protocol.headers) == 401
+    problem = line.protocol.cycle.scope[PROBLEM] if is_trailer else (431, line.transport.written)
+    assert problem[0] == 431
+    assert is_trailer or line.transport.written.startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("sent", [HEAD % (b"", len(BODY)) + BODY, HEAD % (b"", 9), b"G", b"\x00"])
+async def test_a_connection_is_freed_at_its_end(sent: bytes) -> None:
+    """TRAN-1.14: Without a collection of garbage, whatever came over it."""
+    line = Connection()
+    line.may_answer.set()
+    line.protocol.data_received(sent)
+    await line.settle()
+    freed = weakref.ref(line.protocol)
+    gc.disable()
+    try:
+        line.protocol.connection_lost(None)
+        await line.settle()
+        del line.protocol
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_the_installed_uvicorn_fits() -> None:
