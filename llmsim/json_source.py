@@ -9,10 +9,15 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from llmsim.toml_source import DEEPEST, FindLines, KeyPath
 
 TOO_DEEP = f"nested too deep; at most {DEEPEST} levels"
 """The message about a text of more levels."""
+
+HALF_CHARACTER = "half a character: a surrogate without its other half"
+"""The message about a text that cannot be encoded."""
 
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 """A bracket, or a text, which may hold some."""
@@ -96,6 +101,15 @@ def _find_repeated(text: str) -> list[KeyPath]:
             within.add(path)
         known.add(path)
     return repeated
+
+
+def is_encodable(value: Any) -> bool:
+    """Return whether every text in a value can be encoded: JSON has escapes for halves of characters."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _find_paths(text: str) -> Iterator[tuple[KeyPath, int]]:

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from llmsim.budgets.limits import LIMITS
+from llmsim.budgets.pattern_size import compiled_size
 from llmsim.budgets.remembered import remembered
 
 _FUSE_SECONDS = 1.0
@@ -23,8 +24,29 @@ _UNFIT = (ValueError, OverflowError, RecursionError, MemoryError)
 _STEPS_A_LOOK = 1024
 
 
-@remembered(maxsize=256, max_chars=400)
+_MOST_PARTS = 10_000
+"""Parts of a compiled pattern, of some 400 bytes and 3 us each."""
+
+_MOST_KEPT = 1_000
+"""Parts of one that is kept."""
+
+
 def _compile(pattern: str) -> Any:
+    if "{" in pattern:
+        size = compiled_size(pattern)
+        if size > _MOST_PARTS:
+            raise ValueError(f"its repeats make more than {_MOST_PARTS:,} parts of it")
+        if size > _MOST_KEPT:
+            return _compile_anew(pattern)
+    return _compile_once(pattern)
+
+
+@remembered(maxsize=256, max_chars=400)
+def _compile_once(pattern: str) -> Any:
+    return _compile_anew(pattern)
+
+
+def _compile_anew(pattern: str) -> Any:
     # PERF: 7 ms of the start of a server that is sent no pattern.
     import regex
 

@@ -2,7 +2,7 @@
 
 Decisions:
 * What can change is what the next request is planned by. What processes and sockets are made of needs a restart.
-* All problems of a change are reported at once, and one with a problem changes nothing.
+* All problems of a change are reported at once, up to a bound, and one with a problem changes nothing.
 * `unset` unsets a setting that is unset by default; None takes a change back.
 * A table such as `[latency.engine]` changes by its settings: what a change leaves out of it stays as it is. Where it is unset, or a change
   unsets it too, it begins with its defaults.
@@ -21,6 +21,7 @@ from llmsim.config.latency_settings import LatencySettings
 from llmsim.config.settings import Settings
 from llmsim.config.sources import find_conflicts
 from llmsim.config.specs import SettingSpec, fields_of, find_spec, show_name, specs_by_name
+from llmsim.config.tables import MOST_PROBLEMS
 from llmsim.config.values import check_value
 from llmsim.errors import ConfigError
 from llmsim.text import literal, nearest
@@ -41,6 +42,9 @@ _RESPONSE = (
 )
 _FIXED = ("limits.max_buckets", "latency.ttft_file", "latency.tbt_file")
 """Settings of those tables that the shared state was made by, or that name a file: no value of a client becomes a path."""
+
+_MOST_TABLES = 200
+"""Tables, such as those of models, in one setting; each takes half a millisecond to check, in which no request is answered."""
 
 _UNSET = "unset"
 _PROFILE, _ENGINE = "latency.profile", "latency.engine"
@@ -69,11 +73,13 @@ def check_changes(changes: Mapping[str, Any], profiles: Collection[str] = ()) ->
         The values as settings hold them, by dotted name; None to take a change back.
 
     Raises:
-        ConfigError: A setting is unknown or cannot be changed, or a value is invalid; one line for each problem.
+        ConfigError: A setting is unknown or cannot be changed, or a value is invalid; one line for each problem, of 50 at most.
     """
     problems: list[str] = []
     checked: dict[str, Any] = {}
     for name, value in _flatten(changes):
+        if len(problems) >= MOST_PROBLEMS:
+            break
         if name in checked:
             problems.append(f"{show_name(name)}: given twice, by its dotted name and in a table")
         try:
@@ -113,6 +119,8 @@ def _check(name: str, value: Any, profiles: Collection[str]) -> Any:
         return msgspec.UNSET
     if value == {} and fields_of(name):
         raise ConfigError(f"{name}: wanted at least one of its settings, or {literal(_UNSET)}")
+    if isinstance(value, dict) and len(value) > _MOST_TABLES:
+        raise ConfigError(f"{name}: wanted at most {_MOST_TABLES} entries at run time, found {len(value):,}")
     try:
         checked = check_value(spec, value, profiles)
     except ConfigError as error:

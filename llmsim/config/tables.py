@@ -35,6 +35,9 @@ def parse_table(name: str, text: str) -> Any:
     return value
 
 
+MOST_PROBLEMS = 50
+"""Problems that are looked for: a name that there is not is compared with all that there are, for up to half a millisecond."""
+
 CheckField = Callable[[str, FieldInfo, Any], Any]
 """Checks the value of a field at a place, and returns it as the settings hold it; raises ConfigError."""
 
@@ -93,6 +96,8 @@ def _check_items(
         return {}
     checked = dict(value)
     for key, item in value.items():
+        if len(problems) >= MOST_PROBLEMS:
+            break
         place = f"{name}.{'***' if secret else _key(key)}"
         if item_type is not str:
             checked[key] = _check_struct(place, item, item_type, check_field, problems)
@@ -111,8 +116,10 @@ def _check_struct(
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
     checked = {}
     for key, item in value.items():
+        if len(problems) >= MOST_PROBLEMS:
+            break
         if key not in fields:
-            meant = nearest(key, fields)
+            meant = nearest(key[:100], fields)
             hint = f"; did you mean {literal(meant)}?" if meant else f". One of: {', '.join(fields)}"
             problems.append(f"{place}: unknown key {literal(key)}{hint}")
         elif get_origin(fields[key].type) is dict:

@@ -18,8 +18,9 @@ import msgspec
 from llmsim.config.metadata import DAY_SECS
 from llmsim.config.runtime import BY_TIMELINE, check_changes, value_of, with_changes
 from llmsim.config.settings import Settings
+from llmsim.config.tables import MOST_PROBLEMS
 from llmsim.errors import ConfigError
-from llmsim.json_source import JsonError, parse_json
+from llmsim.json_source import HALF_CHARACTER, JsonError, is_encodable, parse_json
 from llmsim.text import literal, nearest, printable
 from llmsim.toml_source import FindLines, KeyPath, TomlError, parse_toml
 
@@ -160,6 +161,8 @@ def parse_timeline(
             document, find_lines = parse_toml(text)
         else:
             document, find_lines, repeated = parse_json(text)
+            if not is_encodable(document):
+                raise JsonError(HALF_CHARACTER, None)
             problems += [f"{_show_path(path)}: given twice" for path in repeated]
     except (TomlError, JsonError) as error:
         raise ConfigError(_locate(str(error), name, error.line)) from None
@@ -171,7 +174,7 @@ def parse_timeline(
         problems += _find_conflicts(timeline, settings, elapsed)
     if problems:
         lines = find_lines()
-        located = [_locate(problem, name, _find_line(problem, lines)) for problem in problems[:50]]
+        located = [_locate(problem, name, _find_line(problem, lines)) for problem in problems[:MOST_PROBLEMS]]
         raise ConfigError("\n".join(located))
     return timeline
 
@@ -235,6 +238,8 @@ def _read(document: Any, profiles: Collection[str], problems: list[str]) -> Time
         return Timeline(name, ())
     steps: list[TimelineStep] = []
     for number, table in enumerate(found, 1):
+        if len(problems) >= MOST_PROBLEMS:
+            break
         steps.append(_read_step(table, f"step {number}: ", profiles, problems))
     for number, (step, following) in enumerate(itertools.pairwise(steps), 2):
         if following.at <= step.at:
@@ -274,6 +279,8 @@ def _read_step(table: Any, place: str, profiles: Collection[str], problems: list
 
 def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str, problems: list[str]) -> None:
     for key in table:
+        if len(problems) >= MOST_PROBLEMS:
+            return
         if key not in known:
             meant = nearest(key[:100], known)
             hint = f"; did you mean {literal(meant)}?" if meant else f". One of: {', '.join(known)}"

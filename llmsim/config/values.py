@@ -117,6 +117,9 @@ def check_value(spec: SettingSpec, value: Any, profiles: Collection[str] = ()) -
         checked = msgspec.convert(value, spec.type)
     except msgspec.ValidationError:
         raise _invalid_value(spec, value) from None
+    if checked is None:
+        # In a table of JSON: unset.
+        return None
     if spec.kind == "quantiles" and (problem := quantiles_problem(checked)):
         raise ConfigError(f"{spec.name}: {problem}")
     match spec.section.partition(".")[0], spec.key:

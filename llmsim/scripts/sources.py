@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from llmsim.errors import ScriptError
-from llmsim.json_source import TOO_DEEP, JsonError, parse_json
+from llmsim.json_source import HALF_CHARACTER, TOO_DEEP, JsonError, parse_json
 from llmsim.toml_source import DEEPEST, FindLines, KeyPath, TomlError, parse_toml
 
 ScriptFormat = Literal["json", "toml", "yaml"]
@@ -123,7 +123,7 @@ def _non_json(root: Any) -> list[tuple[KeyPath, str]]:
                 pass
             case str():
                 if not _is_encodable(value):
-                    problems.append((path, "half a character: a surrogate without its other half"))
+                    problems.append((path, HALF_CHARACTER))
             case int():
                 if not -(1 << 63) <= value < 1 << 64:
                     problems.append((path, "a whole number of more than 64 bits"))

@@ -109,7 +109,11 @@ class DirectChannel:
     @property
     def disconnected(self) -> bool:
         """Whether the client has disconnected."""
-        return bool(self._cycle.disconnected or self._transport.is_closing())
+        cycle = self._cycle
+        if not cycle.disconnected and self._transport.is_closing():
+            # uvicorn does not know yet, and would log a response without an end as an error.
+            cycle.disconnected = True
+        return bool(cycle.disconnected)
 
     def _wake(self) -> None:
         if not self._closed:

@@ -30,6 +30,7 @@ from llmsim.server.services import Services
 from llmsim.server.transport.bodies import BodyReader, DisconnectedError
 from llmsim.server.turn_player import Choice
 from llmsim.text import nearest, printable
+from llmsim.wire.codec import matcher
 
 _SHOWN = 200
 """Characters of a text that are shown."""
@@ -76,7 +77,7 @@ class _Line(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Asked).decode
-_decode_line = msgspec.json.Decoder(_Line).decode
+_match_line = matcher(_Line)
 _Add = Callable[[str, str, str], None]
 
 
@@ -122,7 +123,7 @@ class _Explain:
             asked = _decode(await self._bodies.read(req))
         except DisconnectedError:
             return
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DeniedError(
                 400, f'wanted {{"request": BODY, "endpoint": LABEL, "headers": {{}}}}: {error}'
             ) from None
@@ -149,9 +150,8 @@ class _Explain:
 
 def _unwrap(asked: _Asked) -> tuple[_Asked, str | None]:
     """Return what a request of a batch asks for, with its id; what else is asked as it is, with None."""
-    try:
-        line = _decode_line(asked.request)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    line = _match_line(bytes(asked.request))
+    if line is None:
         return asked, None
     if isinstance(line.params, msgspec.Raw):
         return msgspec.structs.replace(asked, request=line.params, endpoint="messages"), line.custom_id

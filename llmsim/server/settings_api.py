@@ -14,9 +14,10 @@ from falcon.asgi import Request, Response
 
 from llmsim.config import DEFAULT, is_changeable, setting_specs
 from llmsim.config.specs import find_spec, show_name
-from llmsim.config.timeline import TimelineStep
+from llmsim.config.tables import MOST_PROBLEMS
+from llmsim.config.timeline import MOST_SOURCE_BYTES, TimelineStep
 from llmsim.errors import BodyTooLargeError, ConfigError, RefusedError
-from llmsim.json_source import parse_json
+from llmsim.json_source import HALF_CHARACTER, JsonError, is_encodable, parse_json
 from llmsim.server.admin_api import DeniedError, check_parameters, send
 from llmsim.server.live_settings import LiveSettings
 from llmsim.server.transport.bodies import BodyReader, DisconnectedError
@@ -71,21 +72,32 @@ class _Settings:
         if body is None:
             return
         try:
-            changes = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise DeniedError(400, f"the body is not JSON: {error}") from None
-        if not isinstance(changes, dict) or not changes:
-            raise DeniedError(400, 'wanted an object of settings, such as {"errors.rate_limit_rate": 0.2}')
-        repeated = parse_json(body.decode()).repeated
-        if repeated:
-            raise DeniedError(
-                400, *(f"{show_name('.'.join(map(str, path)))}: given twice" for path in repeated[:50])
-            )
-        try:
-            names = await self._live.change(changes)
+            names = await self._live.change(_parse_changes(body))
         except ConfigError as error:
             raise DeniedError(400, *str(error).splitlines()) from None
         send(resp, 200, {"changed": names} | render_settings(self._live))
+
+
+def _parse_changes(body: bytes) -> dict[str, Any]:
+    """Parse changes of settings.
+
+    Raises:
+        ConfigError: They are no object of JSON, or too large.
+    """
+    if len(body) > MOST_SOURCE_BYTES:
+        raise ConfigError(f"wanted at most {MOST_SOURCE_BYTES:,} bytes, found {len(body):,}")
+    try:
+        changes, _, repeated = parse_json(body.decode())
+    except (JsonError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the body is not JSON: {str(error).removeprefix('not JSON: ')}") from None
+    if not is_encodable(changes):
+        raise ConfigError(f"the body is not JSON: {HALF_CHARACTER}")
+    if not isinstance(changes, dict) or not changes:
+        raise ConfigError('wanted an object of settings, such as {"errors.rate_limit_rate": 0.2}')
+    if repeated:
+        names = (show_name(".".join(map(str, path))) for path in repeated[:MOST_PROBLEMS])
+        raise ConfigError("\n".join(f"{name}: given twice" for name in names))
+    return changes
 
 
 def render_settings(live: LiveSettings) -> dict[str, Any]:

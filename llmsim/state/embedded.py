@@ -151,6 +151,13 @@ class EmbeddedState:
 
     def remove(self) -> None:
         """See `State`."""
-        for file in (*self._files, self._changes, self._rules):
-            file.remove()
+        # What has taken the place of a file cannot be removed; the next start does without it.
+        for remove in (
+            *(file.remove for file in (*self._files, self._changes, self._rules)),
+            self._remove_engines,
+        ):
+            with contextlib.suppress(OSError):
+                remove()
+
+    def _remove_engines(self) -> None:
         remove_engines(self._directory)

@@ -5,12 +5,16 @@ import json
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.asgi import Exchange, Simulator, simulator
 
+from llmsim.config import Settings
 from llmsim.errors import ConfigError
+from llmsim.providers.registry import PROVIDERS
+from llmsim.server.access.guard import Guard
 
 PEERS = {
     "loopback": ("127.0.0.1", 5),
@@ -77,7 +81,16 @@ class TestControl:
             assert "admin.key" in answer.json["error"]["message"]
 
     @pytest.mark.parametrize(
-        "header", ["forwarded", "x-forwarded-for", "x-real-ip", "x-forwarded-host", "x-forwarded-proto"]
+        "header",
+        [
+            "forwarded",
+            "x-forwarded-for",
+            "x-real-ip",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "via",
+            "cf-connecting-ip",
+        ],
     )
     async def test_a_proxy_on_this_machine(self, header: str) -> None:
         """ACC-1.1: What a proxy forwards is not local, whatever its header says."""
@@ -490,6 +503,18 @@ STORED = (
 
 class TestPages:
     """Cross-origin requests of web pages."""
+
+    def test_a_method_of_any_bytes(self) -> None:
+        """ACC-3.1: A preflight for a method that is no UTF-8 is answered, too."""
+        names = ((b"origin", b"http://x"), (b"access-control-request-method", b"\xff"))
+        guard = Guard(Settings(), PROVIDERS, str)
+        active: Any = SimpleNamespace(arrival=0.0, extra_headers=b"", request_id="", outcome=None)
+        scope = {"path": "/openai/v1/files", "method": "OPTIONS", "headers": names, "query_string": b""}
+
+        reply = guard.check(scope, active)
+
+        assert reply is not None
+        assert reply.status == 200
 
     @pytest.mark.parametrize("api", APIS)
     async def test_preflight(self, api: str) -> None:

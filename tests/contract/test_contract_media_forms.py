@@ -300,6 +300,15 @@ async def test_other_bodies(path: str, body: bytes) -> None:
     assert "multipart" in refused.json["error"]["message"]
 
 
+async def test_deep_names() -> None:
+    """MEDIA-4.8: A name is as deep as it says; what could not be written as JSON is refused."""
+    fields = WHISPER | {"a" + "[b]" * 300: "1"}
+    refused = await send("audio/transcriptions", fields, RECORDING)
+
+    assert refused.status == 400
+    assert "nesting" in refused.json["error"]["message"]
+
+
 async def test_faults_hold_for_forms() -> None:
     """MEDIA-4.7: As everywhere; requests are counted by endpoint."""
     worker = simulator(errors={"rate_limit_rate": 1.0})

@@ -373,3 +373,18 @@ async def test_every_answer_is_explained(answered: dict[str, Any], part: str) ->
 
     assert lines["rule"]["value"] == "mine"
     assert "rule" in lines[part]["why"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"\xff": 1}',
+        b'{"request": {"custom_id": "a", "url": "\xff"}}',
+        b'{"request": ' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+)
+async def test_any_bytes_are_explained_or_refused(body: bytes) -> None:
+    """RULES-4.5: What is no UTF-8, or nested deeply, is no bug."""
+    exchange = await (await fresh()).ask("POST", "/llmsim/explain", body)
+
+    assert exchange.status < 500

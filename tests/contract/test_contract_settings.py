@@ -152,6 +152,72 @@ async def test_a_change_is_whole_or_not_at_all(worker: Simulator, body: bytes, p
     assert await settings_of(worker) == before
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"errors.rate_limit_rate": ' + b"[" * 70 + b"]" * 70 + b"}",
+        b"[" * 100_000,
+        b'{"errors.rate_limit_rate": "\xff"}',
+        b'{"\xc0\x80": 1}',
+        b'{"response.refusal_text": "\\ud800"}',
+        b'{"latency": {"models": {"\\udc00": {"ttft_mean_ms": 1}}}}',
+        b'{"response.refusal_rate": 1e400}',
+        b'{"response.refusal_rate": NaN}',
+        b"\xef\xbb\xbf{}",
+        b'{"response.refusal_text": "' + b'\\"' * 200_000 + b'"}',
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+async def test_any_bytes_are_refused(worker: Simulator, body: bytes) -> None:
+    """CTRL-2.11: What is no change, and no timeline, is refused in words, and changes nothing."""
+    before = await settings_of(worker)
+    refused = await worker.ask("PATCH", "/llmsim/settings", body)
+    step = (
+        b'{"step": [{"at_secs": 0, "response": {"refusal_text": ' + body[body.rfind(b":") + 1 : -1] + b"}}]}"
+    )
+    timeline = await worker.ask("PUT", "/llmsim/timeline", step, headers={"content-type": "application/json"})
+
+    assert (refused.status, timeline.status) == (400, 400)
+    assert "too large" not in timeline.json["error"]["message"]
+    assert await settings_of(worker) == before
+
+
+async def test_few_problems_are_looked_for(worker: Simulator) -> None:
+    """CTRL-2.11: Each wrong name is compared with all there are; of 8,000 that would take seconds in which no other request is answered."""
+    wrong = {f"errors.ratelimit{number}": 1 for number in range(8_000)}
+    change = await patch(worker, wrong)
+    steps = [{"at_secs": at, "errors": {f"a{number}": 1 for number in range(60)}} for at in range(100)]
+    timeline = await worker.ask(
+        "PUT",
+        "/llmsim/timeline",
+        json.dumps({"step": steps}).encode(),
+        headers={"content-type": "application/json"},
+    )
+
+    table = await patch(worker, {"latency.models": {"x": {f"profil{number}": 1 for number in range(9_000)}}})
+
+    for refused in (change, timeline, table):
+        assert refused.status == 400
+        assert len(refused.json["error"]["problems"]) == 50
+
+
+async def test_a_table_has_a_bound(worker: Simulator) -> None:
+    """CTRL-2.11: A table of thousands of models takes seconds to check."""
+    tables = {f"model-{number}": {"ttft_mean_ms": 1} for number in range(201)}
+    refused = await patch(worker, {"latency.models": tables})
+
+    assert refused.status == 400
+    assert "at most 200 entries" in refused.json["error"]["message"]
+
+
+async def test_null_in_a_table_is_unset(worker: Simulator) -> None:
+    """CTRL-2.11: As outside of tables, `null` is no value."""
+    tables = {"models": {"gpt-4o": {"profile": None, "ttft_mean_ms": 1}}, "engine": {"profile": None}}
+
+    assert (await patch(worker, {"latency.models": tables["models"]})).status == 200
+    assert (await patch(worker, {"latency": tables})).status < 500
+
+
 async def test_changes_at_the_same_time(worker: Simulator) -> None:
     """CTRL-2.5: None is lost."""
     names = [name for name, one in (await settings_of(worker)).items() if name.endswith("_rate")]

@@ -379,7 +379,14 @@ class TestEncodings:
     def test_broken_ones_are_refused(self, server: Server, encode: Any) -> None:
         """TRAN-3.4: Truncated, of another kind, damaged, or followed by something else: 400."""
         whole = encode(BODY)
-        for data in (whole[:-3], BODY, whole[:10] + b"\xff" * 8 + whole[18:], whole + b"x", b""):
+        for data in (
+            whole[:-3],
+            BODY,
+            whole[:10] + b"\xff" * 8 + whole[18:],
+            whole + b"x",
+            b"",
+            encode(b"") * 1_001,
+        ):
             assert self.send(server, encode, data).status == 400, data
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from llmsim.budgets import LIMITS
 from llmsim.providers.contract import IncomingRequest
 from llmsim.providers.forms import Form, FormError
 from llmsim.wire.codec import encode
@@ -35,6 +36,9 @@ def form_json(form: Form, *, numbers: Set[str] = frozenset(), flags: Set[str] = 
         form: The form. `name[]` is an element of a list, `name[key]` a member of an object.
         numbers: Names of the fields that are numbers.
         flags: Names of the fields that are true or false.
+
+    Raises:
+        FormError: A field is nested too deep.
     """
     members: dict[str, Any] = {}
     for field, text in form.fields:
@@ -46,8 +50,11 @@ def form_json(form: Form, *, numbers: Set[str] = frozenset(), flags: Set[str] = 
             if isinstance(found, list):
                 found.append(text)
         elif key.endswith("]"):
+            path = key.removesuffix("]").split("][")
+            if len(path) >= LIMITS.json_depth:
+                raise FormError(f"a field of more than {LIMITS.json_depth} levels of nesting")
             inner = members.setdefault(name, {})
-            for part in (path := key.removesuffix("]").split("]["))[:-1]:
+            for part in path[:-1]:
                 inner = inner.setdefault(part, {}) if isinstance(inner, dict) else {}
             if isinstance(inner, dict):
                 inner[path[-1]] = text

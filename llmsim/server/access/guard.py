@@ -13,7 +13,6 @@ Decisions:
 
 import functools
 import hmac
-import ipaddress
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -32,6 +31,7 @@ from llmsim.server.access.api_keys import (
     with_param_key,
 )
 from llmsim.server.access.cors import CorsPolicy
+from llmsim.server.access.peers import is_direct, parse_address
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.replies import EncodedReply, ReplyBuilder
 from llmsim.stats import Outcome
@@ -43,9 +43,6 @@ OWNER = "llmsim.owner"
 
 _OPEN = frozenset({"health", "ready", "metrics", "llmsim", "llmsim/", "llmsim/stats"})
 """Paths that need no key, and are not part of the control API; a provider's prefix may stand before them."""
-
-_FORWARDED = (b"forwarded", b"x-real-ip")
-"""Headers by which a proxy is known, besides `x-forwarded-*`."""
 
 _FOREIGN_PAGE = "a web page of another origin may not use the control API"
 _KEY_NEEDED = "the control API needs its key: authorization: Bearer KEY, with the server's setting admin.key"
@@ -274,7 +271,7 @@ class Guard:
         if route.rpartition("/")[2] == "metrics":
             return True
         apis = self._apis.values() if api is None else (api,)
-        wanted = method.decode()
+        wanted = method.decode("latin-1")
         return any(one == wanted and path.fullmatch(route) for api in apis for one, path in api.stored)
 
 
@@ -294,7 +291,7 @@ class _ControlGuard:
                 if name == b"authorization" and hmac.compare_digest(bearer_token(value), self._key):
                     return None
         hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
-        is_local = self._is_open or _is_direct(scope)
+        is_local = self._is_open or is_direct(scope)
         is_host = (self._is_open and not self._hosts) or (hosts and all(map(self._is_host, hosts)))
         if is_local and is_host:
             return None
@@ -313,27 +310,7 @@ class _ControlGuard:
         name = re.sub(r":[0-9]*$", "", whole).removesuffix(".")
         if name == "localhost" or name in self._hosts or whole in self._hosts:
             return True
-        return _address(name[1:-1] if name.startswith("[") and name.endswith("]") else name) is not None
-
-
-def _is_direct(scope: dict[str, Any]) -> bool:
-    """Return whether a request comes straight from this machine, not by a proxy."""
-    client = scope.get("client")
-    address = _address(client[0]) if client else None
-    if address is None:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_loopback and not any(
-        name in _FORWARDED or name.startswith(b"x-forwarded-") for name, _ in scope["headers"]
-    )
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
+        return parse_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name) is not None
 
 
 def _is_same_origin(headers: RawHeaders, origin: bytes) -> bool:

@@ -1,6 +1,7 @@
 """Parts of a connection over HTTP or WebSocket that uvicorn's own do not do."""
 
 import asyncio
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -80,6 +81,35 @@ def linger(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, mus
     if transport.can_write_eof():
         transport.write_eof()
     loop.call_later(_LINGER, transport.close if must_flush else transport.abort)
+
+
+class _OpenTransport:
+    """The transport of a response at whose end uvicorn does not close the connection."""
+
+    def __init__(self, cycle: Any) -> None:
+        self._transport = cycle.transport
+        self._cycle = weakref.proxy(cycle)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        """Close the connection, unless it is the end of the response: the protocol then does, once the client has read it."""
+        if not self._cycle.response_complete:
+            self._transport.close()
+
+
+def announce_close(cycle: Any) -> None:
+    """Have a response say that it is the last of its connection, but leave the connection open at its end."""
+    cycle.default_headers = [*cycle.default_headers, (b"connection", b"close")]
+    cycle.keep_alive = True
+    cycle.transport = _OpenTransport(cycle)
+
+
+def target_of(data: bytes) -> bytes:
+    """Return the target of a request line, whatever its characters; empty if there is none."""
+    parts = data.partition(b"\r\n")[0].split(b" ")
+    return parts[1] if len(parts) > 1 else b""
 
 
 def head_size(url: bytes, headers: RawHeaders) -> int:

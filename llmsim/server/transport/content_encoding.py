@@ -17,6 +17,10 @@ _MAX_WINDOW = 2**23
 """Bytes that a frame may refer back. Source: RFC 8878, 3.1.1.1.2: decoders should support 8 MB at least."""
 
 
+_MOST_FRAMES = 1000
+"""Frames of zstd, or members of gzip: each takes a decoder of its own, and an empty one has 8 bytes."""
+
+
 class BrokenEncodingError(Exception):
     """The body is not what its encoding says."""
 
@@ -44,10 +48,11 @@ def inflate(data: bytes, encoding: str) -> Iterator[bytes]:
     """Yield the inflated body in pieces.
 
     Raises:
-        BrokenEncodingError: The data is truncated, or not of this encoding.
+        BrokenEncodingError: The data is truncated, not of this encoding, or in too many parts.
     """
     make = _DECODERS[encoding]
     decoder = make()
+    frames = 1
     try:
         for start in range(0, len(data), _INPUT):
             rest = data[start : start + _INPUT]
@@ -55,6 +60,9 @@ def inflate(data: bytes, encoding: str) -> Iterator[bytes]:
                 if decoder.eof:
                     # Several members, or frames, one after the other.
                     decoder = make()
+                    frames += 1
+                    if frames > _MOST_FRAMES:
+                        raise BrokenEncodingError(f"it has more than {_MOST_FRAMES:,} parts")
                 yield decoder.decompress(rest)
                 rest = decoder.unused_data if decoder.eof else b""
     except (zlib.error, zstandard.ZstdError, MemoryError) as error:

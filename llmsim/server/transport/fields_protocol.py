@@ -39,6 +39,14 @@ class FieldsProtocol(HttpToolsProtocol):
             self.expect_100_continue = True
         fields.append((name, value))
 
+    def on_chunk_header(self) -> None:
+        """Have trailers kept in a list of their own: they come after the headers were checked, and acted on.
+
+        Source: RFC 9110, 6.5.1: trailers are not merged with headers.
+        """
+        if self.scope["headers"] is self.headers:
+            self.headers = self.headers.copy()
+
     def fail(self, status: int, problem: str) -> None:
         """End the parser's work.
 

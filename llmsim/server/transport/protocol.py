@@ -26,6 +26,7 @@ from llmsim.server.transport.body_deadline import BodyDeadline
 from llmsim.server.transport.connection import (
     UNBOUNDED,
     Flow,
+    announce_close,
     body_size,
     encode_last,
     head_problem,
@@ -34,6 +35,7 @@ from llmsim.server.transport.connection import (
     is_handshake,
     is_streamed,
     linger,
+    target_of,
 )
 from llmsim.server.transport.eager_tasks import start_eagerly
 from llmsim.server.transport.fields_protocol import FieldsProtocol, ProblemError
@@ -77,7 +79,7 @@ class Protocol(FieldsProtocol):
         # Of the head that is read, of the body, and of the data that was received last.
         self._head_bytes = self._body_bytes = self._overhead = self._held = 0
         self._is_suspect = self._completed = self._had_body = False
-        self._is_deaf = self._is_websocket = self._is_declined = False
+        self._is_deaf = self._is_last = self._is_websocket = self._is_declined = False
         # Of the connection. The cycle that is answered while others wait; uvicorn knows the last one only.
         self._earlier: Any = None
         self._ready: Coroutine[Any, Any, None] | None = None
@@ -137,6 +139,8 @@ class Protocol(FieldsProtocol):
                 self._take_offer(data, upgrade.args[0])
         except httptools.HttpParserError as error:
             _log.debug("invalid request: %s", error)
+            if before == _IDLE and not (self._completed or self.url):
+                self.url = target_of(data)
             self._refuse(self.problem or TransportError(400, f"the request is not valid HTTP: {error}"))
             return
         if self._reading != _IDLE or self._timer is not None or not self._completed:
@@ -228,9 +232,8 @@ class Protocol(FieldsProtocol):
                 self._held += len(body)
             else:
                 self._held += total
-                self._bodies.hold(
-                    self, self._held, self._held - total + body_size(self.headers, self._max_body_bytes)
-                )
+                announced = body_size(self.headers, self._max_body_bytes)
+                self._bodies.hold(self, self._held, self._held - total + announced)
 
     def on_message_complete(self) -> None:
         """Note that a request is complete."""
@@ -252,13 +255,16 @@ class Protocol(FieldsProtocol):
         if self._held:
             self._release()
         self.server_state.total_requests += 1
-        if self.problem is None:
+        if self.problem is None and not self._is_last:
             self._earlier = None
             if not self.transport.is_closing():
                 self.flow.resume_reading()
                 self._keep_alive.start()
         elif self._reading == _BODY:
+            self._discard_input()
             linger(self.transport, self.loop)
+        elif self.problem is None:
+            self.transport.close()
         else:
             self._send_problem()
 
@@ -305,8 +311,7 @@ class Protocol(FieldsProtocol):
                 self._head_bytes = head_size(self.url, self.headers)
             if problem := self._find_head_problem(self._head_bytes):
                 self._refuse(problem)
-                return
-            if self._timed != _HEAD:
+            elif self._timed != _HEAD:
                 self._arm(_HEAD, self._head_timeout)
         elif self._reading == _BODY:
             # Trailers and extensions of chunks are no body.
@@ -317,6 +322,9 @@ class Protocol(FieldsProtocol):
             elif self._timed != _BODY or not continues:
                 self._deadline.start(now := self.loop.time())
                 self._arm(_BODY, self._deadline.left(now, 0))
+            if not (self._is_last or self.cycle.keep_alive):
+                self._is_last = True
+                announce_close(self.cycle)
         elif self._completed:
             self._disarm()
         elif self._timed != _HEAD and not self._is_answering():
@@ -360,8 +368,7 @@ class Protocol(FieldsProtocol):
 
     def _refuse(self, problem: TransportError) -> None:
         """Answer a problem: now, once the response in progress has ended, or through the endpoint that reads the body."""
-        self._disarm()
-        self._is_deaf = True
+        self._discard_input()
         self.problem = problem
         cycle = self.cycle
         if self._reading == _BODY:
@@ -370,13 +377,16 @@ class Protocol(FieldsProtocol):
                 return
             scope: Any = cycle.scope
             scope[PROBLEM] = (problem.status, str(problem))
-            if cycle.keep_alive:
-                # Not `keep_alive = False`: the connection would be closed before the client has read the answer.
-                cycle.default_headers = [*cycle.default_headers, (b"connection", b"close")]
+            if not self._is_last:
+                announce_close(cycle)
             cycle.more_body = False
             cycle.message_event.set()
         elif not self._is_answering():
             self._send_problem()
+
+    def _discard_input(self) -> None:
+        self._disarm()
+        self._is_deaf = True
         self.flow.resume_reading()
 
     def _send_problem(self) -> None:

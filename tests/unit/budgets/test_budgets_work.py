@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsim.budgets import LIMITS, PatternBudget, WorkBudget, remembered
+from llmsim.budgets import LIMITS, PatternBudget, WorkBudget, pattern_problem, remembered
 from llmsim.json_schema.regexes import is_valid, parse_pattern
 
 PIECES = """a b 1 - ^ $ . * + ? {{ }} [ ] ( ) | \\ , : = ! < > # (?: (?= (?<= (?<! (?P<a> (?P=a) (a) [a-z] [^a] \\d \\w+ {2} {1,3} {,3} {3,}
@@ -132,3 +132,38 @@ def test_the_size_of_a_text_is_bounded() -> None:
 
     assert made is not None
     assert len(made) <= 10_000
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "a{100000000}",
+        "(?:a{3000}){3000}",
+        "(?:(?:[ab]{200}){200}){200}",
+        "(?#[)a{100000000}",
+        "(?x)#[\na{100000000}",
+        "(?V1)[a[b]]{100000000}",
+        "[]]{100000000}",
+        "([(]a{9000}){9000}",
+    ],
+)
+def test_repeats_are_not_written_out(pattern: str) -> None:
+    """BUDG-2.5: What would take gigabytes is not compiled: it may match, and in a script it is a mistake."""
+    assert PatternBudget().search(pattern, "a") is None
+    assert "repeats" in str(pattern_problem(pattern))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?$",
+        "^x{0,99999999}$",
+        r"\{99999999\}",
+        "[{99999999}]",
+        "(a|b){2000}",
+    ],
+)
+def test_ordinary_repeats_are_compiled(pattern: str) -> None:
+    """BUDG-2.5: Repeats side by side are added, not multiplied; what is optional is not written out."""
+    assert pattern_problem(pattern) is None

@@ -726,6 +726,13 @@ class TestWrites:
 
         assert closed_at == [1]
 
+    async def test_a_closing_connection_is_known_to_uvicorn(self, direct: DirectDriver) -> None:
+        """TRAN-1.16: uvicorn takes a response without an end for a bug unless it knows that the client has gone."""
+        direct.transport.close()
+
+        assert direct.channel.disconnected
+        assert direct.cycle.disconnected
+
     async def test_nothing_is_written_to_a_client_that_disconnected(self, direct: DirectDriver) -> None:
         """LAT-3.4: A client that disconnected before the response is sent nothing."""
         direct.disconnect()

@@ -237,6 +237,62 @@ async def test_an_early_answer_releases_the_body() -> None:
     line.protocol.connection_lost(None)
 
 
+async def test_an_early_answer_is_read_before_the_connection_closes() -> None:
+    """TRAN-1.17: What is left of the request is read and discarded, so that the answer is not lost by a reset."""
+    line = Connection()
+    line.reads_body = False
+    line.protocol.data_received(HEAD % (b"connection: close\r\n", 100_000) + b"x" * 80_000)
+    line.may_answer.set()
+    await line.settle()
+
+    assert line.transport.written.count(b"connection: close") == 1
+    assert not line.transport.closed
+    assert line.transport.reads
+    line.protocol.data_received(b"x" * 30_000)
+    await line.settle()
+    assert len(line.requests) == 1
+    line.protocol.connection_lost(None)
+
+
+async def test_trailers_are_no_headers() -> None:
+    """TRAN-1.15: What follows a chunked body is in no request's headers, in one piece or in two."""
+    head = b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    whole = head + b"2\r\n{}\r\n0\r\nx-llmsim-fault: 500\r\nauthorization: Bearer x\r\n\r\n"
+    for cut in (len(head), len(head) + 9, len(whole)):
+        line = Connection()
+        line.may_answer.set()
+        for piece in filter(None, (whole[:cut], whole[cut:])):
+            line.protocol.data_received(piece)
+            await line.settle()
+
+        assert line.requests == [("/a", {b"host": b"x", b"transfer-encoding": b"chunked"}, b"{}")]
+        line.protocol.connection_lost(None)
+
+
+async def test_an_error_in_a_target_has_its_path() -> None:
+    """TRAN-1.8: The path is known even if its characters are not those of a path."""
+    line = Connection()
+    line.protocol.data_received(b"GET /anthropic/v1/\xf0\x9f HTTP/1.1\r\n\r\n")
+
+    assert line.transport.written.endswith(b"/anthropic/v1/\xf0\x9f")
+    line.protocol.connection_lost(None)
+
+
+async def test_the_last_answer_closes_the_connection() -> None:
+    """TRAN-1.17: Once the request was read to its end, the connection is closed at once."""
+    line = Connection()
+    line.may_answer.set()
+    whole = HEAD % (b"connection: close\r\n", len(BODY)) + BODY
+    for piece in (whole[:-9], whole[-9:]):
+        line.protocol.data_received(piece)
+        await line.settle()
+
+    assert line.requests[0][2] == BODY
+    assert line.transport.written.count(b"connection: close") == 1
+    assert line.transport.closed
+    line.protocol.connection_lost(None)
+
+
 async def test_the_deadline_counts_what_the_client_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     """TRAN-1.6, TRAN-1.12: The time of a wait is not the client's; the wait itself ends with 503."""
     now = 1000.0
