@@ -60,8 +60,10 @@ class TextAnalyzer:
 
     def analyze(self, prompt: Prompt) -> PromptFacts | None:
         """Return what a plan needs to know of a prompt that is a short conversation of texts, and plain; None for any other."""
-        if not is_text(prompt):
-            return None
+        return self.analyze_known(prompt) if is_text(prompt) else None
+
+    def analyze_known(self, prompt: Prompt) -> PromptFacts | None:
+        """Return what a plan needs to know of a prompt that is known to be texts; None if it is not plain."""
         found = self._find(prompt.model)
         model = found.model
         if not found.is_usual or _reasons(prompt, model):

@@ -87,6 +87,8 @@ class ParsedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
         is_warm_up: Whether it asks for an empty turn to continue, as the WebSocket of Responses has it.
         files: Uploaded files that it names; whether they exist is still to be checked.
         depends_on_headers: Whether parsing read more headers than `ChannelFormat.parsed_headers`; it is not remembered then.
+        is_texts: Whether it is known to be texts that are answered by one text, neither stored nor continued; of any other that is
+            still to be found out.
     """
 
     prompt: Prompt
@@ -94,6 +96,7 @@ class ParsedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
     is_warm_up: bool = False
     files: tuple[FileUse, ...] = ()
     depends_on_headers: bool = False
+    is_texts: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True):
