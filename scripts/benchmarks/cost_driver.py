@@ -368,5 +368,5 @@ class Calls:
             self._open.append(frame)
 
 
-_ENTRIES = {HttpGeneration.answer.__code__, GenerationService.run.__code__}
+_ENTRIES = {HttpGeneration.take.__code__, HttpGeneration.answer.__code__, GenerationService.run.__code__}
 _COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"}
