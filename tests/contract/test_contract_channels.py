@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import httpx
@@ -42,14 +42,14 @@ def responses(request: pytest.FixtureRequest) -> Endpoint:
 @pytest.fixture
 def channels(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[type]]:
     """Return the list to which each run of the service adds the type of its channel."""
-    run = GenerationService.run
+    answer = GenerationService.answer
     types: list[type] = []
 
-    async def spy(service: GenerationService[Any], request: Any, channel: Any) -> None:
+    def spy(service: GenerationService[Any], request: Any, channel: Any) -> Awaitable[None] | None:
         types.append(type(channel))
-        await run(service, request, channel)
+        return answer(service, request, channel)
 
-    monkeypatch.setattr(GenerationService, "run", spy)
+    monkeypatch.setattr(GenerationService, "answer", spy)
     return types
 
 
