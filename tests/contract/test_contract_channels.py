@@ -11,6 +11,7 @@ import pytest
 from support.asgi import WANTED, Simulator, broken, served, simulator
 from support.endpoints import ENDPOINTS, Endpoint
 from support.gemini_dialect import routed
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
@@ -187,6 +188,40 @@ class TestOnePath:
 
         assert channels == [DirectChannel, AsgiChannel] * 2
         assert worker.stats().finished_requests == 4
+
+    async def test_what_waits_for_nothing_is_answered_without_a_task(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """ARCH-7.3: A plain chat is answered as it is received; one that is refused or fails, or waits, by what may wait."""
+        run, paths = RequestResponseCycle.run_asgi, []
+
+        async def spy(cycle: RequestResponseCycle, app: Any) -> None:
+            paths.append(cycle.scope["path"])
+            await run(cycle, app)
+
+        monkeypatch.setattr(RequestResponseCycle, "run_asgi", spy)
+        worker = simulator(latency={"profile": "instant"})
+        address, text = "/openai/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}]}
+        plain = {"model": "gpt-4o", **text}
+        async with served(worker) as port, httpx.AsyncClient() as client:
+
+            async def ask(**fields: Any) -> int:
+                return (
+                    await client.post(f"http://127.0.0.1:{port}{address}", json=plain | fields)
+                ).status_code
+
+            assert [await ask(), await ask(stream=True), await ask()] == [200] * 3
+            assert paths == []
+            assert await ask(n="many") == 400
+            with caplog.at_level(logging.ERROR), broken(worker.planner, "plan", RuntimeError("boom")):
+                assert await ask() == 500
+            assert await ask() == 200
+
+        # The report on clients watches those that have failed.
+        assert paths == [address] * 3
+        assert any("boom" in str(record.exc_info) for record in caplog.records)
+        stats = worker.stats()
+        assert (stats.finished_requests, stats.failed_requests, stats.active_requests) == (4, 1, 0)
 
 
 class TestWebSocketBugs:
