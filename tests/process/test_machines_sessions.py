@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -150,9 +151,9 @@ def test_what_is_sent_to_one_host_is_played_by_all(machines: Machines) -> None:
 
 
 def test_the_turns_of_a_killed_host_are_played(machines: Machines) -> None:
-    """MACH-11.9, MACH-11.3: It joins while others play, and is killed in mid-load: its streams end, and each turn is played once.
+    """MACH-11.9, MACH-11.12, MACH-11.3: It joins while others play, and is killed in mid-load: its streams end, each turn is played.
 
-    It takes the 5 s after which its leases expire.
+    It takes the 5 s after which its leases expire. Twice is played only what the host had just written whole, and could not confirm.
     """
     turns = 40
     script = counting(turns, latency={"ttft_ms": 20, "itl_ms": 20})
@@ -161,6 +162,7 @@ def test_the_turns_of_a_killed_host_are_played(machines: Machines) -> None:
     control(machines.hosts[0], "PUT", "scripts/slow", script)
     assert ask(machines.hosts[0], "joined", "own").text == "0"
     played: list[int] = []
+    last_of_victim: dict[int, int] = {}
     lost: list[float] = []
     with run_hosts(machines.directory, machines.server, "d", **machines.variables) as (victim,):
         assert ask(victim, "joined", "own").text == "1"
@@ -182,7 +184,10 @@ def test_the_turns_of_a_killed_host_are_played(machines: Machines) -> None:
                     # The last ones are leased: those of the killed host until they expire.
                     time.sleep(0.05)
                     continue
-                played.append(int(answer.text.partition(" ")[0]))
+                turn = int(answer.text.partition(" ")[0])
+                played.append(turn)
+                if host is victim:
+                    last_of_victim[number] = turn
 
         with ThreadPoolExecutor(9) as pool:
             clients = [pool.submit(play, number) for number in range(9)]
@@ -196,7 +201,10 @@ def test_the_turns_of_a_killed_host_are_played(machines: Machines) -> None:
         victim.process.wait()
     (standing,) = control(machines.hosts[0], "GET", "sessions/slow")["scripts"]
 
-    assert sorted(played) == list(range(turns))
+    repeated = [turn for turn, times in Counter(played).items() if times > 1]
+    assert set(played) == set(range(turns))
+    assert len(played) == turns + len(repeated)
+    assert set(repeated) <= set(last_of_victim.values())
     assert len(lost) == 3, "the host was killed while nothing was in flight"
     assert took < 15, "its leases expire within seconds"
     assert (standing["cursor"], standing["turns_played"]) == (turns, turns)
