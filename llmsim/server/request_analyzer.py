@@ -73,7 +73,10 @@ class RequestAnalyzer(Generic[O]):
             # PERF: 1 us less than to look for what such a request has not.
             facts = planner.analyze_known_text(parsed.prompt)
             if facts is not None:
-                return self._complete(request, parsed, facts, is_simple=True)
+                bill = None if self._quotas is None else self._quotas.bill(parsed.prompt, facts)
+                analyzed = AnalyzedRequest(parsed, facts, is_simple=True, bill=bill)
+                self._memo.put(request, analyzed)
+                return analyzed
         if parsed.files or (storage is not None and not storage.stands_alone(parsed.options)):
             return parsed
         facts = planner.analyze_text(parsed.prompt)
@@ -152,28 +155,9 @@ class RequestAnalyzer(Generic[O]):
         storage, step = self._endpoint.storage, self._resolve_step(parsed, scenario)
         is_stored = storage is not None and storage.should_store(parsed.options)
         is_simple = facts.is_plain and step is None and not (is_stored or parsed.is_warm_up)
-        return self._complete(
-            request,
-            parsed,
-            facts,
-            step,
-            is_simple=is_simple,
-            is_remembered=scenario is None and not parsed.depends_on_headers,
-        )
-
-    def _complete(
-        self,
-        request: IncomingRequest,
-        parsed: ParsedRequest[O],
-        facts: PromptFacts,
-        step: ResolvedStep | None = None,
-        *,
-        is_simple: bool,
-        is_remembered: bool = True,
-    ) -> AnalyzedRequest[O]:
         bill = self._quotas.bill(parsed.prompt, facts) if is_simple and self._quotas is not None else None
         analyzed = AnalyzedRequest(parsed, facts, step=step, is_simple=is_simple, bill=bill)
-        if is_remembered:
+        if scenario is None and not parsed.depends_on_headers:
             self._memo.put(request, analyzed)
         return analyzed
 
