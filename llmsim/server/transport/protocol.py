@@ -36,6 +36,7 @@ from llmsim.server.transport.connection import (
 )
 from llmsim.server.transport.eager_tasks import start_eagerly
 from llmsim.server.transport.keep_alive import KeepAlive
+from llmsim.server.transport.request_begin import begin_request
 
 _GRACE = 0.5
 """Seconds that a connection without a request is given when a drain begins."""
@@ -44,7 +45,6 @@ _IDLE, _HEAD, _BODY = range(3)
 
 # PERF: 0.1 us less for each call than by `super()`.
 _on_message_begin = HttpToolsProtocol.on_message_begin
-_on_headers_complete = HttpToolsProtocol.on_headers_complete
 _on_body = HttpToolsProtocol.on_body
 _on_message_complete = HttpToolsProtocol.on_message_complete
 _on_response_complete = HttpToolsProtocol.on_response_complete
@@ -193,7 +193,7 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = self._body_bytes = self._overhead = 0
         before = self.cycle
         try:
-            _on_headers_complete(self)
+            begin_request(self, version)
         except httptools.HttpParserInvalidURLError:
             self._fail(400, "the request target is not a path")
         self._reading = _BODY
