@@ -1,7 +1,7 @@
 """JSON texts: read, with the line of each value, and with the keys that are given twice, which parsers do not give.
 
 Decisions:
-* The text is parsed by the standard library first; lines are found in what it took.
+* The text is parsed by the standard library first; lines and repeated keys are found in what it took.
 """
 
 import json
@@ -9,10 +9,13 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from llmsim.toml_source import DEEPEST, KeyPath
+from llmsim.toml_source import DEEPEST, FindLines, KeyPath
 
 TOO_DEEP = f"nested too deep; at most {DEEPEST} levels"
 """The message about a text of more levels."""
+
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+"""A bracket, or a text, which may hold some."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 
@@ -34,12 +37,12 @@ class JsonSource(NamedTuple):
 
     Attributes:
         value: The value.
-        lines: Of each value in it, counted from 1.
+        find_lines: Finds those of the values in it; of one that is repeated, the last.
         repeated: Paths of the values that are given a second time.
     """
 
     value: Any
-    lines: dict[KeyPath, int]
+    find_lines: FindLines
     repeated: list[KeyPath]
 
 
@@ -49,25 +52,50 @@ def parse_json(text: str) -> JsonSource:
     Raises:
         JsonError: It is no JSON, or has more than `DEEPEST` levels.
     """
+    repeats = False
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeats
+        table = dict(pairs)
+        repeats = repeats or len(table) < len(pairs)
+        return table
+
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=build)
     except json.JSONDecodeError as error:
         raise JsonError(f"not JSON: {error.msg} at column {error.colno}", error.lineno) from None
     except ValueError as error:
         raise JsonError(f"not JSON: {error}", None) from None
     except RecursionError:
         raise JsonError(TOO_DEEP, None) from None
-    lines: dict[KeyPath, int] = {}
+    _check_depth(text)
+    return JsonSource(value, lambda: dict(_find_paths(text)), _find_repeated(text) if repeats else [])
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for found in _BRACKET.finditer(text):
+        sign = found[0]
+        if sign in "[{":
+            if depth == DEEPEST:
+                raise JsonError(TOO_DEEP, text.count("\n", 0, found.start()) + 1)
+            depth += 1
+        elif sign in "]}":
+            depth -= 1
+
+
+def _find_repeated(text: str) -> list[KeyPath]:
     repeated: list[KeyPath] = []
+    known: set[KeyPath] = set()
     within: set[KeyPath] = set()
-    for path, line in _find_paths(text):
-        if path in lines:
+    for path, _ in _find_paths(text):
+        if path in known:
             # Values inside a duplicate are duplicates, too, but no further mistakes.
             if path[:-1] not in within:
                 repeated.append(path)
             within.add(path)
-        lines[path] = line
-    return JsonSource(value, lines, repeated)
+        known.add(path)
+    return repeated
 
 
 def _find_paths(text: str) -> Iterator[tuple[KeyPath, int]]:
@@ -97,8 +125,6 @@ def _find_paths(text: str) -> Iterator[tuple[KeyPath, int]]:
             continue
         yield tuple(path), line
         if sign in "[{":
-            if len(inside) == DEEPEST:
-                raise JsonError(TOO_DEEP, line)
             inside.append(sign)
             path.append(0 if sign == "[" else "")
             is_key = sign == "{"

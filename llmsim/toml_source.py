@@ -5,12 +5,17 @@ Decisions:
 * What stands inside of a list or of a table in braces has no line of its own: it has that of its key.
 """
 
+import functools
 import re
 import tomllib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 KeyPath = tuple[str | int, ...]
 """Keys and indices from the root to a value, e.g. `("rules", 3, "text")`."""
+
+FindLines = Callable[[], Mapping[KeyPath, int]]
+"""Finds the lines of values, counted from 1. A text without a mistake needs none, and those of a long one take megabytes."""
 
 DEEPEST = 64
 """Most parts of a key."""
@@ -42,8 +47,8 @@ class TomlError(ValueError):
         self.line = line
 
 
-def parse_toml(text: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """Parse a text; return its tables, and the lines of keys, counted from 1.
+def parse_toml(text: str) -> tuple[dict[str, Any], FindLines]:
+    """Parse a text; return its tables, and what finds the lines of their keys.
 
     Raises:
         TomlError: It is no TOML.
@@ -58,7 +63,7 @@ def parse_toml(text: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         place = re.search(r" \(at line (\d+), column \d+\)$", str(error))
         message = str(error)[: place.start()] if place else str(error)
         raise TomlError(f"not TOML: {message}", int(place[1]) if place else None) from None
-    return value, _find_lines(text)
+    return value, functools.partial(_find_lines, text)
 
 
 def _find_lines(text: str) -> dict[KeyPath, int]:

@@ -21,7 +21,7 @@ from llmsim.config.settings import Settings
 from llmsim.errors import ConfigError
 from llmsim.json_source import JsonError, parse_json
 from llmsim.text import literal, nearest, printable
-from llmsim.toml_source import KeyPath, TomlError, parse_toml
+from llmsim.toml_source import FindLines, KeyPath, TomlError, parse_toml
 
 TimelineFormat = Literal["toml", "json"]
 
@@ -152,14 +152,14 @@ def parse_timeline(
     if len(source) > MOST_SOURCE_BYTES:
         raise ConfigError(_locate(f"wanted at most {MOST_SOURCE_BYTES} bytes, found {len(source)}", name))
     document: Any
-    lines: Mapping[KeyPath, int]
+    find_lines: FindLines
     problems: list[str] = []
     try:
         text = source.decode()
         if source_format == "toml":
-            document, lines = parse_toml(text)
+            document, find_lines = parse_toml(text)
         else:
-            document, lines, repeated = parse_json(text)
+            document, find_lines, repeated = parse_json(text)
             problems += [f"{_show_path(path)}: given twice" for path in repeated]
     except (TomlError, JsonError) as error:
         raise ConfigError(_locate(str(error), name, error.line)) from None
@@ -170,6 +170,7 @@ def parse_timeline(
     if not problems:
         problems += _find_conflicts(timeline, settings, elapsed)
     if problems:
+        lines = find_lines()
         located = [_locate(problem, name, _find_line(problem, lines)) for problem in problems[:50]]
         raise ConfigError("\n".join(located))
     return timeline

@@ -11,6 +11,7 @@ Decisions:
 """
 
 import enum
+from typing import TypeAlias
 
 import msgspec
 
@@ -61,19 +62,37 @@ class TokenizedText(msgspec.Struct, frozen=True, eq=False, weakref=True, dict=Tr
         return "".join(self.pieces)
 
 
+_Top: TypeAlias = tuple[tuple[bytes, float], ...]
+
+_pack = msgspec.msgpack.encode
+_unpack = msgspec.msgpack.Decoder(_Top).decode
+
+
 class TokenLogprob(msgspec.Struct, frozen=True, gc=False):
     """How probable a token was.
 
     Attributes:
         token: Its bytes.
         logprob: Natural logarithm of its probability; <= 0.
-        top: The most probable tokens at its place with their logarithms, as many as were requested, the most probable
-            first; mostly the token is the first of them.
+        packed_top: See `top`; packed, because a response may have hundreds of thousands of them, of which each would be an object or two.
     """
 
     token: bytes
     logprob: float
-    top: tuple[tuple[bytes, float], ...] = ()
+    packed_top: bytes = b""
+
+    @classmethod
+    def ranked(cls, token: bytes, logprob: float, top: _Top) -> "TokenLogprob":
+        """Return how probable a token was, and others at its place; see `top`."""
+        return cls(token, logprob, _pack(top))
+
+    @property
+    def top(self) -> _Top:
+        """The most probable tokens at its place with their logarithms, as many as were requested, the most probable first.
+
+        Mostly the token is the first of them.
+        """
+        return _unpack(self.packed_top) if self.packed_top else ()
 
 
 class TextSegment(msgspec.Struct, frozen=True, gc=False, tag="text", tag_field="kind"):

@@ -60,4 +60,6 @@ def _token(token: bytes, top: int, rng: Random) -> TokenLogprob:
     start = int(rng.random() * len(_ALTERNATIVES))
     others = (other for other in _ALTERNATIVES[start:] + _ALTERNATIVES[:start] if other != token)
     names = [token if place == rank else next(others) for place in range(len(shares))]
-    return TokenLogprob(token, logprobs[rank], tuple(zip(names[:top], logprobs[:top], strict=True)))
+    if not top:
+        return TokenLogprob(token, logprobs[rank])
+    return TokenLogprob.ranked(token, logprobs[rank], tuple(zip(names[:top], logprobs[:top], strict=True)))

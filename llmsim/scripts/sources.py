@@ -13,7 +13,7 @@ import msgspec
 
 from llmsim.errors import ScriptError
 from llmsim.json_source import TOO_DEEP, JsonError, parse_json
-from llmsim.toml_source import DEEPEST, KeyPath, TomlError, parse_toml
+from llmsim.toml_source import DEEPEST, FindLines, KeyPath, TomlError, parse_toml
 
 ScriptFormat = Literal["json", "toml", "yaml"]
 
@@ -28,12 +28,12 @@ class Source(msgspec.Struct, frozen=True):
 
     Attributes:
         value: A JSON value: dict, list, str, int, float, bool or None.
-        lines: Line of a value, counted from 1; some may be missing, in TOML those of values inside of another one.
+        find_lines: Finds the line of each value; some may be missing, in TOML those of values inside of another one.
         problems: Path and message of each wrong value or key.
     """
 
     value: Any
-    lines: Mapping[KeyPath, int]
+    find_lines: FindLines
     problems: tuple[tuple[KeyPath, str], ...] = ()
 
 
@@ -67,7 +67,7 @@ def load(data: bytes, form: ScriptFormat, name: str) -> Source:
                 f"{len(data):,} bytes are too many; a script has at most {MOST_BYTES[form]:,}"
             )
         text = data.decode("utf-8-sig")
-        value, lines, problems = _READERS[form](text)
+        value, find_lines, problems = _READERS[form](text)
         problems += _non_json(value)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
@@ -77,11 +77,11 @@ def load(data: bytes, form: ScriptFormat, name: str) -> Source:
     except MalformedError as error:
         path = name if error.line is None else f"{name}:{error.line}"
         raise ScriptError((f"{path}: {error}",)) from None
-    return Source(value, lines, tuple(problems))
+    return Source(value, find_lines, tuple(problems))
 
 
-DecodedText = tuple[Any, dict[KeyPath, int], list[tuple[KeyPath, str]]]
-"""A value, the lines of its parts, and its problems."""
+DecodedText = tuple[Any, FindLines, list[tuple[KeyPath, str]]]
+"""A value, what finds the lines of its parts, and its problems."""
 
 TWICE = "given twice"
 """The message about a duplicate key."""
@@ -89,18 +89,18 @@ TWICE = "given twice"
 
 def _read_json(text: str) -> DecodedText:
     try:
-        value, lines, repeated = parse_json(text)
+        value, find_lines, repeated = parse_json(text)
     except JsonError as error:
         raise MalformedError(str(error), error.line) from None
-    return value, lines, [(path, TWICE) for path in repeated]
+    return value, find_lines, [(path, TWICE) for path in repeated]
 
 
 def _read_toml(text: str) -> DecodedText:
     try:
-        value, lines = parse_toml(text)
+        value, find_lines = parse_toml(text)
     except TomlError as error:
         raise MalformedError(str(error), error.line) from None
-    return value, lines, []
+    return value, find_lines, []
 
 
 def _read_yaml(text: str) -> DecodedText:

@@ -48,10 +48,11 @@ _SWITCH_INTERVAL = 0.0005
 PERF: beside a thread that embeds 2,048 texts, nine of ten tokens are less than 4 ms late; 7 ms with Python's own 0.005.
 """
 
-_THREADS = 2
-"""Threads for laborious requests. They share one interpreter, so more of them are no faster.
+_THREADS = 1
+"""Threads for laborious requests: they take turns.
 
-But each has its parsed bodies in memory, and competes with the event loop: Python's own number is four more than cores.
+More would share one interpreter, and be no faster; each has its parsed body in memory, and competes with the event loop. PERF: after 30,000
+hostile requests a worker keeps 14 MB more than after 3,000, with two threads 28.
 """
 
 _COLLECTIONS = (700, 2, 500)

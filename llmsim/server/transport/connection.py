@@ -58,6 +58,14 @@ class Flow(FlowControl):
         if self.read_paused and self._may_read():
             super().resume_reading()
 
+    def release(self) -> None:
+        """Forget the protocol, at the end of the connection."""
+        self._may_read = _never
+
+
+def _never() -> bool:
+    return False
+
 
 def linger(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, *, must_flush: bool = True) -> None:
     """Close a connection whose last bytes are written, once the client has had time to read them.
@@ -146,7 +154,14 @@ _HTTP = (
     ),
     *("tasks", "transport", "ws_protocol_class", "_get_upgrade", "_should_upgrade", "_start_asgi_task"),
     *("connection_lost", "connection_made", "data_received", "handle_websocket_upgrade", "on_body"),
-    *("on_headers_complete", "on_message_begin", "on_message_complete", "on_response_complete"),
+    *(
+        "expect_100_continue",
+        "on_header",
+        "on_headers_complete",
+        "on_message_begin",
+        "on_message_complete",
+        "on_response_complete",
+    ),
     *("resume_writing", "shutdown"),
 )
 """Attributes of uvicorn's protocols that ours use or replace."""

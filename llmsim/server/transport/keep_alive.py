@@ -43,10 +43,11 @@ class KeepAlive:
             self._arm(self._seconds)
 
     def stop(self) -> None:
-        """Release the timer, at the end of the connection."""
+        """Release the timer and the protocol, at the end of the connection."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._is_busy, self._close = _is_over, _ignore
 
     def _arm(self, seconds: float) -> None:
         self._timer = self._loop.call_later(seconds, self._expire)
@@ -60,3 +61,11 @@ class KeepAlive:
             self._arm(left)
         else:
             self._close()
+
+
+def _is_over() -> bool:
+    return True
+
+
+def _ignore() -> None:
+    """Do nothing."""

@@ -35,6 +35,7 @@ from llmsim.server.transport.connection import (
     linger,
 )
 from llmsim.server.transport.eager_tasks import start_eagerly
+from llmsim.server.transport.fields_protocol import FieldsProtocol, ProblemError
 from llmsim.server.transport.keep_alive import KeepAlive
 from llmsim.server.transport.request_begin import begin_request
 
@@ -52,11 +53,7 @@ _on_response_complete = HttpToolsProtocol.on_response_complete
 _log = logging.getLogger(__name__)
 
 
-class _ProblemError(Exception):
-    """Ends the parser's work; the protocol has the problem."""
-
-
-class Protocol(HttpToolsProtocol):
+class Protocol(FieldsProtocol):
     """One connection over HTTP."""
 
     closes = False
@@ -68,14 +65,13 @@ class Protocol(HttpToolsProtocol):
         budgets = application.settings.budgets
         self._reject, self._bodies = application.reject, application.bodies
         self._max_head_bytes = budgets.max_head_bytes
-        self._max_head_fields = budgets.max_head_fields
+        self.max_fields = budgets.max_head_fields
         self._max_pipelined = budgets.max_pipelined
         self._head_timeout = budgets.head_timeout_secs
         self._deadline = BodyDeadline(budgets.body_timeout_secs, budgets.room_timeout_secs)
         self._max_body_bytes: int = application.settings.server.max_body_bytes
         self._reading = self._timed = _IDLE
         self._timer: asyncio.TimerHandle | None = None
-        self._problem: TransportError | None = None
         # Of the head that is read, of the body, and of the data that was received last.
         self._head_bytes = self._body_bytes = self._overhead = self._held = 0
         self._is_suspect = self._completed = self._had_body = False
@@ -90,7 +86,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
         super().connection_made(transport)
-        self.flow = Flow(transport, self._may_read)
+        self.flow = self._flow = Flow(transport, self._may_read)
         self._arm(_HEAD, self._head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -102,6 +98,8 @@ class Protocol(HttpToolsProtocol):
             self._earlier.disconnected = True
             self._earlier.message_event.set()
         super().connection_lost(exc)
+        # NOTE: without cycles of references all of it is freed now, not when garbage is collected next.
+        self._flow.release()
 
     def shutdown(self) -> None:
         """Close the connection once it is idle."""
@@ -139,7 +137,7 @@ class Protocol(HttpToolsProtocol):
                 self._take_offer(data, upgrade.args[0])
         except httptools.HttpParserError as error:
             _log.debug("invalid request: %s", error)
-            self._refuse(self._problem or TransportError(400, f"the request is not valid HTTP: {error}"))
+            self._refuse(self.problem or TransportError(400, f"the request is not valid HTTP: {error}"))
             return
         if self._reading != _IDLE or self._timer is not None or not self._completed:
             self._check(before, size)
@@ -178,24 +176,24 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Check a head, and start its request."""
-        if self._is_suspect or len(self.headers) > self._max_head_fields:
-            self._problem = self._find_head_problem(head_size(self.url, self.headers))
-            if self._problem is not None:
-                raise _ProblemError
+        if self._is_suspect or len(self.headers) > self.max_fields:
+            self.problem = self._find_head_problem(head_size(self.url, self.headers))
+            if self.problem is not None:
+                raise ProblemError
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
-            self._fail(400, f"HTTP/{version} is not served; use HTTP/1.1")
+            self.fail(400, f"HTTP/{version} is not served; use HTTP/1.1")
         if self.parser.should_upgrade() and not self._accepts_offer():
             self._is_declined = True
             return
         if len(self.pipeline) >= self._max_pipelined:
-            self._fail(400, f"more than {self._max_pipelined} requests wait on this connection")
+            self.fail(400, f"more than {self._max_pipelined} requests wait on this connection")
         self._head_bytes = self._body_bytes = self._overhead = 0
         before = self.cycle
         try:
             begin_request(self, version)
         except httptools.HttpParserInvalidURLError:
-            self._fail(400, "the request target is not a path")
+            self.fail(400, "the request target is not a path")
         self._reading = _BODY
         if self.closes:
             self.cycle.keep_alive = False
@@ -209,11 +207,11 @@ class Protocol(HttpToolsProtocol):
     def _accepts_offer(self) -> bool:
         """Return whether the connection changes to WebSocket."""
         if self.parser.get_method() == b"CONNECT":
-            self._fail(405, "CONNECT is not served")
+            self.fail(405, "CONNECT is not served")
         if self.ws_protocol_class is None or not is_handshake(self.parser, self.headers, self._get_upgrade()):
             return False
         if self._is_answering():
-            self._fail(400, "a WebSocket handshake must wait for the response before it")
+            self.fail(400, "a WebSocket handshake must wait for the response before it")
         self._is_websocket = True
         return True
 
@@ -254,7 +252,7 @@ class Protocol(HttpToolsProtocol):
         if self._held:
             self._release()
         self.server_state.total_requests += 1
-        if self._problem is None:
+        if self.problem is None:
             self._earlier = None
             if not self.transport.is_closing():
                 self.flow.resume_reading()
@@ -296,15 +294,6 @@ class Protocol(HttpToolsProtocol):
             self._deadline.resume(self.loop.time())
             self._bodies.release(self)
 
-    def _fail(self, status: int, problem: str) -> None:
-        """End the parser's work.
-
-        Raises:
-            _ProblemError: Always.
-        """
-        self._problem = TransportError(status, problem)
-        raise _ProblemError
-
     def _check(self, before: int, size: int) -> None:
         """Check what has come of an incomplete request, and see to its deadline."""
         if self._reading == _HEAD:
@@ -323,7 +312,7 @@ class Protocol(HttpToolsProtocol):
             # Trailers and extensions of chunks are no body.
             continues = before == _BODY and not self._completed
             self._overhead = self._overhead + size if continues and not self._had_body else 0
-            if self._overhead > self._max_head_bytes or len(self.headers) > 2 * self._max_head_fields:
+            if self._overhead > self._max_head_bytes or len(self.headers) > 2 * self.max_fields:
                 self._refuse(TransportError(431, "the trailers of the request are too large"))
             elif self._timed != _BODY or not continues:
                 self._deadline.start(now := self.loop.time())
@@ -335,7 +324,7 @@ class Protocol(HttpToolsProtocol):
             self._arm(_HEAD, self._head_timeout)
 
     def _find_head_problem(self, size: int) -> TransportError | None:
-        return head_problem(size, self._max_head_bytes, len(self.headers), self._max_head_fields)
+        return head_problem(size, self._max_head_bytes, len(self.headers), self.max_fields)
 
     def _arm(self, kind: int, seconds: float) -> None:
         if self._timer is not None:
@@ -373,7 +362,7 @@ class Protocol(HttpToolsProtocol):
         """Answer a problem: now, once the response in progress has ended, or through the endpoint that reads the body."""
         self._disarm()
         self._is_deaf = True
-        self._problem = problem
+        self.problem = problem
         cycle = self.cycle
         if self._reading == _BODY:
             if cycle.response_complete:
@@ -393,8 +382,8 @@ class Protocol(HttpToolsProtocol):
     def _send_problem(self) -> None:
         if self.transport.is_closing():
             return
-        assert self._problem is not None
+        assert self.problem is not None
         url, headers = (self.url, self.headers) if self._reading == _HEAD else (b"", [])
-        reply = self._reject(self._problem, url, headers)
+        reply = self._reject(self.problem, url, headers)
         self.transport.write(encode_last(reply, self.server_state.default_headers))
         linger(self.transport, self.loop)

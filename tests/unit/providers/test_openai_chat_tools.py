@@ -340,7 +340,7 @@ class TestLogprobs:
     """Rendering of logprobs."""
 
     LOGPROBS = (
-        (TokenLogprob(b" a", -0.25, ((b" a", -0.25), (b" b", -2.0))),),
+        (TokenLogprob.ranked(b" a", -0.25, ((b" a", -0.25), (b" b", -2.0))),),
         (TokenLogprob(b"\xf0\x9f", -0.5), TokenLogprob(b"\xa6\x9c", -0.0)),
     )
 

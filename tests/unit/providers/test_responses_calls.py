@@ -271,7 +271,7 @@ class TestStream:
 
 
 def token_logprob(token: bytes, *top: tuple[bytes, float]) -> TokenLogprob:
-    return TokenLogprob(token, -0.25, top)
+    return TokenLogprob.ranked(token, -0.25, top)
 
 
 SURE = saying(

@@ -381,6 +381,7 @@ class TestMistakes:
         many = problems_of(*({"type": number} for number in range(1000)))
         assert len(many) == 51
         assert many[-1] == "s.json: 950 problems more"
+        assert problems_of(*({"type": number} for number in range(3000)))[-1] == "s.json: 2,950 problems more"
 
 
 class TestBounds:

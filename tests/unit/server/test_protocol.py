@@ -1,6 +1,8 @@
 """The HTTP protocol on a transport of the test's: input in any pieces, and when it reads on."""
 
 import asyncio
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,7 +73,7 @@ class Connection:
         holder = SimpleNamespace(
             settings=settings,
             bodies=self.bodies,
-            reject=lambda error, path, headers: EncodedReply(error.status, b"", path.encode()),
+            reject=lambda error, path, headers: EncodedReply(error.status, b"", path),
         )
         config = uvicorn.Config(application, log_config=None, lifespan="off", interface="asgi3")
         config.load()
@@ -271,6 +273,39 @@ async def test_the_deadline_counts_what_the_client_may_use(monkeypatch: pytest.M
 
     assert scope[PROBLEM][0] == 503
     line.protocol.connection_lost(None)
+
+
+@pytest.mark.parametrize("is_trailer", [False, True])
+async def test_headers_that_come_at_once_are_bounded(is_trailer: bool) -> None:
+    """TRAN-1.1, TRAN-1.2: Of twenty thousand headers of one piece, those are kept that show that they are too many."""
+    line = Connection()
+    line.may_answer.set()
+    begun = b"POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n" + b"\r\n0\r\n" * is_trailer
+    line.protocol.data_received(begun + b"".join(b"x%d: a\r\n" % number for number in range(20_000)))
+    await line.settle()
+
+    assert len(line.protocol.headers) == 401
+    problem = line.protocol.cycle.scope[PROBLEM] if is_trailer else (431, line.transport.written)
+    assert problem[0] == 431
+    assert is_trailer or line.transport.written.startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("sent", [HEAD % (b"", len(BODY)) + BODY, HEAD % (b"", 9), b"G", b"\x00"])
+async def test_a_connection_is_freed_at_its_end(sent: bytes) -> None:
+    """TRAN-1.14: Without a collection of garbage, whatever came over it."""
+    line = Connection()
+    line.may_answer.set()
+    line.protocol.data_received(sent)
+    await line.settle()
+    freed = weakref.ref(line.protocol)
+    gc.disable()
+    try:
+        line.protocol.connection_lost(None)
+        await line.settle()
+        del line.protocol
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_the_installed_uvicorn_fits() -> None:
