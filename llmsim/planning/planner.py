@@ -97,9 +97,8 @@ class Planner:
         self.overrider = Overrider(
             self._generate, self._latency, settings.response, settings.errors, settings.faults
         )
-        self.analyze_text = TextAnalyzer(
-            self._catalogue, self._is_plain_model, enforce_window=self._enforce_window
-        ).analyze
+        texts = TextAnalyzer(self._catalogue, self._is_plain_model, enforce_window=self._enforce_window)
+        self.analyze_text, self.analyze_known_text = texts.analyze, texts.analyze_known
         self._split: tuple[int, int] | None = None
         self._retry_after = settings.errors.retry_after_ms / 1000
 

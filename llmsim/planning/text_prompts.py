@@ -13,8 +13,8 @@ from llmsim.budgets import remembered
 from llmsim.catalogue import Catalogue, Model
 from llmsim.domain import Prompt
 from llmsim.planning.continuations import is_single
-from llmsim.planning.prompt_facts import UNLIMITED, PromptFacts, completion_limit
-from llmsim.planning.prompt_tokens import conversation_tokens
+from llmsim.planning.prompt_facts import UNLIMITED, PromptFacts
+from llmsim.planning.prompt_tokens import MESSAGE_TOKENS, REPLY_TOKENS, conversation_tokens
 from llmsim.planning.reasoning import reasoning_tokens
 from llmsim.planning.tokens import Tokenizer, load_tokenizer
 
@@ -63,13 +63,29 @@ class TextAnalyzer:
         if not is_text(prompt):
             return None
         found = self._find(prompt.model)
-        model = found.model
-        if not found.is_usual or _reasons(prompt, model):
+        return self._facts(prompt, found, conversation_tokens(prompt.messages, found.tokenizer.count))
+
+    def analyze_known(self, prompt: Prompt) -> PromptFacts | None:
+        """Return what a plan needs to know of a prompt whose messages are one text each, and nothing else; None if it is not plain."""
+        found, tokens = self._find(prompt.model), REPLY_TOKENS
+        count = found.tokenizer.count
+        for message in prompt.messages:
+            tokens += MESSAGE_TOKENS + count(message.texts[0])
+        return self._facts(prompt, found, tokens)
+
+    def _facts(self, prompt: Prompt, found: _TextModel, tokens: int) -> PromptFacts | None:
+        model, limit = found.model, prompt.limit
+        if not found.is_usual or (model.reasoning and _reasons(prompt, model)):
             return None
-        tokens = conversation_tokens(prompt.messages, found.tokenizer.count)
-        if self._enforce_window and tokens > model.context_window:
-            return None
-        limit = completion_limit(prompt, model, tokens, enforce_window=self._enforce_window)
+        if limit is None:
+            limit = UNLIMITED
+        # PERF: `completion_limit` written out, 0.2 us less.
+        if self._enforce_window:
+            room = model.context_window - tokens
+            if room < 0:
+                return None
+            if model.known:
+                limit = min(limit, model.max_output_tokens, room)
         return PromptFacts(model, found.tokenizer, tokens, limit, True)
 
 

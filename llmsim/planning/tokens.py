@@ -22,12 +22,13 @@ from tiktoken._tiktoken import CoreBPE  # type: ignore[import-not-found]  # tikt
 from llmsim.budgets import remembered
 from llmsim.domain import TokenizedText
 from llmsim.errors import CatalogueError, InputError
+from llmsim.planning.word_counts import WordCounts
 
 _SLICE = 20_000
 """Characters encoded at once."""
 
-_CACHED = 2_000
-"""Characters up to which a text's token count is cached."""
+_UNCACHED, _CACHED = 200, 2_000
+"""Characters of a text from which, and up to which, its token count is cached."""
 
 _ADDRESS = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 """tiktoken's address of a vocabulary; only its SHA-1 is used, as the file's name.
@@ -92,21 +93,23 @@ class Tokenizer:
 
     Attributes:
         name: `o200k_base` or `cl100k_base`.
-        count: Counts the tokens of a text.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._encoding = _load(name)
-        # PERF: 0.08 us for a cached text against 2.4 us for a short prompt. Bounded by 2,048 texts of _CACHED.
-        self.count: Callable[[str], int] = remembered(2048, _CACHED)(self._count)
+        self._count_words = WordCounts(self._encoding.encode_ordinary).count
+        # PERF: 0.1 us for a cached text against 7 us for one of 100 words. Bounded by 2,048 texts of _CACHED.
+        self._count_cached: Callable[[str], int] = remembered(2048, _CACHED)(self._count)
+
+    def count(self, text: str) -> int:
+        """Count the tokens of `text`."""
+        return self._count_words(text) if len(text) <= _UNCACHED else self._count_cached(text)
 
     def _count(self, text: str) -> int:
-        encode = self._encoding.encode_ordinary
-        # PERF: 1 us less than a sum over one slice.
-        return (
-            len(encode(text)) if len(text) <= _CACHED else sum([len(encode(part)) for part in _slices(text)])
-        )
+        if len(text) <= _CACHED:
+            return self._count_words(text)
+        return sum([len(self._encoding.encode_ordinary(part)) for part in _slices(text)])
 
     def encode_ids(self, text: str) -> "array[int]":
         """Return the ids of the tokens of `text`."""

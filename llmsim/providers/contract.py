@@ -87,6 +87,7 @@ class ParsedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
         is_warm_up: Whether it asks for an empty turn to continue, as the WebSocket of Responses has it.
         files: Uploaded files that it names; whether they exist is still to be checked.
         depends_on_headers: Whether parsing read more headers than `ChannelFormat.parsed_headers`; it is not remembered then.
+        is_texts: Whether it is known to be texts, answered by one and neither stored nor continued; any other may be all that, too.
     """
 
     prompt: Prompt
@@ -94,6 +95,7 @@ class ParsedRequest(msgspec.Struct, Generic[O], frozen=True, gc=False):
     is_warm_up: bool = False
     files: tuple[FileUse, ...] = ()
     depends_on_headers: bool = False
+    is_texts: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -178,8 +180,7 @@ class WebSocketFormat(msgspec.Struct, Generic[O], frozen=True, kw_only=True):
     Attributes:
         messages: How messages are read and written.
         render_limit: Renders the event that says why no further message is answered.
-        previous_id: Returns the id of the response that a message means to continue, whatever is wrong with the message; None if it
-            names none.
+        previous_id: Returns the id of the response that a message, whatever is wrong with it, means to continue; None for none.
     """
 
     messages: ChannelFormat[O]
@@ -365,8 +366,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         render_refusal: Renders a refused request in the provider's envelope and words.
         render_fault: Renders a simulated failure likewise.
         render_crash: Renders a bug of llmsim likewise: status 500.
-        response_headers: The headers that every response has. `{request_id}` and `{elapsed_ms}` in a value stand for the facts of the
-            response.
+        response_headers: The headers that every response has. `{request_id}` and `{elapsed_ms}` in a value stand for its facts.
         limit_headers: The headers that say what is left of an account's limits.
         check_headers: Checks the headers of a request, by name in lower case, before all else; raises `RefusedError`.
             None if any headers will do.

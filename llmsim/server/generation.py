@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -35,7 +35,7 @@ from llmsim.server.engine.reader import EnginePlace
 from llmsim.server.engine.router import EngineRouter
 from llmsim.server.engine.stream import EngineStream
 from llmsim.server.faulty_responses import FaultyResponses, abort_at
-from llmsim.server.immediate_responses import ImmediateResponses, build_reply
+from llmsim.server.immediate_responses import SENT, ImmediateResponses, build_reply
 from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.planned_responses import PlannedResponse
@@ -105,34 +105,62 @@ class GenerationService(Generic[O]):
 
     async def run(self, request: IncomingRequest, channel: Channel) -> None:
         """Answer a request, and book how it ended."""
-        active = channel.active
-        planned: PlannedResponse[O] | None = None
-        failure: BaseException | None = None
-        is_simple = is_sent = False
-        clients = self._clients
+        waiting = self.answer(request, channel)
+        if waiting is not None:
+            await waiting
+
+    def answer(self, request: IncomingRequest, channel: Channel) -> Awaitable[None] | None:
+        """Answer a request that has nothing to wait for; return what answers any other, None if it is answered."""
+        active, clients = channel.active, self._clients
         if clients is not None:
             active.incoming = request
             if clients.registry.is_watching:
-                await clients.begin(active, self._endpoint.label)
+                return self._run(request, channel, [])
         try:
-            found = self.planner.plan(request, channel)
-            reply = None
+            planned = self.planner.plan(request, channel)
+            reply = self._immediate.answer(planned, channel) if isinstance(planned, PlannedResponse) else None
+        except BaseException as error:
+            return self._run(request, channel, [error])
+        is_open = active.admission is not None and active.admission.is_open
+        if reply is not SENT or is_open or (clients is not None and clients.registry.is_watching):
+            return self._run(request, channel, [planned, reply])
+        active.finish()
+        return None
+
+    async def _run(self, request: IncomingRequest, channel: Channel, begun: list[Any]) -> None:
+        """Answer a request that was begun, and book how it ended.
+
+        Args:
+            request: The request.
+            channel: By which it came.
+            begun: The exception that has ended its planning; or its response, or what plans that, and what came of sending it at once; empty
+                if it is to be planned. It is emptied: an exception that were referred to from here would be a cycle.
+        """
+        active = channel.active
+        planned: PlannedResponse[O] | None = None
+        failure: BaseException | None = None
+        is_simple = False
+        clients = self._clients
+        try:
+            if not begun:
+                assert clients is not None, "only what is watched is planned here"
+                await clients.begin(active, self._endpoint.label)
+                found = self.planner.plan(request, channel)
+                reply = self._immediate.answer(found, channel) if isinstance(found, PlannedResponse) else None
+            elif isinstance(begun[0], BaseException):
+                raise begun.pop()
+            else:
+                found, reply = begun
             if isinstance(found, PlannedResponse):
                 is_simple = True
                 planned = found
-                if planned.request.prompt.stream:
-                    is_sent = self._immediate.stream(planned, channel)
-                else:
-                    reply = self._immediate.render(planned, channel)
             else:
                 planned = await found
             if clients is not None and active.attempt is not None:
                 await clients.check(active.attempt, planned.request.prompt)
-            if is_sent:
-                pass
-            elif reply is None:
+            if reply is None:
                 await self._respond(planned, channel)
-            elif not channel.reply_at_once(reply):
+            elif reply is not SENT:
                 await channel.reply(reply)
         except RefusedError as refusal:
             if clients is not None and active.attempt is not None:

@@ -23,6 +23,9 @@ from llmsim.wire.frames import join_frames
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
 
+SENT = EncodedReply(0, b"")
+"""Stands for a response that has been sent."""
+
 
 class ImmediateResponses(Generic[O]):
     """Answers simple requests to one endpoint on one kind of channel."""
@@ -41,7 +44,18 @@ class ImmediateResponses(Generic[O]):
         self._format = channel_format
         self._replies = replies
 
-    def render(self, planned: PlannedResponse[O], channel: Channel) -> EncodedReply | None:
+    def answer(self, planned: PlannedResponse[O], channel: Channel) -> EncodedReply | None:
+        """Answer a simple request at once.
+
+        Returns:
+            `SENT`; a whole response that is booked, but has to wait for the client; None, with nothing done, for one that has to wait.
+        """
+        if planned.request.prompt.stream:
+            return SENT if self._stream(planned, channel) else None
+        reply = self._render(planned, channel)
+        return SENT if reply is not None and channel.reply_at_once(reply) else reply
+
+    def _render(self, planned: PlannedResponse[O], channel: Channel) -> EncodedReply | None:
         """Render and book a whole response; return None, with nothing done, if it has to wait."""
         turn, active, request = planned.outcome, channel.active, planned.request
         assert isinstance(turn, Turn), "a simple request is answered a turn"
@@ -54,7 +68,7 @@ class ImmediateResponses(Generic[O]):
         active.outcome = Outcome.FINISHED
         return build_reply(self._endpoint, self._replies, planned, body, active)
 
-    def stream(self, planned: PlannedResponse[O], channel: Channel) -> bool:
+    def _stream(self, planned: PlannedResponse[O], channel: Channel) -> bool:
         """Send and book a stream in one write; return False, with nothing done, if it has to wait."""
         turn, active, options = planned.outcome, channel.active, planned.request.options
         assert isinstance(turn, Turn), "a simple request is answered a turn"

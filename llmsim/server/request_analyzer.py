@@ -69,6 +69,14 @@ class RequestAnalyzer(Generic[O]):
             return None
         parsed = self._format.parse(request)
         storage, planner = self._endpoint.storage, self._context.planner
+        if parsed.is_texts and self._scenarios is None:
+            # PERF: 1 us less than to look for what such a request has not.
+            facts = planner.analyze_known_text(parsed.prompt)
+            if facts is not None:
+                bill = None if self._quotas is None else self._quotas.bill(parsed.prompt, facts)
+                analyzed = AnalyzedRequest(parsed, facts, is_simple=True, bill=bill)
+                self._memo.put(request, analyzed)
+                return analyzed
         if parsed.files or (storage is not None and not storage.stands_alone(parsed.options)):
             return parsed
         facts = planner.analyze_text(parsed.prompt)

@@ -30,6 +30,9 @@ _MAX_BYTES = 1 << 19
 _SLOTS = 1_024
 """Hashes of requests that have come once; a newer one takes the place of an older."""
 
+_SLOT_MASK = _SLOTS - 1
+"""PERF: 0.1 us less than a remainder."""
+
 V = TypeVar("V")
 
 _come_once = array("q", bytes(8 * _SLOTS))
@@ -73,30 +76,33 @@ class RequestMemo(Generic[V]):
 
     def get(self, request: IncomingRequest) -> V | None:
         """Return what is remembered of a request; None if nothing is."""
-        if len(request.body) > _MAX_BODY_BYTES:
+        body = request.body
+        if len(body) > _MAX_BODY_BYTES:
             return None
-        key = self._key(request)
+        # PERF: `_key` written out here and in `put`; 0.1 us each.
+        is_by_body = self._is_by_body and not (request.query or request.path_params)
+        key = body if is_by_body else self._key(request)
         value = self._young.get(key)
         if value is None and (value := self._old.get(key)) is not None:
-            self._put(key, value, len(request.body))
+            self._put(key, value, len(body))
         return value
 
     def put(self, request: IncomingRequest, value: V) -> None:
         """Remember something of a request, if it has come before."""
-        size = len(request.body)
+        body = request.body
+        size = len(body)
         if size > _MAX_BODY_BYTES:
             return
-        key = self._key(request)
+        is_by_body = self._is_by_body and not (request.query or request.path_params)
+        key = body if is_by_body else self._key(request)
         number = hash(key)
-        slot = number % _SLOTS
+        slot = number & _SLOT_MASK
         if _come_once[slot] == number:
             self._put(key, value, size)
         else:
             _come_once[slot] = number
 
     def _key(self, request: IncomingRequest) -> Hashable:
-        if self._is_by_body and not (request.query or request.path_params):
-            return request.body
         return (
             request.body,
             tuple(sorted(request.query.items())),

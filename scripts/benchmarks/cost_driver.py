@@ -29,7 +29,6 @@ from llmsim.catalogue import load_catalogue
 from llmsim.config import load
 from llmsim.providers.registry import endpoint_labels
 from llmsim.server.asgi import Application
-from llmsim.server.generation import GenerationService
 from llmsim.server.http import HttpGeneration
 from llmsim.server.processes.worker import _COLLECTIONS, Worker
 from llmsim.server.transport.protocol import Protocol
@@ -368,5 +367,5 @@ class Calls:
             self._open.append(frame)
 
 
-_ENTRIES = {HttpGeneration.answer.__code__, GenerationService.run.__code__}
+_ENTRIES = {HttpGeneration.take.__code__, HttpGeneration.answer.__code__}
 _COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"}

@@ -48,6 +48,7 @@ def breaking(worker: Simulator, breakage: StreamFault | None) -> Iterator[list[T
         "plan": break_off,
         "analyze": lambda prompt: replace(analyze(prompt), is_plain=False),
         "analyze_text": lambda prompt: None,
+        "analyze_known_text": lambda prompt: None,
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, method in replaced.items():

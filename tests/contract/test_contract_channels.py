@@ -3,7 +3,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from support.asgi import WANTED, Simulator, broken, served, simulator
 from support.endpoints import ENDPOINTS, Endpoint
 from support.gemini_dialect import routed
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
@@ -42,14 +44,14 @@ def responses(request: pytest.FixtureRequest) -> Endpoint:
 @pytest.fixture
 def channels(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[type]]:
     """Return the list to which each run of the service adds the type of its channel."""
-    run = GenerationService.run
+    answer = GenerationService.answer
     types: list[type] = []
 
-    async def spy(service: GenerationService[Any], request: Any, channel: Any) -> None:
+    def spy(service: GenerationService[Any], request: Any, channel: Any) -> Awaitable[None] | None:
         types.append(type(channel))
-        await run(service, request, channel)
+        return answer(service, request, channel)
 
-    monkeypatch.setattr(GenerationService, "run", spy)
+    monkeypatch.setattr(GenerationService, "answer", spy)
     return types
 
 
@@ -187,6 +189,42 @@ class TestOnePath:
 
         assert channels == [DirectChannel, AsgiChannel] * 2
         assert worker.stats().finished_requests == 4
+
+    async def test_what_waits_for_nothing_is_answered_without_a_task(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """ARCH-7.3: A plain chat is answered as it is received; one that is refused or fails, or waits, by what may wait."""
+        run, paths = RequestResponseCycle.run_asgi, []
+
+        async def spy(cycle: RequestResponseCycle, app: Any) -> None:
+            paths.append(cycle.scope["path"])
+            await run(cycle, app)
+
+        monkeypatch.setattr(RequestResponseCycle, "run_asgi", spy)
+        worker = simulator(server={"run_dir": str(tmp_path)})
+        address, text = "/openai/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}]}
+        plain = {"model": "gpt-4o", **text}
+        async with served(worker) as port, httpx.AsyncClient() as client:
+
+            async def ask(**fields: Any) -> int:
+                return (
+                    await client.post(f"http://127.0.0.1:{port}{address}", json=plain | fields)
+                ).status_code
+
+            # The first one puts the settings in force.
+            assert [await ask(), await ask(stream=True), await ask()] == [200] * 3
+            assert paths == [address][: len(paths)]
+            paths.clear()
+            assert await ask(n="many") == 400
+            with caplog.at_level(logging.ERROR), broken(worker.planner, "plan", RuntimeError("boom")):
+                assert await ask() == 500
+            assert await ask() == 200
+
+        # The report on clients watches those that have failed.
+        assert paths == [address] * 3
+        assert any("boom" in str(record.exc_info) for record in caplog.records)
+        stats = worker.stats()
+        assert (stats.finished_requests, stats.failed_requests, stats.active_requests) == (4, 1, 0)
 
 
 class TestWebSocketBugs:

@@ -198,9 +198,9 @@ def test_calls_are_printed_in_order(tmp_path: Path) -> None:
     found = json.loads(file.read_bytes())
     calls = done.stdout.partition("\n\n")[0].splitlines()
 
-    assert calls[0] == "server.http HttpGeneration.answer"
+    assert calls[0] == "server.http HttpGeneration.take"
     tops = [call for call in calls if not call.startswith("  ")]
-    assert tops == ["server.http HttpGeneration.answer", "server.generation GenerationService.run"]
+    assert tops == ["server.http HttpGeneration.take", "server.http HttpGeneration.answer"]
     assert any("providers.openai.chat" in call for call in calls)
     assert found["rows"] == []
     assert found["calls"][0]["calls"] == len(calls)

@@ -261,6 +261,8 @@ async def served(worker: Simulator) -> AsyncIterator[int]:
         log_config=None,
         ws=WebSocketProtocol,
         ws_per_message_deflate=False,
+        # As the worker has it: a wrapped application is called by uvicorn's way.
+        proxy_headers=False,
     )
     config.load()
     server = uvicorn.Server(config)

@@ -97,7 +97,7 @@ def parse(incoming: IncomingRequest, *, checks_models: bool = True) -> ParsedReq
     """
     texts = parse_texts(incoming.body, checks_models=checks_models)
     if texts is not None:
-        return ParsedRequest(texts, _DEFAULT_OPTIONS)
+        return ParsedRequest(texts, _DEFAULT_OPTIONS, is_texts=True)
     request = _decode(incoming.body)
     if request.stream_options is not None and not request.stream:
         raise InvalidFieldError(

@@ -173,6 +173,15 @@ def head_without_offer(parser: Any, url: bytes, headers: RawHeaders) -> bytes:
 _HTTP = (
     *("cycle", "flow", "headers", "loop", "parser", "pipeline", "server_state"),
     *("timeout_keep_alive", "timeout_keep_alive_handler"),
+    *(
+        "access_log",
+        "access_logger",
+        "app",
+        "expect_100_continue",
+        "limit_concurrency",
+        "logger",
+        "root_path",
+    ),
     *("tasks", "transport", "ws_protocol_class", "_get_upgrade", "_should_upgrade", "_start_asgi_task"),
     *("connection_lost", "connection_made", "data_received", "handle_websocket_upgrade", "on_body"),
     *(

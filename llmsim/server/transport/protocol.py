@@ -12,12 +12,11 @@ Decisions:
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from llmsim.errors import TransportError
 from llmsim.server.transport.bodies import PROBLEM
@@ -40,6 +39,7 @@ from llmsim.server.transport.connection import (
 from llmsim.server.transport.eager_tasks import start_eagerly
 from llmsim.server.transport.fields_protocol import FieldsProtocol, ProblemError
 from llmsim.server.transport.keep_alive import KeepAlive
+from llmsim.server.transport.request_begin import begin_request
 
 _GRACE = 0.5
 """Seconds that a connection without a request is given when a drain begins."""
@@ -48,7 +48,6 @@ _IDLE, _HEAD, _BODY = range(3)
 
 # PERF: 0.1 us less for each call than by `super()`.
 _on_message_begin = HttpToolsProtocol.on_message_begin
-_on_headers_complete = HttpToolsProtocol.on_headers_complete
 _on_body = HttpToolsProtocol.on_body
 _on_message_complete = HttpToolsProtocol.on_message_complete
 _on_response_complete = HttpToolsProtocol.on_response_complete
@@ -66,8 +65,7 @@ class Protocol(FieldsProtocol):
         super().__init__(config, *args, **kwargs)
         application: Any = config.app
         budgets = application.settings.budgets
-        self._reject = application.reject
-        self._bodies = application.bodies
+        self._reject, self._bodies = application.reject, application.bodies
         self._max_head_bytes = budgets.max_head_bytes
         self.max_fields = budgets.max_head_fields
         self._max_pipelined = budgets.max_pipelined
@@ -82,7 +80,8 @@ class Protocol(FieldsProtocol):
         self._is_deaf = self._is_last = self._is_websocket = self._is_declined = False
         # Of the connection. The cycle that is answered while others wait; uvicorn knows the last one only.
         self._earlier: Any = None
-        self._ready: Coroutine[Any, Any, None] | None = None
+        self._begin = application.begin if self.app is application else RequestResponseCycle.run_asgi
+        self._ready: tuple[Any, Any] | None = None
         close = self.timeout_keep_alive_handler
         self._keep_alive = KeepAlive(self.loop, self.timeout_keep_alive, self._is_busy, close)
 
@@ -120,12 +119,13 @@ class Protocol(FieldsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Have a request answered, once what has come of its body is read."""
-        self._ready = cycle.run_asgi(app)
+        self._ready = (cycle, app)
 
     def _answer(self) -> None:
         if self._ready is not None:
-            ready, self._ready = self._ready, None
-            start_eagerly(ready, self.loop, self.tasks)
+            (cycle, app), self._ready = self._ready, None
+            if (waiting := self._begin(cycle, app)) is not None:
+                start_eagerly(waiting, self.loop, self.tasks)
 
     def _parse(self, data: bytes) -> None:
         before = self._reading
@@ -195,7 +195,7 @@ class Protocol(FieldsProtocol):
         self._head_bytes = self._body_bytes = self._overhead = 0
         before = self.cycle
         try:
-            _on_headers_complete(self)
+            begin_request(self, version)
         except httptools.HttpParserInvalidURLError:
             self.fail(400, "the request target is not a path")
         self._reading = _BODY

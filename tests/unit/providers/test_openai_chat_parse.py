@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.incoming import incoming
 
 from llmsim.domain import Image, Message, PriorToolCall, Prompt, ToolResult
@@ -29,7 +30,8 @@ def body(**fields: Any) -> bytes:
 
 
 def ask(**fields: Any) -> ParsedRequest:
-    return parse(body(**fields))
+    """Parse a request, whichever way; see `ParsedRequest.is_texts`."""
+    return replace(parse(body(**fields)), is_texts=False)
 
 
 def prompt(**fields: Any) -> Prompt:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.incoming import incoming
 
 from llmsim.errors import RefusedError
@@ -38,9 +39,10 @@ def test_texts_are_parsed_to_the_same(fields: dict[str, Any], checks_models: boo
     request = incoming(body(**fields))
     parsed = chat.parse(request, checks_models=checks_models)
     assert parse_texts(request.body, checks_models=checks_models) == parsed.prompt
+    assert parsed.is_texts
     monkeypatch.setattr(chat, "parse_texts", lambda *_, **__: None)
 
-    assert chat.parse(request, checks_models=checks_models) == parsed
+    assert chat.parse(request, checks_models=checks_models) == replace(parsed, is_texts=False)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,7 @@ def test_texts_are_parsed_to_the_same(fields: dict[str, Any], checks_models: boo
         body(messages=[{"role": "user", "content": [{"type": "text", "text": "x"}]}]),
         body(messages=[{"role": "user", "content": "x" * 1_000}]),
         body(max_tokens=10**20),
+        body(model="my/own-model", max_tokens=10**20),
         b'{"model":"gpt-4o","messages":[{"role":"user","content":"\xff"}]}',
         b"{",
         b"",
