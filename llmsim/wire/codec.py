@@ -25,6 +25,7 @@ from llmsim.budgets import (
     has_large_integer,
     has_too_many_values,
     is_too_deep,
+    json_problem,
 )
 from llmsim.domain import TokenizedText
 from llmsim.errors import InvalidFieldError, InvalidJsonError, Rule
@@ -93,6 +94,20 @@ def decoder(kind: type[T]) -> Callable[[bytes], T]:
             raise InvalidJsonError(str(error)) from None
 
     return decode_body
+
+
+def matcher(kind: type[T]) -> Callable[[bytes], T | None]:
+    """Build a decoder of JSON bodies into `kind` that returns None for any other; to be called once, at module level."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    def match_body(body: bytes) -> T | None:
+        try:
+            value = decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return None if json_problem(body) else value
+
+    return match_body
 
 
 def _parse_sentence(sentence: str, body: bytes, kind: Any) -> InvalidFieldError | InvalidJsonError:
