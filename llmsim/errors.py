@@ -15,6 +15,7 @@ Decisions:
   wording. So `planning` may refuse without knowing any wire format.
 """
 
+import reprlib
 from typing import Any, Literal
 
 Rule = Literal[
@@ -103,7 +104,7 @@ class InvalidFieldError(RefusedError):
     """
 
     def __init__(self, path: tuple[str | int, ...], rule: Rule, wanted: Any, found: Any = None) -> None:
-        super().__init__(f"{path}: {rule}: wanted {wanted!r}, found {found!r}")
+        super().__init__(f"{path}: {rule}: wanted {wanted!r}, found {reprlib.repr(found)}")
         self.path = path
         self.rule = rule
         self.wanted = wanted

@@ -6,7 +6,7 @@ Decisions:
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -74,7 +74,11 @@ def parse_json(text: str) -> JsonSource:
     except RecursionError:
         raise JsonError(TOO_DEEP, None) from None
     _check_depth(text)
-    return JsonSource(value, lambda: dict(_find_paths(text)), _find_repeated(text) if repeats else [])
+
+    def find_lines(wanted: Container[KeyPath]) -> dict[KeyPath, int]:
+        return {path: line for path, line in _find_paths(text) if path in wanted}
+
+    return JsonSource(value, find_lines, _find_repeated(text) if repeats else [])
 
 
 def _check_depth(text: str) -> None:

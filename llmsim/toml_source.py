@@ -8,14 +8,14 @@ Decisions:
 import functools
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 KeyPath = tuple[str | int, ...]
 """Keys and indices from the root to a value, e.g. `("rules", 3, "text")`."""
 
-FindLines = Callable[[], Mapping[KeyPath, int]]
-"""Finds the lines of values, counted from 1. A text without a mistake needs none, and those of a long one take megabytes."""
+FindLines = Callable[[Container[KeyPath]], Mapping[KeyPath, int]]
+"""Finds the lines of some values, counted from 1: a text without a mistake needs none, and all those of a long one take megabytes."""
 
 DEEPEST = 64
 """Most parts of a key."""
@@ -66,7 +66,7 @@ def parse_toml(text: str) -> tuple[dict[str, Any], FindLines]:
     return value, functools.partial(_find_lines, text)
 
 
-def _find_lines(text: str) -> dict[KeyPath, int]:
+def _find_lines(text: str, wanted: Container[KeyPath]) -> dict[KeyPath, int]:
     lines: dict[KeyPath, int] = {}
     elements: dict[KeyPath, int] = {}
     table: KeyPath = ()
@@ -75,13 +75,15 @@ def _find_lines(text: str) -> dict[KeyPath, int]:
         start = position
         if header := _HEADER.match(text, position):
             table = _resolve(_split(header[2]), elements, is_element=header[1] == "[[")
-            lines.setdefault(table, line)
+            if table in wanted:
+                lines.setdefault(table, line)
             position = header.end()
         elif setting := _SETTING.match(text, position):
             path = table
             for part in _split(setting[1]):
                 path = (*path, part)
-                lines.setdefault(path, line)
+                if path in wanted:
+                    lines.setdefault(path, line)
             position = setting.end()
         position = _end_of_line(text, position)
         line += text.count("\n", start, position)

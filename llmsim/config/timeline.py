@@ -173,8 +173,12 @@ def parse_timeline(
     if not problems:
         problems += _find_conflicts(timeline, settings, elapsed)
     if problems:
-        lines = find_lines()
-        located = [_locate(problem, name, _find_line(problem, lines)) for problem in problems[:MOST_PROBLEMS]]
+        paths = [_find_path(problem) for problem in problems[:50]]
+        lines = find_lines({path[:end] for path in paths for end in range(1, len(path) + 1)})
+        located = [
+            _locate(problem, name, _find_line(path, lines))
+            for problem, path in zip(problems, paths, strict=False)
+        ]
         raise ConfigError("\n".join(located))
     return timeline
 
@@ -193,12 +197,16 @@ def _show_path(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
-def _find_line(problem: str, lines: Mapping[KeyPath, int]) -> int | None:
-    """Return the line of what a problem names, else that of its step; None if neither is known."""
+def _find_path(problem: str) -> KeyPath:
+    """Return the path that a problem names, in its step if it has one."""
     found = _PLACE.match(problem)
     assert found is not None, "everything in it is optional"
     path: KeyPath = ("step", int(found[1]) - 1) if found[1] else ()
-    path += tuple((found[2] or "").split("."))
+    return path + tuple((found[2] or "").split("."))
+
+
+def _find_line(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
+    """Return the line of a path, else that of what it is in; None if neither is known."""
     return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from llmsim.errors import ScriptError
-from llmsim.json_source import HALF_CHARACTER, TOO_DEEP, JsonError, parse_json
+from llmsim.json_source import TOO_DEEP, JsonError, parse_json
 from llmsim.toml_source import DEEPEST, FindLines, KeyPath, TomlError, parse_toml
 
 ScriptFormat = Literal["json", "toml", "yaml"]
@@ -113,33 +113,35 @@ def _read_yaml(text: str) -> DecodedText:
 def _non_json(root: Any) -> list[tuple[KeyPath, str]]:
     """Find values that JSON does not have."""
     problems: list[tuple[KeyPath, str]] = []
-    waiting: list[tuple[KeyPath, Any]] = [((), root)]
-    while waiting:
-        path, value = waiting.pop()
-        if len(path) > DEEPEST:
-            raise MalformedError(TOO_DEEP)
-        match value:
-            case None | bool():
-                pass
-            case str():
-                if not _is_encodable(value):
-                    problems.append((path, HALF_CHARACTER))
-            case int():
-                if not -(1 << 63) <= value < 1 << 64:
-                    problems.append((path, "a whole number of more than 64 bits"))
-            case float():
-                if not math.isfinite(value):
-                    problems.append((path, f"wanted a finite number, found {value}"))
-            case list():
-                waiting += [((*path, index), item) for index, item in enumerate(value)]
-            case dict():
-                for key, item in value.items():
-                    if not _is_encodable(key):
-                        problems.append((path, "half a character in a key"))
-                    waiting.append(((*path, key), item))
-            case _:
-                problems.append((path, f"wanted a JSON value, found {value}; put it in quotes"))
+    _look_at(root, [], problems)
     return problems
+
+
+def _look_at(value: Any, path: list[str | int], problems: list[tuple[KeyPath, str]]) -> None:
+    if len(path) > DEEPEST:
+        raise MalformedError(TOO_DEEP)
+    match value:
+        case None | bool():
+            pass
+        case str():
+            if not _is_encodable(value):
+                problems.append((tuple(path), "half a character: a surrogate without its other half"))
+        case int():
+            if not -(1 << 63) <= value < 1 << 64:
+                problems.append((tuple(path), "a whole number of more than 64 bits"))
+        case float():
+            if not math.isfinite(value):
+                problems.append((tuple(path), f"wanted a finite number, found {value}"))
+        case list():
+            for index, item in enumerate(value):
+                _look_at(item, [*path, index], problems)
+        case dict():
+            for key, item in value.items():
+                if not _is_encodable(key):
+                    problems.append((tuple(path), "half a character in a key"))
+                _look_at(item, [*path, key], problems)
+        case _:
+            problems.append((tuple(path), f"wanted a JSON value, found {value}; put it in quotes"))
 
 
 def _is_encodable(text: str) -> bool:

@@ -58,7 +58,7 @@ class Problems:
         """
         if not self._found:
             return
-        lines = self._find_lines()
+        lines = self._find_lines({place[:end] for place, _ in self._found for end in range(len(place) + 1)})
         located = sorted(
             [(_line_of(place, lines), place, message) for place, message in self._found], key=itemgetter(0)
         )

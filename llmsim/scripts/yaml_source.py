@@ -60,7 +60,7 @@ def read_yaml(text: str) -> DecodedText:
         raise MalformedError(f"not YAML: {error}") from None
     builder = _YamlBuilder()
     value = None if node is None else builder.build(node, ())
-    return value, lambda: builder.lines, builder.problems
+    return value, lambda _: builder.lines, builder.problems
 
 
 class _YamlBuilder:

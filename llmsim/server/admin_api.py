@@ -163,7 +163,8 @@ class _Script:
             source = await admin.bodies.read(req)
             # In a thread: a large script takes a second to parse, and streams go on meanwhile.
             parse = partial(read, source, source_format, name, profiles=admin.profiles)
-            script = await asyncio.get_running_loop().run_in_executor(None, parse)
+            async with admin.bodies.parsing:
+                script = await asyncio.get_running_loop().run_in_executor(None, parse)
         except ScriptError as error:
             raise DeniedError(400, *error.problems) from None
         except RefusedError as error:

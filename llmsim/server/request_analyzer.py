@@ -2,6 +2,7 @@
 
 Decisions:
 * Large and laborious requests are parsed and analyzed in a thread.
+* Large requests take turns: a body takes ten times its bytes when it is parsed, and its prompt is not kept for longer than it must be.
 * What is continued or referenced, and which files exist, changes with time, so only a request that needs none of it is remembered.
 """
 
@@ -104,6 +105,18 @@ class RequestAnalyzer(Generic[O]):
         Raises:
             RefusedError: The request is refused.
         """
+        if len(request.body) < OFF_LOOP:
+            return await self._analyze(request, channel, scenario, begun)
+        async with self._context.parsing:
+            return await self._analyze(request, channel, scenario, begun)
+
+    async def _analyze(
+        self,
+        request: IncomingRequest,
+        channel: Channel,
+        scenario: RequestedScenario | None,
+        begun: ParsedRequest[O] | None,
+    ) -> AnalyzedRequest[O]:
         heavy = len(request.body) >= OFF_LOOP
         parse, analyze = self._format.parse, self._context.planner.analyze
         if begun is not None:

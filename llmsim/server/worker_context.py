@@ -85,6 +85,11 @@ class WorkerContext:
         self._rules = rules
         self._engines = engines
 
+    @property
+    def parsing(self) -> asyncio.Lock:
+        """Held while a large request is parsed and analyzed."""
+        return self._bodies.parsing
+
     def for_owner(self, owner: str) -> "WorkerContext":
         """Return the services for the requests of one API key's owner."""
         return self if owner == self.owner else self._copy(self.planner, owner)

@@ -32,6 +32,8 @@ from llmsim.errors import InvalidFieldError, InvalidJsonError, Rule
 
 T = TypeVar("T")
 
+NamePath = Callable[[tuple[str | int, ...], Any], tuple[str | int, ...]]
+
 encode = orjson.dumps
 """Encode builtins as JSON bytes."""
 
@@ -65,8 +67,16 @@ _GOT = {
 }
 
 
-def decoder(kind: type[T]) -> Callable[[bytes], T]:
+def _as_it_is(path: tuple[str | int, ...], _: Any) -> tuple[str | int, ...]:
+    return path
+
+
+def decoder(kind: type[T], name_path: NamePath = _as_it_is) -> Callable[[bytes], T]:
     """Build a decoder of JSON bodies into `kind`; to be called once, at module level.
+
+    Args:
+        kind: A type that msgspec knows.
+        name_path: Returns the path of a field as the API writes it, of its path and the JSON as decoded.
 
     Returns:
         A function from bytes to `kind`. It raises `InvalidJsonError` if the bytes are not JSON, too deep, or hold an integer of
@@ -89,7 +99,7 @@ def decoder(kind: type[T]) -> Callable[[bytes], T]:
                 body.decode()
             return value
         except msgspec.ValidationError as error:
-            raise _parse_sentence(str(error), body, kind) from None
+            raise _parse_sentence(str(error), body, kind, name_path) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidJsonError(str(error)) from None
 
@@ -110,7 +120,9 @@ def matcher(kind: type[T]) -> Callable[[bytes], T | None]:
     return match_body
 
 
-def _parse_sentence(sentence: str, body: bytes, kind: Any) -> InvalidFieldError | InvalidJsonError:
+def _parse_sentence(
+    sentence: str, body: bytes, kind: Any, name_path: NamePath
+) -> InvalidFieldError | InvalidJsonError:
     """Parse msgspec's sentence into the field, the rule and the value found."""
     match = _SENTENCE.match(sentence)
     what, where = (match["what"], match["path"] or "") if match else (sentence, "")
@@ -122,12 +134,12 @@ def _parse_sentence(sentence: str, body: bytes, kind: Any) -> InvalidFieldError 
     rule, wanted, breaks = _parse_rule(what)
     path, found = _find(where, document, breaks, in_key=bool(match and match["key"]))
     if rule == "missing":
-        return InvalidFieldError((*path, wanted), rule, None)
+        return InvalidFieldError(name_path((*path, wanted), document), rule, None)
     if rule == "type":
         choices = tuple(_choices(_describe(kind), path, document))
         if _CHOICE.match(what) or (choices and not isinstance(found, str)):
-            return InvalidFieldError(path, "choice", choices, found)
-    return InvalidFieldError(path, rule, wanted, found)
+            rule, wanted = "choice", choices
+    return InvalidFieldError(name_path(path, document), rule, wanted, found)
 
 
 def _parse_rule(what: str) -> tuple[Rule, Any, Callable[[Any], bool]]:

@@ -6,14 +6,7 @@ Decisions:
   anthropics/claude-code#4378, #8184, #25597, Wei-Shaw/sub2api#225, LibreChat-AI/agents#153.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import orjson
-
-from llmsim.errors import InvalidFieldError
-
-T = TypeVar("T")
+from typing import Any
 
 Path = tuple[str | int, ...]
 
@@ -25,19 +18,6 @@ _LISTS = ("content", "citations", "edits")
 
 _ROOTS = ("thinking", "tool_choice")
 """Such fields of the request itself."""
-
-
-def placed(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
-    """Return a decoder of requests whose refusals have the API's paths."""
-
-    def decode_body(body: bytes) -> T:
-        try:
-            return decode(body)
-        except InvalidFieldError as error:
-            path = with_kinds(error.path, orjson.loads(body))
-            raise InvalidFieldError(path, error.rule, error.wanted, error.found) from None
-
-    return decode_body
 
 
 def with_kinds(path: Path, document: Any) -> Path:

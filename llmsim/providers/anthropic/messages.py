@@ -13,7 +13,7 @@ from llmsim.providers.anthropic.connected_request import ContainerParam
 from llmsim.providers.anthropic.context_management import all_thinking, kept_thinking, parse_edits
 from llmsim.providers.anthropic.conversation import parse_conversation
 from llmsim.providers.anthropic.fallbacks import parse_fallback
-from llmsim.providers.anthropic.field_paths import placed
+from llmsim.providers.anthropic.field_paths import with_kinds
 from llmsim.providers.anthropic.files import used_files
 from llmsim.providers.anthropic.mcp import mcp_tools, new_listings
 from llmsim.providers.anthropic.mcp_rules import lists_tools
@@ -35,8 +35,8 @@ from llmsim.providers.anthropic.validation import check_conversation, check_gene
 from llmsim.providers.contract import EndpointContext, IncomingRequest, ParsedRequest, Reply, ResourceEndpoint
 from llmsim.wire.codec import decoder, encode
 
-_decode = placed(decoder(MessageRequest))
-_decode_count = placed(decoder(CountRequest))
+_decode = decoder(MessageRequest, with_kinds)
+_decode_count = decoder(CountRequest, with_kinds)
 
 
 class MessageOptions(msgspec.Struct, frozen=True, gc=False):

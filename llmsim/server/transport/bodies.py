@@ -5,6 +5,7 @@ Decisions:
   response.
 """
 
+import asyncio
 import time
 from typing import Any
 
@@ -47,6 +48,11 @@ class BodyReader:
     def __init__(self, limit: int, budget: BodyBudget) -> None:
         self.limit = limit
         self._budget = budget
+
+    @property
+    def parsing(self) -> asyncio.Lock:
+        """Held while a large body is parsed."""
+        return self._budget.parsing
 
     async def read(self, req: Request) -> bytes:
         """Read the body, whether its length was announced or not.

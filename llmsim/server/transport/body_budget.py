@@ -38,12 +38,16 @@ class BodyBudget:
     Args:
         limit: Bytes that may be held.
         wait_seconds: Seconds for which `reserve` waits.
+
+    Attributes:
+        parsing: Held while a large request is parsed and analyzed.
     """
 
     def __init__(self, limit: int, wait_seconds: float) -> None:
         self.limit = limit
         self._wait_seconds = wait_seconds
         self.held = 0
+        self.parsing = asyncio.Lock()
         self._sizes: dict[Reader, int] = {}
         self._waiting: dict[Reader, int] = {}
         self._exempt: Reader | None = None

@@ -9,20 +9,33 @@ from llmsim.server.processes.heap import Heap, growing_heap
 MB = 2**20
 
 
-def test_the_heap_is_trimmed_when_more_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ARCH-4.6: By 8 MB; a worker that stays as it is pays nothing, and one that fills its heap begins anew."""
+def test_the_heap_is_trimmed_when_the_process_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARCH-4.6: By 4 MB of which as much is free; a worker that stays as it is pays nothing, and one that shrinks begins anew."""
     heap = Heap()
-    free = [0]
+    now = SimpleNamespace(size=0, free=0)
     trims: list[int] = []
     monkeypatch.setattr(heap, "_trim", trims.append)
     monkeypatch.setattr(heap, "_info", lambda: None)
-    monkeypatch.setattr(heap, "_free", lambda: free[0])
+    monkeypatch.setattr(heap, "_free", lambda: now.free * MB)
+    monkeypatch.setattr(heap, "_resident", lambda: now.size * MB)
     counts = []
-    for free[0] in (4 * MB, 20 * MB, 24 * MB, 2 * MB, 9 * MB, 11 * MB, 11 * MB):
+    for now.size, now.free in ((90, 20), (94, 20), (95, 2), (95, 5), (99, 5), (80, 5), (85, 5)):
         heap.trim()
         counts.append(len(trims))
 
-    assert counts == [0, 1, 1, 1, 1, 2, 2]
+    assert counts == [0, 0, 0, 1, 1, 1, 2]
+
+
+def test_what_is_freed_is_returned() -> None:
+    """ARCH-4.6: Blocks between others that stay are no longer in memory."""
+    heap = Heap()
+    heap.trim()
+    before = heap._resident()
+    blocks = [bytes(100_000) for _ in range(400)]
+    del blocks[:-1:2], blocks[:-1]
+    heap.trim()
+
+    assert heap._resident() < before + 16 * MB
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
