@@ -41,8 +41,8 @@ from llmsim.server.transport.fields_protocol import FieldsProtocol, ProblemError
 from llmsim.server.transport.keep_alive import KeepAlive
 from llmsim.server.transport.request_begin import begin_request
 
-_GRACE = 0.5
-"""Seconds that a connection without a request is given when a drain begins."""
+_GRACE, _USED_GRACE = 0.5, 0.1
+"""Seconds that a connection is given when a drain begins: one without a request, and one whose last request is answered."""
 
 _IDLE, _HEAD, _BODY = range(3)
 
@@ -59,7 +59,7 @@ class Protocol(FieldsProtocol):
     """One connection over HTTP."""
 
     closes = False
-    """Whether each response closes its connection, because the server is about to stop; set on the class."""
+    """Whether each response closes its connection, because the server is about to stop; set on the class, or on one connection."""
 
     def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
@@ -105,10 +105,11 @@ class Protocol(FieldsProtocol):
 
     def shutdown(self) -> None:
         """Close the connection once it is idle."""
-        if self.cycle is None:
-            self.loop.call_later(_GRACE, super().shutdown)
-        else:
+        if self._is_answering():
             super().shutdown()
+            return
+        self.closes = True
+        self.loop.call_later(_GRACE if self.cycle is None else _USED_GRACE, super().shutdown)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, check what is incomplete, and begin to answer."""

@@ -364,6 +364,25 @@ async def test_a_connection_is_freed_at_its_end(sent: bytes) -> None:
         gc.enable()
 
 
+async def test_a_request_that_is_under_way_when_a_drain_begins_is_answered() -> None:
+    """ARCH-3.4: Its client could not know that its idle connection would be closed."""
+    line = Connection()
+    line.may_answer.set()
+    request = HEAD % (b"", len(BODY)) + BODY
+    line.protocol.data_received(request)
+    await line.settle()
+    line.protocol.shutdown()
+    assert not line.transport.closed
+
+    line.protocol.data_received(request)
+    await line.settle()
+
+    assert line.transport.written.count(b"HTTP/1.1 204") == 2
+    assert b"connection: close" in line.transport.written
+    assert line.transport.closed
+    line.protocol.connection_lost(None)
+
+
 def test_the_installed_uvicorn_fits() -> None:
     """TRAN-1.10: The budgets hold on the uvicorn of this environment."""
     assert protocols.choose_protocols() == (Protocol, WebSocketProtocol, None)
