@@ -45,8 +45,8 @@ if host ~= '' and known[1] == form and known[2] == source then
   redis.call('HSET', entry(name), 'at ' .. host, '1')
   return {1, 0}
 end
--- Higher than any version before, which is not known.
-redis.call('SET', last, string.format('%.0f', math.floor(now() * 1000)), 'NX')
+-- Higher than any version before, which is not known: scripts are put more rarely than once a microsecond.
+redis.call('SET', last, string.format('%.0f', math.floor(now() * 1000000)), 'NX')
 local version = redis.call('INCR', last)
 redis.call('HSET', entry(name), 'version', version, 'at', string.format('%.17g', now()), unpack(ARGV, 5))
 redis.call('ZADD', names, 0, name)
