@@ -137,7 +137,7 @@ class TestPictures:
         ],
     )
     async def test_types_of_files(self, path: str, model: str, kinds: list[str], name: str) -> None:
-        """MEDIA-2.9: What is said to be no picture that the model takes is refused."""
+        """MEDIA-2.9: What is declared to be no picture that the model takes is refused."""
         field = "image[]" if len(kinds) > 1 else "image"
         head = f'--XX\r\nContent-Disposition: form-data; name="{field}"; filename="a"\r\n'
         parts = [head + (f"Content-Type: {kind}\r\n" if kind else "") + "\r\nx\r\n" for kind in kinds]

@@ -134,7 +134,7 @@ def parse_variation(incoming: IncomingRequest) -> ParsedRequest[ImageOptions]:
 
 
 def _check_type(picture: FormFile, name: str, types: Sequence[str]) -> None:
-    """Refuse a file that is said to be no picture of a type that the model takes.
+    """Refuse a file whose declared type is no picture that the model takes.
 
     Source: DataDog/dd-trace-js, test of the openai plugin (PNG alone); recorded refusals of 2026 (`image[0]`, `code`).
     """

@@ -78,7 +78,7 @@ def test_an_address_of_another_machine_is_a_failure(run_dir: Path) -> None:
 
 
 def test_a_run_directory_that_is_a_file_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CLI-2.1: It is said to be none, rather than that it exists."""
+    """CLI-2.1: The report calls it no directory, rather than that it exists."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         monkeypatch.setenv("LLMSIM_SERVER_RUN_DIR", str(path))
