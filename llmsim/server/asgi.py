@@ -28,6 +28,7 @@ from llmsim.scenarios.files import read_scenario_path
 from llmsim.scripts.files import read_scripts
 from llmsim.server.access.guard import Guard, add_header_lines, deny_websocket
 from llmsim.server.active_request import ActiveRequest, OpenRequest
+from llmsim.server.alarms import open_alarm
 from llmsim.server.app import create_routes
 from llmsim.server.channels import (
     CHANNEL,
@@ -185,7 +186,7 @@ class Application:
             _log.warning("direct writes are off, streams cost more: %s", problem)
             direct = False
         loop = asyncio.get_running_loop()
-        wheel = TimerWheel(loop)
+        wheel = TimerWheel(loop, open_alarm=open_alarm)
         self._open_channel = channel_opener(wheel, direct=direct)
         self.live = LiveSettings(self.settings, self._origins, self.state.settings, self._catalogue.profiles)
         engines = Engines(

@@ -17,10 +17,11 @@ import logging
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from math import ceil
+from math import ceil, inf
 from typing import ClassVar
 
 from llmsim.domain import Fault, StreamFault, Turn, WireFaultKind
+from llmsim.server.alarms import LoopAlarm, OpenAlarm
 from llmsim.stats import Recorder, Row
 from llmsim.wire.frames import FrameBatch, single, truncate
 
@@ -43,13 +44,18 @@ class UnknownInstant(float):
 class TimerWheel:
     """Calls back at instants, to the millisecond, never early."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.monotonic) -> None:
-        self._loop = loop
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float] = time.monotonic,
+        open_alarm: OpenAlarm = LoopAlarm,
+    ) -> None:
         self._clock = clock
         self._due: dict[int, list[Callable[[], None]]] = {}
         self._ticks: list[int] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._armed = 0
+        self._alarm = open_alarm(loop, clock, self._turn)
+        # The tick that it is set to; infinite while it is not.
+        self._armed = inf
 
     def at(self, instant: float, callback: Callable[[], None]) -> None:
         """Call `callback` once, as soon as the clock shows `instant`.
@@ -69,18 +75,15 @@ class TimerWheel:
             return
         self._due[tick] = [callback]
         heapq.heappush(self._ticks, tick)
-        if self._timer is None or tick < self._armed:
+        if tick < self._armed:
             self._arm(tick)
 
     def _arm(self, tick: int) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         self._armed = tick
-        # NOTE: uvloop's timers count whole milliseconds and may fire early; below one it would spin.
-        self._timer = self._loop.call_later(max(0.001, tick / 1000 - self._clock()), self._turn)
+        self._alarm.set(tick)
 
     def _turn(self) -> None:
-        self._timer = None
+        self._armed = inf
         ticks, due = self._ticks, self._due
         reached = int(self._clock() * 1000)
         while ticks and ticks[0] <= reached:
@@ -90,7 +93,7 @@ class TimerWheel:
                 except Exception:
                     # One stream's bug must not stop the clock of all others.
                     _log.exception("a callback of the wheel failed")
-        if ticks and (self._timer is None or ticks[0] < self._armed):
+        if ticks and ticks[0] < self._armed:
             self._arm(ticks[0])
 
 
