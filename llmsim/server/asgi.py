@@ -10,7 +10,6 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Collection, Mapping
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -290,8 +289,8 @@ class Application:
         except BaseException as error:
             waiting = _fail([error])
         if waiting is not None:
-            finish = partial(self._finish, scope, receive, active, channel, generation, waiting)
-            return cycle.run_asgi(lambda *_: finish())  # type: ignore[no-any-return] # uvicorn's
+            finish = self._finish(scope, receive, active, channel, generation, waiting)
+            return cycle.run_asgi(lambda *_: finish)  # type: ignore[no-any-return] # uvicorn's
         self._close(scope, active, channel)
         # As `run_asgi` does: it leads to the protocol, and that to the cycle.
         cycle.on_response = _do_nothing

@@ -285,7 +285,7 @@ def channel_opener(wheel: TimerWheel, *, direct: bool) -> OpenChannel:
 
     def open_channel(receive: Receive, send: Send, active: ActiveRequest) -> HttpChannel:
         cycle = getattr(send, "__self__", None)
-        if type(cycle) is RequestResponseCycle:
+        if isinstance(cycle, RequestResponseCycle):
             return DirectChannel(cycle, receive, wheel, active)
         return AsgiChannel(receive, send, wheel, active)
 

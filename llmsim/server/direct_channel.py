@@ -119,6 +119,18 @@ class DirectChannel:
         if not self._closed:
             self._cycle.message_event.set()
 
+    def _woken(self) -> Awaitable[Any]:
+        """Return what waits for `_wake` or the client's disconnect.
+
+        PERF: an open stream takes 0.5 kB more where it waits in `receive`.
+        """
+        cycle = self._cycle
+        if cycle.more_body or cycle.waiting_for_100_continue:
+            return self._receive()
+        cycle.flow.resume_reading()
+        cycle.message_event.clear()
+        return cycle.message_event.wait()  # type: ignore[no-any-return] # uvicorn's
+
     async def wait_until(self, instant: float) -> bool:
         """Wait until the clock shows `instant`; return whether the client is still there then."""
         if self._clock() >= instant:
@@ -126,7 +138,7 @@ class DirectChannel:
         while not self.disconnected:
             # Again after each wake: the last bit of a float may have let the wheel turn too early.
             self._wheel.at(instant, self._wake)
-            await self._receive()
+            await self._woken()
             if self._clock() >= instant:
                 return not self.disconnected
         return False
@@ -176,9 +188,8 @@ class DirectChannel:
         self._is_chunked = chunked = self._cycle.scope["http_version"] != "1.0"
         if not chunked:
             self._cycle.keep_alive = False
-        head = self._begin(reply, b"transfer-encoding: chunked\r\n" if chunked else b"")
         # PERF: a stream of 100 tokens is joined once, with its head and its end: 30 us of 100 were copies of its 32 KB.
-        pending = [head]
+        pending = [self._begin(reply, b"transfer-encoding: chunked\r\n" if chunked else b"")]
         while not stream.done:
             if self.disconnected:
                 return
@@ -284,7 +295,7 @@ class DirectChannel:
         self._stream = stream
         self._wheel.at(stream.due, self._write_next)
         while not stream.done and not self.disconnected:
-            await self._receive()
+            await self._woken()
             if self._failure is not None:
                 raise self._failure
 

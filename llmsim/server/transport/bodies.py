@@ -14,7 +14,6 @@ from falcon.asgi import Request
 from llmsim.errors import BodyTooLargeError, InvalidJsonError, TransportError
 from llmsim.server.channels import CHANNEL, HttpChannel
 from llmsim.server.transport.body_budget import UNCOUNTED, BodyBudget
-from llmsim.server.transport.connection import is_streamed
 from llmsim.server.transport.content_encoding import (
     ENCODINGS,
     BrokenEncodingError,
@@ -22,6 +21,7 @@ from llmsim.server.transport.content_encoding import (
     inflated_size,
     is_known,
 )
+from llmsim.server.transport.heads import is_streamed
 from llmsim.server.worker_context import compute_in_thread
 
 PROBLEM = "llmsim.problem"

@@ -6,58 +6,68 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-from llmsim.errors import TransportError
 from llmsim.server.replies import EncodedReply, status_line
+from llmsim.server.transport.cycle import WakeEvent, changed_attributes
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 _LINGER = 1.0
 """Seconds for which input is discarded after an error, so that the client can read it: unread input would reset the connection."""
 
-_HOP = (b"connection", b"upgrade", b"http2-settings")
-"""Headers of an offer to change the protocol."""
 
-
-class _Unbounded(int):
-    """The length of a body that ends with its connection, as uvicorn counts it down."""
-
-    def __sub__(self, other: int) -> "_Unbounded":
-        return self
-
-    def __lt__(self, other: int) -> bool:
-        return False
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    __hash__ = int.__hash__
-
-
-UNBOUNDED = _Unbounded()
-"""See `_Unbounded`."""
-
-
-class Flow(FlowControl):
+class Flow:
     """uvicorn's flow control, which reads on only where the protocol may.
 
     Args:
         transport: The connection.
         may_read: Returns whether more may be read.
+        loop: The event loop.
+
+    Attributes:
+        read_paused: Whether nothing is read.
+        write_paused: Whether the client is to read first what was written.
     """
 
-    def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
-        super().__init__(transport)
+    __slots__ = ("_is_writable", "_may_read", "_transport", "read_paused", "write_paused")
+
+    def __init__(
+        self, transport: asyncio.Transport, may_read: Callable[[], bool], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._transport = transport
         self._may_read = may_read
+        self.read_paused = self.write_paused = False
+        self._is_writable = WakeEvent(loop)
+        self._is_writable.set()
+
+    async def drain(self) -> None:
+        """Wait until the client has read what was written."""
+        await self._is_writable.wait()
+
+    def pause_reading(self) -> None:
+        """Read nothing more."""
+        if not self.read_paused:
+            self.read_paused = True
+            self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read on, if the protocol may."""
         if self.read_paused and self._may_read():
-            super().resume_reading()
+            self.read_paused = False
+            self._transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """Have writers wait."""
+        self.write_paused = True
+        self._is_writable.clear()
+
+    def resume_writing(self) -> None:
+        """Have writers go on."""
+        self.write_paused = False
+        self._is_writable.set()
 
     def release(self) -> None:
         """Forget the protocol, at the end of the connection."""
@@ -106,68 +116,11 @@ def announce_close(cycle: Any) -> None:
     cycle.transport = _OpenTransport(cycle)
 
 
-def target_of(data: bytes) -> bytes:
-    """Return the target of a request line, whatever its characters; empty if there is none."""
-    parts = data.partition(b"\r\n")[0].split(b" ")
-    return parts[1] if len(parts) > 1 else b""
-
-
-def head_size(url: bytes, headers: RawHeaders) -> int:
-    """Return about the bytes of a head that was parsed."""
-    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
-
-
-def body_size(headers: RawHeaders, largest: int) -> int:
-    """Return the announced size of a body, at most the largest that is read; that one where none is announced."""
-    for name, value in headers:
-        if name == b"content-length":
-            return min(int(value), largest)
-    return largest
-
-
-def head_problem(size: int, most_bytes: int, fields: int, most_fields: int) -> TransportError | None:
-    """Return which bound a head of `size` bytes with so many fields is over; None if it is within both."""
-    if size > most_bytes:
-        return TransportError(431, f"the head of the request is larger than {most_bytes} bytes")
-    if fields > most_fields:
-        return TransportError(431, f"the request has more than {most_fields} headers")
-    return None
-
-
-def is_handshake(parser: Any, headers: RawHeaders, offer: bytes | None) -> bool:
-    """Return whether a head that offers another protocol may change to WebSocket: a GET of HTTP/1.1 without a body."""
-    return (
-        offer == b"websocket"
-        and parser.get_method() == b"GET"
-        and parser.get_http_version() == "1.1"
-        and not any(
-            name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in headers
-        )
-    )
-
-
-def is_streamed(headers: RawHeaders) -> bool:
-    """Return whether a body is read piece by piece, and so not held: forms are."""
-    return any(name == b"content-type" and b"multipart/form-data" in value.lower() for name, value in headers)
-
-
 def encode_last(reply: EncodedReply, headers: RawHeaders) -> bytes:
     """Encode the last response of a connection, with further headers."""
     framing = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(reply.body)
     lines = b"".join(b"%b: %b\r\n" % header for header in headers)
     return status_line(reply.status) + lines + reply.head + framing + reply.body
-
-
-def head_without_offer(parser: Any, url: bytes, headers: RawHeaders) -> bytes:
-    """Return the head that was parsed last without its offer to change the protocol."""
-    lines = [b"%b %b HTTP/%b" % (parser.get_method(), url, parser.get_http_version().encode())]
-    for name, value in headers:
-        if name not in _HOP:
-            lines.append(b"%b: %b" % (name, value))
-        elif name == b"connection":
-            options = (option.strip() for option in value.lower().split(b","))
-            lines += [b"connection: %b" % option for option in options if option in (b"close", b"keep-alive")]
-    return b"\r\n".join([*lines, b"", b""])
 
 
 _HTTP = (
@@ -230,4 +183,4 @@ def missing_attributes() -> list[str]:
     missing += [f"{name} (WebSocket)" for name in _WEBSOCKET if not hasattr(websocket, name)]
     if not hasattr(getattr(websocket.conn, "reader", None), "buffer"):
         missing.append("conn.reader.buffer (WebSocket)")
-    return missing
+    return missing + changed_attributes()

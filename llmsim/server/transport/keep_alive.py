@@ -1,10 +1,26 @@
 """The end of a connection that is idle for too long."""
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 _EARLY = 0.01
 """Seconds by which a timer may be early."""
+
+
+class IdleProtocol(Protocol):
+    """What is asked of the protocol of a connection."""
+
+    loop: asyncio.AbstractEventLoop
+    timeout_keep_alive: int
+    """Seconds for which a connection may be idle."""
+
+    def is_busy(self) -> bool:
+        """Return whether a request is read, within a time of its own, or answered; the end of its response starts this time anew."""
+        ...
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection."""
+        ...
 
 
 class KeepAlive:
@@ -14,58 +30,38 @@ class KeepAlive:
     at its end how long the connection is idle.
 
     Args:
-        loop: The event loop.
-        seconds: For which a connection may be idle.
-        is_busy: Returns whether a request is read, within a time of its own, or answered; the end of its response starts this time anew.
-        close: Closes the connection.
+        protocol: Of the connection.
     """
 
-    __slots__ = ("_close", "_is_busy", "_loop", "_seconds", "_since", "_timer")
+    __slots__ = ("_protocol", "_since", "_timer")
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        seconds: float,
-        is_busy: Callable[[], bool],
-        close: Callable[[], None],
-    ) -> None:
-        self._loop = loop
-        self._seconds = seconds
-        self._is_busy = is_busy
-        self._close = close
+    def __init__(self, protocol: "IdleProtocol") -> None:
+        self._protocol: IdleProtocol | None = protocol
         self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Note that the connection is idle from now on."""
-        self._since = self._loop.time()
+        if (protocol := self._protocol) is None:
+            return
+        self._since = protocol.loop.time()
         if self._timer is None:
-            self._arm(self._seconds)
+            self._timer = protocol.loop.call_later(protocol.timeout_keep_alive, self._expire)
 
     def stop(self) -> None:
         """Release the timer and the protocol, at the end of the connection."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._is_busy, self._close = _is_over, _ignore
-
-    def _arm(self, seconds: float) -> None:
-        self._timer = self._loop.call_later(seconds, self._expire)
+        self._protocol = None
 
     def _expire(self) -> None:
         self._timer = None
-        if self._is_busy():
+        protocol = self._protocol
+        if protocol is None or protocol.is_busy():
             return
-        left = self._since + self._seconds - self._loop.time()
+        left = self._since + protocol.timeout_keep_alive - protocol.loop.time()
         if left > _EARLY:
-            self._arm(left)
+            self._timer = protocol.loop.call_later(left, self._expire)
         else:
-            self._close()
-
-
-def _is_over() -> bool:
-    return True
-
-
-def _ignore() -> None:
-    """Do nothing."""
+            protocol.timeout_keep_alive_handler()

@@ -19,27 +19,16 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from llmsim.errors import TransportError
+from llmsim.server.transport import heads
 from llmsim.server.transport.bodies import PROBLEM
 from llmsim.server.transport.body_budget import UNCOUNTED
 from llmsim.server.transport.body_deadline import BodyDeadline
-from llmsim.server.transport.connection import (
-    UNBOUNDED,
-    Flow,
-    announce_close,
-    body_size,
-    encode_last,
-    head_problem,
-    head_size,
-    head_without_offer,
-    is_handshake,
-    is_streamed,
-    linger,
-    target_of,
-)
+from llmsim.server.transport.connection import Flow, announce_close, encode_last, linger
+from llmsim.server.transport.cycle import end_with_connection
 from llmsim.server.transport.eager_tasks import start_eagerly
 from llmsim.server.transport.fields_protocol import FieldsProtocol, ProblemError
 from llmsim.server.transport.keep_alive import KeepAlive
-from llmsim.server.transport.request_begin import begin_request
+from llmsim.server.transport.request_begin import begin_message, begin_request
 
 _GRACE, _USED_GRACE = 0.5, 0.1
 """Seconds that a connection is given when a drain begins: one without a request, and one whose last request is answered."""
@@ -47,7 +36,6 @@ _GRACE, _USED_GRACE = 0.5, 0.1
 _IDLE, _HEAD, _BODY = range(3)
 
 # PERF: 0.1 us less for each call than by `super()`.
-_on_message_begin = HttpToolsProtocol.on_message_begin
 _on_body = HttpToolsProtocol.on_body
 _on_message_complete = HttpToolsProtocol.on_message_complete
 _on_response_complete = HttpToolsProtocol.on_response_complete
@@ -61,15 +49,21 @@ class Protocol(FieldsProtocol):
     closes = False
     """Whether each response closes its connection, because the server is about to stop; set on the class, or on one connection."""
 
+    flow: Any
+    __slots__ = (
+        *("_begin", "_bodies", "_body_bytes", "_budgets", "_completed", "_deadline", "_earlier"),
+        *("_had_body", "_head_bytes", "_held", "_is_deaf", "_is_declined", "_is_last", "_is_suspect"),
+        *("_is_websocket", "_keep_alive", "_max_body_bytes", "_max_head_bytes", "_overhead", "_reading"),
+        *("_ready", "_reject", "_timed", "_timer"),
+    )
+
     def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
         application: Any = config.app
-        budgets = application.settings.budgets
+        self._budgets = budgets = application.settings.budgets
         self._reject, self._bodies = application.reject, application.bodies
         self._max_head_bytes = budgets.max_head_bytes
         self.max_fields = budgets.max_head_fields
-        self._max_pipelined = budgets.max_pipelined
-        self._head_timeout = budgets.head_timeout_secs
         self._deadline = BodyDeadline(budgets.body_timeout_secs, budgets.room_timeout_secs)
         self._max_body_bytes: int = application.settings.server.max_body_bytes
         self._reading = self._timed = _IDLE
@@ -82,14 +76,14 @@ class Protocol(FieldsProtocol):
         self._earlier: Any = None
         self._begin = application.begin if self.app is application else RequestResponseCycle.run_asgi
         self._ready: tuple[Any, Any] | None = None
-        close = self.timeout_keep_alive_handler
-        self._keep_alive = KeepAlive(self.loop, self.timeout_keep_alive, self._is_busy, close)
+        self.pipeline = ()  # type: ignore[assignment] # a queue once there is one; see `begin_request`
+        self._keep_alive = KeepAlive(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
         super().connection_made(transport)
-        self.flow = self._flow = Flow(transport, self._may_read)
-        self._arm(_HEAD, self._head_timeout)
+        self.flow = Flow(transport, self._may_read, self.loop)
+        self._arm(_HEAD, self._budgets.head_timeout_secs)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Release everything held for the connection."""
@@ -101,7 +95,7 @@ class Protocol(FieldsProtocol):
             self._earlier.message_event.set()
         super().connection_lost(exc)
         # NOTE: without cycles of references all of it is freed now, not when garbage is collected next.
-        self._flow.release()
+        self.flow.release()
 
     def shutdown(self) -> None:
         """Close the connection once it is idle."""
@@ -141,7 +135,7 @@ class Protocol(FieldsProtocol):
         except httptools.HttpParserError as error:
             _log.debug("invalid request: %s", error)
             if before == _IDLE and not (self._completed or self.url):
-                self.url = target_of(data)
+                self.url = heads.find_target(data)
             self._refuse(self.problem or TransportError(400, f"the request is not valid HTTP: {error}"))
             return
         if self._reading != _IDLE or self._timer is not None or not self._completed:
@@ -150,7 +144,7 @@ class Protocol(FieldsProtocol):
     def _take_offer(self, data: bytes, end: int) -> None:
         """Change to WebSocket, or parse the request again without its offer; another may follow in the same data."""
         while not self._is_websocket:
-            data = head_without_offer(self.parser, self.url, self.headers) + data[end:]
+            data = heads.without_offer(self.parser, self.url, self.headers) + data[end:]
             self._is_declined, self._reading = False, _IDLE
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -177,12 +171,12 @@ class Protocol(FieldsProtocol):
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
         self._reading = _HEAD
-        _on_message_begin(self)
+        begin_message(self)
 
     def on_headers_complete(self) -> None:
         """Check a head, and start its request."""
         if self._is_suspect or len(self.headers) > self.max_fields:
-            self.problem = self._find_head_problem(head_size(self.url, self.headers))
+            self.problem = self._find_head_problem(heads.size_of(self.url, self.headers))
             if self.problem is not None:
                 raise ProblemError
         version = self.parser.get_http_version()
@@ -191,8 +185,8 @@ class Protocol(FieldsProtocol):
         if self.parser.should_upgrade() and not self._accepts_offer():
             self._is_declined = True
             return
-        if len(self.pipeline) >= self._max_pipelined:
-            self.fail(400, f"more than {self._max_pipelined} requests wait on this connection")
+        if len(self.pipeline) >= self._budgets.max_pipelined:
+            self.fail(400, f"more than {self._budgets.max_pipelined} requests wait on this connection")
         self._head_bytes = self._body_bytes = self._overhead = 0
         before = self.cycle
         try:
@@ -205,15 +199,15 @@ class Protocol(FieldsProtocol):
         if len(self.pipeline) == 1:
             self._earlier = before
         if version == "1.0":
-            # Source: RFC 9112, 6.1: a client of HTTP/1.0 knows no chunks; the end of the connection ends the body.
-            self.cycle.chunked_encoding = False
-            self.cycle.expected_content_length = UNBOUNDED
+            end_with_connection(self.cycle)
 
     def _accepts_offer(self) -> bool:
         """Return whether the connection changes to WebSocket."""
         if self.parser.get_method() == b"CONNECT":
             self.fail(405, "CONNECT is not served")
-        if self.ws_protocol_class is None or not is_handshake(self.parser, self.headers, self._get_upgrade()):
+        if self.ws_protocol_class is None or not heads.is_handshake(
+            self.parser, self.headers, self._get_upgrade()
+        ):
             return False
         if self._is_answering():
             self.fail(400, "a WebSocket handshake must wait for the response before it")
@@ -228,12 +222,12 @@ class Protocol(FieldsProtocol):
         self._body_bytes = total = before + len(body)
         self._had_body = True
         _on_body(self, body)
-        if total > UNCOUNTED and not self.cycle.response_complete and not is_streamed(self.headers):
+        if total > UNCOUNTED and not self.cycle.response_complete and not heads.is_streamed(self.headers):
             if before > UNCOUNTED:
                 self._held += len(body)
             else:
                 self._held += total
-                announced = body_size(self.headers, self._max_body_bytes)
+                announced = heads.body_size(self.headers, self._max_body_bytes)
                 self._bodies.hold(self, self._held, self._held - total + announced)
 
     def on_message_complete(self) -> None:
@@ -269,7 +263,8 @@ class Protocol(FieldsProtocol):
         else:
             self._send_problem()
 
-    def _is_busy(self) -> bool:
+    def is_busy(self) -> bool:
+        """Return whether a request is read, within a time of its own, or answered; the end of its response starts the idle time anew."""
         return self._is_deaf or self._timer is not None or self._reading != _IDLE or self._is_answering()
 
     def resume_writing(self) -> None:
@@ -309,11 +304,11 @@ class Protocol(FieldsProtocol):
             elif before == _IDLE and not self._completed:
                 self._head_bytes = size
             else:
-                self._head_bytes = head_size(self.url, self.headers)
+                self._head_bytes = heads.size_of(self.url, self.headers)
             if problem := self._find_head_problem(self._head_bytes):
                 self._refuse(problem)
             elif self._timed != _HEAD:
-                self._arm(_HEAD, self._head_timeout)
+                self._arm(_HEAD, self._budgets.head_timeout_secs)
         elif self._reading == _BODY:
             # Trailers and extensions of chunks are no body.
             continues = before == _BODY and not self._completed
@@ -330,10 +325,10 @@ class Protocol(FieldsProtocol):
             self._disarm()
         elif self._timed != _HEAD and not self._is_answering():
             # Blank lines between two requests.
-            self._arm(_HEAD, self._head_timeout)
+            self._arm(_HEAD, self._budgets.head_timeout_secs)
 
     def _find_head_problem(self, size: int) -> TransportError | None:
-        return head_problem(size, self._max_head_bytes, len(self.headers), self.max_fields)
+        return heads.find_problem(size, self._max_head_bytes, len(self.headers), self.max_fields)
 
     def _arm(self, kind: int, seconds: float) -> None:
         if self._timer is not None:
@@ -350,7 +345,7 @@ class Protocol(FieldsProtocol):
     def _expire_head(self) -> None:
         self._timer = None
         if self._reading == _HEAD:
-            problem = f"the head of the request was not complete within {self._head_timeout} s"
+            problem = f"the head of the request was not complete within {self._budgets.head_timeout_secs} s"
             self._refuse(TransportError(408, problem))
         else:
             self.transport.close()

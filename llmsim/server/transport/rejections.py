@@ -9,7 +9,7 @@ from llmsim.providers.registry import PROVIDERS, find_provider
 from llmsim.providers.route_suggestions import suggest_route
 from llmsim.server.active_request import ActiveRequest
 from llmsim.server.replies import EncodedReply, ReplyBuilder
-from llmsim.server.transport.connection import RawHeaders
+from llmsim.server.transport.heads import RawHeaders
 from llmsim.stats import Recorder
 from llmsim.wire.codec import encode
 

@@ -6,6 +6,25 @@ from typing import Any
 from llmsim.server.transport.keep_alive import KeepAlive
 
 
+class Connection:
+    """A protocol whose idle time is tested."""
+
+    timeout_keep_alive = 75
+
+    def __init__(self) -> None:
+        self.loop: Any = Loop()
+        self.busy = False
+        self.closed: list[float] = []
+
+    def is_busy(self) -> bool:
+        """Return what the test has set."""
+        return self.busy
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Note when it was closed."""
+        self.closed.append(self.loop.now)
+
+
 class Loop:
     """An event loop whose time the test sets."""
 
@@ -33,22 +52,33 @@ class Loop:
 
 def test_an_idle_connection_is_closed_in_time_after_its_last_response() -> None:
     """TRAN-1.13: The time starts anew with each response; a request in progress outlasts it; one timer is enough."""
-    loop: Any = Loop()
-    closed, busy = [], [False]
-    keep_alive = KeepAlive(loop, 75, lambda: busy[0], lambda: closed.append(loop.now))
+    connection = Connection()
+    loop = connection.loop
+    keep_alive = KeepAlive(connection)
 
     keep_alive.start()
     loop.advance(70)
     keep_alive.start()
     assert len(loop.timers) == 1
     loop.advance(140)
-    assert closed == []
+    assert connection.closed == []
 
-    busy[0] = True
+    connection.busy = True
     loop.advance(300)
-    assert (closed, loop.timers) == ([], [])
+    assert (connection.closed, loop.timers) == ([], [])
 
-    busy[0] = False
+    connection.busy = False
     keep_alive.start()
     loop.advance(500)
-    assert closed == [375]
+    assert connection.closed == [375]
+
+
+def test_a_connection_that_has_ended_is_released() -> None:
+    """TRAN-1.14: Behind its end nothing refers to the protocol, and no timer begins."""
+    connection = Connection()
+    keep_alive = KeepAlive(connection)
+    keep_alive.stop()
+    keep_alive.start()
+
+    assert connection.loop.timers == []
+    assert keep_alive._protocol is None
