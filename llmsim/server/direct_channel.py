@@ -313,7 +313,8 @@ class DirectChannel:
                 self._wheel.at(now + _PAUSED, self._write_next)
                 return
             if data := stream.take(now):
-                self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+                chunk = b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data
+                self._wheel.write(self._transport, chunk)
             if stream.done:
                 cycle.message_event.set()
             else:
