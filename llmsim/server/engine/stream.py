@@ -42,35 +42,15 @@ class EngineStream(PacedStream):
         )
         self._at_once = False
 
-    def _reach(self, after: int) -> None:
-        """Move on to the instant at which `after` tokens exist."""
-        if self._tokens < after:
-            self._tokens = after
-            self.due = self._place.due(after)
+    def _find(self, after: int) -> float:
+        """Return the instant at which `after` tokens exist, as far as it is known."""
+        return self._place.due(after)
 
     def take(self, now: float) -> bytes:
-        """Return all frames that are due at `now`, for writing at once; empty when none is due.
-
-        PERF: while one frame at a time falls due, nothing but that frame is looked at.
-        """
-        due = self.due
-        if type(due) is AwaitedInstant:
-            due = self.due = self._place.due(self._tokens)
-            if type(due) is AwaitedInstant:
-                return b""
-        if self._last >= 0.0 and due <= now and not self.done:
-            batch = self._batches[self._batch]
-            index, required, counts = self._index, batch.required_tokens, batch.tokens
-            following = index + 1
-            if counts and following < len(required) and counts[index] and required[following] > self._tokens:
-                then = self._place.due(required[following])
-                if type(then) is AwaitedInstant or then > now:
-                    self._index, self._tokens, self.due = following, required[following], then
-                    self._sent += counts[index]
-                    last, self._last = self._last, now
-                    self._recorder.streamed(self._row, counts[index], now - due, now - last, now)
-                    return b"%b%b%b" % (batch.head, batch.bodies[index], batch.tail)
-        return b"".join(self.take_parts(now))
+        """Return all frames that are due at `now`, for writing at once; empty when none is due."""
+        if type(self.due) is AwaitedInstant:
+            self.due = self._place.due(self._tokens)
+        return super().take(now)
 
     def take_parts(self, now: float) -> list[bytes]:
         """Return the same in parts, to be joined."""
