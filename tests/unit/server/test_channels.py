@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import pytest
 from support.fakes import Counted, FakeClock, FakeLoop
 from support.turns import choice, deviates, tokenized, turn
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from llmsim.domain import Schedule, Turn
@@ -22,6 +21,8 @@ from llmsim.server.channels import AsgiChannel, HttpChannel, channel_opener, dir
 from llmsim.server.direct_channel import DirectChannel
 from llmsim.server.pacing import PacedStream, TimerWheel
 from llmsim.server.replies import EncodedReply
+from llmsim.server.transport.connection import Flow
+from llmsim.server.transport.cycle import Cycle
 from llmsim.stats import Outcome
 from llmsim.wire.frames import join_frames, single
 
@@ -161,25 +162,27 @@ class AsgiDriver(Driver):
 
 
 class DirectDriver(Driver):
-    """A channel over uvicorn's own protocol, with a transport of the test's."""
+    """A channel over the server's protocol, with a transport of the test's."""
 
     def __init__(self, *, method: str = "POST", http_version: str = "1.1", keep_alive: bool = True) -> None:
         super().__init__()
         self.transport = FakeTransport(self.clock)
-        self.flow = FlowControl(self.transport)  # type: ignore[arg-type]
-        self.cycle = RequestResponseCycle(
-            scope={"method": method, "http_version": http_version},  # type: ignore[typeddict-item]
-            transport=self.transport,  # type: ignore[arg-type]
+        loop = asyncio.get_running_loop()
+        self.flow = Flow(self.transport, lambda: True, loop)  # type: ignore[arg-type]
+        protocol = SimpleNamespace(
+            loop=loop,
+            scope={"method": method, "http_version": http_version},
+            transport=self.transport,
             flow=self.flow,
             logger=logging.getLogger("uvicorn"),
             access_logger=logging.getLogger("uvicorn"),
             access_log=False,
-            default_headers=[(b"date", b"today")],
-            message_event=asyncio.Event(),
+            server_state=SimpleNamespace(default_headers=[(b"date", b"today")]),
             expect_100_continue=False,
-            keep_alive=keep_alive,
-            on_response=lambda: None,
+            on_response_complete=lambda: None,
         )
+        self.cycle = Cycle(protocol, keep_alive=keep_alive)
+        self.cycle.more_body = False
         self.channel = DirectChannel(self.cycle, self.cycle.receive, self.wheel, self.active, self.clock)
 
     def disconnect(self) -> None:

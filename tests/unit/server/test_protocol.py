@@ -15,6 +15,7 @@ from llmsim.server.replies import EncodedReply
 from llmsim.server.transport import connection, protocols
 from llmsim.server.transport.bodies import PROBLEM
 from llmsim.server.transport.body_budget import BodyBudget
+from llmsim.server.transport.cycle import Cycle
 from llmsim.server.transport.protocol import Protocol
 from llmsim.server.transport.websocket_protocol import WebSocketProtocol
 
@@ -117,6 +118,19 @@ async def test_a_request_may_be_cut_anywhere(offer: bytes) -> None:
         assert line.transport.written.count(b"HTTP/1.1 204") == 2
         assert line.transport.closed == (b"close" in offer)
         line.protocol.connection_lost(None)
+
+
+async def test_a_request_in_progress_holds_what_it_uses() -> None:
+    """TRAN-1.18: A connection has no more attributes than Python keeps without a dict of its own, and no queue; a request has slots."""
+    line = Connection()
+    line.protocol.data_received(HEAD % (b"", len(BODY)) + BODY)
+    await line.settle()
+
+    assert len(vars(line.protocol)) <= 30
+    assert len(line.protocol.pipeline) == 0
+    assert type(line.protocol.cycle) is Cycle
+    assert vars(line.protocol.cycle) == {}
+    line.protocol.connection_lost(None)
 
 
 async def test_a_waiting_request_stops_reading() -> None:

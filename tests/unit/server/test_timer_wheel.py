@@ -158,3 +158,60 @@ def test_a_late_loop_calls_all_that_fell_due(turning: Turning) -> None:
     turning.loop.run_to(1000.5)
 
     assert turning.called == [("5", 1000.5), ("10", 1000.5), ("15", 1000.5)]
+
+
+class Transport:
+    """A connection that notes what is written to it, beside what is called."""
+
+    def __init__(self, turning: Turning, *, fails: bool = False) -> None:
+        self._turning = turning
+        self._fails = fails
+        self.aborted = False
+
+    def write(self, data: bytes) -> None:
+        """Note a write."""
+        if self._fails:
+            raise RuntimeError("closed")
+        self._turning.called.append((data.decode(), self._turning.clock.now))
+
+    def abort(self) -> None:
+        """Note that it was given up."""
+        self.aborted = True
+
+
+def test_what_is_due_is_written_once_all_of_it_is_known(turning: Turning) -> None:
+    """LAT-3.9: Writes of one tick leave in their order, behind its last callback and before the next tick's first."""
+    transport = Transport(turning)
+
+    def write(data: bytes) -> Callable[[], None]:
+        return lambda: turning.wheel.write(transport, data)  # type: ignore[arg-type] # a fake one
+
+    turning.at(1000.010, "a", write(b"A"))
+    turning.at(1000.010, "b", write(b"B"))
+    turning.at(1000.011, "c", write(b"C"))
+    turning.clock.now = 1000.5
+    turning.loop.run_to(1000.5)
+
+    assert turning.names() == ["a", "b", "A", "B", "c", "C"]
+
+
+def test_what_is_written_between_two_ticks_leaves_at_once(turning: Turning) -> None:
+    """LAT-3.9: Where no callback is under way, nothing waits."""
+    turning.wheel.write(Transport(turning), b"now")  # type: ignore[arg-type] # a fake one
+
+    assert turning.names() == ["now"]
+
+
+def test_a_write_that_fails_ends_its_connection_only(
+    turning: Turning, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ARCH-1.5: It is logged, its connection is given up, and all others are written to."""
+    broken, whole = Transport(turning, fails=True), Transport(turning)
+    for transport in (broken, whole):
+        turning.at(1000.01, "", lambda transport=transport: turning.wheel.write(transport, b"data"))  # type: ignore[misc]
+    with caplog.at_level(logging.ERROR):
+        turning.loop.run_to(1000.1)
+
+    assert turning.names() == ["", "", "data"]
+    assert (broken.aborted, whole.aborted) == (True, False)
+    assert [record.exc_info is not None for record in caplog.records] == [True]
