@@ -80,7 +80,7 @@ def _default_workers() -> tuple[int, ...]:
 @click.option(
     "--streams",
     type=Numbers(),
-    help="Open streams of pacing; it ends when two rows fail. [default: 250,500,1000,1500,2000,2500,3000]",
+    help="Open streams of pacing; it ends when two rows fail. [default: 250,500,1000,1500,2000,2500,3000,4000]",
 )
 @click.option(
     "--tokens", type=Numbers(), help="Length of streamed replies; pacing takes the first. [default: 100]"
@@ -168,7 +168,7 @@ def main(
             path=path,
             workers=workers or ((1,) if quick else _default_workers()),
             connections=connections or ((1, 32) if quick else (1, 8, 32, 128)),
-            streams=streams or ((100,) if quick else (250, 500, 1000, 1500, 2000, 2500, 3000)),
+            streams=streams or ((100,) if quick else (250, 500, 1000, 1500, 2000, 2500, 3000, 4000)),
             tokens=tokens or ((25,) if quick else (100,)),
             ttft=ttft / 1000,
             gap=gap / 1000,
