@@ -55,7 +55,9 @@ def _punctual_events(results: Results) -> float | None:
 
 
 def _p99_ms(results: Results) -> float | None:
-    mine = [row.p99_ms for row in results.paced if (row.target, row.workers, row.streams) == ("llmsim", 1, 1000)]
+    mine = [
+        row.p99_ms for row in results.paced if (row.target, row.workers, row.streams) == ("llmsim", 1, 1000)
+    ]
     return mine[0] if mine else None
 
 

@@ -195,6 +195,19 @@ def test_what_is_due_is_written_once_all_of_it_is_known(turning: Turning) -> Non
     assert turning.names() == ["a", "b", "A", "B", "c", "C"]
 
 
+def test_many_are_written_in_groups(turning: Turning) -> None:
+    """LAT-3.9: The observed instant of a token is close to that of its write, however many fall due together."""
+    transport = Transport(turning)
+    for number in range(70):
+        data = b"%d" % number
+        turning.at(1000.01, "", lambda data=data: turning.wheel.write(transport, data))  # type: ignore[misc]
+    turning.loop.run_to(1000.1)
+
+    names = turning.names()
+    assert [name for name in names if name] == [str(number) for number in range(70)]
+    assert [names.index(str(number)) for number in (0, 32, 64)] == [32, 96, 134]
+
+
 def test_what_is_written_between_two_ticks_leaves_at_once(turning: Turning) -> None:
     """LAT-3.9: Where no callback is under way, nothing waits."""
     turning.wheel.write(Transport(turning), b"now")  # type: ignore[arg-type] # a fake one
