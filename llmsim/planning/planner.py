@@ -83,7 +83,7 @@ class Planner:
         self._seed = settings.response.seed
         self._clock = clock
         self._rng = fresh_rng()
-        self.new_id = id_source()
+        self.new_id, self._begin_ids = id_source()
         self._response = settings.response
         self._generate: Generator = build_generator(settings.response)
         self._configure(settings)
@@ -113,7 +113,7 @@ class Planner:
     def start_process(self) -> None:
         """Draw a new random state and a new id prefix: called once in every process after a fork."""
         self._rng = fresh_rng()
-        self.new_id = id_source()
+        self._begin_ids()
 
     def with_overrides(self, prompt: Prompt, facts: PromptFacts, overrides: TurnOverrides) -> "Planner":
         """Return a planner for one response whose text is what was asked for."""

@@ -35,11 +35,18 @@ def fresh_rng() -> Random:
     return Random(secrets.randbits(128))
 
 
-def id_source() -> Callable[[], str]:
-    """Return a source of ids: 29 lower-case hexadecimal digits, never the same twice."""
-    prefix = secrets.token_hex(9)
-    count = itertools.count(1)
-    return lambda: f"{prefix}{next(count):011x}"
+def id_source() -> tuple[Callable[[], str], Callable[[], None]]:
+    """Return a source of ids, and what has it begin anew: once in every process after a fork.
+
+    An id is 29 lower-case hexadecimal digits, never the same twice.
+    """
+    prefix, count = secrets.token_hex(9), itertools.count(1)
+
+    def begin_anew() -> None:
+        nonlocal prefix, count
+        prefix, count = secrets.token_hex(9), itertools.count(1)
+
+    return lambda: f"{prefix}{next(count):011x}", begin_anew
 
 
 def seeded_id(rng: Random, content: int) -> str:

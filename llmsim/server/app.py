@@ -208,6 +208,8 @@ def create_routes(
         add_rules(app, rules, reader)
         add_explanation(app, services, reader)
 
+    # The search is compiled when a path is looked up first. PERF: 20 ms, and 8 MB of a worker if it does that itself.
+    router.find("/health")
     errors = _Errors(planner, table.methods, CONTROL_PATHS if admin.enabled else ())
     app.add_error_handler(falcon.HTTPError, errors.http)
     app.add_error_handler(RefusedError, errors.refused)

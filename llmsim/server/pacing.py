@@ -49,17 +49,30 @@ class TimerWheel:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: asyncio.AbstractEventLoop | None,
         clock: Callable[[], float] = time.monotonic,
         open_alarm: OpenAlarm = LoopAlarm,
     ) -> None:
+        """Prepare to turn.
+
+        Args:
+            loop: The event loop; None if that runs later, when `start` sets it.
+            clock: What instants are on, in seconds.
+            open_alarm: Opens what wakes the wheel.
+        """
         self._clock = clock
+        self._open_alarm = open_alarm
         self._due: dict[int, list[Callable[[], None]]] = {}
         self._ticks: list[int] = []
-        self._alarm = open_alarm(loop, clock, self._turn)
         # The tick that it is set to; infinite while it is not, and less than all while the wheel turns.
         self._armed = inf
         self._writes: list[tuple[asyncio.WriteTransport, bytes]] = []
+        if loop is not None:
+            self.start(loop)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Turn in an event loop; before any instant is asked for."""
+        self._alarm = self._open_alarm(loop, self._clock, self._turn)
 
     def at(self, instant: float, callback: Callable[[], None]) -> None:
         """Call `callback` once, as soon as the clock shows `instant`.

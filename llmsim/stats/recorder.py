@@ -61,7 +61,7 @@ class Recorder:
 
     Args:
         block: The instance's counters, writable.
-        slot: The worker's slot, by `Block.claim`.
+        slot: The worker's slot, by `Block.claim`; None if that is known later, when `use_slot` sets it.
     """
 
     __slots__ = (
@@ -82,9 +82,15 @@ class Recorder:
         "_words",
     )
 
-    def __init__(self, block: Block, slot: int) -> None:
-        first = block.layout.slot(slot)
+    def __init__(self, block: Block, slot: int | None) -> None:
         self._block = block
+        if slot is not None:
+            self.use_slot(slot)
+
+    def use_slot(self, slot: int) -> None:
+        """Count into a slot from now on, and go on from what it has counted."""
+        block = self._block
+        first = block.layout.slot(slot)
         self._slot = first
         self._words = block.words
         self._endpoints = tuple(

@@ -1,6 +1,8 @@
 """One server, however it is started; and only one on a port."""
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -89,11 +91,39 @@ def test_stats_block_and_files_go_with_the_server(tmp_path: Path) -> None:
 
 
 def test_memory_is_shared_after_the_fork(tmp_path: Path) -> None:
-    """ARCH-3.2: vocabularies are loaded once; a further worker costs a fraction of the master."""
+    """ARCH-3.2: vocabularies and routes are loaded once; a worker that serves costs a sixth of that, also after a reload."""
     with serve(tmp_path, "--workers", "3", LLMSIM_LATENCY="instant") as server:
-        shares = [_memory(worker) for worker in server.wait_for_workers(3)]
+        for _ in range(2):
+            workers = server.wait_for_workers(3)
+            for _ in range(30):
+                for url, data in (
+                    (f"{server.openai}/chat/completions", BODY),
+                    (f"{server.openai}/models", None),
+                ):
+                    urllib.request.urlopen(url, data=data, timeout=60).close()
+            shares = [_memory(worker) for worker in workers]
+            assert all(private < shared / 6 for private, shared in shares), shares
 
-    assert all(private < shared for private, shared in shares), shares
+            server.signal(signal.SIGHUP)
+            eventually(lambda before=workers: set(server.wait_for_workers(3)).isdisjoint(before))
+
+
+def test_ids_of_workers_never_recur(tmp_path: Path) -> None:
+    """ARCH-3.2: workers share what makes ids, and draw prefixes of their own; so do those of a reload."""
+    with serve(tmp_path, "--workers", "2", LLMSIM_LATENCY="instant") as server:
+        ids: list[str] = []
+        for _ in range(2):
+            workers = server.wait_for_workers(2)
+            for _ in range(40):
+                with urllib.request.urlopen(
+                    f"{server.openai}/chat/completions", data=BODY, timeout=60
+                ) as answer:
+                    ids += [json.load(answer)["id"], answer.headers["x-request-id"]]
+            server.signal(signal.SIGHUP)
+            eventually(lambda before=workers: set(server.wait_for_workers(2)).isdisjoint(before))
+
+    assert len(set(ids)) == len(ids) == 160
+    assert 2 < len({re.sub(r"^\D+-", "", one.removeprefix("req_"))[:18] for one in ids}) <= 4
 
 
 def _memory(pid: int) -> tuple[int, int]:

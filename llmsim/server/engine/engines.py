@@ -33,18 +33,16 @@ class Engines:
         settings: LatencySettings,
         files: Path,
         *,
-        slot: int,
         slots: int,
         wheel: TimerWheel,
         recorder: Recorder,
     ) -> None:
-        """Begin without engines; see `use`.
+        """Begin without engines; see `start` and `use`.
 
         Args:
             settings: Those of the start.
             files: What the files that are shared begin with.
-            slot: This worker's slot of the stats block.
-            slots: How many there are.
+            slots: How many slots the stats block has.
             wheel: Calls back.
             recorder: Counts for this worker.
         """
@@ -52,12 +50,16 @@ class Engines:
         # NOTE: workers that begin with the same engines share them, also after a reload; those before and after another one do not.
         self._start = msgspec.json.encode(list(engines_by_pattern(settings).items()))
         self._files = files
-        self._slot = slot
+        self._slot = 0
         self._slots = slots
         self._wheel = wheel
         self._recorder = recorder
         self._engines: dict[Path, SharedEngine] = {}
         self._prepared: dict[Path, EngineMemory] = {}
+
+    def start(self, slot: int) -> None:
+        """Set the slot of the stats block that this worker has; before the first `use`."""
+        self._slot = slot
 
     def are_at_work(self) -> bool:
         """Return whether there is an engine, or one that was switched off still ends what it holds."""

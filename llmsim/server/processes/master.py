@@ -89,6 +89,8 @@ class Master:
             settings = self._in_place(loaded.settings)
             application = Application(settings, loaded.origins)
             asyncio.run(application.publish_scripts())
+            assert self._block is not None
+            application.prepare(self._block)
         except LlmsimError as error:
             _print_message(
                 f"the reload is refused: the configuration in force is kept, and no worker is replaced: {error}"
@@ -175,6 +177,7 @@ class Master:
             )
             asyncio.run(finish_former(application.state, former))
             asyncio.run(application.publish_scripts())
+            application.prepare(self._block)
         except LlmsimError as error:
             _print_message(str(error))
             self._remove_shared(application)

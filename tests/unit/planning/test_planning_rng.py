@@ -46,11 +46,23 @@ def test_fresh_generators_differ() -> None:
 
 def test_ids_are_unique_over_sources() -> None:
     """ARCH-3.2: Ids of one process never recur, and no two processes share a prefix."""
-    sources = [id_source() for _ in range(20)]
+    sources = [id_source()[0] for _ in range(20)]
     ids = [source() for source in sources for _ in range(200)]
 
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[0-9a-f]{29}", one) for one in ids)
+
+
+def test_a_source_that_begins_anew_has_another_prefix() -> None:
+    """ARCH-3.2: What was built before a fork draws ids of its own process behind it."""
+    new_id, begin_anew = id_source()
+    before = {new_id() for _ in range(10)}
+    begin_anew()
+    behind = {new_id() for _ in range(10)}
+
+    assert len({one[:18] for one in before}) == len({one[:18] for one in behind}) == 1
+    assert before.isdisjoint(behind)
+    assert next(iter(before))[:18] != next(iter(behind))[:18]
 
 
 def test_seeded_ids_have_the_same_form() -> None:
