@@ -227,6 +227,8 @@ class Master:
     def on_reload(self, server: Any) -> None:
         """Put the new application in force; new workers serve it."""
         server.app.callable = self._reloaded
+        # The routes of the application before refer to each other; nothing but a reload makes garbage here.
+        gc.collect()
         _print_message("settings were read anew; new workers take them")
 
     def pre_fork(self, server: Any, worker: Any) -> None:
