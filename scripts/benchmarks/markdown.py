@@ -56,10 +56,11 @@ def _render(results: Results) -> str:
             f"{format_number(limit.ceiling)} {limit.unit}",
             f"{limit.times:.1f}",
             format_milliseconds(limit.p99_ms),
+            format_number(limit.server_us, 1),
         )
         for limit in results.headroom
     ]
-    columns = ("part", "with a trivial server", "times llmsim's", "p99 late ms")
+    columns = ("part", "with a trivial server", "times llmsim's", "p99 late ms", "its us an event")
     parts += _section(ResultTable("Headroom of the client", "", columns, rows, words=1))
     parts += _section(list_targets(results))
     parts += [f"*{note}*" for note in list_notes(results)]

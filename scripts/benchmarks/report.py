@@ -225,8 +225,8 @@ def print_report(results: Results, console: Console) -> None:
         )
     for limit in results.headroom:
         late = (
-            f"; it measures p99 {format_milliseconds(limit.p99_ms)} ms late of a trivial server"
-            if limit.p99_ms is not None
+            f"; it measures p99 {format_milliseconds(limit.p99_ms)} ms late of a trivial server, which takes {limit.server_us:.1f} us an event"
+            if limit.p99_ms is not None and limit.server_us is not None
             else ""
         )
         console.print(

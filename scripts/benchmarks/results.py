@@ -115,6 +115,7 @@ class Headroom(msgspec.Struct, frozen=True, kw_only=True):
         ceiling: Rate of client and trivial server together.
         measured: Rate of llmsim; the best row.
         p99_ms: For pacing, lateness that the client measures of a trivial server with as many streams; else None.
+        server_us: For pacing, CPU time of that server for an event, in microseconds; else None.
     """
 
     part: str
@@ -122,6 +123,7 @@ class Headroom(msgspec.Struct, frozen=True, kw_only=True):
     ceiling: float
     measured: float
     p99_ms: float | None = None
+    server_us: float | None = None
 
     @property
     def times(self) -> float:

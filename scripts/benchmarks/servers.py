@@ -38,7 +38,7 @@ class RunningServer(msgspec.Struct, frozen=True):
     Attributes:
         endpoint: The measured endpoint.
         workers: Process ids of the workers; all have started.
-        seconds: From its start to its first reply.
+        seconds: From its start to its first reply; 0 of the trivial server.
     """
 
     endpoint: Endpoint
@@ -141,7 +141,7 @@ def run_trivial(
     *,
     cores: tuple[int, ...],
     pace: tuple[float, float] | None = None,
-) -> Iterator[Endpoint]:
+) -> Iterator[RunningServer]:
     """Run the trivial server, which sends the same frames for every request, until the block ends.
 
     Args:
@@ -164,7 +164,7 @@ def run_trivial(
             assert process.stdout is not None
             if process.stdout.readline() != b"ready\n":
                 raise BenchError("the trivial server does not start")
-            yield to
+            yield RunningServer(to, (process.pid,), 0.0)
         finally:
             process.kill()
             process.wait()

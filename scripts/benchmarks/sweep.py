@@ -188,8 +188,8 @@ class Sweep:
             self.client, to, build_frames(reply, to.mark, paced=False), cores=cores.server
         ) as trivial:
             load = Load(
-                to=trivial,
-                body=self._body(trivial, stream=streamed, tokens=int(best.tokens)),
+                to=trivial.endpoint,
+                body=self._body(trivial.endpoint, stream=streamed, tokens=int(best.tokens)),
                 connections=best.connections,
                 seconds=min(plan.seconds, 2),
             )
@@ -316,10 +316,15 @@ class Sweep:
         with servers.run_trivial(
             self.client, to, frames, cores=cores.server, pace=(plan.ttft, plan.gap)
         ) as trivial:
-            punctual = self.client.run(msgspec.structs.replace(load, to=trivial), cores.client)
+            run = self.client.start(msgspec.structs.replace(load, to=trivial.endpoint), cores.client)
+            time.sleep(load.ramp + load.warmup)
+            usage = Usage(trivial.workers, cores)
+            time.sleep(load.seconds * 0.8)
+            usage.stop()
+            punctual = run.wait()
         with servers.run_trivial(self.client, to, frames, cores=cores.server, pace=(0, 0)) as trivial:
             flood = msgspec.structs.replace(
-                load, to=trivial, ramp=0.0, seconds=min(plan.seconds, 2), pace=None
+                load, to=trivial.endpoint, ramp=0.0, seconds=min(plan.seconds, 2), pace=None
             )
             flooded = self.client.run(flood, cores.client)
         return Headroom(
@@ -328,6 +333,9 @@ class Sweep:
             ceiling=round(flooded.tokens / flooded.seconds, 1),
             measured=best.tokens_per_second,
             p99_ms=punctual.lateness.quantile_ms(0.99),
+            server_us=round(
+                usage.server / usage.seconds / (punctual.tokens / punctual.seconds or 1.0) * 1e6, 1
+            ),
         )
 
     # start-up

@@ -207,8 +207,8 @@ def test_trivial_server_repeats_a_reply(client: Client, pace: tuple[float, float
     """BENCH-2.2: The replies of the trivial server, at once or paced, are correct for the client."""
     like = Endpoint("llmsim", "127.0.0.1", 1, "/v1/chat/completions")
     frames = build_frames(ROLE + TOKENS * EVENT + LAST, like.mark, paced=pace is not None)
-    with servers.run_trivial(client, like, frames, cores=available_cores(), pace=pace) as to:
-        load = Load(to=to, body=b"{}", connections=3, seconds=0.7, tokens=TOKENS, pace=pace)
+    with servers.run_trivial(client, like, frames, cores=available_cores(), pace=pace) as server:
+        load = Load(to=server.endpoint, body=b"{}", connections=3, seconds=0.7, tokens=TOKENS, pace=pace)
         seen = client.run(load, available_cores())
 
     assert seen.failed == 0

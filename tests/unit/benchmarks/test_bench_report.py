@@ -94,7 +94,12 @@ def results(**fields: Any) -> Results:
             ),
         ),
         "start_up": (1.0, 0.9, 1.4),
-        "headroom": (Headroom(part="throughput", unit="requests/s", ceiling=90_000, measured=9_000),),
+        "headroom": (
+            Headroom(part="throughput", unit="requests/s", ceiling=90_000, measured=9_000),
+            Headroom(
+                part="pacing", unit="events/s", ceiling=180_000, measured=45_000, p99_ms=0.5, server_us=12.3
+            ),
+        ),
         "stolen": 0.01,
     }
     return Results(**(run | fields))
@@ -149,6 +154,8 @@ def test_report_has_headroom_and_shared_cores() -> None:
     text = printed(results())
 
     assert "the client did 90,000 requests/s with a trivial server, 10.0 times llmsim's" in text
+    words = " ".join(text.split())
+    assert "it measures p99 0.50 ms late of a trivial server, which takes 12.3 us an event" in words
     assert "shared core: the client took CPU time" in text
     assert report.SHARED not in printed(results(closed=(closed(),)))
     assert report.CAVEAT in text
