@@ -21,7 +21,7 @@ from math import ceil, inf
 from typing import ClassVar
 
 from llmsim.domain import Fault, StreamFault, Turn, WireFaultKind
-from llmsim.server.alarms import LoopAlarm, OpenAlarm
+from llmsim.server.alarms import Alarm, LoopAlarm, OpenAlarm
 from llmsim.stats import Recorder, Row
 from llmsim.wire.frames import FrameBatch, single, truncate
 
@@ -62,6 +62,7 @@ class TimerWheel:
         """
         self._clock = clock
         self._open_alarm = open_alarm
+        self._alarm: Alarm
         self._due: dict[int, list[Callable[[], None]]] = {}
         self._ticks: list[int] = []
         # The tick that it is set to; infinite while it is not, and less than all while the wheel turns.
@@ -71,7 +72,8 @@ class TimerWheel:
             self.start(loop)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Turn in an event loop; before any instant is asked for."""
+        """Turn in an event loop; what was asked for in another is forgotten."""
+        self._due, self._ticks, self._armed, self._writes = {}, [], inf, []
         self._alarm = self._open_alarm(loop, self._clock, self._turn)
 
     def at(self, instant: float, callback: Callable[[], None]) -> None:
@@ -114,13 +116,16 @@ class TimerWheel:
         ticks, due = self._ticks, self._due
         self._armed = -1
         reached = int(self._clock() * 1000)
-        while ticks and ticks[0] <= reached:
-            waiting = due.pop(heapq.heappop(ticks))
-            for start in range(0, len(waiting), _GROUP):
-                self._call(waiting[start : start + _GROUP])
-        self._armed = inf
-        if ticks:
-            self._arm(ticks[0])
+        try:
+            while ticks and ticks[0] <= reached:
+                waiting = due.pop(heapq.heappop(ticks))
+                for start in range(0, len(waiting), _GROUP):
+                    self._call(waiting[start : start + _GROUP])
+        finally:
+            # Whatever ends a turn, the next one comes.
+            self._armed = inf
+            if ticks:
+                self._arm(ticks[0])
 
     def _call(self, callbacks: Sequence[Callable[[], None]]) -> None:
         """Call what is due, and write what that has rendered."""
@@ -130,13 +135,14 @@ class TimerWheel:
             except Exception:
                 # One stream's bug must not stop the clock of all others.
                 _log.exception("a callback of the wheel failed")
-        for transport, data in self._writes:
+        writes, self._writes = self._writes, []
+        for transport, data in writes:
             try:
                 transport.write(data)
             except Exception:
-                _log.exception("a write failed")
-                transport.abort()
-        self._writes.clear()
+                if not transport.is_closing():
+                    _log.exception("a write failed")
+                    transport.abort()
 
 
 class PacedStream:

@@ -1,5 +1,6 @@
 """The wheel: calls back at instants, never early."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -178,6 +179,10 @@ class Transport:
         """Note that it was given up."""
         self.aborted = True
 
+    def is_closing(self) -> bool:
+        """Return whether it was given up."""
+        return self.aborted
+
 
 def test_what_is_due_is_written_once_all_of_it_is_known(turning: Turning) -> None:
     """LAT-3.9: Writes of one tick leave in their order, behind its last callback and before the next tick's first."""
@@ -206,6 +211,35 @@ def test_many_are_written_in_groups(turning: Turning) -> None:
     names = turning.names()
     assert [name for name in names if name] == [str(number) for number in range(70)]
     assert [names.index(str(number)) for number in (0, 32, 64)] == [32, 96, 134]
+
+
+def test_a_turn_that_is_ended_is_not_the_last(turning: Turning) -> None:
+    """ARCH-1.5: What no callback may raise, such as a cancellation, leaves the wheel able to turn."""
+
+    def cancel() -> None:
+        raise asyncio.CancelledError
+
+    turning.at(1000.01, "cancelled", cancel)
+    turning.at(1000.02, "later")
+    with pytest.raises(asyncio.CancelledError):
+        turning.loop.run_to(1000.1)
+    turning.at(1000.15, "again")
+    turning.loop.run_to(1000.2)
+
+    assert turning.names() == ["cancelled", "later", "again"]
+
+
+def test_a_wheel_that_starts_again_turns(turning: Turning) -> None:
+    """ARCH-1.5: Another event loop has what was asked for in it, and nothing of the one before."""
+    turning.at(1000.01, "before")
+    clock = FakeClock(1000.0)
+    loop = FakeLoop(clock)
+    turning.wheel.start(loop)  # type: ignore[arg-type] # a fake loop
+    turning.at(1000.02, "behind")
+    turning.clock.now = 1000.5
+    loop.run_to(1000.5)
+
+    assert turning.names() == ["behind"]
 
 
 def test_what_is_written_between_two_ticks_leaves_at_once(turning: Turning) -> None:
