@@ -129,6 +129,10 @@ class Cycle(RequestResponseCycle):
         self.expected_content_length = 0
 
 
+def do_nothing() -> None:
+    """Take the place of what is called at the end of a response, which leads to the protocol: that would be a cycle of references."""
+
+
 def changed_attributes() -> list[str]:
     """Return what a request of the installed uvicorn has that `Cycle` has not.
 

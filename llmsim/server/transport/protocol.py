@@ -24,7 +24,7 @@ from llmsim.server.transport.bodies import PROBLEM
 from llmsim.server.transport.body_budget import UNCOUNTED
 from llmsim.server.transport.body_deadline import BodyDeadline
 from llmsim.server.transport.connection import Flow, announce_close, encode_last, linger
-from llmsim.server.transport.cycle import end_with_connection
+from llmsim.server.transport.cycle import do_nothing, end_with_connection
 from llmsim.server.transport.eager_tasks import start_eagerly
 from llmsim.server.transport.fields_protocol import FieldsProtocol, ProblemError
 from llmsim.server.transport.keep_alive import KeepAlive
@@ -96,6 +96,8 @@ class Protocol(FieldsProtocol):
         super().connection_lost(exc)
         # NOTE: without cycles of references all of it is freed now, not when garbage is collected next.
         self.flow.release()
+        while self.pipeline:
+            self.pipeline.pop()[0].on_response = do_nothing
 
     def shutdown(self) -> None:
         """Close the connection once it is idle."""
@@ -164,6 +166,9 @@ class Protocol(FieldsProtocol):
         if rest:
             websocket: Any = self.transport.get_protocol()
             websocket.data_received(rest)
+        self._keep_alive.stop()
+        self.flow.release()
+        self.parser = None  # type: ignore[assignment] # as uvicorn does at the end of a connection
 
     def _should_upgrade(self) -> bool:
         return self._is_websocket
@@ -194,7 +199,7 @@ class Protocol(FieldsProtocol):
         except httptools.HttpParserInvalidURLError:
             self.fail(400, "the request target is not a path")
         self._reading = _BODY
-        if self.closes:
+        if self.closes and not self._is_websocket:
             self.cycle.keep_alive = False
         if len(self.pipeline) == 1:
             self._earlier = before

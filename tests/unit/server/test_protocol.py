@@ -378,6 +378,25 @@ async def test_a_connection_is_freed_at_its_end(sent: bytes) -> None:
         gc.enable()
 
 
+async def test_a_connection_whose_requests_wait_is_freed_at_its_end() -> None:
+    """TRAN-1.14: Those that were never begun lead to the connection no longer."""
+    line = Connection()
+    line.protocol.data_received((HEAD % (b"", len(BODY)) + BODY) * 4)
+    await line.settle()
+    assert len(line.protocol.pipeline) == 3
+    freed = weakref.ref(line.protocol)
+    gc.disable()
+    try:
+        line.protocol.connection_lost(None)
+        line.may_answer.set()
+        await line.settle()
+        del line.protocol
+        assert freed() is None
+    finally:
+        gc.enable()
+    assert len(line.requests) == 1
+
+
 async def test_a_request_that_is_under_way_when_a_drain_begins_is_answered() -> None:
     """ARCH-3.4: Its client could not know that its idle connection would be closed."""
     line = Connection()
