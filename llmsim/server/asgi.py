@@ -50,6 +50,8 @@ from llmsim.server.resource_requests import begin_resource
 from llmsim.server.rule_book import RuleBook
 from llmsim.server.rules import NO_RULES, read_rules_file
 from llmsim.server.transport.body_budget import BodyBudget
+from llmsim.server.transport.cycle import do_nothing
+from llmsim.server.transport.eager_tasks import fail
 from llmsim.server.transport.rejections import Rejections
 from llmsim.server.worker_context import compute_in_thread
 from llmsim.state.directory import run_directory
@@ -231,6 +233,9 @@ class Application:
         # PERF: 0.2 us a request less than to look up the number and the endpoint.
         self._posted = {path: (find_endpoint(path), one) for path, one in routes.generations.items()}
         services, planner = routes.services, self._planner
+        if engines.router is not None:
+            # They are each worker's own, as is the slot in what they share.
+            services.replace(self.settings, planner)
 
         async def apply(settings: Settings) -> None:
             is_long = has_tables(settings.latency)
@@ -300,13 +305,13 @@ class Application:
         try:
             waiting = self._start(scope, receive, active, channel, generation)
         except BaseException as error:
-            waiting = _fail([error])
+            waiting = fail([error])
         if waiting is not None:
             finish = self._finish(scope, receive, active, channel, generation, waiting)
             return cycle.run_asgi(lambda *_: finish)  # type: ignore[no-any-return] # uvicorn's
         self._close(scope, active, channel)
         # As `run_asgi` does: it leads to the protocol, and that to the cycle.
-        cycle.on_response = _do_nothing
+        cycle.on_response = do_nothing
         return None
 
     def _start(
@@ -383,12 +388,3 @@ class Application:
             headers, path = RequestHeaders(scope["headers"]), scope["path"]
             active.incoming = IncomingRequest(path=path, headers=headers, arrival=active.arrival)
             await self._clients.fail(active, path[:80])
-
-
-async def _fail(errors: list[BaseException]) -> None:
-    """Raise the error, which is not referred to any longer: it would be a cycle."""
-    raise errors.pop()
-
-
-def _do_nothing() -> None:
-    pass

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -40,11 +40,12 @@ from llmsim.server.journal_writer import JournalWriter
 from llmsim.server.pacing import PacedStream, truncated_frames
 from llmsim.server.planned_responses import PlannedResponse
 from llmsim.server.quota_gate import QuotaGate
-from llmsim.server.replies import ReplyBuilder
+from llmsim.server.replies import EncodedReply, ReplyBuilder
 from llmsim.server.response_planner import ResponsePlanner
 from llmsim.server.rule_book import RuleBook
 from llmsim.server.scenario_player import ScenarioPlayer
 from llmsim.server.script_player import ScriptPlayer
+from llmsim.server.transport.eager_tasks import fail
 from llmsim.server.worker_context import WorkerContext, compute_in_thread
 from llmsim.stats import Outcome
 
@@ -55,6 +56,16 @@ _UNPLAYED = (Outcome.ABORTED, Outcome.FAILED)
 """Outcomes that the server itself caused: the turn of a script goes to another request."""
 
 O = TypeVar("O")  # noqa: E741 - the options of an endpoint
+
+Planned = tuple[PlannedResponse[O], EncodedReply | None]
+"""A response, and what came of sending it at once; see `ImmediateResponses.answer`."""
+
+
+async def _finish_planning(
+    begun: PlannedResponse[O] | Awaitable[PlannedResponse[O]], reply: EncodedReply | None
+) -> Planned[O]:
+    """Return a response that may be planned already, and what came of sending it."""
+    return (begun if isinstance(begun, PlannedResponse) else await begun), reply
 
 
 class GenerationService(Generic[O]):
@@ -115,47 +126,40 @@ class GenerationService(Generic[O]):
         if clients is not None:
             active.incoming = request
             if clients.registry.is_watching:
-                return self._run(request, channel, [])
+                return self._run(request, channel, self._plan_watched(request, channel, clients))
         try:
             planned = self.planner.plan(request, channel)
             reply = self._immediate.answer(planned, channel) if isinstance(planned, PlannedResponse) else None
         except BaseException as error:
-            return self._run(request, channel, [error])
+            return self._run(request, channel, fail([error]))
         is_open = active.admission is not None and active.admission.is_open
         if reply is not SENT or is_open or (clients is not None and clients.registry.is_watching):
-            return self._run(request, channel, [planned, reply])
+            return self._run(request, channel, _finish_planning(planned, reply))
         active.finish()
         return None
 
-    async def _run(self, request: IncomingRequest, channel: Channel, begun: list[Any]) -> None:
-        """Answer a request that was begun, and book how it ended.
+    async def _plan_watched(
+        self, request: IncomingRequest, channel: Channel, clients: ClientWatch
+    ) -> Planned[O]:
+        """Plan a request whose beginning the report on clients books first."""
+        await clients.begin(channel.active, self._endpoint.label)
+        planned = self.planner.plan(request, channel)
+        reply = self._immediate.answer(planned, channel) if isinstance(planned, PlannedResponse) else None
+        return await _finish_planning(planned, reply)
+
+    async def _run(self, request: IncomingRequest, channel: Channel, planning: Awaitable[Planned[O]]) -> None:
+        """Answer a request, and book how it ended.
 
         Args:
             request: The request.
             channel: By which it came.
-            begun: The exception that has ended its planning; or its response, or what plans that, and what came of sending it at once; empty
-                if it is to be planned. It is emptied: an exception that were referred to from here would be a cycle.
+            planning: Returns its response, and what came of sending it at once.
         """
-        active = channel.active
+        active, clients = channel.active, self._clients
         planned: PlannedResponse[O] | None = None
         failure: BaseException | None = None
-        is_simple = False
-        clients = self._clients
         try:
-            if not begun:
-                assert clients is not None, "only what is watched is planned here"
-                await clients.begin(active, self._endpoint.label)
-                found = self.planner.plan(request, channel)
-                reply = self._immediate.answer(found, channel) if isinstance(found, PlannedResponse) else None
-            elif isinstance(begun[0], BaseException):
-                raise begun.pop()
-            else:
-                found, reply = begun
-            if isinstance(found, PlannedResponse):
-                is_simple = True
-                planned = found
-            else:
-                planned = await found
+            planned, reply = await planning
             if clients is not None and active.attempt is not None:
                 await clients.check(active.attempt, planned.request.prompt)
             if reply is None:
@@ -173,7 +177,7 @@ class GenerationService(Generic[O]):
             seconds = active.finish(failure)
             if self._quotas is not None and active.admission is not None and active.admission.is_open:
                 await self._quotas.finish(active.admission)
-            if not is_simple and planned is not None and planned.is_shared and active.outcome is not None:
+            if planned is not None and planned.is_shared and active.outcome is not None:
                 await self._settle(planned, active.outcome, seconds, active.owner)
             if clients is not None and (
                 active.outcome is not Outcome.FINISHED or clients.registry.is_watching

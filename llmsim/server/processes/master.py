@@ -15,6 +15,7 @@ Decisions:
 import asyncio
 import errno
 import gc
+import logging
 import os
 import resource
 import signal
@@ -46,6 +47,9 @@ _ORPHAN_SECONDS = 5.0
 
 def _announce_nothing(settings: Settings) -> None:
     """Announce nothing."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Master:
@@ -91,10 +95,12 @@ class Master:
             asyncio.run(application.publish_scripts())
             assert self._block is not None
             application.prepare(self._block)
-        except LlmsimError as error:
+        except Exception as error:
             _print_message(
                 f"the reload is refused: the configuration in force is kept, and no worker is replaced: {error}"
             )
+            if not isinstance(error, LlmsimError):
+                _log.exception("a reload failed")
             return False
         self.settings, self._reloaded = settings, application
         return True
@@ -227,7 +233,8 @@ class Master:
     def on_reload(self, server: Any) -> None:
         """Put the new application in force; new workers serve it."""
         server.app.callable = self._reloaded
-        # The routes of the application before refer to each other; nothing but a reload makes garbage here.
+        # The routes of the application before refer to each other, and nothing but a reload makes garbage here. The first
+        # application stays, as it is frozen: to look at all that is frozen would copy what workers share.
         gc.collect()
         _print_message("settings were read anew; new workers take them")
 

@@ -12,7 +12,7 @@ import asyncio
 from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Coroutine, Generator
 from types import coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 
 class _Beginning:
@@ -75,3 +75,8 @@ def _continue(started: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any
                 following.append(started.send(value))
         except StopIteration:
             return
+
+
+async def fail(errors: list[BaseException]) -> NoReturn:
+    """Raise the one error where it is awaited; it is not referred to any longer then, as it would be a cycle."""
+    raise errors.pop()
