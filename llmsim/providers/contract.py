@@ -4,11 +4,11 @@ Decisions:
 * A provider is a value, not a class to inherit from: two providers share only this shape.
 * `parse` gets the whole request, so that a model in the path or a version in a header needs no special case. It may refuse.
 * Everything that renders is total and pure: ids, time and random numbers come with the turn, so golden files are byte-exact.
-* How an endpoint reads and writes depends on the channel: over HTTP and over WebSocket it has a format each, and both are run by
-  the same code.
+* How an endpoint reads and writes depends on the channel: HTTP and WebSocket have a format each, and both run by the same code.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -53,9 +53,9 @@ class IncomingRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     method: str = "POST"
     path: str = ""
-    path_params: Mapping[str, str] = {}
-    query: Mapping[str, str] = {}
-    headers: Mapping[str, str] = {}
+    path_params: Mapping[str, str] = MappingProxyType({})  # PERF: a dict for each is 64 bytes
+    query: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
     scheme: str = "http"
     server: tuple[str, int | None] | None = None

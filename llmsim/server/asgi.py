@@ -362,7 +362,12 @@ class Application:
             if waiting is None:
                 waiting = self._start(scope, receive, active, channel, generation)
             if waiting is not None:
-                await waiting
+                try:
+                    await waiting
+                except Exception as error:
+                    if generation is None:
+                        raise
+                    await generation.crash(error, channel)
         except asyncio.CancelledError as error:
             # The drain ran out. The end is booked; a traceback for each stream that is aborted would help no one.
             active.finish(error)

@@ -188,21 +188,27 @@ class DirectChannel:
         self._is_chunked = chunked = self._cycle.scope["http_version"] != "1.0"
         if not chunked:
             self._cycle.keep_alive = False
-        # PERF: a stream of 100 tokens is joined once, with its head and its end: 30 us of 100 were copies of its 32 KB.
+        # PERF: a stream of 100 tokens is joined once, with its head and its end: 30 us of 100 were copies of its 32 KB. The head, which is
+        # not referred to any longer then, is 0.5 kB of an open stream.
         pending = [self._begin(reply, b"transfer-encoding: chunked\r\n" if chunked else b"")]
+        del reply
         while not stream.done:
             if self.disconnected:
                 return
-            parts = stream.take_parts(self._clock())
-            if parts:
+            if parts := stream.take_parts(self._clock()):
                 self._add_chunk(pending, parts)
                 if stream.done and not stream.ends_abruptly:
                     break
             if pending:
                 await self._write(b"".join(pending))
-                pending = []
+                pending.clear()
             if not parts and not stream.done:
-                await self._pace(stream)
+                self._stream = stream
+                self._wheel.at(stream.due, self._write_next)
+                while not stream.done and not self.disconnected:
+                    await self._woken()
+                    if self._failure is not None:
+                        raise self._failure
         if stream.ends_abruptly:
             await self._write(b"".join(pending))
             self._break_off(stream.ending)
@@ -290,17 +296,8 @@ class DirectChannel:
             self._transport.close()
         cycle.on_response()
 
-    async def _pace(self, stream: AnyStream) -> None:
-        """Write `stream` to its end from the wheel; return when it is done or the client is gone."""
-        self._stream = stream
-        self._wheel.at(stream.due, self._write_next)
-        while not stream.done and not self.disconnected:
-            await self._woken()
-            if self._failure is not None:
-                raise self._failure
-
     def _write_next(self) -> None:
-        """Write what is due, from the wheel's callback; a bug is raised in the request that waits in `_pace`."""
+        """Write what is due, from the wheel's callback; a bug is raised in the request that waits in `stream`."""
         stream, cycle = self._stream, self._cycle
         if self._closed or stream is None:
             return

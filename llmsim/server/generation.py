@@ -160,6 +160,8 @@ class GenerationService(Generic[O]):
         failure: BaseException | None = None
         try:
             planned, reply = await planning
+            # PERF: 0.2 kB of an open stream.
+            del planning
             if clients is not None and active.attempt is not None:
                 await clients.check(active.attempt, planned.request.prompt)
             if reply is None:

@@ -81,17 +81,10 @@ class HttpGeneration:
             try:
                 self._check_headers(request.headers)
             except RefusedError as error:
-                return self._wait(self.service.refuse(error, channel, request.headers), channel)
-        waiting = self.service.answer(request, channel)
-        return None if waiting is None else self._wait(waiting, channel)
+                return self.service.refuse(error, channel, request.headers)
+        return self.service.answer(request, channel)
 
-    async def _wait(self, waiting: Awaitable[None], channel: HttpChannel) -> None:
-        try:
-            await waiting
-        except Exception as error:
-            await self._crash(error, channel)
-
-    async def _crash(self, error: Exception, channel: HttpChannel) -> None:
+    async def crash(self, error: Exception, channel: HttpChannel) -> None:
         """Log a bug that has ended a request with its traceback, and answer 500.
 
         Raises:

@@ -53,7 +53,8 @@ def start_eagerly(
         _leave_task(loop, beginning)  # type: ignore[arg-type]
         if outer is not None:
             _enter_task(loop, outer)
-    beginning.task = task = loop.create_task(_continue(started, awaited))
+    # PERF: a name for each is 0.06 kB of an open stream.
+    beginning.task = task = loop.create_task(_continue(started, awaited), name="request")
     tasks.add(task)
     task.add_done_callback(tasks.discard)
 
