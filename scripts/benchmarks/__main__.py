@@ -80,7 +80,7 @@ def _default_workers() -> tuple[int, ...]:
 @click.option(
     "--streams",
     type=Numbers(),
-    help="Open streams of pacing; it ends when two rows fail. [default: 250,500,1000,1500,2000,2500,3000,4000]",
+    help="Open streams of pacing; when two rows fail, it goes on to the last. [default: 250,500,1000,1500,2000,2500,3000,4000]",
 )
 @click.option(
     "--tokens", type=Numbers(), help="Length of streamed replies; pacing takes the first. [default: 100]"

@@ -5,11 +5,12 @@ Decisions:
 * Paced streams start spread over the length of a reply, so that their tokens are as spread as those of real traffic.
 * A peer is measured as it is: this program neither starts it nor sets its latency. So `pacing` includes peers only if
   it is named in the command.
-* Pacing ends with the second of two consecutive rows that fail: a single one may be caused by another guest of the host.
+* Pacing skips to its last row after two consecutive rows that fail: a single one may be caused by another guest of the host.
 """
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -33,7 +34,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         path: Path of llmsim's endpoint.
         workers: Numbers of workers.
         connections: Open requests of `throughput` and `streams`.
-        streams: Open streams of `pacing`, rising; it ends when two consecutive rows do not meet the criteria.
+        streams: Open streams of `pacing`, rising; it goes on to the last when two consecutive rows do not meet the criteria.
         tokens: Lengths of streamed replies; `pacing` takes the first.
         ttft: Planned time to first token of `pacing`, in seconds.
         gap: Planned gap, in seconds.
@@ -214,9 +215,9 @@ class Sweep:
         """Measure open streams, with a rising number."""
         plan = self.plan
         for workers in plan.workers:
-            yield from _until_two_fail(self._paced_by_workers(workers, streams) for streams in plan.streams)
+            yield from _until_two_fail(partial(self._paced_by_workers, workers), plan.streams)
         for peer in plan.peers if peers else ():
-            yield from _until_two_fail(self._paced_by_peer(peer, streams) for streams in plan.streams)
+            yield from _until_two_fail(partial(self._paced_by_peer, peer), plan.streams)
 
     def _paced_by_workers(self, workers: int, streams: int) -> Paced:
         plan, cores = self.plan, split_cores(workers, available_cores())
@@ -351,13 +352,19 @@ class Sweep:
                 yield server.seconds
 
 
-def _until_two_fail(rows: Iterator[Paced]) -> Iterator[Paced]:
+def _until_two_fail(measure: Callable[[int], Paced], streams: tuple[int, ...]) -> Iterator[Paced]:
+    """Measure rising numbers of streams up to the second of two consecutive rows that fail, and then the most of them.
+
+    The last row shows what a full core does.
+    """
     failed = 0
-    for row in rows:
+    for number in streams[:-1]:
+        row = measure(number)
         yield row
         failed = failed + 1 if row.problem else 0
         if failed == 2:
-            return
+            break
+    yield measure(streams[-1])
 
 
 def read_stolen_ticks() -> tuple[int, int]:

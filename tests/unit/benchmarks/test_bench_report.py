@@ -8,6 +8,7 @@ import pytest
 from benchmarks import chart, markdown, report
 from benchmarks.machine import Machine, split_cores
 from benchmarks.results import Closed, Headroom, Paced, Results, compare, find_best_closed, find_problem
+from benchmarks.sweep import _until_two_fail
 from benchmarks.targets import TARGETS
 from rich.console import Console
 
@@ -293,3 +294,20 @@ def test_peers_are_compared_by_streams_held() -> None:
     [ratio] = compare((), (paced(), paced(target="mock", workers=None, streams=250)), tokens=100)
 
     assert (ratio.part, ratio.times) == ("pacing", 4.0)
+
+
+@pytest.mark.parametrize(
+    ("failing", "measured"),
+    [((), (1, 2, 3, 4, 5)), ((2, 3), (1, 2, 3, 5)), ((2, 4), (1, 2, 3, 4, 5)), ((3, 4), (1, 2, 3, 4, 5))],
+)
+def test_a_sweep_that_fails_goes_on_to_its_last_row(
+    failing: tuple[int, ...], measured: tuple[int, ...]
+) -> None:
+    """BENCH-1.8: Two rows in a row that fail end the rise; the last one shows what a full core does."""
+
+    def measure(streams: int) -> Paced:
+        return paced(streams=streams, problem="late" if streams in failing else "")
+
+    rows = list(_until_two_fail(measure, (1, 2, 3, 4, 5)))
+
+    assert tuple(row.streams for row in rows) == measured
