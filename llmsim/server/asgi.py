@@ -190,6 +190,7 @@ class Application:
             begin_anew=self.begin_anew,
             rules=RuleBook(self.state.rules, self._rules, self._catalogue.profiles),
             directory=self._directory,
+            # `start` knows which it is: the log needs the event loop.
             open_request=lambda *arguments: self._open_request(*arguments),
             engines=self._engines,
         )

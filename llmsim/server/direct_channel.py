@@ -8,7 +8,6 @@ Decisions:
 * It relies on the internals of uvicorn's httptools protocol, which are tested at the start; without them plain ASGI serves.
 """
 
-import asyncio
 import os
 import socket
 import struct
@@ -16,8 +15,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from llmsim.domain import WireFaultKind
@@ -26,6 +23,7 @@ from llmsim.server.active_request import ActiveRequest
 from llmsim.server.paced_writes import AnyStream
 from llmsim.server.pacing import TimerWheel
 from llmsim.server.replies import EncodedReply, status_line
+from llmsim.server.transport.cycle import sample_cycle
 
 _PAUSED = 0.020
 """Seconds after which a connection whose reader is slow is tried again."""
@@ -365,20 +363,7 @@ def missing_attributes() -> list[str]:
     Raises:
         TypeError: The cycle is built otherwise.
     """
-    transport: Any = object()
-    cycle = RequestResponseCycle(
-        scope={},  # type: ignore[typeddict-item]  # only the attributes are looked at
-        transport=transport,
-        flow=FlowControl(transport),
-        logger=None,  # type: ignore[arg-type]
-        access_logger=None,  # type: ignore[arg-type]
-        access_log=False,
-        default_headers=[],
-        message_event=asyncio.Event(),
-        expect_100_continue=False,
-        keep_alive=True,
-        on_response=lambda: None,
-    )
+    cycle = sample_cycle()
     missing = [name for name in _REQUIRED if not hasattr(cycle, name)]
     if not missing and not hasattr(cycle.flow, "write_paused"):
         missing.append("flow.write_paused")

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
@@ -40,7 +41,7 @@ class WakeEvent:
             self._waiters = ()
 
     def clear(self) -> None:
-        """Have waited from now on."""
+        """Have `wait` wait from now on."""
         self._is_set = False
 
     def wait(self) -> Awaitable[bool]:
@@ -133,17 +134,17 @@ def do_nothing() -> None:
     """Do nothing, in place of what is called at the end of a response: that leads to the protocol, and would be a cycle of references."""
 
 
-def changed_attributes() -> list[str]:
-    """Return what a request of the installed uvicorn has that `Cycle` has not.
+def sample_cycle() -> RequestResponseCycle:
+    """Return a request of the installed uvicorn, to look at its attributes.
 
     Raises:
         TypeError: It is built otherwise.
     """
     nothing: Any = None
-    cycle = RequestResponseCycle(
+    return RequestResponseCycle(
         scope=nothing,
         transport=nothing,
-        flow=nothing,
+        flow=FlowControl(nothing),
         logger=nothing,
         access_logger=nothing,
         access_log=False,
@@ -151,9 +152,13 @@ def changed_attributes() -> list[str]:
         message_event=nothing,
         expect_100_continue=False,
         keep_alive=True,
-        on_response=nothing,
+        on_response=do_nothing,
     )
-    return [f"cycle without {name}" for name in vars(cycle) if name not in Cycle.__slots__]
+
+
+def changed_attributes() -> list[str]:
+    """Return what a request of the installed uvicorn has that `Cycle` has not; see `sample_cycle`."""
+    return [f"cycle without {name}" for name in vars(sample_cycle()) if name not in Cycle.__slots__]
 
 
 def end_with_connection(cycle: Any) -> None:

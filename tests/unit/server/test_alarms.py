@@ -129,8 +129,11 @@ class TestChoice:
 
         assert isinstance(alarm, LoopAlarm)
 
-    async def test_without_descriptors_the_loop_serves(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """LAT-3.8: Where the system refuses one, the loop's timers serve."""
+    @linux
+    async def test_without_descriptors_the_loop_serves(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """LAT-3.8: Where the system refuses one, that is logged, and the loop's timers serve."""
 
         class Refusing:
             def timerfd_create(self, *_: int) -> int:
@@ -140,3 +143,4 @@ class TestChoice:
         alarm = open_alarm(asyncio.get_running_loop(), time.monotonic, lambda: None)
 
         assert isinstance(alarm, LoopAlarm)
+        assert "timerfd_create" in caplog.text

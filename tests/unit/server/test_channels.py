@@ -21,6 +21,7 @@ from llmsim.server.channels import AsgiChannel, HttpChannel, channel_opener, dir
 from llmsim.server.direct_channel import DirectChannel
 from llmsim.server.pacing import PacedStream, TimerWheel
 from llmsim.server.replies import EncodedReply
+from llmsim.server.transport import cycle
 from llmsim.server.transport.connection import Flow
 from llmsim.server.transport.cycle import Cycle
 from llmsim.stats import Outcome
@@ -506,7 +507,7 @@ class TestFeatureTest:
                 super().__init__(**arguments)
                 delattr(self, name)
 
-        monkeypatch.setattr(direct_channel, "RequestResponseCycle", Changed)
+        monkeypatch.setattr(cycle, "RequestResponseCycle", Changed)
         problem = direct_writes_problem()
 
         assert problem is not None
@@ -514,19 +515,20 @@ class TestFeatureTest:
 
     def test_a_changed_flow_control_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """LAT-3.5: So it does when the flow control has changed."""
-        monkeypatch.setattr(direct_channel, "FlowControl", lambda transport: SimpleNamespace())
+        monkeypatch.setattr(cycle, "FlowControl", lambda transport: SimpleNamespace())
 
         assert "flow.write_paused" in (direct_writes_problem() or "")
 
     def test_a_changed_constructor_is_a_problem(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """LAT-3.5: So it does when a cycle is built otherwise."""
-        monkeypatch.setattr(direct_channel, "RequestResponseCycle", lambda scope: None)
+        monkeypatch.setattr(cycle, "RequestResponseCycle", lambda scope: None)
 
         assert "has changed" in (direct_writes_problem() or "")
 
     def test_a_missing_module_is_a_problem(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """LAT-3.5: And when there is no such protocol at all."""
         monkeypatch.delitem(sys.modules, "llmsim.server.direct_channel")
+        monkeypatch.delitem(sys.modules, "llmsim.server.transport.cycle")
         monkeypatch.setitem(sys.modules, "uvicorn.protocols.http.httptools_impl", None)
 
         assert "has changed" in (direct_writes_problem() or "")
